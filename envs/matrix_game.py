@@ -1,0 +1,263 @@
+"""Repeated games with two actions: the steppable environment, and the numbers its exact value is made of.
+
+Conventions: action 0 cooperates, 1 defects. A state is what the players remember, the last executed joint
+action: index 0 is the start, 1 + b follows the joint action whose actions, read as a binary number with the
+most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view reads seats 0 to n-1;
+in a player's own view its own action comes first, then the others by ascending seat.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.spaces import Discrete
+
+MAX_PLAYERS = 6
+STATE_VIEWS = ("own", "shared")
+
+
+@flax.struct.dataclass
+class MatrixGameParams:
+    """The numbers of a game. Every leaf may carry leading axes that a vmap maps over.
+
+    Attributes:
+        payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
+        discount: [] float, what values are computed with; the environment does not discount its rewards.
+        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one.
+    """
+
+    payoffs: jax.Array
+    discount: jax.Array
+    noise: jax.Array
+
+
+@flax.struct.dataclass
+class MatrixGameState:
+    """What the players remember, and the time.
+
+    Attributes:
+        joint: [] int32, the shared state: 0 at the start, then 1 + the last executed joint action in binary.
+        step: [] int32, steps taken since the reset.
+    """
+
+    joint: jax.Array
+    step: jax.Array
+
+
+def own_view(num_players: int) -> tuple[tuple[int, ...], ...]:
+    """The shared state that each state in a player's own view stands for.
+
+    Returns:
+        permutation[player][own_state] = shared state; each row is a permutation of 0 .. 2**num_players that
+        leaves the start at 0. For an array x over shared states, x[permutation[player]] is over that player's
+        own states; for theta over own states, theta[argsort(permutation[player])] is over shared states. For
+        two players the rows are (0, 1, 2, 3, 4) and (0, 1, 3, 2, 4). From three players on a row need not be
+        its own inverse.
+    """
+    rows = []
+    for player in range(num_players):
+        seats = (player, *(seat for seat in range(num_players) if seat != player))
+        row = [0]
+        for actions in product((0, 1), repeat=num_players):
+            row.append(1 + sum(a << (num_players - 1 - seat) for seat, a in zip(seats, actions, strict=True)))
+        rows.append(tuple(row))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class MatrixGame:
+    """A repeated game of n players with two actions each; players remember the last executed joint action.
+
+    The object is the static, hashable description with default numbers; `default_params` are those numbers as
+    arrays, and `step` uses only the numbers it is given in `params`, so that one compiled program plays many
+    games.
+
+    Attributes:
+        payoffs: payoffs[player][a_0]...[a_{n-1}], 2 to 6 players; any nested sequence or array, kept as
+            nested tuples.
+        discount: in [0, 1); 1 is allowed with a finite horizon.
+        noise: in [0, 1], one number or one for each player: with this probability the executed action differs
+            from the chosen one ("trembling hand"). States and rewards follow the executed action.
+        horizon: None for a game without end, otherwise the number of steps; 1 is the one-shot game, in which
+            players have a single state.
+        state_view: "own" shows each player the state with its own action first, "shared" shows all players
+            the same.
+        name: for records and messages.
+
+    Raises:
+        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+    """
+
+    payoffs: Any
+    discount: float = 0.96
+    noise: float | tuple[float, ...] = 0.0
+    horizon: int | None = None
+    state_view: str = "own"
+    name: str = "matrix_game"
+
+    def __post_init__(self):
+        allowed = (
+            f"finite numbers of the shape [n, 2, ..., 2] with one axis of length 2 for each of the n = 2 to "
+            f"{MAX_PLAYERS} players, payoffs[player][action_0]...[action_n-1]"
+        )
+        payoffs = finite_numbers("payoffs", self.payoffs, allowed)
+        n = payoffs.shape[0] if payoffs.ndim else 0
+        if not 2 <= n <= MAX_PLAYERS or payoffs.shape != (n,) + (2,) * n:
+            raise ValueError(f"payoffs has the shape {list(payoffs.shape)}; allowed: {allowed}")
+        horizon = self.horizon
+        if horizon is not None and not (_is_integer(horizon) and horizon >= 1):
+            raise ValueError(
+                f"horizon is {_line(horizon)}; allowed: an integer of 1 or more, or None for no end"
+            )
+        allowed = "a number from 0 to below 1, or 1 with a finite horizon"
+        discount = finite_numbers("discount", self.discount, allowed)
+        if discount.ndim or not (0 <= discount < 1 or (discount == 1 and horizon is not None)):
+            raise ValueError(f"discount is {_line(self.discount)}; allowed: {allowed}")
+        allowed = f"a number from 0 to 1, or one for each of the {n} players"
+        noise = finite_numbers("noise", self.noise, allowed)
+        if noise.shape not in ((), (n,)) or np.any(noise < 0) or np.any(noise > 1):
+            raise ValueError(f"noise is {_line(self.noise)}; allowed: {allowed}")
+        if self.state_view not in STATE_VIEWS:
+            raise ValueError(f"state_view is {_line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
+        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+        object.__setattr__(self, "payoffs", _nested_tuple(payoffs.tolist()))
+        object.__setattr__(self, "discount", float(discount))
+        object.__setattr__(self, "noise", _nested_tuple(noise.tolist()))
+        object.__setattr__(self, "horizon", None if horizon is None else int(horizon))
+
+    @property
+    def num_players(self) -> int:
+        return len(self.payoffs)
+
+    @property
+    def num_states(self) -> int:
+        """States a player tells apart: 1 in the one-shot game, otherwise 1 + 2**num_players."""
+        return 1 if self.horizon == 1 else 1 + 2**self.num_players
+
+    @property
+    def joint_action_labels(self) -> tuple[str, ...]:
+        """CC, CD, DC, DD for two players: joint actions in binary counting, seat 0 most significant."""
+        return tuple("".join(letters) for letters in product("CD", repeat=self.num_players))
+
+    @property
+    def state_labels(self) -> tuple[str, ...]:
+        """The names of the states, in the view the players have: the own action first, or seat 0's."""
+        return ("start", *self.joint_action_labels)[: self.num_states]
+
+    @property
+    def default_params(self) -> MatrixGameParams:
+        """The description's own numbers, in jax's default float type."""
+        noise = np.broadcast_to(np.asarray(self.noise), (self.num_players,))
+        return MatrixGameParams(
+            payoffs=jnp.asarray(self.payoffs, dtype=float),
+            discount=jnp.asarray(self.discount, dtype=float),
+            noise=jnp.asarray(noise, dtype=float),
+        )
+
+    @property
+    def observation_space(self) -> Discrete:
+        """One player's observation: the index of the state it sees."""
+        return Discrete(self.num_states)
+
+    @property
+    def action_space(self) -> Discrete:
+        """One player's action: 0 cooperates, 1 defects."""
+        return Discrete(2)
+
+    def reset(self, key: jax.Array, params: MatrixGameParams) -> tuple[jax.Array, MatrixGameState]:
+        """The start of a game. Not random; `key` and `params` are there for the common signature.
+
+        Returns:
+            obs: [players] int32, all 0.
+            state: the start.
+        """
+        del key, params
+        zero = jnp.zeros((), jnp.int32)
+        return jnp.zeros((self.num_players,), jnp.int32), MatrixGameState(joint=zero, step=zero)
+
+    def step(
+        self, key: jax.Array, state: MatrixGameState, actions: jax.Array, params: MatrixGameParams
+    ) -> tuple[jax.Array, MatrixGameState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Play one joint action. Pure; one environment (vmap for many); never resets itself.
+
+        Args:
+            key: what the noise is drawn from.
+            state: the state before.
+            actions: [players] int32 in {0 cooperate, 1 defect}, the chosen actions.
+            params: the game's numbers.
+
+        Returns:
+            obs: [players] int32, the index of the state each player now sees; 0 in the one-shot game.
+            state: the state after.
+            rewards: [players] float, the payoffs of the executed joint action, not discounted.
+            terminated: [] bool, whether the finite horizon, a part of the game, is reached; else False.
+            truncated: [] bool, always False.
+            info: {"executed": [players] int32}, the actions after noise.
+
+        Raises:
+            ValueError: `actions` or `params` has not this game's shape (a missing vmap, usually).
+        """
+        n = self.num_players
+        _check_shape("actions", actions, (n,))
+        _check_shape("params.payoffs", params.payoffs, (n,) + (2,) * n)
+        _check_shape("params.noise", params.noise, (n,))
+
+        actions = jnp.asarray(actions).astype(jnp.int32)
+        executed = jnp.where(jax.random.bernoulli(key, params.noise), 1 - actions, actions)
+        place_values = np.array([1 << (n - 1 - seat) for seat in range(n)], np.int32)
+        joint_action = jnp.sum(executed * place_values, dtype=jnp.int32)
+        rewards = params.payoffs.reshape(n, 2**n)[:, joint_action]
+
+        after = MatrixGameState(joint=joint_action + 1, step=state.step + 1)
+        terminated = jnp.asarray(False) if self.horizon is None else after.step >= self.horizon
+        return self._observe(after), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
+
+    def _observe(self, state: MatrixGameState) -> jax.Array:
+        n = self.num_players
+        if self.horizon == 1:
+            return jnp.zeros((n,), jnp.int32)
+        if self.state_view == "shared":
+            return jnp.broadcast_to(state.joint, (n,))
+        own_state_of_shared = np.argsort(np.array(own_view(n)), axis=1).astype(np.int32)
+        return jnp.asarray(own_state_of_shared)[:, state.joint]
+
+
+def _check_shape(what: str, array: jax.Array, shape: tuple[int, ...]) -> None:
+    if jnp.shape(array) != shape:
+        raise ValueError(
+            f"{what} has the shape {list(jnp.shape(array))}; "
+            f"allowed: {list(shape)} (vmap step over any further axes)"
+        )
+
+
+def finite_numbers(what: str, value: Any, allowed: str) -> np.ndarray:
+    """`value` as a float64 array of any shape.
+
+    Raises:
+        ValueError: one line, also for what numpy would convert silently (text, booleans).
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # ragged nesting; traced arrays, which belong into MatrixGameParams
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf" or array.size == 0 or not np.all(np.isfinite(array)):
+        raise ValueError(f"{what} is {_line(value)}; allowed: {allowed}")
+    return array.astype(np.float64)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _nested_tuple(value: Any) -> Any:
+    return tuple(_nested_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def _line(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,38 @@
+"""What one player may observe or do, as data: the specifications policies are built from."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """The integers 0 .. num_values - 1; as an observation or action of one player, an int32 scalar.
+
+    An environment's observations and actions have a leading player axis that the specification leaves out:
+    every player has the same one. Hashable, so that it can be a static argument.
+
+    Raises:
+        ValueError: num_values is below 1.
+    """
+
+    num_values: int
+
+    def __post_init__(self):
+        if self.num_values < 1:
+            raise ValueError(f"num_values is {self.num_values!r}; allowed: an integer of 1 or more")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one player's element: ()."""
+        return ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32)
+
+    def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
+        """Uniform draws, int32 of the given shape."""
+        return jax.random.randint(key, shape, 0, self.num_values, dtype=jnp.int32)

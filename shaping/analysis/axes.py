@@ -1,0 +1,122 @@
+"""The axes of a sweep, read off the coordinates of its cells, and names for cells and axes that fit in a
+figure.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: its key, the keys that move with it, its values (numbers ascending, text as it stands)."""
+
+    key: str
+    tied: tuple[str, ...]
+    values: tuple[Any, ...]
+    numeric: bool
+
+
+def sweep_axes(cells: Sequence[dict[str, Any]]) -> list[Axis]:
+    """Axes of the cells of a summary: coordinates that vary between cells, tied ones as one axis."""
+    keys: list[str] = []
+    for cell in cells:
+        keys += [k for k in cell["coordinates"] if k not in keys]
+    columns = {k: [cell["coordinates"].get(k) for cell in cells] for k in keys}
+    columns = {k: column for k, column in columns.items() if len(set(column)) > 1}
+    # Text first: a variant that fixes a number is called by its name.
+    order = sorted(columns, key=lambda k: _numeric(columns[k]))
+    axes: list[Axis] = []
+    for key in order:
+        for i, axis in enumerate(axes):
+            pairs = set(zip(columns[key], columns[axis.key], strict=True))
+            if len(pairs) == len(set(columns[key])) == len(axis.values):
+                axes[i] = Axis(axis.key, (*axis.tied, key), axis.values, axis.numeric)
+                break
+        else:
+            numeric = _numeric(columns[key])
+            values = list(dict.fromkeys(columns[key]))
+            axes.append(Axis(key, (), tuple(sorted(values) if numeric else values), numeric))
+    position = {k: i for i, k in enumerate(columns)}
+    return sorted(axes, key=lambda a: position[a.key])
+
+
+def _numeric(column: Sequence[Any]) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in column)
+
+
+def key_name(key: str) -> str:
+    """A dotted key in words: players.0.step_size is "player 0 step size", game.discount "discount"."""
+    parts = key.split(".")
+    if parts[:2] == ["game", "payoffs"] and len(parts) > 3:
+        actions = "".join("D" if p == "1" else "C" if p == "0" else "?" for p in parts[3:])
+        return f"player {parts[2]} payoff at {actions}"
+    if parts[0] == "players" and len(parts) > 2:
+        who = "" if parts[1] in ("all", "*") else f"player {parts[1]} "
+        return who + " ".join(parts[2:]).replace("_", " ")
+    return " ".join(parts[1:] if len(parts) > 1 else parts).replace("_", " ")
+
+
+def axis_name(axis: Axis) -> str:
+    """The axis in words, with what is tied to it."""
+    name = key_name(axis.key)
+    if len(axis.tied) == 1:
+        return f"{name} (with {key_name(axis.tied[0])})"
+    return f"{name} (and {len(axis.tied)} tied keys)" if axis.tied else name
+
+
+def value_name(value: Any) -> str:
+    """A coordinate's value, short."""
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def cell_name(cell: dict[str, Any], axes: Sequence[Axis]) -> str:
+    """A cell by the axes on which it differs from others; "all matches" where there are none."""
+    parts = []
+    for axis in axes:
+        value = cell["coordinates"].get(axis.key)
+        text = value_name(value)
+        parts.append(text if isinstance(value, str) else f"{key_name(axis.key)} = {text}")
+    return ", ".join(parts) or "all matches"
+
+
+def wrapped(name: str, width: int, lines: int = 5) -> str:
+    """A name over several lines, broken after commas where its parts fit."""
+    out: list[str] = []
+    for part in name.split(", "):
+        if out and len(out[-1]) + 2 + len(part) <= width:
+            out[-1] += f", {part}"
+            continue
+        if out:
+            out[-1] += ","
+        out += textwrap.wrap(part, width) or [part]
+    return "\n".join(out if len(out) <= lines else [*out[: lines - 1], out[lines - 1] + " ..."])
+
+
+def scale(values: Sequence[float]) -> str:
+    """How numbers are spaced: "log", "linear" or "uneven"."""
+    x = np.asarray(values, float)
+    if len(x) < 3:
+        return "uneven"
+    if (x > 0).all():
+        ratios = x[1:] / x[:-1]
+        if np.allclose(ratios, ratios[0], rtol=0.02) and x[-1] / x[0] >= 4:
+            return "log"
+    steps = np.diff(x)
+    return "linear" if np.allclose(steps, steps[0], rtol=0.02) else "uneven"
+
+
+def spread(number: int, most: int) -> list[int]:
+    """At most `most` of range(number), evenly spread with both ends."""
+    if number <= most:
+        return list(range(number))
+    return sorted({round(i * (number - 1) / (most - 1)) for i in range(most)})

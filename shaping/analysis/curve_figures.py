@@ -1,0 +1,161 @@
+"""Learning curves: means over the matches of a cell with 95 % intervals, read in bounded pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shaping.analysis.axes import spread, wrapped
+from shaping.analysis.record import Record
+from shaping.analysis.selection import Selection
+from shaping.analysis.statistics import Z95
+from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, png
+
+_POINTS = 300
+_ELEMENTS = 2**23
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Over the finite matches of a cell: updates [u]; mean, error, sd [u, players + 1], the mean over
+    players last.
+
+    game holds V_CC and V_DD where all matches of the cell share them, else None.
+    """
+
+    updates: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    sd: np.ndarray
+    finite: int
+    game: tuple[float, float] | None
+
+
+def curve(record: Record, cell: int) -> Curve:
+    """Mean, standard error and standard deviation of the value in a cell at up to 300 recorded updates."""
+    dataset, shape = record.dataset, record.shapes[cell]
+    lo, hi = int(record.starts[cell]), int(record.starts[cell + 1])
+    updates = dataset["update"].values
+    picked = np.array(spread(len(updates), _POINTS), int)
+    block = max(1, _ELEMENTS // (len(updates) * shape.players))
+    number, shift = 0, None
+    total = square = np.zeros(())
+    ends: list[np.ndarray] = []
+    for a in range(lo, hi, block):
+        rows = slice(a, min(a + block, hi))
+        value = dataset["value"].isel(match=rows, player=slice(0, shape.players)).values[:, picked]
+        value = value.astype(np.float64)
+        value = np.concatenate([value, value.mean(axis=2, keepdims=True)], axis=2)
+        value = value[np.isfinite(value).all(axis=(1, 2))]
+        if len(value):
+            shift = value[0] if shift is None else shift  # keeps the squares small
+            number += len(value)
+            total = total + (value - shift).sum(axis=0)
+            square = square + ((value - shift) ** 2).sum(axis=0)
+        for name in ("value_cooperation", "value_defection"):
+            ends.append(dataset[name].isel(match=rows, player=slice(0, shape.players)).values.mean(axis=1))
+    good, bad = np.concatenate(ends[::2]), np.concatenate(ends[1::2])
+    close = all(np.ptp(x) <= 1e-5 * (1 + abs(float(x[0]))) for x in (good, bad))
+    game = (float(good[0]), float(bad[0])) if close else None
+    if number == 0 or shift is None:
+        empty = np.full((len(picked), shape.players + 1), np.nan)
+        return Curve(updates[picked], empty, empty, empty, 0, game)
+    mean = total / number
+    sd = np.sqrt(np.maximum(square / number - mean**2, 0) * number / max(number - 1, 1))
+    return Curve(updates[picked], mean + shift, sd / np.sqrt(number), sd, number, game)
+
+
+def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
+    """Mean value over updates: a line a cell, a panel a game, V_CC and V_DD marked."""
+    curves = [curve(record, cell) for cell in chosen.cells]
+    if not curves:
+        return None
+    panels: dict[Any, list[int]] = {}
+    for i, c in enumerate(curves):
+        game = tuple(round(v, 4) for v in c.game) if c.game else None
+        panels.setdefault((game, record.shapes[chosen.cells[i]].players, _constant_sum(c)), []).append(i)
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    across, width = (2, 34) if columns == 2 else (3, 46)
+    names = [wrapped(n, width, 4) for n in chosen.names]
+    # A legend takes the height of its lines from the panel above it, unless the figure is given them.
+    lines = sum(max(names[i].count("\n") + 1 for i in m) * -(-len(m) // across) for m in panels.values())
+    figure = new_figure(rows * (3.3 if columns == 2 else 4.0) + 0.16 * lines / columns)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(panels) :]:
+        axes.set_axis_off()
+    seats = spread_shown = False
+    for k, ((game, players, constant), members) in enumerate(panels.items()):
+        axes = grid[k // columns, k % columns]
+        split = not constant and 1 < players <= 3 and any(_players_differ(curves[i]) for i in members)
+        seats, spread_shown = seats or split, spread_shown or constant
+        for i in members:
+            _draw(axes, curves[i], COLOURS[i % len(COLOURS)], names[i], i, constant, split, len(curves) > 1)
+        if all(curves[i].finite == 0 for i in members):
+            nothing_here(axes)
+        if game and not constant:
+            for name, at in zip(("V_CC", "V_DD"), game, strict=True):
+                axes.axhline(at, color="black", lw=0.8, ls=":", zorder=1)
+                axes.annotate(
+                    name,
+                    (1, at),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    ha="left",
+                    va="center",
+                    fontsize=8,
+                )
+        axes.set_xlabel("updates")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel("sd over matches of player 0's value" if constant else "mean value per step")
+        handles, labels = axes.get_legend_handles_labels()
+        if labels:
+            drop = -0.42 / (3.3 if columns == 2 else 4.0)
+            axes.legend(
+                handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(0, drop), ncols=across
+            )
+    caption = (
+        "Mean normalised value over the finite matches of a cell after each number of updates; the band is "
+        "the 95 % interval of that mean (1.96 standard errors)."
+    )
+    if seats:
+        caption += " Players end up unequal: solid is player 0, dashed player 1, dotted player 2."
+    if spread_shown:
+        caption += (
+            " Where payoffs sum to a constant the mean says nothing, so the standard deviation over matches "
+            "is drawn: 0 is everybody at the same value."
+        )
+    return Picture("learning_curves", "Learning curves", f"{caption} {chosen.note}".strip(), png(figure))
+
+
+def _constant_sum(c: Curve) -> bool:
+    if c.finite < 2 or c.mean.shape[1] < 3:
+        return False
+    return bool(np.nanmax(c.sd[:, -1]) < 1e-3 * np.nanmax(c.sd[:, :-1]))
+
+
+def _players_differ(c: Curve) -> bool:
+    gap = np.ptp(c.mean[-1, :-1])
+    return bool(c.finite > 1 and gap > 5 * c.error[-1, :-1].max() and gap > 1e-6)
+
+
+def _draw(
+    axes: Any, c: Curve, colour: str, name: str, index: int, constant: bool, split: bool, named: bool
+) -> None:
+    label = name if named else None
+    if c.finite == 0:
+        axes.plot([], [], color=colour, label=f"{label}: no finite match" if label else None)
+        return
+    if constant:
+        axes.plot(c.updates, c.sd[:, 0], color=colour, ls=DASHES[index % len(DASHES)], lw=1.6, label=label)
+        return
+    lines = range(c.mean.shape[1] - 1) if split else [-1]
+    for seat in lines:
+        style = ("-", "--", ":")[seat] if split else DASHES[index % len(DASHES)]
+        mean, half = c.mean[:, seat], Z95 * c.error[:, seat]
+        axes.fill_between(c.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
+        first = seat in (0, -1)
+        axes.plot(c.updates, mean, color=colour, ls=style, lw=1.6, label=label if first else None)

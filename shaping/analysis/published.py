@@ -1,0 +1,136 @@
+"""Published values beside ours, with a verdict that says what it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from shaping.analysis.measures import Measures
+from shaping.analysis.statistics import (
+    Z95,
+    deviation_relative_error,
+    mean_ci95,
+    standard_error,
+    wilson_ci95,
+)
+
+ERRORS = 3.5
+"""Standard errors of the difference within which two values are said to agree."""
+
+AGREES, DIFFERS, NO_UNCERTAINTY = "agrees", "differs", "no uncertainty published"
+NOT_COMPARED = "not compared"
+METRICS = ("value_mean", "value_sd", "tft_match", "nash_match", "value_trajectory_mean", "cooperative")
+
+
+def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
+    """Whether a cell has all the coordinates asked for: numbers equal to 1e-6, anything else as text."""
+    for key, value in wanted.items():
+        key = key.replace("players.*.", "players.all.")
+        if key not in coordinates:
+            return False
+        ours = coordinates[key]
+        if isinstance(value, int | float) and isinstance(ours, int | float):
+            if not np.isclose(value, ours, rtol=1e-6, atol=1e-12):
+                return False
+        elif str(value) != str(ours):
+            return False
+    return True
+
+
+def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
+    """Our value of a metric in a cell, its 95 % interval and what a comparison needs.
+
+    Returns:
+        value, ci95, error (standard error of our value) and unit_error (our estimate of the standard error
+        of the same metric from a single run: divided by sqrt(runs) it is that of `runs` runs). NaN where
+        undefined.
+
+    Raises:
+        ValueError: unknown metric or player.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric {metric!r} is not one of {', '.join(METRICS)}")
+    players = cell.value.shape[1]
+    if player is not None and not 0 <= player < players:
+        raise ValueError(f"player {player} is not one of 0..{players - 1}")
+    if metric == "value_sd":
+        columns = cell.value[cell.finite]
+        columns = columns if player is None else columns[:, [player]]
+        if len(columns) < 2:
+            return {"value": np.nan, "ci95": [None, None], "error": np.nan, "unit_error": np.nan}
+        sds = columns.std(axis=0, ddof=1)
+        unit = float(np.mean([s * deviation_relative_error(c) for s, c in zip(sds, columns.T, strict=True)]))
+        value, error = float(sds.mean()), unit / np.sqrt(len(columns))
+        return {
+            "value": value,
+            "ci95": [value - Z95 * error, value + Z95 * error],
+            "error": error,
+            "unit_error": unit,
+        }
+    per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory}
+    if metric in per_player:
+        x = per_player[metric]
+        x = x.mean(axis=1) if player is None else x[:, player]
+    else:
+        x = {"tft_match": cell.tft, "nash_match": cell.nash, "cooperative": cell.cooperative}[metric]
+    x = x[np.isfinite(x)]
+    if len(x) == 0:
+        return {"value": np.nan, "ci95": [None, None], "error": np.nan, "unit_error": np.nan}
+    value, error = float(x.mean()), standard_error(x)
+    unit = error * np.sqrt(len(x))
+    if metric == "cooperative":
+        low, high = wilson_ci95(x.sum(), len(x))
+        assert low is not None and high is not None
+        error = (high - low) / (2 * Z95)  # not zero where all or none cooperated
+    else:
+        low, high, _ = mean_ci95(x)
+    return {"value": value, "ci95": [low, high], "error": error, "unit_error": unit}
+
+
+def compare(entry: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
+    """One entry of `published:` with ours beside it.
+
+    Args:
+        entry: {cell, metric, value, player?, sd?, runs?, tolerance?, source}; sd is over runs.
+        found: what `ours` gave for each cell that has the entry's coordinates.
+
+    Returns:
+        the entry with ours, ours_ci95, difference (ours - published), verdict and basis. The verdict is
+        "agrees" or "differs": within `tolerance` where given, else within 3.5 standard errors of the
+        difference, the published one being sd/sqrt(runs), or with runs but no sd (and for value_sd) taken
+        from the spread of our own matches; "no uncertainty published" where none of that is known, "not
+        compared" where there is not exactly one such cell.
+    """
+    out = dict(entry) | {"ours": None, "ours_ci95": [None, None], "difference": None, "verdict": NOT_COMPARED}
+    if len(found) != 1:
+        out["basis"] = "no such cell" if not found else f"{len(found)} cells have these coordinates"
+        return out
+    mine = found[0]
+    if not np.isfinite(mine["value"]):
+        out["basis"] = "ours is not defined in this cell"
+        return out
+    out["ours"], out["ours_ci95"] = mine["value"], mine["ci95"]
+    difference = mine["value"] - float(entry["value"])
+    out["difference"] = difference
+    if entry.get("tolerance") is not None:
+        limit = float(entry["tolerance"])
+        out["verdict"] = AGREES if abs(difference) <= limit else DIFFERS
+        out["basis"] = f"stated tolerance {limit:.3g}"
+        return out
+    runs, sd = entry.get("runs"), entry.get("sd")
+    if not runs or (sd is None and not np.isfinite(mine["unit_error"])):
+        out["verdict"] = NO_UNCERTAINTY
+        out["basis"] = "neither a tolerance nor a spread over a known number of runs"
+        return out
+    if sd is not None and entry["metric"] != "value_sd":
+        theirs, assumption = float(sd) / np.sqrt(runs), ""
+    else:
+        theirs, assumption = mine["unit_error"] / np.sqrt(runs), "; their runs taken to spread as ours"
+    if not np.isfinite(mine["error"]):
+        out["basis"] = "ours has no standard error (one match)"
+        return out
+    limit = ERRORS * float(np.hypot(theirs, mine["error"]))
+    out["verdict"] = AGREES if abs(difference) <= limit else DIFFERS
+    out["basis"] = f"{ERRORS} standard errors of the difference = {limit:.2g}{assumption}"
+    return out

@@ -1,0 +1,130 @@
+"""Reading a record folder, a bounded number of matches at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+BLOCK = 2**17
+"""Matches held at a time; what is kept of each afterwards is a few tens of bytes."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all the matches of a cell have in common: players, states of a policy (0: no tabular policy),
+    state view.
+    """
+
+    players: int
+    states: int
+    state_view: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """An opened record: cell c is the matches starts[c] .. starts[c + 1] - 1, all of shape shapes[c]."""
+
+    directory: Path
+    dataset: xr.Dataset
+    config: dict[str, Any]
+    starts: np.ndarray
+    shapes: tuple[Shape, ...]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return len(self.shapes)
+
+
+def open_record(directory: str | Path) -> Record:
+    """Open DIR/record.zarr and DIR/config.yaml lazily.
+
+    Raises:
+        FileNotFoundError: DIR holds no record.zarr.
+    """
+    import xarray as xr
+    import yaml
+
+    directory = Path(directory)
+    path = directory / "record.zarr"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no record here")
+    # Without consolidated metadata the record of a run that still goes on opens too, and without a warning.
+    dataset = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False)
+    resolved = directory / "config.yaml"
+    text = resolved.read_text() if resolved.exists() else dataset.attrs.get("config", "")
+    cell = dataset["cell"].values
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)]]).astype(np.int64)
+    if len(cell) == 0:
+        starts = np.zeros(1, np.int64)
+    return Record(directory, dataset, yaml.safe_load(text) or {}, starts, _shapes(dataset, starts[:-1]))
+
+
+def _shapes(dataset: xr.Dataset, firsts: np.ndarray) -> tuple[Shape, ...]:
+    # Rows shorter than the longest are padded with NaN: the pattern in a cell's first match tells its true
+    # shape.
+    payoffs = dataset["payoffs"].isel(match=firsts, joint_action=0).values
+    players = np.isfinite(payoffs).sum(axis=1)
+    if "policy" in dataset:
+        states = np.isfinite(dataset["policy"].isel(match=firsts, player=0).values).sum(axis=1)
+    else:
+        states = np.zeros(len(firsts), int)
+    if "policy.state_view" in dataset.coords:
+        views = [str(v) for v in dataset["policy.state_view"].isel(match=firsts).values]
+    else:
+        views = [str(dataset.attrs.get("state_view", "own"))] * len(firsts)
+    return tuple(Shape(int(p), int(s), v) for p, s, v in zip(players, states, views, strict=True))
+
+
+def groups(record: Record, matches: int = BLOCK) -> Iterator[range]:
+    """Runs of consecutive cells of one shape and size holding at most `matches` matches (or one larger
+    cell).
+    """
+    sizes = np.diff(record.starts)
+    first = 0
+    for cell in range(1, record.cells + 1):
+        same = (
+            cell < record.cells
+            and record.shapes[cell] == record.shapes[first]
+            and sizes[cell] == sizes[first]
+            and record.starts[cell + 1] - record.starts[first] <= matches
+        )
+        if not same:
+            yield range(first, cell)
+            first = cell
+
+
+def read(
+    record: Record, names: tuple[str, ...], lo: int, hi: int, shape: Shape, update: int = -1
+) -> dict[str, np.ndarray]:
+    """Variables of matches lo .. hi - 1, cut to the shape of their cell.
+
+    `value` is read at one entry of `update` (default the last). A variable the record lacks is left out.
+    Floats come as float64.
+    """
+    cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players}
+    out = {}
+    for name in names:
+        if name not in record.dataset:
+            continue
+        array = record.dataset[name]
+        index: dict[str, Any] = {"match": slice(lo, hi)}
+        index.update({d: slice(0, n) for d, n in cut.items() if d in array.dims})
+        if "update" in array.dims:
+            index["update"] = update
+        values = array.isel(index).values
+        out[name] = values.astype(np.float64) if values.dtype.kind == "f" else values
+    return out
+
+
+def finite_matches(value: np.ndarray, diverged_at: np.ndarray | None) -> np.ndarray:
+    """[match] whether a match counts: never diverged, and its values [match, player] are finite."""
+    finite = np.asarray(np.isfinite(value).all(axis=1))
+    return finite if diverged_at is None else np.logical_and(finite, np.logical_not(diverged_at >= 0))

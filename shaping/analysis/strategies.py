@@ -1,0 +1,207 @@
+"""Which strategy did they learn: comparisons of memory-one policies with named strategies and equilibria.
+
+Policies are P(cooperate | state). States stand in the order start, then the joint actions in binary
+counting with 0 = cooperate: (start, CC, CD, DC, DD) for two players. In the own view a player's own action
+comes first; in the shared view player 0's does. Payoffs are in the joint-action order CC, CD, DC, DD with
+player 0's action first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+STRATEGIES = ("ALLC", "ALLD", "TFT", "GRIM", "WSLS", "generous TFT", "extortionate")
+EXTORTIONATE = STRATEGIES.index("extortionate")
+UNDEFINED = -1
+"""Label where a nearest strategy is not defined (not two players with memory-one policies, or NaN)."""
+
+_PURE = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 1]], float)
+_TFT = np.array(
+    [[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]], float
+)  # [player, joint state]: each copies the other's action
+_EXTORTION_RMS = 0.05
+_EXTORTION_CHI = 1.05
+
+
+def joint_states(players: int, player: int, state_view: str) -> np.ndarray:
+    """Where a player's policy keeps each joint state: `policy[..., player, :][..., index]` is in seat order.
+
+    Returns int [1 + 2**players]; the identity in the shared view and for player 0, whose own view is the
+    seat order.
+    """
+    states = 1 + 2**players
+    if state_view == "shared" or player == 0:
+        return np.arange(states)
+    actions = np.arange(2**players)
+    bits = (actions[:, None] >> np.arange(players - 1, -1, -1)) & 1  # [joint action, seat]
+    own_first = [player] + [seat for seat in range(players) if seat != player]
+    index = (bits[:, own_first] << np.arange(players - 1, -1, -1)).sum(axis=1)
+    return np.concatenate([[0], 1 + index])
+
+
+def as_joint(policy: np.ndarray, state_view: str) -> np.ndarray:
+    """policy [match, player, state] with all states in seat order: one index is one joint state."""
+    players = policy.shape[1]
+    if policy.shape[2] != 1 + 2**players:
+        return policy
+    return np.stack([policy[:, i, joint_states(players, i, state_view)] for i in range(players)], axis=1)
+
+
+def _both_within(policy: np.ndarray, target: np.ndarray, tolerance: float) -> np.ndarray:
+    close = (np.abs(policy - target) < tolerance).all(axis=1)
+    undefined = ~np.isfinite(policy).all(axis=(1, 2)) | ~np.isfinite(target).all(axis=(1, 2))
+    return np.where(undefined, np.nan, close.mean(axis=1))
+
+
+def tft_match(policy: np.ndarray, state_view: str) -> np.ndarray:
+    """Share of the five joint states in which both players are within 0.5 of tit-for-tat.
+
+    This is the "%TFT" of Foerster et al. (2018), Table 3: ALLD against ALLD scores 0.2, since both agree with
+    tit-for-tat after DD. Joint states are paired as player 0 sees them; with own views player 0's CD is
+    player 1's DC.
+
+    Args:
+        policy: [match, player, state], P(cooperate | state).
+        state_view: "own" or "shared".
+
+    Returns:
+        [match] in {0, 0.2, ..., 1}; NaN unless two players have five states.
+    """
+    if policy.shape[1:] != (2, 5):
+        return np.full(len(policy), np.nan)
+    return _both_within(as_joint(policy, state_view), _TFT[None], 0.5)
+
+
+def mixed_equilibrium(payoffs: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """P(cooperate) to choose in the unique mixed equilibrium of a 2x2 stage game that has no pure one.
+
+    Args:
+        payoffs: [match, player, joint_action], two players with two actions.
+        noise: [match, player], probability in [0, 1/2) that the executed action is not the chosen one.
+
+    Returns:
+        [match, player]: the chosen probability whose executed one is the equilibrium,
+        (p - noise)/(1 - 2 noise); NaN where the game has a pure equilibrium (weak inequalities) or the noise
+        puts the mixture out of reach.
+    """
+    if payoffs.shape[1:] != (2, 4):
+        return np.full(payoffs.shape[:2], np.nan)
+    a = payoffs[:, 0].reshape(-1, 2, 2)
+    b = payoffs[:, 1].reshape(-1, 2, 2)
+    pure = np.logical_and(a >= a[:, ::-1, :], b >= b[:, :, ::-1]).any(axis=(1, 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Each player mixes so that the other one is indifferent.
+        p0 = (b[:, 1, 1] - b[:, 1, 0]) / (b[:, 0, 0] - b[:, 1, 0] - b[:, 0, 1] + b[:, 1, 1])
+        p1 = (a[:, 1, 1] - a[:, 0, 1]) / (a[:, 0, 0] - a[:, 0, 1] - a[:, 1, 0] + a[:, 1, 1])
+        chosen = (np.stack([p0, p1], axis=1) - noise) / (1 - 2 * noise)
+    reachable = (chosen >= 0) & (chosen <= 1) & np.logical_not(pure)[:, None]
+    return np.where(reachable.all(axis=1, keepdims=True), chosen, np.nan)
+
+
+def nash_match(policy: np.ndarray, payoffs: np.ndarray, noise: np.ndarray, state_view: str) -> np.ndarray:
+    """Share of the joint states in which both players are within 0.25 of the stage game's mixed equilibrium.
+
+    Paired like tft_match; a one-shot game has one state. Shapes as in tft_match and mixed_equilibrium.
+
+    Returns:
+        [match] in [0, 1]; NaN unless two players have five states or one, and where mixed_equilibrium is NaN.
+    """
+    if policy.shape[1:] not in ((2, 5), (2, 1)):
+        return np.full(len(policy), np.nan)
+    return _both_within(as_joint(policy, state_view), mixed_equilibrium(payoffs, noise)[:, :, None], 0.25)
+
+
+def cooperative(value: np.ndarray, value_cooperation: np.ndarray, value_defection: np.ndarray) -> np.ndarray:
+    """Whether the players' mean value is at least V_CC - 0.2 (V_CC - V_DD).
+
+    Args:
+        value: [match, player], normalised, at the last update.
+        value_cooperation, value_defection: [match, player], normalised values of everybody always cooperating
+            (V_CC) and always defecting (V_DD); their means over players are compared.
+
+    Returns:
+        [match] 0 or 1; NaN where V_CC is not above V_DD (beyond rounding) or the value is not finite.
+    """
+    mean, good, bad = value.mean(axis=1), value_cooperation.mean(axis=1), value_defection.mean(axis=1)
+    # In a constant-sum game both are equal, and single-precision rounding must not decide which is above.
+    scale = np.abs(value_cooperation).max(axis=1) + np.abs(value_defection).max(axis=1)
+    gap = good - bad
+    defined = (gap > 1e-5 * scale) & np.isfinite(mean)
+    return np.where(defined, mean >= good - 0.2 * gap, np.nan)
+
+
+def own_payoffs(payoffs: np.ndarray) -> np.ndarray:
+    """payoffs [match, 2, 4] as (R, S, T, P) of each player: own action first, [match, player, 4]."""
+    return np.stack([payoffs[:, 0], payoffs[:, 1][:, [0, 2, 1, 3]]], axis=1)
+
+
+def extortion_fit(policy: np.ndarray, payoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least-squares fit of the extortionate strategies of Press and Dyson (2012) to a policy.
+
+    With c = (R-P)/(P-S) and d = (T-P)/(P-S) they are p_CC = 1 - phi (chi-1) c, p_CD = 1 - phi (1 + chi d),
+    p_DC = phi (chi + d), p_DD = 0: linear in (phi, phi chi).
+
+    Args:
+        policy: [..., 4], own view, after CC, CD, DC, DD.
+        payoffs: [..., 4], the player's (R, S, T, P).
+
+    Returns:
+        (phi, chi, residual norm over the four probabilities), each [...]; NaN where the fit does not exist.
+    """
+    r, s, t, p = np.moveaxis(payoffs, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        c, d = (r - p) / (p - s), (t - p) / (p - s)
+        # Columns of the design (c, -1, d) and (-c, -d, 1), targets p_CC - 1, p_CD - 1, p_DC.
+        y1, y2, y3 = policy[..., 0] - 1, policy[..., 1] - 1, policy[..., 2]
+        aa, bb, ab = c * c + 1 + d * d, c * c + d * d + 1, -c * c + 2 * d
+        ay, by = c * y1 - y2 + d * y3, -c * y1 - d * y2 + y3
+        det = aa * bb - ab * ab
+        phi, phi_chi = (bb * ay - ab * by) / det, (aa * by - ab * ay) / det
+        e1, e2, e3 = y1 - c * (phi - phi_chi), y2 + phi + d * phi_chi, y3 - d * phi - phi_chi
+        residual = np.sqrt(e1 * e1 + e2 * e2 + e3 * e3 + policy[..., 3] ** 2)
+        return phi, phi_chi / phi, residual
+
+
+def nearest_strategy(
+    policy: np.ndarray, payoffs: np.ndarray, state_view: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Named strategy at the least Euclidean distance over the four non-start own-view probabilities.
+
+    Candidates are ALLC (1,1,1,1), ALLD (0,0,0,0), TFT (1,0,1,0), GRIM (1,0,0,0), WSLS (1,0,0,1), generous TFT
+    (1,q,1,q) with q = min(1 - (T-R)/(R-S), (R-P)/(T-P)) in a prisoner's dilemma T > R > P > S (Nowak and
+    Sigmund 1992) and 1/3 elsewhere, and, in a symmetric prisoner's dilemma, the best fitting extortionate
+    strategy if the fit's root mean square is below 0.05, phi above 0 and chi above 1.05. Ties go to the
+    first named.
+
+    Args:
+        policy: [match, player, state], P(cooperate | state).
+        payoffs: [match, player, joint_action].
+        state_view: "own" or "shared".
+
+    Returns:
+        labels int8 [match, player], indices into STRATEGIES or UNDEFINED; chi [match, player], NaN where the
+        label is not extortionate. All undefined unless two players have five states.
+    """
+    labels = np.full(policy.shape[:2], UNDEFINED, np.int8)
+    chis = np.full(policy.shape[:2], np.nan)
+    if policy.shape[1:] != (2, 5):
+        return labels, chis
+    own = policy
+    if state_view == "shared":
+        own = np.stack([policy[:, 0], policy[:, 1][:, [0, 1, 3, 2, 4]]], axis=1)
+    own = own[..., 1:].astype(np.float64)
+    mine = own_payoffs(payoffs)
+    r, s, t, p = np.moveaxis(mine, -1, 0)
+    dilemma = (t > r) & (r > p) & (p > s)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        generosity = np.where(dilemma, np.minimum(1 - (t - r) / (r - s), (r - p) / (t - p)), 1 / 3)
+    generosity = np.clip(generosity, 0, 1)[..., None]
+    generous = np.concatenate([np.ones_like(generosity), generosity] * 2, axis=-1)
+    phi, chi, residual = extortion_fit(own, mine)
+    symmetric = np.all(np.isclose(mine[:, :1], mine[:, 1:], rtol=1e-6, atol=0), axis=-1)
+    extorts = dilemma & symmetric & (residual / 2 < _EXTORTION_RMS) & (phi > 0) & (chi > _EXTORTION_CHI)
+    distances = [np.linalg.norm(own - pure, axis=-1) for pure in _PURE]
+    distances += [np.linalg.norm(own - generous, axis=-1), np.where(extorts, residual, np.inf)]
+    known = np.isfinite(own).all(axis=-1)
+    labels[:] = np.where(known, np.argmin(np.stack(distances), axis=0), UNDEFINED)
+    return labels, np.where(labels == EXTORTIONATE, chi, chis)

@@ -1,0 +1,63 @@
+"""How the figures look: colours that the colour-blind tell apart, sizes, and PNG bytes without a display."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), without yellow, which is faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#888888")
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.2)), "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)))
+GREY = "#666666"
+WIDTH = 10.0
+"""Inches; 1000 px of a page are one figure wide, so that 9 points read as 12 px."""
+
+RC = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "font.family": "DejaVu Sans",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as it goes into the report: name (of the file, without .png), title, caption, PNG bytes."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure of this size in inches that lays itself out; needs no display and no pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def nothing_here(axes: Axes, text: str = "no finite match") -> None:
+    """Say so in an empty panel."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)

@@ -1,0 +1,201 @@
+"""summary.json: one entry per cell, and the published values beside ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shaping.analysis import published
+from shaping.analysis.measures import Measures, measure
+from shaping.analysis.record import Record, Shape, groups, open_record
+from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
+from shaping.analysis.strategies import STRATEGIES, UNDEFINED
+
+_NOT_SWEPT = ("cell", "match_in_cell")
+
+
+def summarise(directory: str | Path, timing: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Summarise DIR/record.zarr and write DIR/summary.json (JSON null for what is undefined).
+
+    Means are over the finite matches of a cell, those that did not diverge. Values are normalised as in the
+    record.
+
+    Args:
+        directory: a record folder.
+        timing: what the run measured of itself (compile_s, run_s, match_updates_per_s, devices, ...);
+            without it the timing of an existing summary.json is kept.
+
+    Returns:
+        {"cells": [...], "published": [...], "timing": {...} or null}, as written.
+
+    Raises:
+        FileNotFoundError: no record there.
+    """
+    record = open_record(directory)
+    path = Path(directory) / "summary.json"
+    if timing is None and path.exists():
+        timing = json.loads(path.read_text()).get("timing")
+    entries = record.config.get("published") or []
+    found: list[list[dict[str, Any]]] = [[] for _ in entries]
+    wrong: dict[int, str] = {}
+    cells: list[dict[str, Any]] = []
+    drawn = _drawn(record)
+    counts: np.ndarray | None = None
+    for cell_range in groups(record):
+        lo, hi = record.starts[cell_range.start], record.starts[cell_range.stop]
+        shape = record.shapes[cell_range.start]
+        n = int((hi - lo) // len(cell_range))
+        if n <= BOOTSTRAP_LIMIT and (counts is None or counts.shape[1] != n):
+            counts = resampling_counts(n)
+        measures = measure(record, int(lo), int(hi), shape)
+        coordinates = _coordinates(record, int(lo), int(hi), n, drawn)
+        intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None)
+        for i, cell in enumerate(cell_range):
+            mine = measures[slice(i * n, (i + 1) * n)]
+            cells.append({"cell": cell} | coordinates[i] | _entry(mine, shape) | intervals[i])
+            for k, entry in enumerate(entries):
+                if published.matches_cell(entry.get("cell") or {}, coordinates[i]["coordinates"]):
+                    try:
+                        found[k].append(published.ours(entry["metric"], entry.get("player"), mine))
+                    except ValueError as error:
+                        wrong[k] = str(error)
+    compared = [published.compare(entry, f) for entry, f in zip(entries, found, strict=True)]
+    for k, reason in wrong.items():
+        compared[k]["basis"] = reason
+    summary = _plain({"cells": cells, "published": compared, "timing": timing})
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    temporary.replace(path)
+    return summary
+
+
+def _swept(record: Record) -> list[str]:
+    """Coordinates on match other than the plain ones: variant first, then as `sweep` and `tie` name them.
+
+    The seed is one of them only where cells differ in it.
+    The order in which a folder lists its arrays is not the same everywhere; this one is.
+    """
+    config = record.config
+    tied = [k for together in config.get("tie") or [] for k in together]
+    named = [k.replace("players.*.", "players.all.") for k in [*(config.get("sweep") or {}), *tied]]
+    order = {k: i for i, k in reversed(list(enumerate(["variant", *named])))}
+    coords = record.dataset.coords
+    names = [str(k) for k in coords if coords[k].dims == ("match",) and k not in _NOT_SWEPT]
+    if "seed" in names and len(np.unique(coords["seed"].isel(match=record.starts[:-1]).values)) < 2:
+        names.remove("seed")
+    return sorted(names, key=lambda k: (order.get(k, len(order)), k))
+
+
+def _drawn(record: Record) -> tuple[str, ...]:
+    """Coordinates that vary inside a cell. Every cell has the same draws, so that the first cell tells."""
+    if record.cells == 0:
+        return ()
+    first = slice(0, int(record.starts[1]))
+    names = []
+    for name in _swept(record):
+        column = record.dataset[name].isel(match=first).values
+        if not _same(column, column[0]).all():
+            names.append(name)
+    return tuple(names)
+
+
+def _same(column: np.ndarray, first: Any) -> np.ndarray:
+    if column.dtype.kind == "f" and np.isnan(first):
+        return np.isnan(column)
+    return np.asarray(column == first)
+
+
+def _coordinates(
+    record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...]
+) -> list[dict[str, dict[str, Any]]]:
+    cells = (hi - lo) // n
+    out: list[dict[str, dict[str, Any]]] = [{"coordinates": {}, "drawn": {}} for _ in range(cells)]
+    for name in _swept(record):
+        values = record.dataset[name]
+        if name in drawn:
+            column = values.isel(match=slice(lo, hi)).values.reshape(cells, n)
+            if column.dtype.kind in "fiu":
+                for i in range(cells):
+                    out[i]["drawn"][name] = {"min": column[i].min(), "max": column[i].max()}
+        else:
+            column = values.isel(match=slice(lo, hi, n)).values
+            for i in range(cells):
+                value = column[i]
+                out[i]["coordinates"][name] = value.item() if isinstance(value, np.generic) else value
+    return out
+
+
+def _intervals(measures: Measures, n: int, counts: np.ndarray | None) -> list[dict[str, Any]]:
+    """Intervals of all the cells of a group at once: they share one matrix of resampling counts."""
+    players = measures.value.shape[1]
+    rows = [measures.value, measures.tft[:, None], measures.nash[:, None]]
+    columns = np.concatenate(rows, axis=1).reshape(-1, n, players + 2)  # [cell, match, column]
+    cells = len(columns)
+    low, high, methods = mean_ci95_columns(columns.transpose(1, 0, 2).reshape(n, -1), counts)
+    ends = np.stack([low, high], axis=-1).reshape(cells, players + 2, 2)
+    out = []
+    for i in range(cells):
+        together = measures.cooperative[i * n : (i + 1) * n]
+        together = together[np.isfinite(together)]
+        out.append(
+            {
+                "value_ci95": ends[i, :players],
+                "ci_method": methods[i * (players + 2)],
+                "cooperative_ci95": wilson_ci95(together.sum(), len(together)),
+                "tft_match_ci95": ends[i, players],
+                "nash_match_ci95": ends[i, players + 1],
+            }
+        )
+    return out
+
+
+def _mean(x: np.ndarray) -> float:
+    x = x[np.isfinite(x)]
+    return float(x.mean()) if len(x) else float("nan")
+
+
+def _entry(mine: Measures, shape: Shape) -> dict[str, Any]:
+    finite, n = int(mine.finite.sum()), len(mine.finite)
+    value = mine.value[mine.finite]
+    diverged = mine.diverged_at[mine.diverged_at >= 0]
+    nothing = np.full(shape.players, np.nan)
+    label = mine.label[mine.label != UNDEFINED]
+    shares = np.bincount(label, minlength=len(STRATEGIES)) / max(len(label), 1)
+    nearest: dict[str, Any] | None = None
+    if len(label):
+        chi = mine.chi[np.isfinite(mine.chi)]
+        nearest = dict(zip(STRATEGIES, shares, strict=True))
+        nearest["extortionate_chi_mean"] = _mean(chi)
+        # chi is a ratio with a heavy tail: the median says what is typical.
+        nearest["extortionate_chi_median"] = np.median(chi) if len(chi) else None
+    return {
+        "matches": n,
+        "finite": finite,
+        "players": shape.players,
+        "value_mean": value.mean(axis=0) if finite else nothing,
+        "value_sd": value.std(axis=0, ddof=1) if finite > 1 else nothing,
+        "value_trajectory_mean": [_mean(column) for column in mine.trajectory.T],
+        "cooperative": _mean(mine.cooperative),
+        "cooperative_matches": int(np.isfinite(mine.cooperative).sum()),
+        "tft_match": _mean(mine.tft),
+        "nash_match": _mean(mine.nash),
+        "nearest_strategy": nearest,
+        "diverged": len(diverged) / n,
+        "diverged_at_median": np.median(diverged) if len(diverged) else None,
+    }
+
+
+def _plain(x: Any) -> Any:
+    """x with only what JSON has: lists, and null for what is not finite."""
+    if isinstance(x, dict):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, list | tuple | np.ndarray):
+        return [_plain(v) for v in x]
+    if isinstance(x, np.generic):
+        x = x.item()
+    if isinstance(x, float) and not np.isfinite(x):
+        return None
+    return x

@@ -1,0 +1,49 @@
+"""What a learner is to the loop: a state, and a step from everybody's old states to its own new one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from flax import struct
+
+from shaping.objectives.objective import Objective
+from shaping.policies.policy import Policy
+
+
+@struct.dataclass
+class LearnerState:
+    """What a learner carries from update to update.
+
+    Attributes:
+      theta: the parameters of its policy.
+      memory: what else it needs: the optimiser's state, a critic, an opponent model.
+    """
+
+    theta: Any
+    memory: Any
+
+
+@struct.dataclass
+class Learner:
+    """A learner with its settings.
+
+    Attributes:
+      settings: any pytree of numbers; they may be mapped over a population. Static structure is not a pytree node.
+      initialise: `(settings, key, policy, dtype) -> LearnerState`.
+      update: `(settings, key, states, player, objective) -> (LearnerState, info)`. `states` holds all seats' states from
+        before this update; every learner steps from the same tuple. `info` is diagnostics, never carried.
+    """
+
+    settings: Any
+    initialise: Callable[..., LearnerState] = struct.field(pytree_node=False)
+    update: Callable[..., tuple[LearnerState, Any]] = struct.field(pytree_node=False)
+
+    def init(self, key: jax.Array, policy: Policy, dtype: Any) -> LearnerState:
+        """The state before the first update; `key` is the learner's own."""
+        return self.initialise(self.settings, key, policy, dtype)
+
+    def step(
+        self, key: jax.Array, states: Sequence[LearnerState], player: int, objective: Objective
+    ) -> tuple[LearnerState, Any]:
+        """This learner's state after one update of everybody."""
+        return self.update(self.settings, key, states, player, objective)

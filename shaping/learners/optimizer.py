@@ -1,0 +1,66 @@
+"""Any optax optimiser by name, its numbers as data."""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import optax
+from flax import struct
+
+from shaping.schema import Field, fields
+
+# Found by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a line search,
+# or the number of steps.
+_EXCLUDED = {"lbfgs", "polyak_sgd", "noisy_sgd", "dpsgd", "freeze"}
+
+
+@struct.dataclass
+class Optimizer:
+    """An optax optimiser: `getattr(optax, name)(learning_rate=step_size, **flags, **numbers)`."""
+
+    numbers: dict[str, Any]
+    name: str = struct.field(pytree_node=False)
+    flags: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
+
+    def build(self, step_size: Any) -> optax.GradientTransformation:
+        """The optax transformation at one step size (which may be traced)."""
+        return getattr(optax, self.name)(learning_rate=step_size, **dict(self.flags), **self.numbers)
+
+
+def optimizer(name: str = "sgd", **settings: Any) -> Optimizer:
+    """An optax optimiser by its name with its own settings, except the learning rate, which is the learner's step size.
+
+    Raises:
+      ValueError: if optax has no such optimiser, or it has no such setting.
+    """
+    known = optimizer_fields(name)
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        raise ValueError(f"optimizer {name} has no setting {unknown[0]!r}: allowed are {', '.join(known)}")
+    flags = {key: value for key, value in settings.items() if known[key].kind != "number" or value is None}
+    numbers = {key: value for key, value in settings.items() if key not in flags}
+    return Optimizer(numbers, name, tuple(sorted(flags.items())))
+
+
+@cache
+def named_optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
+    """optax's optimisers by name: its public functions that take a learning rate and need nothing else."""
+    found = {}
+    for name in dir(optax):
+        function = getattr(optax, name)
+        if name.startswith(("_", "scale_by")) or name in _EXCLUDED or not inspect.isfunction(function):
+            continue
+        parameters = inspect.signature(function).parameters
+        required = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        if "learning_rate" in parameters and set(required) <= {"learning_rate"}:
+            found[name] = function
+    return found
+
+
+@cache
+def optimizer_fields(name: str) -> dict[str, Field]:
+    """The settings of an optimiser that a configuration may give."""
+    if name not in named_optimizers():
+        raise ValueError(f"unknown optimizer {name!r}: optax has {', '.join(named_optimizers())}")
+    return fields(named_optimizers()[name], skip=("learning_rate",))

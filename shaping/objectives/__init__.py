@@ -1,0 +1,7 @@
+"""What the players climb: maps from the parameters of all players to the vector of their expected returns."""
+
+from shaping.objectives.analytic import Analytic, from_losses, from_returns
+from shaping.objectives.memory_one import ExactMatrixGame, exact
+from shaping.objectives.objective import Objective, Thetas
+
+__all__ = ["Analytic", "ExactMatrixGame", "Objective", "Thetas", "exact", "from_losses", "from_returns"]

@@ -1,0 +1,41 @@
+"""Differentiable games given as a function of the parameters: the user's own, and the analytic games of the literature."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from shaping.objectives.objective import Objective, Thetas
+
+
+def from_returns(function: Callable[[Thetas], Any]) -> Objective:
+    """An objective from `function(thetas) -> returns`, one expected return per player, to be maximised."""
+    return Objective(lambda thetas, key, context: (function(thetas), None))
+
+
+def from_losses(function: Callable[[Thetas], Any]) -> Objective:
+    """An objective from `function(thetas) -> losses`, one loss per player, to be minimised: a return is a negative loss."""
+
+    def negated(thetas: Thetas) -> Any:
+        return jax.tree.map(lambda loss: -loss, function(thetas))
+
+    return from_returns(negated)
+
+
+@dataclass(frozen=True)
+class Analytic:
+    """A differentiable game of the user's own, to be trained like any other.
+
+    Attributes:
+      function: `(thetas, parameters) -> returns`, one expected return per player. Must be a module-level function (its
+        identity decides what is compiled together).
+      num_parameters: length of each player's parameter vector, one entry per seat.
+    """
+
+    function: Callable[[Thetas, Any], Any]
+    num_parameters: tuple[int, ...]
+
+    def objective(self, parameters: Any) -> Objective:
+        """The objective at one setting of the game's numeric parameters (any pytree)."""
+        return from_returns(lambda thetas: self.function(thetas, parameters))

@@ -1,0 +1,158 @@
+"""Exact expected returns of memory-one policies in iterated games with two actions (n players, 2 to 6).
+
+With c_i(s) the probability that player i cooperates in state s, the joint actions form a Markov chain: from state s the
+joint action a has probability prod_i c_i(s)^[a_i = C] (1 - c_i(s))^[a_i = D]. The return of player i is
+
+    V_i = p0^T (I - gamma P)^{-1} r_i                     (Foerster et al. 2018, section 4.1)
+
+unnormalised, so that it lies within 1/(1 - gamma) times the range of the payoffs.
+
+Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps_i (1 - 2 c_i). States and rewards follow the
+executed action.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs import MatrixGame, MatrixGameParams
+from envs.matrix_game import own_view
+from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.returns_arrays import finite_returns, returns_arrays
+from shaping.objectives.returns_scalars import returns_scalars
+from shaping.policies.policy import Policy
+
+# Up to this many joint actions the elimination is unrolled over scalars; beyond, it would take long to compile.
+_UNROLLED_STATES = 4
+
+
+@dataclass(frozen=True)
+class ExactMatrixGame:
+    """The static part of an exact matrix-game objective: what is compiled, as opposed to the numbers it is fed.
+
+    Attributes:
+      num_players: number of seats.
+      horizon: None for an infinite game, T for T rounds, 1 for a one-shot game.
+      state_view: "own" if each player sees its own action first, "shared" if all see seat 0's view.
+      policies: one policy per seat.
+    """
+
+    num_players: int
+    horizon: int | None
+    state_view: str
+    policies: tuple[Policy, ...]
+
+    def objective(self, params: MatrixGameParams) -> Objective:
+        """The objective at one setting of payoffs, discount and noise."""
+
+        def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
+            del key, context
+            tables = [policy.table(theta) for policy, theta in zip(self.policies, thetas, strict=True)]
+            return self.from_cooperation([self._probabilities(table) for table in tables], params), None
+
+        return Objective(returns, self.distance)
+
+    def distance(self, player: int, theta: Any, theta_old: Any, batch: Any) -> jax.Array:
+        """KL(old || new) of one player's action distributions, summed over its states."""
+        del batch
+        policy = self.policies[player]
+        new, old = (_array(policy.table(t)) for t in (theta, theta_old))
+        cooperate = jax.nn.sigmoid(old)
+        return jnp.sum(
+            cooperate * (jax.nn.log_sigmoid(old) - jax.nn.log_sigmoid(new))
+            + (1 - cooperate) * (jax.nn.log_sigmoid(-old) - jax.nn.log_sigmoid(-new))
+        )
+
+    def from_cooperation(self, cooperation: list[Any], params: MatrixGameParams) -> list[jax.Array]:
+        """Unnormalised returns, one scalar per player, from P(choose C | own state).
+
+        `cooperation` is [players][states]: a list of scalars per player for small games, an array [states] otherwise.
+        """
+        if self.unrolled:
+            return self._returns_from_scalars(cooperation, params)
+        return self._returns_from_arrays(cooperation, params)
+
+    @property
+    def unrolled(self) -> bool:
+        """Whether the game is small enough to be computed scalar by scalar, which is fastest for a population."""
+        return self.horizon in (None, 1) and 2**self.num_players <= _UNROLLED_STATES
+
+    def _returns_from_scalars(self, cooperation: list[list[jax.Array]], params: MatrixGameParams) -> list[Any]:
+        executed = []
+        for player, own in enumerate(cooperation):
+            noise = params.noise[player]
+            noisy = [c + noise * (1 - 2 * c) for c in own]
+            executed.append([noisy[seen] for seen in self._seen(player)])
+        choices = list(itertools.product((0, 1), repeat=self.num_players))
+        payoffs = [[_entry(params.payoffs[i], choice) for choice in choices] for i in range(self.num_players)]
+        if self.horizon is None:
+            return returns_scalars(executed, payoffs, params.discount)
+        once = [math.prod(1 - c[0] if a else c[0] for c, a in zip(executed, choice, strict=True)) for choice in choices]
+        return [sum(p * r for p, r in zip(once, own, strict=True)) for own in payoffs]
+
+    def _returns_from_arrays(self, cooperation: list[jax.Array], params: MatrixGameParams) -> Any:
+        executed = []
+        for player, own in enumerate(cooperation):
+            # A permutation as a product with a constant matrix: under nested derivatives and vmap a gather is slow.
+            permutation = np.eye(own.shape[0], dtype=own.dtype)[list(self._seen(player))]
+            noisy = own + params.noise[player] * (1 - 2 * own)
+            executed.append(jnp.sum(permutation * noisy, axis=1))
+        payoffs = jnp.asarray(params.payoffs).reshape(self.num_players, -1)
+        if self.horizon is None:
+            return returns_arrays(jnp.stack(executed), payoffs, params.discount)
+        return finite_returns(jnp.stack(executed), payoffs, params.discount, self.horizon)
+
+    def _probabilities(self, table: Any) -> Any:
+        """Logits over states, an array or a sequence of scalars, to probabilities in the form `from_cooperation` takes."""
+        if self.unrolled:
+            return [jax.nn.sigmoid(logit) for logit in table]
+        return jax.nn.sigmoid(_array(table))
+
+    def _seen(self, player: int) -> tuple[int, ...]:
+        """For each joint state, which entry of the player's own table it reads."""
+        if self.horizon == 1:
+            return (0,)
+        view = own_view(self.num_players)[player]
+        if self.state_view == "shared":
+            return tuple(range(len(view)))
+        return tuple(view.index(state) for state in range(len(view)))
+
+    def value_scale(self, params: MatrixGameParams) -> jax.Array:
+        """The factor that turns a return into a reported value.
+
+        1 - discount for infinite and finite games, the mean per step (1 / horizon) at discount 1, and 1 for one-shot games.
+        """
+        if self.horizon == 1:
+            return jnp.ones_like(params.discount)
+        if self.horizon is None:
+            return 1 - params.discount
+        return jnp.where(params.discount == 1, 1 / self.horizon, 1 - params.discount)
+
+    def pure_returns(self, cooperate: bool, params: MatrixGameParams) -> list[jax.Array]:
+        """Unnormalised returns when everybody always chooses C (or always D)."""
+        chosen = jnp.ones_like(params.discount) if cooperate else jnp.zeros_like(params.discount)
+        states = 1 if self.horizon == 1 else 1 + 2**self.num_players
+        table = [chosen] * states if self.unrolled else jnp.full(states, chosen)
+        return self.from_cooperation([table] * self.num_players, params)
+
+
+def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGameParams | None = None) -> Objective:
+    """The exact objective of a matrix game for given policies; at the game's own numbers unless `params` are given."""
+    form = ExactMatrixGame(game.num_players, game.horizon, game.state_view, policies)
+    return form.objective(game.default_params if params is None else params)
+
+
+def _array(table: Any) -> jax.Array:
+    return table if isinstance(table, jax.Array) else jnp.stack(list(table))
+
+
+def _entry(payoffs: Any, choice: tuple[int, ...]) -> jax.Array:
+    for action in choice:
+        payoffs = payoffs[action]
+    return payoffs
+

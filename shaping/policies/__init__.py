@@ -1,0 +1,6 @@
+"""How a player chooses: policies as pure functions of parameters, observation and memory."""
+
+from shaping.policies.policy import Policy
+from shaping.policies.tabular import tabular
+
+__all__ = ["Policy", "tabular"]

@@ -1,0 +1,35 @@
+"""The protocol of a policy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A player's policy as pure functions; two policies with the same `kind` and `structure` compile to the same program.
+
+    Attributes:
+      kind: the configuration's name for it.
+      structure: hashable description of the shapes (for example the number of states).
+      init: `(key, scale) -> theta`: normally distributed parameters with standard deviation `scale`, drawn in float32.
+      start: `(batch_shape) -> memory`: what the policy remembers before its first observation.
+      apply: `(theta, observation, memory) -> (distribution, memory)`: a distrax categorical over actions.
+      table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a matrix game
+        (an array [states] or a sequence of scalars, as theta is).
+    """
+
+    kind: str
+    structure: tuple[Any, ...]
+    init: Callable[[jax.Array, jax.Array], Any]
+    start: Callable[[tuple[int, ...]], Any]
+    apply: Callable[[Any, jax.Array, Any], tuple[Any, Any]]
+    table: Callable[[Any], Any]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Policy) and (self.kind, self.structure) == (other.kind, other.structure)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.structure))

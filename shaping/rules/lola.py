@@ -1,0 +1,86 @@
+"""LOLA, learning with opponent-learning awareness, in the three variants that go by the name.
+
+- `original` (Foerster et al. 2018): first-order expansion, the opponent's effect on one's own return held fixed.
+- `taylor` (Letcher et al. 2019): the full first-order expansion.
+- `exact` (LOLA-DiCE, Foerster et al. 2018b; POLA's "actual update"): differentiates the return after the opponents' actual
+  steps, of which there may be several.
+"""
+
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.first_order import first_order
+from shaping.rules.rule import Rule
+from shaping.rules.seats import gradients, move, replace
+from shaping.schema import NonNegative, Range
+
+
+@struct.dataclass
+class ExactLola:
+    """Settings of the exact variant.
+
+    Attributes:
+      lookahead_rate: eta, the step each opponent is imagined to take along its own gradient; at least 0.
+      lookaheads: how many such steps are differentiated through; at least 1.
+    """
+
+    lookahead_rate: Any
+    lookaheads: int = struct.field(pytree_node=False, default=1)
+
+
+def lola(
+    variant: Literal["original", "taylor", "exact"] = "original",
+    lookahead_rate: NonNegative = 1.0,
+    lookaheads: Annotated[int, Range(1)] = 1,
+) -> Rule:
+    """LOLA in one of its variants; several lookaheads only in the exact one.
+
+    Raises:
+      ValueError: if the variant is unknown, or `lookaheads` is above 1 and the variant is not exact.
+    """
+    if variant not in ("original", "taylor", "exact"):
+        raise ValueError(f"variant is {variant!r}: must be original, taylor or exact")
+    if variant == "exact":
+        return Rule(ExactLola(lookahead_rate, lookaheads), exact_direction)
+    if lookaheads != 1:
+        raise ValueError(f"lookaheads is {lookaheads}: must be 1 unless variant is exact (variant is {variant})")
+    return first_order(lookahead_rate, middle=1.0 if variant == "taylor" else 0.0, shaping=1.0)
+
+
+def exact_direction(
+    objective: Objective, thetas: Thetas, player: int, settings: ExactLola, key: jax.Array | None = None
+) -> Any:
+    """nabla_i V_i(theta_i, theta_-i^K), where theta_j^{k+1} = theta_j^k + eta nabla_j V_j(theta_i, theta_-i^k).
+
+    All opponents step at once from the same parameters, and the derivative passes through every step.
+    """
+    others = [j for j in range(len(thetas)) if j != player]
+
+    def inner_key(step: Any) -> jax.Array | None:
+        return None if key is None else jax.random.fold_in(key, step)
+
+    def shaped_return(theta: Any) -> jax.Array:
+        def opponents_step(current: list[Any], step: Any) -> tuple[list[Any], None]:
+            ascent = gradients(objective, current, others, inner_key(step))
+            new = list(current)
+            for j in others:
+                new[j] = move(current[j], settings.lookahead_rate, ascent[j][j])
+            return new, None
+
+        final = replace(thetas, player, theta)
+        if settings.lookaheads <= 3:
+            for step in range(settings.lookaheads):
+                final, _ = opponents_step(final, step)
+        else:
+            final, _ = lax.scan(opponents_step, final, jnp.arange(settings.lookaheads))
+        return objective.of(player, final, inner_key(settings.lookaheads))
+
+    return jax.grad(shaped_return)(thetas[player])
+
+
+RULES = {"lola": lola}

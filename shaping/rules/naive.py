@@ -1,0 +1,24 @@
+"""Naive learning: each player climbs its own return as if the others stood still."""
+
+from typing import Any
+
+import jax
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.rule import Rule
+from shaping.rules.seats import gradient
+
+
+def naive() -> Rule:
+    """Gradient ascent on one's own return, nabla_i V_i (NL in Foerster et al. 2018, section 3)."""
+    return Rule((), _direction)
+
+
+def _direction(
+    objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None
+) -> Any:
+    del settings
+    return gradient(objective, thetas, player, player, key)
+
+
+RULES = {"naive": naive}

@@ -1,0 +1,133 @@
+import io
+import itertools
+
+import numpy as np
+import pytest
+
+from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, wrapped
+from shaping.analysis.curve_figures import curve
+from shaping.analysis.figures import draw
+from shaping.analysis.match_figures import outcomes
+from shaping.analysis.record import open_record
+from shaping.analysis.selection import select_cells
+from shaping.analysis.summary import summarise
+from shaping.analysis.sweep_figures import sweep_figures
+
+PENNIES = np.array([[1, -1, -1, 1], [-1, 1, 1, -1]], float)
+
+
+def cell(players=2, states=5, n=6, seed=0, **more):
+    rng = np.random.default_rng(seed)
+    base = {"policy": rng.uniform(size=(n, players, states)), "coordinates": {}}
+    base["value"] = rng.uniform(-2, -1, size=(n, 5, players))
+    if players != 2:
+        base["payoffs"] = rng.normal(size=(players, 2**players))
+    return base | more
+
+
+def drawn(run):
+    pictures = draw(open_record(run), summarise(run))
+    for picture in pictures:
+        assert picture.png.startswith(b"\x89PNG") and picture.caption.endswith(".")
+    return {p.name: p for p in pictures}
+
+
+@pytest.mark.parametrize("players", [1, 2, 3, 6])
+def test_figures_for_any_number_of_players(write_record, players):
+    names = drawn(write_record([cell(players, 1 + 2**players, n=3)]))
+    assert {"learning_curves", "outcomes", "policies"} <= set(names)
+    assert ("strategies" in names) == (players == 2)
+
+
+def test_figures_of_one_shot_constant_sum_and_diverged_cells_side_by_side(write_record):
+    zero = np.random.default_rng(0).normal(size=(6, 1)) * [1, -1]
+    names = drawn(
+        write_record(
+            [
+                cell(states=1, coordinates={"variant": "one-shot"}),
+                cell(value=zero, payoffs=PENNIES, coordinates={"variant": "pennies"}),
+                cell(diverged_at=np.zeros(6, int), coordinates={"variant": "diverged"}),
+                cell(3, 9, coordinates={"variant": "three"}),
+            ]
+        )
+    )
+    assert (
+        "constant" in names["outcomes"].caption and "standard deviation" in names["learning_curves"].caption
+    )
+
+
+def test_a_record_in_which_everything_diverged_still_draws(write_record):
+    grid = itertools.product((0.1, 1.0), (1, 2))
+    cells = [cell(diverged_at=np.zeros(6, int), coordinates={"a": a, "b": b}) for a, b in grid]
+    assert "map_a_b" in drawn(write_record(cells))
+
+
+def test_a_single_match_draws(write_record):
+    assert drawn(write_record([cell(n=1)]))
+
+
+def test_three_numeric_axes_give_a_map_for_each_pair(write_record):
+    cells = [
+        cell(n=2, coordinates={"a": a, "b": b, "c": c, "variant": v})
+        for a in (0.1, 1.0, 10.0)
+        for b in (1, 2)
+        for c in (0.0, 0.5)
+        for v in ("x", "y")
+    ]
+    pictures = sweep_figures(summarise(write_record(cells)))
+    assert [p.name for p in pictures] == ["map_a_b", "map_a_c", "map_b_c"]
+
+
+def test_one_numeric_axis_gives_lines_and_seeds_are_averaged(write_record):
+    cells = [cell(seed=s, coordinates={"a": a, "seed": s}) for a in (0.1, 1.0, 10.0) for s in (0, 1)]
+    pictures = sweep_figures(summarise(write_record(cells)))
+    assert [p.name for p in pictures] == ["over_a"]
+
+
+def test_more_cells_than_fit_are_chosen_and_said_so(write_record):
+    cells = [cell(n=2, seed=i, coordinates={"a": float(i)}) for i in range(30)]
+    run = write_record(cells)
+    summary = summarise(run)
+    chosen = select_cells(summary["cells"])
+    assert len(chosen.cells) == 8 and "of the 30 cells" in chosen.note
+    picture = outcomes(open_record(run), summary, chosen)
+    assert picture is not None and "of the 30 cells" in picture.caption
+
+
+def test_the_learning_curve_is_the_mean_over_finite_matches(write_record):
+    made = cell(n=9, diverged_at=np.where(np.arange(9) == 4, 2, -1))
+    c = curve(open_record(write_record([made])), 0)
+    value = np.delete(made["value"], 4, axis=0)
+    assert c.finite == 8
+    assert c.mean[:, 1] == pytest.approx(value[:, :, 1].mean(axis=0), abs=1e-6)
+    assert c.sd[:, -1] == pytest.approx(value.mean(axis=2).std(axis=0, ddof=1), rel=1e-5)
+
+
+def test_pictures_are_the_same_bytes_at_every_drawing(write_record):
+    import matplotlib.image
+
+    run = write_record([cell()])
+    summary = summarise(run)
+    first, second = (outcomes(open_record(run), summary, select_cells(summary["cells"])) for _ in range(2))
+    assert first is not None and first == second
+    height, width = matplotlib.image.imread(io.BytesIO(first.png)).shape[:2]
+    assert width <= 1400 and height < 3000
+
+
+def test_axes_that_move_together_are_one():
+    cells = [{"coordinates": {"a": a, "b": 2 * a, "c": c, "d": 7}} for a in (1.0, 2.0, 3.0) for c in (0, 1)]
+    first, second = sweep_axes(cells)
+    assert (first.key, first.tied, first.values) == ("a", ("b",), (1.0, 2.0, 3.0))
+    assert second.key == "c"
+    assert cell_name(cells[0], [first, second]) == "a = 1, c = 0"
+
+
+def test_spacing_is_recognised():
+    assert scale(np.logspace(-1, 1, 5)) == "log"
+    assert scale([0.5, 1.0, 1.5]) == "linear"
+    assert scale([0, 0.1, 1, 10]) == scale([1, 2]) == "uneven"
+
+
+def test_names_are_broken_after_commas():
+    assert wrapped("alpha = 1, beta = 2, gamma = 3", 20) == "alpha = 1, beta = 2,\ngamma = 3"
+    assert spread(13, 3) == [0, 6, 12] and spread(2, 5) == [0, 1]
