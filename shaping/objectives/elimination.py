@@ -85,13 +85,13 @@ def factorise_array(transition: jax.Array, discount: jax.Array) -> tuple[jax.Arr
 
 
 def solve_array(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.Array:
-    """x with (I - discount * transition) x = b, for b [n] or [n, right-hand sides]."""
+    """x with (I - discount * transition) x = b, all [n]."""
     pivots, below, above = factors
     return _substitute(above, _substitute(below, b, jnp.ones_like(pivots), False), pivots, True)
 
 
 def solve_array_transposed(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.Array:
-    """x with (I - discount * transition)^T x = b, for b [n] or [n, right-hand sides]."""
+    """x with (I - discount * transition)^T x = b, all [n]."""
     pivots, below, above = factors
     return _substitute(below.T, _substitute(above.T, b, pivots, False), jnp.ones_like(pivots), True)
 
@@ -99,12 +99,10 @@ def solve_array_transposed(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.
 def _substitute(matrix: jax.Array, b: jax.Array, scale: jax.Array, backward: bool) -> jax.Array:
     """x[k] = (b[k] + sum over the k-th row of `matrix` times x) * scale[k], upwards or downwards in k."""
     n = b.shape[0]
-    columns = jnp.expand_dims(jnp.arange(n), tuple(range(1, b.ndim)))
 
     def body(step: Any, x: jax.Array) -> jax.Array:
         k = n - 1 - step if backward else step
-        row = jnp.expand_dims(lax.dynamic_index_in_dim(matrix, k, 0, keepdims=False), tuple(range(1, b.ndim)))
-        new = (lax.dynamic_index_in_dim(x, k, 0) + jnp.sum(row * x, axis=0, keepdims=True)) * scale[k]
-        return jnp.where(columns == k, new, x)
+        row = lax.dynamic_index_in_dim(matrix, k, 0, keepdims=False)
+        return jnp.where(jnp.arange(n) == k, (x[k] + jnp.sum(row * x)) * scale[k], x)
 
     return lax.fori_loop(0, n, body, b)

@@ -12,7 +12,6 @@ executed action.
 """
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from envs import MatrixGame, MatrixGameParams
 from envs.matrix_game import own_view
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
-from shaping.objectives.returns_scalars import returns_scalars
+from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
 from shaping.policies.policy import Policy
 
 # Up to this many joint actions the elimination is unrolled over scalars; beyond, it would take long to compile.
@@ -92,7 +91,7 @@ class ExactMatrixGame:
         payoffs = [[_entry(params.payoffs[i], choice) for choice in choices] for i in range(self.num_players)]
         if self.horizon is None:
             return returns_scalars(executed, payoffs, params.discount)
-        once = [math.prod(1 - c[0] if a else c[0] for c, a in zip(executed, choice, strict=True)) for choice in choices]
+        once = joint_probabilities([c[0] for c in executed])
         return [sum(p * r for p, r in zip(once, own, strict=True)) for own in payoffs]
 
     def _returns_from_arrays(self, cooperation: list[jax.Array], params: MatrixGameParams) -> Any:

@@ -1,0 +1,1 @@
+"""Many matches side by side: their settings stacked, their updates one compiled program."""

@@ -1,0 +1,61 @@
+"""How a population lies in memory while it is updated.
+
+Between segments every array has the population first. Within one, matches are cut into blocks that stay in cache; a block has
+the population last, and small arrays (a table of logits, a payoff matrix) are taken apart into nested tuples of scalars, each
+an array over the block's matches. Then every operation of a small game is elementwise over matches, with nothing to transpose
+or gather. Rules, optimisers and objectives see ordinary pytrees either way.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# Arrays of up to this many numbers a match are taken apart: the five logits and eight payoffs of two-player games.
+_SMALL = 8
+
+
+def to_blocks(tree: Any, block: int) -> Any:
+    """[population, ...] leaves to [blocks, ..., block]."""
+
+    def cut(leaf: jax.Array) -> jax.Array:
+        return jnp.moveaxis(leaf.reshape(-1, block, *leaf.shape[1:]), 1, -1)
+
+    return jax.tree.map(cut, tree)
+
+
+def from_blocks(tree: Any) -> Any:
+    """[blocks, ..., block] leaves to [population, ...]."""
+
+    def join(leaf: jax.Array) -> jax.Array:
+        first = jnp.moveaxis(leaf, -1, 1)
+        return first.reshape(-1, *first.shape[2:])
+
+    return jax.tree.map(join, tree)
+
+
+def take_apart(tree: Any) -> Any:
+    """Leaves [..., block] of a block with few numbers a match to nested tuples of [block]; others as they are."""
+
+    def split(leaf: jax.Array) -> Any:
+        if leaf.ndim == 1 or math.prod(leaf.shape[:-1]) > _SMALL:
+            return leaf
+        return _nested(leaf)
+
+    return jax.tree.map(split, tree)
+
+
+def put_together(like: Any, tree: Any) -> Any:
+    """The inverse of `take_apart`: `like` has the structure of the blocks before."""
+    leaves, structure = jax.tree.flatten(like)
+    parts = structure.flatten_up_to(tree)
+    return structure.unflatten([_stacked(part) for part, _ in zip(parts, leaves, strict=True)])
+
+
+def _nested(leaf: jax.Array) -> Any:
+    return leaf if leaf.ndim == 1 else tuple(_nested(part) for part in leaf)
+
+
+def _stacked(part: Any) -> jax.Array:
+    return jnp.stack([_stacked(p) for p in part]) if isinstance(part, tuple) else part

@@ -1,0 +1,162 @@
+"""One match: learners that play together, and one update of all of them. Everything here is for a single match; `program`
+maps it over a population."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from shaping.learners.learner import Learner, LearnerState
+from shaping.objectives.objective import Objective
+from shaping.policies.policy import Policy
+from shaping.population.keys import learner_key, use
+
+
+class Form(Protocol):
+    """The static part of a game, hashable: what is compiled, as opposed to the numbers it is fed."""
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """One policy per seat."""
+        ...
+
+    def objective(self, params: Any) -> Objective:
+        """The objective at one setting of the game's numbers."""
+        ...
+
+    def value_scale(self, params: Any) -> jax.Array:
+        """The factor that turns a return into a reported value."""
+        ...
+
+
+@struct.dataclass
+class Match:
+    """What sets a match up. Two matches with the same tree structure run in the same compiled program.
+
+    Attributes:
+      seed: [] int32, the seed of its cell.
+      number: [] int32, its number within the cell.
+      game: the numbers of the game.
+      learners: one per seat.
+      form: the game's static part.
+    """
+
+    seed: Any
+    number: Any
+    game: Any
+    learners: tuple[Learner, ...]
+    form: Form = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class MatchState:
+    """What a match carries from update to update.
+
+    Attributes:
+      learners: one state per seat.
+      diverged_at: [] int32, the update at which a value or parameter stopped being finite, -1 while none has.
+      value_sum: per player, the sum of values after updates 1, 2, ... up to the one before this.
+    """
+
+    learners: tuple[LearnerState, ...]
+    diverged_at: jax.Array
+    value_sum: tuple[jax.Array, ...]
+
+
+def start(match: Match, dtype: Any) -> MatchState:
+    """The state before the first update, parameters in `dtype`."""
+    learners = tuple(
+        learner.init(use(learner_key(match.seed, match.number, seat), "init"), policy, dtype)
+        for seat, (learner, policy) in enumerate(zip(match.learners, match.form.policies, strict=True))
+    )
+    none = tuple(jnp.zeros((), dtype) for _ in learners)
+    return MatchState(learners, jnp.int32(-1), none)
+
+
+def values(match: Match, thetas: Sequence[Any]) -> list[jax.Array]:
+    """The reported value of each player, scalars."""
+    scale = match.form.value_scale(match.game)
+    returns = match.form.objective(match.game)(thetas)[0]
+    return [scale * returns[player] for player in range(len(thetas))]
+
+
+def update(
+    match: Match, state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array
+) -> tuple[MatchState, tuple[LearnerState, ...], list[jax.Array]]:
+    """One update of all players from the same old parameters.
+
+    Whether parameters are finite is tested one update late, on what the last update wrote to memory: a test of what is still
+    being computed would make XLA compute it anew for every array that depends on the test.
+
+    Args:
+      match: the settings.
+      state: the state after `number` updates, not yet tested.
+      previous: the learners' states one update earlier, finite.
+      number: [] int32.
+
+    Returns:
+      The state after one more update, the (tested) learners' states before it, and the values before it, NaN from the update
+      of divergence on. A match that stops being finite goes back to its last finite state and stays there.
+    """
+    before = values(match, [learner.theta for learner in state.learners])
+    objective = match.form.objective(match.game)
+    moved = []
+    for seat, learner in enumerate(match.learners):
+        key = use(learner_key(match.seed, match.number, seat), "update", number)
+        moved.append(learner.step(key, state.learners, seat, objective)[0])
+    goes_on, diverged_at = _tested(state, number)
+    learners = _where(goes_on, tuple(moved), previous)
+    kept = _where(goes_on, state.learners, previous)
+    shown = [jnp.where(goes_on & jnp.isfinite(value), value, jnp.nan) for value in before]
+    value_sum = tuple(
+        total + jnp.where(number > 0, value, 0) for total, value in zip(state.value_sum, before, strict=True)
+    )
+    return MatchState(learners, diverged_at, value_sum), kept, shown
+
+
+def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
+    """The state after `number` updates, tested: finite, with `diverged_at` up to date."""
+    goes_on, diverged_at = _tested(state, number)
+    return MatchState(_where(goes_on, state.learners, previous), diverged_at, state.value_sum)
+
+
+def _tested(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Whether a match is still finite after `number` updates, and the update of divergence.
+
+    A value that is not finite shows in the sum one update later than parameters that are not.
+    """
+    finite, finite_sum = _finite(state.learners), _finite(state.value_sum)
+    running = state.diverged_at < 0
+    at = jnp.where(finite_sum, jnp.where(finite, -1, number), number - 1)
+    return running & finite & finite_sum, jnp.where(running, at, state.diverged_at).astype(jnp.int32)
+
+
+def _where(condition: jax.Array, chosen: Any, other: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), chosen, other)
+
+
+def _finite(tree: Any) -> jax.Array:
+    """Whether every number in the tree is finite: x - x is 0 for a finite x and NaN otherwise, and sums keep a NaN."""
+    residue: Any = 0
+    for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            residue = residue + jnp.sum(leaf - leaf)
+    return residue == 0
+
+
+def finish(match: Match, state: MatchState, updates: int) -> dict[str, Any]:
+    """What is recorded at the end of a match.
+
+    Returns:
+      value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial value
+      where there are no updates); both NaN where diverged; diverged_at.
+    """
+    last = jnp.stack(values(match, [learner.theta for learner in state.learners]))
+    finite = jnp.all(jnp.isfinite(last))
+    diverged_at = jnp.where((state.diverged_at < 0) & ~finite, updates, state.diverged_at)
+    last = jnp.where(diverged_at < 0, last, jnp.nan)
+    total = jnp.stack(list(state.value_sum))
+    mean = (total + last) / updates if updates else last
+    return {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}

@@ -1,0 +1,129 @@
+"""The compiled programs of a group of matches: start, a segment of updates, finish."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from shaping.population import match as single
+from shaping.population.layout import from_blocks, put_together, take_apart, to_blocks
+from shaping.population.match import Match, MatchState
+
+AXIS = "population"
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """When values are recorded and how updates are cut into segments.
+
+    Values are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the updates from
+    one record to the next; a segment is a fixed number of intervals, what lies beyond the last update masked.
+
+    Attributes:
+      updates: number of updates of a match.
+      record_every: updates per interval.
+      segment: intervals per segment.
+    """
+
+    updates: int
+    record_every: int
+    segment: int
+
+    @property
+    def intervals(self) -> int:
+        """Intervals in a run, the last possibly shorter."""
+        return -(-self.updates // self.record_every)
+
+    @property
+    def segments(self) -> int:
+        """Calls of the segment program in a run."""
+        return -(-self.intervals // self.segment)
+
+    @property
+    def recorded(self) -> list[int]:
+        """The recorded updates, ascending; 0 and the last always among them."""
+        return [*range(0, self.updates, self.record_every), self.updates]
+
+
+def population_sharding(mesh: Mesh) -> NamedSharding:
+    """The population axis spread over the mesh."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def start_program(mesh: Mesh, dtype: Any) -> Callable[[Match], MatchState]:
+    """`matches -> states` before the first update; leaves [population, ...]."""
+    function = jax.vmap(lambda match: single.start(match, dtype))
+    return jax.jit(_sharded(function, mesh, 1))
+
+
+def segment_program(
+    mesh: Mesh, timetable: Timetable, block: int
+) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, jax.Array]]:
+    """`(matches, states, first interval) -> (states, values)`; states are donated.
+
+    Values are [population, intervals of a segment, players], one row for each interval from its first update; rows beyond
+    the last update are meaningless.
+    """
+
+    def run_block(blocks: tuple[Match, MatchState], first: jax.Array) -> tuple[MatchState, jax.Array]:
+        whole, states = blocks
+        matches = take_apart(whole)
+        update = jax.vmap(single.update, in_axes=(-1, -1, -1, None), out_axes=-1)
+        settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
+
+        def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
+            begin = jnp.minimum((first + index) * timetable.record_every, timetable.updates)
+            end = jnp.minimum(begin + timetable.record_every, timetable.updates)
+
+            def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+                states, previous, recorded = carry
+                states, previous, values = update(matches, states, previous, number)
+                recorded = [jnp.where(number == begin, v, r) for v, r in zip(values, recorded, strict=True)]
+                return states, previous, recorded
+
+            empty = [jnp.full_like(total, jnp.nan) for total in carry[0].value_sum]
+            *carry, recorded = lax.fori_loop(begin, end, body, (*carry, empty))
+            return tuple(carry), jnp.stack(recorded)
+
+        start = take_apart(states)
+        moved, values = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
+        last = jnp.minimum((first + timetable.segment) * timetable.record_every, timetable.updates)
+        return put_together(states, settle(*moved, last)), values
+
+    def function(matches: Match, states: MatchState, first: jax.Array) -> tuple[MatchState, jax.Array]:
+        return _over_blocks(lambda blocks: run_block(blocks, first[0]), block)((matches, states))
+
+    wrapped = _sharded(function, mesh, 2, replicated=1)
+    return jax.jit(wrapped, donate_argnums=1)
+
+
+def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., dict[str, jax.Array]]:
+    """`(matches, states) -> record variables`, leaves [population, ...]; see `match.finish`."""
+    finish = jax.vmap(
+        lambda match, state: single.finish(match, state, timetable.updates), in_axes=-1, out_axes=-1
+    )
+
+    def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
+        return finish(take_apart(blocks[0]), take_apart(blocks[1]))
+
+    def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
+        return _over_blocks(run_block, block)((matches, states))
+
+    return jax.jit(_sharded(function, mesh, 2))
+
+
+def _over_blocks(run_block: Callable[[Any], Any], block: int) -> Callable[[Any], Any]:
+    """Maps a function of blocks [..., block] over leaves [population, ...], one block after the other."""
+    return lambda tree: from_blocks(lax.map(run_block, to_blocks(tree, block)))
+
+
+def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
+    """Each device runs the function on its own part of the population; no part talks to another."""
+    specs = (PartitionSpec(AXIS),) * sharded + (PartitionSpec(),) * replicated
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+    )
