@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.policies.policy import Policy
+from shaping.policies.tabular import parameters
 
 
 def from_returns(function: Callable[[Thetas], Any]) -> Objective:
@@ -39,3 +42,20 @@ class Analytic:
     def objective(self, parameters: Any) -> Objective:
         """The objective at one setting of the game's numeric parameters (any pytree)."""
         return from_returns(lambda thetas: self.function(thetas, parameters))
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """Parameter vectors: in an analytic game the parameters are the play."""
+        return tuple(parameters(length) for length in self.num_parameters)
+
+    def value_scale(self, params: Any) -> jax.Array:
+        """Values are returns."""
+        del params
+        return jnp.ones(())
+
+    def describe(self, params: Any, thetas: Thetas) -> dict[str, jax.Array]:
+        """The final parameters, [players, parameters], padded with NaN where lengths differ."""
+        del params
+        longest = max(self.num_parameters)
+        rows = [jnp.ravel(jnp.stack(list(theta))) for theta in thetas]
+        return {"theta_final": jnp.stack([jnp.pad(r, (0, longest - r.size), constant_values=jnp.nan) for r in rows])}

@@ -140,6 +140,29 @@ class ExactMatrixGame:
         return self.from_cooperation([table] * self.num_players, params)
 
 
+    def describe(self, params: MatrixGameParams, thetas: Thetas) -> dict[str, jax.Array]:
+        """What a record tells of one match besides values: final policies, and the game it was.
+
+        Returns:
+          theta, policy [players, states]; payoffs [players, joint actions]; discount []; noise [players];
+          value_cooperation, value_defection [players], the values when everybody always cooperates or defects.
+        """
+        tables = [_array(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
+        scale = self.value_scale(params)
+        pure = [jnp.stack(list(self.pure_returns(cooperate, params))) * scale for cooperate in (True, False)]
+        choices = list(itertools.product((0, 1), repeat=self.num_players))
+        payoffs = [[_entry(params.payoffs[i], choice) for choice in choices] for i in range(self.num_players)]
+        return {
+            "theta_final": jnp.stack([_array(theta) for theta in thetas]),
+            "policy": jax.nn.sigmoid(jnp.stack(tables)),
+            "payoffs": jnp.stack([jnp.stack(row) for row in payoffs]),
+            "discount": params.discount,
+            "noise": jnp.stack([params.noise[i] for i in range(self.num_players)]),
+            "value_cooperation": pure[0],
+            "value_defection": pure[1],
+        }
+
+
 def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGameParams | None = None) -> Objective:
     """The exact objective of a matrix game for given policies; at the game's own numbers unless `params` are given."""
     form = ExactMatrixGame(game.num_players, game.horizon, game.state_view, policies)

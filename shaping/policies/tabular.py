@@ -22,3 +22,15 @@ def tabular(num_states: int) -> Policy:
         return categorical(jnp.stack([logit, jnp.zeros_like(logit)], axis=-1)), memory
 
     return Policy("tabular", (num_states,), init, lambda batch_shape: None, apply, lambda theta: theta)
+
+
+def parameters(length: int) -> Policy:
+    """A bare parameter vector [length], for games played with the parameters themselves; it takes no observation."""
+
+    def init(key: jax.Array, scale: jax.Array) -> jax.Array:
+        return scale * jax.random.normal(key, (length,), jnp.float32)
+
+    def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        raise TypeError("a bare parameter vector has no actions: its game is a function of the parameters")
+
+    return Policy("parameters", (length,), init, lambda batch_shape: None, apply, lambda theta: theta)

@@ -30,6 +30,10 @@ class Form(Protocol):
         """The factor that turns a return into a reported value."""
         ...
 
+    def describe(self, params: Any, thetas: Sequence[Any]) -> dict[str, jax.Array]:
+        """What a record tells of one match besides values."""
+        ...
+
 
 @struct.dataclass
 class Match:
@@ -151,7 +155,7 @@ def finish(match: Match, state: MatchState, updates: int) -> dict[str, Any]:
 
     Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial value
-      where there are no updates); both NaN where diverged; diverged_at.
+      where there are no updates); both NaN where diverged; diverged_at; and what the game's form describes.
     """
     last = jnp.stack(values(match, [learner.theta for learner in state.learners]))
     finite = jnp.all(jnp.isfinite(last))
@@ -159,4 +163,5 @@ def finish(match: Match, state: MatchState, updates: int) -> dict[str, Any]:
     last = jnp.where(diverged_at < 0, last, jnp.nan)
     total = jnp.stack(list(state.value_sum))
     mean = (total + last) / updates if updates else last
-    return {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}
+    own = {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}
+    return own | match.form.describe(match.game, [learner.theta for learner in state.learners])

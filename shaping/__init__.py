@@ -1,0 +1,50 @@
+"""Opponent shaping at population scale, in JAX.
+
+    import envs, shaping
+
+    game = envs.make("ipd", discount=0.96)
+    population = shaping.train(game, shaping.lola(variant="exact"), matches=1000, updates=100)
+    print(population.value.isel(update=-1).mean("match").values)
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Names and where they live; loaded on first use, so that `import shaping` and `shaping --help` stay light.
+_EXPORTS = {
+    "Analytic": "objectives",
+    "Learner": "learners",
+    "Objective": "objectives",
+    "Rule": "rules",
+    "exact": "objectives",
+    "first_order": "rules",
+    "from_losses": "objectives",
+    "from_returns": "objectives",
+    "gradient_learner": "learners",
+    "load": "experiment",
+    "lola": "rules",
+    "lookahead": "rules",
+    "naive": "rules",
+    "normal": "learners",
+    "optimizer": "learners",
+    "report": "experiment",
+    "run": "experiment",
+    "tabular": "policies",
+    "train": "experiment",
+    "values": "learners",
+    "zeros": "learners",
+}
+
+__all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"shaping.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module 'shaping' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

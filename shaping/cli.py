@@ -1,0 +1,138 @@
+"""The command line: parse, call, print. Nothing heavy is imported before it is needed."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status: 0, or 2 for anything the user can mend."""
+    arguments = _parser().parse_args(argv)
+    from shaping.config.errors import ConfigError
+
+    try:
+        return arguments.handler(arguments)
+    except ConfigError as error:
+        print(f"shaping: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone: nothing to say, and nowhere to say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("shaping: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="shaping", description="Opponent shaping at population scale.")
+    parser.add_argument("--version", action="version", version=f"shaping {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="train the population of a configuration, record it and report on it")
+    run.add_argument("config", help="a YAML file, or the name of a shipped configuration (see `shaping list`)")
+    run.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+    run.add_argument(
+        "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="override a key, e.g. matches=100"
+    )
+    run.add_argument("--dry-run", action="store_true", help="check the configuration, show the plan and stop")
+    run.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
+    run.set_defaults(handler=_run)
+
+    report = commands.add_parser("report", help="make summary and report again from a record")
+    report.add_argument("folder", metavar="DIR", help="the folder of a run")
+    report.set_defaults(handler=_report)
+
+    listing = commands.add_parser("list", help="games, rules and shipped configurations")
+    listing.set_defaults(handler=_list)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from shaping.runtime.devices import prepare_process
+
+    prepare_process()
+    from shaping.config.files import read
+    from shaping.experiment import prepare, run
+
+    def say(line: str) -> None:
+        if not arguments.quiet:
+            print(line, flush=True)
+
+    if arguments.dry_run:
+        for line in prepare(read(arguments.config, arguments.overrides)).lines():
+            print(line)
+        return 0
+    folder = run(arguments.config, arguments.out, arguments.overrides, say, show_progress=not arguments.quiet)
+    if not arguments.quiet:
+        for line in _summary_lines(folder):
+            print(line)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from shaping.experiment import report
+
+    print(report(arguments.folder))
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    del arguments
+    from envs.matrix_games import GAMES
+    from shaping.config.files import parse, shipped
+    from shaping.rules import named_rules
+
+    print("games:")
+    for name, function in GAMES.items():
+        print(f"  {name:<22}{_first_line(function)}")
+    print(f"  {'(payoffs)':<22}Any payoffs you write down: game: {{payoffs: [...]}}.")
+    print("rules:")
+    for name, function in named_rules().items():
+        print(f"  {name:<22}{_first_line(function)}")
+    print("configurations:")
+    for name, path in shipped().items():
+        title = parse(path.read_text(encoding="utf-8"), name).get("title", "")
+        print(f"  {name:<22}{title}")
+    return 0
+
+
+def _summary_lines(folder: Path) -> list[str]:
+    """A few lines per cell; the report has the rest."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    lines = []
+    for cell in summary["cells"][:12]:
+        name = ", ".join(str(v) if k == "variant" else f"{k}={_short(v)}" for k, v in cell["coordinates"].items())
+        values = " ".join("-" if v is None else f"{v:.3f}" for v in cell["value_mean"])
+        shares = [f"{k} {cell[k]:.0%}" for k in ("cooperative", "tft_match", "nash_match") if cell.get(k) is not None]
+        lines.append(f"  {name or 'all matches':<40} value {values}  {'  '.join(shares)}")
+    hidden = len(summary["cells"]) - 12
+    if hidden > 0:
+        lines.append(f"  ... and {hidden} more cells in {folder / 'summary.json'}")
+    timing = summary["timing"]
+    lines.append(
+        f"compiled in {timing['compile_s']:.1f} s, ran in {timing['run_s']:.1f} s: "
+        f"{timing['match_updates_per_s'] / 1e6:.2f} M match-updates/s on {timing['devices']}"
+    )
+    return lines
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _first_line(function: object) -> str:
+    return (function.__doc__ or "").strip().splitlines()[0]
+
+
+def _version() -> str:
+    from shaping import __version__
+
+    return __version__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

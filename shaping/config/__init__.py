@@ -1,0 +1,1 @@
+"""The typed, validated experiment: from YAML to the settings of every match."""

@@ -1,0 +1,160 @@
+"""From normal forms to stacked matches: the settings of any choice of matches as arrays, one entry per match."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from envs import MatrixGameParams
+from envs.matrix_games import GAMES
+from shaping.config.normal import num_players, num_states
+from shaping.config.plan import Block, Experiment, _expand, _shape
+from shaping.learners import gradient_learner, normal, optimizer, values, zeros
+from shaping.objectives import ExactMatrixGame
+from shaping.policies import tabular
+from shaping.population.keys import draw, match_key, purpose
+from shaping.population.match import Match
+from shaping.rules import named_rules
+from shaping.schema import fields
+
+
+def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
+    """Blocks that run in one compiled program: those whose matches have the same tree structure and shapes."""
+    found: dict[Any, list[Block]] = {}
+    for block in experiment.blocks:
+        template = matches_of(experiment, [block], np.array([block.cells.start * experiment.top["matches"]]))
+        leaves, structure = jax.tree.flatten(template)
+        found.setdefault((structure, tuple(np.shape(leaf) for leaf in leaves)), []).append(block)
+    return [tuple(blocks) for blocks in found.values()]
+
+
+def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> np.ndarray:
+    """The match indices of a group, ascending."""
+    per_cell = experiment.top["matches"]
+    return np.concatenate([np.arange(b.cells.start * per_cell, b.cells.stop * per_cell) for b in blocks])
+
+
+def matches_of(experiment: Experiment, blocks: Sequence[Block], indices: np.ndarray) -> Match:
+    """The settings of the matches `indices` (ascending, all of one group), every leaf [matches, ...]."""
+    per_cell = experiment.top["matches"]
+    cells = indices // per_cell
+    parts = []
+    for block in blocks:
+        own = indices[(cells >= block.cells.start) & (cells < block.cells.stop)]
+        if own.size:
+            parts.append(_block_matches(experiment, block, own))
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def drawn_values(experiment: Experiment, block: Block, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """The draws of the matches `indices` of one block, by key as written, [matches, ...] float32."""
+    seeds, numbers = _identity(experiment, block, indices)
+    found = {}
+    for spec in experiment.drawn:
+        names = _expand(spec.key, block.normal)
+        shape = _shape(names[0], block.normal)
+        sample = _sampler(spec.kind, spec.bounds, spec.key, len(block.normal["players"]), shape)
+        found[spec.key] = np.asarray(sample(seeds, numbers))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _sampler(kind: str, bounds: tuple[float, float], key: str, seats: int, shape: tuple[int, ...]) -> Any:
+    def sample(seed: jax.Array, number: jax.Array) -> jax.Array:
+        own = jax.random.fold_in(jax.random.fold_in(match_key(seed, number, seats), purpose("draw")), purpose(key))
+        return draw(kind, bounds, own, shape)
+
+    return jax.jit(jax.vmap(sample))
+
+
+def _identity(experiment: Experiment, block: Block, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    per_cell = experiment.top["matches"]
+    cells = indices // per_cell - block.cells.start
+    return block.seeds[cells].astype(np.int32), (indices % per_cell).astype(np.int32)
+
+
+def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) -> Match:
+    cells = indices // experiment.top["matches"] - block.cells.start
+    seeds, numbers = _identity(experiment, block, indices)
+    settings = _deep_copy(block.normal)
+    for key, array in block.numbers.items():
+        _put(settings, key.split("."), array[cells])
+    for key, array in drawn_values(experiment, block, indices).items():
+        for name in _expand(key, block.normal):
+            _put(settings, name.split("."), array)
+    match = _match(settings, len(indices), experiment.top["precision"])
+    return match.replace(seed=seeds, number=numbers)
+
+
+def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
+    """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]."""
+    number = partial(_stack, count=count, dtype=np.dtype(precision))
+    game = settings["game"]
+    seats = num_players(settings["game"])
+    if "payoffs" in game:
+        payoffs = number(game["payoffs"], rank=1 + seats)
+    else:
+        own = {name: game[name] for name in fields(GAMES[game["name"]])}
+        payoffs = number(GAMES[game["name"]](**own), rank=1 + seats)
+    noise = game["noise"]
+    if not isinstance(noise, list):
+        noise = [noise] * seats
+    params = MatrixGameParams(payoffs, number(game["discount"], rank=0), number(noise, rank=1))
+    policy = tabular(num_states(game))
+    form = ExactMatrixGame(seats, game["horizon"], settings["policy"]["state_view"], (policy,) * seats)
+    learners = []
+    for seat, player in enumerate(settings["players"]):
+        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in player.items() if k not in ("rule", "step_size")}
+        rule = named_rules()[player["rule"]](**own)
+        rule = jax.tree.map(lambda leaf: number(leaf, rank=0), rule)
+        chosen = {
+            k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"
+        }
+        learners.append(
+            gradient_learner(
+                rule,
+                number(player["step_size"], rank=0),
+                optimizer(settings["optimizer"]["name"], **chosen),
+                _initial(settings["policy"]["init"], seat, number),
+            )
+        )
+    return Match(0, 0, params, tuple(learners), form)
+
+
+def _initial(init: Mapping[str, Any], seat: int, number: Any) -> Any:
+    if "normal" in init:
+        return normal(number(init["normal"], rank=0))
+    if "zeros" in init:
+        return zeros()
+    table = init["values"]
+    return values(number(table[:, seat] if isinstance(table, np.ndarray) else table[seat], rank=1))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | np.ndarray)
+
+
+def _stack(value: Any, rank: int, count: int, dtype: np.dtype) -> np.ndarray:
+    """Nested lists of numbers and arrays [count] to one array [count, ...]; what does not vary is a view, not a copy."""
+    if isinstance(value, list | tuple):
+        parts = [_stack(part, rank - 1, count, dtype) for part in value]
+        return np.stack(parts, axis=1)
+    array = np.asarray(value, dtype)
+    return array if array.ndim == rank + 1 else np.broadcast_to(array, (count, *array.shape))
+
+
+def _put(tree: Any, path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        tree = tree[int(name)] if isinstance(tree, list) else tree[name]
+    if isinstance(tree, list):
+        tree[int(path[-1])] = value
+    else:
+        tree[path[-1]] = value
+
+
+def _deep_copy(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _deep_copy(value) for key, value in tree.items()}
+    return [_deep_copy(part) for part in tree] if isinstance(tree, list | tuple) else tree

@@ -1,0 +1,304 @@
+"""From a configuration to the cells of its sweep, and from cells to groups that share a compiled program."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shaping.config.axes import Axis, Drawn, check_draw, parse_axis
+from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.files import assign
+from shaping.config.normal import (
+    CELL,
+    LIMITS,
+    check_number,
+    check_top,
+    normal_cell,
+    num_players,
+    number_fields,
+)
+from shaping.schema import Range
+
+
+@dataclass(frozen=True)
+class Block:
+    """Cells of one structure: they differ in numbers only.
+
+    Attributes:
+      normal: the configuration of its first cell in normal form.
+      cells: the half-open range of its cells.
+      numbers: swept numbers, dotted key to an array [cells of the block, ...].
+      seeds: [cells of the block] the seed of each cell.
+    """
+
+    normal: dict[str, Any]
+    cells: range
+    numbers: dict[str, np.ndarray]
+    seeds: np.ndarray
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated configuration, its cells in order.
+
+    Attributes:
+      top: the top level with defaults filled in.
+      blocks: the cells, cut where the structure changes.
+      coordinates: name to an array [cells] (numbers or strings): the variant and every swept key.
+      drawn: keys drawn for every match.
+    """
+
+    top: dict[str, Any]
+    blocks: tuple[Block, ...]
+    coordinates: dict[str, np.ndarray]
+    drawn: tuple[Drawn, ...]
+
+    @property
+    def cells(self) -> int:
+        return self.blocks[-1].cells.stop
+
+    @property
+    def matches(self) -> int:
+        """Matches in all cells together; match index = cell * matches per cell + match within the cell."""
+        return self.cells * self.top["matches"]
+
+    def resolved(self) -> dict[str, Any]:
+        """The configuration with its defaults, as plain data that can be run again."""
+        top = dict(self.top)
+        if not top["variants"]:
+            base = self.blocks[0].normal
+            swept = {axis.split(".")[0] for axis in top["sweep"]}
+            top |= {key: base[key] for key in CELL if key not in swept and key in base}
+        return {key: value for key, value in top.items() if value not in ({}, [], "")}
+
+
+def plan(raw: Mapping[str, Any]) -> Experiment:
+    """Checks a configuration and lays out its cells: variants outermost, then axes of structure, then axes of numbers.
+
+    Raises:
+      ConfigError: one line for the first thing that is not allowed.
+    """
+    top = check_top(raw)
+    axes = [parse_axis(str(key), spec) for key, spec in top["sweep"].items()]
+    variants = top["variants"] or {None: {}}
+    bases = {name: {key: top[key] for key in CELL} | dict(variant) for name, variant in variants.items()}
+    numeric, structural, drawn = _sort(axes, bases)
+    number_groups = _tied([axis for axis in axes if isinstance(axis, Axis) and axis.key in numeric], top["tie"], axes)
+    structure_groups = _tied([axis for axis in axes if isinstance(axis, Axis) and axis.key in structural], top["tie"], axes)
+
+    blocks: list[Block] = []
+    columns: dict[str, list[np.ndarray]] = {}
+    first = 0
+    for name, base in bases.items():
+        for choice in itertools.product(*(range(len(group[0].values)) for group in structure_groups)):
+            raw_cell = json.loads(json.dumps(base))
+            picked = {
+                axis.key: axis.values[place] for group, place in zip(structure_groups, choice, strict=True) for axis in group
+            }
+            for key, value in picked.items():
+                _substitute(raw_cell, key, value)
+            _drop_foreign(raw_cell, picked)
+            normal = normal_cell(raw_cell)
+            numbers, count = _product(number_groups)
+            own = _checked_numbers(normal, numbers)
+            seeds = own.pop("seed", np.full(count, top["seed"]))
+            blocks.append(Block(normal, range(first, first + count), own, seeds))
+            cell_columns = {axis.coordinate: _column(numbers[axis.key]) for group in number_groups for axis in group}
+            for key, value in picked.items():
+                cell_columns[key.replace(".*.", ".all.")] = np.full(count, _label(value))
+            if name is not None:
+                cell_columns["variant"] = np.full(count, str(name))
+            for key, column in cell_columns.items():
+                columns.setdefault(key, []).append(column)
+            first += count
+    for spec in drawn:
+        for block in blocks:
+            for key in _expand(spec.key, block.normal):
+                if key in number_fields(block.normal):
+                    check_draw(spec, number_fields(block.normal)[key])
+    order = ["variant", *(axis.coordinate for axis in axes if isinstance(axis, Axis))]
+    coordinates = {key: np.concatenate(columns[key]) for key in order if key in columns}
+    return Experiment(top, tuple(blocks), coordinates, tuple(drawn))
+
+
+def _sort(
+    axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]
+) -> tuple[set[str], set[str], list[Drawn]]:
+    """Which swept keys are numbers (batch) and which are structure (groups)."""
+    numeric, structural, drawn = set(), set(), []
+    # A key may belong to only some variants, or exist only under some values of another axis.
+    candidates = []
+    for base in bases.values():
+        candidates.append(base)
+        for axis in axes:
+            if isinstance(axis, Axis) and not _is_numbers(axis.values):
+                for value in axis.values:
+                    cell = json.loads(json.dumps(base))
+                    _substitute(cell, axis.key, value)
+                    _drop_foreign(cell, {axis.key: value})
+                    candidates.append(cell)
+    normals, errors = [], []
+    for cell in candidates:
+        try:
+            normals.append(normal_cell(cell))
+        except ConfigError as error:
+            errors.append(error)
+    if not normals:
+        raise errors[0]
+    known_numbers = {key: None for normal in normals for key in number_fields(normal)}
+    known_structure = {key: None for normal in normals for key in _structure_keys(normal)}
+    for axis in axes:
+        expanded = [key for normal in normals for key in _expand(axis.key, normal)]
+        if axis.key == "seed" or any(key in known_numbers for key in expanded):
+            if isinstance(axis, Drawn):
+                if axis.key == "seed":
+                    raise ConfigError("sweep.seed: cannot be drawn; give a list or a range")
+                drawn.append(axis)
+            else:
+                numeric.add(axis.key)
+        elif any(key in known_structure for key in expanded) and isinstance(axis, Axis):
+            structural.add(axis.key)
+        elif isinstance(axis, Drawn) and any(key in known_structure for key in expanded):
+            raise ConfigError(f"sweep.{axis.key}: cannot be drawn; it shapes the program, so give a list of values")
+        else:
+            raise unknown_key(axis.key, ["seed", *known_numbers, *known_structure], " to sweep over")
+    return numeric, structural, drawn
+
+
+def _is_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(v, float) for v in values)
+
+
+def _structure_keys(normal: Mapping[str, Any]) -> list[str]:
+    keys = ["game.horizon", "policy.kind", "policy.state_view", "policy.init", "optimizer", "optimizer.name", "game", "players"]
+    keys += [f"game.{key}" for key, value in normal["game"].items() if isinstance(value, str | int | None)]
+    keys += [f"optimizer.{key}" for key, value in normal["optimizer"].items() if isinstance(value, str | bool | None)]
+    for seat, player in enumerate(normal["players"]):
+        keys += [f"players.{seat}"]
+        keys += [f"players.{seat}.{key}" for key, value in player.items() if isinstance(value, str | int)]
+    return keys
+
+
+def _expand(key: str, normal: Mapping[str, Any]) -> list[str]:
+    """A key with `*` as one key per seat."""
+    if key.startswith("players.*."):
+        return [key.replace("*", str(seat), 1) for seat in range(len(normal["players"]))]
+    return [key]
+
+
+def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
+    if isinstance(cell.get("optimizer"), str) and key.startswith("optimizer."):
+        cell["optimizer"] = {"name": cell["optimizer"]}
+    for part in ("game", "policy"):
+        if isinstance(cell.get(part), str) and key.startswith(f"{part}."):
+            cell[part] = {"name" if part == "game" else "kind": cell[part]}
+    assign(cell, key, value)
+
+
+def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
+    """Where the rule itself is swept, a seat's settings that its rule does not know are left out."""
+    from shaping.config.normal import _player_fields
+    from shaping.rules import named_rules
+
+    for key in picked:
+        if not (key.startswith("players.") and key.endswith(".rule")):
+            continue
+        players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
+        every = {name for rule in named_rules() for name in _player_fields(rule)}
+        for player in players:
+            known = _player_fields(player["rule"]) if player.get("rule") in named_rules() else every
+            for name in list(player):
+                if name != "rule" and name not in known and name in every:
+                    del player[name]
+
+
+def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Drawn]) -> list[list[Axis]]:
+    """Axes in groups that move together, in the order of their first member."""
+    by_key = {axis.key: axis for axis in axes}
+    known = {axis.key for axis in every}
+    leader: dict[str, str] = {}
+    for tie in ties:
+        if not isinstance(tie, list | tuple) or len(tie) < 2:
+            raise not_allowed("tie", tie, "lists of at least two swept keys")
+        for key in tie:
+            if key not in known:
+                raise unknown_key(str(key), sorted(known), " in tie (only swept keys can be tied)")
+            if any(isinstance(axis, Drawn) and axis.key == key for axis in every):
+                raise ConfigError(f"tie: {key} is drawn for every match; only lists and ranges can be tied")
+        members = [by_key[key] for key in tie if key in by_key]
+        if members and len(members) != len(tie):
+            raise ConfigError(f"tie: {', '.join(tie)} mix numbers with keys that shape the program; tie them apart")
+        lengths = {len(axis.values) for axis in members}
+        if len(lengths) > 1:
+            raise ConfigError(f"tie: {', '.join(tie)} have different lengths ({', '.join(map(str, sorted(lengths)))})")
+        for axis in members:
+            leader[axis.key] = tie[0]
+    groups: dict[str, list[Axis]] = {}
+    for axis in axes:
+        groups.setdefault(leader.get(axis.key, axis.key), []).append(axis)
+    return list(groups.values())
+
+
+def _product(groups: Sequence[Sequence[Axis]]) -> tuple[dict[str, list[Any]], int]:
+    """The product of groups of axes, row-major: for each key its value in every cell, and the number of cells."""
+    places = list(itertools.product(*(range(len(group[0].values)) for group in groups)))
+    columns = {
+        axis.key: [axis.values[place[g]] for place in places] for g, group in enumerate(groups) for axis in group
+    }
+    return columns, len(places)
+
+
+def _checked_numbers(normal: Mapping[str, Any], numbers: Mapping[str, list[Any]]) -> dict[str, np.ndarray]:
+    """Swept numbers as arrays [cells, ...], by expanded key; keys this block's structure lacks are left out."""
+    known = number_fields(normal)
+    found = {}
+    for key, values in numbers.items():
+        if key == "seed":
+            found[key] = np.array([check_number("sweep.seed", v, LIMITS["seed"], integer=True) for v in values])
+            continue
+        for name in _expand(key, normal):
+            if name in known:
+                found[name] = _array(f"sweep.{key}", values, known[name].range, _shape(name, normal))
+    return found
+
+
+def _array(key: str, values: Sequence[Any], allowed: Range, shape: tuple[int, ...]) -> np.ndarray:
+    rows = []
+    for value in values:
+        if shape == ():
+            rows.append(check_number(key, value, allowed))
+            continue
+        try:
+            row = np.asarray(value, float)
+        except (TypeError, ValueError):
+            raise not_allowed(key, value, f"numbers of shape {list(shape)}") from None
+        if row.shape != shape:
+            raise not_allowed(key, value, f"numbers of shape {list(shape)}")
+        rows.append(check_number(key, row, allowed))
+    return np.array(rows, float)
+
+
+def _shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of one match's value of a key: scalars, but for whole payoff or logit tables."""
+    if key == "game.payoffs":
+        return (num_players(normal["game"]), *(2,) * num_players(normal["game"]))
+    if key == "policy.init.values":
+        return np.shape(normal["policy"]["init"]["values"])
+    return ()
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """A coordinate over cells: numbers as they are, tables by their place among the distinct ones."""
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return np.array(values)
+    labels = [_label(value) for value in values]
+    return np.array([list(dict.fromkeys(labels)).index(label) for label in labels])
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        return value
+    return json.dumps(value)

@@ -1,0 +1,18 @@
+"""The only module that imports orbax: whole states of a population on disk."""
+
+from pathlib import Path
+from typing import Any
+
+
+def save(path: Path, state: Any) -> None:
+    """Writes a pytree of arrays to a folder that does not exist yet, atomically."""
+    from orbax.checkpoint import v1 as orbax
+
+    orbax.save(path.resolve(), state)
+
+
+def restore(path: Path, like: Any) -> Any:
+    """Reads a pytree back; `like` has its structure, shapes and types (arrays or `jax.ShapeDtypeStruct`)."""
+    from orbax.checkpoint import v1 as orbax
+
+    return orbax.load(path.resolve(), like)

@@ -1,0 +1,41 @@
+"""The mesh a population is spread over."""
+
+import os
+from pathlib import Path
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+from shaping.population.program import AXIS
+
+
+def population_mesh() -> Mesh:
+    """All devices JAX finds, in one axis."""
+    # Automatic axes: with explicit ones, now the default, a scan whose carry starts from a constant is refused.
+    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def prepare_process() -> None:
+    """What only a command may decide: one host device per core on the CPU, and a persistent compilation cache.
+
+    Must run before JAX touches a device. An existing choice (JAX_NUM_CPU_DEVICES, JAX_COMPILATION_CACHE_DIR) is kept.
+    """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ and "xla_force_host_platform" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", _usable_cores())
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(base / "shaping" / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def describe_devices() -> str:
+    """For a human: how many devices of which kind."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"

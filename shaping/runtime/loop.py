@@ -1,0 +1,187 @@
+"""The one loop: a group of matches, in chunks that fit the memory, in segments that compile once."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.population.match import Match, MatchState
+from shaping.population.match import start as start_match
+from shaping.population.program import (
+    Timetable,
+    finish_program,
+    population_sharding,
+    segment_program,
+    start_program,
+)
+from shaping.runtime.devices import population_mesh
+from shaping.runtime.progress import Progress
+
+# Match-updates of a two-player game in one call of a segment: a few seconds of work between two lines of progress.
+_SEGMENT_WORK = 2**24
+_LARGEST_CHUNK = 2**17
+# Matches of a two-player game whose working set stays in the second-level cache of a core.
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How a group's matches are cut: `count` chunks of `size`, each padded to `devices * blocks * block`."""
+
+    count: int
+    size: int
+    padded: int
+    block: int
+    bytes: int
+
+
+@dataclass
+class Timing:
+    """Seconds spent, for the summary."""
+
+    compile_s: float = 0.0
+    run_s: float = 0.0
+    match_updates: int = 0
+    groups: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Matches that share a compiled program.
+
+    Attributes:
+      indices: match indices, ascending.
+      matches_of: settings of any of them, leaves [matches, ...].
+    """
+
+    indices: np.ndarray
+    matches_of: Callable[[np.ndarray], Match]
+
+    def template(self) -> Match:
+        """The settings of its first match, leaves [1, ...]."""
+        return self.matches_of(self.indices[:1])
+
+
+def cut(group: Group, updates: int, record_every: int, memory_bytes: float, devices: int) -> Chunks:
+    """Chunks of nearly equal size that fit the memory."""
+    template = group.template()
+    dtype = _dtype_of(template)
+    start = jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
+    leaves = jax.tree.leaves((template, start))
+    own = sum(int(np.prod(leaf.shape, dtype=np.int64)) * leaf.dtype.itemsize for leaf in leaves)
+    numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
+    players = len(template.learners)
+    itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
+    recorded = (updates // record_every + 2) * players * itemsize
+    # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
+    per_match = 4 * own + 3 * recorded
+    largest = int(max(devices, min(_LARGEST_CHUNK, memory_bytes // per_match)))
+    total = len(group.indices)
+    count = -(-total // largest)
+    size = -(-total // count)
+    local = -(-size // devices)
+    wide = _BLOCK if jax.default_backend() == "cpu" else local
+    block_limit = max(8, min(wide, int(wide * (5 / max(5, numbers)) ** 2)))
+    blocks = -(-local // block_limit)
+    block = -(-local // blocks)
+    padded = devices * blocks * block
+    return Chunks(count, size, padded, block, padded * per_match)
+
+
+def _dtype_of(match: Match) -> Any:
+    floats = [leaf.dtype for leaf in jax.tree.leaves(match) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return floats[0] if floats else jnp.float32
+
+
+def run_group(
+    group: Group,
+    updates: int,
+    record_every: int,
+    chunks: Chunks,
+    write: Callable[[np.ndarray, dict[str, np.ndarray]], None],
+    keep: Callable[[np.ndarray, MatchState], None],
+    progress: Progress,
+    timing: Timing,
+) -> None:
+    """Trains all matches of a group, chunk after chunk.
+
+    Args:
+      group: the matches.
+      updates: updates of every match.
+      record_every: updates from one recorded value to the next.
+      chunks: how to cut them.
+      write: receives the match indices of a chunk and its record variables [matches, ...].
+      keep: receives the match indices of a chunk and its final state (padded at the end), on the devices.
+      progress: advanced by match-updates.
+      timing: added to.
+    """
+    began = time.perf_counter()
+    template = group.template()
+    dtype = _dtype_of(template)
+    mesh = population_mesh()
+    sharding = population_sharding(mesh)
+    per_update = max(1, _SEGMENT_WORK // chunks.padded // _cost(template))
+    intervals = -(-updates // record_every)
+    timetable = Timetable(updates, record_every, max(1, min(intervals, per_update // record_every)))
+
+    def load(indices: np.ndarray) -> Match:
+        # Padding repeats the last match; what it computes is dropped.
+        padding = np.full(chunks.padded - len(indices), indices[-1])
+        return jax.device_put(group.matches_of(np.concatenate([indices, padding])), sharding)
+
+    pieces = [group.indices[i : i + chunks.size] for i in range(0, len(group.indices), chunks.size)]
+    matches = load(pieces[0])
+    first = jnp.zeros(1, jnp.int32)
+    start = start_program(mesh, dtype).lower(matches).compile()
+    shape = jax.eval_shape(start_program(mesh, dtype), matches)
+    states_like = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shape
+    )
+    segment = segment_program(mesh, timetable, chunks.block).lower(matches, states_like, first).compile()
+    finish = finish_program(mesh, timetable, chunks.block).lower(matches, states_like).compile()
+    compiled = time.perf_counter() - began
+    timing.compile_s += compiled
+    progress.compiling += compiled
+
+    began = time.perf_counter()
+    for piece in pieces:
+        if piece is not pieces[0]:
+            matches = load(piece)
+        states = start(matches)
+        initial = [np.asarray(learner.theta) for learner in states.learners]
+        recorded = []
+        for number in range(timetable.segments):
+            states, values = segment(matches, states, jnp.full(1, number * timetable.segment, jnp.int32))
+            recorded.append(np.asarray(values)[: len(piece)])
+            done = min((number + 1) * timetable.segment * record_every, updates)
+            progress.advance(len(piece) * (done - min(number * timetable.segment * record_every, updates)))
+        variables = {name: np.asarray(x)[: len(piece)] for name, x in finish(matches, states).items()}
+        last = variables["value"][:, None]
+        # Rows of the last segment beyond the last update are dropped.
+        variables["value"] = np.concatenate([np.concatenate([last, *recorded], axis=1)[:, 1 : 1 + intervals], last], axis=1)
+        variables["theta_initial"] = _rows(initial)[: len(piece)]
+        write(piece, variables)
+        keep(piece, states)
+    spent = time.perf_counter() - began
+    timing.run_s += spent
+    timing.match_updates += len(group.indices) * updates
+    timing.groups.append({"matches": len(group.indices), "compile_s": compiled, "run_s": spent})
+
+
+def _cost(template: Match) -> int:
+    """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
+    numbers = max(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(template.game))
+    return max(1, (numbers // 8) ** 2)
+
+
+def _rows(thetas: Sequence[np.ndarray]) -> np.ndarray:
+    """Parameters of all players as [matches, players, parameters], padded with NaN."""
+    flat = [theta.reshape(len(theta), -1) for theta in thetas]
+    longest = max(theta.shape[1] for theta in flat)
+    padded = [np.pad(t, ((0, 0), (0, longest - t.shape[1])), constant_values=np.nan) for t in flat]
+    return np.stack(padded, axis=1)
+

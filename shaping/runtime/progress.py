@@ -1,0 +1,62 @@
+"""A progress bar on standard error, one line, host side only."""
+
+import sys
+import time
+from typing import TextIO
+
+
+class Progress:
+    """Counts match-updates and shows rate and time left; on a terminal as a line that rewrites itself."""
+
+    def __init__(self, total: int, stream: TextIO | None = None, enabled: bool = True):
+        self.total = total
+        self.done = 0
+        self.stream = stream or sys.stderr
+        self.enabled = enabled
+        self.started = time.perf_counter()
+        self.compiling = 0.0
+        self._last_shown = 0.0
+
+    def advance(self, match_updates: int) -> None:
+        """Adds finished match-updates."""
+        self.done += match_updates
+        now = time.perf_counter()
+        interval = 0.2 if self.stream.isatty() else 10.0
+        if self.enabled and now - self._last_shown > interval:
+            self._last_shown = now
+            self._show(now)
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self.enabled and self._last_shown:
+            self._show(time.perf_counter())
+            if self.stream.isatty():
+                self.stream.write("\n")
+                self.stream.flush()
+
+    def _show(self, now: float) -> None:
+        elapsed = max(now - self.started - self.compiling, 1e-9)
+        rate = self.done / elapsed
+        left = (self.total - self.done) / rate if rate else float("inf")
+        fraction = self.done / self.total if self.total else 1.0
+        bar = "#" * int(30 * fraction)
+        text = f"[{bar:<30}] {fraction:4.0%}  {human(rate)} match-updates/s  {clock(left)} left"
+        self.stream.write(f"\r{text:<78}" if self.stream.isatty() else f"{text}\n")
+        self.stream.flush()
+
+
+def human(number: float) -> str:
+    """1234567 as 1.2 M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.3g}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    if seconds == float("inf"):
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,123 @@
+"""The record of a run: one Dataset on disk that `xarray.open_zarr` opens, written chunk by chunk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes and labels of a record.
+
+    Attributes:
+      matches: number of matches.
+      updates: recorded updates, ascending.
+      states: labels of the `state` dimension, of the largest game.
+      joint_actions: labels of the `joint_action` dimension, of the largest game.
+      players: the largest number of players.
+      dtype: of the floating-point variables.
+    """
+
+    matches: int
+    updates: Sequence[int]
+    states: Sequence[str]
+    joint_actions: Sequence[str]
+    players: int
+    dtype: np.dtype
+
+
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "value": ("match", "update", "player"),
+    "value_trajectory_mean": ("match", "player"),
+    "policy": ("match", "player", "state"),
+    "theta_initial": ("match", "player", "state"),
+    "theta_final": ("match", "player", "state"),
+    "diverged_at": ("match",),
+    "payoffs": ("match", "player", "joint_action"),
+    "discount": ("match",),
+    "noise": ("match", "player"),
+    "value_cooperation": ("match", "player"),
+    "value_defection": ("match", "player"),
+}
+DESCRIPTIONS = {
+    "value": "normalised value after the given number of updates; NaN once diverged",
+    "value_trajectory_mean": "mean of the normalised value over updates 1 to the last",
+    "policy": "final P(cooperate | state) as chosen, before execution noise",
+    "theta_initial": "logits before the first update",
+    "theta_final": "logits after the last update (the last finite ones where diverged)",
+    "diverged_at": "update at which the match stopped being finite; -1 where it did not",
+    "value_cooperation": "value when everybody always cooperates",
+    "value_defection": "value when everybody always defects",
+}
+_MATCH_CHUNK = 16384
+
+
+class Record:
+    """An open record: variables are written for any choice of matches, rows shorter than the record's are padded with NaN."""
+
+    def __init__(self, path: Path, layout: Layout, coordinates: Mapping[str, Any], attributes: Mapping[str, Any]):
+        """Creates the record with its coordinates.
+
+        Args:
+          path: a folder that does not exist yet.
+          layout: sizes and labels.
+          coordinates: name to a value per match [matches], or (dimensions, values).
+          attributes: of the Dataset.
+        """
+        import xarray
+        import zarr
+
+        coords: dict[str, Any] = {
+            "update": np.asarray(layout.updates, np.int64),
+            "player": np.arange(layout.players),
+            "state": np.asarray(layout.states, object),
+            "joint_action": np.asarray(layout.joint_actions, object),
+        }
+        for name, values in coordinates.items():
+            dims, array = values if isinstance(values, tuple) else ("match", values)
+            array = np.asarray(array)
+            coords[name] = (dims, array.astype(object) if array.dtype.kind in "US" else array)
+        xarray.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(path, mode="w-", zarr_format=2, consolidated=False)
+        self.layout, self.path = layout, path
+        self._group: Any = zarr.open_group(path, mode="r+", zarr_format=2)
+        sizes = {
+            "match": layout.matches,
+            "update": len(layout.updates),
+            "player": layout.players,
+            "state": len(layout.states),
+            "joint_action": len(layout.joint_actions),
+        }
+        chunk = sizes | {"match": min(layout.matches, _MATCH_CHUNK), "update": min(sizes["update"], 512)}
+        for name, dims in DIMENSIONS.items():
+            integer = name == "diverged_at"
+            self._group.create_array(
+                name,
+                shape=tuple(sizes[d] for d in dims),
+                chunks=tuple(chunk[d] for d in dims),
+                dtype="int32" if integer else layout.dtype,
+                fill_value=-1 if integer else np.nan,
+                attributes={"_ARRAY_DIMENSIONS": list(dims), "description": DESCRIPTIONS.get(name, "")},
+            )
+        self._consolidate()
+
+    def write(self, indices: np.ndarray, variables: Mapping[str, np.ndarray]) -> None:
+        """Writes variables [matches of `indices`, ...]; `indices` ascending."""
+        starts = np.flatnonzero(np.diff(indices, prepend=indices[0] - 2) != 1)
+        for begin, end in zip(starts, [*starts[1:], len(indices)], strict=True):
+            rows = slice(int(indices[begin]), int(indices[end - 1]) + 1)
+            for name, array in variables.items():
+                inner = tuple(slice(0, size) for size in array.shape[1:])
+                self._group[name][(rows, *inner)] = np.asarray(array[begin:end])
+
+    def _consolidate(self) -> None:
+        import zarr
+
+        zarr.consolidate_metadata(self.path, zarr_format=2)
+
+
+def spread(per_cell: np.ndarray, matches_per_cell: int) -> np.ndarray:
+    """A coordinate over cells as one over matches."""
+    return np.repeat(per_cell, matches_per_cell)
