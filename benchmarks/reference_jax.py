@@ -4,6 +4,7 @@ Several batched LAPACK calls in one program can deadlock jaxlib 0.10 and 0.11 on
 `XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`, and with a time limit.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,7 +21,9 @@ def returns(theta_0: jax.Array, theta_1: jax.Array, payoffs: jax.Array, discount
     return payoffs @ visits
 
 
-def direction_0(theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float) -> jax.Array:
+def direction_0(
+    theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float
+) -> jax.Array:
     """Player 0's direction: the gradient of its return after player 1's naive step, through that step."""
 
     def shaped(theta: jax.Array) -> jax.Array:
@@ -30,7 +33,9 @@ def direction_0(theta_0: Any, theta_1: Any, payoffs: Any, discount: float, looka
     return jax.grad(shaped)(theta_0)
 
 
-def direction_1(theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float) -> jax.Array:
+def direction_1(
+    theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float
+) -> jax.Array:
     """Player 1's direction, the same with the seats exchanged."""
 
     def shaped(theta: jax.Array) -> jax.Array:
@@ -51,8 +56,10 @@ def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float)
     return jnp.stack(jax.vmap(both)(theta[0], theta[1]))
 
 
-def contender(theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: float, step_size: float, updates: int):
-    """`(directions at the start, function that runs all updates from the start and returns the parameters)`, as arrays."""
+def contender(
+    theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: float, step_size: float, updates: int
+) -> Callable[[], np.ndarray]:
+    """A function that runs all updates from `theta` [2, pairs, 5] and returns the new parameters."""
 
     @jax.jit
     def run(theta: jax.Array) -> jax.Array:
@@ -62,5 +69,4 @@ def contender(theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: 
         return jax.lax.scan(update, theta, None, length=updates)[0]
 
     start = jnp.asarray(theta)
-    first = jax.jit(directions, static_argnums=(2, 3))(start, np.asarray(payoffs), discount, lookahead_rate)
-    return np.asarray(first), lambda: np.asarray(run(start))
+    return lambda: np.asarray(run(start))

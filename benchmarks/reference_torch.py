@@ -1,5 +1,6 @@
 """Exact LOLA with one lookahead on a two-player iterated game in batched PyTorch: `torch.linalg.solve` and `create_graph`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,10 @@ def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float)
     return torch.stack([direction_0, direction_1])
 
 
-def contender(theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: float, step_size: float, updates: int):
-    """`(directions at the start, function that runs all updates from the start and returns the parameters)`, as arrays."""
+def contender(
+    theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: float, step_size: float, updates: int
+) -> Callable[[], np.ndarray]:
+    """A function that runs all updates from `theta` [2, pairs, 5] and returns the new parameters."""
     torch.set_num_threads(2)
     start = torch.from_numpy(theta)
     matrix = torch.tensor(payoffs, dtype=start.dtype)
@@ -47,4 +50,4 @@ def contender(theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: 
             current = current + step_size * directions(current, matrix, discount, lookahead_rate)
         return current.numpy()
 
-    return directions(start, matrix, discount, lookahead_rate).numpy(), run
+    return run

@@ -21,8 +21,9 @@ def direction(x64):
 
     def of(rule, form, params, thetas, player=0):
         # Python numbers and arrays would otherwise compile to two programs.
-        as_arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (rule, params, tuple(thetas)))
-        return _direction(as_arrays[0], form, *as_arrays[1:], player)
+        rule, params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (rule, params))
+        thetas = tuple(jnp.asarray(theta, jnp.float64) for theta in thetas)
+        return _direction(rule, form, params, thetas, player)
 
     return of
 

@@ -1,0 +1,273 @@
+"""Match-updates a second of exact LOLA, beside the same rule plainly written in jax and in PyTorch, in one interleaved run.
+
+    python -m benchmarks.exact_lola                          # the three contenders
+    python -m benchmarks.exact_lola --rules original taylor naive
+
+Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead rate 1,
+logits drawn from N(0, 1), the same for all. Each contender lives in a process of its own and is asked in turn for one round, so
+that what else the machine does meets all alike; a ratio compares two rounds that follow each other. The product does what a
+run does (values, means over the run, tests for divergence); the references do nothing but the updates.
+"""
+
+import argparse
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+
+PAYOFFS = [[-1, -3, 0, -2], [-1, 0, -3, -2]]
+DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE = 0.96, 1.0, 1.0
+REFERENCES = ("jax", "torch")
+RULES = ("exact", "original", "taylor", "naive")
+# Without this flag the batched LAPACK calls of the jax reference may deadlock on few cores.
+LAPACK_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+
+
+def product(theta: np.ndarray, rule: str, updates: int, block: int, devices: int) -> Callable[[], np.ndarray]:
+    """A function that runs all updates from `theta` [2, pairs, 5] through the compiled population program."""
+    import jax
+
+    jax.config.update("jax_num_cpu_devices", devices)
+    import envs
+    from shaping.learners import gradient_learner, values
+    from shaping.objectives.memory_one import ExactMatrixGame
+    from shaping.policies import tabular
+    from shaping.population.match import Match
+    from shaping.population.program import (
+        AXIS,
+        Timetable,
+        population_sharding,
+        segment_program,
+        start_program,
+    )
+    from shaping.rules import lola
+    from shaping.rules import naive as naive_rule
+
+    pairs = theta.shape[1]
+
+    def stacked(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        return np.broadcast_to(
+            leaf.astype(theta.dtype if leaf.dtype.kind == "f" else np.int32), (pairs, *leaf.shape)
+        )
+
+    chosen = naive_rule() if rule == "naive" else lola(rule, LOOKAHEAD_RATE)  # type: ignore[arg-type]
+    learners = tuple(
+        jax.tree.map(stacked, gradient_learner(chosen, STEP_SIZE, initial=values(()))) for _ in theta
+    )
+    learners = tuple(
+        learner.replace(settings=learner.settings.replace(initial=values(own)))
+        for learner, own in zip(learners, theta, strict=True)
+    )
+    game = envs.make("ipd", discount=DISCOUNT)
+    assert np.array_equal(np.reshape(game.payoffs, (2, 4)), PAYOFFS)
+    form = ExactMatrixGame(2, None, "own", (tabular(5),) * 2)
+    params = jax.tree.map(stacked, game.default_params)
+    matches = Match(np.zeros(pairs, np.int32), np.arange(pairs, dtype=np.int32), params, learners, form)
+    mesh = jax.make_mesh((devices,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+    matches = jax.device_put(matches, population_sharding(mesh))
+    first = jax.numpy.zeros(1, np.int32)
+    start = start_program(mesh, theta.dtype)
+    segment = segment_program(mesh, Timetable(updates, updates, 1), min(block, pairs // devices))
+
+    def run() -> np.ndarray:
+        states, _ = segment(matches, start(matches), first)
+        return np.stack([learner.theta for learner in states.learners])
+
+    return run
+
+
+def contender(
+    name: str, theta: np.ndarray, updates: int, setup: argparse.Namespace
+) -> Callable[[], np.ndarray]:
+    """The function a contender repeats in its rounds."""
+    kind, _, rule = name.partition(":")
+    if kind == "product":
+        return product(theta, rule, updates, setup.block, setup.devices)
+    if kind == "jax":
+        from benchmarks.reference_jax import contender as make
+    else:
+        from benchmarks.reference_torch import contender as make
+    return make(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE, updates)
+
+
+def work(name: str, setup: argparse.Namespace) -> None:
+    """The process of one contender: one line of JSON when it is ready, then one for every line it is sent."""
+    if setup.precision == "float64" and name != "torch":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    theta = np.random.default_rng(0).normal(size=(2, setup.pairs, 5)).astype(setup.precision)
+    step = contender(name, theta, 1, setup)() - theta
+    begin = time.perf_counter()
+    run = contender(name, theta, setup.updates, setup)
+    final = run()
+    ready = {"first_call_s": time.perf_counter() - begin, "final_mean": float(final.mean())}
+    print(json.dumps(ready | {"direction": (step / STEP_SIZE)[:, : setup.compared].tolist()}), flush=True)
+    for _ in sys.stdin:
+        calls, begin = 0, time.perf_counter()
+        while calls == 0 or time.perf_counter() - begin < setup.seconds:
+            run()
+            calls += 1
+        seconds = time.perf_counter() - begin
+        print(json.dumps({"rate": calls * setup.updates * setup.pairs / seconds}), flush=True)
+
+
+@dataclass
+class Worker:
+    """A contender's process, started anew whenever it lets the time limit pass."""
+
+    name: str
+    limit: float
+    rates: list[float] = field(default_factory=list)
+    hung: int = 0
+    ready: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = dict(os.environ)
+        if self.name == "jax":
+            environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {LAPACK_FLAG}".strip()
+        command = [sys.executable, "-m", "benchmarks.exact_lola", "--worker", self.name, *sys.argv[1:]]
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.ready = self._answer() or self.ready
+
+    def round(self) -> None:
+        if self.process is None:
+            self.start()
+        if self.process is None:
+            self.rates.append(float("nan"))
+            return
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        self.rates.append((self._answer() or {"rate": float("nan")})["rate"])
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def _answer(self) -> dict[str, Any] | None:
+        """The next line, None where the process hung (it is then killed)."""
+        assert self.process is not None and self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], self.limit)[0]:
+            self.hung += 1
+            self.stop()
+            return None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the contender {self.name} ended with status {self.process.wait()}")
+        return json.loads(line)
+
+
+def measure(setup: argparse.Namespace) -> dict[str, Any]:
+    """All contenders, in rounds that alternate between them."""
+    machine = describe()
+    workers = [Worker(name, setup.limit) for name in setup.contenders]
+    workers += [Worker(f"product:{rule}", setup.limit) for rule in setup.rules]
+    try:
+        for worker in workers:
+            worker.start()
+        loads = []
+        for _ in range(setup.rounds):
+            for worker in workers:
+                worker.round()
+            loads.append(os.getloadavg()[0])
+    finally:
+        for worker in workers:
+            worker.stop()
+    product_rates = np.array(workers[0].rates)
+    expected = np.array(workers[0].ready["direction"])
+    rows = []
+    for worker in workers:
+        row = {"contender": worker.name, "match_updates_per_s": _spread(worker.rates), "hung": worker.hung}
+        row |= {key: worker.ready.get(key) for key in ("first_call_s", "final_mean")}
+        if worker.name in REFERENCES:
+            row["product_over_this"] = _spread(product_rates / worker.rates)
+            difference = np.abs(np.array(worker.ready["direction"]) - expected) / (1 + np.abs(expected))
+            row["direction_difference"] = float(difference.max())
+        rows.append(row | {"rounds": worker.rates})
+    command = f"python -m benchmarks.exact_lola {' '.join(sys.argv[1:])}".strip()
+    settings = {key: value for key, value in vars(setup).items() if key not in ("worker", "json")}
+    return {"command": command, "machine": machine, "load_1min": loads, "settings": settings, "results": rows}
+
+
+def _spread(numbers: Any) -> dict[str, float]:
+    """Median, least and greatest, rounds that hung left out."""
+    return {
+        "median": float(np.nanmedian(numbers)),
+        "low": float(np.nanmin(numbers)),
+        "high": float(np.nanmax(numbers)),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a Markdown table."""
+    lines = [
+        "| contender | million match-updates/s: median (range) | product / this: median (range) | largest difference in direction |",
+        "|---|---|---|---|",
+    ]
+    for row in result["results"]:
+        rate = {key: value / 1e6 for key, value in row["match_updates_per_s"].items()}
+        cells = [row["contender"], f"{rate['median']:.3g} ({rate['low']:.3g} to {rate['high']:.3g})", "", ""]
+        if "product_over_this" in row:
+            ratio = row["product_over_this"]
+            cells[2] = f"{ratio['median']:.1f} ({ratio['low']:.1f} to {ratio['high']:.1f})"
+            cells[3] = f"{row['direction_difference']:.1e}"
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--contenders", nargs="+", default=["product:exact", *REFERENCES], metavar="NAME",
+                        help="product:exact first, then any of jax and torch")  # fmt: skip
+    parser.add_argument(
+        "--rules", nargs="*", default=[], choices=RULES[1:], help="other rules of the product beside it"
+    )
+    parser.add_argument("--pairs", type=int, default=8192)
+    parser.add_argument("--updates", type=int, default=100, help="updates from the start in one call")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="calls are repeated for so long in a round"
+    )
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds until a contender counts as hung")
+    parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--block", type=int, default=256, help="matches a block of the product")
+    parser.add_argument("--devices", type=int, default=2, help="devices of the product, one a core")
+    parser.add_argument("--compared", type=int, default=512, help="pairs whose first directions are compared")
+    parser.add_argument("--json", type=Path, help="also write everything measured to this file")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    setup = parser.parse_args()
+    if setup.worker:
+        work(setup.worker, setup)
+        return
+    result = measure(setup)
+    print(json.dumps({key: result[key] for key in ("command", "machine", "load_1min")}, indent=2))
+    print(table(result))
+    if setup.json:
+        setup.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

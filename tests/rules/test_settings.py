@@ -1,0 +1,36 @@
+"""What rules accept, and that an infinite term with coefficient zero is masked."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shaping.objectives import from_returns
+from shaping.rules import Rule, first_order, lola, named_rules
+from shaping.schema import fields
+
+
+def test_every_named_rule_builds_with_its_defaults():
+    for name, factory in named_rules().items():
+        assert isinstance(factory(), Rule), name
+        assert set(fields(factory)) == set(inspect.signature(factory).parameters), name
+
+
+def test_unknown_variants_and_lookaheads_outside_exact_are_refused():
+    with pytest.raises(ValueError, match="variant is 'dice'.*original, taylor or exact"):
+        lola("dice")
+    with pytest.raises(ValueError, match="lookaheads is 2.*variant is taylor"):
+        lola("taylor", lookaheads=2)
+
+
+def test_a_coefficient_of_zero_masks_an_infinite_term():
+    # The second derivative of sqrt is infinite at 0, its first derivative here is multiplied away.
+    objective = from_returns(lambda ts: [ts[0] - ts[1], ts[1] + jnp.sqrt(ts[0] * ts[1])])
+    found = {}
+    for shaping in (0.0, 1.0):
+        rule = first_order(1.0, 0.0, shaping)
+        found[shaping] = jax.jit(lambda r: r.direction(objective, (jnp.float32(0), jnp.float32(0)), 0))(rule)
+    assert not np.isfinite(found[1.0])
+    assert found[0.0] == 1

@@ -1,0 +1,62 @@
+"""Names are names: relabelling players, actions or states permutes directions and changes nothing else."""
+
+import numpy as np
+import pytest
+
+from envs import MatrixGameParams
+from envs.matrix_game import own_view
+from shaping.rules import first_order, lola, naive
+
+RULES = {"naive": naive(), "first_order": first_order(0.7, 0.6, 1.3), "exact": lola("exact", 0.7)}
+
+
+def random_match(players: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    payoffs = rng.normal(size=(players,) + (2,) * players)
+    params = MatrixGameParams(payoffs=payoffs, discount=np.float64(0.9), noise=rng.uniform(0, 0.2, players))
+    return params, rng.normal(size=(players, 1 + 2**players))
+
+
+def on_joint_actions(table: np.ndarray, change) -> np.ndarray:
+    """The table [1 + joint actions] with its joint actions, as axes of length 2, transformed; the start stays."""
+    players = int(np.log2(table.size - 1))
+    return np.append(table[0], change(table[1:].reshape((2,) * players)).ravel())
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("order", [(1, 0), (2, 0, 1)], ids=["two", "three"])
+def test_relabelling_players_permutes_directions(order, name, direction, form_of):
+    players = len(order)
+    form, (params, thetas) = form_of(players), random_match(players)
+    payoffs = np.stack([np.transpose(params.payoffs[seat], order) for seat in order])
+    relabelled = MatrixGameParams(payoffs=payoffs, discount=params.discount, noise=params.noise[list(order)])
+    moved = [on_joint_actions(thetas[seat], lambda t: np.transpose(t, order)) for seat in order]
+    found = direction(RULES[name], form, relabelled, moved, order.index(0))
+    expected = np.array(direction(RULES[name], form, params, thetas, 0))
+    expected = on_joint_actions(expected, lambda t: np.transpose(t, order))
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("players", [2, 3])
+def test_relabelling_one_players_actions_negates_and_permutes_directions(players, name, direction, form_of):
+    form, (params, thetas) = form_of(players), random_match(players)
+    before = np.array(direction(RULES[name], form, params, thetas, 0))
+    for renamed in range(players):
+        payoffs = np.flip(params.payoffs, axis=1 + renamed)
+        flipped = [on_joint_actions(theta, lambda t, axis=renamed: np.flip(t, axis)) for theta in thetas]
+        flipped[renamed] = -flipped[renamed]
+        found = direction(RULES[name], form, params.replace(payoffs=payoffs), flipped, 0)
+        expected = on_joint_actions(before, lambda t, axis=renamed: np.flip(t, axis))
+        np.testing.assert_allclose(found, -expected if renamed == 0 else expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("players", [2, 3])
+def test_own_and_shared_view_agree_after_relabelling_states(players, name, direction, form_of):
+    params, thetas = random_match(players)
+    player, view = players - 1, np.array(own_view(players))
+    shared = np.array(direction(RULES[name], form_of(players), params, thetas, player))
+    seen = [theta[row] for theta, row in zip(thetas, view, strict=True)]
+    own = direction(RULES[name], form_of(players, state_view="own"), params, seen, player)
+    np.testing.assert_allclose(own, shared[view[player]], rtol=1e-10, atol=1e-12)
