@@ -1,12 +1,13 @@
-"""Match-updates a second of exact LOLA, beside the same rule plainly written in jax and in PyTorch, in one interleaved run.
+"""Match-updates a second of exact LOLA, beside the same rule plainly written in jax and PyTorch, in one run.
 
     python -m benchmarks.exact_lola                          # the three contenders
     python -m benchmarks.exact_lola --rules original taylor naive
 
-Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead rate 1,
-logits drawn from N(0, 1), the same for all. Each contender lives in a process of its own and is asked in turn for one round, so
-that what else the machine does meets all alike; a ratio compares two rounds that follow each other. The product does what a
-run does (values, means over the run, tests for divergence); the references do nothing but the updates.
+Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead
+rate 1, logits drawn from N(0, 1), the same for all. Each contender lives in a process of its own and is asked in
+turn for one round, so that whatever else the machine does meets all alike; a ratio compares rounds that follow each
+other. The product does what a run does (values, means over the run, tests for divergence); the references do nothing
+but the updates.
 """
 
 import argparse
@@ -33,63 +34,60 @@ RULES = ("exact", "original", "taylor", "naive")
 LAPACK_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
-def product(theta: np.ndarray, rule: str, updates: int, block: int, devices: int) -> Callable[[], np.ndarray]:
-    """A function that runs all updates from `theta` [2, pairs, 5] through the compiled population program."""
+def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devices: int) -> Callable[[], np.ndarray]:
+    """A function that runs all updates from `theta` [2, pairs, 5] through the compiled population program.
+
+    The population is cut as a run would cut it, unless `block`, the matches of a block, is given.
+    """
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices)
     import envs
     from shaping.learners import gradient_learner, values
-    from shaping.objectives.memory_one import ExactMatrixGame
+    from shaping.objectives import ExactMatrixGame
     from shaping.policies import tabular
+    from shaping.population import program
     from shaping.population.match import Match
-    from shaping.population.program import (
-        AXIS,
-        Timetable,
-        population_sharding,
-        segment_program,
-        start_program,
-    )
-    from shaping.rules import lola
-    from shaping.rules import naive as naive_rule
+    from shaping.rules import named_rules
+    from shaping.runtime.devices import population_mesh
+    from shaping.runtime.loop import Group, cut
 
-    pairs = theta.shape[1]
-
-    def stacked(leaf: Any) -> np.ndarray:
-        leaf = np.asarray(leaf)
-        return np.broadcast_to(
-            leaf.astype(theta.dtype if leaf.dtype.kind == "f" else np.int32), (pairs, *leaf.shape)
-        )
-
-    chosen = naive_rule() if rule == "naive" else lola(rule, LOOKAHEAD_RATE)  # type: ignore[arg-type]
-    learners = tuple(
-        jax.tree.map(stacked, gradient_learner(chosen, STEP_SIZE, initial=values(()))) for _ in theta
-    )
-    learners = tuple(
-        learner.replace(settings=learner.settings.replace(initial=values(own)))
-        for learner, own in zip(learners, theta, strict=True)
-    )
+    pairs, dtype = theta.shape[1], theta.dtype
+    chosen = named_rules()["naive" if rule == "naive" else "lola"]
+    settings = {} if rule == "naive" else {"variant": rule, "lookahead_rate": LOOKAHEAD_RATE}
     game = envs.make("ipd", discount=DISCOUNT)
     assert np.array_equal(np.reshape(game.payoffs, (2, 4)), PAYOFFS)
-    form = ExactMatrixGame(2, None, "own", (tabular(5),) * 2)
-    params = jax.tree.map(stacked, game.default_params)
-    matches = Match(np.zeros(pairs, np.int32), np.arange(pairs, dtype=np.int32), params, learners, form)
-    mesh = jax.make_mesh((devices,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
-    matches = jax.device_put(matches, population_sharding(mesh))
+
+    def matches_of(indices: np.ndarray) -> Match:
+        def stacked(leaf: Any) -> np.ndarray:
+            return np.broadcast_to(np.asarray(leaf, dtype), (len(indices), *np.shape(leaf)))
+
+        learner = jax.tree.map(stacked, gradient_learner(chosen(**settings), STEP_SIZE))
+        learners = tuple(
+            learner.replace(settings=learner.settings.replace(initial=values(own[indices]))) for own in theta
+        )
+        form = ExactMatrixGame(2, None, "own", (tabular(5),) * 2)
+        numbers = indices.astype(np.int32)
+        return Match(numbers * 0, numbers, jax.tree.map(stacked, game.default_params), learners, form)
+
+    chunks = cut(Group(np.arange(pairs), matches_of), updates, updates, 2**31, devices)
+    block = block or chunks.block
+    padded = -(-pairs // (devices * block)) * devices * block
+    mesh = population_mesh()
+    matches = matches_of(np.minimum(np.arange(padded), pairs - 1))
+    matches = jax.device_put(matches, program.population_sharding(mesh))
+    start = program.start_program(mesh, dtype)
+    segment = program.segment_program(mesh, program.Timetable(updates, updates, 1), block)
     first = jax.numpy.zeros(1, np.int32)
-    start = start_program(mesh, theta.dtype)
-    segment = segment_program(mesh, Timetable(updates, updates, 1), min(block, pairs // devices))
 
     def run() -> np.ndarray:
         states, _ = segment(matches, start(matches), first)
-        return np.stack([learner.theta for learner in states.learners])
+        return np.stack([learner.theta for learner in states.learners])[:, :pairs]
 
     return run
 
 
-def contender(
-    name: str, theta: np.ndarray, updates: int, setup: argparse.Namespace
-) -> Callable[[], np.ndarray]:
+def contender(name: str, theta: np.ndarray, updates: int, setup: argparse.Namespace) -> Callable[[], np.ndarray]:
     """The function a contender repeats in its rounds."""
     kind, _, rule = name.partition(":")
     if kind == "product":
@@ -222,7 +220,8 @@ def _spread(numbers: Any) -> dict[str, float]:
 def table(result: dict[str, Any]) -> str:
     """The result as a Markdown table."""
     lines = [
-        "| contender | million match-updates/s: median (range) | product / this: median (range) | largest difference in direction |",
+        "| contender | million match-updates/s: median (range) | product / this: median (range) "
+        "| largest difference in direction |",
         "|---|---|---|---|",
     ]
     for row in result["results"]:
@@ -237,9 +236,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contenders", nargs="+", default=["product:exact", *REFERENCES], metavar="NAME",
                         help="product:exact first, then any of jax and torch")  # fmt: skip
     parser.add_argument(
@@ -248,12 +245,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8192)
     parser.add_argument("--updates", type=int, default=100, help="updates from the start in one call")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="calls are repeated for so long in a round"
-    )
+    parser.add_argument("--seconds", type=float, default=1.0, help="calls are repeated for so long in a round")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds until a contender counts as hung")
     parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--block", type=int, default=256, help="matches a block of the product")
+    parser.add_argument("--block", type=int, help="matches a block of the product (default: as a run chooses it)")
     parser.add_argument("--devices", type=int, default=2, help="devices of the product, one a core")
     parser.add_argument("--compared", type=int, default=512, help="pairs whose first directions are compared")
     parser.add_argument("--json", type=Path, help="also write everything measured to this file")

@@ -34,8 +34,8 @@ def arithmetic_peak(cores: int, seconds: float = 0.5) -> dict[str, float]:
     """Float32 operations a second on all cores, in GFLOP/s, the best of several short measurements.
 
     Returns:
-      elementwise: x <- a x + b, eight independent chains a number, on arrays that stay in cache: the most that a program
-        which is elementwise over a population could reach.
+      elementwise: x <- a x + b, eight independent chains a number, on arrays that stay in cache: the most that a
+        program which is elementwise over a population could reach.
       matrix_product: 1,536 x 1,536, what the processor reaches with its best-tuned code.
     """
     import jax
@@ -64,9 +64,7 @@ def arithmetic_peak(cores: int, seconds: float = 0.5) -> dict[str, float]:
         ("matrix_product", product, (size, size), 2 * size**3),
     ):
         x = jax.device_put(jnp.ones((cores, *shape), jnp.float32), spread)
-        compiled = jax.jit(
-            jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spread.spec, out_specs=spread.spec)
-        )
+        compiled = jax.jit(jax.shard_map(jax.vmap(function), mesh=mesh, in_specs=spread.spec, out_specs=spread.spec))
         jax.block_until_ready(compiled(x))
         best, stop = float("inf"), time.perf_counter() + seconds
         while time.perf_counter() < stop:
@@ -94,9 +92,7 @@ def _version(package: str) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=0.5, help="for each of the two peaks")
     seconds = parser.parse_args().seconds
     machine = describe()

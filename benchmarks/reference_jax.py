@@ -1,7 +1,7 @@
-"""Exact LOLA with one lookahead on a two-player iterated game, plainly written: `vmap`, `jnp.linalg.solve`, nested `jax.grad`.
+"""Exact LOLA with one lookahead, plainly written in jax: `vmap`, `jnp.linalg.solve`, nested `jax.grad`.
 
-Several batched LAPACK calls in one program can deadlock jaxlib 0.10 and 0.11 on few cores: run this in a process with
-`XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`, and with a time limit.
+Several batched LAPACK calls in one program can deadlock jaxlib 0.10 and 0.11 on few cores: run this in a process
+with `XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`, and with a time limit.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def returns(theta_0: jax.Array, theta_1: jax.Array, payoffs: jax.Array, discount: float) -> jax.Array:
-    """Unnormalised returns [2]; logits [5] in each player's own view (start, CC, CD, DC, DD), payoffs [2, 4]."""
+def returns(theta_0: Any, theta_1: Any, payoffs: Any, discount: float) -> jax.Array:
+    """Unnormalised returns [2] from logits [5] in own view (start, CC, CD, DC, DD), payoffs [2, 4]."""
     p = jax.nn.sigmoid(theta_0)
     q = jax.nn.sigmoid(theta_1)[np.array([0, 1, 3, 2, 4])]
     joint = jnp.stack([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)], axis=-1)
@@ -21,9 +21,7 @@ def returns(theta_0: jax.Array, theta_1: jax.Array, payoffs: jax.Array, discount
     return payoffs @ visits
 
 
-def direction_0(
-    theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float
-) -> jax.Array:
+def direction_0(theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float) -> jax.Array:
     """Player 0's direction: the gradient of its return after player 1's naive step, through that step."""
 
     def shaped(theta: jax.Array) -> jax.Array:
@@ -33,9 +31,7 @@ def direction_0(
     return jax.grad(shaped)(theta_0)
 
 
-def direction_1(
-    theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float
-) -> jax.Array:
+def direction_1(theta_0: Any, theta_1: Any, payoffs: Any, discount: float, lookahead_rate: float) -> jax.Array:
     """Player 1's direction, the same with the seats exchanged."""
 
     def shaped(theta: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Exact LOLA with one lookahead on a two-player iterated game in batched PyTorch: `torch.linalg.solve` and `create_graph`."""
+"""Exact LOLA with one lookahead in batched PyTorch: `torch.linalg.solve`, autograd with `create_graph`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
 
 
 def returns(theta_0: Any, theta_1: Any, payoffs: Any, discount: float) -> Any:
-    """Unnormalised returns [pairs, 2]; logits [pairs, 5] in each player's own view (start, CC, CD, DC, DD), payoffs [2, 4]."""
+    """Unnormalised returns [pairs, 2] from logits [pairs, 5] in each player's own view, payoffs [2, 4]."""
     p = torch.sigmoid(theta_0)
     q = torch.sigmoid(theta_1)[:, [0, 1, 3, 2, 4]]
     joint = torch.stack([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)], dim=-1)
@@ -24,7 +24,8 @@ def returns(theta_0: Any, theta_1: Any, payoffs: Any, discount: float) -> Any:
 
 
 def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float) -> Any:
-    """Both players' directions for all pairs, [2, pairs, 5] as `theta`. Pairs are independent: gradients of sums over them."""
+    """Both players' directions for all pairs, [2, pairs, 5] as `theta`."""
+    # Pairs are independent: the gradients of sums over them are the gradients of each.
     theta_0, theta_1 = (player.detach().requires_grad_() for player in theta)
     now = returns(theta_0, theta_1, payoffs, discount).sum(0)
     (ascent_0,) = torch.autograd.grad(now[0], theta_0, create_graph=True)

@@ -38,9 +38,7 @@ def make(name: str, **settings: Any) -> MatrixGame:
     own_settings = ("payoffs",) if name == _OWN_PAYOFFS else tuple(inspect.signature(GAMES[name]).parameters)
     for key in settings:
         if key not in own_settings + _COMMON:
-            raise ValueError(
-                f"setting {key!r} is not one of game {name!r}; {_allowed(key, own_settings + _COMMON)}"
-            )
+            raise ValueError(f"setting {key!r} is not one of game {name!r}; {_allowed(key, own_settings + _COMMON)}")
     own = {key: settings.pop(key) for key in own_settings if key in settings}
     if name == _OWN_PAYOFFS:
         if "payoffs" not in own:

@@ -111,9 +111,7 @@ class MatrixGame:
             raise ValueError(f"payoffs has the shape {list(payoffs.shape)}; allowed: {allowed}")
         horizon = self.horizon
         if horizon is not None and not (_is_integer(horizon) and horizon >= 1):
-            raise ValueError(
-                f"horizon is {_line(horizon)}; allowed: an integer of 1 or more, or None for no end"
-            )
+            raise ValueError(f"horizon is {_line(horizon)}; allowed: an integer of 1 or more, or None for no end")
         allowed = "a number from 0 to below 1, or 1 with a finite horizon"
         discount = finite_numbers("discount", self.discount, allowed)
         if discount.ndim or not (0 <= discount < 1 or (discount == 1 and horizon is not None)):
@@ -230,8 +228,7 @@ class MatrixGame:
 def _check_shape(what: str, array: jax.Array, shape: tuple[int, ...]) -> None:
     if jnp.shape(array) != shape:
         raise ValueError(
-            f"{what} has the shape {list(jnp.shape(array))}; "
-            f"allowed: {list(shape)} (vmap step over any further axes)"
+            f"{what} has the shape {list(jnp.shape(array))}; allowed: {list(shape)} (vmap step over any further axes)"
         )
 
 

@@ -76,9 +76,7 @@ def stag_hunt(
     return _symmetric(reward, sucker, temptation, punishment)
 
 
-def battle_of_the_sexes(
-    favourite: float = 3.0, other: float = 2.0, miss: float = 0.0
-) -> np.ndarray | jax.Array:
+def battle_of_the_sexes(favourite: float = 3.0, other: float = 2.0, miss: float = 0.0) -> np.ndarray | jax.Array:
     """Battle of the sexes: both want to meet, player 0 rather at C, player 1 rather at D.
 
               C                    D

@@ -1,10 +1,10 @@
 """Opponent shaping at population scale, in JAX.
 
-    import envs, shaping
+import envs, shaping
 
-    game = envs.make("ipd", discount=0.96)
-    population = shaping.train(game, shaping.lola(variant="exact"), matches=1000, updates=100)
-    print(population.value.isel(update=-1).mean("match").values)
+game = envs.make("ipd", discount=0.96)
+population = shaping.train(game, shaping.lola(variant="exact"), matches=1000, updates=100)
+print(population.value.isel(update=-1).mean("match").values)
 """
 
 import importlib

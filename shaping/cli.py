@@ -36,7 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("config", help="a YAML file, or the name of a shipped configuration (see `shaping list`)")
     run.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
     run.add_argument(
-        "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="override a key, e.g. matches=100"
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="override a key, e.g. matches=100",
     )
     run.add_argument("--dry-run", action="store_true", help="check the configuration, show the plan and stop")
     run.add_argument("--quiet", action="store_true", help="no plan, no progress bar")

@@ -1,4 +1,5 @@
-"""Experiments from start to report: `run` for a configuration, `train` for objects in a program, `load` for what was run."""
+"""Experiments from start to report: `run` for a configuration, `train` for objects in a program, `load` for what was
+run."""
 
 import json
 import platform
@@ -51,7 +52,8 @@ class Prepared:
         for number, (group, chunk) in enumerate(zip(self.groups, self.chunks, strict=True)):
             rules = ", ".join(self._rules(group))
             text.append(
-                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) in {chunk.count} "
+                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
+                f"in {chunk.count} "
                 f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each"
             )
         return text
@@ -123,7 +125,9 @@ def run(
         say(line)
 
     with _precision(top["precision"]):
-        record = Record(folder / "record.zarr", _layout(experiment), _coordinates(experiment), _attributes(experiment, config))
+        record = Record(
+            folder / "record.zarr", _layout(experiment), _coordinates(experiment), _attributes(experiment, config)
+        )
         timing = Timing()
         progress = Progress(experiment.matches * top["updates"], enabled=show_progress)
         for number, (group, chunks) in enumerate(zip(prepared.groups, prepared.chunks, strict=True)):
@@ -281,7 +285,10 @@ def _precision(precision: str) -> AbstractContextManager[Any]:
 def _new_folder(out: str | Path | None, stem: str) -> Path:
     if out is None:
         base = Path("runs")
-        number = 1 + max((int(p.name.rsplit("-", 1)[1]) for p in base.glob(f"{stem}-*") if p.name.rsplit("-", 1)[1].isdigit()), default=0)
+        number = 1 + max(
+            (int(p.name.rsplit("-", 1)[1]) for p in base.glob(f"{stem}-*") if p.name.rsplit("-", 1)[1].isdigit()),
+            default=0,
+        )
         folder = base / f"{stem}-{number}"
     else:
         folder = Path(out)

@@ -1,7 +1,7 @@
 """Signatures as schema: a factory's annotated parameters say what a configuration may set, in which range.
 
-`NonNegative` and the like are ordinary floats to a type checker; the range travels beside the type, so that a rule, a game or
-an optimiser states the name, default and range of each of its settings once, in its own signature.
+`NonNegative` and the like are ordinary floats to a type checker; the range travels beside the type, so that a rule, a
+game or an optimiser states the name, default and range of each of its settings once, in its own signature.
 """
 
 import inspect

@@ -114,9 +114,7 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
         handles, labels = axes.get_legend_handles_labels()
         if labels:
             drop = -0.42 / (3.3 if columns == 2 else 4.0)
-            axes.legend(
-                handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(0, drop), ncols=across
-            )
+            axes.legend(handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(0, drop), ncols=across)
     caption = (
         "Mean normalised value over the finite matches of a cell after each number of updates; the band is "
         "the 95 % interval of that mean (1.96 standard errors)."
@@ -142,9 +140,7 @@ def _players_differ(c: Curve) -> bool:
     return bool(c.finite > 1 and gap > 5 * c.error[-1, :-1].max() and gap > 1e-6)
 
 
-def _draw(
-    axes: Any, c: Curve, colour: str, name: str, index: int, constant: bool, split: bool, named: bool
-) -> None:
+def _draw(axes: Any, c: Curve, colour: str, name: str, index: int, constant: bool, split: bool, named: bool) -> None:
     label = name if named else None
     if c.finite == 0:
         axes.plot([], [], color=colour, label=f"{label}: no finite match" if label else None)

@@ -100,9 +100,7 @@ def policies(record: Record, summary: dict[str, Any], chosen: Selection) -> Pict
             "instead, and the mean of its shares is Nash match."
         )
     if any(s.players > 2 for s in shapes):
-        caption += (
-            " With three or more players only players 0 and 1 and the states nearest to unanimity are shown."
-        )
+        caption += " With three or more players only players 0 and 1 and the states nearest to unanimity are shown."
     return Picture("policies", "Learned policies", f"{caption} {chosen.note}".strip(), png(figure))
 
 
@@ -126,9 +124,7 @@ def _equilibrium(record: Record, cell: int, shape: Shape) -> np.ndarray | None:
     return mixture if np.isfinite(mixture).all() else None
 
 
-def _policy_panel(
-    axes: Axes, points: np.ndarray, shape: Shape, state: int, equilibrium: np.ndarray | None
-) -> None:
+def _policy_panel(axes: Axes, points: np.ndarray, shape: Shape, state: int, equilibrium: np.ndarray | None) -> None:
     if shape.players == 1:
         weights = np.full(len(points), 1 / max(len(points), 1))
         axes.hist(points[:, 0], bins=20, range=(0, 1), weights=weights, color=COLOURS[0])
@@ -307,9 +303,7 @@ def strategies(record: Record, summary: dict[str, Any], chosen: Selection) -> Pi
     axes.set_yticks(np.arange(len(rows)), [wrapped(n, 44, 3) for n, _ in rows] if len(rows) > 1 else [""])
     axes.invert_yaxis()
     axes.set(xlim=(0, 100), xlabel="% of learners (both players of all finite matches)")
-    figure.legend(
-        loc="outside upper center", ncols=len(STRATEGIES), frameon=False, handlelength=1.0, columnspacing=1.2
-    )
+    figure.legend(loc="outside upper center", ncols=len(STRATEGIES), frameon=False, handlelength=1.0, columnspacing=1.2)
     caption = (
         "The named memory-one strategy nearest to what each player learned: least Euclidean distance over "
         "the four probabilities of cooperating after CC, CD, DC and DD. Extortionate needs a Press-Dyson "

@@ -71,9 +71,7 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
     return Measures(
         value=kept(value, each),
         trajectory=kept(trajectory, each),
-        cooperative=kept(
-            strategies.cooperative(value, data["value_cooperation"], data["value_defection"]), row
-        ),
+        cooperative=kept(strategies.cooperative(value, data["value_cooperation"], data["value_defection"]), row),
         tft=kept(strategies.tft_match(policy, shape.state_view), row),
         nash=kept(strategies.nash_match(policy, data["payoffs"], noise, shape.state_view), row),
         label=np.where(each, label, strategies.UNDEFINED).astype(np.int8),

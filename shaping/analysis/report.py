@@ -189,9 +189,7 @@ def _percent(x: Any) -> str:
 
 
 def _each(values: list[Any], intervals: list[Any] | None = None) -> str:
-    return "<br>".join(
-        _number(v) + (_interval(intervals[i]) if intervals else "") for i, v in enumerate(values)
-    )
+    return "<br>".join(_number(v) + (_interval(intervals[i]) if intervals else "") for i, v in enumerate(values))
 
 
 def _published_table(entries: list[dict[str, Any]]) -> str:
@@ -208,9 +206,7 @@ def _published_table(entries: list[dict[str, Any]]) -> str:
             value_name(v) if isinstance(v, str) else f"{key_name(k)} {value_name(v)}"
             for k, v in (e.get("cell") or {}).items()
         )
-        metric = e["metric"].replace("_", " ") + (
-            f", player {e['player']}" if e.get("player") is not None else ""
-        )
+        metric = e["metric"].replace("_", " ") + (f", player {e['player']}" if e.get("player") is not None else "")
         verdict = e["verdict"]
         style = f' class="{verdict}"' if verdict in ("agrees", "differs") else ""
         basis = f"<br><small>{escape(e['basis'])}</small>" if e.get("basis") else ""

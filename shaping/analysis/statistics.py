@@ -30,9 +30,7 @@ def resampling_counts(matches: int) -> np.ndarray:
     return counts
 
 
-def mean_ci95_columns(
-    x: np.ndarray, counts: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def mean_ci95_columns(x: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """95 % interval of the mean of each column of x [match, column] over its finite entries.
 
     Up to BOOTSTRAP_LIMIT finite entries it is the percentile bootstrap (Efron 1979) over matches, above it

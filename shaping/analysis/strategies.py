@@ -16,9 +16,7 @@ UNDEFINED = -1
 """Label where a nearest strategy is not defined (not two players with memory-one policies, or NaN)."""
 
 _PURE = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 1]], float)
-_TFT = np.array(
-    [[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]], float
-)  # [player, joint state]: each copies the other's action
+_TFT = np.array([[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]], float)  # [player, joint state]: each copies the other's action
 _EXTORTION_RMS = 0.05
 _EXTORTION_CHI = 1.05
 
@@ -162,9 +160,7 @@ def extortion_fit(policy: np.ndarray, payoffs: np.ndarray) -> tuple[np.ndarray, 
         return phi, phi_chi / phi, residual
 
 
-def nearest_strategy(
-    policy: np.ndarray, payoffs: np.ndarray, state_view: str
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -> tuple[np.ndarray, np.ndarray]:
     """Named strategy at the least Euclidean distance over the four non-start own-view probabilities.
 
     Candidates are ALLC (1,1,1,1), ALLD (0,0,0,0), TFT (1,0,1,0), GRIM (1,0,0,0), WSLS (1,0,0,1), generous TFT

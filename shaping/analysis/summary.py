@@ -108,9 +108,7 @@ def _same(column: np.ndarray, first: Any) -> np.ndarray:
     return np.asarray(column == first)
 
 
-def _coordinates(
-    record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...]
-) -> list[dict[str, dict[str, Any]]]:
+def _coordinates(record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...]) -> list[dict[str, dict[str, Any]]]:
     cells = (hi - lo) // n
     out: list[dict[str, dict[str, Any]]] = [{"coordinates": {}, "drawn": {}} for _ in range(cells)]
     for name in _swept(record):

@@ -99,9 +99,7 @@ def _ticks(axes: Axes, which: str, axis: Axis, spacing: str) -> None:
     side = axes.xaxis if which == "x" else axes.yaxis
     if spacing == "log":
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-        decades = [
-            d for d in 10.0 ** np.arange(-30, 31) if 0.99 * axis.values[0] < d < 1.01 * axis.values[-1]
-        ]
+        decades = [d for d in 10.0 ** np.arange(-30, 31) if 0.99 * axis.values[0] < d < 1.01 * axis.values[-1]]
         if len(axis.values) > 8 and 2 <= len(decades) <= 7:
             side.set_ticks(decades, [value_name(float(d)) for d in decades])
             axes.tick_params(which="both", length=2.5)
@@ -143,9 +141,7 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
                 continue
             axes.set_facecolor("#DDDDDD")
             xe, ye = _edges(x.values, spacing[0]), _edges(y.values, spacing[1])
-            mesh = axes.pcolormesh(
-                xe, ye, np.ma.masked_invalid(grids[i, j]), cmap="viridis", vmin=low, vmax=high
-            )
+            mesh = axes.pcolormesh(xe, ye, np.ma.masked_invalid(grids[i, j]), cmap="viridis", vmin=low, vmax=high)
             _ticks(axes, "x", x, spacing[0])
             _ticks(axes, "y", y, spacing[1])
             axes.spines[:].set_visible(False)
@@ -161,9 +157,7 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
     figure.supylabel(axis_name(y), fontsize=9)
     bar = figure.colorbar(mesh, ax=grid.ravel().tolist(), fraction=0.05, pad=0.02, aspect=28)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.set_label(
-        "share of cooperative matches" if measure == "cooperative" else "value per step, mean over players"
-    )
+    bar.set_label("share of cooperative matches" if measure == "cooperative" else "value per step, mean over players")
     caption = (
         f"{_COOPERATIVE}."
         if measure == "cooperative"
@@ -210,9 +204,7 @@ def _print_values(
 
 
 def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> Picture:
-    series = [
-        dict(zip([a.key for a in others], v, strict=True)) for v in product(*(a.values for a in others))
-    ]
+    series = [dict(zip([a.key for a in others], v, strict=True)) for v in product(*(a.values for a in others))]
     series = [s for s in series if any(_where(c, s) for c in cells)]
     shown = [series[i] for i in spread(len(series), _MOST_SERIES)]
     measures = ["cooperative"] if _measure(cells) == "cooperative" else []
@@ -228,10 +220,7 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> 
             label = ", ".join(_fixed_name(key, v) for key, v in fixed.items()) or None
             lines = list(range(players)) if measure == "value_mean" and seats else [None]
             for seat in lines:
-                points = [
-                    _point([c for c in chosen if c["coordinates"][x.key] == v], measure, seat)
-                    for v in x.values
-                ]
+                points = [_point([c for c in chosen if c["coordinates"][x.key] == v], measure, seat) for v in x.values]
                 at = np.arange(len(x.values)) if spacing == "uneven" else np.asarray(x.values, float)
                 mid, low, high = np.array(points, float).T
                 style = ("-", "--", ":")[seat] if seat is not None else DASHES[k % len(DASHES)]

@@ -62,7 +62,9 @@ def parse_axis(key: str, spec: Any) -> Axis | Drawn:
         if not spec:
             raise not_allowed(where, spec, "a list of at least one value")
         return Axis(key, tuple(spec))
-    forms = "a list of values, {linspace: [first, last, count]}, {logspace: [first, last, count]}, or a draw per match: "
+    forms = (
+        "a list of values, {linspace: [first, last, count]}, {logspace: [first, last, count]}, or a draw per match: "
+    )
     forms += "{uniform: [low, high]}, {loguniform: [low, high]}, {normal: [mean, standard deviation]}"
     if not isinstance(spec, Mapping) or len(spec) != 1:
         raise not_allowed(where, spec, forms)
@@ -101,7 +103,8 @@ def check_draw(drawn: Drawn, field: Field) -> None:
     if drawn.kind == "normal":
         if np.isfinite(field.range.low) or np.isfinite(field.range.high):
             raise ConfigError(
-                f"sweep.{drawn.key}.normal: normal draws can leave the allowed range ({field.range}); use uniform or loguniform"
+                f"sweep.{drawn.key}.normal: normal draws can leave the allowed range ({field.range}); "
+                "use uniform or loguniform"
             )
         return
     check_number(f"sweep.{drawn.key}", low, field.range)

@@ -1,5 +1,6 @@
 """From normal forms to stacked matches: the settings of any choice of matches as arrays, one entry per match."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -85,12 +86,12 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
         for name in _expand(key, block.normal):
             _put(settings, name.split("."), array)
     match = _match(settings, len(indices), experiment.top["precision"])
-    return match.replace(seed=seeds, number=numbers)
+    return dataclasses.replace(match, seed=seeds, number=numbers)
 
 
 def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
     """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]."""
-    number = partial(_stack, count=count, dtype=np.dtype(precision))
+    number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     game = settings["game"]
     seats = num_players(settings["game"])
     if "payoffs" in game:
@@ -106,12 +107,12 @@ def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
     form = ExactMatrixGame(seats, game["horizon"], settings["policy"]["state_view"], (policy,) * seats)
     learners = []
     for seat, player in enumerate(settings["players"]):
-        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in player.items() if k not in ("rule", "step_size")}
+        own = {
+            k: number(v, rank=0) if _is_number(v) else v for k, v in player.items() if k not in ("rule", "step_size")
+        }
         rule = named_rules()[player["rule"]](**own)
         rule = jax.tree.map(lambda leaf: number(leaf, rank=0), rule)
-        chosen = {
-            k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"
-        }
+        chosen = {k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"}
         learners.append(
             gradient_learner(
                 rule,
@@ -137,7 +138,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _stack(value: Any, rank: int, count: int, dtype: np.dtype) -> np.ndarray:
-    """Nested lists of numbers and arrays [count] to one array [count, ...]; what does not vary is a view, not a copy."""
+    """Nested lists of numbers and arrays [count] to one array [count, ...]; what does not vary is a view, not a
+    copy."""
     if isinstance(value, list | tuple):
         parts = [_stack(part, rank - 1, count, dtype) for part in value]
         return np.stack(parts, axis=1)

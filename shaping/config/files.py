@@ -56,10 +56,7 @@ def shipped() -> dict[str, Path]:
 
 def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> dict[str, Any]:
     """A configuration as plain data: a mapping, a file, or the name of a shipped one, with `key=value` overrides."""
-    if isinstance(source, Mapping):
-        raw = copy.deepcopy(dict(source))
-    else:
-        raw = _read_file(source)
+    raw = copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read_file(source)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -90,7 +87,9 @@ def assign(tree: Any, key: str, value: Any) -> None:
     head, _, rest = key.partition(".")
     if isinstance(tree, list):
         if head != "*" and not (head.isdigit() and int(head) < len(tree)):
-            raise ConfigError(f"{key}: {head!r} is not a place in a list of {len(tree)}; allowed: 0 to {len(tree) - 1} or *")
+            raise ConfigError(
+                f"{key}: {head!r} is not a place in a list of {len(tree)}; allowed: 0 to {len(tree) - 1} or *"
+            )
         places = range(len(tree)) if head == "*" else [int(head)]
         for place in places:
             if rest:

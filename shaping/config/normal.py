@@ -1,5 +1,5 @@
-"""The normal form of one experiment: every default filled in, every value checked, one line of error for the first that is not
-allowed."""
+"""The normal form of one experiment: every default filled in, every value checked, one line of error for the first
+that is not allowed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -193,7 +193,9 @@ def _game(raw: Any) -> dict[str, Any]:
     if "payoffs" in given:
         name = given.pop("name", "matrix_game")
         if name in GAMES:
-            raise ConfigError(f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs")
+            raise ConfigError(
+                f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs"
+            )
         own: dict[str, Any] = {"name": "matrix_game", "payoffs": _payoffs(given.pop("payoffs"))}
         if given:
             raise unknown_key(f"game.{next(iter(given))}", [f"game.{key}" for key in ("payoffs", *common)])
@@ -341,4 +343,3 @@ def _entries(key: str, value: Any, field: Field) -> dict[str, Field]:
         for i, part in enumerate(value):
             found |= _entries(f"{key}.{i}", part, field)
     return found
-

@@ -87,7 +87,9 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     bases = {name: {key: top[key] for key in CELL} | dict(variant) for name, variant in variants.items()}
     numeric, structural, drawn = _sort(axes, bases)
     number_groups = _tied([axis for axis in axes if isinstance(axis, Axis) and axis.key in numeric], top["tie"], axes)
-    structure_groups = _tied([axis for axis in axes if isinstance(axis, Axis) and axis.key in structural], top["tie"], axes)
+    structure_groups = _tied(
+        [axis for axis in axes if isinstance(axis, Axis) and axis.key in structural], top["tie"], axes
+    )
 
     blocks: list[Block] = []
     columns: dict[str, list[np.ndarray]] = {}
@@ -96,7 +98,9 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
         for choice in itertools.product(*(range(len(group[0].values)) for group in structure_groups)):
             raw_cell = json.loads(json.dumps(base))
             picked = {
-                axis.key: axis.values[place] for group, place in zip(structure_groups, choice, strict=True) for axis in group
+                axis.key: axis.values[place]
+                for group, place in zip(structure_groups, choice, strict=True)
+                for axis in group
             }
             for key, value in picked.items():
                 _substitute(raw_cell, key, value)
@@ -124,9 +128,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     return Experiment(top, tuple(blocks), coordinates, tuple(drawn))
 
 
-def _sort(
-    axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]
-) -> tuple[set[str], set[str], list[Drawn]]:
+def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> tuple[set[str], set[str], list[Drawn]]:
     """Which swept keys are numbers (batch) and which are structure (groups)."""
     numeric, structural, drawn = set(), set(), []
     # A key may belong to only some variants, or exist only under some values of another axis.
@@ -173,7 +175,16 @@ def _is_numbers(values: Sequence[Any]) -> bool:
 
 
 def _structure_keys(normal: Mapping[str, Any]) -> list[str]:
-    keys = ["game.horizon", "policy.kind", "policy.state_view", "policy.init", "optimizer", "optimizer.name", "game", "players"]
+    keys = [
+        "game.horizon",
+        "policy.kind",
+        "policy.state_view",
+        "policy.init",
+        "optimizer",
+        "optimizer.name",
+        "game",
+        "players",
+    ]
     keys += [f"game.{key}" for key, value in normal["game"].items() if isinstance(value, str | int | None)]
     keys += [f"optimizer.{key}" for key, value in normal["optimizer"].items() if isinstance(value, str | bool | None)]
     for seat, player in enumerate(normal["players"]):

@@ -30,8 +30,8 @@ class Learner:
     Attributes:
       settings: any pytree of numbers; they may be mapped over a population. Static structure is not a pytree node.
       initialise: `(settings, key, policy, dtype) -> LearnerState`.
-      update: `(settings, key, states, player, objective) -> (LearnerState, info)`. `states` holds all seats' states from
-        before this update; every learner steps from the same tuple. `info` is diagnostics, never carried.
+      update: `(settings, key, states, player, objective) -> (LearnerState, info)`. `states` holds all seats' states
+        from before this update; every learner steps from the same tuple. `info` is diagnostics, never carried.
     """
 
     settings: Any

@@ -10,8 +10,8 @@ from flax import struct
 
 from shaping.schema import Field, fields
 
-# Found by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a line search,
-# or the number of steps.
+# Found by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a line
+# search, or the number of steps.
 _EXCLUDED = {"lbfgs", "polyak_sgd", "noisy_sgd", "dpsgd", "freeze"}
 
 

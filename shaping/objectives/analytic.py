@@ -1,4 +1,5 @@
-"""Differentiable games given as a function of the parameters: the user's own, and the analytic games of the literature."""
+"""Differentiable games given as a function of the parameters: the user's own, and the analytic games of the
+literature."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ def from_returns(function: Callable[[Thetas], Any]) -> Objective:
 
 
 def from_losses(function: Callable[[Thetas], Any]) -> Objective:
-    """An objective from `function(thetas) -> losses`, one loss per player, to be minimised: a return is a negative loss."""
+    """An objective from `function(thetas) -> losses`, one loss per player, to be minimised: a return is a negative
+    loss."""
 
     def negated(thetas: Thetas) -> Any:
         return jax.tree.map(lambda loss: -loss, function(thetas))

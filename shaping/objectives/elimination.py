@@ -1,13 +1,13 @@
 """Gaussian elimination for I - gamma P without pivoting, without subtraction and without LAPACK.
 
-No pivoting is needed: I - gamma P is a strictly diagonally dominant M-matrix. Diagonals are kept as row sums of what is left
-of the row (Grassmann, Taksar and Heyman 1985), so that nothing is ever subtracted and solutions keep their relative accuracy
-up to a discount of one. Nothing here is meant to be differentiated: callers wrap the solves in
+No pivoting is needed: I - gamma P is a strictly diagonally dominant M-matrix. Diagonals are kept as row sums of what
+is left of the row (Grassmann, Taksar and Heyman 1985), so that nothing is ever subtracted and solutions keep their
+relative accuracy up to a discount of one. Nothing here is meant to be differentiated: callers wrap the solves in
 `jax.lax.custom_linear_solve`, which differentiates the equation instead.
 
-Two representations of the same algorithm: over lists of scalars, unrolled, so that under `vmap` each scalar is an array over
-matches and the population stands last in memory; and over arrays, looped over pivots, for systems where unrolling would take
-long to compile.
+Two representations of the same algorithm: over lists of scalars, unrolled, so that under `vmap` each scalar is an
+array over matches and the population stands last in memory; and over arrays, looped over pivots, for systems where
+unrolling would take long to compile.
 """
 
 from collections.abc import Sequence

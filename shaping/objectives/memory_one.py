@@ -7,8 +7,8 @@ joint action a has probability prod_i c_i(s)^[a_i = C] (1 - c_i(s))^[a_i = D]. T
 
 unnormalised, so that it lies within 1/(1 - gamma) times the range of the payoffs.
 
-Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps_i (1 - 2 c_i). States and rewards follow the
-executed action.
+Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps_i (1 - 2 c_i). States and rewards
+follow the executed action.
 """
 
 import itertools
@@ -107,7 +107,8 @@ class ExactMatrixGame:
         return finite_returns(jnp.stack(executed), payoffs, params.discount, self.horizon)
 
     def _probabilities(self, table: Any) -> Any:
-        """Logits over states, an array or a sequence of scalars, to probabilities in the form `from_cooperation` takes."""
+        """Logits over states, an array or a sequence of scalars, to probabilities in the form `from_cooperation`
+        takes."""
         if self.unrolled:
             return [jax.nn.sigmoid(logit) for logit in table]
         return jax.nn.sigmoid(_array(table))
@@ -124,7 +125,8 @@ class ExactMatrixGame:
     def value_scale(self, params: MatrixGameParams) -> jax.Array:
         """The factor that turns a return into a reported value.
 
-        1 - discount for infinite and finite games, the mean per step (1 / horizon) at discount 1, and 1 for one-shot games.
+        1 - discount for infinite and finite games, the mean per step (1 / horizon) at discount 1, and 1 for one-shot
+        games.
         """
         if self.horizon == 1:
             return jnp.ones_like(params.discount)
@@ -138,7 +140,6 @@ class ExactMatrixGame:
         states = 1 if self.horizon == 1 else 1 + 2**self.num_players
         table = [chosen] * states if self.unrolled else jnp.full(states, chosen)
         return self.from_cooperation([table] * self.num_players, params)
-
 
     def describe(self, params: MatrixGameParams, thetas: Thetas) -> dict[str, jax.Array]:
         """What a record tells of one match besides values: final policies, and the game it was.
@@ -177,4 +178,3 @@ def _entry(payoffs: Any, choice: tuple[int, ...]) -> jax.Array:
     for action in choice:
         payoffs = payoffs[action]
     return payoffs
-

@@ -1,8 +1,8 @@
 """The protocol that update rules see.
 
 An objective maps the parameters of all players to the vector of their expected returns and can be differentiated to any
-order in the parameters. Rules know an objective and a seat and nothing else, so the same rule runs on a closed form, on a
-sampled return and on a function of the user's own.
+order in the parameters. Rules know an objective and a seat and nothing else, so the same rule runs on a closed form,
+on a sampled return and on a function of the user's own.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +20,10 @@ class Objective:
     """Expected returns as a differentiable function of everybody's parameters.
 
     Attributes:
-      returns: `(thetas, key, context) -> (returns, batch)`. `returns` can be indexed by player and holds the unnormalised
-        expected return of each, to be maximised. `key` seeds the sampling (the same key gives the same batch; ignored by
-        exact objectives), `context` is read and not differentiated (critics, opponent models). `batch` is what was
-        sampled, or None where the objective is exact.
+      returns: `(thetas, key, context) -> (returns, batch)`. `returns` can be indexed by player and holds the
+        unnormalised expected return of each, to be maximised. `key` seeds the sampling (the same key gives the same
+        batch; ignored by exact objectives), `context` is read and not differentiated (critics, opponent models).
+        `batch` is what was sampled, or None where the objective is exact.
       distance: `(player, theta, theta_old, batch) -> scalar`, the mean KL divergence of the old policy from the new one
         over visited states (over all states where exact); None where the objective knows no policy.
     """

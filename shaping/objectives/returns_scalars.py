@@ -1,13 +1,14 @@
 """Discounted returns of an infinitely repeated two-player game, scalar by scalar: the fastest form for a population.
 
-With P the chain over joint actions and p0 the distribution of the first, the discounted occupancy of joint actions solves
-d = p0 + gamma P^T d, and V_i = d . r_i. Derivatives of every order come from `jax.lax.custom_linear_solve`, which
-differentiates the equation and never the elimination: each order costs more solves with the same factors.
+With P the chain over joint actions and p0 the distribution of the first, the discounted occupancy of joint actions
+solves d = p0 + gamma P^T d, and V_i = d . r_i. Derivatives of every order come from `jax.lax.custom_linear_solve`,
+which differentiates the equation and never the elimination: each order costs more solves with the same factors.
 """
 
 import itertools
-import math
+import operator
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import jax
@@ -21,9 +22,7 @@ from shaping.objectives.elimination import (
 )
 
 
-def returns_scalars(
-    cooperation: Sequence[Scalars], payoffs: Sequence[Scalars], discount: jax.Array
-) -> list[jax.Array]:
+def returns_scalars(cooperation: Sequence[Scalars], payoffs: Sequence[Scalars], discount: jax.Array) -> list[jax.Array]:
     """Unnormalised returns, one scalar per player.
 
     Args:
@@ -38,14 +37,16 @@ def returns_scalars(
 
 def joint_probabilities(cooperation: Scalars) -> list[jax.Array]:
     """Probability of each joint action, [joint actions], from each player's probability to cooperate."""
+    pairs = [(c, 1 - c) for c in cooperation]
     return [
-        math.prod(1 - c if action else c for c, action in zip(cooperation, actions, strict=True))
+        reduce(operator.mul, [pair[action] for pair, action in zip(pairs, actions, strict=True)])
         for actions in itertools.product((0, 1), repeat=len(cooperation))
     ]
 
 
 def _occupancy(initial: Scalars, transition: Sequence[Scalars], discount: jax.Array) -> list[jax.Array]:
-    # The barrier keeps XLA, where it respects it, from computing the factors anew in each of the fusions that read them.
+    # The barrier keeps XLA, where it respects it, from computing the factors anew in each of the fusions that read
+    # them.
     factors = lax.optimization_barrier(factorise_scalars(*lax.stop_gradient((transition, discount))))
 
     def matvec(d: Scalars) -> list[jax.Array]:
@@ -60,5 +61,4 @@ def _occupancy(initial: Scalars, transition: Sequence[Scalars], discount: jax.Ar
 
 
 def _dot(x: Sequence[Any], y: Sequence[Any]) -> jax.Array:
-    first, *rest = (a * b for a, b in zip(x, y, strict=True))
-    return sum(rest, start=first)
+    return reduce(operator.add, [a * b for a, b in zip(x, y, strict=True)])

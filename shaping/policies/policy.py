@@ -9,7 +9,8 @@ import jax
 
 @dataclass(frozen=True)
 class Policy:
-    """A player's policy as pure functions; two policies with the same `kind` and `structure` compile to the same program.
+    """A player's policy as pure functions; two policies with the same `kind` and `structure` compile to the same
+    program.
 
     Attributes:
       kind: the configuration's name for it.
@@ -17,8 +18,8 @@ class Policy:
       init: `(key, scale) -> theta`: normally distributed parameters with standard deviation `scale`, drawn in float32.
       start: `(batch_shape) -> memory`: what the policy remembers before its first observation.
       apply: `(theta, observation, memory) -> (distribution, memory)`: a distrax categorical over actions.
-      table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a matrix game
-        (an array [states] or a sequence of scalars, as theta is).
+      table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a
+        matrix game (an array [states] or a sequence of scalars, as theta is).
     """
 
     kind: str

@@ -4,8 +4,8 @@
     learner = fold_in(fold_in(root, match within its cell), seat)
     use     = fold_in(fold_in(learner, purpose), update)
 
-so a learner's stream does not depend on how many others run beside it, on how the batch is cut, or on where a run was stopped
-and resumed, and every cell of a sweep sees the same streams.
+so a learner's stream does not depend on how many others run beside it, on how the batch is cut, or on where a run was
+stopped and resumed, and every cell of a sweep sees the same streams.
 """
 
 import zlib

@@ -1,9 +1,9 @@
 """How a population lies in memory while it is updated.
 
-Between segments every array has the population first. Within one, matches are cut into blocks that stay in cache; a block has
-the population last, and small arrays (a table of logits, a payoff matrix) are taken apart into nested tuples of scalars, each
-an array over the block's matches. Then every operation of a small game is elementwise over matches, with nothing to transpose
-or gather. Rules, optimisers and objectives see ordinary pytrees either way.
+Between segments every array has the population first. Within one, matches are cut into blocks that stay in cache; a
+block has the population last, and small arrays (a table of logits, a payoff matrix) are taken apart into nested
+tuples of scalars, each an array over the block's matches. Then every operation of a small game is elementwise over
+matches, with nothing to transpose or gather. Rules, optimisers and objectives see ordinary pytrees either way.
 """
 
 import math

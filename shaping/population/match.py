@@ -1,5 +1,5 @@
-"""One match: learners that play together, and one update of all of them. Everything here is for a single match; `program`
-maps it over a population."""
+"""One match: learners that play together, and one update of all of them. Everything here is for a single match;
+`program` maps it over a population."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -91,8 +91,8 @@ def update(
 ) -> tuple[MatchState, tuple[LearnerState, ...], list[jax.Array]]:
     """One update of all players from the same old parameters.
 
-    Whether parameters are finite is tested one update late, on what the last update wrote to memory: a test of what is still
-    being computed would make XLA compute it anew for every array that depends on the test.
+    Whether parameters are finite is tested one update late, on what the last update wrote to memory: a test of what
+    is still being computed would make XLA compute it anew for every array that depends on the test.
 
     Args:
       match: the settings.
@@ -101,8 +101,8 @@ def update(
       number: [] int32.
 
     Returns:
-      The state after one more update, the (tested) learners' states before it, and the values before it, NaN from the update
-      of divergence on. A match that stops being finite goes back to its last finite state and stays there.
+      The state after one more update, the (tested) learners' states before it, and the values before it, NaN from the
+      update of divergence on. A match that stops being finite goes back to its last finite state and stays there.
     """
     before = values(match, [learner.theta for learner in state.learners])
     objective = match.form.objective(match.game)
@@ -154,7 +154,8 @@ def finish(match: Match, state: MatchState, updates: int) -> dict[str, Any]:
     """What is recorded at the end of a match.
 
     Returns:
-      value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial value
+      value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
+        value
       where there are no updates); both NaN where diverged; diverged_at; and what the game's form describes.
     """
     last = jnp.stack(values(match, [learner.theta for learner in state.learners]))

@@ -20,8 +20,9 @@ AXIS = "population"
 class Timetable:
     """When values are recorded and how updates are cut into segments.
 
-    Values are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the updates from
-    one record to the next; a segment is a fixed number of intervals, what lies beyond the last update masked.
+    Values are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the
+    updates from one record to the next; a segment is a fixed number of intervals, what lies beyond the last update
+    masked.
 
     Attributes:
       updates: number of updates of a match.
@@ -65,8 +66,8 @@ def segment_program(
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, jax.Array]]:
     """`(matches, states, first interval) -> (states, values)`; states are donated.
 
-    Values are [population, intervals of a segment, players], one row for each interval from its first update; rows beyond
-    the last update are meaningless.
+    Values are [population, intervals of a segment, players], one row for each interval from its first update; rows
+    beyond the last update are meaningless.
     """
 
     def run_block(blocks: tuple[Match, MatchState], first: jax.Array) -> tuple[MatchState, jax.Array]:
@@ -86,8 +87,8 @@ def segment_program(
                 return states, previous, recorded
 
             empty = [jnp.full_like(total, jnp.nan) for total in carry[0].value_sum]
-            *carry, recorded = lax.fori_loop(begin, end, body, (*carry, empty))
-            return tuple(carry), jnp.stack(recorded)
+            states, previous, recorded = lax.fori_loop(begin, end, body, (*carry, empty))
+            return (states, previous), jnp.stack(recorded)
 
         start = take_apart(states)
         moved, values = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
@@ -103,9 +104,7 @@ def segment_program(
 
 def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., dict[str, jax.Array]]:
     """`(matches, states) -> record variables`, leaves [population, ...]; see `match.finish`."""
-    finish = jax.vmap(
-        lambda match, state: single.finish(match, state, timetable.updates), in_axes=-1, out_axes=-1
-    )
+    finish = jax.vmap(lambda match, state: single.finish(match, state, timetable.updates), in_axes=-1, out_axes=-1)
 
     def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
         return finish(take_apart(blocks[0]), take_apart(blocks[1]))
@@ -124,6 +123,4 @@ def _over_blocks(run_block: Callable[[Any], Any], block: int) -> Callable[[Any],
 def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
     """Each device runs the function on its own part of the population; no part talks to another."""
     specs = (PartitionSpec(AXIS),) * sharded + (PartitionSpec(),) * replicated
-    return jax.shard_map(
-        function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
-    )
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)

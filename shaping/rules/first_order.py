@@ -1,12 +1,13 @@
-"""The rules that expand the return after the opponents' naive step to first order, one formula with coefficients as data.
+"""The rules that expand the return after the opponents' naive step to first order, one formula with coefficients as
+data.
 
     g_i = nabla_i V_i + eta sum_{j != i} ( m (nabla_i nabla_j V_i) nabla_j V_j  +  s (nabla_i nabla_j V_j) nabla_j V_i )
 
 The term with m is how the opponents' steps change one's own gradient (the middle term), the one with s is how one's own
-parameters change the opponents' steps (the shaping term). (m, s) = (0, 0) is naive learning, (1, 0) LookAhead (Zhang and
-Lesser 2010), (0, 1) LOLA as published (Foerster et al. 2018, eq. 4.4: the opponent's effect on V_i is held fixed), (1, 1)
-the full first-order expansion (LOLA in Letcher et al. 2019). Because m and s are data, one compiled program can hold all of
-them side by side.
+parameters change the opponents' steps (the shaping term). (m, s) = (0, 0) is naive learning, (1, 0) LookAhead (Zhang
+and Lesser 2010), (0, 1) LOLA as published (Foerster et al. 2018, eq. 4.4: the opponent's effect on V_i is held
+fixed), (1, 1) the full first-order expansion (LOLA in Letcher et al. 2019). Because m and s are data, one compiled
+program can hold all of them side by side.
 """
 
 from typing import Annotated, Any

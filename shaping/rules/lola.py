@@ -2,8 +2,8 @@
 
 - `original` (Foerster et al. 2018): first-order expansion, the opponent's effect on one's own return held fixed.
 - `taylor` (Letcher et al. 2019): the full first-order expansion.
-- `exact` (LOLA-DiCE, Foerster et al. 2018b; POLA's "actual update"): differentiates the return after the opponents' actual
-  steps, of which there may be several.
+- `exact` (LOLA-DiCE, Foerster et al. 2018b; POLA's "actual update"): differentiates the return after the opponents'
+  actual steps, of which there may be several.
 """
 
 from typing import Annotated, Any, Literal

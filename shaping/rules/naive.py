@@ -14,9 +14,7 @@ def naive() -> Rule:
     return Rule((), _direction)
 
 
-def _direction(
-    objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None
-) -> Any:
+def _direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
     del settings
     return gradient(objective, thetas, player, player, key)
 

@@ -16,9 +16,7 @@ def replace(thetas: Thetas, player: int, theta: Any) -> list[Any]:
     return new
 
 
-def gradient(
-    objective: Objective, thetas: Thetas, of: int, wrt: int, key: jax.Array | None = None
-) -> Any:
+def gradient(objective: Objective, thetas: Thetas, of: int, wrt: int, key: jax.Array | None = None) -> Any:
     """The gradient of player `of`'s return in player `wrt`'s parameters."""
     return jax.grad(lambda theta: objective.of(of, replace(thetas, wrt, theta), key))(thetas[wrt])
 
@@ -28,7 +26,8 @@ def gradients(
 ) -> dict[int, list[Any]]:
     """For each player in `of`, the gradients of its return in everybody's parameters.
 
-    The objective is evaluated once and each player adds one backward pass, so that programs stay small for many players.
+    The objective is evaluated once and each player adds one backward pass, so that programs stay small for many
+    players.
     """
     returns, pull_back = jax.vjp(lambda ts: tuple(objective(ts, key)[0]), list(thetas))
     ones = {i: tuple(jnp.full_like(r, i == j) for j, r in enumerate(returns)) for i in of}
@@ -55,6 +54,4 @@ def add(*trees: Any) -> Any:
 
 def scale(coefficient: jax.Array, tree: Any) -> Any:
     """coefficient * tree, where a coefficient of zero masks the tree: 0 times an infinite term is 0."""
-    return jax.tree.map(
-        lambda leaf: jnp.where(coefficient == 0, jnp.zeros_like(leaf), coefficient * leaf), tree
-    )
+    return jax.tree.map(lambda leaf: jnp.where(coefficient == 0, jnp.zeros_like(leaf), coefficient * leaf), tree)

@@ -8,11 +8,11 @@ def save(path: Path, state: Any) -> None:
     """Writes a pytree of arrays to a folder that does not exist yet, atomically."""
     from orbax.checkpoint import v1 as orbax
 
-    orbax.save(path.resolve(), state)
+    orbax.save(str(path.resolve()), state)
 
 
 def restore(path: Path, like: Any) -> Any:
     """Reads a pytree back; `like` has its structure, shapes and types (arrays or `jax.ShapeDtypeStruct`)."""
     from orbax.checkpoint import v1 as orbax
 
-    return orbax.load(path.resolve(), like)
+    return orbax.load(str(path.resolve()), like)

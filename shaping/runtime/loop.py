@@ -138,9 +138,7 @@ def run_group(
     first = jnp.zeros(1, jnp.int32)
     start = start_program(mesh, dtype).lower(matches).compile()
     shape = jax.eval_shape(start_program(mesh, dtype), matches)
-    states_like = jax.tree.map(
-        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shape
-    )
+    states_like = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shape)
     segment = segment_program(mesh, timetable, chunks.block).lower(matches, states_like, first).compile()
     finish = finish_program(mesh, timetable, chunks.block).lower(matches, states_like).compile()
     compiled = time.perf_counter() - began
@@ -162,7 +160,9 @@ def run_group(
         variables = {name: np.asarray(x)[: len(piece)] for name, x in finish(matches, states).items()}
         last = variables["value"][:, None]
         # Rows of the last segment beyond the last update are dropped.
-        variables["value"] = np.concatenate([np.concatenate([last, *recorded], axis=1)[:, 1 : 1 + intervals], last], axis=1)
+        variables["value"] = np.concatenate(
+            [np.concatenate([last, *recorded], axis=1)[:, 1 : 1 + intervals], last], axis=1
+        )
         variables["theta_initial"] = _rows(initial)[: len(piece)]
         write(piece, variables)
         keep(piece, states)
@@ -184,4 +184,3 @@ def _rows(thetas: Sequence[np.ndarray]) -> np.ndarray:
     longest = max(theta.shape[1] for theta in flat)
     padded = [np.pad(t, ((0, 0), (0, longest - t.shape[1])), constant_values=np.nan) for t in flat]
     return np.stack(padded, axis=1)
-

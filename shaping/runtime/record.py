@@ -56,7 +56,8 @@ _MATCH_CHUNK = 16384
 
 
 class Record:
-    """An open record: variables are written for any choice of matches, rows shorter than the record's are padded with NaN."""
+    """An open record: variables are written for any choice of matches, rows shorter than the record's are padded with
+    NaN."""
 
     def __init__(self, path: Path, layout: Layout, coordinates: Mapping[str, Any], attributes: Mapping[str, Any]):
         """Creates the record with its coordinates.
@@ -80,7 +81,9 @@ class Record:
             dims, array = values if isinstance(values, tuple) else ("match", values)
             array = np.asarray(array)
             coords[name] = (dims, array.astype(object) if array.dtype.kind in "US" else array)
-        xarray.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(path, mode="w-", zarr_format=2, consolidated=False)
+        xarray.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(
+            path, mode="w-", zarr_format=2, consolidated=False
+        )
         self.layout, self.path = layout, path
         self._group: Any = zarr.open_group(path, mode="r+", zarr_format=2)
         sizes = {
