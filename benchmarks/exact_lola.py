@@ -6,8 +6,8 @@
 Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead
 rate 1, logits drawn from N(0, 1), the same for all. Each contender lives in a process of its own and is asked in
 turn for one round, so that whatever else the machine does meets all alike; a ratio compares rounds that follow each
-other. The product does what a run does (values, means over the run, tests for divergence); the references do nothing
-but the updates.
+other, and rounds in which other processes were busy are done again. The product does what a run does (values, means
+over the run, tests for divergence); the references do nothing but the updates.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks.machine import busy_seconds, busy_share, cores, describe
 
 PAYOFFS = [[-1, -3, 0, -2], [-1, 0, -3, -2]]
 DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE = 0.96, 1.0, 1.0
@@ -113,12 +113,15 @@ def work(name: str, setup: argparse.Namespace) -> None:
     ready = {"first_call_s": time.perf_counter() - begin, "final_mean": float(final.mean())}
     print(json.dumps(ready | {"direction": (step / STEP_SIZE)[:, : setup.compared].tolist()}), flush=True)
     for _ in sys.stdin:
+        busy, own = busy_seconds(), time.process_time()
         calls, begin = 0, time.perf_counter()
         while calls == 0 or time.perf_counter() - begin < setup.seconds:
             run()
             calls += 1
         seconds = time.perf_counter() - begin
-        print(json.dumps({"rate": calls * setup.updates * setup.pairs / seconds}), flush=True)
+        others = (busy_seconds() - busy) - (time.process_time() - own)
+        rate = calls * setup.updates * setup.pairs / seconds
+        print(json.dumps({"rate": rate, "others": max(0.0, others / seconds / cores())}), flush=True)
 
 
 @dataclass
@@ -127,7 +130,6 @@ class Worker:
 
     name: str
     limit: float
-    rates: list[float] = field(default_factory=list)
     hung: int = 0
     ready: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -146,16 +148,15 @@ class Worker:
         )
         self.ready = self._answer() or self.ready
 
-    def round(self) -> None:
+    def round(self) -> dict[str, float]:
+        """One round: match-updates a second, and the share of the cores that other processes used; NaN if it hung."""
         if self.process is None:
             self.start()
-        if self.process is None:
-            self.rates.append(float("nan"))
-            return
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
-        self.rates.append((self._answer() or {"rate": float("nan")})["rate"])
+        if self.process is not None:
+            assert self.process.stdin is not None
+            self.process.stdin.write(b"\n")
+            self.process.stdin.flush()
+        return (self.process and self._answer()) or {"rate": float("nan"), "others": 0.0}
 
     def stop(self) -> None:
         if self.process is not None:
@@ -184,28 +185,36 @@ def measure(setup: argparse.Namespace) -> dict[str, Any]:
     try:
         for worker in workers:
             worker.start()
-        loads = []
-        for _ in range(setup.rounds):
-            for worker in workers:
-                worker.round()
-            loads.append(os.getloadavg()[0])
+        kept, discarded, deadline = [], 0, time.perf_counter() + setup.patience
+        while len(kept) < setup.rounds:
+            while busy_share(0.3) > setup.quiet and time.perf_counter() < deadline:
+                time.sleep(0.3)
+            answers = [worker.round() for worker in workers]
+            if max(answer["others"] for answer in answers) <= setup.quiet or time.perf_counter() > deadline:
+                kept.append(answers)
+            else:
+                discarded += 1
     finally:
         for worker in workers:
             worker.stop()
-    product_rates = np.array(workers[0].rates)
+    rates = np.array([[answer["rate"] for answer in answers] for answers in kept]).T
     expected = np.array(workers[0].ready["direction"])
     rows = []
-    for worker in workers:
-        row = {"contender": worker.name, "match_updates_per_s": _spread(worker.rates), "hung": worker.hung}
+    for worker, own in zip(workers, rates, strict=True):
+        row: dict[str, Any] = {"contender": worker.name, "match_updates_per_s": _spread(own), "hung": worker.hung}
         row |= {key: worker.ready.get(key) for key in ("first_call_s", "final_mean")}
         if worker.name in REFERENCES:
-            row["product_over_this"] = _spread(product_rates / worker.rates)
+            row["product_over_this"] = _spread(rates[0] / own)
             difference = np.abs(np.array(worker.ready["direction"]) - expected) / (1 + np.abs(expected))
             row["direction_difference"] = float(difference.max())
-        rows.append(row | {"rounds": worker.rates})
-    command = f"python -m benchmarks.exact_lola {' '.join(sys.argv[1:])}".strip()
-    settings = {key: value for key, value in vars(setup).items() if key not in ("worker", "json")}
-    return {"command": command, "machine": machine, "load_1min": loads, "settings": settings, "results": rows}
+        rows.append(row | {"rounds": own.tolist()})
+    return {
+        "command": f"python -m benchmarks.exact_lola {' '.join(sys.argv[1:])}".strip(),
+        "machine": machine,
+        "others": _spread([answer["others"] for answers in kept for answer in answers]),
+        "discarded_rounds": discarded,
+        "results": rows,
+    }
 
 
 def _spread(numbers: Any) -> dict[str, float]:
@@ -247,6 +256,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1.0, help="calls are repeated for so long in a round")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds until a contender counts as hung")
+    parser.add_argument("--quiet", type=float, default=0.15,
+                        help="a round counts if other processes used at most this share of the cores")  # fmt: skip
+    parser.add_argument(
+        "--patience", type=float, default=600.0, help="seconds to wait for quiet rounds; later ones count as they are"
+    )
     parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
     parser.add_argument("--block", type=int, help="matches a block of the product (default: as a run chooses it)")
     parser.add_argument("--devices", type=int, default=2, help="devices of the product, one a core")
@@ -258,7 +272,7 @@ def main() -> None:
         work(setup.worker, setup)
         return
     result = measure(setup)
-    print(json.dumps({key: result[key] for key in ("command", "machine", "load_1min")}, indent=2))
+    print(json.dumps({key: result[key] for key in ("command", "machine", "others", "discarded_rounds")}, indent=2))
     print(table(result))
     if setup.json:
         setup.json.write_text(json.dumps(result, indent=2) + "\n")

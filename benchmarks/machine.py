@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
     """Processor, cores this process may use, memory in GiB, one-minute load, versions, date (UTC)."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_1min": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
@@ -28,6 +28,27 @@ def describe() -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES},
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
     }
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def busy_seconds() -> float:
+    """Processor seconds all processes of this machine have used since it started; 0 where there is no /proc/stat."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, interrupt, soft_interrupt = map(int, stat.read_text().split(maxsplit=8)[1:8])
+    return (user + nice + system + interrupt + soft_interrupt) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_share(seconds: float) -> float:
+    """The share of this machine's processor time in use, measured while this process sleeps."""
+    before = busy_seconds()
+    time.sleep(seconds)
+    return (busy_seconds() - before) / seconds / (os.cpu_count() or 1)
 
 
 def arithmetic_peak(cores: int, seconds: float = 0.5) -> dict[str, float]:

@@ -30,6 +30,7 @@ _EXPORTS = {
     "normal": "learners",
     "optimizer": "learners",
     "report": "experiment",
+    "rollout": "objectives.rollout",
     "run": "experiment",
     "tabular": "policies",
     "train": "experiment",

@@ -10,7 +10,7 @@ import numpy as np
 
 from envs import MatrixGameParams
 from envs.matrix_games import GAMES
-from shaping.config.normal import num_players, num_states
+from shaping.config.normal import num_players, num_states, number_fields
 from shaping.config.plan import Block, Experiment, _expand, _shape
 from shaping.learners import gradient_learner, normal, optimizer, values, zeros
 from shaping.objectives import ExactMatrixGame
@@ -84,7 +84,8 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
         _put(settings, key.split("."), array[cells])
     for key, array in drawn_values(experiment, block, indices).items():
         for name in _expand(key, block.normal):
-            _put(settings, name.split("."), array)
+            if name in number_fields(block.normal):
+                _put(settings, name.split("."), array)
     match = _match(settings, len(indices), experiment.top["precision"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 

@@ -17,7 +17,7 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)$"),
+    re.compile(r"^[-+]?((\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+|\.\d[\d_]*)$"),
     list("-+0123456789."),
 )
 
@@ -26,6 +26,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     pairs = loader.construct_pairs(node, deep=True)
     keys = [key for key, _ in pairs]
     for key in keys:
+        if isinstance(key, list | dict):
+            raise ConfigError(f"{shown(key)}: cannot be a key (line {node.start_mark.line + 1}); keys are names")
         if keys.count(key) > 1:
             raise ConfigError(f"{key}: written twice (line {node.start_mark.line + 1}); keep one")
     return dict(pairs)
@@ -56,13 +58,22 @@ def shipped() -> dict[str, Path]:
 
 def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> dict[str, Any]:
     """A configuration as plain data: a mapping, a file, or the name of a shipped one, with `key=value` overrides."""
-    raw = copy.deepcopy(dict(source)) if isinstance(source, Mapping) else _read_file(source)
+    raw = _plain_data(source) if isinstance(source, Mapping) else _read_file(source)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {override}: must be key=value, for example matches=100")
         assign(raw, key.strip(), parse(text, f"--set {key}"))
     return raw
+
+
+def _plain_data(tree: Any) -> Any:
+    """A copy in which arrays are nested lists and numpy's numbers are Python's."""
+    if isinstance(tree, Mapping):
+        return {key: _plain_data(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_plain_data(part) for part in tree]
+    return tree.tolist() if hasattr(tree, "tolist") else tree
 
 
 def _read_file(source: str | Path) -> dict[str, Any]:
@@ -82,26 +93,36 @@ def _read_file(source: str | Path) -> dict[str, Any]:
     return raw
 
 
-def assign(tree: Any, key: str, value: Any) -> None:
-    """Sets a dotted key in place; `players.*.x` sets every seat's; missing mappings on the way are made."""
+def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
+    """Sets a dotted key in place; `players.*.x` sets every seat's; missing mappings on the way are made.
+
+    `above` is what stands before `key` in the whole key, for messages.
+    """
     head, _, rest = key.partition(".")
+    inside = f"{above}{head}."
     if isinstance(tree, list):
         if head != "*" and not (head.isdigit() and int(head) < len(tree)):
             raise ConfigError(
-                f"{key}: {head!r} is not a place in a list of {len(tree)}; allowed: 0 to {len(tree) - 1} or *"
+                f"{above}{key}: {head!r} is not a place in a list of {len(tree)}; allowed: 0 to {len(tree) - 1} or *"
             )
         places = range(len(tree)) if head == "*" else [int(head)]
         for place in places:
             if rest:
-                assign(tree[place], rest, value)
+                assign(tree[place], rest, value, inside)
             else:
                 tree[place] = copy.deepcopy(value)
         return
     if not isinstance(tree, dict):
-        raise ConfigError(f"{key}: cannot be set inside {shown(tree)}, which is a single value")
+        raise ConfigError(
+            f"{above}{key}: cannot be set inside {above.rstrip('.')}, which is {shown(tree)}; allowed inside mappings"
+        )
+    if above == "players." and head.isdigit():
+        raise ConfigError(
+            f"{above}{key}: players is one mapping for every seat; allowed: players.*.{rest or 'rule'}, or a list"
+        )
     if head in ("*", "all") and head not in tree:
         # One mapping that stands for every seat.
-        assign(tree, rest, value)
+        assign(tree, rest, value, inside)
     elif not rest or (head == "sweep"):
         if rest:
             tree.setdefault(head, {})[rest] = value
@@ -110,4 +131,4 @@ def assign(tree: Any, key: str, value: Any) -> None:
     else:
         if tree.get(head) is None:
             tree[head] = {}
-        assign(tree[head], rest, value)
+        assign(tree[head], rest, value, inside)

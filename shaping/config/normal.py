@@ -64,6 +64,8 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
         top[key] = top[key] if top[key] is not None else kind() if kind is list else {}
         if not isinstance(top[key], kind):
             raise not_allowed(key, top[key], name)
+    for place, entry in enumerate(top["published"]):
+        _check_published(f"published.{place}", entry)
     for name, variant in top["variants"].items():
         where = f"variants.{name}"
         if not isinstance(variant, Mapping):
@@ -74,9 +76,29 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     return top
 
 
+_PUBLISHED = ("cell", "metric", "player", "value", "sd", "runs", "tolerance", "source")
+
+
+def _check_published(where: str, entry: Any) -> None:
+    """A published value must be one the summary can set ours beside."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), str) or "value" not in entry:
+        raise not_allowed(where, entry, "a mapping with metric, value, and where known cell, player, sd, runs, source")
+    for key in entry:
+        if key not in _PUBLISHED:
+            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in _PUBLISHED])
+    if not isinstance(entry.get("cell") or {}, Mapping):
+        raise not_allowed(f"{where}.cell", entry["cell"], "a mapping of coordinates, for example {variant: name}")
+    for key, allowed in (("value", Range()), ("sd", Range(0)), ("tolerance", Range(0))):
+        if key == "value" or entry.get(key) is not None:
+            check_number(f"{where}.{key}", entry[key], allowed)
+    for key, allowed in (("player", Range(0)), ("runs", Range(1))):
+        if entry.get(key) is not None:
+            check_number(f"{where}.{key}", entry[key], allowed, integer=True)
+
+
 def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of `CELL` in normal form; numbers may be numpy arrays over cells or matches."""
-    game = _game(raw["game"])
+    game = normal_game(raw["game"])
     players = _players(raw["players"], game)
     objective = _plain("objective", raw["objective"])
     for key in objective:
@@ -179,7 +201,8 @@ def _value(key: str, value: Any, field: Field) -> Any:
     return check_number(key, value, field.range, integer=field.kind == "integer")
 
 
-def _game(raw: Any) -> dict[str, Any]:
+def normal_game(raw: Any) -> dict[str, Any]:
+    """The key `game` in normal form."""
     given = _plain("game", raw, "name")
     horizon = given.pop("horizon", None)
     if horizon is not None:
@@ -192,7 +215,7 @@ def _game(raw: Any) -> dict[str, Any]:
     common["discount"] = check_number("game.discount", common["discount"], discount_range(horizon))
     if "payoffs" in given:
         name = given.pop("name", "matrix_game")
-        if name in GAMES:
+        if isinstance(name, str) and name in GAMES:
             raise ConfigError(
                 f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs"
             )
@@ -201,7 +224,7 @@ def _game(raw: Any) -> dict[str, Any]:
             raise unknown_key(f"game.{next(iter(given))}", [f"game.{key}" for key in ("payoffs", *common)])
     else:
         name = given.pop("name", None)
-        if name not in GAMES:
+        if not isinstance(name, str) or name not in GAMES:
             raise not_allowed("game.name", name, f"one of {', '.join(GAMES)}, or give game.payoffs", GAMES)
         known = fields(GAMES[name])
         for key in given:
@@ -271,7 +294,7 @@ def _players(raw: Any, game: Mapping[str, Any]) -> list[dict[str, Any]]:
         where = f"players.{seat}"
         given = _plain(where, entry, "rule")
         rule = given.get("rule", None)
-        if rule not in named_rules():
+        if not isinstance(rule, str) or rule not in named_rules():
             raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(named_rules())}", named_rules())
         player = {"rule": rule} | _settings(where, given, _player_fields(rule), ("rule",))
         try:
@@ -285,7 +308,7 @@ def _players(raw: Any, game: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _optimizer(raw: Any) -> dict[str, Any]:
     given = _plain("optimizer", raw, "name")
     name = given.get("name")
-    if name not in named_optimizers():
+    if not isinstance(name, str) or name not in named_optimizers():
         raise not_allowed("optimizer.name", name, f"one of {', '.join(named_optimizers())}", named_optimizers())
     if "learning_rate" in given:
         raise ConfigError("optimizer.learning_rate: not allowed; a player's step_size is its learning rate")

@@ -1,5 +1,6 @@
 """From a configuration to the cells of its sweep, and from cells to groups that share a compiled program."""
 
+import copy
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from shaping.config.normal import (
     check_number,
     check_top,
     normal_cell,
+    normal_game,
     num_players,
     number_fields,
 )
@@ -71,6 +73,8 @@ class Experiment:
         if not top["variants"]:
             base = self.blocks[0].normal
             swept = {axis.split(".")[0] for axis in top["sweep"]}
+            # Where games of several sizes stand side by side, the one mapping for all seats must stay one.
+            swept |= {"players"} if len({len(block.normal["players"]) for block in self.blocks}) > 1 else set()
             top |= {key: base[key] for key in CELL if key not in swept and key in base}
         return {key: value for key, value in top.items() if value not in ({}, [], "")}
 
@@ -96,7 +100,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     first = 0
     for name, base in bases.items():
         for choice in itertools.product(*(range(len(group[0].values)) for group in structure_groups)):
-            raw_cell = json.loads(json.dumps(base))
+            raw_cell = copy.deepcopy(base)
             picked = {
                 axis.key: axis.values[place]
                 for group, place in zip(structure_groups, choice, strict=True)
@@ -132,19 +136,19 @@ def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> 
     """Which swept keys are numbers (batch) and which are structure (groups)."""
     numeric, structural, drawn = set(), set(), []
     # A key may belong to only some variants, or exist only under some values of another axis.
-    candidates = []
+    candidates: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for base in bases.values():
-        candidates.append(base)
+        candidates.append((base, {}))
         for axis in axes:
             if isinstance(axis, Axis) and not _is_numbers(axis.values):
-                for value in axis.values:
-                    cell = json.loads(json.dumps(base))
-                    _substitute(cell, axis.key, value)
-                    _drop_foreign(cell, {axis.key: value})
-                    candidates.append(cell)
+                candidates += [(base, {axis.key: value}) for value in axis.values]
     normals, errors = [], []
-    for cell in candidates:
+    for base, picked in candidates:
+        cell = copy.deepcopy(base)
         try:
+            for key, value in picked.items():
+                _substitute(cell, key, value)
+            _drop_foreign(cell, picked)
             normals.append(normal_cell(cell))
         except ConfigError as error:
             errors.append(error)
@@ -206,6 +210,9 @@ def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
     for part in ("game", "policy"):
         if isinstance(cell.get(part), str) and key.startswith(f"{part}."):
             cell[part] = {"name" if part == "game" else "kind": cell[part]}
+    if isinstance(cell["players"], Mapping) and key.partition("players.")[2][:1].isdigit():
+        # One mapping stands for every seat: one of them is to differ.
+        cell["players"] = [dict(cell["players"]) for _ in range(num_players(normal_game(cell["game"])))]
     assign(cell, key, value)
 
 
@@ -237,6 +244,8 @@ def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Draw
         for key in tie:
             if key not in known:
                 raise unknown_key(str(key), sorted(known), " in tie (only swept keys can be tied)")
+            if key in leader or list(tie).count(key) > 1:
+                raise ConfigError(f"tie: {key} stands in it twice; put all keys that move together into one list")
             if any(isinstance(axis, Drawn) and axis.key == key for axis in every):
                 raise ConfigError(f"tie: {key} is drawn for every match; only lists and ranges can be tied")
         members = [by_key[key] for key in tie if key in by_key]

@@ -10,7 +10,7 @@ array over matches and the population stands last in memory; and over arrays, lo
 unrolling would take long to compile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -62,47 +62,80 @@ def solve_scalars_transposed(factors: Factors, b: Scalars) -> list[jax.Array]:
     return x
 
 
+def _population_last(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Under `vmap`, moves the mapped axis of every argument last, where a function of [n, ..., *batch] broadcasts.
+
+    Left to itself, `vmap` puts it first, and every step of an elimination works on rows of a few numbers; last, each
+    step is elementwise over the population.
+    """
+    mapped = jax.custom_batching.custom_vmap(function)
+
+    @mapped.def_vmap
+    def rule(size: int, in_batched: Any, *arguments: Any) -> tuple[Any, Any]:
+        del size
+
+        def last(argument: jax.Array, batched: bool) -> jax.Array:
+            return jnp.moveaxis(argument, 0, -1) if batched else argument[..., None]
+
+        out = mapped(*jax.tree.map(last, arguments, tuple(in_batched)))
+        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), out), jax.tree.map(lambda _: True, out)
+
+    return mapped
+
+
+@_population_last
 def factorise_array(transition: jax.Array, discount: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Reciprocal pivots [n], multipliers below and (negated) rows above the diagonal [n, n]."""
-    n = transition.shape[0]
+    """Reciprocal pivots [n, *batch], multipliers below and (negated) rows above the diagonal [n, n, *batch]."""
+    n, batch = transition.shape[0], transition.shape[2:]
+    wide = (1,) * len(batch)
     index = jnp.arange(n)
-    off_diagonal = jnp.where(index[:, None] == index[None, :], 0, discount * transition)
-    slack = jnp.full((n,), 1 - discount, transition.dtype)
+    rows, columns = index.reshape(n, 1, *wide), index.reshape(1, n, *wide)
+    later_of = index.reshape(n, *wide)
+    off_diagonal = jnp.where(rows == columns, 0, discount * transition)
+    slack = jnp.broadcast_to(1 - discount, (n, *batch)).astype(transition.dtype)
 
     def body(k: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         matrix, slack, pivots, below = carry
-        later = index > k
+        later = later_of > k
         row = jnp.where(later, lax.dynamic_index_in_dim(matrix, k, 0, keepdims=False), 0)
-        pivot = 1 / (slack[k] + jnp.sum(row))
+        own_slack = lax.dynamic_index_in_dim(slack, k, 0, keepdims=False)
+        pivot = 1 / (own_slack + jnp.sum(row, axis=0))
         multipliers = jnp.where(later, lax.dynamic_index_in_dim(matrix, k, 1, keepdims=False), 0) * pivot
-        outer = jnp.where(index[:, None] == index[None, :], 0, multipliers[:, None] * row[None, :])
-        below = jnp.where(index[None, :] == k, multipliers[:, None], below)
-        return matrix + outer, slack + multipliers * slack[k], jnp.where(index == k, pivot, pivots), below
+        outer = jnp.where(rows == columns, 0, multipliers[:, None] * row[None, :])
+        below = lax.dynamic_update_index_in_dim(below, multipliers, k, 1)
+        pivots = lax.dynamic_update_index_in_dim(pivots, pivot, k, 0)
+        return matrix + outer, slack + multipliers * own_slack, pivots, below
 
     start = (off_diagonal, slack, jnp.zeros_like(slack), jnp.zeros_like(off_diagonal))
     matrix, _, pivots, below = lax.fori_loop(0, n, body, start)
-    return pivots, below, jnp.where(index[None, :] > index[:, None], matrix, 0)
+    return pivots, below, jnp.where(columns > rows, matrix, 0)
 
 
+@_population_last
 def solve_array(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.Array:
-    """x with (I - discount * transition) x = b, all [n]."""
+    """x with (I - discount * transition) x = b, all [n, *batch]."""
     pivots, below, above = factors
-    return _substitute(above, _substitute(below, b, jnp.ones_like(pivots), False), pivots, True)
+    return _substitute(above, _substitute(below, b, None, False), pivots, True)
 
 
+@_population_last
 def solve_array_transposed(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.Array:
-    """x with (I - discount * transition)^T x = b, all [n]."""
-    pivots, below, above = factors
-    return _substitute(below.T, _substitute(above.T, b, pivots, False), jnp.ones_like(pivots), True)
+    """x with (I - discount * transition)^T x = b, all [n, *batch]."""
+    pivots, below, above = (jnp.swapaxes(f, 0, 1) if f.ndim > b.ndim else f for f in factors)
+    return _substitute(below, _substitute(above, b, pivots, False), None, True)
 
 
-def _substitute(matrix: jax.Array, b: jax.Array, scale: jax.Array, backward: bool) -> jax.Array:
+def _substitute(matrix: jax.Array, b: jax.Array, scale: jax.Array | None, backward: bool) -> jax.Array:
     """x[k] = (b[k] + sum over the k-th row of `matrix` times x) * scale[k], upwards or downwards in k."""
     n = b.shape[0]
 
     def body(step: Any, x: jax.Array) -> jax.Array:
         k = n - 1 - step if backward else step
         row = lax.dynamic_index_in_dim(matrix, k, 0, keepdims=False)
-        return jnp.where(jnp.arange(n) == k, (x[k] + jnp.sum(row * x)) * scale[k], x)
+        new = lax.dynamic_index_in_dim(x, k, 0, keepdims=False) + jnp.sum(row * x, axis=0)
+        if scale is not None:
+            new = new * lax.dynamic_index_in_dim(scale, k, 0, keepdims=False)
+        return lax.dynamic_update_index_in_dim(x, new, k, 0)
 
-    return lax.fori_loop(0, n, body, b)
+    shape = jnp.broadcast_shapes(b.shape, matrix.shape[1:])
+    return lax.fori_loop(0, n, body, jnp.broadcast_to(b, shape))

@@ -24,8 +24,9 @@ from shaping.runtime.progress import Progress
 # Match-updates of a two-player game in one call of a segment: a few seconds of work between two lines of progress.
 _SEGMENT_WORK = 2**24
 _LARGEST_CHUNK = 2**17
-# Matches of a two-player game whose working set stays in the second-level cache of a core.
+# Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
 _BLOCK = 256
+_BLOCK_NUMBERS = 2**16
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def cut(group: Group, updates: int, record_every: int, memory_bytes: float, devi
     count = -(-total // largest)
     size = -(-total // count)
     local = -(-size // devices)
-    wide = _BLOCK if jax.default_backend() == "cpu" else local
-    block_limit = max(8, min(wide, int(wide * (5 / max(5, numbers)) ** 2)))
+    on_cpu = jax.default_backend() == "cpu"
+    block_limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2)) if on_cpu else local
     blocks = -(-local // block_limit)
     block = -(-local // blocks)
     padded = devices * blocks * block

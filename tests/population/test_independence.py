@@ -1,0 +1,87 @@
+"""A match does what it does alone, whoever else runs beside it and however the population is cut."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from shaping.learners import gradient_learner
+from shaping.population.keys import learner_key, match_key, use
+from shaping.rules import first_order, lola
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+@jax.jit
+def update_alone(match, states):
+    """Learner states after one update of everybody, and the values before it."""
+    objective = match.form.objective(match.game)
+    value = match.form.value_scale(match.game) * jnp.stack(list(objective([s.theta for s in states])[0]))
+    key = jax.random.key(0)
+    return tuple(own.step(key, states, seat, objective)[0] for seat, own in enumerate(match.learners)), value
+
+
+def alone(match, updates):
+    """The match without the population programs: (values [updates + 1, players], final parameters)."""
+    states = []
+    for seat, learner in enumerate(match.learners):
+        key = use(learner_key(match.seed, match.number, seat), "init")
+        states.append(learner.init(key, match.form.policies[seat], jnp.float64))
+    match = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64 if np.result_type(x).kind == "f" else jnp.int32), match)
+    states, curve = tuple(states), []
+    for _ in range(updates):
+        states, value = update_alone(match, states)
+        curve.append(value)
+    return np.array([*curve, update_alone(match, states)[1]]), [np.array(s.theta) for s in states]
+
+
+def test_a_population_equals_a_loop_of_single_matches_however_it_is_cut(population):
+    rule, game = lola("exact", 0.7), envs.make("ipd")
+    matches = [population.match(game, [gradient_learner(rule, 0.5)] * 2, number, seed=3) for number in range(8)]
+    together = population.play(matches, 10, block=2, devices=2)
+    assert len({theta.tobytes() for theta in together.initial[0]}) == 8, "every match starts elsewhere"
+    assert not np.any(together.initial[0] == together.initial[1]), "every seat starts elsewhere"
+    for k in (0, 5):
+        values, final = alone(matches[k], 10)
+        np.testing.assert_allclose(together.values[k], values, rtol=1e-10, atol=1e-10)
+        for seat in range(2):
+            np.testing.assert_allclose(together.final[seat][k], final[seat], rtol=1e-10, atol=1e-10)
+
+    # One device, one block, values every third update, segments of three intervals of which the last are masked.
+    recut = population.play(matches, 10, record_every=3, segment=3)
+    np.testing.assert_array_equal(recut.initial[1], together.initial[1])
+    np.testing.assert_allclose(recut.values, together.values[:, [0, 3, 6, 9, 10]], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(recut.final[1], together.final[1], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(recut.trajectory_mean, together.trajectory_mean, rtol=1e-10)
+
+    few = population.play([matches[6], matches[1]], 10)
+    np.testing.assert_array_equal(few.initial[0], together.initial[0][[6, 1]])
+    np.testing.assert_allclose(few.values, together.values[[6, 1]], rtol=1e-10, atol=1e-10)
+
+
+def test_a_population_of_three_player_matches_with_their_own_numbers_equals_single_matches(population):
+    matches = []
+    for number, (eta, m, s) in enumerate([(1.0, 1.0, 1.0), (0.3, 0.0, 1.0), (2.0, 0.5, 0.0), (0.0, 0.0, 0.0)]):
+        game = envs.make("contribution", num_players=3, contribution_factor=1.2 + 0.3 * number, noise=0.01 * number)
+        players = [gradient_learner(first_order(eta, m, s), 0.2 + 0.3 * seat) for seat in range(3)]
+        matches.append(population.match(game, players, number))
+    together = population.play(matches, 10, block=2)
+    for k, match in enumerate(matches[:2]):
+        values, final = alone(match, 10)
+        np.testing.assert_allclose(together.values[k], values, rtol=1e-10, atol=1e-10)
+        for seat in range(3):
+            np.testing.assert_allclose(together.final[seat][k], final[seat], rtol=1e-10, atol=1e-10)
+
+
+def test_streams_are_told_apart_by_seed_match_seat_purpose_and_update():
+    @jax.jit
+    def bits(seed, match, update):
+        keys = [use(learner_key(seed, match, seat), name, update) for seat in range(2) for name in ("init", "update")]
+        return jnp.stack([jax.random.bits(key) for key in [*keys, match_key(seed, match, 2)]])
+
+    found = [tuple(np.array(bits(*numbers))) for numbers in np.ndindex(3, 3, 2)]
+    learners = {word for row in found for word in row[:-1]}
+    assert len(learners) == 3 * 3 * 2 * 4
+    assert len({row[-1] for row in found}) == 3 * 3, "a match's own key does not know the update"
+    np.testing.assert_array_equal(bits(1, 2, 0), found[1 * 6 + 2 * 2])

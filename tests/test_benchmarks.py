@@ -1,0 +1,55 @@
+"""The benchmarks run, and their references compute what the product computes."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TORCH = ["torch"] if importlib.util.find_spec("torch") else []
+
+
+def benchmark(name, *arguments):
+    """Standard output of one benchmark in a process of its own."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("float64", 1e-9)])
+def test_the_references_compute_the_same_direction_as_the_product(tmp_path, precision, tolerance):
+    size = ["--pairs", "64", "--updates", "2", "--rounds", "1", "--seconds", "0", "--patience", "0"]
+    path = tmp_path / "result.json"
+    printed = benchmark(
+        "exact_lola", "--contenders", "product:exact", "jax", *TORCH, "--precision", precision, *size, "--json", path
+    )
+    product, *references = json.loads(path.read_text())["results"]
+    assert product["match_updates_per_s"]["median"] > 0 and "| product:exact |" in printed
+    assert [row["contender"] for row in references] == ["jax", *TORCH]
+    for row in references:
+        assert row["hung"] == 0
+        assert row["direction_difference"] < tolerance
+        assert row["product_over_this"]["median"] > 0
+        assert row["final_mean"] == pytest.approx(product["final_mean"], rel=10 * tolerance)
+
+
+@pytest.mark.slow
+def test_scaling_measures_the_command(tmp_path):
+    path = tmp_path / "result.json"
+    benchmark("scaling", "--matches", "8", "--updates", "2", "--players", "2", "--variants", "original", "--json", path)
+    result = json.loads(path.read_text())
+    for row in (*result["matches"], *result["players"]):
+        assert row["wall_s"] > row["compile_s"] > 0
+        assert 0 < row["peak_gib"] < 8
+
+
+@pytest.mark.slow
+def test_machine_describes_itself_and_its_arithmetic_peak():
+    described = json.loads(benchmark("machine", "--seconds", "0.05"))
+    assert described["cores"] >= 1 and described["versions"]["jax"]
+    assert all(peak > 0 for peak in described["gflops_float32"].values())

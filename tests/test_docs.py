@@ -1,0 +1,103 @@
+"""What README.md and docs/ show works as shown: their Python and their commands are run, their tables are complete.
+
+A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with `shaping`, runs made
+small; ```yaml that starts with `# name.yaml` becomes that file. The blocks marked for continuous integration are left to it.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import envs
+from shaping.cli import main
+from shaping.config.normal import TOP, number_fields
+from shaping.config.plan import plan
+from shaping.rules import named_rules
+from shaping.runtime.record import DIMENSIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SMALL = ["--set", "matches=20", "--set", "updates=20"]
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a document, in order: (language, content)."""
+    found = re.findall(r"^(<!-- ci: \w+ -->\n)?```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(language, content) for mark, language, content in found if not mark]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_every_python_block_runs(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # The command then neither asks for devices, which this process has already, nor for a cache.
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    ran = 0
+    for language, content in blocks(document.read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(content, f"{document.name}: {content.splitlines()[0]}", "exec"), {"__name__": "example"})
+            ran += 1
+        elif language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", content)):
+            Path(name[1]).write_text(content)
+        elif language == "bash":
+            for line in content.splitlines():
+                if line.startswith("shaping "):
+                    arguments = shlex.split(line, comments=True)[1:]
+                    assert main([*arguments, *(SMALL if arguments[0] == "run" else [])]) == 0, line
+                    ran += 1
+    assert ran, "nothing in this document was run"
+
+
+def test_the_example_configuration_has_the_cells_the_readme_counts():
+    import yaml
+
+    (example,) = [content for language, content in blocks(text_of("README.md")) if language == "yaml"]
+    assert plan(yaml.safe_load(example)).cells == 18
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_into_the_repository_leads_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_the_tables_of_the_readme_name_every_game_and_every_rule():
+    first_columns = set(re.findall(r"^\| `(\w+)` \|", text_of("README.md"), re.MULTILINE))
+    assert first_columns >= {name for name in envs.registered() if name != "matrix_game"} | set(named_rules())
+
+
+def test_configuration_md_names_every_key():
+    named = set(re.findall(r"`(\w+)(?=[`:])", text_of("docs/configuration.md")))
+    keys = set(TOP)
+    for name in envs.registered():
+        game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
+        for rule in named_rules():
+            (block,) = plan({"game": game, "players": {"rule": rule}}).blocks
+            keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}
+            keys |= {key.rsplit(".", 1)[-1] for key in number_fields(block.normal) if not key[-1].isdigit()}
+    assert keys - named - {"normal"} == set()
+
+
+def test_rules_md_names_every_rule():
+    assert set(re.findall(r"`rule: (\w+)", text_of("docs/rules.md"))) == set(named_rules())
+
+
+def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
+    import json
+
+    import shaping
+
+    named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
+    folder = shaping.run({"matches": 2, "updates": 1}, out=tmp_path / "run")
+    summary = json.loads((folder / "summary.json").read_text())
+    (cell,) = summary["cells"]
+    assert {*DIMENSIONS, *summary, *cell, *summary["timing"]} - named == set()
+    record = shaping.load(folder).record
+    assert {str(name) for name in (*record.coords, *record.data_vars, *record.attrs)} - named == set()
