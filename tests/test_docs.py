@@ -1,16 +1,20 @@
 """What README.md and docs/ show works as shown: their Python and their commands are run, their tables are complete.
 
-A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with `shaping`, runs made
-small; ```yaml that starts with `# name.yaml` becomes that file. The blocks marked for continuous integration are left to it.
+A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
+`shaping`, runs made small; ```yaml that starts with `# name.yaml` becomes that file. The blocks marked for continuous
+integration are left to it.
 """
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 import envs
+import shaping
 from shaping.cli import main
 from shaping.config.normal import TOP, number_fields
 from shaping.config.plan import plan
@@ -55,8 +59,6 @@ def test_every_command_and_every_python_block_runs(document, tmp_path, monkeypat
 
 
 def test_the_example_configuration_has_the_cells_the_readme_counts():
-    import yaml
-
     (example,) = [content for language, content in blocks(text_of("README.md")) if language == "yaml"]
     assert plan(yaml.safe_load(example)).cells == 18
 
@@ -90,10 +92,6 @@ def test_rules_md_names_every_rule():
 
 
 def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
-    import json
-
-    import shaping
-
     named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
     folder = shaping.run({"matches": 2, "updates": 1}, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())

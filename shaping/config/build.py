@@ -11,7 +11,7 @@ import numpy as np
 from envs import MatrixGameParams
 from envs.matrix_games import GAMES
 from shaping.config.normal import num_players, num_states, number_fields
-from shaping.config.plan import Block, Experiment, _expand, _shape
+from shaping.config.plan import Block, Experiment, seat_keys, value_shape
 from shaping.learners import gradient_learner, normal, optimizer, values, zeros
 from shaping.objectives import ExactMatrixGame
 from shaping.policies import tabular
@@ -54,8 +54,8 @@ def drawn_values(experiment: Experiment, block: Block, indices: np.ndarray) -> d
     seeds, numbers = _identity(experiment, block, indices)
     found = {}
     for spec in experiment.drawn:
-        names = _expand(spec.key, block.normal)
-        shape = _shape(names[0], block.normal)
+        names = seat_keys(spec.key, block.normal)
+        shape = value_shape(names[0], block.normal)
         sample = _sampler(spec.kind, spec.bounds, spec.key, len(block.normal["players"]), shape)
         found[spec.key] = np.asarray(sample(seeds, numbers))
     return found
@@ -83,7 +83,7 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
     for key, array in block.numbers.items():
         _put(settings, key.split("."), array[cells])
     for key, array in drawn_values(experiment, block, indices).items():
-        for name in _expand(key, block.normal):
+        for name in seat_keys(key, block.normal):
             if name in number_fields(block.normal):
                 _put(settings, name.split("."), array)
     match = _match(settings, len(indices), experiment.top["precision"])

@@ -128,7 +128,7 @@ def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     found["game.discount"] = Field("discount", "number", None, discount_range(game["horizon"]))
     found |= _entries("game.noise", game["noise"], Field("noise", "number", None, Range(0, 1)))
     for seat, player in enumerate(normal["players"]):
-        for name, field in _player_fields(player["rule"]).items():
+        for name, field in player_fields(player["rule"]).items():
             if field.kind == "number":
                 found[f"players.{seat}.{name}"] = field
     for name, field in optimizer_fields(normal["optimizer"]["name"]).items():
@@ -277,7 +277,7 @@ def _payoffs(value: Any) -> Any:
     return [checked(part, n, f"game.payoffs.{i}") for i, part in enumerate(value)]
 
 
-def _player_fields(rule: str) -> dict[str, Field]:
+def player_fields(rule: str) -> dict[str, Field]:
     return {"step_size": Field("step_size", "number", 1.0, Range(0)), **fields(named_rules()[rule])}
 
 
@@ -296,7 +296,7 @@ def _players(raw: Any, game: Mapping[str, Any]) -> list[dict[str, Any]]:
         rule = given.get("rule", None)
         if not isinstance(rule, str) or rule not in named_rules():
             raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(named_rules())}", named_rules())
-        player = {"rule": rule} | _settings(where, given, _player_fields(rule), ("rule",))
+        player = {"rule": rule} | _settings(where, given, player_fields(rule), ("rule",))
         try:
             named_rules()[rule](**{k: v for k, v in player.items() if k not in ("rule", "step_size")})
         except ValueError as error:

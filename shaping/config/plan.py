@@ -21,7 +21,9 @@ from shaping.config.normal import (
     normal_game,
     num_players,
     number_fields,
+    player_fields,
 )
+from shaping.rules import named_rules
 from shaping.schema import Range
 
 
@@ -124,7 +126,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             first += count
     for spec in drawn:
         for block in blocks:
-            for key in _expand(spec.key, block.normal):
+            for key in seat_keys(spec.key, block.normal):
                 if key in number_fields(block.normal):
                     check_draw(spec, number_fields(block.normal)[key])
     order = ["variant", *(axis.coordinate for axis in axes if isinstance(axis, Axis))]
@@ -157,7 +159,7 @@ def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> 
     known_numbers = {key: None for normal in normals for key in number_fields(normal)}
     known_structure = {key: None for normal in normals for key in _structure_keys(normal)}
     for axis in axes:
-        expanded = [key for normal in normals for key in _expand(axis.key, normal)]
+        expanded = [key for normal in normals for key in seat_keys(axis.key, normal)]
         if axis.key == "seed" or any(key in known_numbers for key in expanded):
             if isinstance(axis, Drawn):
                 if axis.key == "seed":
@@ -197,7 +199,7 @@ def _structure_keys(normal: Mapping[str, Any]) -> list[str]:
     return keys
 
 
-def _expand(key: str, normal: Mapping[str, Any]) -> list[str]:
+def seat_keys(key: str, normal: Mapping[str, Any]) -> list[str]:
     """A key with `*` as one key per seat."""
     if key.startswith("players.*."):
         return [key.replace("*", str(seat), 1) for seat in range(len(normal["players"]))]
@@ -218,16 +220,13 @@ def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
 
 def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
     """Where the rule itself is swept, a seat's settings that its rule does not know are left out."""
-    from shaping.config.normal import _player_fields
-    from shaping.rules import named_rules
-
     for key in picked:
         if not (key.startswith("players.") and key.endswith(".rule")):
             continue
         players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
-        every = {name for rule in named_rules() for name in _player_fields(rule)}
+        every = {name for rule in named_rules() for name in player_fields(rule)}
         for player in players:
-            known = _player_fields(player["rule"]) if player.get("rule") in named_rules() else every
+            known = player_fields(player["rule"]) if player.get("rule") in named_rules() else every
             for name in list(player):
                 if name != "rule" and name not in known and name in every:
                     del player[name]
@@ -279,9 +278,9 @@ def _checked_numbers(normal: Mapping[str, Any], numbers: Mapping[str, list[Any]]
         if key == "seed":
             found[key] = np.array([check_number("sweep.seed", v, LIMITS["seed"], integer=True) for v in values])
             continue
-        for name in _expand(key, normal):
+        for name in seat_keys(key, normal):
             if name in known:
-                found[name] = _array(f"sweep.{key}", values, known[name].range, _shape(name, normal))
+                found[name] = _array(f"sweep.{key}", values, known[name].range, value_shape(name, normal))
     return found
 
 
@@ -301,7 +300,7 @@ def _array(key: str, values: Sequence[Any], allowed: Range, shape: tuple[int, ..
     return np.array(rows, float)
 
 
-def _shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
+def value_shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
     """The shape of one match's value of a key: scalars, but for whole payoff or logit tables."""
     if key == "game.payoffs":
         return (num_players(normal["game"]), *(2,) * num_players(normal["game"]))

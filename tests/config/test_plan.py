@@ -319,8 +319,3 @@ def test_every_shipped_configuration_plans_and_names_cells_that_exist(name):
         columns = [experiment.coordinates[key] == value for key, value in entry["cell"].items()]
         assert np.all(columns, axis=0).sum() == 1
         assert entry["source"]
-
-
-def test_planning_a_long_axis_is_quick_enough_to_wait_for():
-    raw = {"matches": 1, "sweep": {"seed": {"linspace": [0, 9999, 10000]}, "game.discount": [0.1, 0.2]}}
-    assert plan(raw).cells == 20000

@@ -114,16 +114,37 @@ def test_one_naive_step_from_zero_in_own_view_is_the_meta_games_first_transition
 
 def test_players_step_simultaneously_from_the_same_parameters(x64):
     objective = exact(envs.make("ipd", state_view="shared"), (tabular(5),) * 2)
-    learner = gradient_learner(lola("original"), 1.0)
+    learner = gradient_learner(naive(), 1.0)
     probe = ([0.1, -0.2, 0.3, -0.4, 0.5], [-0.5, 0.4, -0.3, 0.2, -0.1])
     states = tuple(LearnerState(jnp.asarray(theta), optax.sgd(1.0).init(jnp.asarray(theta))) for theta in probe)
-    step = [jax.jit(lambda s, seat=seat: learner.step(jax.random.key(0), s, seat, objective)[0]) for seat in range(2)]
+    key = jax.random.key(0)
+    step = [jax.jit(lambda s, seat=seat: learner.step(key, s, seat, objective)[0]) for seat in range(2)]
     first, second = step[0](states), step[1](states)
     second_again, first_again = step[1](states), step[0](states)
     np.testing.assert_array_equal(first.theta, first_again.theta)
     np.testing.assert_array_equal(second.theta, second_again.theta)
     sequential = step[1]((first, states[1]))
     assert np.max(np.abs(sequential.theta - second.theta)) > 0.1
+
+
+def test_own_and_shared_view_have_the_same_learning_curves(x64):
+    swap, curves, finals = np.array([0, 1, 3, 2, 4]), [], []
+    first, second = np.random.default_rng(0).normal(size=(2, 5))
+    learner, key = gradient_learner(naive(), 1.0), jax.random.key(0)
+    for view, start in (("shared", (first, second)), ("own", (first, second[swap]))):
+        objective = exact(envs.make("ipd", state_view=view), (tabular(5),) * 2)
+
+        def update(states, _, objective=objective):
+            new = tuple(learner.step(key, states, seat, objective)[0] for seat in range(2))
+            return new, objective.of(0, [state.theta for state in new])
+
+        states = tuple(LearnerState(jnp.asarray(theta), optax.sgd(1.0).init(jnp.asarray(theta))) for theta in start)
+        states, curve = jax.jit(lambda s, update=update: jax.lax.scan(update, s, None, length=20))(states)
+        curves.append(curve)
+        finals.append(states)
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-10)
+    np.testing.assert_allclose(finals[0][0].theta, finals[1][0].theta, rtol=1e-9)
+    np.testing.assert_allclose(finals[0][1].theta[swap], finals[1][1].theta, rtol=1e-9)
 
 
 def test_initial_parameters_are_drawn_in_float32_and_cast(x64):

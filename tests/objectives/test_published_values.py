@@ -1,9 +1,9 @@
 """Exact returns of memory-one policies against closed forms and recomputed values of the literature.
 
-The prisoner's dilemma (CC -1, CD -3, DC 0, DD -2) at discount 0.96 and the return p0^T (I - gamma P)^-1 r are those of LOLA
-(Foerster et al., AAMAS 2018, section 4.1); values are (1 - gamma) times the return. States: start, CC, CD, DC, DD. The
-"probe" is an arbitrary point, shared view, at which numbers were computed once in float64 with a dense solve.
-"""
+The prisoner's dilemma (CC -1, CD -3, DC 0, DD -2) at discount 0.96 and the return p0^T (I - gamma P)^-1 r are
+those of LOLA (Foerster et al., AAMAS 2018, section 4.1); values are (1 - gamma) times the return. States:
+start, CC, CD, DC, DD. The "probe" is an arbitrary point, shared view, at which numbers were computed once in
+float64 with a dense solve."""
 
 from functools import partial
 

@@ -96,7 +96,7 @@ def match_of(game, learners, number=0, seed=0) -> Match:
 
 @pytest.fixture
 def population():
-    """The helpers of this file: `population.play(matches, ...)`, `.match(game, learners, ...)`, `.stack`, `.mesh`."""
+    """The helpers of this file: `play(matches, ...)`, `match(game, learners, ...)`, `stack`, `mesh`."""
 
     class Helpers:
         play = staticmethod(play)

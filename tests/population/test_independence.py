@@ -8,7 +8,7 @@ import pytest
 import envs
 from shaping.learners import gradient_learner
 from shaping.population.keys import learner_key, match_key, use
-from shaping.rules import first_order, lola
+from shaping.rules import first_order, lola, naive
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -28,7 +28,8 @@ def alone(match, updates):
     for seat, learner in enumerate(match.learners):
         key = use(learner_key(match.seed, match.number, seat), "init")
         states.append(learner.init(key, match.form.policies[seat], jnp.float64))
-    match = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64 if np.result_type(x).kind == "f" else jnp.int32), match)
+    as_float = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (match.game, match.learners))
+    match = match.replace(game=as_float[0], learners=as_float[1])
     states, curve = tuple(states), []
     for _ in range(updates):
         states, value = update_alone(match, states)
@@ -60,16 +61,18 @@ def test_a_population_equals_a_loop_of_single_matches_however_it_is_cut(populati
     np.testing.assert_allclose(few.values, together.values[[6, 1]], rtol=1e-10, atol=1e-10)
 
 
-def test_a_population_of_three_player_matches_with_their_own_numbers_equals_single_matches(population):
+def test_three_players_of_different_rules_with_their_own_numbers_play_as_they_do_alone(population):
     matches = []
-    for number, (eta, m, s) in enumerate([(1.0, 1.0, 1.0), (0.3, 0.0, 1.0), (2.0, 0.5, 0.0), (0.0, 0.0, 0.0)]):
-        game = envs.make("contribution", num_players=3, contribution_factor=1.2 + 0.3 * number, noise=0.01 * number)
-        players = [gradient_learner(first_order(eta, m, s), 0.2 + 0.3 * seat) for seat in range(3)]
-        matches.append(population.match(game, players, number))
-    together = population.play(matches, 10, block=2)
-    for k, match in enumerate(matches[:2]):
-        values, final = alone(match, 10)
-        np.testing.assert_allclose(together.values[k], values, rtol=1e-10, atol=1e-10)
+    for number, rule in enumerate([first_order(1.0, 1.0, 1.0), first_order(0.3, 0.0, 2.0)]):
+        factor, noise = 1.2 + 0.3 * number, (0.0, 0.1 * number, 0.05)
+        game = envs.make("contribution", num_players=3, contribution_factor=factor, noise=noise)
+        rules = (naive(), rule, naive())
+        learners = [gradient_learner(own, 0.2 + 0.3 * seat) for seat, own in enumerate(rules)]
+        matches.append(population.match(game, learners, number))
+    together = population.play(matches, 10, block=1)
+    for k, match in enumerate(matches):
+        curve, final = alone(match, 10)
+        np.testing.assert_allclose(together.values[k], curve, rtol=1e-10, atol=1e-10)
         for seat in range(3):
             np.testing.assert_allclose(together.final[seat][k], final[seat], rtol=1e-10, atol=1e-10)
 

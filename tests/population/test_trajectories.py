@@ -1,15 +1,15 @@
 """Learning curves of exact learners against values recomputed in float64, through the population programs.
 
-Prisoner's dilemma and matching pennies of LOLA (Foerster et al., AAMAS 2018), discounts 0.96 and 0.9, plain gradient steps
-of size 1 on the unnormalised return, values (1 - discount) V. Different rules, games and starts run side by side.
-"""
+Prisoner's dilemma and matching pennies of LOLA (Foerster et al., AAMAS 2018), discounts 0.96 and 0.9, plain
+gradient steps of size 1 on the unnormalised return, values (1 - discount) V. Different rules, games and
+starts run side by side."""
 
 import numpy as np
 import pytest
 
 import envs
 from shaping.learners import gradient_learner, values
-from shaping.rules import first_order, lola, naive
+from shaping.rules import first_order, lola
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -78,15 +78,3 @@ def test_exact_lola_from_zero_and_from_the_probe(population):
     for player in range(2):
         np.testing.assert_allclose(outcome.values[0][TIMES, player], FROM_ZERO["exact"], atol=1e-5)
     np.testing.assert_allclose(outcome.values[1][1], (-1.847182, -1.819143), atol=1e-5)
-
-
-def test_own_and_shared_view_have_the_same_learning_curves(population):
-    swap = np.array([0, 1, 3, 2, 4])
-    curves, rule = [], naive()
-    starts = np.random.default_rng(0).normal(size=(4, 2, 5))
-    for view, seen in (("shared", np.arange(5)), ("own", swap)):
-        game = envs.make("ipd", state_view=view)
-        matches = [population.match(game, learners(rule, (a, b[seen]))) for a, b in starts]
-        curves.append(population.play(matches, 20))
-    np.testing.assert_allclose(curves[0].values, curves[1].values, rtol=1e-10)
-    np.testing.assert_allclose(curves[0].final[1][:, swap], curves[1].final[1], rtol=1e-9)

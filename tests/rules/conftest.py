@@ -1,4 +1,5 @@
-"""Directions of any rule in any exact matrix game by few compiled programs: numbers are arguments, structure is static."""
+"""Directions of any rule in any exact matrix game by few compiled programs: numbers are arguments, structure
+is static."""
 
 from functools import partial
 

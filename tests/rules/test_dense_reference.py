@@ -1,7 +1,7 @@
 """Every rule against dense derivatives and finite differences of an independently written return.
 
-The reference return inverts I - gamma P by doubling, prod_k (I + (gamma P)^(2^k)), in plain jax.numpy: no elimination, and
-jax differentiates it like any other function. In any game the directions are
+The reference return inverts I - gamma P by doubling, prod_k (I + (gamma P)^(2^k)), in plain jax.numpy: no
+elimination, and jax differentiates it like any other function. In any game the directions are
 
     g_i = nabla_i V_i + eta sum_{j != i} (m (nabla_i nabla_j V_i) nabla_j V_j + s (nabla_i nabla_j V_j) nabla_j V_i)
 
@@ -53,7 +53,7 @@ def matrix_game(players: int):
 
 
 def polynomial_game(players: int):
-    """A random quartic in everybody's parameters, which are a dict of a vector, a matrix and a nested number per player."""
+    """A random quartic; each player's parameters are a dict of a vector, a matrix and a nested number."""
     rng = np.random.default_rng(10 + players)
     size = 7 * players
     linear = jnp.asarray(rng.normal(size=(players, size)))
@@ -89,7 +89,6 @@ class Flat:
         ends = np.cumsum(sizes)
         self.at, self.returns = vector, lambda x: jnp.stack(list(returns(unravel(x))))
         self.slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-
 
     def derivatives(self) -> tuple[np.ndarray, np.ndarray]:
         """First [players, size] and second [players, size, size] derivatives of the returns."""
@@ -136,8 +135,14 @@ def test_first_order_rules_equal_dense_second_derivatives(game, players):
     check(directions(first_order(0.3, -0.4, 2.5)), dense_first_order(flat, *derivatives, 0.3, -0.4, 2.5))
 
 
-@pytest.mark.parametrize("lookaheads", [1, 2, 5])
-@pytest.mark.parametrize(("game", "players"), GAMES, ids=IDS)
+@pytest.mark.parametrize(
+    ("game", "players", "lookaheads"),
+    [
+        (game, players, k)
+        for game, players in GAMES
+        for k in ((1, 2, 5) if game is matrix_game else (2, 5)[players - 2 :])
+    ],
+)
 def test_exact_lola_equals_finite_differences_of_the_return_after_the_opponents_steps(game, players, lookaheads):
     objective, returns, thetas = game(players)
     flat, eta, player = Flat(returns, thetas), 0.1, players - 1

@@ -1,12 +1,13 @@
-"""Which rule is it? Rest points and speeds of small games given as a user's own losses tell the variants apart.
+"""Which rule is it? Rest points and speeds of small games given as a user's own losses tell the variants
+apart.
 
-Tandem game: L_i = (x + y)^2 - 2 x_i (Letcher et al., ICLR 2019), whose fixed points have x + y = 1 and mean loss 0. With
-lookahead rate a, LOLA rests elsewhere; LOLA's mean loss of 4/9 at a = 0.1 is the published one. Rest points follow from the
-rules by hand: s* = x + y and mean loss s^2 - s. The n-player version has L_i = (sum x)^2 - 2 x_i.
+Tandem game: L_i = (x + y)^2 - 2 x_i (Letcher et al., ICLR 2019), whose fixed points have x + y = 1 and mean
+loss 0. With lookahead rate a, LOLA rests elsewhere; LOLA's mean loss of 4/9 at a = 0.1 is the published one.
+Rest points follow from the rules by hand: s* = x + y and mean loss s^2 - s. The n-player version has L_i =
+(sum x)^2 - 2 x_i.
 
-Bilinear game: L = (xy, -xy). Every rule is a linear map whose singular values are equal, so that each simultaneous step
-multiplies the distance from the origin by a constant.
-"""
+Bilinear game: L = (xy, -xy). Every rule is a linear map whose singular values are equal, so that each
+simultaneous step multiplies the distance from the origin by a constant."""
 
 from functools import partial
 

@@ -1,11 +1,10 @@
 """Directions of naive learning, LookAhead and the three LOLAs against closed forms and recomputed values.
 
-Prisoner's dilemma (CC -1, CD -3, DC 0, DD -2) at discount 0.96 of LOLA (Foerster et al., AAMAS 2018); matching pennies at
-0.9; contribution game of POLA (Zhao et al., NeurIPS 2022). Returns are unnormalised, states start, CC, CD, DC, DD in the
-shared view. The "probe" is an arbitrary point at which directions were computed once in float64 with dense second
-derivatives. Original LOLA is eq. 4.4 of Foerster et al.; taylor is Letcher et al. (ICLR 2019); exact is the actual update of
-LOLA-DiCE (Foerster et al., ICML 2018).
-"""
+Prisoner's dilemma (CC -1, CD -3, DC 0, DD -2) at discount 0.96 of LOLA (Foerster et al., AAMAS 2018);
+matching pennies at 0.9; contribution game of POLA (Zhao et al., NeurIPS 2022). Returns are unnormalised,
+states start, CC, CD, DC, DD in the shared view. The "probe" is an arbitrary point at which directions were
+computed once in float64 with dense second derivatives. Original LOLA is eq. 4.4 of Foerster et al.; taylor is
+Letcher et al. (ICLR 2019); exact is the actual update of LOLA-DiCE (Foerster et al., ICML 2018)."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,166 @@
+"""The command as its users meet it: what it prints, where it writes, how it ends."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from shaping.cli import main
+
+# One-shot, because it compiles fastest.
+TINY = {
+    "title": "Tiny",
+    "game": {"name": "stag_hunt", "horizon": 1},
+    "players": {"rule": "naive"},
+    "matches": 2,
+    "updates": 2,
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder with tiny.yaml in it; what a command decides for its process is left out."""
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    return tmp_path
+
+
+def imported(code):
+    """The top-level packages that a fresh process has imported after running `code`, and what it printed."""
+    tail = "; import json; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    command = [sys.executable, "-W", "ignore", "-c", f"import sys; {code}{tail}"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return set(json.loads(lines[-1])), lines[:-1]
+
+
+def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
+    from envs.matrix_games import GAMES
+    from shaping.config.files import shipped
+    from shaping.rules import named_rules
+
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
+        "games:",
+        "rules:",
+        "configurations:",
+    ]
+    for name in (*GAMES, *named_rules(), *shipped()):
+        (line,) = [line for line in lines if re.match(rf"  {name} ", line)]
+        assert len(line.split(maxsplit=1)[1]) > 10
+
+
+def test_listing_imports_nothing_heavy():
+    modules, lines = imported("from shaping.cli import main; main(['list'])")
+    assert "games:" in lines
+    heavy = {"xarray", "zarr", "matplotlib", "orbax", "distrax", "tensorflow_probability", "pandas", "scipy.stats"}
+    assert not heavy & modules
+
+
+def test_help_version_and_import_do_without_jax():
+    for code in (
+        "import shaping",
+        "from shaping.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\nprint()",
+        "from shaping.cli import main\ntry: main(['run', '--help'])\nexcept SystemExit: pass\nprint()",
+    ):
+        modules, _ = imported(f"exec({code!r})")
+        assert not {"jax", "flax", "optax", "numpy", "yaml"} & modules
+
+
+def test_the_version_is_printed(capsys):
+    from shaping import __version__
+
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"shaping {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["rum"], ["run"], ["run", "tiny.yaml", "--outt", "x"], ["report"]])
+def test_a_command_that_does_not_exist_ends_with_two(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage: shaping" in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(here, capsys):
+    overrides = ["--set", "sweep.players.*.step_size=[0.1, 1.0]", "--set", "matches=1000", "--set", "updates=50"]
+    assert main(["run", "tiny.yaml", "--dry-run", *overrides]) == 0
+    written = capsys.readouterr()
+    assert written.err == ""
+    first, second = written.out.splitlines()
+    assert first.startswith("plan: 2 cells x 1,000 matches = 2,000 matches, 50 updates each, float32")
+    assert re.match(r"  group 1 of 1: 2,000 matches \(naive\) in 1 chunk of 2,000, about \d+ MiB each", second)
+    assert [path.name for path in here.iterdir()] == ["tiny.yaml"]
+
+
+def test_a_shipped_configuration_is_planned_by_bare_name(here, capsys):
+    assert main(["run", "lola_table", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "8 cells x 2,000 matches" in out and "group 3 of 3" in out
+
+
+def test_a_run_prints_its_plan_its_cells_and_its_speed_and_reports_again(here, capsys):
+    assert main(["run", "tiny.yaml", "--out", "there/run", "--set", "matches=3", "--set", "sweep.seed=[0, 1]"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("plan: 2 cells x 3 matches = 6 matches")
+    assert [line for line in out if line.startswith("report: ")] == ["report: there/run/report/index.html"]
+    for seed in (0, 1):
+        (line,) = [line for line in out if line.startswith(f"  seed={seed} ")]
+        assert re.search(r"value -?\d\.\d{3} -?\d\.\d{3}  cooperative \d+%", line)
+    assert re.match(r"compiled in .* s, ran in .* match-updates/s on \d+ x", out[-1])
+    config = yaml.safe_load((here / "there/run/config.yaml").read_text())
+    assert config["matches"] == 3 and config["sweep"] == {"seed": [0, 1]} and config["title"] == "Tiny"
+
+    before = {path: path.read_bytes() for path in (here / "there").rglob("*") if path.is_file()}
+    assert main(["run", "tiny.yaml", "--out", "there/run"]) == 2
+    refused = capsys.readouterr()
+    assert refused.out == "" and refused.err.count("\n") == 1 and "there/run" in refused.err
+    assert {path: path.read_bytes() for path in (here / "there").rglob("*") if path.is_file()} == before
+
+    cells = json.loads((here / "there/run/summary.json").read_text())["cells"]
+    (here / "there/run/summary.json").unlink()
+    (here / "there/run/report/index.html").unlink()
+    assert main(["report", "there/run"]) == 0
+    assert capsys.readouterr().out == "there/run/report/index.html\n"
+    assert (here / "there/run/report/index.html").is_file()
+    assert json.loads((here / "there/run/summary.json").read_text())["cells"] == cells
+
+
+def test_without_a_folder_runs_are_numbered_under_runs(here, capsys):
+    for number in (1, 2):
+        assert main(["run", "tiny.yaml", "--quiet", "--set", "updates=1"]) == 0
+        written = capsys.readouterr()
+        assert written.out == "" and written.err == ""
+        assert (here / "runs" / f"tiny-{number}" / "summary.json").is_file()
+    assert sorted(path.name for path in (here / "runs").iterdir()) == ["tiny-1", "tiny-2"]
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "tiny.yaml", "."])
+def test_a_report_of_what_is_no_run_is_refused(here, capsys, folder):
+    assert main(["report", folder]) == 2
+    written = capsys.readouterr()
+    assert written.out == "" and written.err.count("\n") == 1
+    assert written.err.startswith("shaping: ") and folder in written.err
+    assert [path.name for path in here.iterdir()] == ["tiny.yaml"]
+
+
+def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses_with_two(tmp_path):
+    code = (
+        "from shaping.runtime.devices import _usable_cores as cores, prepare_process; prepare_process(); import jax; "
+        "print(jax.device_count() == cores(), jax.config.jax_compilation_cache_dir)"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    base = [sys.executable, "-W", "ignore"]
+    found = subprocess.run([*base, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert found.stdout.split() == ["True", str(tmp_path / "cache" / "shaping" / "jax")]
+    command = [*base, "-m", "shaping.cli", "run", "lola_table", "--set", "matches=none", "--out", str(tmp_path / "out")]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2 and refused.stdout == ""
+    assert refused.stderr.startswith("shaping: matches: 'none' is not allowed") and refused.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
