@@ -16,10 +16,11 @@ import numpy as np
 import yaml
 
 from envs import MatrixGame
+from shaping.analysis.published import METRICS
 from shaping.config import build
-from shaping.config.errors import ConfigError
+from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read
-from shaping.config.normal import num_players
+from shaping.config.normal import LIMITS, check_number, num_players
 from shaping.config.plan import Experiment, plan
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives import Analytic, ExactMatrixGame
@@ -77,6 +78,9 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
     """
     experiment = plan(raw)
     top = experiment.top
+    for place, entry in enumerate(top["published"]):
+        if entry["metric"] not in METRICS:
+            raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(METRICS)}", METRICS)
     with _precision(top["precision"]):
         groups = []
         for blocks in build.groups(experiment):
@@ -186,7 +190,16 @@ def train(
 
     Returns:
       An `xarray.Dataset` with the variables of a record.
+
+    Raises:
+      ConfigError: for a number out of its range, or as many players as the game has no seats for.
     """
+    for key, value in (("matches", matches), ("updates", updates), ("seed", seed), ("record_every", record_every)):
+        check_number(key, value, LIMITS[key], integer=True)
+    if precision not in ("float32", "float64"):
+        raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
+    if not isinstance(game, MatrixGame | Analytic):
+        raise not_allowed("game", game, "a MatrixGame (envs.make) or an Analytic game")
     if isinstance(game, MatrixGame):
         policies = (tabular(game.num_states),) * game.num_players
         form: Any = ExactMatrixGame(game.num_players, game.horizon, game.state_view, policies)

@@ -9,6 +9,10 @@ from typing import Any
 import yaml
 
 from shaping.config.errors import ConfigError, shown
+from shaping.config.normal import TOP
+
+BARE = {"game": "name", "optimizer": "name", "policy": "kind"}
+"""Parts of a configuration that may be given by a bare name, and the key that name stands for."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,6 +67,10 @@ def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {override}: must be key=value, for example matches=100")
+        head = key.strip().split(".")[0]
+        if head != key.strip() and head in TOP:
+            raw.setdefault(head, copy.deepcopy(TOP[head]))
+            open_up(raw, head)
         assign(raw, key.strip(), parse(text, f"--set {key}"))
     return raw
 
@@ -91,6 +99,12 @@ def _read_file(source: str | Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(f"{source}: must be a mapping of keys to values, not {shown(raw)}")
     return raw
+
+
+def open_up(tree: dict[str, Any], key: str) -> None:
+    """Writes out a part that was given by its bare name, `optimizer: adam` as `optimizer: {name: adam}`, in place."""
+    if isinstance(tree.get(key), str) and key in BARE:
+        tree[key] = {BARE[key]: tree[key]}
 
 
 def assign(tree: Any, key: str, value: Any, above: str = "") -> None:

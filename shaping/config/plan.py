@@ -11,7 +11,7 @@ import numpy as np
 
 from shaping.config.axes import Axis, Drawn, check_draw, parse_axis
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.files import assign
+from shaping.config.files import assign, open_up
 from shaping.config.normal import (
     CELL,
     LIMITS,
@@ -207,11 +207,9 @@ def seat_keys(key: str, normal: Mapping[str, Any]) -> list[str]:
 
 
 def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
-    if isinstance(cell.get("optimizer"), str) and key.startswith("optimizer."):
-        cell["optimizer"] = {"name": cell["optimizer"]}
-    for part in ("game", "policy"):
-        if isinstance(cell.get(part), str) and key.startswith(f"{part}."):
-            cell[part] = {"name" if part == "game" else "kind": cell[part]}
+    head, _, rest = key.partition(".")
+    if rest:
+        open_up(cell, head)
     if isinstance(cell["players"], Mapping) and key.partition("players.")[2][:1].isdigit():
         # One mapping stands for every seat: one of them is to differ.
         cell["players"] = [dict(cell["players"]) for _ in range(num_players(normal_game(cell["game"])))]

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from shaping.policies.policy import Policy
@@ -33,8 +34,8 @@ def zeros() -> Initial:
 
 
 def values(theta: Any) -> Initial:
-    """The given parameters, [states] logits for a tabular policy."""
-    return Initial(theta, "values")
+    """The given parameters, [states] logits for a tabular policy (a list will do)."""
+    return Initial(np.asarray(theta, float) if isinstance(theta, list | tuple) else theta, "values")
 
 
 def initial_parameters(initial: Initial, key: jax.Array, policy: Policy, dtype: Any) -> Any:

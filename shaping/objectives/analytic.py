@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.objective import Objective, Thetas, as_array
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 
@@ -43,7 +43,8 @@ class Analytic:
 
     def objective(self, parameters: Any) -> Objective:
         """The objective at one setting of the game's numeric parameters (any pytree)."""
-        return from_returns(lambda thetas: self.function(thetas, parameters))
+        # Inside a population short vectors are taken apart into scalars; the user's function sees arrays always.
+        return from_returns(lambda thetas: self.function([as_array(theta) for theta in thetas], parameters))
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -59,5 +60,5 @@ class Analytic:
         """The final parameters, [players, parameters], padded with NaN where lengths differ."""
         del params
         longest = max(self.num_parameters)
-        rows = [jnp.ravel(jnp.stack(list(theta))) for theta in thetas]
+        rows = [as_array(theta) for theta in thetas]
         return {"theta_final": jnp.stack([jnp.pad(r, (0, longest - r.size), constant_values=jnp.nan) for r in rows])}

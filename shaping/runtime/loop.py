@@ -175,7 +175,7 @@ def run_group(
 
 def _cost(template: Match) -> int:
     """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
-    numbers = max(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(template.game))
+    numbers = max(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.game, template.number)))
     return max(1, (numbers // 8) ** 2)
 
 

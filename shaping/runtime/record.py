@@ -101,7 +101,8 @@ class Record:
                 shape=tuple(sizes[d] for d in dims),
                 chunks=tuple(chunk[d] for d in dims),
                 dtype="int32" if integer else layout.dtype,
-                fill_value=-1 if integer else np.nan,
+                # xarray hides an integer fill value as missing.
+                fill_value=None if integer else np.nan,
                 attributes={"_ARRAY_DIMENSIONS": list(dims), "description": DESCRIPTIONS.get(name, "")},
             )
         self._consolidate()
