@@ -57,7 +57,16 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
 def test_listing_imports_nothing_heavy():
     modules, lines = imported("from shaping.cli import main; main(['list'])")
     assert "games:" in lines
-    heavy = {"xarray", "zarr", "matplotlib", "orbax", "distrax", "tensorflow_probability", "pandas", "scipy.stats"}
+    heavy = {
+        "xarray",
+        "zarr",
+        "matplotlib",
+        "orbax",
+        "distrax",
+        "tensorflow_probability",
+        "pandas",
+        "scipy.stats",
+    }
     assert not heavy & modules
 
 
@@ -89,7 +98,14 @@ def test_a_command_that_does_not_exist_ends_with_two(arguments, capsys):
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(here, capsys):
-    overrides = ["--set", "sweep.players.*.step_size=[0.1, 1.0]", "--set", "matches=1000", "--set", "updates=50"]
+    overrides = [
+        "--set",
+        "sweep.players.*.step_size=[0.1, 1.0]",
+        "--set",
+        "matches=1000",
+        "--set",
+        "updates=50",
+    ]
     assert main(["run", "tiny.yaml", "--dry-run", *overrides]) == 0
     written = capsys.readouterr()
     assert written.err == ""
@@ -159,7 +175,17 @@ def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses
     base = [sys.executable, "-W", "ignore"]
     found = subprocess.run([*base, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert found.stdout.split() == ["True", str(tmp_path / "cache" / "shaping" / "jax")]
-    command = [*base, "-m", "shaping.cli", "run", "lola_table", "--set", "matches=none", "--out", str(tmp_path / "out")]
+    command = [
+        *base,
+        "-m",
+        "shaping.cli",
+        "run",
+        "lola_table",
+        "--set",
+        "matches=none",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2 and refused.stdout == ""
     assert refused.stderr.startswith("shaping: matches: 'none' is not allowed") and refused.stderr.count("\n") == 1

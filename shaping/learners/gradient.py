@@ -40,7 +40,7 @@ def gradient_learner(
       optimizer: the optax optimiser.
       initial: the distribution of the first parameters.
     """
-    return Learner(GradientSettings(rule, step_size, optimizer, initial), _init, _step)
+    return Learner(GradientSettings(rule, step_size, optimizer, initial), _init, _step, optimizer.elementwise)
 
 
 def _init(settings: GradientSettings, key: jax.Array, policy: Policy, dtype: Any) -> LearnerState:

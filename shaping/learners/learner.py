@@ -32,11 +32,14 @@ class Learner:
       initialise: `(settings, key, policy, dtype) -> LearnerState`.
       update: `(settings, key, states, player, objective) -> (LearnerState, info)`. `states` holds all seats' states
         from before this update; every learner steps from the same tuple. `info` is diagnostics, never carried.
+      elementwise: whether an update treats a vector of parameters as it would its numbers one by one; then a population
+        may take it apart, which is faster.
     """
 
     settings: Any
     initialise: Callable[..., LearnerState] = struct.field(pytree_node=False)
     update: Callable[..., tuple[LearnerState, Any]] = struct.field(pytree_node=False)
+    elementwise: bool = struct.field(pytree_node=False, default=False)
 
     def init(self, key: jax.Array, policy: Policy, dtype: Any) -> LearnerState:
         """The state before the first update; `key` is the learner's own."""

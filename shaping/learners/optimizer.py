@@ -11,8 +11,10 @@ from flax import struct
 from shaping.schema import Field, fields
 
 # Found by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a line
-# search, or the number of steps.
-_EXCLUDED = {"lbfgs", "polyak_sgd", "noisy_sgd", "dpsgd", "freeze"}
+# search or the number of steps, or are deprecated.
+_EXCLUDED = {"lbfgs", "polyak_sgd", "noisy_sgd", "dpsgd", "freeze", "optimistic_adam"}
+# These use norms or factors of a whole parameter vector.
+_WHOLE = {"adafactor", "fromage", "lamb", "lars", "novograd", "sm3"}
 
 
 @struct.dataclass
@@ -22,6 +24,11 @@ class Optimizer:
     numbers: dict[str, Any]
     name: str = struct.field(pytree_node=False)
     flags: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether it treats every number of a parameter vector alone: no norms, factors or means over them."""
+        return self.name not in _WHOLE
 
     def build(self, step_size: Any) -> optax.GradientTransformation:
         """The optax transformation at one step size (which may be traced)."""

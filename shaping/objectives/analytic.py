@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from shaping.objectives.objective import Objective, Thetas, as_array
+from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 
@@ -43,13 +43,17 @@ class Analytic:
 
     def objective(self, parameters: Any) -> Objective:
         """The objective at one setting of the game's numeric parameters (any pytree)."""
-        # Inside a population short vectors are taken apart into scalars; the user's function sees arrays always.
-        return from_returns(lambda thetas: self.function([as_array(theta) for theta in thetas], parameters))
+        return from_returns(lambda thetas: self.function(thetas, parameters))
 
     @property
     def policies(self) -> tuple[Policy, ...]:
         """Parameter vectors: in an analytic game the parameters are the play."""
         return tuple(parameters(length) for length in self.num_parameters)
+
+    @property
+    def unrolled(self) -> bool:
+        """Never: the user's function sees parameter vectors, and numbers, as arrays."""
+        return False
 
     def value_scale(self, params: Any) -> jax.Array:
         """Values are returns."""
@@ -60,5 +64,5 @@ class Analytic:
         """The final parameters, [players, parameters], padded with NaN where lengths differ."""
         del params
         longest = max(self.num_parameters)
-        rows = [as_array(theta) for theta in thetas]
+        rows = list(thetas)
         return {"theta_final": jnp.stack([jnp.pad(r, (0, longest - r.size), constant_values=jnp.nan) for r in rows])}

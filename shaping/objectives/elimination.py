@@ -86,7 +86,8 @@ def _population_last(function: Callable[..., Any]) -> Callable[..., Any]:
 @_population_last
 def factorise_array(transition: jax.Array, discount: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Reciprocal pivots [n, *batch], multipliers below and (negated) rows above the diagonal [n, n, *batch]."""
-    n, batch = transition.shape[0], transition.shape[2:]
+    n, batch = transition.shape[0], jnp.broadcast_shapes(transition.shape[2:], jnp.shape(discount))
+    transition = jnp.broadcast_to(transition, (n, n, *batch))
     wide = (1,) * len(batch)
     index = jnp.arange(n)
     rows, columns = index.reshape(n, 1, *wide), index.reshape(1, n, *wide)

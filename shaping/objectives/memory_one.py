@@ -21,7 +21,7 @@ import numpy as np
 
 from envs import MatrixGame, MatrixGameParams
 from envs.matrix_game import own_view
-from shaping.objectives.objective import Objective, Thetas, as_array
+from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
 from shaping.policies.policy import Policy
@@ -60,7 +60,7 @@ class ExactMatrixGame:
         """KL(old || new) of one player's action distributions, summed over its states."""
         del batch
         policy = self.policies[player]
-        new, old = (as_array(policy.table(t)) for t in (theta, theta_old))
+        new, old = (_array(policy.table(t)) for t in (theta, theta_old))
         cooperate = jax.nn.sigmoid(old)
         return jnp.sum(
             cooperate * (jax.nn.log_sigmoid(old) - jax.nn.log_sigmoid(new))
@@ -111,7 +111,7 @@ class ExactMatrixGame:
         takes."""
         if self.unrolled:
             return [jax.nn.sigmoid(logit) for logit in table]
-        return jax.nn.sigmoid(as_array(table))
+        return jax.nn.sigmoid(_array(table))
 
     def _seen(self, player: int) -> tuple[int, ...]:
         """For each joint state, which entry of the player's own table it reads."""
@@ -148,13 +148,13 @@ class ExactMatrixGame:
           theta, policy [players, states]; payoffs [players, joint actions]; discount []; noise [players];
           value_cooperation, value_defection [players], the values when everybody always cooperates or defects.
         """
-        tables = [as_array(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
+        tables = [_array(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
         scale = self.value_scale(params)
         pure = [jnp.stack(list(self.pure_returns(cooperate, params))) * scale for cooperate in (True, False)]
         choices = list(itertools.product((0, 1), repeat=self.num_players))
         payoffs = [[_entry(params.payoffs[i], choice) for choice in choices] for i in range(self.num_players)]
         return {
-            "theta_final": jnp.stack([as_array(theta) for theta in thetas]),
+            "theta_final": jnp.stack([_array(theta) for theta in thetas]),
             "policy": jax.nn.sigmoid(jnp.stack(tables)),
             "payoffs": jnp.stack([jnp.stack(row) for row in payoffs]),
             "discount": params.discount,
@@ -168,6 +168,11 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
     """The exact objective of a matrix game for given policies; at the game's own numbers unless `params` are given."""
     form = ExactMatrixGame(game.num_players, game.horizon, game.state_view, policies)
     return form.objective(game.default_params if params is None else params)
+
+
+def _array(table: Any) -> jax.Array:
+    """A table as an array, whether it comes as one or as a sequence of scalars."""
+    return table if isinstance(table, jax.Array) else jnp.stack(list(table))
 
 
 def _entry(payoffs: Any, choice: tuple[int, ...]) -> jax.Array:

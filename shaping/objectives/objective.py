@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 Thetas = Sequence[Any]
 """One pytree of parameters per player, in the order of the seats."""
-
-
-def as_array(table: Any) -> jax.Array:
-    """A vector of parameters as an array, whether it comes as one or as a sequence of scalars."""
-    return table if isinstance(table, jax.Array) else jnp.stack(list(table))
 
 
 @dataclass(frozen=True)

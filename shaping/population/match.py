@@ -22,6 +22,11 @@ class Form(Protocol):
         """One policy per seat."""
         ...
 
+    @property
+    def unrolled(self) -> bool:
+        """Whether it takes small arrays as nested tuples of scalars (see `layout`), for speed."""
+        ...
+
     def objective(self, params: Any) -> Objective:
         """The objective at one setting of the game's numbers."""
         ...
@@ -113,10 +118,11 @@ def update(
     goes_on, diverged_at = _tested(state, number)
     learners = _where(goes_on, tuple(moved), previous)
     kept = _where(goes_on, state.learners, previous)
-    shown = [jnp.where(goes_on & jnp.isfinite(value), value, jnp.nan) for value in before]
-    value_sum = tuple(
-        total + jnp.where(number > 0, value, 0) for total, value in zip(state.value_sum, before, strict=True)
-    )
+    goes_on_and_shown = goes_on & _finite(before)
+    shown = [jnp.where(goes_on_and_shown, value, jnp.nan) for value in before]
+    # The initial value does not count, but one that is not finite must show in the sum all the same.
+    counted = [jnp.where(number > 0, value, value - value) for value in before]
+    value_sum = tuple(total + value for total, value in zip(state.value_sum, counted, strict=True))
     return MatchState(learners, diverged_at, value_sum), kept, shown
 
 

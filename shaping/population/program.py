@@ -72,7 +72,8 @@ def segment_program(
 
     def run_block(blocks: tuple[Match, MatchState], first: jax.Array) -> tuple[MatchState, jax.Array]:
         whole, states = blocks
-        matches = take_apart(whole)
+        apart = take_apart if _unrolled(whole) else lambda tree: tree
+        matches = apart(whole)
         update = jax.vmap(single.update, in_axes=(-1, -1, -1, None), out_axes=-1)
         settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
 
@@ -90,7 +91,7 @@ def segment_program(
             states, previous, recorded = lax.fori_loop(begin, end, body, (*carry, empty))
             return (states, previous), jnp.stack(recorded)
 
-        start = take_apart(states)
+        start = apart(states)
         moved, values = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
         last = jnp.minimum((first + timetable.segment) * timetable.record_every, timetable.updates)
         return put_together(states, settle(*moved, last)), values
@@ -107,12 +108,17 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
     finish = jax.vmap(lambda match, state: single.finish(match, state, timetable.updates), in_axes=-1, out_axes=-1)
 
     def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
-        return finish(take_apart(blocks[0]), take_apart(blocks[1]))
+        return finish(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))
 
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
         return _over_blocks(run_block, block)((matches, states))
 
     return jax.jit(_sharded(function, mesh, 2))
+
+
+def _unrolled(matches: Match) -> bool:
+    """Whether matches of this structure may be taken apart into scalars."""
+    return matches.form.unrolled and all(learner.elementwise for learner in matches.learners)
 
 
 def _over_blocks(run_block: Callable[[Any], Any], block: int) -> Callable[[Any], Any]:

@@ -12,7 +12,11 @@ from shaping.config.files import assign
 from shaping.config.plan import plan
 
 PAYOFFS = [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]]
-GAMES = [{"name": "ipd"}, {"payoffs": PAYOFFS, "noise": [0.0, 0.1]}, {"name": "contribution", "num_players": 3}]
+GAMES = [
+    {"name": "ipd"},
+    {"payoffs": PAYOFFS, "noise": [0.0, 0.1]},
+    {"name": "contribution", "num_players": 3},
+]
 NUMBERS = {
     "game.discount": st.floats(0, 0.99),
     "game.noise": st.floats(0, 1),
@@ -57,7 +61,10 @@ def cell_alone(raw, experiment, cell):
         # Structure is labelled by its text; the value itself is found by it.
         value = next(v for v in values if v == shown or str(v) == str(shown) or (v is None and shown == "null"))
         if key == "players.0.rule" and value == "naive":
-            single["players"][0] = {"rule": "naive", **{k: v for k, v in single["players"][0].items() if k == "step_size"}}
+            single["players"][0] = {
+                "rule": "naive",
+                **{k: v for k, v in single["players"][0].items() if k == "step_size"},
+            }
         elif key.startswith("players.1.lookahead_rate") or key != "players.0.rule":
             assign(single, key, value)
         else:

@@ -53,7 +53,12 @@ def test_a_key_written_twice_is_refused_with_its_line(text, key, line):
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("game: {name: ipd\nmatches: 3\n", 2), ("a: 1\nb: 'unfinished\n", 3), ("a: 1\n\tb: 2\n", 2), ("a: b: c", 1)],
+    [
+        ("game: {name: ipd\nmatches: 3\n", 2),
+        ("a: 1\nb: 'unfinished\n", 3),
+        ("a: 1\n\tb: 2\n", 2),
+        ("a: b: c", 1),
+    ],
 )
 def test_text_that_is_not_yaml_is_refused_with_file_and_line(tmp_path, text, line):
     path = tmp_path / "broken.yaml"
@@ -115,7 +120,10 @@ SEATS = {"players": [{"rule": "lola"}, {"rule": "naive"}]}
     ("start", "override", "result"),
     [
         ({}, "matches=100", {"matches": 100}),
-        ({}, "players.step_size=1e-2", {"players": {"step_size": 0.01}}),
+        ({}, "players.step_size=1e-2", {"players": {"rule": "naive", "step_size": 0.01}}),
+        ({}, "game.discount=0.9", {"game": {"name": "ipd", "discount": 0.9}}),
+        ({"game": "chicken"}, "game.horizon=1", {"game": {"name": "chicken", "horizon": 1}}),
+        ({"optimizer": "adam"}, "optimizer.b1=0.5", {"optimizer": {"name": "adam", "b1": 0.5}}),
         ({"game": {"name": "ipd"}}, "game.discount=0.9", {"game": {"name": "ipd", "discount": 0.9}}),
         ({"policy": None}, "policy.init.normal=2", {"policy": {"init": {"normal": 2}}}),
         (SEATS, "players.1.rule=lola", {"players": [{"rule": "lola"}, {"rule": "lola"}]}),
@@ -125,7 +133,11 @@ SEATS = {"players": [{"rule": "lola"}, {"rule": "naive"}]}
             "players.*.step_size=.5",
             {"players": [{"rule": "lola", "step_size": 0.5}, {"rule": "naive", "step_size": 0.5}]},
         ),
-        ({"players": {"rule": "naive"}}, "players.*.step_size=2", {"players": {"rule": "naive", "step_size": 2}}),
+        (
+            {"players": {"rule": "naive"}},
+            "players.*.step_size=2",
+            {"players": {"rule": "naive", "step_size": 2}},
+        ),
         ({}, "sweep.players.*.step_size=[1, 2]", {"sweep": {"players.*.step_size": [1, 2]}}),
         (
             {"sweep": {"seed": [0]}},
@@ -135,7 +147,11 @@ SEATS = {"players": [{"rule": "lola"}, {"rule": "naive"}]}
         ({"sweep": {"seed": [0]}}, "sweep={}", {"sweep": {}}),
         ({}, "tie=[[seed, game.discount]]", {"tie": [["seed", "game.discount"]]}),
         ({"title": "a"}, "title=a = b", {"title": "a = b"}),
-        ({"variants": {"NL-Ex": {}}}, "variants.NL-Ex.optimizer=adam", {"variants": {"NL-Ex": {"optimizer": "adam"}}}),
+        (
+            {"variants": {"NL-Ex": {}}},
+            "variants.NL-Ex.optimizer=adam",
+            {"variants": {"NL-Ex": {"optimizer": "adam"}}},
+        ),
     ],
 )
 def test_an_override_sets_exactly_its_key(start, override, result):

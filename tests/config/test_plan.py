@@ -162,12 +162,18 @@ STRUCTURES = {
     ),
     "seeds": ({"sweep": {"seed": [0, 1, 2]}}, 1),
     "games of one shape": ({"sweep": {"game.name": ["ipd", "chicken", "matching_pennies"]}}, 1),
-    "original and taylor are one formula": ({"players": LOLA, "sweep": {"players.*.variant": ["original", "taylor"]}}, 1),
+    "original and taylor are one formula": (
+        {"players": LOLA, "sweep": {"players.*.variant": ["original", "taylor"]}},
+        1,
+    ),
     "lookahead is that formula too": (
         {"players": LOLA, "sweep": {"players.*.rule": ["lookahead", "lola", "first_order"]}},
         1,
     ),
-    "exact is another": ({"players": LOLA, "sweep": {"players.*.variant": ["original", "taylor", "exact"]}}, 2),
+    "exact is another": (
+        {"players": LOLA, "sweep": {"players.*.variant": ["original", "taylor", "exact"]}},
+        2,
+    ),
     "naive is another": ({"players": LOLA, "sweep": {"players.*.rule": ["naive", "lola"]}}, 2),
     "lookaheads": ({"players": EXACT, "sweep": {"players.*.lookaheads": [1, 2, 3]}}, 3),
     "horizon": ({"sweep": {"game.horizon": [None, 1, 5]}}, 3),
@@ -195,7 +201,10 @@ def test_cells_share_a_program_exactly_where_they_differ_in_numbers_only(name):
 
 
 def test_a_structure_that_returns_joins_its_earlier_group():
-    raw = {"matches": 3, "variants": {"a": {"players": LOLA}, "b": {"players": EXACT}, "c": {"players": LOLA}}}
+    raw = {
+        "matches": 3,
+        "variants": {"a": {"players": LOLA}, "b": {"players": EXACT}, "c": {"players": LOLA}},
+    }
     experiment = plan(raw)
     first, second = groups(experiment)
     assert group_indices(experiment, first).tolist() == [0, 1, 2, 6, 7, 8]
@@ -279,7 +288,11 @@ def test_a_whole_table_of_payoffs_can_be_drawn_or_swept():
 
 
 def test_a_single_payoff_can_be_swept():
-    raw = {"matches": 1, "game": {"payoffs": np.zeros((2, 2, 2)).tolist()}, "sweep": {"game.payoffs.1.0.1": [5, 6]}}
+    raw = {
+        "matches": 1,
+        "game": {"payoffs": np.zeros((2, 2, 2)).tolist()},
+        "sweep": {"game.payoffs.1.0.1": [5, 6]},
+    }
     experiment = plan(raw)
     (blocks,) = groups(experiment)
     payoffs = matches_of(experiment, blocks, np.arange(2)).game.payoffs
