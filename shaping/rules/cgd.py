@@ -1,5 +1,5 @@
-"""Competitive gradient descent (Schaefer and Anandkumar 2019, for n players): the Nash equilibrium of the local bilinear
-approximation of the game.
+"""Competitive gradient descent (Schaefer and Anandkumar 2019, for n players): the Nash equilibrium of the local
+bilinear approximation of the game.
 
 With xi and H_o of `joint`, in losses, the descent direction is (I + eta H_o)^{-1} xi. To first order in eta it is
 LookAhead. The system is solved densely; it has as many unknowns as all players have parameters.

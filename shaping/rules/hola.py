@@ -1,11 +1,11 @@
-"""Higher-order LOLA (Willi et al. 2022, COLA, section 4): learners that differentiate through learners that differentiate
-through learners.
+"""Higher-order LOLA (Willi et al. 2022, COLA, section 4): learners that differentiate through learners that
+differentiate through learners.
 
     h_i^0     = nabla_i V_i(theta)
     h_i^{n+1} = nabla_i [ V_i(theta_i, theta_-i + eta h_-i^n(theta)) ]
 
-with the total derivative, through h_-i^n. h^0 is naive learning, h^1 LOLA in its exact variant with one lookahead; where
-the sequence converges its limit (iLOLA) is consistent: everybody anticipates what everybody does.
+with the total derivative, through h_-i^n. h^0 is naive learning, h^1 LOLA in its exact variant with one lookahead;
+where the sequence converges its limit (iLOLA) is consistent: everybody anticipates what everybody does.
 
 Each order nests one more derivative, so that a program's size and cost grow by a factor with each.
 """
@@ -13,7 +13,9 @@ Each order nests one more derivative, so that a program's size and cost grow by 
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 from flax import struct
+from jax import lax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.rule import Rule
@@ -65,12 +67,23 @@ def direction(
             now = replace(current, i, theta)
             after = list(now)
             for j, step in directions(order - 1, now, [j for j in range(len(now)) if j != i]).items():
-                after[j] = move(now[j], settings.lookahead_rate, step)
+                after[j] = move(now[j], settings.lookahead_rate, step if order == 1 else _computed_once(step))
             return objective.of(i, after, own_key)
 
         return {i: jax.grad(shaped_return)(current[i], i) for i in players}
 
     return directions(settings.order, thetas, [player])[player]
+
+
+def _computed_once(tree: Any) -> Any:
+    """The same values, behind a branch that XLA cannot see through.
+
+    Its fusion would otherwise compute the directions of the order below anew at each of their uses, at each order:
+    third order on a two-player matrix game compiled in minutes instead of seconds, and second order ran twice as long.
+    A barrier alone is not enough, it is removed before fusion.
+    """
+    always = lax.optimization_barrier(jnp.array(True))
+    return lax.cond(always, lambda same: same, lambda same: jax.tree.map(jnp.zeros_like, same), tree)
 
 
 RULES = {"hola": hola}

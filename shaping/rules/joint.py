@@ -81,8 +81,8 @@ def length(tree: Any) -> int:
 
 def inner(u: Any, v: Any) -> jax.Array:
     """The inner product of two pytrees of one structure, summed elementwise."""
-    products = jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), u, v))
-    return sum(products[1:], start=products[0])
+    first, *more = jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), u, v))
+    return sum(more, start=first)
 
 
 def minus(tree: Any) -> Any:

@@ -1,8 +1,8 @@
 """Local symplectic surgery (Mazumdar et al. 2019): a direction whose stable points are local Nash equilibria only.
 
-With xi and H of `joint`, in losses, the descent direction is (I + H^T H^{-1}) xi / 2, without the paper's regularisation.
-Where H is singular the direction does not exist: it is infinite or NaN, and a match that meets such a point has
-diverged. The system is solved densely; it has as many unknowns as all players have parameters.
+With xi and H of `joint`, in losses, the descent direction is (I + H^T H^{-1}) xi / 2, without the paper's
+regularisation. Where H is singular the direction does not exist: it is infinite or NaN, and a match that meets such a
+point has diverged. The system is solved densely; it has as many unknowns as all players have parameters.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import jax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.dense_solve import solve
-from shaping.rules.joint import dense, joint, minus
+from shaping.rules.joint import dense, joint
 from shaping.rules.rule import Rule
 
 

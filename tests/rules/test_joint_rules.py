@@ -84,13 +84,14 @@ def game(name, players):
 CASES = [(name, players) for name in ("polynomial", "matrix game") for players in (2, 3)]
 
 
-@partial(jax.jit, static_argnames=("function",))
-def all_directions(rule, function, numbers, thetas):
-    """Every seat's direction [seats, parameters] at each of the points [points, seats, parameters]."""
+@partial(jax.jit, static_argnames=("function", "seats"))
+def all_directions(rule, function, numbers, thetas, seats=None):
+    """The directions [points, seats, parameters] of all seats, or of `seats`, at points [points, seats, parameters]."""
     objective = from_returns(lambda ts: function(numbers, ts))
 
     def at(point):
-        return jnp.stack([rule.direction(objective, list(point), seat) for seat in range(len(point))])
+        asked = range(len(point)) if seats is None else seats
+        return jnp.stack([rule.direction(objective, list(point), seat) for seat in asked])
 
     return jax.vmap(at)(thetas)
 
@@ -106,7 +107,7 @@ def all_derivatives(function, numbers, thetas):
     return jax.vmap(jax.jacrev(losses))(flat), jax.vmap(jax.jacfwd(jax.jacrev(losses)))(flat)
 
 
-def points(players, length, count=4, seed=1):
+def points(players, length, count=16, seed=1):
     return jnp.asarray(np.random.default_rng(seed).normal(size=(count, players, length)))
 
 
@@ -183,13 +184,13 @@ def test_extragradient_is_the_joint_gradient_after_everybodys_naive_step(name, p
 
 def test_the_random_points_reach_every_branch_of_p_and_both_alignment_signs():
     function, numbers, length = game("polynomial", 2)
-    many = references(function, numbers, points(2, length, 40))
+    many = references(function, numbers, points(2, length))
     shares = np.array([r.sos()[1] for r in many])
     assert (shares == 1).any() and ((shares > 0) & (shares < 1)).any()
     assert {r.sga()[1] for r in many} == {-1, 1}
-    found = np.array(all_directions(RULES["sos"], function, numbers, points(2, length, 40))).reshape(40, -1)
+    found = np.array(all_directions(RULES["sos"], function, numbers, points(2, length))).reshape(16, -1)
     np.testing.assert_allclose(found, -np.stack([r.sos()[0] for r in many]), rtol=1e-8, atol=1e-8)
-    found = np.array(all_directions(RULES["sga"], function, numbers, points(2, length, 40))).reshape(40, -1)
+    found = np.array(all_directions(RULES["sga"], function, numbers, points(2, length))).reshape(16, -1)
     np.testing.assert_allclose(found, -np.stack([r.sga()[0] for r in many]), rtol=1e-8, atol=1e-8)
 
 
@@ -236,9 +237,10 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_directions_on_the_prisoners_dilemma(name):
     rule, descent = PUBLISHED[name]
-    params = jax.tree.map(jnp.asarray, envs.make("ipd").default_params)
-    found = all_directions(rule, matrix_game, params, jnp.asarray([PROBE]))
-    np.testing.assert_allclose(-np.array(found).ravel(), descent, atol=2e-5)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), envs.make("ipd").default_params)
+    # As many points as elsewhere, so that one program serves.
+    found = all_directions(rule, matrix_game, params, jnp.asarray([PROBE] * 16))
+    np.testing.assert_allclose(-np.array(found)[0].ravel(), descent, atol=2e-5)
 
 
 # Relabelling players: seat i of the relabelled game is seat order[i] of the original.
@@ -250,12 +252,11 @@ def test_relabelling_players_permutes_directions(name, order):
     rule = RULES.get(name, hola(ETA, 2))
     numbers = polynomial_numbers(len(order))
     thetas = points(len(order), 3)
-    back = np.argsort(order)
-
-    def relabelled(numbers, own):
-        return polynomial(numbers, [own[seat] for seat in back])[jnp.array(order)]
-
-    found = all_directions(rule, relabelled, numbers, thetas[:, jnp.array(order)])
+    entries = np.concatenate([3 * seat + np.arange(3) for seat in order])
+    relabelled = tuple(
+        jnp.asarray(np.array(n)[np.ix_(order, *[entries] * degree)]) for degree, n in enumerate(numbers, start=1)
+    )
+    found = all_directions(rule, polynomial, relabelled, thetas[:, jnp.array(order)])
     expected = np.array(all_directions(rule, polynomial, numbers, thetas))[:, list(order)]
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
 
@@ -266,7 +267,7 @@ def test_relabelling_players_permutes_directions(name, order):
 def test_sos_ranges_from_lookahead_to_lola():
     function, numbers, length = game("polynomial", 3)
     # With a = 0 shaping may take nothing away: p is 0 where it points against LookAhead, and 1 elsewhere.
-    thetas = points(3, length, 20)
+    thetas = points(3, length)
     without = np.array(all_directions(sos(ETA, 0.0, 0.0), function, numbers, thetas))
     ahead = np.array(all_directions(lookahead(ETA), function, numbers, thetas))
     shaped = np.array(all_directions(lola("taylor", ETA), function, numbers, thetas))
@@ -296,12 +297,12 @@ def test_sos_shaping_share_of_vanishing_vectors_is_a_number(zero):
 # Higher-order LOLA.
 
 
-@pytest.mark.parametrize(("name", "players"), CASES)
+@pytest.mark.parametrize(("name", "players"), CASES[:3])
 def test_first_order_hola_is_exact_lola(name, players):
     function, numbers, length = game(name, players)
     thetas = points(players, length)
-    found = all_directions(hola(ETA), function, numbers, thetas)
-    expected = all_directions(lola("exact", ETA), function, numbers, thetas)
+    found = all_directions(hola(ETA), function, numbers, thetas, (players - 1,))
+    expected = all_directions(lola("exact", ETA), function, numbers, thetas, (players - 1,))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -315,12 +316,13 @@ def test_second_order_hola_differentiates_through_exact_lola_learners(name, play
     for entry in range(length):
         nearby[2 * entry, 0, entry] += small
         nearby[2 * entry + 1, 0, entry] -= small
-    steps = np.array(all_directions(lola("exact", 0.1), function, numbers, jnp.asarray(nearby)))
-    steps[:, 0] = 0
+    others = tuple(range(1, players))
+    steps = np.zeros(nearby.shape)
+    steps[:, 1:] = all_directions(lola("exact", 0.1), function, numbers, jnp.asarray(nearby), others)
     value = jax.jit(jax.vmap(lambda ts: function(numbers, list(ts))[0]))
     values = np.array(value(jnp.asarray(nearby + 0.1 * steps)))
     expected = (values[::2] - values[1::2]) / (2 * small)
-    found = all_directions(hola(0.1, 2), function, numbers, theta[None])[0, 0]
+    found = all_directions(hola(0.1, 2), function, numbers, theta[None], (0,))[0, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
@@ -348,7 +350,7 @@ def tandem_line(order, rate):
 @pytest.mark.parametrize("order", [1, 2, 3, 6, 7])
 @pytest.mark.parametrize("rate", [0.1, 1.0])
 def test_hola_on_tandem_is_the_closed_form(order, rate):
-    thetas = points(2, 1, 5)
+    thetas = points(2, 1, 4)
     found = all_directions(hola(jnp.float64(rate), order), tandem_returns, jnp.float64(1), thetas)
     a, b = tandem_line(order, rate)
     expected = a * np.sum(thetas, axis=1, keepdims=True) + b
@@ -404,9 +406,9 @@ def test_stable_rules_rest_on_tandems_fixed_points_at_loss_zero(factory, rate):
 
 def test_high_order_hola_rests_at_tandems_consistent_point():
     """s* = (1 + sqrt(1 + 8 eta)) / 2, mean loss 2 eta: where COLA rests, and HOLA as its order grows."""
-    thetas = descend(hola(0.05, 10), tandem, [jnp.float64(0.1), jnp.float64(-0.05)], 0.1, 300)
-    np.testing.assert_allclose(sum(thetas), (1 + np.sqrt(1.4)) / 2, atol=1e-6)
-    np.testing.assert_allclose(sum(tandem(thetas)) / 2, 0.1, atol=1e-6)
+    thetas = descend(hola(0.02, 6), tandem, [jnp.float64(0.1), jnp.float64(-0.05)], 0.1, 300)
+    np.testing.assert_allclose(sum(thetas), (1 + np.sqrt(1.16)) / 2, atol=1e-6)
+    np.testing.assert_allclose(sum(tandem(thetas)) / 2, 0.04, atol=1e-6)
 
 
 # Bilinear: L_1 = x y = -L_2; the norm of (x, y) changes by a constant factor an update.
