@@ -86,9 +86,7 @@ def test_the_wheel_carries_both_packages_and_every_shipped_configuration(tmp_pat
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     carried = set(zipfile.ZipFile(wheel).namelist())
     modules = {
-        path.relative_to(ROOT).as_posix()
-        for name in ("shaping", "envs")
-        for path in (ROOT / name).rglob("*.py")
+        path.relative_to(ROOT).as_posix() for name in ("shaping", "envs") for path in (ROOT / name).rglob("*.py")
     }
     configurations = {path.name for path in (ROOT / "configs").glob("*.yaml")}
     assert configurations, "configs/ is empty"

@@ -11,8 +11,10 @@ A joint vector is a list with one pytree for each seat, shaped as that seat's pa
 rules multiply with it, except the two that solve a system, for which `dense` writes it out.
 """
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import jax
@@ -81,8 +83,7 @@ def length(tree: Any) -> int:
 
 def inner(u: Any, v: Any) -> jax.Array:
     """The inner product of two pytrees of one structure, summed elementwise."""
-    first, *more = jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), u, v))
-    return sum(more, start=first)
+    return reduce(operator.add, jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), u, v)))
 
 
 def minus(tree: Any) -> Any:

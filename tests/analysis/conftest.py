@@ -53,9 +53,7 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
         if value.ndim == 2:
             value = np.repeat(value[:, None], len(steps), axis=1)
         diverged = np.asarray(cell.get("diverged_at", np.full(n, -1)))
-        value = np.where(
-            (diverged >= 0)[:, None, None] & (steps >= diverged[:, None])[..., None], np.nan, value
-        )
+        value = np.where((diverged >= 0)[:, None, None] & (steps >= diverged[:, None])[..., None], np.nan, value)
         out["value"][1][rows, :, :p] = value
         out["value_trajectory_mean"][1][rows, :p] = value[:, 1:].mean(axis=1)
         out["policy"][1][rows, :p, :s] = cell["policy"]

@@ -51,9 +51,7 @@ def test_figures_of_one_shot_constant_sum_and_diverged_cells_side_by_side(write_
             ]
         )
     )
-    assert (
-        "constant" in names["outcomes"].caption and "standard deviation" in names["learning_curves"].caption
-    )
+    assert "constant" in names["outcomes"].caption and "standard deviation" in names["learning_curves"].caption
 
 
 def test_a_record_in_which_everything_diverged_still_draws(write_record):

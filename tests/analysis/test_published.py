@@ -9,10 +9,7 @@ def verdict(write_record, entry, n=400, cells=1):
     rng = np.random.default_rng(0)
     value = rng.normal(-1.04, 0.15, size=(n, 1)).repeat(2, axis=1)
     policy = np.broadcast_to([1, 1, 0, 1, 0.0], (n, 2, 5))
-    made = [
-        {"policy": policy, "value": value, "coordinates": {"variant": name}}
-        for name in ("LOLA", "NL")[:cells]
-    ]
+    made = [{"policy": policy, "value": value, "coordinates": {"variant": name}} for name in ("LOLA", "NL")[:cells]]
     entry = {"cell": {"variant": "LOLA"}, "metric": "value_mean", "value": -1.06, "source": "S"} | entry
     (got,) = summarise(write_record(made, config={"published": [entry]}))["published"]
     assert all(got[k] == v for k, v in entry.items())

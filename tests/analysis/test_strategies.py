@@ -60,9 +60,7 @@ def test_joint_states_permutes_the_own_view_of_each_of_three_players():
 
 
 def test_matching_pennies_has_its_mixed_equilibrium_at_one_half():
-    assert strategies.mixed_equilibrium(PENNIES[None], np.zeros((1, 2))) == pytest.approx(
-        np.full((1, 2), 0.5)
-    )
+    assert strategies.mixed_equilibrium(PENNIES[None], np.zeros((1, 2))) == pytest.approx(np.full((1, 2), 0.5))
 
 
 def test_mixed_equilibrium_makes_each_player_indifferent():

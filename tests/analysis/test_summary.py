@@ -85,9 +85,7 @@ def test_swept_keys_are_coordinates_and_drawn_ones_are_given_by_their_range(writ
 def test_the_seed_is_a_coordinate_only_where_it_is_swept(write_record):
     plain = summarise(write_record([cell(), cell()], name="plain"))
     assert "seed" not in plain["cells"][0]["coordinates"]
-    swept = summarise(
-        write_record([cell(coordinates={"seed": 0}), cell(coordinates={"seed": 1})], name="swept")
-    )
+    swept = summarise(write_record([cell(coordinates={"seed": 0}), cell(coordinates={"seed": 1})], name="swept"))
     assert swept["cells"][1]["coordinates"] == {"seed": 1}
 
 

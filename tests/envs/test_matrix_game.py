@@ -91,9 +91,7 @@ def test_shared_view_shows_every_player_the_joint_action_in_seat_order(joint):
 def test_reset_shows_the_start_and_counters_are_int32():
     game = make("ipd")
     obs, state = game.reset(KEY, game.default_params)
-    obs_after, after, rewards, terminated, truncated, info = game.step(
-        KEY, state, chosen("CD"), game.default_params
-    )
+    obs_after, after, rewards, terminated, truncated, info = game.step(KEY, state, chosen("CD"), game.default_params)
     assert obs.tolist() == [0, 0] and int(state.joint) == 0 and int(state.step) == 0
     assert int(after.step) == 1 and int(after.joint) == 2
     for integer in (obs, state.joint, state.step, obs_after, after.joint, after.step, info["executed"]):
@@ -140,9 +138,7 @@ def test_step_leaks_no_tracers():
 
 
 def test_vmap_over_params_equals_a_loop_over_games():
-    all_games = [
-        make("ipd", temptation=0.5 * i, noise=(0.1 * i, 0.5), discount=0.9 - 0.1 * i) for i in range(5)
-    ]
+    all_games = [make("ipd", temptation=0.5 * i, noise=(0.1 * i, 0.5), discount=0.9 - 0.1 * i) for i in range(5)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[game.default_params for game in all_games])
     keys = jax.random.split(KEY, 5)
     actions = jnp.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 0]], jnp.int32)
@@ -211,9 +207,7 @@ def test_terminated_says_that_the_finite_horizon_is_reached_and_truncated_never(
     game = make("ipd", horizon=horizon)
     _, state = game.reset(KEY, game.default_params)
     for step in range(1, 6):
-        _, state, _, terminated, truncated, _ = jitted_step(
-            game, KEY, state, chosen("DC"), game.default_params
-        )
+        _, state, _, terminated, truncated, _ = jitted_step(game, KEY, state, chosen("DC"), game.default_params)
         assert bool(terminated) == (horizon is not None and step >= horizon)
         assert not bool(truncated)
         assert int(state.joint) == 3  # no hidden reset

@@ -31,6 +31,8 @@ from shaping.rules.sos import shaping_share, sos
 
 pytestmark = pytest.mark.usefixtures("x64")
 
+# Nothing here runs long enough to be worth optimising.
+QUICK = {"xla_backend_optimization_level": 0}
 ETA = 0.3
 RULES = {
     "sos": sos(ETA),
@@ -84,7 +86,7 @@ def game(name, players):
 CASES = [(name, players) for name in ("polynomial", "matrix game") for players in (2, 3)]
 
 
-@partial(jax.jit, static_argnames=("function", "seats"))
+@partial(jax.jit, static_argnames=("function", "seats"), compiler_options=QUICK)
 def all_directions(rule, function, numbers, thetas, seats=None):
     """The directions [points, seats, parameters] of all seats, or of `seats`, at points [points, seats, parameters]."""
     objective = from_returns(lambda ts: function(numbers, ts))
@@ -96,7 +98,7 @@ def all_directions(rule, function, numbers, thetas, seats=None):
     return jax.vmap(at)(thetas)
 
 
-@partial(jax.jit, static_argnames=("function",))
+@partial(jax.jit, static_argnames=("function",), compiler_options=QUICK)
 def all_derivatives(function, numbers, thetas):
     """Gradients [points, players, d] and Hessians [points, players, d, d] of the losses in all parameters."""
 
@@ -385,7 +387,7 @@ def tandem(thetas):
     return [sum(thetas) ** 2 - 2 * theta for theta in thetas]
 
 
-@partial(jax.jit, static_argnames=("losses", "steps"))
+@partial(jax.jit, static_argnames=("losses", "steps"), compiler_options=QUICK)
 def descend(rule, losses, thetas, step_size, steps):
     """Everybody's parameters after some updates, scalars."""
     objective = from_losses(losses)
