@@ -489,6 +489,7 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_rule_runs_under_its_defaults(tmp_path):
     from shaping.rules import named_rules
 
