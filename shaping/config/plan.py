@@ -142,7 +142,7 @@ def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> 
     for base in bases.values():
         candidates.append((base, {}))
         for axis in axes:
-            if isinstance(axis, Axis) and not _is_numbers(axis.values):
+            if isinstance(axis, Axis) and axis.key != "seed" and not _is_numbers(axis.values):
                 candidates += [(base, {axis.key: value}) for value in axis.values]
     normals, errors = [], []
     for base, picked in candidates:
@@ -277,6 +277,8 @@ def _checked_numbers(normal: Mapping[str, Any], numbers: Mapping[str, list[Any]]
             found[key] = np.array([check_number("sweep.seed", v, LIMITS["seed"], integer=True) for v in values])
             continue
         for name in seat_keys(key, normal):
+            if name in found:
+                raise ConfigError(f"sweep.{key}: {name} is swept by another axis too; one axis a number")
             if name in known:
                 found[name] = _array(f"sweep.{key}", values, known[name].range, value_shape(name, normal))
     return found

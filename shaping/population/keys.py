@@ -44,5 +44,8 @@ def draw(kind: str, bounds: Sequence[float], key: jax.Array, shape: tuple[int, .
     if kind == "normal":
         return a + b * jax.random.normal(key, shape, jnp.float32)
     if kind == "uniform":
-        return jax.random.uniform(key, shape, jnp.float32, a, b)
-    return jnp.exp(jax.random.uniform(key, shape, jnp.float32, jnp.log(a), jnp.log(b)))
+        drawn = jax.random.uniform(key, shape, jnp.float32, a, b)
+    else:
+        drawn = jnp.exp(jax.random.uniform(key, shape, jnp.float32, jnp.log(a), jnp.log(b)))
+    # Rounding can reach the open end, where a discount of 1 would make an endless game singular.
+    return jnp.clip(drawn, a, jnp.nextafter(b, a))
