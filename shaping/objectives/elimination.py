@@ -5,9 +5,9 @@ is left of the row (Grassmann, Taksar and Heyman 1985), so that nothing is ever 
 relative accuracy up to a discount of one. Nothing here is meant to be differentiated: callers wrap the solves in
 `jax.lax.custom_linear_solve`, which differentiates the equation instead.
 
-Two representations of the same algorithm: over lists of scalars, unrolled, so that under `vmap` each scalar is an
-array over matches and the population stands last in memory; and over arrays, looped over pivots, for systems where
-unrolling would take long to compile.
+Two forms: factors over lists of scalars, unrolled, so that under `vmap` each scalar is an array over matches and the
+population stands last in memory; and the whole inverse over arrays, for systems where unrolling would take long to
+compile and a solve is best a product.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,9 @@ import jax.numpy as jnp
 from jax import lax
 
 Scalars = Sequence[jax.Array]
+# Up to this many states the array form is unrolled over pivots.
+_UNROLLED = 8
+
 Factors = tuple[list[jax.Array], list[list[jax.Array]], list[list[jax.Array]]]
 
 
@@ -62,7 +65,7 @@ def solve_scalars_transposed(factors: Factors, b: Scalars) -> list[jax.Array]:
     return x
 
 
-def _population_last(function: Callable[..., Any]) -> Callable[..., Any]:
+def population_last(function: Callable[..., Any]) -> Callable[..., Any]:
     """Under `vmap`, moves the mapped axis of every argument last, where a function of [n, ..., *batch] broadcasts.
 
     Left to itself, `vmap` puts it first, and every step of an elimination works on rows of a few numbers; last, each
@@ -83,60 +86,41 @@ def _population_last(function: Callable[..., Any]) -> Callable[..., Any]:
     return mapped
 
 
-@_population_last
-def factorise_array(transition: jax.Array, discount: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Reciprocal pivots [n, *batch], multipliers below and (negated) rows above the diagonal [n, n, *batch]."""
+@population_last
+def inverse(transition: jax.Array, discount: jax.Array) -> jax.Array:
+    """(I - discount * transition)^{-1}, [n, n, *batch]: how often the discounted chain visits each state from each.
+
+    Visits over paths that pass only through the first k states, for k = 0 to n (Kleene): every entry is a sum of
+    positive terms.
+    """
     n, batch = transition.shape[0], jnp.broadcast_shapes(transition.shape[2:], jnp.shape(discount))
-    transition = jnp.broadcast_to(transition, (n, n, *batch))
-    wide = (1,) * len(batch)
-    index = jnp.arange(n)
-    rows, columns = index.reshape(n, 1, *wide), index.reshape(1, n, *wide)
-    later_of = index.reshape(n, *wide)
-    off_diagonal = jnp.where(rows == columns, 0, discount * transition)
-    slack = jnp.broadcast_to(1 - discount, (n, *batch)).astype(transition.dtype)
+    moves = jnp.broadcast_to(discount * transition, (n, n, *batch))
+    slack = jnp.broadcast_to(1 - discount, (n, *batch)).astype(moves.dtype)
+    index = jnp.arange(n).reshape(n, *(1,) * len(batch))
 
-    def body(k: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        matrix, slack, pivots, below = carry
-        later = later_of > k
-        row = jnp.where(later, lax.dynamic_index_in_dim(matrix, k, 0, keepdims=False), 0)
+    def through(k: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        moves, slack = carry
+        row = lax.dynamic_index_in_dim(moves, k, 0, keepdims=False)
         own_slack = lax.dynamic_index_in_dim(slack, k, 0, keepdims=False)
-        pivot = 1 / (own_slack + jnp.sum(row, axis=0))
-        multipliers = jnp.where(later, lax.dynamic_index_in_dim(matrix, k, 1, keepdims=False), 0) * pivot
-        outer = jnp.where(rows == columns, 0, multipliers[:, None] * row[None, :])
-        below = lax.dynamic_update_index_in_dim(below, multipliers, k, 1)
-        pivots = lax.dynamic_update_index_in_dim(pivots, pivot, k, 0)
-        return matrix + outer, slack + multipliers * own_slack, pivots, below
+        pivot = 1 / (jnp.sum(jnp.where(index > k, row, 0), axis=0) + own_slack)
+        column = lax.dynamic_index_in_dim(moves, k, 1, keepdims=False) * pivot
+        return moves + column[:, None] * row, slack + column * own_slack
 
-    start = (off_diagonal, slack, jnp.zeros_like(slack), jnp.zeros_like(off_diagonal))
-    matrix, _, pivots, below = lax.fori_loop(0, n, body, start)
-    return pivots, below, jnp.where(columns > rows, matrix, 0)
-
-
-@_population_last
-def solve_array(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.Array:
-    """x with (I - discount * transition) x = b, all [n, *batch]."""
-    pivots, below, above = factors
-    return _substitute(above, _substitute(below, b, None, False), pivots, True)
+    if n <= _UNROLLED:
+        for k in range(n):
+            moves, slack = through(k, (moves, slack))
+    else:
+        moves, slack = lax.fori_loop(0, n, through, (moves, slack))
+    return moves + jnp.eye(n, dtype=moves.dtype).reshape(n, n, *(1,) * len(batch))
 
 
-@_population_last
-def solve_array_transposed(factors: tuple[jax.Array, ...], b: jax.Array) -> jax.Array:
-    """x with (I - discount * transition)^T x = b, all [n, *batch]."""
-    pivots, below, above = (jnp.swapaxes(f, 0, 1) if f.ndim > b.ndim else f for f in factors)
-    return _substitute(below, _substitute(above, b, pivots, False), None, True)
+@population_last
+def multiply(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    """matrix vector, [n, *batch]."""
+    return jnp.sum(matrix * vector, axis=1)
 
 
-def _substitute(matrix: jax.Array, b: jax.Array, scale: jax.Array | None, backward: bool) -> jax.Array:
-    """x[k] = (b[k] + sum over the k-th row of `matrix` times x) * scale[k], upwards or downwards in k."""
-    n = b.shape[0]
-
-    def body(step: Any, x: jax.Array) -> jax.Array:
-        k = n - 1 - step if backward else step
-        row = lax.dynamic_index_in_dim(matrix, k, 0, keepdims=False)
-        new = lax.dynamic_index_in_dim(x, k, 0, keepdims=False) + jnp.sum(row * x, axis=0)
-        if scale is not None:
-            new = new * lax.dynamic_index_in_dim(scale, k, 0, keepdims=False)
-        return lax.dynamic_update_index_in_dim(x, new, k, 0)
-
-    shape = jnp.broadcast_shapes(b.shape, matrix.shape[1:])
-    return lax.fori_loop(0, n, body, jnp.broadcast_to(b, shape))
+@population_last
+def multiply_transposed(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    """matrix^T vector, [n, *batch]."""
+    return jnp.sum(matrix * vector[:, None], axis=0)

@@ -3,11 +3,16 @@
 Programs stay small, whatever the number of players: the elimination is a loop over pivots.
 """
 
+import itertools
+import operator
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from shaping.objectives.elimination import factorise_array, solve_array, solve_array_transposed
+from shaping.objectives.elimination import inverse, multiply, multiply_transposed
 
 
 def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Array) -> jax.Array:
@@ -20,12 +25,12 @@ def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
     """
     joint = joint_probabilities(cooperation)
     initial, transition = joint[0], joint[1:]
-    factors = lax.optimization_barrier(factorise_array(*lax.stop_gradient((transition, discount))))
+    inverted = lax.optimization_barrier(inverse(*lax.stop_gradient((transition, discount))))
     visits = lax.custom_linear_solve(
         lambda d: d - discount * jnp.sum(transition * d[:, None], axis=0),
         initial,
-        lambda _, b: solve_array_transposed(factors, b),
-        lambda _, b: solve_array(factors, b),
+        lambda _, b: multiply_transposed(inverted, b),
+        lambda _, b: multiply(inverted, b),
     )
     return jnp.sum(payoffs * visits, axis=1)
 
@@ -50,7 +55,7 @@ def finite_returns(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
 
 def joint_probabilities(cooperation: jax.Array) -> jax.Array:
     """Probability of each joint action in each state, [states, joint actions], from [players, states]."""
-    joint = jnp.ones((cooperation.shape[1], 1), cooperation.dtype)
-    for c in cooperation:
-        joint = (joint[:, :, None] * jnp.stack([c, 1 - c], axis=1)[:, None, :]).reshape(c.shape[0], -1)
-    return joint
+    players = cooperation.shape[0]
+    defects = np.array(list(itertools.product((0, 1), repeat=players)), bool)  # [joint actions, players]
+    own = [jnp.where(defects[:, i], 1 - c[:, None], c[:, None]) for i, c in enumerate(cooperation)]
+    return reduce(operator.mul, own)

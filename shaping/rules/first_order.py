@@ -56,7 +56,8 @@ def direction(
 ) -> Any:
     """The ascent direction g_i of the formula above, shaped as `thetas[player]`.
 
-    Second derivatives enter as products with vectors only: derivatives of nabla_i V along the opponents' gradients.
+    Second derivatives enter as products with vectors only: gradients in theta_i of the returns' derivatives along the
+    opponents' gradients, those held fixed.
     """
     everyone = range(len(thetas))
     others = [j for j in everyone if j != player]
@@ -64,18 +65,18 @@ def direction(
     at = gradients(objective, thetas, everyone, key)
     still = [jax.tree.map(jnp.zeros_like, theta) for theta in thetas]
 
-    def own_gradients(current: Thetas) -> list[Any]:
-        """nabla_i V_k for every player k."""
-        found = gradients(objective, current, everyone, key)
-        return [found[k][player] for k in everyone]
-
-    own, along = jax.linearize(own_gradients, list(thetas))
     steps = [still[j] if j == player else at[j][j] for j in everyone]
     effects = [replace(still, j, at[player][j]) for j in others]
-    changes = batched(along, [steps, *effects])
-    middle = changes[0][player]
-    shaping = [change[j] for change, j in zip(changes[1:], others, strict=True)]
-    return add(own[player], scale(eta * m, middle), scale(eta * s, add(*shaping)))
+
+    def changes(theta: Any) -> jax.Array:
+        """m times how V_i changes along the opponents' steps, plus s times the sum over j of how V_j changes along
+        theta_j's effect on V_i."""
+        _, along = jax.linearize(lambda ts: objective(ts, key)[0], replace(thetas, player, theta))
+        by_steps, *by_effects = batched(along, [steps, *effects])
+        return m * by_steps[player] + s * sum(found[j] for j, found in zip(others, by_effects, strict=True))
+
+    rate = jnp.where((m == 0) & (s == 0), 0, eta)
+    return add(at[player][player], scale(rate, jax.grad(changes)(thetas[player])))
 
 
 RULES = {"lookahead": lookahead, "first_order": first_order}

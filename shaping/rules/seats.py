@@ -29,7 +29,7 @@ def gradients(
     The objective is evaluated once and each player adds one backward pass, so that programs stay small for many
     players.
     """
-    if len(of) <= 2:
+    if len(thetas) <= 2:
         # One by one: a cotangent of zero for the others' returns would turn an infinite derivative of theirs into NaN.
         return {i: jax.grad(lambda ts, i=i: objective.of(i, ts, key))(list(thetas)) for i in of}
     returns, pull_back = jax.vjp(lambda ts: tuple(objective(ts, key)[0]), list(thetas))

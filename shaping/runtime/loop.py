@@ -11,13 +11,8 @@ import numpy as np
 
 from shaping.population.match import Match, MatchState
 from shaping.population.match import start as start_match
-from shaping.population.program import (
-    Timetable,
-    finish_program,
-    population_sharding,
-    segment_program,
-    start_program,
-)
+from shaping.population.program import Timetable, population_sharding
+from shaping.runtime.compilation import compile_programs
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.progress import Progress
 
@@ -136,12 +131,7 @@ def run_group(
 
     pieces = [group.indices[i : i + chunks.size] for i in range(0, len(group.indices), chunks.size)]
     matches = load(pieces[0])
-    first = jnp.zeros(1, jnp.int32)
-    start = start_program(mesh, dtype).lower(matches).compile()
-    shape = jax.eval_shape(start_program(mesh, dtype), matches)
-    states_like = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shape)
-    segment = segment_program(mesh, timetable, chunks.block).lower(matches, states_like, first).compile()
-    finish = finish_program(mesh, timetable, chunks.block).lower(matches, states_like).compile()
+    programs = compile_programs(mesh, dtype, timetable, chunks.block, matches)
     compiled = time.perf_counter() - began
     timing.compile_s += compiled
     progress.compiling += compiled
@@ -150,15 +140,15 @@ def run_group(
     for piece in pieces:
         if piece is not pieces[0]:
             matches = load(piece)
-        states = start(matches)
+        states = programs.start(matches)
         initial = [np.asarray(learner.theta) for learner in states.learners]
         recorded = []
         for number in range(timetable.segments):
-            states, values = segment(matches, states, jnp.full(1, number * timetable.segment, jnp.int32))
+            states, values = programs.segment(matches, states, jnp.full(1, number * timetable.segment, jnp.int32))
             recorded.append(np.asarray(values)[: len(piece)])
             done = min((number + 1) * timetable.segment * record_every, updates)
             progress.advance(len(piece) * (done - min(number * timetable.segment * record_every, updates)))
-        variables = {name: np.asarray(x)[: len(piece)] for name, x in finish(matches, states).items()}
+        variables = {name: np.asarray(x)[: len(piece)] for name, x in programs.finish(matches, states).items()}
         last = variables["value"][:, None]
         # Rows of the last segment beyond the last update are dropped.
         variables["value"] = np.concatenate(

@@ -1,0 +1,52 @@
+"""Compiles the three programs of a group side by side."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from shaping.population.match import Match
+from shaping.population.program import (
+    Timetable,
+    finish_program,
+    population_sharding,
+    segment_program,
+    start_program,
+)
+
+# Start and finish run once a chunk: not worth the compiler's last effort, which only the CPU's takes.
+_RUN_ONCE = {"xla_backend_optimization_level": 1}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The compiled programs of a group, as `population.program` describes them."""
+
+    start: Callable[..., Any]
+    segment: Callable[..., Any]
+    finish: Callable[..., Any]
+
+
+def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Match) -> Programs:
+    """Start, segment and finish for `matches`, leaves [population, ...] on the mesh.
+
+    They are traced one after the other and compiled at once: most of a compilation is one thread's work.
+    """
+    start = start_program(mesh, dtype)
+    sharding = population_sharding(mesh)
+    states = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
+    )
+    first = jnp.zeros(1, jnp.int32)
+    segment = segment_program(mesh, timetable, block)
+    finish = finish_program(mesh, timetable, block)
+    quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
+    with ThreadPoolExecutor() as threads:
+        segment = threads.submit(segment.lower(matches, states, first).compile)
+        start = threads.submit(start.lower(matches).compile, quick)
+        finish = threads.submit(finish.lower(matches, states).compile, quick)
+        return Programs(start.result(), segment.result(), finish.result())
