@@ -27,14 +27,16 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    pairs = loader.construct_pairs(node, deep=True)
-    keys = [key for key, _ in pairs]
+    # A merged mapping (<<) may be overridden; only what is written here can be written twice.
+    merge = "tag:yaml.org,2002:merge"
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
     for key in keys:
         if isinstance(key, list | dict):
             raise ConfigError(f"{shown(key)}: cannot be a key (line {node.start_mark.line + 1}); keys are names")
         if keys.count(key) > 1:
             raise ConfigError(f"{key}: written twice (line {node.start_mark.line + 1}); keep one")
-    return dict(pairs)
+    loader.flatten_mapping(node)
+    return dict(loader.construct_pairs(node, deep=True))
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

@@ -72,6 +72,8 @@ class Experiment:
     def resolved(self) -> dict[str, Any]:
         """The configuration with its defaults, as plain data that can be run again."""
         top = dict(self.top)
+        for key in _replaced(top["variants"]):
+            del top[key]
         if not top["variants"]:
             base = self.blocks[0].normal
             swept = {axis.split(".")[0] for axis in top["sweep"]}
@@ -88,6 +90,9 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
       ConfigError: one line for the first thing that is not allowed.
     """
     top = check_top(raw)
+    for key in _replaced(top["variants"]):
+        if key in raw:
+            raise ConfigError(f"{key}: every variant replaces it; leave it out, or change variants.NAME.{key}")
     axes = [parse_axis(str(key), spec) for key, spec in top["sweep"].items()]
     variants = top["variants"] or {None: {}}
     bases = {name: {key: top[key] for key in CELL} | dict(variant) for name, variant in variants.items()}
@@ -111,7 +116,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             for key, value in picked.items():
                 _substitute(raw_cell, key, value)
             _drop_foreign(raw_cell, picked)
-            normal = normal_cell(raw_cell)
+            normal = _normal_variant(name, raw_cell)
             numbers, count = _product(number_groups)
             own = _checked_numbers(normal, numbers)
             seeds = own.pop("seed", np.full(count, top["seed"]))
@@ -134,24 +139,37 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     return Experiment(top, tuple(blocks), coordinates, tuple(drawn))
 
 
+def _replaced(variants: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    """The keys that every variant has of its own."""
+    return [key for key in CELL if variants and all(key in variant for variant in variants.values())]
+
+
+def _normal_variant(name: Any, cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The normal form of a cell; an error says which variant it is in."""
+    try:
+        return normal_cell(cell)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (variant {name})") if name is not None else error from None
+
+
 def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> tuple[set[str], set[str], list[Drawn]]:
     """Which swept keys are numbers (batch) and which are structure (groups)."""
     numeric, structural, drawn = set(), set(), []
     # A key may belong to only some variants, or exist only under some values of another axis.
-    candidates: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    for base in bases.values():
-        candidates.append((base, {}))
+    candidates: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
+    for name, base in bases.items():
+        candidates.append((name, base, {}))
         for axis in axes:
             if isinstance(axis, Axis) and axis.key != "seed" and not _is_numbers(axis.values):
-                candidates += [(base, {axis.key: value}) for value in axis.values]
+                candidates += [(name, base, {axis.key: value}) for value in axis.values]
     normals, errors = [], []
-    for base, picked in candidates:
+    for name, base, picked in candidates:
         cell = copy.deepcopy(base)
         try:
             for key, value in picked.items():
                 _substitute(cell, key, value)
             _drop_foreign(cell, picked)
-            normals.append(normal_cell(cell))
+            normals.append(_normal_variant(name, cell))
         except ConfigError as error:
             errors.append(error)
     if not normals:
@@ -217,17 +235,21 @@ def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
-    """Where the rule itself is swept, a seat's settings that its rule does not know are left out."""
-    for key in picked:
-        if not (key.startswith("players.") and key.endswith(".rule")):
+    """Leaves out, seat by seat, swept settings that a seat's rule does not know; where the rule itself is swept, all."""
+    swept = {key.rsplit(".", 1)[-1] for key in picked if key.startswith("players.")}
+    players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
+    every = {name for rule in named_rules() for name in player_fields(rule)}
+    for player in players:
+        if (
+            not isinstance(player, dict)
+            or not isinstance(player.get("rule"), str)
+            or player["rule"] not in named_rules()
+        ):
             continue
-        players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
-        every = {name for rule in named_rules() for name in player_fields(rule)}
-        for player in players:
-            known = player_fields(player["rule"]) if player.get("rule") in named_rules() else every
-            for name in list(player):
-                if name != "rule" and name not in known and name in every:
-                    del player[name]
+        known = player_fields(player["rule"])
+        for name in list(player):
+            if name in every and name not in known and ("rule" in swept or name in swept):
+                del player[name]
 
 
 def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Drawn]) -> list[list[Axis]]:

@@ -1,6 +1,6 @@
 """Discounted returns of a repeated game with arrays: `returns_scalars` for any number of players, and finite horizons.
 
-Programs stay small, whatever the number of players: the elimination is a loop over pivots.
+Programs stay small, whatever the number of players: one inverse serves every solve.
 """
 
 import itertools

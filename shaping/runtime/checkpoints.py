@@ -12,7 +12,8 @@ def save(path: Path, state: Any) -> None:
 
 
 def restore(path: Path, like: Any) -> Any:
-    """Reads a pytree back; `like` has its structure, shapes and types (arrays or `jax.ShapeDtypeStruct`)."""
+    """Reads a pytree back; `like` has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a
+    sharding)."""
     from orbax.checkpoint import v1 as orbax
 
     return orbax.load(str(path.resolve()), like)

@@ -51,6 +51,12 @@ def test_a_key_written_twice_is_refused_with_its_line(text, key, line):
     assert line is None or f"line {line}" in str(error.value)
 
 
+def test_a_merged_mapping_may_be_overridden_but_no_key_written_twice():
+    assert parse("a: &a {p: 1, q: 2}\nb: {<<: *a, q: 3}")["b"] == {"p": 1, "q": 3}
+    with pytest.raises(ConfigError, match="q: written twice"):
+        parse("a: &a {p: 1}\nb: {<<: *a, q: 3, q: 4}")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

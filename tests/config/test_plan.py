@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shaping.config.build import group_indices, groups, matches_of
+from shaping.config.errors import ConfigError
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
 
@@ -198,6 +199,26 @@ def test_cells_share_a_program_exactly_where_they_differ_in_numbers_only(name):
     assert len(found) == count
     indices = np.concatenate([group_indices(experiment, blocks) for blocks in found])
     np.testing.assert_array_equal(np.sort(indices), np.arange(experiment.matches))
+
+
+def test_a_swept_structure_reaches_only_the_seats_whose_rule_has_it():
+    raw = {"variants": {"a": {"players": {"rule": "naive"}}, "b": {"players": EXACT}}}
+    blocks = plan(raw | {"sweep": {"players.*.lookaheads": [1, 2]}}).blocks
+    assert [block.normal["players"][0].get("lookaheads") for block in blocks] == [None, None, 1, 2]
+    with pytest.raises(ConfigError, match=r"unknown key to sweep over"):
+        plan({"players": {"rule": "naive"}, "sweep": {"players.*.lookaheads": [1, 2]}})
+
+
+def test_a_key_that_every_variant_replaces_is_refused_and_not_resolved():
+    raw = {"variants": {"a": {"players": {"rule": "naive"}}, "b": {"players": EXACT}}}
+    with pytest.raises(ConfigError, match="players: every variant replaces it"):
+        plan(raw | {"players": {"rule": "lolla"}})
+    assert "players" not in plan(raw).resolved()
+
+
+def test_an_error_in_a_variant_names_it():
+    with pytest.raises(ConfigError, match=r"players.0.step_size: -1 is not allowed.*\(variant b\)"):
+        plan({"variants": {"a": {}, "b": {"players": {"rule": "naive", "step_size": -1}}}})
 
 
 def test_a_structure_that_returns_joins_its_earlier_group():
