@@ -16,7 +16,7 @@ from jax import lax
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.first_order import first_order
 from shaping.rules.rule import Rule
-from shaping.rules.seats import gradients, move, replace
+from shaping.rules.seats import computed_once, gradients, move, replace
 from shaping.schema import NonNegative, Range
 
 
@@ -69,7 +69,7 @@ def exact_direction(
             ascent = gradients(objective, current, others, inner_key(step))
             new = list(current)
             for j in others:
-                new[j] = move(current[j], settings.lookahead_rate, ascent[j][j])
+                new[j] = computed_once(move(current[j], settings.lookahead_rate, ascent[j][j]))
             return new, None
 
         final = replace(thetas, player, theta)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from shaping.objectives.objective import Objective, Thetas
 
@@ -43,6 +44,16 @@ def batched(linear: Callable[[Any], Any], arguments: list[Any]) -> list[Any]:
         return [linear(argument) for argument in arguments]
     stacked = jax.vmap(linear)(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arguments))
     return [jax.tree.map(lambda leaf, k=k: leaf[k], stacked) for k in range(len(arguments))]
+
+
+def computed_once(tree: Any) -> Any:
+    """The same values, behind a branch that XLA does not see through.
+
+    Its fusion would otherwise compute them anew at each of their uses, and nested steps at every level, which takes
+    minutes to compile. A barrier alone is not enough: it is removed before fusion.
+    """
+    always = lax.optimization_barrier(jnp.array(True))
+    return lax.cond(always, lambda same: same, lambda same: jax.tree.map(jnp.zeros_like, same), tree)
 
 
 def move(theta: Any, rate: Any, direction: Any) -> Any:

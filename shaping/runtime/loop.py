@@ -20,7 +20,7 @@ from shaping.runtime.progress import Progress
 _SEGMENT_WORK = 2**24
 _LARGEST_CHUNK = 2**17
 # Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
-_BLOCK = 256
+_BLOCK = 128
 _BLOCK_NUMBERS = 2**16
 
 
