@@ -9,8 +9,9 @@ from shaping.rules.first_order import first_order, lookahead
 from shaping.rules.lola import lola
 from shaping.rules.naive import naive
 from shaping.rules.rule import Rule
+from shaping.rules.seats import computed_once
 
-__all__ = ["Rule", "first_order", "lola", "lookahead", "naive", "named_rules"]
+__all__ = ["Rule", "computed_once", "first_order", "lola", "lookahead", "naive", "named_rules"]
 
 
 @cache
