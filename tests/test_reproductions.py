@@ -204,6 +204,21 @@ def test_the_papers_two_digits_head_to_head_agree(head_to_head):
         agrees(f"{name}, player {player}", ours, 0.01, value, 0.03, MFOS_TABLE)
 
 
+@pytest.fixture(scope="module")
+def sos_family(tmp_path_factory):
+    return ran(shaping.run("sos_table", tmp_path_factory.mktemp("sos") / "run"))
+
+
+def test_nine_rules_on_the_prisoners_dilemma_end_where_published(sos_family):
+    """Letcher et al. 2019, figure of the notebook, and an independent simulation of the same rules."""
+    _, cells, published = sos_family
+    assert len(published) == 19
+    assert {entry["verdict"] for entry in published} == {"agrees"}
+    # Only LSS inverts a matrix that may be singular.
+    diverged = {name: cell["diverged"] for name, cell in cells.items() if cell["diverged"]}
+    assert set(diverged) <= {"LSS"} and 0.04 < diverged["LSS"] < 0.16
+
+
 def test_the_shipped_reports_call_every_published_value_with_an_uncertainty_in_agreement(table, head_to_head):
     for _, _, published in (table, head_to_head):
         verdicts = {(entry["metric"], str(entry["cell"])): entry["verdict"] for entry in published}

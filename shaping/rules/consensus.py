@@ -1,0 +1,29 @@
+"""Consensus optimisation (Mescheder et al. 2017, section 4): naive learning plus descent on |xi|^2 / 2, which pulls all
+players to where nobody's gradient is left.
+
+With xi and H of `joint`, in losses, the descent direction is xi + gamma H^T xi.
+"""
+
+from typing import Any
+
+import jax
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.joint import joint, minus
+from shaping.rules.rule import Rule
+from shaping.rules.seats import add, scale
+from shaping.schema import NonNegative
+
+
+def consensus(gamma: NonNegative = 1.0) -> Rule:
+    """Consensus optimisation with the weight `gamma`, at least 0, of the consensus term; 0 is naive learning."""
+    return Rule(gamma, direction)
+
+
+def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
+    """The ascent direction -(xi + gamma H^T xi), this seat's block; `settings` is gamma."""
+    at = joint(objective, thetas, key)
+    return minus(add(at.xi[player], scale(settings, at.transposed_times(at.xi)[player])))
+
+
+RULES = {"consensus": consensus}

@@ -1,0 +1,36 @@
+"""Extragradient (Korpelevich 1976): everybody's naive gradient, taken after everybody's imagined naive step.
+
+With xi of `joint`, in losses, the descent direction is xi(theta - eta xi(theta)); nothing is differentiated through the
+imagined step.
+"""
+
+from typing import Any
+
+import jax
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.joint import joint_gradient, minus
+from shaping.rules.rule import Rule
+from shaping.rules.seats import add, gradient, scale
+from shaping.schema import NonNegative
+
+
+def extragradient(lookahead_rate: NonNegative = 1.0) -> Rule:
+    """Extragradient; `lookahead_rate` is eta, the length of the imagined step, at least 0."""
+    return Rule(lookahead_rate, direction)
+
+
+def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
+    """The ascent direction -xi(theta - eta xi(theta)), this seat's block; `settings` is eta.
+
+    An objective that samples draws anew after the imagined step.
+    """
+
+    def inner_key(step: int) -> jax.Array | None:
+        return None if key is None else jax.random.fold_in(key, step)
+
+    step = minus(scale(settings, joint_gradient(objective, thetas, inner_key(0))))
+    return gradient(objective, add(list(thetas), step), player, player, inner_key(1))
+
+
+RULES = {"extragradient": extragradient}

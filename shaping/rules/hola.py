@@ -1,0 +1,76 @@
+"""Higher-order LOLA (Willi et al. 2022, COLA, section 4): learners that differentiate through learners that
+differentiate through learners.
+
+    h_i^0     = nabla_i V_i(theta)
+    h_i^{n+1} = nabla_i [ V_i(theta_i, theta_-i + eta h_-i^n(theta)) ]
+
+with the total derivative, through h_-i^n. h^0 is naive learning, h^1 LOLA in its exact variant with one lookahead;
+where the sequence converges its limit (iLOLA) is consistent: everybody anticipates what everybody does.
+
+Each order nests one more derivative, so that a program's size and cost grow by a factor with each.
+"""
+
+from typing import Annotated, Any
+
+import jax
+from flax import struct
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.rule import Rule
+from shaping.rules.seats import computed_once, gradients, move, replace
+from shaping.schema import NonNegative, Range
+
+
+@struct.dataclass
+class HigherOrderLola:
+    """Settings.
+
+    Attributes:
+      lookahead_rate: eta, the step each opponent is imagined to take along its own direction of the order below; at
+        least 0.
+      order: n of h^n; at least 1.
+    """
+
+    lookahead_rate: Any
+    order: int = struct.field(pytree_node=False, default=1)
+
+
+def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1)] = 1) -> Rule:
+    """LOLA of any order; order 1 is `lola` in its exact variant with one lookahead.
+
+    Raises:
+      ValueError: if `order` is below 1.
+    """
+    if order < 1:
+        raise ValueError(f"order is {order}: must be at least 1")
+    return Rule(HigherOrderLola(lookahead_rate, order), direction)
+
+
+def direction(
+    objective: Objective, thetas: Thetas, player: int, settings: HigherOrderLola, key: jax.Array | None = None
+) -> Any:
+    """The ascent direction h_i^order, shaped as `thetas[player]`.
+
+    An objective that samples draws anew at each order.
+    """
+
+    def directions(order: int, current: Thetas, players: list[int]) -> dict[int, Any]:
+        """h_i^order for each of `players`."""
+        own_key = None if key is None else jax.random.fold_in(key, order)
+        if order == 0:
+            found = gradients(objective, current, players, own_key)
+            return {i: found[i][i] for i in players}
+
+        def shaped_return(theta: Any, i: int) -> jax.Array:
+            now = replace(current, i, theta)
+            after = list(now)
+            for j, step in directions(order - 1, now, [j for j in range(len(now)) if j != i]).items():
+                after[j] = computed_once(move(now[j], settings.lookahead_rate, step))
+            return objective.of(i, after, own_key)
+
+        return {i: jax.grad(shaped_return)(current[i], i) for i in players}
+
+    return directions(settings.order, thetas, [player])[player]
+
+
+RULES = {"hola": hola}

@@ -1,0 +1,96 @@
+"""The joint gradient of all seats and products with its Jacobian.
+
+In the notation of differentiable games (Balduzzi et al. 2018, section 2; Letcher et al. 2019, section 2), player i's
+loss is L_i = -V_i and
+
+    xi  = (nabla_1 L_1, ..., nabla_n L_n)         the joint gradient, which naive learners descend
+    H   = nabla xi                                its Jacobian, blocks H_ij = nabla_j nabla_i L_i
+    H_o                                           H without its diagonal blocks
+
+A joint vector is a list with one pytree for each seat, shaped as that seat's parameters. The Jacobian is not built:
+rules multiply with it, except the two that solve a system, for which `dense` writes it out.
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.seats import add, batched, gradients, replace
+
+JointVector = list[Any]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The joint gradient at one point, and its Jacobian there as a linear map.
+
+    Attributes:
+      xi: the joint gradient.
+      times: `v -> H v`, forward mode.
+      transposed_times: `v -> H^T v`, the transpose of the same linear program.
+    """
+
+    xi: JointVector
+    times: Callable[[JointVector], JointVector]
+    transposed_times: Callable[[JointVector], JointVector]
+
+
+def joint(objective: Objective, thetas: Thetas, key: jax.Array | None = None) -> Joint:
+    """xi and the products with H at `thetas`, linearised once."""
+    xi, times = jax.linearize(lambda current: joint_gradient(objective, current, key), list(thetas))
+    transpose = jax.linear_transpose(times, list(thetas))
+    return Joint(xi, times, lambda v: transpose(v)[0])
+
+
+def joint_gradient(objective: Objective, thetas: Thetas, key: jax.Array | None = None) -> JointVector:
+    """xi alone: every player's gradient of its own loss."""
+    everyone = range(len(thetas))
+    found = gradients(objective, thetas, everyone, key)
+    return [minus(found[i][i]) for i in everyone]
+
+
+def off_diagonal_times(at: Joint, v: JointVector) -> JointVector:
+    """H_o v: how the others' moves along v change each player's own gradient; one product with H for each seat."""
+    everyone = range(len(v))
+    still = zeros(v)
+    alone = batched(at.times, [replace(still, j, v[j]) for j in everyone])
+    return [add(*(alone[j][i] for j in everyone if j != i)) for i in everyone]
+
+
+def dense(at: Joint) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], JointVector]]:
+    """(xi [d], H [d, d], from [d] back to a joint vector), where d is the number of parameters of all seats."""
+    flat, unflatten = ravel_pytree(at.xi)
+    columns = jax.vmap(lambda v: ravel_pytree(at.times(unflatten(v)))[0])(jnp.eye(flat.size, dtype=flat.dtype))
+    return flat, columns.T, unflatten
+
+
+def seat_of_entry(vector: JointVector) -> list[int]:
+    """For each entry of the flattened joint vector, the seat that owns it."""
+    return [seat for seat, part in enumerate(vector) for _ in range(length(part))]
+
+
+def length(tree: Any) -> int:
+    """The number of numbers in a pytree."""
+    return sum(jnp.size(leaf) for leaf in jax.tree.leaves(tree))
+
+
+def inner(u: Any, v: Any) -> jax.Array:
+    """The inner product of two pytrees of one structure, summed elementwise."""
+    return reduce(operator.add, jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), u, v)))
+
+
+def minus(tree: Any) -> Any:
+    """The negative of a pytree."""
+    return jax.tree.map(jnp.negative, tree)
+
+
+def zeros(tree: Any) -> Any:
+    """A pytree of zeros of the same shape."""
+    return jax.tree.map(jnp.zeros_like, tree)

@@ -1,0 +1,32 @@
+"""Local symplectic surgery (Mazumdar et al. 2019): a direction whose stable points are local Nash equilibria only.
+
+With xi and H of `joint`, in losses, the descent direction is (I + H^T H^{-1}) xi / 2, without the paper's
+regularisation. Where H is singular the direction does not exist: it is infinite or NaN, and a match that meets such a
+point has diverged. The system is solved densely; it has as many unknowns as all players have parameters.
+"""
+
+from typing import Any
+
+import jax
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.dense_solve import solve
+from shaping.rules.joint import dense, joint
+from shaping.rules.rule import Rule
+
+
+def lss() -> Rule:
+    """Local symplectic surgery; there is nothing to set."""
+    return Rule((), direction)
+
+
+def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
+    """The ascent direction -(I + H^T H^{-1}) xi / 2, this seat's block."""
+    del settings
+    at = joint(objective, thetas, key)
+    xi, jacobian, unflatten = dense(at)
+    turned = at.transposed_times(unflatten(solve(jacobian, xi)))[player]
+    return jax.tree.map(lambda x, t: -(x + t) / 2, at.xi[player], turned)
+
+
+RULES = {"lss": lss}

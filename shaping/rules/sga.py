@@ -1,0 +1,40 @@
+"""Symplectic gradient adjustment (Balduzzi et al. 2018, section 3 and its alignment criterion).
+
+With xi and H of `joint`, in losses, and A = (H - H^T) / 2 the rotating part of the game, the descent direction is
+xi + lambda A^T xi, where
+
+    lambda = sign( <xi, H^T xi> <A^T xi, H^T xi> / d + epsilon )
+
+turns the adjustment towards stable and away from unstable fixed points (H^T xi is the gradient of |xi|^2 / 2). d is the
+number of parameters of all seats; a positive epsilon decides in favour of adjusting where the criterion says nothing.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.joint import inner, joint, length, minus
+from shaping.rules.rule import Rule
+from shaping.rules.seats import add
+from shaping.schema import NonNegative
+
+
+def sga(epsilon: NonNegative = 0.1) -> Rule:
+    """Symplectic gradient adjustment with sign alignment; `epsilon`, at least 0, biases the sign to +1."""
+    return Rule(epsilon, direction)
+
+
+def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
+    """The ascent direction -(xi + lambda A^T xi), this seat's block; `settings` is epsilon."""
+    at = joint(objective, thetas, key)
+    pull = at.transposed_times(at.xi)
+    rotation = jax.tree.map(lambda t, h: (t - h) / 2, pull, at.times(at.xi))
+    alignment = inner(at.xi, pull) * inner(rotation, pull) / length(at.xi)
+    # lambda is never 0: an alignment of exactly -epsilon is a tie, given to the adjustment.
+    positive = alignment + settings >= 0
+    return minus(add(at.xi[player], jax.tree.map(lambda r: jnp.where(positive, r, -r), rotation[player])))
+
+
+RULES = {"sga": sga}
