@@ -17,7 +17,7 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     """Every figure that applies to this record.
 
     Sweep maps or lines, learning curves, distribution of outcomes, learned policies, nearest strategies.
-    Figures of single cells show at most eight cells and say which.
+    Figures of single cells show at most ten cells and say which.
     """
     import matplotlib
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from shaping.analysis.axes import Axis, cell_name, spread, sweep_axes
 
-MOST_CELLS = 8
+MOST_CELLS = 10
 
 
 @dataclass(frozen=True)

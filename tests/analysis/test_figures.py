@@ -87,7 +87,7 @@ def test_more_cells_than_fit_are_chosen_and_said_so(write_record):
     run = write_record(cells)
     summary = summarise(run)
     chosen = select_cells(summary["cells"])
-    assert len(chosen.cells) == 8 and "of the 30 cells" in chosen.note
+    assert len(chosen.cells) == 10 and "of the 30 cells" in chosen.note
     picture = outcomes(open_record(run), summary, chosen)
     assert picture is not None and "of the 30 cells" in picture.caption
 
