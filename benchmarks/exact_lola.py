@@ -1,7 +1,8 @@
 """Match-updates a second of exact LOLA, beside the same rule plainly written in jax and PyTorch, in one run.
 
-    python -m benchmarks.exact_lola                          # the three contenders
-    python -m benchmarks.exact_lola --rules original taylor naive
+    python -m benchmarks.exact_lola                                   # the three contenders
+    python -m benchmarks.exact_lola --rules original taylor naive     # other rules of this package beside them
+    python -m benchmarks.exact_lola --contenders --rules sos cgd --plain    # each against itself on plain returns
 
 Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead
 rate 1, logits drawn from N(0, 1), the same for all. Each contender lives in a process of its own and is asked in
@@ -29,7 +30,21 @@ from benchmarks.machine import busy_seconds, busy_share, cores, describe
 PAYOFFS = [[-1, -3, 0, -2], [-1, 0, -3, -2]]
 DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE = 0.96, 1.0, 1.0
 REFERENCES = ("jax", "torch")
-RULES = ("exact", "original", "taylor", "naive")
+RULES = {
+    "exact": ("lola", {"variant": "exact"}),
+    "original": ("lola", {"variant": "original"}),
+    "taylor": ("lola", {"variant": "taylor"}),
+    "naive": ("naive", {}),
+    "lookahead": ("lookahead", {}),
+    "extragradient": ("extragradient", {}),
+    "consensus": ("consensus", {}),
+    "sga": ("sga", {}),
+    "sos": ("sos", {}),
+    "cgd": ("cgd", {}),
+    "lss": ("lss", {}),
+    "hola": ("hola", {"order": 2}),
+}
+"""Contenders by name: the rule and its settings, other rates at their defaults of 1."""
 # What the command sets for itself; the jax reference is a little faster with it too.
 CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
 # Without this flag the batched LAPACK calls of the jax reference may deadlock on few cores.
@@ -55,8 +70,7 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
     from shaping.runtime.loop import Group, cut
 
     pairs, dtype = theta.shape[1], theta.dtype
-    chosen = named_rules()["naive" if rule == "naive" else "lola"]
-    settings = {} if rule == "naive" else {"variant": rule, "lookahead_rate": LOOKAHEAD_RATE}
+    name, settings = RULES[rule]
     game = envs.make("ipd", discount=DISCOUNT)
     assert np.array_equal(np.reshape(game.payoffs, (2, 4)), PAYOFFS)
 
@@ -64,7 +78,7 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
         def stacked(leaf: Any) -> np.ndarray:
             return np.broadcast_to(np.asarray(leaf, dtype), (len(indices), *np.shape(leaf)))
 
-        learner = jax.tree.map(stacked, gradient_learner(chosen(**settings), STEP_SIZE))
+        learner = jax.tree.map(stacked, gradient_learner(named_rules()[name](**settings), STEP_SIZE))
         learners = tuple(
             learner.replace(settings=learner.settings.replace(initial=values(own[indices]))) for own in theta
         )
@@ -94,11 +108,15 @@ def contender(name: str, theta: np.ndarray, updates: int, setup: argparse.Namesp
     kind, _, rule = name.partition(":")
     if kind == "product":
         return product(theta, rule, updates, setup.block, setup.devices)
-    if kind == "jax":
-        from benchmarks.reference_jax import contender as make
-    else:
+    if kind == "torch":
         from benchmarks.reference_torch import contender as make
-    return make(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE, updates)
+
+        return make(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE, updates)
+    from benchmarks.reference_jax import contender as make
+    from shaping.rules import named_rules
+
+    chosen = named_rules()[RULES[rule][0]](**RULES[rule][1]) if rule else None
+    return make(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE, updates, chosen)
 
 
 def work(name: str, setup: argparse.Namespace) -> None:
@@ -138,7 +156,7 @@ class Worker:
 
     def start(self) -> None:
         environment = dict(os.environ)
-        own = [LAPACK_FLAG] * (self.name == "jax") + [CPU_FLAG] * (self.name != "torch")
+        own = [LAPACK_FLAG] * self.name.startswith("jax") + [CPU_FLAG] * (self.name != "torch")
         environment["XLA_FLAGS"] = " ".join([environment.get("XLA_FLAGS", ""), *own]).strip()
         command = [sys.executable, "-m", "benchmarks.exact_lola", "--worker", self.name, *sys.argv[1:]]
         self.process = subprocess.Popen(
@@ -183,7 +201,10 @@ def measure(setup: argparse.Namespace) -> dict[str, Any]:
     """All contenders, in rounds that alternate between them."""
     machine = describe()
     workers = [Worker(name, setup.limit) for name in setup.contenders]
-    workers += [Worker(f"product:{rule}", setup.limit) for rule in setup.rules]
+    for rule in setup.rules:
+        workers.append(Worker(f"product:{rule}", setup.limit))
+        if setup.plain:
+            workers.append(Worker(f"jax:{rule}", setup.limit))
     try:
         for worker in workers:
             worker.start()
@@ -201,13 +222,16 @@ def measure(setup: argparse.Namespace) -> dict[str, Any]:
         for worker in workers:
             worker.stop()
     rates = np.array([[answer["rate"] for answer in answers] for answers in kept]).T
-    expected = np.array(workers[0].ready["direction"])
+    by_name = dict(zip([worker.name for worker in workers], zip(workers, rates, strict=True), strict=True))
     rows = []
     for worker, own in zip(workers, rates, strict=True):
         row: dict[str, Any] = {"contender": worker.name, "match_updates_per_s": _spread(own), "hung": worker.hung}
         row |= {key: worker.ready.get(key) for key in ("first_call_s", "final_mean")}
-        if worker.name in REFERENCES:
-            row["product_over_this"] = _spread(rates[0] / own)
+        kind, _, rule = worker.name.partition(":")
+        if kind != "product":
+            product, product_rates = by_name[f"product:{rule or 'exact'}"]
+            row["product_over_this"] = _spread(product_rates / own)
+            expected = np.array(product.ready["direction"])
             difference = np.abs(np.array(worker.ready["direction"]) - expected) / (1 + np.abs(expected))
             row["direction_difference"] = float(difference.max())
         rows.append(row | {"rounds": own.tolist()})
@@ -249,11 +273,12 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", nargs="+", default=["product:exact", *REFERENCES], metavar="NAME",
+    parser.add_argument("--contenders", nargs="*", default=["product:exact", *REFERENCES], metavar="NAME",
                         help="product:exact first, then any of jax and torch")  # fmt: skip
     parser.add_argument(
-        "--rules", nargs="*", default=[], choices=RULES[1:], help="other rules of the product beside it"
+        "--rules", nargs="*", default=[], choices=tuple(RULES), help="other rules of the product beside it"
     )
+    parser.add_argument("--plain", action="store_true", help="beside each of them the same rule on plain JAX returns")
     parser.add_argument("--pairs", type=int, default=8192)
     parser.add_argument("--updates", type=int, default=100, help="updates from the start in one call")
     parser.add_argument("--rounds", type=int, default=9)

@@ -1,4 +1,5 @@
-"""Exact LOLA with one lookahead, plainly written in jax: `vmap`, `jnp.linalg.solve`, nested `jax.grad`.
+"""Exact LOLA with one lookahead, plainly written in jax: `vmap`, `jnp.linalg.solve`, nested `jax.grad`; and every other
+rule of the package on returns so written.
 
 Several batched LAPACK calls in one program can deadlock jaxlib 0.10 and 0.11 on few cores: run this in a process
 with `XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`, and with a time limit.
@@ -52,15 +53,41 @@ def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float)
     return jnp.stack(jax.vmap(both)(theta[0], theta[1]))
 
 
+def rule_directions(rule: Any, theta: Any, payoffs: Any, discount: float) -> jax.Array:
+    """Both players' directions by a rule of the package on the returns above, [2, pairs, 5] as `theta`."""
+    from shaping.objectives import from_returns
+
+    payoffs = jnp.asarray(payoffs, theta.dtype)
+    objective = from_returns(lambda thetas: returns(*thetas, payoffs, discount))
+
+    def both(*thetas: jax.Array) -> tuple[jax.Array, ...]:
+        return tuple(rule.direction(objective, thetas, seat) for seat in range(2))
+
+    return jnp.stack(jax.vmap(both)(*theta))
+
+
 def contender(
-    theta: np.ndarray, payoffs: Any, discount: float, lookahead_rate: float, step_size: float, updates: int
+    theta: np.ndarray,
+    payoffs: Any,
+    discount: float,
+    lookahead_rate: float,
+    step_size: float,
+    updates: int,
+    rule: Any = None,
 ) -> Callable[[], np.ndarray]:
-    """A function that runs all updates from `theta` [2, pairs, 5] and returns the new parameters."""
+    """A function that runs all updates from `theta` [2, pairs, 5] and returns the new parameters.
+
+    By exact LOLA as written above, or by the given rule.
+    """
 
     @jax.jit
     def run(theta: jax.Array) -> jax.Array:
         def update(theta: jax.Array, _: None) -> tuple[jax.Array, None]:
-            return theta + step_size * directions(theta, payoffs, discount, lookahead_rate), None
+            if rule is None:
+                ascent = directions(theta, payoffs, discount, lookahead_rate)
+            else:
+                ascent = rule_directions(rule, theta, payoffs, discount)
+            return theta + step_size * ascent, None
 
         return jax.lax.scan(update, theta, None, length=updates)[0]
 

@@ -20,7 +20,7 @@ from shaping.analysis.published import METRICS
 from shaping.config import build
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read
-from shaping.config.normal import LIMITS, check_number, num_players
+from shaping.config.normal import LIMITS, check_number, num_players, num_states
 from shaping.config.plan import Experiment, plan
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives import Analytic, ExactMatrixGame
@@ -267,13 +267,12 @@ class Run:
 
     def policies(self, match: int) -> list[tuple[Policy, np.ndarray]]:
         """The trained policies of one match: for each seat the policy and its final parameters."""
-        theta = self.record["theta_final"].isel(match=match).values
-        found = []
-        for row in theta:
-            own = row[~np.isnan(row)]
-            if own.size:
-                found.append((tabular(own.size), own))
-        return found
+        experiment = plan(self.config)
+        cell = range(experiment.matches)[match] // experiment.top["matches"]
+        (block,) = [block for block in experiment.blocks if cell in block.cells]
+        policy = build.policy_of(block.normal)
+        theta = self.record["theta_final"].isel(match=match).values[: len(block.normal["players"])]
+        return [(policy, row[: num_states(block.normal["game"])]) for row in theta]
 
 
 def load(folder: str | Path) -> Run:

@@ -39,6 +39,20 @@ def test_the_references_compute_the_same_direction_as_the_product(tmp_path, prec
 
 
 @pytest.mark.slow
+def test_a_rule_on_plain_returns_goes_where_the_product_goes(tmp_path):
+    path = tmp_path / "result.json"
+    size = ["--pairs", "64", "--updates", "2", "--rounds", "1", "--seconds", "0", "--patience", "0"]
+    rules = ["sos", "cgd"]
+    arguments = ["--contenders", "--rules", *rules, "--plain", "--precision", "float64", *size, "--json", path]
+    benchmark("exact_lola", *arguments)
+    rows = json.loads(path.read_text())["results"]
+    assert [row["contender"] for row in rows] == [f"{kind}:{rule}" for rule in rules for kind in ("product", "jax")]
+    for row in rows[1::2]:
+        assert row["hung"] == 0 and row["direction_difference"] < 1e-9
+        assert row["product_over_this"]["median"] > 0
+
+
+@pytest.mark.slow
 def test_scaling_measures_the_command(tmp_path):
     path = tmp_path / "result.json"
     benchmark("scaling", "--matches", "8", "--updates", "2", "--players", "2", "--variants", "original", "--json", path)

@@ -219,6 +219,19 @@ def test_nine_rules_on_the_prisoners_dilemma_end_where_published(sos_family):
     assert set(diverged) <= {"LSS"} and 0.04 < diverged["LSS"] < 0.16
 
 
+def test_exact_lola_finds_tit_for_tat_with_one_logit_a_state_and_never_when_preconditioned(tmp_path):
+    """Zhao et al. 2022 (POLA): all of their seeds and none."""
+    folder = shaping.run("parameterisation", tmp_path / "run")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert len(summary["published"]) == 15
+    assert {entry["verdict"] for entry in summary["published"]} == {"agrees"}
+    for cell in summary["cells"]:
+        factor = cell["coordinates"]["game.contribution_factor"]
+        tabular = cell["coordinates"]["variant"] == "one logit a state"
+        agrees(f"{cell['coordinates']}", cell["tft_match"], 0.0, float(tabular), 0.01, "Zhao et al. 2022, README")
+        assert (cell["value_mean"][0] > 0.8 * (factor - 1)) == tabular
+
+
 def test_the_shipped_reports_call_every_published_value_with_an_uncertainty_in_agreement(table, head_to_head):
     for _, _, published in (table, head_to_head):
         verdicts = {(entry["metric"], str(entry["cell"])): entry["verdict"] for entry in published}

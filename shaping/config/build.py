@@ -14,7 +14,7 @@ from shaping.config.normal import num_players, num_states, number_fields
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
 from shaping.learners import gradient_learner, normal, optimizer, values, zeros
 from shaping.objectives import ExactMatrixGame
-from shaping.policies import tabular
+from shaping.policies import Policy, preconditioned, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
 from shaping.rules import named_rules
@@ -104,8 +104,7 @@ def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
     if not isinstance(noise, list):
         noise = [noise] * seats
     params = MatrixGameParams(payoffs, number(game["discount"], rank=0), number(noise, rank=1))
-    policy = tabular(num_states(game))
-    form = ExactMatrixGame(seats, game["horizon"], settings["policy"]["state_view"], (policy,) * seats)
+    form = ExactMatrixGame(seats, game["horizon"], settings["policy"]["state_view"], (policy_of(settings),) * seats)
     learners = []
     for seat, player in enumerate(settings["players"]):
         own = {
@@ -123,6 +122,13 @@ def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
             )
         )
     return Match(0, 0, params, tuple(learners), form)
+
+
+def policy_of(normal: Mapping[str, Any]) -> Policy:
+    """The policy of every seat of a normal form."""
+    if normal["policy"]["kind"] == "preconditioned":
+        return preconditioned(normal["policy"]["matrix"])
+    return tabular(num_states(normal["game"]))
 
 
 def _initial(init: Mapping[str, Any], seat: int, number: Any) -> Any:

@@ -40,7 +40,8 @@ LIMITS = {
     "record_every": Range(1, 10**9),
     "seed": Range(0, 2**31 - 1),
 }
-_POLICIES = ("tabular",)
+_POLICIES = {"tabular": (), "preconditioned": ("matrix",)}
+"""Kinds of policies, and the keys each adds."""
 _VIEWS = ("own", "shared")
 
 
@@ -318,15 +319,26 @@ def _optimizer(raw: Any) -> dict[str, Any]:
 
 def _policy(raw: Any, game: Mapping[str, Any], seats: int) -> dict[str, Any]:
     given = _plain("policy", raw, "kind")
-    for key in given:
-        if key not in ("kind", "state_view", "init"):
-            raise unknown_key(f"policy.{key}", [f"policy.{k}" for k in ("kind", "state_view", "init")])
     kind, view = given.get("kind", "tabular"), given.get("state_view", "own")
-    if kind not in _POLICIES:
+    if not isinstance(kind, str) or kind not in _POLICIES:
         raise not_allowed("policy.kind", kind, f"one of {', '.join(_POLICIES)}", _POLICIES)
+    known = ("kind", *_POLICIES[kind], "state_view", "init")
+    for key in given:
+        if key not in known:
+            raise unknown_key(f"policy.{key}", [f"policy.{k}" for k in known])
     if view not in _VIEWS:
         raise not_allowed("policy.state_view", view, "own or shared", _VIEWS)
-    return {"kind": kind, "state_view": view, "init": _init(given.get("init", {"normal": 1.0}), game, seats)}
+    own = {"matrix": _matrix(given.get("matrix"), num_states(game))} if kind == "preconditioned" else {}
+    init = _init(given.get("init", {"normal": 1.0}), game, seats)
+    return {"kind": kind} | own | {"state_view": view, "init": init}
+
+
+def _matrix(value: Any, states: int) -> list[list[float]]:
+    """The matrix of a preconditioned policy, [states][states]."""
+    rows = value if isinstance(value, list | tuple) else []
+    if len(rows) != states or not all(isinstance(row, list | tuple) and len(row) == states for row in rows):
+        raise not_allowed("policy.matrix", value, f"{states} rows of {states} numbers: logits = matrix x parameters")
+    return [[check_number(f"policy.matrix.{i}.{j}", x, Range()) for j, x in enumerate(r)] for i, r in enumerate(rows)]
 
 
 def _init(raw: Any, game: Mapping[str, Any], seats: int) -> dict[str, Any]:
