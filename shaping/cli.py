@@ -57,18 +57,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from shaping.config import build
+    from shaping.config.files import read
+    from shaping.config.plan import plan
+    from shaping.experiment import prepare, run
     from shaping.runtime.devices import prepare_process
 
-    prepare_process()
-    from shaping.config.files import read
-    from shaping.experiment import prepare, run
+    raw = read(arguments.config, arguments.overrides)
+    prepare_process(build.unrolled(plan(raw)))
 
     def say(line: str) -> None:
         if not arguments.quiet:
             print(line, flush=True)
 
     if arguments.dry_run:
-        for line in prepare(read(arguments.config, arguments.overrides)).lines():
+        for line in prepare(raw).lines():
             print(line)
         return 0
     folder = run(arguments.config, arguments.out, arguments.overrides, say, show_progress=not arguments.quiet)

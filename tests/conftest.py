@@ -5,15 +5,9 @@ jax_debug_key_reuse stays off: an objective promises the same batch for the same
 that.
 """
 
-import os
-
 import jax
 import pytest
 
-from shaping.runtime.devices import CPU_FLAG
-
-# As the command compiles for the CPU.
-os.environ.setdefault("XLA_FLAGS", CPU_FLAG)
 # Before the first use of a device: two devices on any machine, so that sharding over a mesh is always tested.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_legacy_prng_key", "error")

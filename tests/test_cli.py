@@ -1,14 +1,19 @@
 """The command as its users meet it: what it prints, where it writes, how it ends."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
 from shaping.cli import main
+from shaping.config.build import unrolled
+from shaping.config.plan import plan
+from shaping.rules import named_rules
 
 # One-shot, because it compiles fastest.
 TINY = {
@@ -23,7 +28,7 @@ TINY = {
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty working folder with tiny.yaml in it; what a command decides for its process is left out."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     return tmp_path
@@ -190,3 +195,29 @@ def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses
     assert refused.returncode == 2 and refused.stdout == ""
     assert refused.stderr.startswith("shaping: matches: 'none' is not allowed") and refused.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_every_rule_compiles_as_the_command_compiles_it(tmp_path):
+    """In a process of its own, where XLA shares results between fusions."""
+    rules = [name for name in named_rules() if name != "lola"]
+    variants = {name: {"players": {"rule": name}} for name in rules}
+    variants |= {name: {"players": {"rule": "lola", "variant": name}} for name in ("original", "taylor", "exact")}
+    variants["five lookaheads"] = {"players": {"rule": "lola", "variant": "exact", "lookaheads": 5}}
+    variants["second order"] = {"players": {"rule": "hola", "order": 2}}
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"matches": 4, "updates": 2, "variants": variants}))
+    command = [sys.executable, "-m", "shaping.cli", "run", str(path), "--out", str(tmp_path / "run"), "--quiet"]
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
+    assert done.returncode == 0, done.stderr[-2000:]
+    cells = json.loads((tmp_path / "run" / "summary.json").read_text())["cells"]
+    assert len(cells) == len(variants) and all(np.all(np.isfinite(cell["value_mean"])) for cell in cells)
+
+
+def test_only_a_run_over_scalars_alone_compiles_so():
+    def scalars(**keys):
+        return unrolled(plan(keys))
+
+    assert scalars(game="ipd") and scalars(game={"name": "ipd", "horizon": 1}, optimizer="adam")
+    assert not scalars(game={"name": "ipd", "horizon": 7}) and not scalars(optimizer="lamb")
+    assert not scalars(variants={"a": {}, "b": {"game": {"name": "contribution", "num_players": 3}}})

@@ -104,7 +104,7 @@ def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
     if not isinstance(noise, list):
         noise = [noise] * seats
     params = MatrixGameParams(payoffs, number(game["discount"], rank=0), number(noise, rank=1))
-    form = ExactMatrixGame(seats, game["horizon"], settings["policy"]["state_view"], (policy_of(settings),) * seats)
+    form = _form(settings)
     learners = []
     for seat, player in enumerate(settings["players"]):
         own = {
@@ -122,6 +122,20 @@ def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
             )
         )
     return Match(0, 0, params, tuple(learners), form)
+
+
+def unrolled(experiment: Experiment) -> bool:
+    """Whether every match is computed scalar by scalar; touches no device."""
+    return all(
+        _form(block.normal).unrolled and optimizer(block.normal["optimizer"]["name"]).elementwise
+        for block in experiment.blocks
+    )
+
+
+def _form(normal: Mapping[str, Any]) -> ExactMatrixGame:
+    seats = num_players(normal["game"])
+    policies = (policy_of(normal),) * seats
+    return ExactMatrixGame(seats, normal["game"]["horizon"], normal["policy"]["state_view"], policies)
 
 
 def policy_of(normal: Mapping[str, Any]) -> Policy:

@@ -15,18 +15,22 @@ def population_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-# Without it XLA's CPU compiler computes what several results share once for each of them, at half the speed.
 CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
+"""Without it XLA's CPU compiler computes what several results share once for each of them: half the speed for programs
+over scalars. It is experimental there: on arrays it gains nothing, and has been seen to abort."""
 
 
-def prepare_process() -> None:
+def prepare_process(scalars: bool = False) -> None:
     """What only a command may decide: one host device per core on the CPU, how XLA compiles for it, and a persistent
     compilation cache.
 
     Must run before JAX touches a device. An existing choice (JAX_NUM_CPU_DEVICES, xla_backend_extra_options in
     XLA_FLAGS, JAX_COMPILATION_CACHE_DIR) is kept.
+
+    Args:
+      scalars: whether every match will be computed scalar by scalar.
     """
-    if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
+    if scalars and "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {CPU_FLAG}".strip()
     if "JAX_NUM_CPU_DEVICES" not in os.environ and "xla_force_host_platform" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", _usable_cores())
