@@ -31,7 +31,7 @@ PAYOFFS = [[-1, -3, 0, -2], [-1, 0, -3, -2]]
 DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE = 0.96, 1.0, 1.0
 REFERENCES = ("jax", "torch")
 RULES = {
-    "exact": ("lola", {"variant": "exact"}),
+    "exact": ("lola", {"variant": "exact", "lookahead_rate": LOOKAHEAD_RATE}),
     "original": ("lola", {"variant": "original"}),
     "taylor": ("lola", {"variant": "taylor"}),
     "naive": ("naive", {}),
@@ -45,8 +45,6 @@ RULES = {
     "hola": ("hola", {"order": 2}),
 }
 """Contenders by name: the rule and its settings, other rates at their defaults of 1."""
-# What the command sets for itself. Exact LOLA in plain jax is a little faster with it too; consensus aborts.
-CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
 # Without this flag the batched LAPACK calls of the jax reference may deadlock on few cores.
 LAPACK_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
@@ -112,11 +110,16 @@ def contender(name: str, theta: np.ndarray, updates: int, setup: argparse.Namesp
         from benchmarks.reference_torch import contender as make
 
         return make(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE, updates)
-    from benchmarks.reference_jax import contender as make
+    from benchmarks import reference_jax
     from shaping.rules import named_rules
 
-    chosen = named_rules()[RULES[rule][0]](**RULES[rule][1]) if rule else None
-    return make(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE, STEP_SIZE, updates, chosen)
+    def ascent(theta: Any) -> Any:
+        if not rule:
+            return reference_jax.directions(theta, PAYOFFS, DISCOUNT, LOOKAHEAD_RATE)
+        factory, settings = RULES[rule]
+        return reference_jax.rule_directions(named_rules()[factory](**settings), theta, PAYOFFS, DISCOUNT)
+
+    return reference_jax.contender(theta, ascent, STEP_SIZE, updates)
 
 
 def work(name: str, setup: argparse.Namespace) -> None:
@@ -155,7 +158,10 @@ class Worker:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        from shaping.runtime.devices import CPU_FLAG
+
         environment = dict(os.environ)
+        # What the command sets for itself. Exact LOLA in plain jax is a little faster with it too; consensus aborts.
         own = [LAPACK_FLAG] * self.name.startswith("jax")
         own += [CPU_FLAG] * (self.name == "jax" or self.name.startswith("product"))
         environment["XLA_FLAGS"] = " ".join([environment.get("XLA_FLAGS", ""), *own]).strip()

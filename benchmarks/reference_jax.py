@@ -60,34 +60,24 @@ def rule_directions(rule: Any, theta: Any, payoffs: Any, discount: float) -> jax
     payoffs = jnp.asarray(payoffs, theta.dtype)
     objective = from_returns(lambda thetas: returns(*thetas, payoffs, discount))
 
-    def both(*thetas: jax.Array) -> tuple[jax.Array, ...]:
-        return tuple(rule.direction(objective, thetas, seat) for seat in range(2))
+    def both(theta_0: jax.Array, theta_1: jax.Array) -> tuple[jax.Array, ...]:
+        return tuple(rule.direction(objective, (theta_0, theta_1), seat) for seat in range(2))
 
-    return jnp.stack(jax.vmap(both)(*theta))
+    return jnp.stack(jax.vmap(both)(theta[0], theta[1]))
 
 
 def contender(
-    theta: np.ndarray,
-    payoffs: Any,
-    discount: float,
-    lookahead_rate: float,
-    step_size: float,
-    updates: int,
-    rule: Any = None,
+    theta: np.ndarray, ascent: Callable[[jax.Array], jax.Array], step_size: float, updates: int
 ) -> Callable[[], np.ndarray]:
     """A function that runs all updates from `theta` [2, pairs, 5] and returns the new parameters.
 
-    By exact LOLA as written above, or by the given rule.
+    `ascent` gives both players' directions, one of the two above at its settings.
     """
 
     @jax.jit
     def run(theta: jax.Array) -> jax.Array:
         def update(theta: jax.Array, _: None) -> tuple[jax.Array, None]:
-            if rule is None:
-                ascent = directions(theta, payoffs, discount, lookahead_rate)
-            else:
-                ascent = rule_directions(rule, theta, payoffs, discount)
-            return theta + step_size * ascent, None
+            return theta + step_size * ascent(theta), None
 
         return jax.lax.scan(update, theta, None, length=updates)[0]
 

@@ -1,7 +1,7 @@
 """The normal form of one experiment: every default filled in, every value checked, one line of error for the first
 that is not allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,6 @@ LIMITS = {
     "record_every": Range(1, 10**9),
     "seed": Range(0, 2**31 - 1),
 }
-_POLICIES = {"tabular": (), "preconditioned": ("matrix",)}
-"""Kinds of policies, and the keys each adds."""
 _VIEWS = ("own", "shared")
 
 
@@ -328,7 +326,7 @@ def _policy(raw: Any, game: Mapping[str, Any], seats: int) -> dict[str, Any]:
             raise unknown_key(f"policy.{key}", [f"policy.{k}" for k in known])
     if view not in _VIEWS:
         raise not_allowed("policy.state_view", view, "own or shared", _VIEWS)
-    own = {"matrix": _matrix(given.get("matrix"), num_states(game))} if kind == "preconditioned" else {}
+    own = {key: checked(given.get(key), num_states(game)) for key, checked in _POLICIES[kind].items()}
     init = _init(given.get("init", {"normal": 1.0}), game, seats)
     return {"kind": kind} | own | {"state_view": view, "init": init}
 
@@ -339,6 +337,10 @@ def _matrix(value: Any, states: int) -> list[list[float]]:
     if len(rows) != states or not all(isinstance(row, list | tuple) and len(row) == states for row in rows):
         raise not_allowed("policy.matrix", value, f"{states} rows of {states} numbers: logits = matrix x parameters")
     return [[check_number(f"policy.matrix.{i}.{j}", x, Range()) for j, x in enumerate(r)] for i, r in enumerate(rows)]
+
+
+_POLICIES: dict[str, dict[str, Callable[[Any, int], Any]]] = {"tabular": {}, "preconditioned": {"matrix": _matrix}}
+"""Kinds of policies: the keys each adds, and what checks them given the number of states."""
 
 
 def _init(raw: Any, game: Mapping[str, Any], seats: int) -> dict[str, Any]:

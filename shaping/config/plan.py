@@ -237,6 +237,8 @@ def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
 def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
     """Leaves out, seat by seat, swept settings its rule does not know; where the rule itself is swept, all such."""
     swept = {key.rsplit(".", 1)[-1] for key in picked if key.startswith("players.")}
+    if not swept:
+        return
     players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
     every = {name for rule in named_rules() for name in player_fields(rule)}
     for player in players:

@@ -10,18 +10,20 @@ population stands last in memory; and the whole inverse over arrays, for systems
 compile and a solve is best a product.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from shaping.objectives.batching import population_last
+
 Scalars = Sequence[jax.Array]
+Factors = tuple[list[jax.Array], list[list[jax.Array]], list[list[jax.Array]]]
+
 # Up to this many states the array form is unrolled over pivots.
 _UNROLLED = 8
-
-Factors = tuple[list[jax.Array], list[list[jax.Array]], list[list[jax.Array]]]
 
 
 def factorise_scalars(transition: Sequence[Scalars], discount: jax.Array) -> Factors:
@@ -63,27 +65,6 @@ def solve_scalars_transposed(factors: Factors, b: Scalars) -> list[jax.Array]:
     for k in reversed(range(n)):
         x[k] = sum((below[i][k] * x[i] for i in range(k + 1, n)), start=x[k])
     return x
-
-
-def population_last(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Under `vmap`, moves the mapped axis of every argument last, where a function of [n, ..., *batch] broadcasts.
-
-    Left to itself, `vmap` puts it first, and every step of an elimination works on rows of a few numbers; last, each
-    step is elementwise over the population.
-    """
-    mapped = jax.custom_batching.custom_vmap(function)
-
-    @mapped.def_vmap
-    def rule(size: int, in_batched: Any, *arguments: Any) -> tuple[Any, Any]:
-        del size
-
-        def last(argument: jax.Array, batched: bool) -> jax.Array:
-            return jnp.moveaxis(argument, 0, -1) if batched else argument[..., None]
-
-        out = mapped(*jax.tree.map(last, arguments, tuple(in_batched)))
-        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), out), jax.tree.map(lambda _: True, out)
-
-    return mapped
 
 
 @population_last

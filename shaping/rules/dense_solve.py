@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from shaping.objectives.elimination import population_last
+from shaping.objectives.batching import population_last
 
 
 @population_last
