@@ -6,28 +6,47 @@ from typing import Any
 
 import numpy as np
 
+from envs.auto_reset import AutoReset, AutoResetState
+from envs.drawing import save_gif
+from envs.environment import Environment
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
 
-__all__ = ["MatrixGame", "MatrixGameParams", "MatrixGameState", "make", "registered"]
+__all__ = [
+    "AutoReset",
+    "AutoResetState",
+    "Environment",
+    "MatrixGame",
+    "MatrixGameParams",
+    "MatrixGameState",
+    "make",
+    "registered",
+    "save_gif",
+]
 
 _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
+_WRAPPERS = ("auto_reset", "episodes")
+
+ENVIRONMENTS: dict[str, Any] = {}
+"""Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 
 def registered() -> tuple[str, ...]:
-    """The names `make` knows; the last, "matrix_game", takes payoffs written down by the user."""
-    return (*GAMES, _OWN_PAYOFFS)
+    """The names `make` knows: matrix games first, up to "matrix_game", which takes payoffs written down by the user."""
+    return (*GAMES, _OWN_PAYOFFS, *ENVIRONMENTS)
 
 
-def make(name: str, **settings: Any) -> MatrixGame:
-    """A game by name.
+def make(name: str, *, auto_reset: bool = False, episodes: int | None = None, **settings: Any) -> Any:
+    """An environment by name.
 
     Args:
         name: one of `registered()`.
-        **settings: the payoff arguments of that game (see `envs.matrix_games`; each a single number), or
-            `payoffs` for "matrix_game"; and for every game `discount`, `noise`, `horizon`, `state_view` of
-            `MatrixGame`.
+        auto_reset: whether it starts anew where an episode ends (see `AutoReset`).
+        episodes: episodes of a trial, with auto_reset only.
+        **settings: of a matrix game the payoff arguments (see `envs.matrix_games`; each a single number), or
+            `payoffs` for "matrix_game", and `discount`, `noise`, `horizon`, `state_view` of `MatrixGame`; of any other
+            environment the arguments of its factory in `ENVIRONMENTS`.
 
     Raises:
         ValueError: an unknown name or setting, or a value out of its range. The message is one line that
@@ -35,10 +54,23 @@ def make(name: str, **settings: Any) -> MatrixGame:
     """
     if name not in registered():
         raise ValueError(f"game {name!r} is not known; {_allowed(name, registered())}")
+    if not isinstance(auto_reset, bool):
+        raise ValueError(f"auto_reset is {auto_reset!r}; allowed: True or False")
+    if episodes is not None and not auto_reset:
+        raise ValueError(f"episodes is {episodes!r}; allowed: only with auto_reset=True, which makes trials of them")
+    env = _environment(name, settings) if name in ENVIRONMENTS else _matrix_game(name, settings)
+    return AutoReset(env, episodes) if auto_reset else env
+
+
+def _environment(name: str, settings: dict[str, Any]) -> Environment:
+    own = tuple(inspect.signature(ENVIRONMENTS[name]).parameters)
+    _check_known(name, settings, own)
+    return ENVIRONMENTS[name](**settings)
+
+
+def _matrix_game(name: str, settings: dict[str, Any]) -> MatrixGame:
     own_settings = ("payoffs",) if name == _OWN_PAYOFFS else tuple(inspect.signature(GAMES[name]).parameters)
-    for key in settings:
-        if key not in own_settings + _COMMON:
-            raise ValueError(f"setting {key!r} is not one of game {name!r}; {_allowed(key, own_settings + _COMMON)}")
+    _check_known(name, settings, own_settings + _COMMON)
     own = {key: settings.pop(key) for key in own_settings if key in settings}
     if name == _OWN_PAYOFFS:
         if "payoffs" not in own:
@@ -51,6 +83,12 @@ def make(name: str, **settings: Any) -> MatrixGame:
                 raise ValueError(f"{key} has the shape {list(np.shape(value))}; allowed: {allowed}")
         payoffs = GAMES[name](**own)
     return MatrixGame(payoffs, name=name, **settings)
+
+
+def _check_known(name: str, settings: dict[str, Any], known: tuple[str, ...]) -> None:
+    for key in settings:
+        if key not in known:
+            raise ValueError(f"setting {key!r} is not one of game {name!r}; {_allowed(key, (*known, *_WRAPPERS))}")
 
 
 def _allowed(given: Any, known: tuple[str, ...]) -> str:

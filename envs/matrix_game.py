@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from envs.environment import check_actions
 from envs.spaces import Discrete
 
 MAX_PLAYERS = 6
@@ -201,11 +203,10 @@ class MatrixGame:
             ValueError: `actions` or `params` has not this game's shape (a missing vmap, usually).
         """
         n = self.num_players
-        _check_shape("actions", actions, (n,))
+        actions = check_actions(actions, n, self.action_space)
         _check_shape("params.payoffs", params.payoffs, (n,) + (2,) * n)
         _check_shape("params.noise", params.noise, (n,))
 
-        actions = jnp.asarray(actions).astype(jnp.int32)
         executed = jnp.where(jax.random.bernoulli(key, params.noise), 1 - actions, actions)
         place_values = np.array([1 << (n - 1 - seat) for seat in range(n)], np.int32)
         joint_action = jnp.sum(executed * place_values, dtype=jnp.int32)
@@ -214,6 +215,46 @@ class MatrixGame:
         after = MatrixGameState(joint=joint_action + 1, step=state.step + 1)
         terminated = jnp.asarray(False) if self.horizon is None else after.step >= self.horizon
         return self._observe(after), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
+
+    def start_counts(self) -> dict[str, jax.Array]:
+        """Zero of everything `count` counts: `steps` [players, states], how often each player was in each of its own
+        states, and `cooperations` [players, states], how often it then executed action 0; int32."""
+        zeros = jnp.zeros((self.num_players, self.num_states), jnp.int32)
+        return {"steps": zeros, "cooperations": zeros}
+
+    def count(
+        self,
+        counts: dict[str, jax.Array],
+        state: MatrixGameState,
+        actions: jax.Array,
+        rewards: jax.Array,
+        ended: jax.Array,
+        info: dict[str, jax.Array],
+    ) -> dict[str, jax.Array]:
+        """Cooperation by history, one step further."""
+        del actions, rewards, ended
+        here = self._observe(state)[:, None] == jnp.arange(self.num_states)[None]
+        cooperated = here & (info["executed"] == 0)[:, None]
+        return {
+            "steps": counts["steps"] + here.astype(jnp.int32),
+            "cooperations": counts["cooperations"] + cooperated.astype(jnp.int32),
+        }
+
+    def image(self, state: MatrixGameState, params: MatrixGameParams) -> np.ndarray:
+        """The last executed joint action: a disc where a player cooperated, a square where it defected, a ring at the
+        start."""
+        del params
+        joint, n = int(state.joint), self.num_players
+        letters = self.joint_action_labels[joint - 1] if joint else " " * n
+        shapes = {"C": "disc", "D": "square", " ": "ring"}
+        sprites = [Sprite(0, i, player_colour(i), shapes[letter]) for i, letter in enumerate(letters)]
+        return grid_image(empty_floor(1, n), sprites)
+
+    def text(self, state: MatrixGameState, params: MatrixGameParams) -> str:
+        """Such as "step 3: CD"."""
+        del params
+        joint = int(state.joint)
+        return f"step {int(state.step)}: {self.joint_action_labels[joint - 1] if joint else 'start'}"
 
     def _observe(self, state: MatrixGameState) -> jax.Array:
         n = self.num_players

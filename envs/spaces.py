@@ -36,3 +36,33 @@ class Discrete:
     def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
         """Uniform draws, int32 of the given shape."""
         return jax.random.randint(key, shape, 0, self.num_values, dtype=jnp.int32)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Arrays of one shape with entries from `low` to `high`, both included; as an observation or action of one player.
+
+    Attributes:
+        shape: of one player's element, without the player axis.
+        low, high: bounds of every entry; finite where it is to be sampled from.
+        dtype: "float32", or an integer dtype for one-hot planes.
+
+    Raises:
+        ValueError: low is above high.
+    """
+
+    shape: tuple[int, ...]
+    low: float = 0.0
+    high: float = 1.0
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if not self.low <= self.high:
+            raise ValueError(f"low is {self.low!r}; allowed: a number of at most high, {self.high!r}")
+
+    def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
+        """Uniform draws, [*shape, *self.shape]."""
+        full = (*shape, *self.shape)
+        if jnp.issubdtype(self.dtype, jnp.integer):
+            return jax.random.randint(key, full, int(self.low), int(self.high) + 1, jnp.dtype(self.dtype))
+        return jax.random.uniform(key, full, jnp.dtype(self.dtype), self.low, self.high)

@@ -1,0 +1,117 @@
+"""Episodes one after the other: an environment that starts anew where an episode ends."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.environment import Environment, check_integer
+from envs.spaces import Box, Discrete
+
+
+@flax.struct.dataclass
+class AutoResetState:
+    """The state of the episode that is being played, and which one of its trial it is.
+
+    Attributes:
+        env: the state of the wrapped environment.
+        episode: [] int32, episodes of this trial that have ended; 0 .. episodes - 1, and without trials the number of
+            all that have ended.
+    """
+
+    env: Any
+    episode: jax.Array
+
+
+@dataclass(frozen=True)
+class AutoReset:
+    """An environment that resets itself at the end of an episode.
+
+    There are two boundaries. The *inner* one ends an episode: `terminated` or `truncated` of the wrapped environment,
+    handed on as they are; the observation returned is already the next episode's first, the last one is
+    `info["terminal_observation"]`. The *outer* one ends a trial of `episodes` episodes, the unit in which a shaper
+    counts (a meta-episode of M-FOS, Pax, JaxMARL): `info["trial_ended"]`. What is to forget at which boundary is the
+    caller's to say; `info["episode_ended"]` is the inner one.
+
+    Attributes:
+        env: what is played.
+        episodes: episodes of a trial; None for no outer boundary.
+
+    Raises:
+        ValueError: episodes is not an integer of 1 or more.
+    """
+
+    env: Environment
+    episodes: int | None = None
+
+    def __post_init__(self):
+        if self.episodes is not None:
+            check_integer("episodes", self.episodes, 1)
+
+    @property
+    def name(self) -> str:
+        return self.env.name
+
+    @property
+    def num_players(self) -> int:
+        return self.env.num_players
+
+    @property
+    def observation_space(self) -> Discrete | Box:
+        return self.env.observation_space
+
+    @property
+    def action_space(self) -> Discrete | Box:
+        return self.env.action_space
+
+    @property
+    def default_params(self) -> Any:
+        return self.env.default_params
+
+    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, AutoResetState]:
+        """The start of the first episode of a trial."""
+        obs, state = self.env.reset(key, params)
+        return obs, AutoResetState(state, jnp.int32(0))
+
+    def step(
+        self, key: jax.Array, state: AutoResetState, actions: jax.Array, params: Any
+    ) -> tuple[jax.Array, AutoResetState, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """Plays one joint action and, where it ends the episode, starts the next.
+
+        Returns:
+            as `Environment.step`, with these in `info` besides: terminal_observation [players, ...], what the step led
+            to, whether or not it ended the episode; episode_ended, trial_ended [] bool, the inner and the outer
+            boundary.
+        """
+        obs, after, rewards, terminated, truncated, info = self.env.step(key, state.env, actions, params)
+        first, start = self.env.reset(jax.random.fold_in(key, 1), params)
+        ended = terminated | truncated
+        episode = state.episode + ended.astype(jnp.int32)
+        trial_ended = jnp.asarray(False) if self.episodes is None else episode >= self.episodes
+        episode = jnp.where(trial_ended, 0, episode)
+        info = info | {"terminal_observation": obs, "episode_ended": ended, "trial_ended": trial_ended}
+        obs, after = jax.tree.map(lambda new, old: jnp.where(ended, new, old), (first, start), (obs, after))
+        return obs, AutoResetState(after, episode), rewards, terminated, truncated, info
+
+    def start_counts(self) -> Any:
+        return self.env.start_counts()
+
+    def count(
+        self,
+        counts: Any,
+        state: AutoResetState,
+        actions: jax.Array,
+        rewards: jax.Array,
+        ended: jax.Array,
+        info: dict[str, Any],
+    ) -> Any:
+        return self.env.count(counts, state.env, actions, rewards, ended, info)
+
+    def image(self, state: AutoResetState, params: Any) -> np.ndarray:
+        return self.env.image(state.env, params)
+
+    def text(self, state: AutoResetState, params: Any) -> str:
+        return f"episode {int(state.episode)}\n{self.env.text(state.env, params)}"

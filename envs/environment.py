@@ -1,0 +1,134 @@
+"""The interface of everything that is played: pure functions, parameters as data, an axis for the players."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from envs.spaces import Box, Discrete
+
+
+class Environment(Protocol):
+    """What an environment is.
+
+    The object is the static, hashable description: what shapes the program. `default_params` holds its numbers as a
+    pytree of arrays, and `reset` and `step` use only the numbers they are given, so that one compiled program plays
+    many games: any leaf may carry leading axes that a vmap maps over. All functions are pure and for one environment.
+
+    Attributes:
+        name: for records and messages.
+        num_players: seats 0 .. num_players - 1, in this order everywhere.
+        observation_space, action_space: of one player; arrays have a player axis in front of these shapes.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def num_players(self) -> int: ...
+    @property
+    def observation_space(self) -> Discrete | Box: ...
+    @property
+    def action_space(self) -> Discrete | Box: ...
+    @property
+    def default_params(self) -> Any: ...
+
+    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
+        """The start of an episode: observations [players, ...] and the state. `key` is a typed key, consumed."""
+        ...
+
+    def step(
+        self, key: jax.Array, state: Any, actions: jax.Array, params: Any
+    ) -> tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """Plays one joint action; never resets itself (see `envs.AutoReset`), never stops a gradient.
+
+        Returns:
+            obs: [players, ...], of the state after the step, also of the last one.
+            state: the state after.
+            rewards: [players] float, not discounted.
+            terminated: [] bool, the game itself is over: nothing is to come.
+            truncated: [] bool, a limit of time that players do not see has cut the episode.
+            info: what happened, arrays by name. The same names and shapes at every step.
+        """
+        ...
+
+    def start_counts(self) -> Any:
+        """Statistics of play before the first step, a pytree of arrays (int32 or float32); {} where there are none."""
+        ...
+
+    def count(
+        self, counts: Any, state: Any, actions: jax.Array, rewards: jax.Array, ended: jax.Array, info: dict[str, Any]
+    ) -> Any:
+        """Statistics after one more step: from the state before it, and what the step returned; `ended` where it ended
+        an episode."""
+        ...
+
+    def image(self, state: Any, params: Any) -> np.ndarray:
+        """A picture of one state, [height, width, 3] uint8. On the host."""
+        ...
+
+    def text(self, state: Any, params: Any) -> str:
+        """One state in a few lines. On the host."""
+        ...
+
+
+def check_actions(actions: Any, num_players: int, space: Discrete | Box) -> jax.Array:
+    """`actions` as an array [players, ...] of the space's dtype.
+
+    Raises:
+        ValueError: the wrong shape (a missing vmap, usually) or a dtype of another kind; and, where values are known
+            (outside of jit), a value out of range.
+    """
+    array = jnp.asarray(actions)
+    shape = (num_players, *space.shape)
+    if array.shape != shape:
+        raise ValueError(
+            f"actions has the shape {list(array.shape)}; allowed: {list(shape)} (vmap step over any further axes)"
+        )
+    discrete = isinstance(space, Discrete)
+    if not jnp.issubdtype(array.dtype, jnp.integer if discrete else jnp.floating):
+        raise ValueError(f"actions has the dtype {array.dtype}; allowed: {'integers' if discrete else 'floats'}")
+    if not isinstance(array, Tracer):
+        values = np.asarray(array)
+        low, high = (0, space.num_values - 1) if isinstance(space, Discrete) else (space.low, space.high)
+        if values.size and not (np.all(values >= low) and np.all(values <= high)):
+            raise ValueError(f"actions is {values.tolist()}; allowed: {low} to {high}")
+    return array.astype(jnp.int32) if discrete else array
+
+
+def check_choice(what: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Refuses a value that is not one of a few.
+
+    Raises:
+        ValueError: one line: what, its value, what is allowed.
+    """
+    if value not in allowed or isinstance(value, bool) != isinstance(allowed[0], bool):
+        raise ValueError(f"{what} is {value!r}; allowed: {', '.join(map(str, allowed))}")
+
+
+def check_integer(what: str, value: Any, low: int, high: int | None = None) -> int:
+    """`value` as an int within low .. high.
+
+    Raises:
+        ValueError: one line: what, its value, what is allowed.
+    """
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not integer or value < low or (high is not None and value > high):
+        limits = f"of {low} or more" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{what} is {value!r}; allowed: an integer {limits}")
+    return int(value)
+
+
+def check_number(what: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
+    """`value` as a finite float within low .. high.
+
+    Raises:
+        ValueError: one line: what, its value, what is allowed.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or not low <= value <= high:
+        limits = f" from {low:g} to {high:g}" if high < np.inf else f" of {low:g} or more" if low > -np.inf else ""
+        raise ValueError(f"{what} is {value!r}; allowed: a finite number{limits}")
+    return float(value)

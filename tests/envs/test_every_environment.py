@@ -1,0 +1,169 @@
+"""What holds of everything `envs.make` makes: shapes, types, purity, transformations, refusals, pictures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import envs
+from envs.spaces import Discrete
+
+SETTINGS = {"matrix_game": {"payoffs": [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]], "horizon": 7}}
+"""What a name needs besides; others are made as they come."""
+
+
+@pytest.fixture(autouse=True)
+def strict():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
+        yield
+
+
+@pytest.fixture(params=envs.registered())
+def env(request):
+    return envs.make(request.param, **SETTINGS.get(request.param, {}))
+
+
+def actions_of(env, key, shape=()):
+    return env.action_space.sample(key, (*shape, env.num_players))
+
+
+def play(env, key, steps, params=None):
+    """`steps` steps of uniformly random actions, reset where an episode ends; what each returned, stacked."""
+    params = env.default_params if params is None else params
+    wrapped = envs.AutoReset(env)
+    _, state = wrapped.reset(key, params)
+
+    def step(state, time):
+        now = jax.random.fold_in(key, time)
+        _, state_after, *rest = returned = wrapped.step(now, state, actions_of(env, jax.random.fold_in(now, 7)), params)
+        return state_after, returned
+
+    return jax.lax.scan(step, state, jnp.arange(steps))[1]
+
+
+def assert_equal(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def assert_close(left, right):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), left, right)
+
+
+def test_shapes_and_types_are_those_of_the_specification(env):
+    params = env.default_params
+    obs, state = env.reset(jax.random.key(0), params)
+    after = env.step(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
+    for seen in (obs, after[0]):
+        assert seen.shape == (env.num_players, *env.observation_space.shape)
+        assert seen.dtype == env.observation_space.dtype
+    _, state_after, rewards, terminated, truncated, info = after
+    assert rewards.shape == (env.num_players,) and jnp.issubdtype(rewards.dtype, jnp.floating)
+    assert terminated.shape == truncated.shape == () and terminated.dtype == truncated.dtype == bool
+    assert isinstance(info, dict)
+    described = [jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), s) for s in (state, state_after)]
+    assert described[0] == described[1]
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
+    assert all(leaf.dtype in (jnp.int32, jnp.float32, bool) for leaf in jax.tree.leaves(state))
+
+
+def test_the_description_is_hashable_and_equal_to_one_made_the_same_way(env):
+    again = envs.make(env.name, **SETTINGS.get(env.name, {}))
+    assert again == env and hash(again) == hash(env)
+
+
+def test_observations_stay_within_their_specification_and_rewards_finite(env):
+    obs, _, rewards, *_ = jax.jit(lambda key: play(env, key, 300))(jax.random.key(3))
+    space = env.observation_space
+    low, high = (0, space.num_values - 1) if isinstance(space, Discrete) else (space.low, space.high)
+    assert np.all(np.asarray(obs) >= low) and np.all(np.asarray(obs) <= high)
+    assert np.all(np.isfinite(rewards))
+
+
+def test_jit_changes_nothing(env):
+    params = env.default_params
+    key, actions = jax.random.key(5), actions_of(env, jax.random.key(6))
+    assert_close(env.reset(key, params), jax.jit(env.reset)(key, params))
+    _, state = env.reset(key, params)
+    assert_close(env.step(key, state, actions, params), jax.jit(env.step)(key, state, actions, params))
+
+
+def test_vmap_is_a_loop(env):
+    keys = jax.random.split(jax.random.key(7), 3)
+    together = jax.jit(jax.vmap(lambda key: play(env, key, 5)))(keys)
+    one = jax.jit(lambda key: play(env, key, 5))
+    for number, key in enumerate(keys):
+        assert_close(jax.tree.map(lambda leaf, number=number: leaf[number], together), one(key))
+
+
+def test_the_same_key_gives_the_same_episode_and_numbers_are_data(env):
+    one = jax.jit(lambda key, params: play(env, key, 20, params))
+    params = env.default_params
+    assert_equal(one(jax.random.key(8), params), one(jax.random.key(8), params))
+    batched = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    both = jax.jit(jax.vmap(lambda params: play(env, jax.random.key(8), 5, params)))(batched)
+    assert_equal(*[jax.tree.map(lambda leaf, i=i: leaf[i], both) for i in (0, 1)])
+
+
+def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_last_observation(env):
+    wrapped = envs.AutoReset(env, episodes=2)
+    params, key = env.default_params, jax.random.key(9)
+    first, state = wrapped.reset(key, params)
+    plain_obs, plain = env.reset(key, params)
+    assert_equal(first, plain_obs)
+    step, plain_step = jax.jit(wrapped.step), jax.jit(env.step)
+    ended_episodes = 0
+    for time in range(40):
+        now = jax.random.fold_in(key, time)
+        actions = actions_of(env, jax.random.fold_in(now, 7))
+        obs, after, rewards, terminated, truncated, info = step(now, state, actions, params)
+        plain_obs, plain, *_ = plain_step(now, state.env, actions, params)
+        assert_close(info["terminal_observation"], plain_obs)
+        ended = bool(terminated | truncated)
+        assert bool(info["episode_ended"]) == ended
+        ended_episodes += ended
+        assert bool(info["trial_ended"]) == (ended and ended_episodes % 2 == 0)
+        assert int(after.episode) == ended_episodes % 2
+        if not ended:
+            assert_close((obs, after.env), (plain_obs, plain))
+        state = after
+
+
+def test_counts_are_of_a_fixed_shape_and_32_bits(env):
+    counts = env.start_counts()
+    params = env.default_params
+    _, state = env.reset(jax.random.key(0), params)
+    actions = actions_of(env, jax.random.key(1))
+    _, _, rewards, terminated, truncated, info = env.step(jax.random.key(2), state, actions, params)
+    after = env.count(counts, state, actions, rewards, terminated | truncated, info)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), counts) == jax.tree.map(lambda x: (x.shape, x.dtype), after)
+    assert all(leaf.dtype in (jnp.int32, jnp.float32) for leaf in jax.tree.leaves(counts))
+
+
+def test_actions_of_a_wrong_shape_dtype_or_value_are_refused_in_one_line(env):
+    params = env.default_params
+    _, state = env.reset(jax.random.key(0), params)
+    actions = actions_of(env, jax.random.key(1))
+    wrong_kind = actions.astype(jnp.float32 if jnp.issubdtype(actions.dtype, jnp.integer) else jnp.int32)
+    outside = jnp.full_like(actions, 10**6)
+    for wrong in (actions[:-1], actions[None], wrong_kind, outside):
+        with pytest.raises(ValueError, match="^actions (is|has) .*; allowed: .*$"):
+            env.step(jax.random.key(2), state, wrong, params)
+
+
+def test_a_state_has_a_picture_and_a_text(env):
+    _, state = env.reset(jax.random.key(0), env.default_params)
+    picture = env.image(state, env.default_params)
+    assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[-1] == 3
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
+    assert env.text(state, env.default_params).strip()
+
+
+def test_an_episode_becomes_a_gif_of_as_many_frames(env, tmp_path):
+    states = jax.jit(lambda key: play(env, key, 4))(jax.random.key(1))[1].env
+    path = envs.save_gif(tmp_path / "episode.gif", env, states, scale=1)
+    picture = Image.open(path)
+    distinct = len(
+        {env.image(jax.tree.map(lambda x, t=t: x[t], states), env.default_params).tobytes() for t in range(4)}
+    )
+    assert picture.n_frames <= 4 and picture.n_frames >= min(distinct, 2)
