@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from envs.auto_reset import AutoReset, AutoResetState
+from envs.coin_dialects import coin_game
+from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
 from envs.drawing import save_gif
 from envs.environment import Environment
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
@@ -15,6 +17,9 @@ from envs.matrix_games import GAMES
 __all__ = [
     "AutoReset",
     "AutoResetState",
+    "CoinGame",
+    "CoinGameParams",
+    "CoinGameState",
     "Environment",
     "MatrixGame",
     "MatrixGameParams",
@@ -28,7 +33,7 @@ _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
 _WRAPPERS = ("auto_reset", "episodes")
 
-ENVIRONMENTS: dict[str, Any] = {}
+ENVIRONMENTS: dict[str, Any] = {"coin_game": coin_game}
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 

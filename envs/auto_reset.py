@@ -11,6 +11,9 @@ import numpy as np
 from envs.environment import Environment, check_integer
 from envs.spaces import Box, Discrete
 
+# What the key of a step is folded with for the start that may follow; far from the small numbers environments use.
+_RESET = 0x2E5E7
+
 
 @flax.struct.dataclass
 class AutoResetState:
@@ -87,14 +90,18 @@ class AutoReset:
             boundary.
         """
         obs, after, rewards, terminated, truncated, info = self.env.step(key, state.env, actions, params)
-        first, start = self.env.reset(jax.random.fold_in(key, 1), params)
+        _, start = self.env.reset(jax.random.fold_in(key, _RESET), params)
         ended = terminated | truncated
         episode = state.episode + ended.astype(jnp.int32)
         trial_ended = jnp.asarray(False) if self.episodes is None else episode >= self.episodes
         episode = jnp.where(trial_ended, 0, episode)
         info = info | {"terminal_observation": obs, "episode_ended": ended, "trial_ended": trial_ended}
-        obs, after = jax.tree.map(lambda new, old: jnp.where(ended, new, old), (first, start), (obs, after))
-        return obs, AutoResetState(after, episode), rewards, terminated, truncated, info
+        after = jax.tree.map(lambda new, old: jnp.where(ended, new, old), start, after)
+        # Observing once more costs less than choosing between two observations, and nothing where the last is not used.
+        return self.env.observe(after, params), AutoResetState(after, episode), rewards, terminated, truncated, info
+
+    def observe(self, state: AutoResetState, params: Any) -> jax.Array:
+        return self.env.observe(state.env, params)
 
     def start_counts(self) -> Any:
         return self.env.start_counts()

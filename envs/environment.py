@@ -54,6 +54,10 @@ class Environment(Protocol):
         """
         ...
 
+    def observe(self, state: Any, params: Any) -> jax.Array:
+        """What the players see in a state, [players, ...]; `reset` and `step` return the same."""
+        ...
+
     def start_counts(self) -> Any:
         """Statistics of play before the first step, a pytree of arrays (int32 or float32); {} where there are none."""
         ...

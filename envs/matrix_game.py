@@ -214,7 +214,7 @@ class MatrixGame:
 
         after = MatrixGameState(joint=joint_action + 1, step=state.step + 1)
         terminated = jnp.asarray(False) if self.horizon is None else after.step >= self.horizon
-        return self._observe(after), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
+        return self.observe(after, params), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
 
     def start_counts(self) -> dict[str, jax.Array]:
         """Zero of everything `count` counts: `steps` [players, states], how often each player was in each of its own
@@ -233,7 +233,7 @@ class MatrixGame:
     ) -> dict[str, jax.Array]:
         """Cooperation by history, one step further."""
         del actions, rewards, ended
-        here = self._observe(state)[:, None] == jnp.arange(self.num_states)[None]
+        here = self._seen(state)[:, None] == jnp.arange(self.num_states)[None]
         cooperated = here & (info["executed"] == 0)[:, None]
         return {
             "steps": counts["steps"] + here.astype(jnp.int32),
@@ -256,7 +256,12 @@ class MatrixGame:
         joint = int(state.joint)
         return f"step {int(state.step)}: {self.joint_action_labels[joint - 1] if joint else 'start'}"
 
-    def _observe(self, state: MatrixGameState) -> jax.Array:
+    def observe(self, state: MatrixGameState, params: MatrixGameParams) -> jax.Array:
+        """The index of the state each player sees, [players] int32."""
+        del params
+        return self._seen(state)
+
+    def _seen(self, state: MatrixGameState) -> jax.Array:
         n = self.num_players
         if self.horizon == 1:
             return jnp.zeros((n,), jnp.int32)

@@ -67,6 +67,14 @@ def test_shapes_and_types_are_those_of_the_specification(env):
     assert all(leaf.dtype in (jnp.int32, jnp.float32, bool) for leaf in jax.tree.leaves(state))
 
 
+def test_what_is_returned_is_what_is_seen_in_the_state(env):
+    params = env.default_params
+    obs, state = env.reset(jax.random.key(4), params)
+    assert_equal(obs, env.observe(state, params))
+    obs, state, *_ = env.step(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
+    assert_equal(obs, env.observe(state, params))
+
+
 def test_the_description_is_hashable_and_equal_to_one_made_the_same_way(env):
     again = envs.make(env.name, **SETTINGS.get(env.name, {}))
     assert again == env and hash(again) == hash(env)

@@ -35,7 +35,7 @@ def test_default_payoffs_are_the_table(name):
 
 def test_games_stand_in_the_documented_order():
     assert tuple(matrix_games.GAMES) == tuple(TABLES)
-    assert envs.registered() == (*TABLES, "matrix_game")
+    assert envs.registered()[: len(TABLES) + 1] == (*TABLES, "matrix_game")
 
 
 def test_payoff_arguments_stand_where_the_tables_say():

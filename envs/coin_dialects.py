@@ -1,0 +1,88 @@
+"""The Coin Games of published programs, by name."""
+
+from typing import Any
+
+from envs.coin_game import CoinGame
+from envs.environment import check_choice
+
+# What the programs of LOLA, DiCE and POLA share; later ones say in what they differ from `CoinGame`'s defaults.
+_ONE_COIN = {"coins": "alternating", "respawn": "free", "start_coins": "free", "view": "shared"}
+_TWO_COINS = {"coins": "per_colour", "respawn": "any", "start_coins": "any", "start_players": "any"}
+_PAX = _TWO_COINS | {
+    "stay": True,
+    "last_step": "no_reward",
+    "view": "self_first",
+    "layout": "channels_last",
+    "flat": True,
+    "dtype": "int8",
+}
+DIALECTS: dict[str, dict[str, Any]] = {
+    "lola2018": _ONE_COIN | {"tie": "lowest_seat", "start_players": "distinct", "horizon": 150},
+    "lola_dice": _ONE_COIN | {"tie": "all", "start_players": "distinct", "flat": True, "horizon": 150},
+    "pola": _ONE_COIN | {"tie": "all", "start_players": "any", "flat": True, "horizon": 50},
+    "mfos": _TWO_COINS | {"view": "shared", "last_step": "restart", "horizon": 16},
+    "pax": _PAX | {"egocentric": True, "horizon": 16},
+    "jaxmarl": _PAX | {"egocentric": False, "horizon": 10},
+    "loqa": _ONE_COIN
+    | {
+        "moves": "left_right_up_down",
+        "start_players": "any",
+        "penalty": "per_coin",
+        "view": "cyclic",
+        "horizon": 50,
+    },
+    "reciprocator": _TWO_COINS | {"stay": True, "view": "rolled", "horizon": 32},
+}
+"""Switches by dialect, with the horizon its program sets by default.
+
+lola2018: Foerster et al. 2018 (`lola/envs/coin_game.py`): of two players on a coin red takes it. lola_dice: the DiCE
+programs (Foerster et al. 2018b), where both do. pola: Zhao et al. 2022 (`coin_game_jax.py`); players may start on one
+cell. (That program draws the first cell and the first colour from one key; here they are independent.) mfos: Lu et al.
+2022 (`coin_game_envs.py`), a coin of each colour, of whose 16 steps the last is a reset. pax, jaxmarl: Pax, with the
+egocentric view its configurations set, and JaxMARL 0.2.0 (`coin_game.py`), which name action 2 up and count rows
+upwards; their last step pays nothing. loqa: Aghajohari et al. 2024. reciprocator: Zhou et al. 2024, where the owner
+pays n / (n - 1) for each coin taken, and whose observations are rolled by two planes a seat.
+"""
+
+
+def coin_game(
+    dialect: str = "pola",
+    num_players: int = 2,
+    grid: int | tuple[int, int] = 3,
+    coins: str | None = None,
+    tie: str | None = None,
+    moves: str | None = None,
+    stay: bool | None = None,
+    start_players: str | None = None,
+    start_coins: str | None = None,
+    respawn: str | None = None,
+    penalty: str | None = None,
+    last_step: str | None = None,
+    view: str | None = None,
+    egocentric: bool | None = None,
+    layout: str | None = None,
+    flat: bool | None = None,
+    dtype: str | None = None,
+    horizon: int | None = None,
+    own: float | None = None,
+    other: float | None = None,
+    taken: float | None = None,
+    noise: float | tuple[float, ...] | None = None,
+) -> CoinGame:
+    """A Coin Game by dialect; every switch given here replaces the dialect's.
+
+    Args:
+        dialect: one of `DIALECTS`.
+        num_players, grid: of any dialect.
+        others: see `envs.CoinGame`; None leaves what the dialect says.
+
+    Raises:
+        ValueError: an unknown dialect, or switches that `CoinGame` refuses.
+    """
+    given = dict(locals())
+    check_choice("dialect", dialect, tuple(DIALECTS))
+    settings = dict(DIALECTS[dialect])
+    if dialect == "reciprocator" and isinstance(num_players, int) and num_players > 1:
+        settings["taken"] = -num_players / (num_players - 1)
+    settings |= {key: value for key, value in given.items() if key != "dialect" and value is not None}
+    return CoinGame(**settings)

@@ -1,0 +1,83 @@
+"""Uniform draws of cells from few random words, for environments whose speed is that of their random numbers.
+
+A 32-bit word read in mixed radix gives several small integers at once. A value's probability is then off by at most
+(product of the ranges) / 2**32 of itself; `num_words` keeps that below 2**-16.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+_LARGEST_PRODUCT = 2**16
+
+
+def num_words(ranges: Sequence[int]) -> int:
+    """How many words `split_word` needs for these ranges."""
+    words, product = 1, 1
+    for size in ranges:
+        if product * size > _LARGEST_PRODUCT:
+            words, product = words + 1, 1
+        product *= size
+    return words
+
+
+def split_word(words: jax.Array, ranges: Sequence[int]) -> list[jax.Array]:
+    """Independent uniform integers in 0 .. range - 1, int32 scalars.
+
+    Args:
+        words: [num_words(ranges)] uint32, uniform.
+        ranges: how many values each integer has; compiled in, so that divisions are by constants.
+    """
+    used, product, rest, drawn = 0, 1, words[0], []
+    for size in ranges:
+        if product * size > _LARGEST_PRODUCT:
+            used, product, rest = used + 1, 1, words[used + 1]
+        product *= size
+        drawn.append((rest % jnp.uint32(size)).astype(jnp.int32))
+        rest = rest // jnp.uint32(size)
+    return drawn
+
+
+def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int) -> jax.Array:
+    """A uniform choice among the cells that are not occupied; several may be occupied twice.
+
+    Args:
+        word: [] uint32, uniform.
+        occupied: int32 scalars in 0 .. cells - 1, fewer than `cells`.
+        cells: number of cells.
+
+    Returns:
+        [] int32.
+    """
+    repeated = jnp.int32(0)
+    for i, cell in enumerate(occupied):
+        again = jnp.asarray(False)
+        for earlier in occupied[:i]:
+            again = again | (cell == earlier)
+        repeated = repeated + again.astype(jnp.int32)
+    fewest = cells - len(occupied)
+    rank = (word % jnp.uint32(fewest)).astype(jnp.int32)
+    for extra in range(1, len(occupied)):
+        rank = jnp.where(repeated == extra, (word % jnp.uint32(fewest + extra)).astype(jnp.int32), rank)
+    return nth_free_cell(rank, occupied)
+
+
+def nth_free_cell(rank: jax.Array, occupied: Sequence[jax.Array]) -> jax.Array:
+    """The cell with this rank (from 0) among those that are not occupied, [] int32."""
+    cell, last = rank, None
+    for taken in _ascending(occupied):
+        repeats = False if last is None else taken == last
+        cell = cell + ((cell >= taken) & ~jnp.asarray(repeats)).astype(jnp.int32)
+        last = taken
+    return cell
+
+
+def _ascending(values: Sequence[jax.Array]) -> list[jax.Array]:
+    """Scalars in ascending order, by exchanging neighbours: a few comparisons, which vectorise as a sort does not."""
+    ordered = list(values)
+    for end in range(len(ordered) - 1, 0, -1):
+        for i in range(end):
+            low, high = jnp.minimum(ordered[i], ordered[i + 1]), jnp.maximum(ordered[i], ordered[i + 1])
+            ordered[i], ordered[i + 1] = low, high
+    return ordered
