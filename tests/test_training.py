@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import envs
-from envs.matrix_games import GAMES
 import shaping
+from envs.matrix_games import GAMES
 from shaping.config.errors import ConfigError
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
