@@ -16,14 +16,16 @@ from envs.spaces import Box, Discrete
 
 @flax.struct.dataclass
 class GymnaxExportState(environment.EnvState):
-    """gymnax's state, which brings `time` [] int32, around one of ours.
+    """gymnax's state around one of ours.
 
     Attributes:
+        time: [] int32, steps of this episode.
         env: the state of our environment.
         observations: [players, ...], of this state; also what the fixed policies of other seats see.
         terminated, truncated: [] bool, what the step that led here returned: gymnax asks for them state by state.
     """
 
+    time: Any
     env: Any
     observations: jax.Array
     terminated: jax.Array

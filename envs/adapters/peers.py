@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def require(package: str) -> Any:
@@ -21,4 +22,4 @@ def require(package: str) -> Any:
 
 def typed(key: jax.Array) -> jax.Array:
     """`key` as a typed key: JaxMARL's users pass arrays of two uint32, as `jax.random.PRNGKey` makes them."""
-    return key if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
