@@ -22,7 +22,8 @@ def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
 
     Raises:
         ImportError: JaxMARL is not installed.
-        ValueError: no environment of JaxMARL; its agents' spaces differ, or are neither discrete nor a box.
+        ValueError: no environment of JaxMARL; its agents' spaces differ, or are neither discrete nor a box; bounds of
+            actions that differ entry by entry (those of observations become the widest).
     """
     base = require("jaxmarl.environments.multi_agent_env").MultiAgentEnv
     if not isinstance(jaxmarl_env, base):
@@ -145,7 +146,7 @@ class JaxMARLGame:
         lines = [self.name]
         for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
             values = np.array2string(np.asarray(leaf), precision=3, suppress_small=True, threshold=64)
-            lines.append(f"{jax.tree_util.keystr(path, simple=True, separator='.')} {' '.join(values.split())}")
+            lines.append(f"{jax.tree_util.keystr(path, simple=True, separator='.')}: {' '.join(values.split())}")
         return "\n".join(lines)
 
     def _stacked(self, observations: dict[str, jax.Array]) -> jax.Array:
@@ -170,5 +171,11 @@ def _space(what: str, agent: str, space: Any) -> Discrete | Box:
     if isinstance(space, theirs.Discrete):
         return Discrete(int(space.n))
     if isinstance(space, theirs.Box):
-        return Box(tuple(space.shape), float(np.min(space.low)), float(np.max(space.high)), jnp.dtype(space.dtype).name)
+        low, high = np.unique(np.asarray(space.low)), np.unique(np.asarray(space.high))
+        if what == "action" and (len(low) > 1 or len(high) > 1):
+            raise ValueError(
+                f"action space of {agent} has bounds entry by entry; allowed: one low and one high for all entries"
+            )
+        shape = tuple(int(size) for size in np.atleast_1d(np.asarray(space.shape, int)))
+        return Box(shape, float(low[0]), float(high[-1]), jnp.dtype(space.dtype).name)
     raise ValueError(f"{what} space of {agent} is {type(space).__name__}; allowed: Discrete or Box")

@@ -117,6 +117,7 @@ def test_players_keep_their_order_where_actions_differ():
             "MPE_simple_tag_v3",
             "^observation space of agent_0 is Box.* and that of adversary_0 Box.*; allowed: the same",
         ),
+        ("switch_riddle", "^observation space of agent_0 is MultiDiscrete; allowed: Discrete or Box$"),
         ("MPE_simple_speaker_listener_v4", "^observation space of listener_0 is .*; allowed: the same"),
     ],
 )
@@ -131,3 +132,16 @@ def test_agents_that_see_or_do_different_things_are_refused_in_one_line(which, s
 def test_what_is_no_environment_of_jaxmarl_is_refused_in_one_line():
     with pytest.raises(ValueError, match="^jaxmarl_env is a str; allowed: a MultiAgentEnv of JaxMARL$"):
         adapters.from_jaxmarl("coin_game")
+
+
+def test_bounds_of_actions_that_differ_entry_by_entry_are_refused_and_of_observations_widened():
+    from jaxmarl.environments.spaces import Box as TheirBox
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        theirs = jaxmarl.make("MPE_simple_v3")
+    uneven = TheirBox(np.array([-2.0, 0.0]), np.array([1.0, 3.0]), (2,))
+    theirs.observation_spaces = {"agent_0": uneven}
+    assert adapters.from_jaxmarl(theirs).observation_space == Box((2,), -2.0, 3.0)
+    theirs.action_spaces = {"agent_0": uneven}
+    with pytest.raises(ValueError, match="^action space of agent_0 has bounds entry by entry; allowed: one low .*$"):
+        adapters.from_jaxmarl(theirs)
