@@ -66,7 +66,7 @@ class JaxMARLExport(MultiAgentEnv):
         )
         done = terminated | truncated
         after = JaxMARLExportState(done=done, step=state.step + 1, env=after, observations=observations)
-        dones = dict.fromkeys((*self.agents, "__all__"), done)
+        dones: dict[str, jax.Array] = dict.fromkeys((*self.agents, "__all__"), done)
         return (
             self.get_obs(after),
             after,
