@@ -21,6 +21,9 @@ def memory_one(num_states: int = 5) -> Policy:
     drawn otherwise, has finite log-probabilities, and a derivative of zero: it does not learn. Exact values are exact,
     through `table`.
 
+    Ascent knows no bounds, and what leaves [0, 1] stays where it has become certain: to learn, take `tabular`, whose
+    logits `logit` makes of a table.
+
     `init` draws what `tabular` draws, as probabilities: the sigmoid of normal numbers of standard deviation `scale`.
 
     Args:

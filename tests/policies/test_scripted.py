@@ -9,6 +9,7 @@ import envs
 import shaping
 from shaping.policies import Machine, explored, mealy_machine
 from shaping.policies.automaton import from_table, padded
+from shaping.policies.memory_one import logit
 
 TABLE = [0.0, 1.0, 0.25, 0.9, 1.0]
 
@@ -69,6 +70,15 @@ def test_exact_values_of_certain_tables_are_those_of_the_play():
     np.testing.assert_allclose(values("wsls", "grim"), [-1, -1], rtol=1e-5)
     gradient = jax.grad(lambda theta: objective([theta, jnp.full(5, 0.5)])[0][0])(jnp.asarray(TABLE))
     assert np.all(np.isfinite(gradient)) and np.count_nonzero(gradient) == 2
+
+
+def test_logits_are_the_same_number_by_number_and_make_a_tabular_policy_of_a_table():
+    policy, theta = shaping.memory_one(5), jnp.asarray(TABLE)
+    np.testing.assert_array_equal(jnp.stack(policy.table(tuple(theta))), policy.table(theta))
+    for table, tabular in zip(
+        distributions(policy, theta), distributions(shaping.tabular(5), logit(theta)), strict=True
+    ):
+        np.testing.assert_array_equal(table.probs, tabular.probs)
 
 
 def test_a_table_and_its_machine_do_the_same_with_the_same_key():
