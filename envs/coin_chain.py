@@ -99,7 +99,7 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
     outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
     count = num_boards(env, folded)
     joint = env.action_space.num_values**env.num_players
-    size = count * joint * len(outcomes) * (memories_of(env) if memory else 1)
+    size = count * joint * len(outcomes) * (num_memories(env) if memory else 1)
     if size > _LARGEST:
         raise ValueError(
             f"grid is {rows} x {columns} with {env.num_players} players: {size:.0e} outcomes; allowed: up to "
@@ -143,16 +143,17 @@ def board_number(env: CoinGame, boards: Any, folded: bool) -> Any:
 
 def board_of(env: CoinGame, numbers: np.ndarray, folded: bool) -> CoinGameState:
     """The inverse of `board_number`, in numpy; folded, the representative whose first coin is on cell 0."""
-    digits, rest = [], numbers
+    digits: list[np.ndarray] = []
+    rest: Any = numbers
     for _ in range(env.num_players + env.num_coins - folded):
         digits.append(rest % env.num_cells)
         rest = rest // env.num_cells
-    cells = np.stack([*([np.zeros_like(rest)] if folded else []), *reversed(digits)], axis=-1).astype(np.int32)
+    cells: Any = np.stack([*([np.zeros_like(rest)] if folded else []), *reversed(digits)], axis=-1).astype(np.int32)
     coins, players = cells[:, : env.num_coins], cells[:, env.num_coins :]
-    return CoinGameState(players, coins, rest.astype(np.int32), np.zeros(len(numbers), np.int32))
+    return CoinGameState(players, coins, rest.astype(np.int32), np.zeros_like(rest, np.int32))
 
 
-def memories_of(env: CoinGame) -> int:
+def num_memories(env: CoinGame) -> int:
     """How many values the memory of the last takers has: each colour's, one of the players or nobody yet."""
     return (env.num_players + 1) ** env.num_players
 
