@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from envs.auto_reset import AutoReset, AutoResetState
+from envs.clean_up import CleanUp
 from envs.drawing import save_gif
 from envs.environment import Environment
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
@@ -28,7 +29,9 @@ _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
 _WRAPPERS = ("auto_reset", "episodes")
 
-ENVIRONMENTS: dict[str, Any] = {}
+ENVIRONMENTS: dict[str, Any] = {
+    "clean_up": CleanUp,
+}
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 
