@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.auto_reset import AutoReset, AutoResetState
 from envs.clean_up import CleanUp
+from envs.commons_harvest import CommonsHarvest
 from envs.drawing import save_gif
 from envs.environment import Environment
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
@@ -31,6 +32,7 @@ _WRAPPERS = ("auto_reset", "episodes")
 
 ENVIRONMENTS: dict[str, Any] = {
     "clean_up": CleanUp,
+    "commons_harvest": CommonsHarvest,
 }
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
