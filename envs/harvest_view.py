@@ -1,11 +1,10 @@
-"""What players of commons harvest see: planes of symbols, of the whole map or of a window that turns with the player."""
+"""What players of commons harvest see: planes of symbols, of the whole map or of a window that turns with them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from envs.harvest_maps import HarvestMap
-from envs.occupancy import own_first
 
 
 def one_ahead(facing: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -34,7 +33,8 @@ def full_view(
     in_row = places[:, :1] == np.arange(world.rows)[None]
     in_column = places[:, 1:] == np.arange(world.columns)[None]
     in_row, in_column = (jnp.broadcast_to(lines[None], (n, *lines.shape)) for lines in (in_row, in_column))
-    return _planes(table, in_row, in_column, jnp.broadcast_to(facing[None], (n, n)), here, ready)
+    everybody = jnp.ones_like(here)
+    return _planes(table, in_row, in_column, jnp.broadcast_to(facing[None], (n, n)), here, ready, everybody)
 
 
 def window_view(
@@ -65,44 +65,72 @@ def window_view(
         the map.
     """
     ahead, behind, sides = window
-    forward, aside = np.arange(ahead, -behind - 1, -1), np.arange(-sides, sides + 1)
-    down, right = (x[:, None, None] for x in one_ahead(turned))
-    rows = places[:, 0, None, None] + down * forward[None, :, None] + right * aside[None, None]
-    columns = places[:, 1, None, None] + right * forward[None, :, None] - down * aside[None, None]
-    inside = (rows >= 0) & (rows < world.rows) & (columns >= 0) & (columns < world.columns)
-    # One look at the map for both planes; what is outside is found as the wall at its end.
-    table = jnp.append(_table(world, apples), np.uint8(2))
-    seen = table[jnp.where(inside, rows * world.columns + columns, world.rows * world.columns)]
+    rows, columns = world.rows, world.columns
+    forward = np.arange(ahead, -behind - 1, -1, dtype=np.int32)
+    aside = np.arange(-sides, sides + 1, dtype=np.int32)
+    down, right = (x[:, None] for x in one_ahead(turned))
+    row, column = places[:, :1], places[:, 1:]
+    # A line of the window is a line of the map, a row or a column, and the map's lines are words with a bit for each
+    # cell: few look-ups, then shifts. `line` [players, height] and `bit` [players, width] are the cells' coordinates.
+    upright = down != 0
+    line = jnp.where(upright, row + down * forward[None], column + right * forward[None])
+    bit = jnp.where(upright, column - down * aside[None], row + right * aside[None])
+    lines, bits = jnp.where(upright, rows, columns), jnp.where(upright, columns, rows)
+    inside = ((line >= 0) & (line < lines))[:, :, None] & ((bit >= 0) & (bit < bits))[:, None, :]
+    number = jnp.clip(line, 0, lines - 1) + jnp.where(upright, 0, rows)
+    shift = jnp.clip(bit, 0, bits - 1).astype(jnp.uint32)[:, None, :]
+
+    def look_up(words: jax.Array) -> jax.Array:
+        return inside & (((words[number][:, :, None] >> shift) & np.uint32(1)) == 1)
+
+    weights = _lines(world, world.apples)
+    apple = look_up(jnp.sum(jnp.where(apples[None], weights, np.uint32(0)), axis=1, dtype=jnp.uint32))
+    wall = ~inside
+    if world.walls:
+        wall |= look_up(jnp.asarray(np.bitwise_or.reduce(_lines(world, world.walls), axis=1)))
     is_ahead, is_aside = seen_from(places, turned, places)
     in_row, in_column = is_ahead[:, :, None] == forward[None, None], is_aside[:, :, None] == aside[None, None]
-    planes = _planes(seen, in_row, in_column, (facing[None] - turned[:, None]) % 4, here, ready)
-    return planes * here[:, None, None, None].astype(jnp.uint8)
+    scene = apple.astype(jnp.int32) | (wall.astype(jnp.int32) << 1)
+    return _planes(scene, in_row, in_column, (facing[None] - turned[:, None]) & 3, here, ready, here)
+
+
+def _lines(world: HarvestMap, cells: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """[rows + columns, cells] uint32, the bits that cells set in the words of the map's rows and columns."""
+    words = np.zeros((world.rows + world.columns, len(cells)), np.uint32)
+    for number, (row, column) in enumerate(cells):
+        words[row, number] = np.uint32(1 << column)
+        words[world.rows + column, number] = np.uint32(1 << row)
+    return words
 
 
 def _table(world: HarvestMap, apples: jax.Array) -> jax.Array:
-    """[rows x columns] uint8: 1 where there is an apple, 2 where there is a wall."""
+    """[rows, columns] int32: 1 where there is an apple, 2 where there is a wall."""
     number = np.full((world.rows, world.columns), len(world.apples), np.int32)
     for i, cell in enumerate(world.apples):
         number[cell] = i
     for cell in world.walls:
         number[cell] = len(world.apples) + 1
-    return jnp.append(apples.astype(jnp.uint8), np.array([0, 2], np.uint8))[number.reshape(-1)]
+    return jnp.concatenate([apples.astype(jnp.int32), np.array([0, 2], np.int32)])[number]
 
 
 def _planes(
-    table: jax.Array, in_row: jax.Array, in_column: jax.Array, facing: jax.Array, here: jax.Array, ready: jax.Array
+    scene: jax.Array,
+    in_row: jax.Array,
+    in_column: jax.Array,
+    facing: jax.Array,
+    here: jax.Array,
+    ready: jax.Array,
+    sees: jax.Array,
 ) -> jax.Array:
-    """Planes from what each player sees: cells [players, height, width], in which of its rows and columns whom,
-    [players, players, ...] bool, and which way they face, [players, players] int32."""
-    n = table.shape[0]
-    # Whom a cell holds: 0 nobody, else 1 + 4 x seat + facing. A cell holds one player, so that a sum is a choice.
-    code = jnp.where(here[None], 1 + 4 * np.arange(n, dtype=np.int32)[None] + facing, 0)
-    at = in_row[:, :, :, None] & in_column[:, :, None, :]
-    holds = jnp.sum(jnp.where(at, code[:, :, None, None], 0), axis=1, dtype=jnp.int32)
-    seat, way = (holds - 1) // 4, (holds - 1) % 4
-    order = own_first(jnp.arange(n, dtype=jnp.int32))
-    planes = [table == 1, table == 2]
-    planes += [seat == order[:, i, None, None] for i in range(n)]
-    planes += [(way == direction) & (holds > 0) for direction in range(4)]
-    planes += [jnp.broadcast_to((here & ready)[:, None, None], table.shape)]
-    return jnp.stack(planes, axis=-1).astype(jnp.uint8)
+    """Planes from what each player sees: apples (1) and walls (2) [players, height, width], in which of its rows and
+    columns whom, [players, players, ...] bool, and which way they face, [players, players]; nothing if it sees not."""
+    # A cell is a word with a bit for each plane, quicker than a plane at a time. Players stand on different cells.
+    n = scene.shape[0]
+    seat = np.arange(n, dtype=np.int32)
+    order = np.where(seat[None] == seat[:, None], 0, seat[None] + (seat[None] < seat[:, None]))  # own first
+    word = np.left_shift(1, 2 + order).astype(np.int32) | (1 << (2 + n + facing))
+    at = in_row[:, :, :, None] & in_column[:, :, None, :] & here[None, :, None, None]
+    held = jnp.sum(jnp.where(at, word[:, :, None, None], 0), axis=1, dtype=jnp.int32)
+    cells = scene | held | ((here & ready).astype(jnp.int32) << (6 + n))[:, None, None]
+    cells = jnp.where(sees[:, None, None], cells, 0)
+    return ((cells[..., None] >> np.arange(7 + n, dtype=np.int32)) & 1).astype(jnp.uint8)
