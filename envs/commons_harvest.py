@@ -16,6 +16,7 @@ from envs.spaces import Box, Discrete
 
 TURNING = ("stay", "forward", "backward", "step left", "step right", "turn left", "turn right", "zap")
 COMPASS = ("stay", "up", "right", "down", "left", "zap")
+MAX_PLAYERS = 24
 _FACINGS = ("up", "right", "down", "left")
 _GRASS, _WALL, _APPLE = (214, 232, 200), (120, 120, 115), (40, 140, 50)
 
@@ -111,7 +112,7 @@ class CommonsHarvest:
     (as many as there are Qs; they come back on P as everybody does), and a blank is floor. What is outside is wall.
 
     Attributes:
-        num_players: 1 or more; the layout needs a start for each.
+        num_players: 1 to 24; the layout needs a start for each.
         layout: "small", "open" or rows of text.
         movement: "turning" or "compass".
         view: "window" or "full".
@@ -144,9 +145,10 @@ class CommonsHarvest:
     def __post_init__(self):
         world = read_map(self.layout)
         check_integer("num_players", self.num_players, 1)
-        room = min(self.num_players, len(world.first_starts)) + len(world.starts)
-        if self.num_players > room:
-            raise ValueError(f"num_players is {self.num_players}; allowed: 1 to {room}, the starts of the layout")
+        room = len(world.first_starts) + len(world.starts)
+        if self.num_players > min(room, MAX_PLAYERS):
+            allowed = f"1 to {min(room, MAX_PLAYERS)} (the layout has {room} starts)"
+            raise ValueError(f"num_players is {self.num_players}; allowed: {allowed}")
         check_choice("movement", self.movement, ("turning", "compass"))
         check_choice("view", self.view, ("window", "full"))
         for what in ("ahead", "behind", "sides", "beam_length", "beam_radius", "timeout", "cooldown"):
@@ -344,16 +346,16 @@ class CommonsHarvest:
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Where players are, where they face and how long they are away, after their moves."""
         world = self.world
+        moving = (actions >= 1) & (actions <= 4)
         if self.movement == "turning":
-            turn = (actions == 6).astype(jnp.int32) - (actions == 5).astype(jnp.int32)
-            facing = (state.facing + turn) % 4
-            moving = (actions >= 1) & (actions <= 4)
-            # forward, backward, step left, step right: quarter turns to the right from where the player faces.
-            heading = (
-                facing + sum(quarter * (actions == a).astype(jnp.int32) for a, quarter in ((2, 2), (3, 3), (4, 1)))
-            ) % 4
+
+            def is_to(action: str) -> jax.Array:
+                return (actions == TURNING.index(action)).astype(jnp.int32)
+
+            facing = (state.facing + is_to("turn right") - is_to("turn left")) % 4
+            # Quarter turns to the right from where the player faces.
+            heading = (facing + is_to("step right") + 2 * is_to("backward") + 3 * is_to("step left")) % 4
         else:
-            moving = (actions >= 1) & (actions <= 4)
             facing = heading = jnp.where(moving, actions - 1, state.facing)
         down, right = one_ahead(heading)
         targets = state.places + jnp.stack([down, right], axis=1)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 LETTERS = {" ": "floor", "W": "wall", "A": "a cell that bears apples", "P": "start", "Q": "start of the first players"}
+MAX_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ def read_map(layout: Any) -> HarvestMap:
                 f"layout has the letters {sorted(set(''.join(layout)))}; allowed: at least {what} among them"
             )
     rows, columns = letters.shape
+    if max(rows, columns) > MAX_SIDE:
+        raise ValueError(
+            f"layout has {rows} rows and {columns} columns; allowed: at most {MAX_SIDE} within the outer wall"
+        )
     return HarvestMap(rows, columns, cells["A"], cells["W"], cells["P"], cells["Q"])
 
 
