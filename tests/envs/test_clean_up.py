@@ -23,8 +23,8 @@ def state_of(places, dirt=(0, 1, 2), apples=(), frozen=None, rows=5):
     return CleanUpState(
         places=jnp.array(places, jnp.int32),
         frozen=jnp.array(frozen or [0] * len(places), jnp.int32),
-        dirt=jnp.zeros(rows, bool).at[list(dirt)].set(True) if dirt else jnp.zeros(rows, bool),
-        apples=jnp.zeros(rows, bool).at[list(apples)].set(True) if apples else jnp.zeros(rows, bool),
+        dirt=jnp.array(np.isin(np.arange(rows), list(dirt))),
+        apples=jnp.array(np.isin(np.arange(rows), list(apples))),
         step=jnp.int32(0),
     )
 
@@ -72,9 +72,8 @@ def test_an_episode_starts_with_three_dirty_cells_no_apples_and_players_apart_an
 
 def test_the_number_of_dirty_cells_at_the_start_is_data():
     numbers = jnp.arange(6, dtype=jnp.int32)
-    _, start = jax.vmap(lambda dirty: ENV.reset(jax.random.key(1), ENV.default_params.replace(start_dirt=dirty)))(
-        numbers
-    )
+    params = ENV.default_params
+    _, start = jax.jit(jax.vmap(lambda dirty: ENV.reset(jax.random.key(1), params.replace(start_dirt=dirty))))(numbers)
     np.testing.assert_array_equal(start.dirt.sum(1), numbers)
 
 
@@ -240,7 +239,9 @@ def test_observations_hold_everything_with_the_own_first():
     np.testing.assert_allclose(obs, planes)
 
     flat = envs.make("clean_up", observation="vector")
-    obs, *_ = flat.step(jax.random.key(0), state, jnp.array([STAY, STAY]), QUIET.replace(barren_dirt=jnp.float32(1)))
+    obs, *_ = jax.jit(flat.step)(
+        jax.random.key(0), state, jnp.array([STAY, STAY]), QUIET.replace(barren_dirt=jnp.float32(1))
+    )
     scene = [1, 0, 0, 1, 0] + [0, 0, 1, 0, 0]
     first = [0, 1, 0, 0, 0] + [0, 0, 1, 0] + [0]
     second = [0, 0, 0, 0, 1] + [1, 0, 0, 0] + [0.4]
@@ -266,7 +267,7 @@ def test_what_is_counted_adds_up_to_what_happened():
         counts = three.count(counts, state, actions, rewards, terminated | truncated, info)
         return (after.replace(step=after.step % 20), counts), (state, after, rewards, actions)
 
-    start = three.reset(jax.random.key(4), params)[1]
+    start = jax.jit(three.reset)(jax.random.key(4), params)[1]
     (_, counts), (states, afters, rewards, actions) = jax.lax.scan(step, (start, three.start_counts()), jnp.arange(400))
     counts, states, afters = jax.tree.map(np.asarray, (counts, states, afters))
     assert counts["steps"] == 400 and counts["episodes"] == 20
@@ -287,7 +288,7 @@ def test_numbers_vary_within_one_program():
     axes = jax.tree.map(lambda _: None, params).replace(pollution=0)
     state = state_of([[2, 1], [2, 2]])
     step = jax.vmap(lambda p: ENV.step(jax.random.key(0), state, jnp.array([STAY, STAY]), p)[1], in_axes=(axes,))
-    assert step(params).dirt.sum(1).tolist() == [3, 4]
+    assert jax.jit(step)(params).dirt.sum(1).tolist() == [3, 4]
 
 
 @settings(max_examples=80, deadline=None)
@@ -340,10 +341,9 @@ def test_any_step_is_what_the_rules_say(seed, params_seed):
 def test_one_player_and_a_full_grid_can_be_played():
     for settings_ in ({"num_players": 1}, {"num_players": 6, "rows": 3, "columns": 2, "start_dirt": 1}):
         env = envs.make("clean_up", **settings_)
-        obs, state = env.reset(jax.random.key(0), env.default_params)
-        obs, state, *_ = env.step(
-            jax.random.key(1), state, jnp.full(env.num_players, LEFT, jnp.int32), env.default_params
-        )
+        obs, state = jax.jit(env.reset)(jax.random.key(0), env.default_params)
+        actions = jnp.full(env.num_players, LEFT, jnp.int32)
+        obs, state, *_ = jax.jit(env.step)(jax.random.key(1), state, actions, env.default_params)
         assert obs.shape == (env.num_players, *env.observation_space.shape)
         assert len({tuple(place) for place in state.places.tolist()}) == env.num_players
 
@@ -387,6 +387,6 @@ def test_text_and_picture_show_what_there_is():
 def test_double_precision_changes_nothing_but_the_rewards_type(x64):
     env = envs.make("clean_up")
     params = env.default_params
-    obs, state = env.reset(jax.random.key(0), params)
-    obs, state, rewards, *_ = env.step(jax.random.key(1), state, jnp.array([STAY, ZAP]), params)
+    _, state = jax.jit(env.reset)(jax.random.key(0), params)
+    obs, state, rewards, *_ = jax.jit(env.step)(jax.random.key(1), state, jnp.array([STAY, ZAP]), params)
     assert rewards.dtype == jnp.float64 and obs.dtype == jnp.float32 and state.places.dtype == jnp.int32
