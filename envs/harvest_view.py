@@ -133,4 +133,5 @@ def _planes(
     held = jnp.sum(jnp.where(at, word[:, :, None, None], 0), axis=1, dtype=jnp.int32)
     cells = scene | held | ((here & ready).astype(jnp.int32) << (6 + n))[:, None, None]
     cells = jnp.where(sees[:, None, None], cells, 0)
-    return ((cells[..., None] >> np.arange(7 + n, dtype=np.int32)) & 1).astype(jnp.uint8)
+    plane = np.arange(7 + n, dtype=np.int32)[None, None, None]
+    return ((cells[..., None] >> plane) & 1).astype(jnp.uint8)

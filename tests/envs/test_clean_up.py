@@ -384,6 +384,17 @@ def test_text_and_picture_show_what_there_is():
     assert np.any(clean != ENV.image(state, ENV.default_params))
 
 
+@pytest.mark.parametrize("observation", ["planes", "vector"])
+@pytest.mark.parametrize("growth", ["one", "each"])
+def test_every_variant_is_typed_strictly(observation, growth):
+    env = envs.make("clean_up", observation=observation, growth=growth, num_players=3)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        obs, state = jax.eval_shape(env.reset, jax.random.key(0), env.default_params)
+        actions = jax.ShapeDtypeStruct((3,), jnp.int32)
+        seen, after, *_ = jax.eval_shape(env.step, jax.random.key(0), state, actions, env.default_params)
+    assert after == state and seen == obs and obs.shape == (3, *env.observation_space.shape)
+
+
 def test_double_precision_changes_nothing_but_the_rewards_type(x64):
     env = envs.make("clean_up")
     params = env.default_params

@@ -524,6 +524,18 @@ def test_text_and_picture_show_what_there_is():
     assert np.any(full != ENV.image(state, PARAMS))
 
 
+@pytest.mark.parametrize("layout", ["small", ROOM], ids=["small", "room"])
+@pytest.mark.parametrize("movement", ["turning", "compass"])
+@pytest.mark.parametrize("view", ["window", "full"])
+def test_every_variant_is_typed_strictly(layout, movement, view):
+    env = envs.make("commons_harvest", layout=layout, movement=movement, view=view, num_players=3)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        obs, state = jax.eval_shape(env.reset, jax.random.key(0), env.default_params)
+        actions = jax.ShapeDtypeStruct((3,), jnp.int32)
+        seen, after, *_ = jax.eval_shape(env.step, jax.random.key(0), state, actions, env.default_params)
+    assert after == state and seen == obs and obs.shape == (3, *env.observation_space.shape)
+
+
 def test_double_precision_changes_nothing_but_the_rewards_type(x64):
     env = envs.make("commons_harvest", layout=PATCH)
     params = env.default_params
