@@ -183,6 +183,14 @@ def test_an_apple_grows_with_one_minus_a_third_of_the_dirt(dirty):
     assert np.all(after.apples.sum(1) <= 1)
 
 
+def test_dirt_counts_after_the_cleaning_and_before_the_new_dirt_of_the_same_step():
+    params = QUIET.replace(pollution=jnp.float32(1), barren_dirt=jnp.float32(1))
+    cleaned, *_ = play(state_of([[2, 2], [4, 1]], dirt=(2,)), [RIGHT, STAY], params=params)
+    assert cleaned.apples.sum() == 1 and cleaned.dirt.sum() == 1
+    left, *_ = play(state_of([[2, 2], [4, 1]], dirt=(2,)), [STAY, STAY], params=params)
+    assert left.apples.sum() == 0 and left.dirt.sum() == 2
+
+
 def test_apples_and_dirt_appear_on_any_free_cell_alike():
     params = QUIET.replace(pollution=jnp.float32(1))
     after = repeat(ENV, state_of([[2, 1], [2, 2]], dirt=(1,), apples=(0, 4)), jnp.array([STAY, STAY]), params, 6000)
