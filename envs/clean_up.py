@@ -29,7 +29,7 @@ class CleanUpParams:
         freeze: [] int32, steps that a hit player loses.
         start_dirt: [] int32, dirty cells at the start.
         apple_reward: [] float, for an apple.
-        zap_reward, zapped_reward: [] float, for zapping (each time, hit or not) and for being hit; 0 in the paper.
+        zap_reward, zapped_reward: [] float, for zapping (each time, hit or not) and for being hit.
         horizon: [] int32, steps of an episode.
     """
 
@@ -80,7 +80,7 @@ class CleanUp:
     Everybody sees everything but the time; the episode is cut after 64 steps (`truncated`). The dilemma: to clean costs
     the steps in which one could eat, and the apples it brings are for all.
 
-    There is no public code, and the paper's description leaves the following open; not specified, here:
+    There is no public code. The rules above are the paper's; what they do not specify is, here:
 
     - One cell at most becomes dirty in a step, drawn from the clean ones, and one apple at most grows, on a cell drawn
       from those without one, as in Melting Pot's Clean Up, where the river takes dirt one cell a step. (If every clean

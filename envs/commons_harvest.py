@@ -100,7 +100,7 @@ class CommonsHarvest:
     - Who is to come back draws a start cell; if it is taken or wanted by somebody of higher rank, it tries again in the
       next step.
     - An apple may grow below a player, who eats it in the next step, also by staying.
-    - Observations are planes of symbols instead of pixels, without anything below an apple.
+    - Observations are planes of symbols instead of pixels.
 
     Observations are uint8, [height, width, 7 + players]: apples; walls and what is outside; oneself; the others by
     ascending seat, a plane each; who faces up, right, down, left, as the observer is turned; and whether one may zap,
