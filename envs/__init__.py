@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from envs.auto_reset import AutoReset, AutoResetState
+from envs.clean_up import CleanUp
 from envs.coin_dialects import coin_game
 from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
+from envs.commons_harvest import CommonsHarvest
 from envs.drawing import save_gif
 from envs.environment import Environment
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
@@ -33,7 +35,11 @@ _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
 _WRAPPERS = ("auto_reset", "episodes")
 
-ENVIRONMENTS: dict[str, Any] = {"coin_game": coin_game}
+ENVIRONMENTS: dict[str, Any] = {
+    "coin_game": coin_game,
+    "clean_up": CleanUp,
+    "commons_harvest": CommonsHarvest,
+}
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 
