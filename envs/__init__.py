@@ -9,10 +9,13 @@ import numpy as np
 from envs.auto_reset import AutoReset, AutoResetState
 from envs.coin_dialects import coin_game
 from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
+from envs.cournot import Cournot, CournotParams, CournotState
 from envs.drawing import save_gif
 from envs.environment import Environment
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
+from envs.negotiation import Negotiation, NegotiationParams, NegotiationState
+from envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
 
 __all__ = [
     "AutoReset",
@@ -20,10 +23,19 @@ __all__ = [
     "CoinGame",
     "CoinGameParams",
     "CoinGameState",
+    "Cournot",
+    "CournotParams",
+    "CournotState",
     "Environment",
     "MatrixGame",
     "MatrixGameParams",
     "MatrixGameState",
+    "Negotiation",
+    "NegotiationParams",
+    "NegotiationState",
+    "PublicGoods",
+    "PublicGoodsParams",
+    "PublicGoodsState",
     "make",
     "registered",
     "save_gif",
@@ -33,7 +45,12 @@ _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
 _WRAPPERS = ("auto_reset", "episodes")
 
-ENVIRONMENTS: dict[str, Any] = {"coin_game": coin_game}
+ENVIRONMENTS: dict[str, Any] = {
+    "coin_game": coin_game,
+    "cournot": Cournot,
+    "negotiation": Negotiation,
+    "public_goods": PublicGoods,
+}
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 
