@@ -12,6 +12,9 @@ from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
 from envs.cournot import Cournot, CournotParams, CournotState
 from envs.drawing import save_gif
 from envs.environment import Environment
+from envs.fishery import Fishery, FisheryState
+from envs.gordon_schaefer import GordonSchaeferParams
+from envs.great_fish_war import GreatFishWarParams
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
 from envs.negotiation import Negotiation, NegotiationParams, NegotiationState
@@ -27,6 +30,10 @@ __all__ = [
     "CournotParams",
     "CournotState",
     "Environment",
+    "Fishery",
+    "FisheryState",
+    "GordonSchaeferParams",
+    "GreatFishWarParams",
     "MatrixGame",
     "MatrixGameParams",
     "MatrixGameState",
@@ -48,6 +55,7 @@ _WRAPPERS = ("auto_reset", "episodes")
 ENVIRONMENTS: dict[str, Any] = {
     "coin_game": coin_game,
     "cournot": Cournot,
+    "fishery": Fishery,
     "negotiation": Negotiation,
     "public_goods": PublicGoods,
 }

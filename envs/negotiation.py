@@ -1,4 +1,4 @@
-"""The negotiation or exchange game of Advantage Alignment: players ask for parts of items that they value differently."""
+"""The negotiation or exchange game of Advantage Alignment: asking for parts of items that are valued differently."""
 
 from dataclasses import dataclass
 
