@@ -18,7 +18,14 @@ from envs import coin_counts
 from envs.coin_observation import LAYOUTS, VIEWS, planes
 from envs.drawing import Sprite, empty_floor, grid_image, player_colour
 from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.random_cells import nth_free_cell, num_words, random_free_cell, split_word
+from envs.random_cells import (
+    free_cell_outcomes,
+    nth_free_cell,
+    num_words,
+    random_free_cell,
+    split_word,
+    word_outcomes,
+)
 from envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 8
@@ -213,12 +220,14 @@ class CoinGame:
             obs: [players, ...] see `observation_space`.
             state: the start.
         """
-        n, cells, distinct = self.num_players, self.num_cells, self.start_players == "distinct"
-        ranges = [n if self.coins == "alternating" else 1, *(cells - i * distinct for i in range(n))]
-        if self.start_coins == "any":
-            ranges += [cells] * self.num_coins
+        state = self.begin(jax.random.bits(key, (len(self.begin_outcomes),), jnp.uint32))
+        return self.observe(state, params), state
+
+    def begin(self, words: jax.Array) -> CoinGameState:
+        """The start that random words stand for, [len(begin_outcomes)] uint32."""
+        n, distinct = self.num_players, self.start_players == "distinct"
+        ranges = self._begin_ranges
         shared = num_words(ranges)
-        words = jax.random.bits(key, (shared + (self.start_coins == "free") * self.num_coins,), jnp.uint32)
         colour, *drawn = split_word(words[:shared], ranges)
         players: list[jax.Array] = []
         for rank in drawn[:n]:
@@ -226,9 +235,8 @@ class CoinGame:
         coins = drawn[n:]
         if self.start_coins == "free":
             for c in range(self.num_coins):
-                coins.append(random_free_cell(words[shared + c], [*players, *coins], cells))
-        state = CoinGameState(jnp.stack(players), jnp.stack(coins), colour, jnp.int32(0))
-        return self.observe(state, params), state
+                coins.append(random_free_cell(words[shared + c], [*players, *coins], self.num_cells))
+        return CoinGameState(jnp.stack(players), jnp.stack(coins), colour, jnp.int32(0))
 
     def step(
         self, key: jax.Array, state: CoinGameState, actions: jax.Array, params: CoinGameParams
@@ -252,21 +260,12 @@ class CoinGame:
         Raises:
             ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
-        n = self.num_players
+        n, cells = self.num_players, len(self.step_outcomes)
         actions = check_actions(actions, n, self.action_space)
-        words = jax.random.bits(key, (self._words + (0 if self.noise is None else 2 * n),), jnp.uint32)
-        chosen = [actions[i] for i in range(n)]
+        words = jax.random.bits(key, (cells + (0 if self.noise is None else 2 * n),), jnp.uint32)
         if self.noise is not None:
-            chosen = self._tremble(words[self._words :], chosen, params)
-        players = [self._move(state.players[i], chosen[i]) for i in range(n)]
-        reached = self._reached(players, state)
-        pickups = [[self._is_colour(state, c, reached[i]) for c in range(n)] for i in range(n)]
-        after = CoinGameState(
-            players=jnp.stack(players),
-            coins=jnp.stack(self._coins_after(words, players, state, reached)),
-            colour=self._colour_after(state, reached),
-            step=state.step + 1,
-        )
+            actions = self._tremble(words[cells:], actions, params)
+        after, pickups = self.transition(words[:cells], state, actions)
         rewards = jnp.stack(self._rewards(pickups, params))
         pickups = jnp.stack([jnp.stack(row) for row in pickups]).astype(jnp.int32)
         truncated = after.step >= params.horizon
@@ -279,6 +278,33 @@ class CoinGame:
             )
             pickups = jnp.where(truncated, 0, pickups)
         return self.observe(after, params), after, rewards, jnp.asarray(False), truncated, {"pickups": pickups}
+
+    def transition(
+        self, words: jax.Array, state: CoinGameState, actions: jax.Array
+    ) -> tuple[CoinGameState, list[list[jax.Array]]]:
+        """Where executed actions lead, given the random words: what `step` does but for noise and the last step.
+
+        Args:
+            words: [len(step_outcomes)] uint32.
+            state: the state before.
+            actions: [players] int32.
+
+        Returns:
+            state: the state after.
+            pickups: pickups[player][colour], scalars of bool.
+        """
+        n = self.num_players
+        chosen = [actions[i] for i in range(n)]
+        players = [self._move(state.players[i], chosen[i]) for i in range(n)]
+        reached = self._reached(players, state)
+        pickups = [[self._is_colour(state, c, reached[i]) for c in range(n)] for i in range(n)]
+        after = CoinGameState(
+            players=jnp.stack(players),
+            coins=jnp.stack(self._coins_after(words, players, state, reached)),
+            colour=self._colour_after(state, reached),
+            step=state.step + 1,
+        )
+        return after, pickups
 
     def observe(self, state: CoinGameState, params: CoinGameParams) -> jax.Array:
         """What everybody sees in a state, [players, ...] see `observation_space`."""
@@ -343,17 +369,35 @@ class CoinGame:
         return "\n".join([f"step {int(state.step)}", *board])
 
     @property
-    def _words(self) -> int:
-        """Random words of a step for new cells: coins that come back anywhere share them."""
-        return num_words([self.num_cells] * self.num_coins) if self.respawn == "any" else self.num_coins
+    def begin_outcomes(self) -> tuple[int, ...]:
+        """For each random word of `begin`, a number of values 0, 1, ... over which every start comes equally often as
+        it is likely: all starts, exactly, for who wants to enumerate them."""
+        found = word_outcomes(self._begin_ranges)
+        if self.start_coins == "free":
+            found += tuple(free_cell_outcomes(self.num_players + c, self.num_cells) for c in range(self.num_coins))
+        return found
 
-    def _tremble(self, words: jax.Array, chosen: list[jax.Array], params: CoinGameParams) -> list[jax.Array]:
+    @property
+    def step_outcomes(self) -> tuple[int, ...]:
+        """Likewise for `transition`."""
+        if self.respawn == "any":
+            return word_outcomes([self.num_cells] * self.num_coins)
+        return (free_cell_outcomes(self.num_players + self.num_coins - 1, self.num_cells),) * self.num_coins
+
+    @property
+    def _begin_ranges(self) -> list[int]:
+        n, cells, distinct = self.num_players, self.num_cells, self.start_players == "distinct"
+        ranges = [n if self.coins == "alternating" else 1, *(cells - i * distinct for i in range(n))]
+        return ranges + [cells] * (self.num_coins if self.start_coins == "any" else 0)
+
+    def _tremble(self, words: jax.Array, actions: jax.Array, params: CoinGameParams) -> jax.Array:
+        """The executed actions, [players] int32."""
         if params.noise is None:
             raise ValueError("params.noise is None; allowed: [players] numbers, as the game was made with noise")
         n = self.num_players
         trembles = (words[:n] >> 8).astype(params.noise.dtype) * 2.0**-24 < params.noise
         random = (words[n:] % self.action_space.num_values).astype(jnp.int32)
-        return [jnp.where(trembles[i], random[i], action) for i, action in enumerate(chosen)]
+        return jnp.where(trembles, random, actions)
 
     def _move(self, cell: jax.Array, action: jax.Array) -> jax.Array:
         rows, columns = self.grid
@@ -414,7 +458,7 @@ class CoinGame:
         """Cells of the coins, those that were taken drawn anew."""
         coins = [state.coins[c] for c in range(self.num_coins)]
         if self.respawn == "any":
-            drawn = split_word(words[: self._words], [self.num_cells] * self.num_coins)
+            drawn = split_word(words, [self.num_cells] * self.num_coins)
             return [
                 jnp.where(_any([row[c] for row in reached]), new, old)
                 for c, (new, old) in enumerate(zip(drawn, coins, strict=True))

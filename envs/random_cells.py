@@ -4,6 +4,7 @@ A 32-bit word read in mixed radix gives several small integers at once. A value'
 (product of the ranges) / 2**32 of itself; `num_words` keeps that below 2**-16.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -14,12 +15,7 @@ _LARGEST_PRODUCT = 2**16
 
 def num_words(ranges: Sequence[int]) -> int:
     """How many words `split_word` needs for these ranges."""
-    words, product = 1, 1
-    for size in ranges:
-        if product * size > _LARGEST_PRODUCT:
-            words, product = words + 1, 1
-        product *= size
-    return words
+    return len(word_outcomes(ranges))
 
 
 def split_word(words: jax.Array, ranges: Sequence[int]) -> list[jax.Array]:
@@ -37,6 +33,22 @@ def split_word(words: jax.Array, ranges: Sequence[int]) -> list[jax.Array]:
         drawn.append((rest % jnp.uint32(size)).astype(jnp.int32))
         rest = rest // jnp.uint32(size)
     return drawn
+
+
+def word_outcomes(ranges: Sequence[int]) -> tuple[int, ...]:
+    """For each word of `split_word`, how many values 0, 1, ... run through all that it stands for."""
+    found, product = [], 1
+    for size in ranges:
+        if product * size > _LARGEST_PRODUCT:
+            found, product = [*found, product], 1
+        product *= size
+    return (*found, product)
+
+
+def free_cell_outcomes(occupied: int, cells: int) -> int:
+    """How many values 0, 1, ... of the word of `random_free_cell` give every free cell equally often, however many of
+    the occupied cells are the same."""
+    return math.lcm(*range(cells - occupied, cells - occupied + max(occupied, 1)))
 
 
 def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int) -> jax.Array:

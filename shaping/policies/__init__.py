@@ -1,8 +1,25 @@
 """How a player chooses: policies as pure functions of parameters, observation and memory."""
 
+from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine
+from shaping.policies.memory_one import memory_one
 from shaping.policies.mlp import mlp
 from shaping.policies.policy import Policy
 from shaping.policies.preconditioned import preconditioned
+from shaping.policies.strategies import STRATEGIES, stack_automata, strategy
 from shaping.policies.tabular import tabular
 
-__all__ = ["Policy", "mlp", "preconditioned", "tabular"]
+__all__ = [
+    "STRATEGIES",
+    "Machine",
+    "Policy",
+    "automaton",
+    "explored",
+    "mealy_machine",
+    "memory_one",
+    "mlp",
+    "moore_machine",
+    "preconditioned",
+    "stack_automata",
+    "strategy",
+    "tabular",
+]

@@ -1,0 +1,181 @@
+"""JaxMARL's environments as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.adapters.peers import require
+from envs.drawing import FLOOR
+from envs.environment import check_actions
+from envs.spaces import Box, Discrete
+
+_COLUMNS = 72
+
+
+def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
+    """An environment of JaxMARL 0.2.0 as one of ours.
+
+    Raises:
+        ImportError: JaxMARL is not installed.
+        ValueError: no environment of JaxMARL; its agents' spaces differ, or are neither discrete nor a box; bounds of
+            actions that differ entry by entry (those of observations become the widest).
+    """
+    base = require("jaxmarl.environments.multi_agent_env").MultiAgentEnv
+    if not isinstance(jaxmarl_env, base):
+        raise ValueError(f"jaxmarl_env is a {type(jaxmarl_env).__name__}; allowed: a MultiAgentEnv of JaxMARL")
+    agents = jaxmarl_env.agents
+    spaces = {}
+    for what, space_of in (
+        ("observation", jaxmarl_env.observation_space),
+        ("action", jaxmarl_env.action_space),
+    ):
+        of_agents = [_space(what, agent, space_of(agent)) for agent in agents]
+        for agent, space in zip(agents, of_agents, strict=True):
+            if space != of_agents[0]:
+                raise ValueError(
+                    f"{what} space of {agent} is {space} and that of {agents[0]} {of_agents[0]}; allowed: the same one "
+                    "for all agents"
+                )
+        spaces[what] = of_agents[0]
+    return JaxMARLGame(jaxmarl_env, spaces["observation"], spaces["action"])
+
+
+@dataclass(frozen=True)
+class JaxMARLGame:
+    """An environment of JaxMARL behind our interface; made by `from_jaxmarl`.
+
+    Players are `jaxmarl_env.agents` in that order, also in the dictionaries that JaxMARL is given: its coin game reads
+    actions by their place. The state is JaxMARL's. `step` calls `step_env`, which does not reset itself.
+
+    Differences from an environment of our own:
+        - No numbers: `default_params` is (), because JaxMARL keeps its settings in the object.
+        - `terminated` is `dones["__all__"]`, and `truncated` never: JaxMARL does not tell a limit of time from an end.
+        - `info` is JaxMARL's own, with `dones` [players] bool besides: an agent may be done before the others are.
+        - Observations are cast to the dtype their space declares, which JaxMARL does not always keep to.
+        - No counts; the picture shows the text of the state.
+        - Actions that are not available at times (`get_avail_actions`) are not told apart.
+
+    JaxMARL's code is not written for strict promotion of dtypes and ranks: around it both are as jax has them at first.
+
+    Attributes:
+        jaxmarl_env: what is played; compared by identity.
+        observation_space, action_space: of one player.
+    """
+
+    jaxmarl_env: Any
+    observation_space: Discrete | Box
+    action_space: Discrete | Box
+
+    @property
+    def name(self) -> str:
+        return self.jaxmarl_env.name
+
+    @property
+    def num_players(self) -> int:
+        return len(self.jaxmarl_env.agents)
+
+    @property
+    def default_params(self) -> tuple[()]:
+        return ()
+
+    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
+        """The start of an episode: observations [players, ...] and JaxMARL's state."""
+        del params
+        with _usual_promotion():
+            observations, state = self.jaxmarl_env.reset(key)
+            return self._stacked(observations), jax.tree.map(_strong, state)
+
+    def step(
+        self, key: jax.Array, state: Any, actions: jax.Array, params: Any
+    ) -> tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        """See `Environment.step`.
+
+        Raises:
+            ValueError: as `check_actions`.
+        """
+        del params
+        actions = check_actions(actions, self.num_players, self.action_space)
+        agents = self.jaxmarl_env.agents
+        with _usual_promotion():
+            observations, state, rewards, dones, info = self.jaxmarl_env.step_env(
+                key, state, {agent: actions[seat] for seat, agent in enumerate(agents)}
+            )
+            return (
+                self._stacked(observations),
+                jax.tree.map(_strong, state),
+                jnp.stack([jnp.asarray(rewards[agent], dtype=float) for agent in agents]),
+                jnp.asarray(dones["__all__"], dtype=bool),
+                jnp.asarray(False),
+                {**info, "dones": jnp.stack([jnp.asarray(dones[agent], dtype=bool) for agent in agents])},
+            )
+
+    def start_counts(self) -> dict[str, Any]:
+        return {}
+
+    def count(
+        self,
+        counts: dict[str, Any],
+        state: Any,
+        actions: jax.Array,
+        rewards: jax.Array,
+        ended: jax.Array,
+        info: dict[str, Any],
+    ) -> dict[str, Any]:
+        del state, actions, rewards, ended, info
+        return counts
+
+    def image(self, state: Any, params: Any) -> np.ndarray:
+        """The text, drawn; as large for every state. JaxMARL's own pictures need a drawing program each."""
+        from PIL import Image, ImageDraw
+
+        lines = [line[:_COLUMNS].ljust(_COLUMNS) for line in self.text(state, params).splitlines()]
+        panel = Image.new("RGB", (6 * _COLUMNS + 16, 16 * len(lines) + 16), FLOOR)
+        draw = ImageDraw.Draw(panel)
+        for row, line in enumerate(lines):
+            draw.text((8, 8 + 16 * row), line, fill=(0, 0, 0))
+        return np.asarray(panel, np.uint8)
+
+    def text(self, state: Any, params: Any) -> str:
+        """The name, and one line a variable of the state."""
+        del params
+        lines = [self.name]
+        for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+            values = np.array2string(np.asarray(leaf), precision=3, suppress_small=True, threshold=64)
+            lines.append(f"{jax.tree_util.keystr(path, simple=True, separator='.')}: {' '.join(values.split())}")
+        return "\n".join(lines)
+
+    def _stacked(self, observations: dict[str, jax.Array]) -> jax.Array:
+        dtype = self.observation_space.dtype
+        return jnp.stack([jnp.asarray(observations[agent], dtype=dtype) for agent in self.jaxmarl_env.agents])
+
+
+@contextmanager
+def _usual_promotion() -> Iterator[None]:
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def _strong(leaf: Any) -> jax.Array:
+    """The leaf with a dtype of its own: JaxMARL's states lose or gain weak types from reset to step."""
+    array = jnp.asarray(leaf)
+    return jax.lax.convert_element_type(array, array.dtype)
+
+
+def _space(what: str, agent: str, space: Any) -> Discrete | Box:
+    theirs = require("jaxmarl.environments.spaces")
+    if isinstance(space, theirs.Discrete):
+        return Discrete(int(space.n))
+    if isinstance(space, theirs.Box):
+        low, high = np.unique(np.asarray(space.low)), np.unique(np.asarray(space.high))
+        if what == "action" and (len(low) > 1 or len(high) > 1):
+            raise ValueError(
+                f"action space of {agent} has bounds entry by entry; allowed: one low and one high for all entries"
+            )
+        shape = tuple(int(size) for size in np.atleast_1d(np.asarray(space.shape, int)))
+        return Box(shape, float(low[0]), float(high[-1]), jnp.dtype(space.dtype).name)
+    raise ValueError(f"{what} space of {agent} is {type(space).__name__}; allowed: Discrete or Box")

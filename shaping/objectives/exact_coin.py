@@ -1,0 +1,186 @@
+"""Exact expected returns of reactive policies in the Coin Game, differentiable to any order.
+
+With pi_i(a | s) the policy of player i in state s, play is a Markov chain P on the states of `CoinChain`, and
+
+    V_i = sum_t gamma^t p0^T P^t r_i        (t = 0, 1, ..., horizon - 1, or without end)
+
+with p0 the distribution of starts and r_i(s) the expected reward of a step, so that V_i is the inner product of r_i
+with the discounted visits. Noise mixes every policy with the uniform one before it is played.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from envs.coin_chain import CoinChain, coin_chain
+from envs.coin_game import CoinGame, CoinGameParams
+from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.visits import visits_of
+from shaping.policies.policy import Policy
+
+
+@flax.struct.dataclass
+class ExactCoinParams:
+    """The numbers of an exact Coin Game.
+
+    Attributes:
+      rewards: [players, 3] own, other, taken; see `envs.CoinGameParams`.
+      discount: [] in [0, 1), or to 1 with a finite horizon.
+      noise: [players] in [0, 1], the probability of a uniformly random action.
+    """
+
+    rewards: jax.Array
+    discount: jax.Array
+    noise: jax.Array
+
+
+@dataclass(frozen=True)
+class ExactCoinGame:
+    """The static part of an exact Coin Game objective.
+
+    Attributes:
+      env: the game; its own horizon, rewards and noise are not used.
+      horizon: steps of an episode, None for one without end.
+      policies: one a seat, each with a `table` of logits [states as the player sees them, actions].
+      memory: whether states tell who last took a coin of each colour.
+      folded: whether boards that differ by a shift are one state.
+    """
+
+    env: CoinGame
+    horizon: int | None
+    policies: tuple[Policy, ...]
+    memory: bool = False
+    folded: bool = True
+
+    @property
+    def chain(self) -> CoinChain:
+        """The states and transitions, enumerated at the first use."""
+        return coin_chain(self.env, self.folded, self.memory)
+
+    @property
+    def unrolled(self) -> bool:
+        """Never: states are too many to be scalars one by one."""
+        return False
+
+    def objective(self, params: ExactCoinParams) -> Objective:
+        """The objective at one setting of rewards, discount and noise."""
+        # A last step that pays nothing is as good as none.
+        steps = None if self.horizon is None else self.horizon - (self.env.last_step != "play")
+
+        def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
+            del key, context
+            joint = self.joint(thetas, params.noise)
+            events = _events(self.chain, str(joint.dtype))
+            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, events)
+            return jnp.sum(params.rewards * happened, axis=1), None
+
+        return Objective(returns, self.distance)
+
+    def distance(self, player: int, theta: Any, theta_old: Any, batch: Any) -> jax.Array:
+        """KL(old || new) of one player's action distributions, summed over its states."""
+        del batch
+        new, old = (jax.nn.log_softmax(self.policies[player].table(t)) for t in (theta, theta_old))
+        return jnp.sum(jnp.exp(old) * (old - new))
+
+    def value_scale(self, params: ExactCoinParams) -> jax.Array:
+        """1 - discount; at discount 1 the mean per step."""
+        if self.horizon is None:
+            return 1 - params.discount
+        return jnp.where(params.discount == 1, 1 / self.horizon, 1 - params.discount)
+
+    def cooperation(self, thetas: Thetas) -> None:
+        """None: a move is neither cooperation nor defection."""
+        del thetas
+
+    def describe(self, params: ExactCoinParams, thetas: Thetas) -> dict[str, jax.Array]:
+        """What a record tells of one match besides values: pickups [players, colours], discount [], noise [players]."""
+        found = {"pickups": self.pickups(params, thetas)}
+        return found | {"discount": params.discount, "noise": params.noise}
+
+    def pickups(self, params: ExactCoinParams, thetas: Thetas) -> jax.Array:
+        """Expected coins of each colour that each player takes, [players, colours], differentiable: in an episode,
+        undiscounted; in a game without end a rate per step, (1 - discount) times the discounted sum."""
+        joint = self.joint(thetas, params.noise)
+        if self.horizon is None:
+            visits = visits_of(self.chain, joint, params.discount, None) * (1 - params.discount)
+        else:
+            steps = self.horizon - (self.env.last_step == "restart")
+            visits = visits_of(self.chain, joint, jnp.ones_like(params.discount), steps)
+        return self._expected(visits, joint, jnp.asarray(self.chain.pickups, joint.dtype))
+
+    def joint(self, thetas: Thetas, noise: jax.Array) -> jax.Array:
+        """Probabilities of joint actions as executed, [states, joint actions]."""
+        executed = []
+        for player, (policy, theta) in enumerate(zip(self.policies, thetas, strict=True)):
+            own = jax.nn.softmax(policy.table(theta))[_own_states(self.chain, player)]
+            executed.append(own + noise[player] * (1 / own.shape[1] - own))
+        return functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), executed)
+
+    def _expected(self, visits: jax.Array, joint: jax.Array, events: Any) -> jax.Array:
+        """Expected events over visits, [...], from [boards, joint actions, ...]."""
+        played = (visits[:, None] * joint).reshape(self.chain.memories, *events.shape[:2]).sum(0)
+        return jnp.einsum("sj,sj...->...", played, events, precision=lax.Precision.HIGHEST)
+
+
+def exact_coin_game(
+    env: CoinGame,
+    policies: Sequence[Policy],
+    discount: float = 0.96,
+    params: CoinGameParams | None = None,
+    infinite: bool = False,
+    memory: bool = False,
+    folded: bool = True,
+) -> tuple[ExactCoinGame, ExactCoinParams]:
+    """The exact game of an environment, and its numbers.
+
+    Args:
+      env: the game; the finite game has its horizon.
+      policies: one a seat, reactive, see `shaping.coin_table`.
+      discount: in [0, 1), or to 1 where finite.
+      params: the environment's numbers; its own defaults if None. Their horizon is not read.
+      infinite: a game without end instead.
+      memory, folded: see `ExactCoinGame`.
+
+    Raises:
+      ValueError: as many policies as the game has no seats for, tables that do not fit its states, a discount out of
+        its range, or a game too large to enumerate.
+    """
+    if not (0 <= discount < 1 or (discount == 1 and not infinite)):
+        raise ValueError(
+            f"discount is {discount!r}; allowed: a number from 0 to below 1, or 1 where the game is finite"
+        )
+    if len(policies) != env.num_players:
+        raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one a seat")
+    form = ExactCoinGame(env, None if infinite else env.horizon, tuple(policies), memory, folded)
+    wanted = (form.chain.num_states, env.action_space.num_values)
+    for policy in policies:
+        found = jax.eval_shape(policy.table, policy.shapes).shape
+        if found != wanted:
+            raise ValueError(f"a policy has logits of shape {list(found)}; allowed: {list(wanted)}, states and actions")
+    numbers = env.default_params if params is None else params
+    noise = jnp.zeros(env.num_players) if numbers.noise is None else numbers.noise
+    return form, ExactCoinParams(numbers.rewards, jnp.asarray(discount, numbers.rewards.dtype), noise)
+
+
+@functools.lru_cache(maxsize=64)
+def _own_states(chain: CoinChain, player: int) -> np.ndarray:
+    return chain.own_states(player)
+
+
+@functools.lru_cache(maxsize=16)
+def _events(chain: CoinChain, dtype: str) -> np.ndarray:
+    """What each player is paid for: own coins taken, others' taken, own ones taken by others; [boards, joint actions,
+    players, 3]."""
+    taken = chain.pickups.astype(dtype)
+    own = np.einsum("...ii->...i", taken)
+    by_others = taken.sum(-2) - own
+    if chain.env.penalty == "per_coin":
+        by_others = np.minimum(by_others, 1)
+    return np.stack([own, taken.sum(-1) - own, by_others], axis=-1)

@@ -1,0 +1,61 @@
+"""One probability per state: P(cooperate | s) = theta[s], exact zeros and ones included."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.policies.policy import Policy
+
+# What a certain choice has for a logit. Sampling adds to each action's logit a Gumbel number between -7 and 709
+# (float64; 89 in float32), so this decides always; its sigmoid is exactly 1; and unlike infinity it has finite
+# derivatives.
+_CERTAIN = 1000.0
+
+
+def memory_one(num_states: int = 5) -> Policy:
+    """A policy whose parameters are its probabilities: theta [num_states], in [0, 1].
+
+    States stand in the order start, CC, CD, DC, DD, the own action first. A probability of exactly 0 or 1 is never
+    drawn otherwise, has finite log-probabilities, and a derivative of zero: it does not learn. Exact values are exact,
+    through `table`.
+
+    Ascent knows no bounds, and what leaves [0, 1] stays where it has become certain: to learn, take `tabular`, whose
+    logits `logit` makes of a table.
+
+    `init` draws what `tabular` draws, as probabilities: the sigmoid of normal numbers of standard deviation `scale`.
+
+    Args:
+      num_states: number of states, 1 + 2**players.
+    """
+
+    def init(key: jax.Array, scale: jax.Array) -> jax.Array:
+        return jax.nn.sigmoid(scale * jax.random.normal(key, (num_states,), jnp.float32))
+
+    def table(theta: Any) -> Any:
+        return logit(theta) if isinstance(theta, jax.Array | np.ndarray) else [logit(p) for p in theta]
+
+    def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        probability = jnp.sum(jax.nn.one_hot(observation, num_states, dtype=theta.dtype) * theta, axis=-1)
+        return choice(probability), memory
+
+    return Policy("memory_one", (num_states,), init, lambda batch_shape: None, apply, table)
+
+
+def logit(probability: Any) -> jax.Array:
+    """log(p / (1 - p)) of any shape, finite everywhere: +-1000 from 0 down and from 1 up, where its derivative is 0."""
+    p = jnp.asarray(probability)
+    never, always = p <= 0, p >= 1
+    # The inner `where` keeps the logarithms' derivatives finite where their value is not used.
+    inside = jnp.where(never | always, jnp.full_like(p, 0.5), p)
+    found = jnp.log(inside) - jnp.log1p(-inside)
+    return jnp.where(never, jnp.full_like(p, -_CERTAIN), jnp.where(always, jnp.full_like(p, _CERTAIN), found))
+
+
+def choice(probability: jax.Array) -> Any:
+    """The distribution over the two actions that cooperates (action 0) with this probability, [...]."""
+    from shaping.policies.distributions import categorical
+
+    found = logit(probability)
+    return categorical(jnp.stack([found, jnp.zeros_like(found)], axis=-1))
