@@ -2,7 +2,7 @@
 
 The closed forms are pure functions of `CournotParams` and exact for linear inverse demand and constant marginal costs,
 different ones too; they leave `CournotParams.noise` (of mean 0) and the capacity aside. Sources: Cournot (1838),
-chapter 7; Tirole, The Theory of Industrial Organization (1988), sections 5.4 and 6.3.
+chapter 7; Tirole, The Theory of Industrial Organization (1988), chapters 5 and 6.
 """
 
 from dataclasses import dataclass
@@ -182,7 +182,7 @@ class Cournot:
     @property
     def action_space(self) -> Box:
         """A quantity."""
-        return Box((1,), 0.0, self.capacity if self.capacity is not None else 0.0)
+        return Box((1,), 0.0, self.capacity or 0.0)
 
     @property
     def observation_space(self) -> Box:

@@ -60,8 +60,7 @@ def play(
 
 def nash_parts(params: GreatFishWarParams, num_players: int) -> jax.Array:
     """The part of the stock each catches in the Markov perfect equilibrium, [players]:
-    (1 - b) / (b + n (1 - b)) with b = growth x discount (Levhari and Mirman 1980, section 3, for two players:
-    (1 - b) / (2 - b))."""
+    (1 - b) / (b + n (1 - b)) with b = growth x discount; (1 - b) / (2 - b) for the two of Levhari and Mirman."""
     b = params.growth * params.discount
     return jnp.broadcast_to((1 - b) / (b + num_players * (1 - b)), (num_players,))
 

@@ -90,7 +90,7 @@ class Negotiation:
     jduquevan/advantage-alignment, `ObligatedRatioDiscreteEG` in train.py with configs/eg_cont.yaml): two players, three
     items of one unit, values 1 and 5 that are always opposite ("high_contrast"), new items each round, all values and
     the last proposals seen. There proposals go to 5 and the sum of two is divided by where it passes 5, which is the
-    same in other units; its older configurations split in "proportion". The discrete and the cooperative games of Cao
+    same in other units; its discrete configurations split in the way called "proportional" here. The discrete and the cooperative games of Cao
     et al. (2018), with messages and agreements, are not played here. More than two players, private values and
     items that stay for an episode are additions.
 
