@@ -90,9 +90,9 @@ class Negotiation:
     jduquevan/advantage-alignment, `ObligatedRatioDiscreteEG` in train.py with configs/eg_cont.yaml): two players, three
     items of one unit, values 1 and 5 that are always opposite ("high_contrast"), new items each round, all values and
     the last proposals seen. There proposals go to 5 and the sum of two is divided by where it passes 5, which is the
-    same in other units; its discrete configurations split in the way called "proportional" here. The discrete and the cooperative games of Cao
-    et al. (2018), with messages and agreements, are not played here. More than two players, private values and
-    items that stay for an episode are additions.
+    same in other units; its discrete configurations split in the way called "proportional" here. The game of Cao et al.
+    (2018) it descends from, with messages and an agreement to be reached, is not played here. More than two players,
+    private values and items that stay for an episode are additions.
 
     In a round between two on three high-contrast items cooperators expect 1/2 each, two that ask for all 0.3 each, and
     one that asks for all 0.55 against 0.25 of a cooperator.
