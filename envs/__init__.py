@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from envs.auto_reset import AutoReset, AutoResetState
+from envs.clean_up import CleanUp
 from envs.coin_dialects import coin_game
 from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
+from envs.commons_harvest import CommonsHarvest
 from envs.cournot import Cournot, CournotParams, CournotState
 from envs.drawing import save_gif
 from envs.environment import Environment, check_integer
@@ -61,6 +63,8 @@ ENVIRONMENTS: dict[str, Any] = {
     "fishery": Fishery,
     "negotiation": Negotiation,
     "public_goods": PublicGoods,
+    "clean_up": CleanUp,
+    "commons_harvest": CommonsHarvest,
 }
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 

@@ -20,7 +20,7 @@ _EXPORTS = {
     "Rule": "rules",
     "analytic_game": "objectives",
     "automaton": "policies",
-    "coin_table": "policies.coin_table",
+    "coin_table": "policies",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
     "fan_in": "learners",

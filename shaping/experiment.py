@@ -20,7 +20,7 @@ from shaping.config import build
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read
-from shaping.config.game import is_analytic
+from shaping.config.game import is_matrix
 from shaping.config.normal import LIMITS
 from shaping.config.plan import Experiment, plan
 from shaping.learners import Learner, gradient_learner
@@ -92,8 +92,8 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
                 return build.matches_of(experiment, blocks, indices)
 
             # Where games of both kinds stand side by side, those with policies have theirs recorded.
-            analytic = is_analytic(blocks[0].normal["game"])
-            extras = tuple(extra for extra in top["record"] if not (analytic and extra == "policies"))
+            matrix = is_matrix(blocks[0].normal["game"])
+            extras = tuple(extra for extra in top["record"] if matrix or extra != "policies")
             groups.append(Group(build.group_indices(experiment, blocks), matches_of, extras))
         memory = top["memory_gib"] * 2**30
         devices = jax.device_count()
@@ -291,11 +291,11 @@ class Run:
         experiment = plan(self.config)
         cell = range(experiment.matches)[match] // experiment.top["matches"]
         (block,) = [block for block in experiment.blocks if cell in block.cells]
-        policy = build.policy_of(block.normal)
-        leaves, structure = jax.tree.flatten(policy.shapes)
-        ends = np.cumsum([leaf.size for leaf in leaves])
         found = []
-        for row in self.record["theta_final"].isel(match=match).values[: len(block.normal["players"])]:
+        for seat, row in enumerate(self.record["theta_final"].isel(match=match).values[: len(block.normal["players"])]):
+            policy = build.policy_of(block.normal, seat)
+            leaves, structure = jax.tree.flatten(policy.shapes)
+            ends = np.cumsum([leaf.size for leaf in leaves])
             parts = [p.reshape(x.shape) for p, x in zip(np.split(row[: ends[-1]], ends[:-1]), leaves, strict=True)]
             found.append((policy, structure.unflatten(parts)))
         return found
