@@ -1,7 +1,7 @@
 """Uniform draws of cells from few random words, for environments whose speed is that of their random numbers.
 
 A 32-bit word read in mixed radix gives several small integers at once. A value's probability is then off by at most
-(product of the ranges) / 2**32 of itself; `num_words` keeps that below 2**-16.
+(product of the ranges) / 2**32 of itself; `num_words` keeps that at 2**-16 or less, where no range itself is larger.
 """
 
 from collections.abc import Sequence
