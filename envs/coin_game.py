@@ -250,8 +250,8 @@ class CoinGame:
             info: {"pickups": [players, colours] int32}, 1 where a player took a coin of a colour.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value; params with noise for a
-                game made without, or without noise for a game made with it.
+            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value; params with noise for
+                a game made without, or without noise for a game made with it.
         """
         n = self.num_players
         actions = check_actions(actions, n, self.action_space)
