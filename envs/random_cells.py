@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _LARGEST_PRODUCT = 2**16
 
@@ -50,12 +51,7 @@ def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int)
     Returns:
         [] int32.
     """
-    repeated = jnp.int32(0)
-    for i, cell in enumerate(occupied):
-        again = jnp.asarray(False)
-        for earlier in occupied[:i]:
-            again = again | (cell == earlier)
-        repeated = repeated + again.astype(jnp.int32)
+    repeated = len(occupied) - jnp.sum(_first(occupied), dtype=jnp.int32)
     fewest = cells - len(occupied)
     rank = (word % jnp.uint32(fewest)).astype(jnp.int32)
     for extra in range(1, len(occupied)):
@@ -64,20 +60,20 @@ def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int)
 
 
 def nth_free_cell(rank: jax.Array, occupied: Sequence[jax.Array]) -> jax.Array:
-    """The cell with this rank (from 0) among those that are not occupied, [] int32."""
-    cell, last = rank, None
-    for taken in _ascending(occupied):
-        repeats = False if last is None else taken == last
-        cell = cell + ((cell >= taken) & ~jnp.asarray(repeats)).astype(jnp.int32)
-        last = taken
-    return cell
+    """The cell with this rank (from 0) among those that are not occupied, [] int32; some may be occupied twice.
+
+    An occupied cell with k different occupied ones below it has (cell - k) free ones below it, and pushes the wanted
+    cell on by one where these are not more than `rank`. Sorting one after the other would say the same, but compilers
+    that fuse a chain of scalars compute each link anew for every use, in all exponentially often.
+    """
+    if not occupied:
+        return rank
+    taken, first = jnp.stack(occupied), _first(occupied)
+    below = jnp.sum((taken[None, :] < taken[:, None]) & first[None, :], axis=1, dtype=jnp.int32)
+    return rank + jnp.sum(first & (taken - below <= rank), dtype=jnp.int32)
 
 
-def _ascending(values: Sequence[jax.Array]) -> list[jax.Array]:
-    """Scalars in ascending order, by exchanging neighbours: a few comparisons, which vectorise as a sort does not."""
-    ordered = list(values)
-    for end in range(len(ordered) - 1, 0, -1):
-        for i in range(end):
-            low, high = jnp.minimum(ordered[i], ordered[i + 1]), jnp.maximum(ordered[i], ordered[i + 1])
-            ordered[i], ordered[i + 1] = low, high
-    return ordered
+def _first(occupied: Sequence[jax.Array]) -> jax.Array:
+    """Whether each cell has not occurred before it in the sequence, [occupied] bool."""
+    taken, order = jnp.stack(occupied), np.arange(len(occupied))
+    return ~jnp.any((taken[None, :] == taken[:, None]) & (order[None, :] < order[:, None]), axis=1)

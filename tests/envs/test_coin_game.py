@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import envs
-from tests.envs.coin_rules import GOES, numbers, pairs, place, play
+from tests.envs.coin_rules import GOES, numbers, pairs, place, play, quickly
 
 N_KEYS = 8000
 
@@ -29,6 +29,11 @@ def one_coin(**settings):
 
 def two_coins(**settings):
     return coin_game(**{"dialect": "pax", "egocentric": False, "last_step": "play"} | settings)
+
+
+def step_many(env, state, moves, params, keys):
+    """The same step under many keys."""
+    return quickly(jax.vmap(lambda key: env.step(key, state, numbers(env, *moves), params)))(keys)
 
 
 # Moves
@@ -153,7 +158,7 @@ def test_a_player_that_stays_on_a_coin_that_came_back_under_it_takes_it():
     env = two_coins()
     params, start = env.default_params, place(env, [(1, 0), (0, 0)], [(1, 1), (2, 2)])
     keys = jax.random.split(jax.random.key(1), 200)
-    coins = jax.vmap(lambda key: env.step(key, start, numbers(env, "right", "stay"), params)[1].coins[0])(keys)
+    coins = step_many(env, start, ["right", "stay"], params, keys)[1].coins[:, 0]
     under = int(np.flatnonzero(np.asarray(coins) == 1 * 3 + 1)[0])
     _, state, rewards, *_ = env.step(keys[under], start, numbers(env, "right", "stay"), params)
     assert np.asarray(rewards).tolist() == [1, 0] and pairs(env, state.players)[0] == pairs(env, state.coins)[0]
@@ -243,7 +248,7 @@ def test_a_step_that_restarts_ignores_actions_and_pays_and_counts_nothing():
     np.testing.assert_array_equal(after.obs, env.observe(after.state, env.default_params))
 
     keys = jax.random.split(jax.random.key(3), N_KEYS)
-    fresh = jax.vmap(lambda key: env.step(key, state, numbers(env, "right", "right"), env.default_params)[1])(keys)
+    fresh = step_many(env, state, ["right", "right"], env.default_params, keys)[1]
     cells = np.concatenate([np.asarray(fresh.players), np.asarray(fresh.coins)], axis=1)
     assert_uniform(cells, 9)
     # and independently of each other: each pair of cells is drawn once in 81.
@@ -273,7 +278,7 @@ def test_one_program_plays_many_rewards_and_horizons():
     def step(key, params):
         return env.step(key, state, numbers(env, "right", "left"), params)[2:5]
 
-    rewards, terminated, truncated = jax.vmap(step)(keys, params)
+    rewards, terminated, truncated = quickly(jax.vmap(step))(keys, params)
     # Both take blue's coin: red is paid for another's colour, blue for its own and for having it taken.
     np.testing.assert_allclose(rewards, [[1, -1], [0.5, 4.75], [0, 1]])
     assert np.asarray(truncated).tolist() == [True, False, False] and not np.any(terminated)
@@ -282,16 +287,12 @@ def test_one_program_plays_many_rewards_and_horizons():
 # Noise
 
 
-def step_many(env, state, moves, params, num_keys=N_KEYS, seed=5):
-    keys = jax.random.split(jax.random.key(seed), num_keys)
-    return jax.vmap(lambda key: env.step(key, state, numbers(env, *moves), params))(keys)
-
-
 @pytest.mark.parametrize(("stay", "num_actions"), [(False, 4), (True, 5)])
 def test_a_uniformly_random_action_is_executed_with_the_noises_probability(stay, num_actions):
     env = one_coin(grid=5, noise=(0.3, 1.0), stay=stay)
     state = place(env, [(2, 2), (2, 2)], [(0, 0)])
-    after = step_many(env, state, ["right", "up"], env.default_params)[1]
+    keys = jax.random.split(jax.random.key(5), N_KEYS)
+    after = step_many(env, state, ["right", "up"], env.default_params, keys)[1]
     cells = np.asarray(after.players)
     places = [2 * 5 + 2 + 5 * down + right for down, right in list(GOES.values())[:num_actions]]
     executed = np.stack([[places.index(cell) for cell in row] for row in cells])
@@ -307,8 +308,8 @@ def test_a_uniformly_random_action_is_executed_with_the_noises_probability(stay,
 def test_no_noise_is_the_same_whether_left_out_or_zero():
     state = place(one_coin(), [(1, 0), (1, 2)], [(1, 1)])
     without, zero = one_coin(), one_coin(noise=0)
-    left = step_many(without, state, ["right", "left"], without.default_params, 500)
-    right = step_many(zero, state, ["right", "left"], zero.default_params, 500)
+    keys = jax.random.split(jax.random.key(5), 500)
+    left, right = (step_many(env, state, ["right", "left"], env.default_params, keys) for env in (without, zero))
     jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
@@ -319,9 +320,10 @@ def test_noise_may_differ_between_the_games_of_one_program():
 
     def moved(noise):
         params = dataclasses.replace(env.default_params, noise=noise)
-        return step_many(env, state, ["right", "right"], params, 400)[1].players
+        keys = jax.random.split(jax.random.key(5), 400)
+        return jax.vmap(lambda key: env.step(key, state, numbers(env, "right", "right"), params)[1].players)(keys)
 
-    went_right = np.asarray(jax.vmap(moved)(noise)) == 2 * 5 + 3
+    went_right = np.asarray(quickly(jax.vmap(moved))(noise)) == 2 * 5 + 3
     assert went_right[0, :, 0].all() and went_right[1, :, 1].all()
     assert 0.1 < went_right[0, :, 1].mean() < 0.4 and 0.1 < went_right[1, :, 0].mean() < 0.4
 
@@ -426,7 +428,7 @@ def test_the_smallest_grids_that_are_allowed_are_played(settings):
             state = env.step(now, state, env.action_space.sample(now, (env.num_players,)), params)[1]
         return state
 
-    state = jax.vmap(steps)(keys)
+    state = quickly(jax.vmap(steps))(keys)
     cells = np.concatenate([np.asarray(state.players), np.asarray(state.coins)], axis=1)
     assert cells.min() >= 0 and cells.max() < env.num_cells
     if env.respawn == "free" and env.start_coins == "free":
