@@ -1,10 +1,10 @@
 """Each dialect against the rules of its program, as that program's file has them.
 
 lola2018: Foerster et al. 2018, lola/envs/coin_game.py. lola_dice: lola_dice/envs/coin_game.py (and
-alexis-jacq/LOLA_DiCE, envs/coin_game.py). pola: Silent-Zebra/POLA, jax_files/coin_game_jax.py. mfos: luchris429/Model-Free-Opponent-Shaping,
-src/coin_game/coin_game_envs.py. pax: ucl-dark/pax, pax/envs/coin_game.py. jaxmarl: JaxMARL 0.2.0,
-environments/coin_game/coin_game.py. loqa: MiladInk/loqa, coin_game.py and three_player_coin_game.py. reciprocator:
-johnlyzhou/reciprocator, src/environments/coin_game.py.
+alexis-jacq/LOLA_DiCE, envs/coin_game.py). pola: Silent-Zebra/POLA, jax_files/coin_game_jax.py. mfos:
+luchris429/Model-Free-Opponent-Shaping, src/coin_game/coin_game_envs.py. pax: ucl-dark/pax, pax/envs/coin_game.py.
+jaxmarl: JaxMARL 0.2.0, environments/coin_game/coin_game.py. loqa: MiladInk/loqa, coin_game.py and
+three_player_coin_game.py. reciprocator: johnlyzhou/reciprocator, src/environments/coin_game.py.
 """
 
 from types import SimpleNamespace
