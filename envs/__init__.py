@@ -9,6 +9,7 @@ import numpy as np
 from envs.auto_reset import AutoReset, AutoResetState
 from envs.drawing import save_gif
 from envs.environment import Environment
+from envs.in_the_matrix import InTheMatrix, InTheMatrixParams, InTheMatrixState
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
 
@@ -16,6 +17,9 @@ __all__ = [
     "AutoReset",
     "AutoResetState",
     "Environment",
+    "InTheMatrix",
+    "InTheMatrixParams",
+    "InTheMatrixState",
     "MatrixGame",
     "MatrixGameParams",
     "MatrixGameState",
@@ -28,7 +32,7 @@ _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
 _WRAPPERS = ("auto_reset", "episodes")
 
-ENVIRONMENTS: dict[str, Any] = {}
+ENVIRONMENTS: dict[str, Any] = {"in_the_matrix": InTheMatrix}
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 

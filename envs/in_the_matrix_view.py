@@ -1,0 +1,101 @@
+"""What players of an in-the-matrix game see, as bits of egocentric windows, and where their beams reach."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BEAM = ((1, 0), (2, 0), (1, 1), (1, -1))
+"""Cells of the beam as (ahead, to the left)."""
+_WORD = 31  # bits used of an int32: no shift reaches the sign
+
+
+def heading(directions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Rows and columns of one step forward, each of the shape of `directions`.
+
+    0 is to the right (columns grow), 1 down, 2 to the left, 3 up.
+    """
+    odd, sign = directions & 1, 1 - (directions & 2)
+    return odd * sign, (1 - odd) * sign
+
+
+def relative(rows: Any, columns: Any, own: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+    """How far ahead of the players cells are, and how far on the side of the next higher direction.
+
+    Args:
+        rows, columns: of cells, broadcastable with the players.
+        own: rows, columns and directions of the players, each [players].
+
+    Returns:
+        ahead, aside: int32, negative behind and on the other side.
+    """
+    own_rows, own_columns, directions = own
+    down, right = heading(directions)
+    by_row, by_column = rows - own_rows, columns - own_columns
+    return by_row * down + by_column * right, by_row * right - by_column * down
+
+
+def beam_cells(rows: jax.Array, columns: jax.Array, directions: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
+    """Rows and columns of the four cells a beam covers, some of them outside of the map; each of the players' shape."""
+    down, right = heading(directions)
+    return [(rows + ahead * down + aside * right, columns + ahead * right - aside * down) for ahead, aside in BEAM]
+
+
+def window_cell(ahead: jax.Array, aside: jax.Array, size: int, where: Any) -> jax.Array:
+    """The index of a cell in a window of `size` x `size`, aside major; -1 outside of it and where not `where`."""
+    half = size // 2
+    inside = (ahead >= 0) & (ahead < size) & (aside >= -half) & (aside <= half) & where
+    return jnp.where(inside, (aside + half) * size + ahead, -1)
+
+
+def cell_bits(cell: jax.Array, size: int) -> tuple[jax.Array, ...]:
+    """A cell's index as one bit of ceil(size^2 / 31) int32 words; no bit for -1."""
+    words = []
+    for first in range(0, size * size, _WORD):
+        here = (cell >= first) & (cell < first + _WORD)
+        words.append(jnp.where(here, jnp.left_shift(1, jnp.where(here, cell - first, 0)), 0))
+    return tuple(words)
+
+
+def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[jax.Array, ...]:
+    """The cells of every player's window that lie outside of the map, as words of bits."""
+    rows, columns, directions = own
+    down, right = heading(directions)
+    last = grid_size - 1
+    # What is left of the map in the direction (down, right): to the far edge, or to row or column 0.
+    forward = jnp.where(down + right > 0, last, 0) - jnp.where(down != 0, rows, columns)
+    ahead_free = jnp.abs(forward)
+    across = jnp.where(down != 0, columns, rows)
+    positive = jnp.where(right - down > 0, last - across, across)
+    negative = last - positive
+    half = size // 2
+    cells = np.arange(size * size)
+    words = [jnp.zeros_like(rows) for _ in range(0, size * size, _WORD)]
+
+    def add(members: np.ndarray, outside: jax.Array) -> None:
+        for number, first in enumerate(range(0, size * size, _WORD)):
+            mask = sum(1 << int(cell - first) for cell in members if first <= cell < first + _WORD)
+            words[number] |= jnp.where(outside, jnp.int32(mask), 0)
+
+    for step in range(1, size):
+        add(cells[cells % size == step], ahead_free < step)
+    for step in range(1, half + 1):
+        add(cells[cells // size == half + step], positive < step)
+        add(cells[cells // size == half - step], negative < step)
+    return tuple(words)
+
+
+def window_planes(words: list[tuple[jax.Array, ...]], size: int) -> jax.Array:
+    """Channels of bits as uint8 planes, [players, size^2, channels].
+
+    Args:
+        words: for every channel its words, each [players].
+        size: of the window.
+    """
+    parts = []
+    for number, first in enumerate(range(0, size * size, _WORD)):
+        stacked = jnp.stack([channel[number] for channel in words], -1)[:, None, :]
+        shifts = np.arange(min(_WORD, size * size - first), dtype=np.int32)[None, :, None]
+        parts.append((stacked >> shifts) & 1)
+    return jnp.concatenate(parts, 1).astype(jnp.uint8)
