@@ -495,20 +495,16 @@ class InTheMatrix:
                 beam = join(beam, bits(rows[seat], columns[seat], state.fired[seat]))
         for covering in (*players, *coins, wall):
             beam = tuple(a & ~b for a, b in zip(beam, covering, strict=True))
-        planes = window_planes([*players, *coins, wall, beam, *turned], size)
-
         held = jnp.minimum(state.inventories, 255)
-        holds = jnp.sum(held, 1, dtype=jnp.int32) > 0
+        holds = (jnp.sum(held, 1, keepdims=True, dtype=jnp.int32) > 0).astype(jnp.int32)
         shown = jnp.where((state.frozen > 0)[:, None], held, 0)
         others = [(np.arange(n) + distance) % n for distance in range(1, n)]
-        numbers = [held, holds[:, None].astype(jnp.int32)]
-        numbers += [holds[seats][:, None].astype(jnp.int32) for seats in others]
-        numbers += [shown[seats] for seats in others]
-        vector = jnp.concatenate(numbers, 1).astype(jnp.uint8)
+        numbers = [held, holds, *(holds[seats] for seats in others), *(shown[seats] for seats in others)]
+        channels = [*players, *coins, wall, beam, *turned]
         if self.observation == "flat":
-            return jnp.concatenate([planes.reshape(n, -1), vector], 1)
-        repeated = jnp.broadcast_to(vector[:, None, :], (n, size * size, vector.shape[1]))
-        return jnp.concatenate([planes, repeated], 2).reshape(n, size, size, -1)
+            planes = window_planes(channels, jnp.zeros((n, 0), jnp.int32), size).reshape(n, -1)
+            return jnp.concatenate([planes, *(part.astype(jnp.uint8) for part in numbers)], 1)
+        return window_planes(channels, jnp.concatenate(numbers, 1), size).reshape(n, size, size, -1)
 
     def start_counts(self) -> dict[str, jax.Array]:
         """Zero of everything `count` counts: `steps` [], `interactions` [players], `collected` [players, kinds], and

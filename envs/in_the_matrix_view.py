@@ -8,7 +8,7 @@ import numpy as np
 
 BEAM = ((1, 0), (2, 0), (1, 1), (1, -1))
 """Cells of the beam as (ahead, to the left)."""
-_WORD = 31  # bits used of an int32: no shift reaches the sign
+_WORD = 32
 
 
 def heading(directions: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -50,7 +50,7 @@ def window_cell(ahead: jax.Array, aside: jax.Array, size: int, where: Any) -> ja
 
 
 def cell_bits(cell: jax.Array, size: int) -> tuple[jax.Array, ...]:
-    """A cell's index as one bit of ceil(size^2 / 31) int32 words; no bit for -1."""
+    """A cell's index as one bit of ceil(size^2 / 32) int32 words; no bit for -1."""
     words = []
     for first in range(0, size * size, _WORD):
         here = (cell >= first) & (cell < first + _WORD)
@@ -76,7 +76,7 @@ def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[ja
     def add(members: np.ndarray, outside: jax.Array) -> None:
         for number, first in enumerate(range(0, size * size, _WORD)):
             mask = sum(1 << int(cell - first) for cell in members if first <= cell < first + _WORD)
-            words[number] |= jnp.where(outside, jnp.int32(mask), 0)
+            words[number] |= jnp.where(outside, np.uint32(mask).astype(np.int32), 0)
 
     for step in range(1, size):
         add(cells[cells % size == step], ahead_free < step)
@@ -86,16 +86,24 @@ def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[ja
     return tuple(words)
 
 
-def window_planes(words: list[tuple[jax.Array, ...]], size: int) -> jax.Array:
-    """Channels of bits as uint8 planes, [players, size^2, channels].
+def window_planes(words: list[tuple[jax.Array, ...]], numbers: jax.Array, size: int) -> jax.Array:
+    """Channels of bits and repeated numbers as uint8 planes, [players, size^2, channels + numbers].
 
     Args:
         words: for every channel its words, each [players].
+        numbers: [players, numbers] int32 in 0 .. 255.
         size: of the window.
     """
-    parts = []
-    for number, first in enumerate(range(0, size * size, _WORD)):
-        stacked = jnp.stack([channel[number] for channel in words], -1)[:, None, :]
-        shifts = np.arange(min(_WORD, size * size - first), dtype=np.int32)[None, :, None]
-        parts.append((stacked >> shifts) & 1)
-    return jnp.concatenate(parts, 1).astype(jnp.uint8)
+    bits, repeated = len(words), numbers.shape[1]
+    n, total = numbers.shape[0], bits + repeated
+    stacked = jnp.stack([jnp.stack([*channel], -1) for channel in words], -1)  # [players, words, channels]
+    octets = (stacked[:, :, None, :] >> np.arange(0, _WORD, 8, dtype=np.int32)[None, None, :, None]) & 255
+    shape = (n, octets.shape[1], octets.shape[2], repeated)
+    octets = jnp.concatenate([octets, jnp.broadcast_to(numbers[:, None, None, :], shape)], -1)
+    # From here on in bytes: one bit of each, held down to 1, and numbers as they are. It is most of a step's work.
+    octets = jax.lax.optimization_barrier(octets.astype(jnp.uint8).reshape(n, -1, 1, total))
+    mask = np.full((8, total), 255, np.uint8)
+    mask[:, :bits] = (1 << np.arange(8))[:, None]
+    most = np.array([1] * bits + [255] * repeated, np.uint8)
+    planes = jnp.minimum(octets & mask[None, None], most[None, None, None])
+    return planes.reshape(n, -1, total)[:, : size * size]
