@@ -451,7 +451,7 @@ class InTheMatrix:
         sites = _coin_sites(self.grid_size)
         if self.shuffle_coins:
             return jax.random.permutation(jax.random.fold_in(key, 3), jnp.asarray(sites))
-        return jnp.asarray(np.concatenate([sites[kind :: self._kinds] for kind in reversed(range(self._kinds))]))
+        return jnp.asarray(_fixed_sites(self.grid_size, self._kinds))
 
     def _grown(self, key: jax.Array, params: InTheMatrixParams) -> jax.Array:
         total = self._kinds * self.num_coins
@@ -461,50 +461,75 @@ class InTheMatrix:
         return drawn < params.regrowth
 
     def _observe(self, state: InTheMatrixState) -> jax.Array:
-        n, kinds, size, grid = self.num_players, self._kinds, self.view_size, self.grid_size
-        own = (state.rows, state.columns, state.directions)
+        n, size = self.num_players, self.view_size
+        cyclic = (np.arange(n)[:, None] + np.arange(n)[None, :]) % n  # seats as each player counts them
+        if n == 2:  # scalars, which a vmap over games turns into plain vectors
+            seen = [self._window([tuple(x[seat] for x in _bodies(state)) for seat in row], state) for row in cyclic]
+            channels = jnp.stack([jnp.stack([jnp.stack([*word]) for word in window]) for window in seen])
+        else:
 
-        def bits(rows: Any, columns: Any, where: Any) -> tuple[jax.Array, ...]:
-            return cell_bits(window_cell(*relative(rows, columns, own), size, where), size)
+            def window(bodies: tuple[jax.Array, ...]) -> jax.Array:
+                everybody = [tuple(x[number] for x in bodies) for number in range(n)]
+                return jnp.stack([jnp.stack([*word]) for word in self._window(everybody, state)])
 
-        def join(left: tuple[jax.Array, ...], right: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-            return tuple(a | b for a, b in zip(left, right, strict=True))
-
-        here = jnp.ones((n,), bool)
-        nothing = tuple(jnp.zeros((n,), jnp.int32) for _ in bits(*own[:2], here))
-        players = [bits(*own[:2], here)]
-        turned = [nothing] * 4
-        for distance in range(1, n):
-            seats = (np.arange(n) + distance) % n
-            rows, columns, directions = (array[seats] for array in own)
-            seen = bits(rows, columns, True)
-            players.append(seen)
-            angle = (directions - state.directions) & 3
-            turned = [join(turned[k], tuple(jnp.where(angle == k, w, 0) for w in seen)) for k in range(4)]
-        coins = []
-        for kind in range(kinds):
-            plane = nothing
-            for site in range(kind * self.num_coins, (kind + 1) * self.num_coins):
-                cell = state.sites[site]
-                plane = join(plane, bits(cell // grid, cell % grid, state.present[site]))
-            coins.append(plane)
-        wall = wall_bits(own, grid, size)
-        beam = nothing
-        for rows, columns in beam_cells(*own):
-            for seat in range(n):
-                beam = join(beam, bits(rows[seat], columns[seat], state.fired[seat]))
-        for covering in (*players, *coins, wall):
-            beam = tuple(a & ~b for a, b in zip(beam, covering, strict=True))
+            channels = jax.vmap(window)(tuple(x[cyclic] for x in _bodies(state)))
         held = jnp.minimum(state.inventories, 255)
         holds = (jnp.sum(held, 1, keepdims=True, dtype=jnp.int32) > 0).astype(jnp.int32)
         shown = jnp.where((state.frozen > 0)[:, None], held, 0)
-        others = [(np.arange(n) + distance) % n for distance in range(1, n)]
+        others = cyclic.T[1:]
         numbers = [held, holds, *(holds[seats] for seats in others), *(shown[seats] for seats in others)]
-        channels = [*players, *coins, wall, beam, *turned]
         if self.observation == "flat":
             planes = window_planes(channels, jnp.zeros((n, 0), jnp.int32), size).reshape(n, -1)
             return jnp.concatenate([planes, *(part.astype(jnp.uint8) for part in numbers)], 1)
         return window_planes(channels, jnp.concatenate(numbers, 1), size).reshape(n, size, size, -1)
+
+    def _window(self, bodies: list[tuple[jax.Array, ...]], state: InTheMatrixState) -> list[tuple[jax.Array, ...]]:
+        """The channels of one player's window, each as words of bits [].
+
+        Args:
+            bodies: row, column, direction and whether its beam shows, each [], of oneself and then the others.
+            state: where the coins are.
+        """
+        size, grid = self.view_size, self.grid_size
+        own = bodies[0][:3]
+
+        def bits(row: Any, column: Any, where: Any) -> tuple[jax.Array, ...]:
+            return cell_bits(window_cell(*relative(row, column, own), size, where), size)
+
+        def join(left: tuple[jax.Array, ...], right: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+            return tuple(a | b for a, b in zip(left, right, strict=True))
+
+        nothing = tuple(jnp.zeros((), jnp.int32) for _ in range(0, size * size, 32))
+        players = [bits(row, column, True) for row, column, _, _ in bodies]
+        turned = [nothing] * 4
+        for seen, (_, _, direction, _) in zip(players[1:], bodies[1:], strict=True):
+            angle = (direction - own[2]) & 3
+            turned = [join(turned[k], tuple(jnp.where(angle == k, w, 0) for w in seen)) for k in range(4)]
+        rows, columns = self._site_places(state)
+        coins = [nothing] * self._kinds
+        for site in range(self._kinds * self.num_coins):
+            kind = site // self.num_coins
+            coins[kind] = join(coins[kind], bits(rows[site], columns[site], state.present[site]))
+        wall = wall_bits(own, grid, size)
+        beam = nothing
+        for row, column, direction, fired in bodies:
+            for beam_row, beam_column in beam_cells(row, column, direction):
+                beam = join(beam, bits(beam_row, beam_column, fired))
+        for covering in (*players, *coins, wall):
+            beam = tuple(a & ~b for a, b in zip(beam, covering, strict=True))
+        return [*players, *coins, wall, beam, *turned]
+
+    def _site_places(self, state: InTheMatrixState) -> tuple[Any, Any]:
+        """Rows and columns of the coins' sites; constants where every episode has the same."""
+        fixed = self.layout == "corners" and not self.shuffle_coins
+        return (
+            divmod(_fixed_sites(self.grid_size, self._kinds), self.grid_size)
+            if fixed
+            else (
+                state.sites // self.grid_size,
+                state.sites % self.grid_size,
+            )
+        )
 
     def start_counts(self) -> dict[str, jax.Array]:
         """Zero of everything `count` counts: `steps` [], `interactions` [players], `collected` [players, kinds], and
@@ -614,6 +639,16 @@ def _coin_sites(size: int) -> np.ndarray:
     sites = ((1, 1), (1, 2), (2, 1), (1, -2), (2, -2), (1, -3))
     sites += ((-2, 2), (-3, 1), (-2, 1), (-2, -2), (-2, -3), (-3, -2))
     return _corners(sites, size)
+
+
+def _fixed_sites(size: int, kinds: int) -> np.ndarray:
+    """Sites by kind: the last kind has the first of the twelve, as in Pax."""
+    sites = _coin_sites(size)
+    return np.concatenate([sites[kind::kinds] for kind in reversed(range(kinds))])
+
+
+def _bodies(state: InTheMatrixState) -> tuple[jax.Array, ...]:
+    return state.rows, state.columns, state.directions, state.fired
 
 
 def _spawns(layout: str, size: int) -> np.ndarray:

@@ -86,17 +86,17 @@ def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[ja
     return tuple(words)
 
 
-def window_planes(words: list[tuple[jax.Array, ...]], numbers: jax.Array, size: int) -> jax.Array:
+def window_planes(words: jax.Array, numbers: jax.Array, size: int) -> jax.Array:
     """Channels of bits and repeated numbers as uint8 planes, [players, size^2, channels + numbers].
 
     Args:
-        words: for every channel its words, each [players].
+        words: [players, channels, words] int32.
         numbers: [players, numbers] int32 in 0 .. 255.
         size: of the window.
     """
-    bits, repeated = len(words), numbers.shape[1]
+    bits, repeated = words.shape[1], numbers.shape[1]
     n, total = numbers.shape[0], bits + repeated
-    stacked = jnp.stack([jnp.stack([*channel], -1) for channel in words], -1)  # [players, words, channels]
+    stacked = jnp.swapaxes(words, 1, 2)
     octets = (stacked[:, :, None, :] >> np.arange(0, _WORD, 8, dtype=np.int32)[None, None, :, None]) & 255
     shape = (n, octets.shape[1], octets.shape[2], repeated)
     octets = jnp.concatenate([octets, jnp.broadcast_to(numbers[:, None, None, :], shape)], -1)
