@@ -517,7 +517,7 @@ class InTheMatrix:
                 beam = join(beam, bits(beam_row, beam_column, fired))
         for covering in (*players, *coins, wall):
             beam = tuple(a & ~b for a, b in zip(beam, covering, strict=True))
-        return [*players, *coins, wall, beam, *turned]
+        return jax.lax.optimization_barrier([*players, *coins, wall, beam, *turned])
 
     def _site_places(self, state: InTheMatrixState) -> tuple[Any, Any]:
         """Rows and columns of the coins' sites; constants where every episode has the same."""

@@ -8,7 +8,6 @@ import numpy as np
 
 BEAM = ((1, 0), (2, 0), (1, 1), (1, -1))
 """Cells of the beam as (ahead, to the left)."""
-_WORD = 32
 
 
 def heading(directions: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -49,13 +48,23 @@ def window_cell(ahead: jax.Array, aside: jax.Array, size: int, where: Any) -> ja
     return jnp.where(inside, (aside + half) * size + ahead, -1)
 
 
+def num_words(size: int) -> int:
+    """int32 words whose bits are the cells of a window."""
+    return -(-size * size // 32)
+
+
+def _octet_and_bit(cell: Any, size: int) -> tuple[Any, Any]:
+    """Where a cell is kept: consecutive cells are in consecutive octets, which `window_planes` reads side by side."""
+    octets = 4 * num_words(size)
+    return cell % octets, cell // octets
+
+
 def cell_bits(cell: jax.Array, size: int) -> tuple[jax.Array, ...]:
-    """A cell's index as one bit of ceil(size^2 / 32) int32 words; no bit for -1."""
-    words = []
-    for first in range(0, size * size, _WORD):
-        here = (cell >= first) & (cell < first + _WORD)
-        words.append(jnp.where(here, jnp.left_shift(1, jnp.where(here, cell - first, 0)), 0))
-    return tuple(words)
+    """A cell's index as one bit of the window's words; no bit for -1."""
+    words = num_words(size)
+    octet, bit = (cell & 3, cell >> 2) if words == 1 else _octet_and_bit(jnp.maximum(cell, 0), size)
+    one = jnp.where(cell >= 0, jnp.left_shift(1, ((octet & 3) << 3) | (bit & 7)), 0)
+    return (one,) if words == 1 else tuple(jnp.where(octet >> 2 == word, one, 0) for word in range(words))
 
 
 def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[jax.Array, ...]:
@@ -71,12 +80,13 @@ def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[ja
     negative = last - positive
     half = size // 2
     cells = np.arange(size * size)
-    words = [jnp.zeros_like(rows) for _ in range(0, size * size, _WORD)]
+    words = [jnp.zeros_like(rows) for _ in range(num_words(size))]
 
     def add(members: np.ndarray, outside: jax.Array) -> None:
-        for number, first in enumerate(range(0, size * size, _WORD)):
-            mask = sum(1 << int(cell - first) for cell in members if first <= cell < first + _WORD)
-            words[number] |= jnp.where(outside, np.uint32(mask).astype(np.int32), 0)
+        octet, bit = _octet_and_bit(members, size)
+        for word in range(len(words)):
+            mask = np.bitwise_or.reduce(np.where(octet // 4 == word, 1 << (octet % 4 * 8 + bit), 0)).astype(np.uint32)
+            words[word] |= jnp.where(outside, mask.view(np.int32), 0)
 
     for step in range(1, size):
         add(cells[cells % size == step], ahead_free < step)
@@ -96,14 +106,16 @@ def window_planes(words: jax.Array, numbers: jax.Array, size: int) -> jax.Array:
     """
     bits, repeated = words.shape[1], numbers.shape[1]
     n, total = numbers.shape[0], bits + repeated
-    stacked = jnp.swapaxes(words, 1, 2)
-    octets = (stacked[:, :, None, :] >> np.arange(0, _WORD, 8, dtype=np.int32)[None, None, :, None]) & 255
-    shape = (n, octets.shape[1], octets.shape[2], repeated)
-    octets = jnp.concatenate([octets, jnp.broadcast_to(numbers[:, None, None, :], shape)], -1)
-    # From here on in bytes: one bit of each, held down to 1, and numbers as they are. It is most of a step's work.
-    octets = jax.lax.optimization_barrier(octets.astype(jnp.uint8).reshape(n, -1, 1, total))
-    mask = np.full((8, total), 255, np.uint8)
-    mask[:, :bits] = (1 << np.arange(8))[:, None]
-    most = np.array([1] * bits + [255] * repeated, np.uint8)
-    planes = jnp.minimum(octets & mask[None, None], most[None, None, None])
-    return planes.reshape(n, -1, total)[:, : size * size]
+    octets = (words[:, :, :, None] >> np.arange(0, 32, 8, dtype=np.int32)[None, None, None]) & 255
+    octets = jnp.swapaxes(octets.reshape(n, bits, -1), 1, 2)
+    repeats = jnp.broadcast_to(numbers[:, None, :], (n, octets.shape[1], repeated))
+    # What follows is most of a step's work: it runs over long rows of bytes, each of them the octets of some cells side
+    # by side, of which one bit is kept (and held down to 1) and the numbers stay as they are.
+    row = jnp.concatenate([octets, repeats], -1).astype(jnp.uint8).reshape(n, -1)
+    row = jax.lax.optimization_barrier(row)
+    rows, rest = divmod(size * size * total, row.shape[1])
+    tiled = jax.lax.optimization_barrier(jnp.concatenate([row] * rows + [row[:, :rest]], 1))
+    mask = np.full((size * size, total), 255, np.uint8)
+    mask[:, :bits] = 1 << _octet_and_bit(np.arange(size * size), size)[1][:, None]
+    most = np.tile(np.array([1] * bits + [255] * repeated, np.uint8), size * size)
+    return jnp.minimum(tiled & mask.reshape(1, -1), most[None]).reshape(n, size * size, total)
