@@ -118,4 +118,5 @@ def window_planes(words: jax.Array, numbers: jax.Array, size: int) -> jax.Array:
     mask = np.full((size * size, total), 255, np.uint8)
     mask[:, :bits] = 1 << _octet_and_bit(np.arange(size * size), size)[1][:, None]
     most = np.tile(np.array([1] * bits + [255] * repeated, np.uint8), size * size)
-    return jnp.minimum(tiled & mask.reshape(1, -1), most[None]).reshape(n, size * size, total)
+    planes = jax.lax.optimization_barrier(jnp.minimum(tiled & mask.reshape(1, -1), most[None]))
+    return planes.reshape(n, size * size, total)
