@@ -1,5 +1,7 @@
 """Rules of the in-the-matrix games, one by one, against hand-written expectations."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,9 +33,14 @@ def three():
     return game(dialect="storm_n", num_players=3, mutual=False, regrowth=0.0)
 
 
+@cache
+def start_of(env):
+    return env.reset(jax.random.key(0), env.default_params)[1]
+
+
 def state_of(env, *bodies, held=None, frozen=None, coins=False):
     """Players at (row, column, direction); no coins, or all."""
-    _, state = jax.jit(env.reset)(jax.random.key(0), env.default_params)
+    state = start_of(env)
     rows, columns, directions = jnp.array(bodies, jnp.int32).T
     held = np.zeros((env.num_players, env.num_kinds)) if held is None else held
     frozen = np.zeros(env.num_players) if frozen is None else frozen
@@ -101,7 +108,7 @@ def test_many_players_never_share_a_cell_and_coins_are_conserved():
     assert all(len(set(row)) == 8 for row in cells.tolist())
     assert np.all(np.asarray(info["interacted"]).sum(1) % 2 == 0) and np.asarray(info["interacted"]).any()
     assert not np.asarray(rewards)[~np.asarray(info["interacted"])].any()
-    freed = np.asarray((before.frozen == 1))
+    freed = np.asarray(before.frozen == 1)
     assert freed.any() and not np.asarray(after.inventories)[freed].any()
     kept = ~freed & ~np.asarray(info["interacted"])
     gained = np.asarray(after.inventories - before.inventories)
