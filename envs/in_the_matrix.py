@@ -183,12 +183,12 @@ class InTheMatrix:
     grid_size: int = 8
     view_size: int = 5
     payoffs: Any = ((3, 0), (5, 1))
-    num_coins: int | None = None
+    num_coins: Any = None
     freeze: int = 5
     horizon: int = 152
     layout: str | None = None
     spawn: str | None = None
-    spawn_directions: int | None = None
+    spawn_directions: Any = None
     return_of: str | None = None
     mutual: bool | None = None
     pay_last_step: bool | None = None
