@@ -138,8 +138,8 @@ class InTheMatrix:
     from the cells of the layout that no other player is on.
 
     Dialects:
-        "corners": the game of Khan et al. (2024), Scaling Opponent Shaping to High Dimensional Games, AAMAS, section 5
-            (IPD in the Matrix): 8 x 8 cells, view 5 x 5, 6 coins of each kind, 152 steps, freeze 5.
+        "corners": the game of Khan et al. (2024), Scaling Opponent Shaping to High Dimensional Games, AAMAS
+            (arXiv:2312.12568; IPD in the Matrix): 8 x 8 cells, view 5 x 5, 6 coins of each kind, 152 steps, freeze 5.
         "storm_2p": the same as programmed in Pax (ucl-dark/pax, pax/envs/in_the_matrix.py) and in JaxMARL 0.2.0
             (storm_2p): players start in directions 0 to 2 only, and the last step of an episode pays nothing. What
             is not reproduced: there, one key serves the collision, place and direction, which are so correlated; a
@@ -170,7 +170,7 @@ class InTheMatrix:
         return_of: "world" or "players".
         mutual: whether both of a pair must fire.
         pay_last_step: whether the last step of an episode pays.
-        regrowth: a probability.
+        regrowth: a probability; None for never, also whatever the params say (compiles less).
         shuffle_coins: see above.
         observation: "planes" or "flat".
 
@@ -186,7 +186,7 @@ class InTheMatrix:
     num_coins: Any = None
     freeze: int = 5
     horizon: int = 152
-    layout: str | None = None
+    layout: Any = None
     spawn: str | None = None
     spawn_directions: Any = None
     return_of: str | None = None
