@@ -17,6 +17,7 @@ from envs.environment import Environment, check_integer
 from envs.fishery import Fishery, FisheryState
 from envs.gordon_schaefer import GordonSchaeferParams
 from envs.great_fish_war import GreatFishWarParams
+from envs.in_the_matrix import InTheMatrix, InTheMatrixParams, InTheMatrixState
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
 from envs.messages import Messages, MessagesState
@@ -37,6 +38,9 @@ __all__ = [
     "FisheryState",
     "GordonSchaeferParams",
     "GreatFishWarParams",
+    "InTheMatrix",
+    "InTheMatrixParams",
+    "InTheMatrixState",
     "MatrixGame",
     "MatrixGameParams",
     "MatrixGameState",
@@ -59,6 +63,7 @@ _WRAPPERS = ("auto_reset", "episodes", "messages")
 
 ENVIRONMENTS: dict[str, Any] = {
     "coin_game": coin_game,
+    "in_the_matrix": InTheMatrix,
     "cournot": Cournot,
     "fishery": Fishery,
     "negotiation": Negotiation,
