@@ -287,7 +287,6 @@ class InTheMatrix:
 
     def reset(self, key: jax.Array, params: InTheMatrixParams) -> tuple[jax.Array, InTheMatrixState]:
         """The start of an episode: new places, all coins there, nobody holds one. `params` is not needed."""
-        del params
         n, kinds = self.num_players, self._kinds
         nobody = jnp.zeros((n,), bool)
         zeros = jnp.zeros((n,), jnp.int32)
