@@ -117,16 +117,16 @@ def play(
     gamma = jnp.asarray(discount, dtype=float)
 
     def stream(key: jax.Array) -> Statistics:
-        def step(carry: tuple[Moment, _Tally], time: jax.Array) -> tuple[tuple[Moment, _Tally], None]:
-            before, tally = carry
+        def step(carry: tuple[jax.Array, Moment, _Tally], _: None) -> tuple[tuple[jax.Array, Moment, _Tally], None]:
+            time, before, tally = carry
             after, event = advance(env, policies, thetas, numbers, key, before, time)
             counted = _counted(env, tally, before, event, gamma)
             if not event.begins:
                 counted = jax.tree.map(lambda new, old: jnp.where(before.running, new, old), counted, tally)
-            return (after, counted), None
+            return (time + 1, after, counted), None
 
-        carry = (begin(env, policies, numbers, key), _start(env))
-        _, tally = lax.scan(step, carry, jnp.arange(steps))[0]
+        carry = (jnp.int32(0), begin(env, policies, numbers, key), _start(env))
+        *_, tally = lax.scan(step, carry, length=steps)[0]
         rewards, discounted, entropies = tally.sums
         return Statistics(
             tally.steps, tally.episodes, tally.ended, rewards, discounted, entropies, tally.actions, tally.counts
