@@ -25,14 +25,6 @@ PICKUPS_PER_EPISODE = {  # red red, red blue, blue red, blue blue
 }
 
 
-def trajectory_and_statistics(env, policies, thetas, steps, batch, **options):
-    key = jax.random.key(7)
-    return (
-        jax.jit(lambda: shaping.rollout(env, policies, thetas, key, steps, batch))(),
-        jax.jit(lambda: shaping.play(env, policies, thetas, key, steps, batch, **options))(),
-    )
-
-
 def assert_close(left, right):
     np.testing.assert_allclose(left, right, rtol=2e-5)
 
@@ -43,7 +35,8 @@ def test_statistics_are_those_of_the_trajectory_of_the_same_play(auto_reset):
     policies = (shaping.tabular(5),) * 2
     thetas = (jnp.array([0.1, 1.2, -0.8, 0.4, -1.5]), jnp.array([-0.5, 0.4, -0.3, 0.9, -0.1]))
     steps, batch = 10, 3
-    played, found = trajectory_and_statistics(env, policies, thetas, steps, batch)
+    both = jax.jit(lambda key: [f(env, policies, thetas, key, steps, batch) for f in (shaping.rollout, shaping.play)])
+    played, found = both(jax.random.key(7))
     shown = steps if auto_reset else 4
     assert found.steps.tolist() == [shown] * batch
     assert found.episodes.tolist() == [3 if auto_reset else 1] * batch
@@ -90,18 +83,20 @@ def test_an_explicit_discount_replaces_the_game_s_own():
     env = envs.make("matrix_game", payoffs=np.ones((2, 2, 2)).tolist(), discount=0.5)
     policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5),) * 2
 
-    def discounted(**options):
-        return shaping.play(env, policies, thetas, jax.random.key(0), 3, 1, **options).discounted_returns.tolist()
+    @jax.jit
+    def both(key):
+        return [shaping.play(env, policies, thetas, key, 3, 1, discount=x).discounted_returns for x in (None, 0.1)]
 
-    assert discounted() == [[1.75, 1.75]] and discounted(discount=0.1) == [[pytest.approx(1.11)] * 2]
+    own, given = both(jax.random.key(0))
+    assert own.tolist() == [[1.75, 1.75]] and given.tolist() == [[pytest.approx(1.11)] * 2]
 
 
 def test_memory_does_not_grow_with_the_number_of_steps():
-    env = envs.make("coin_game", auto_reset=True, horizon=10)
-    policies = [shaping.grid_players.random(env, seat) for seat in (0, 1)]
+    env = envs.make("ipd", auto_reset=True, horizon=10)
+    policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5),) * 2
 
     def temporary_bytes(steps):
-        program = jax.jit(lambda key: shaping.play(env, policies, ((), ()), key, steps, 8))
+        program = jax.jit(lambda key: shaping.play(env, policies, thetas, key, steps, 8))
         return program.lower(jax.random.key(0)).compile().memory_analysis().temp_size_in_bytes
 
     assert temporary_bytes(1_000_000) == temporary_bytes(100)
@@ -121,8 +116,7 @@ def test_sums_of_many_small_rewards_lose_no_digits():
 def test_a_player_that_knows_what_it_does_has_entropy_in_its_frequencies_alone():
     env = envs.make("coin_game", horizon=50)
     policies = [shaping.grid_players.greedy_any(env, 0), shaping.grid_players.random(env, 1)]
-    _, found = trajectory_and_statistics(env, policies, ((), ()), 50, 100)
-    pooled = found.pooled()
+    pooled = jax.jit(lambda key: shaping.play(env, policies, ((), ()), key, 50, 100).pooled())(jax.random.key(0))
     assert pooled.policy_entropy[0] == 0
     np.testing.assert_allclose(pooled.policy_entropy[1], np.log(4), rtol=1e-6)
     assert 1.3 < pooled.action_entropy[0] < np.log(4) and 1.38 < pooled.action_entropy[1] <= np.log(4) + 1e-6

@@ -45,9 +45,10 @@ def test_sampled_returns_agree_with_the_exact_values_within_four_standard_errors
 def test_a_stream_depends_neither_on_how_many_are_played_beside_it_nor_on_how_long():
     game = envs.make("coin_game", auto_reset=True, horizon=4)
     policies = [shaping.grid_players.random(game, seat) for seat in (0, 1)]
-    few, many = (
-        rollout(game, policies, ((), ()), jax.random.key(3), steps, batch) for steps, batch in ((6, 2), (9, 5))
+    play = jax.jit(
+        lambda key, steps, batch: rollout(game, policies, ((), ()), key, steps, batch), static_argnums=(1, 2)
     )
+    few, many = (play(jax.random.key(3), steps, batch) for steps, batch in ((6, 2), (9, 5)))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:6, :2]), few, many)
     assert len(np.unique(many.observations[0], axis=0)) > 1  # streams start from boards of their own
 
@@ -55,7 +56,7 @@ def test_a_stream_depends_neither_on_how_many_are_played_beside_it_nor_on_how_lo
 def test_rewards_stop_where_a_finite_game_ends():
     game = envs.make("ipd", horizon=4)
     policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5), jnp.zeros(5))
-    played = rollout(game, policies, thetas, jax.random.key(0), 7, 3)
+    played = jax.jit(lambda key: rollout(game, policies, thetas, key, 7, 3))(jax.random.key(0))
     assert played.running.sum(0).tolist() == [4, 4, 4]
     assert played.ended[:, 0].tolist() == [False] * 3 + [True] + [False] * 3
     assert not played.rewards[4:].any()
@@ -64,9 +65,11 @@ def test_rewards_stop_where_a_finite_game_ends():
 def test_policies_forget_exactly_where_one_episode_ends_and_the_next_begins():
     policies = (first_defects(),) * 2
     endless, again = envs.make("ipd"), envs.make("ipd", horizon=3, auto_reset=True)
-    actions = rollout(endless, policies, ((), ()), jax.random.key(0), 7, 1).actions[:, 0, 0]
-    assert actions.tolist() == [1, 0, 0, 0, 0, 0, 0]
-    played = rollout(again, policies, ((), ()), jax.random.key(0), 7, 1)
+    one, played = (
+        jax.jit(lambda key, game=game: rollout(game, policies, ((), ()), key, 7, 1))(jax.random.key(0))
+        for game in (endless, again)
+    )
+    assert one.actions[:, 0, 0].tolist() == [1, 0, 0, 0, 0, 0, 0]
     assert played.actions[:, 0, 0].tolist() == [1, 0, 0, 1, 0, 0, 1]
     # start, DD, CC: what is seen after the end is the next start.
     assert played.observations[:, 0, 0].tolist() == [0, 4, 1, 0, 4, 1, 0]
@@ -80,12 +83,14 @@ def test_a_match_of_a_population_is_what_it_is_alone():
     thetas = tuple(jax.random.normal(jax.random.key(seat), (3, 5)) for seat in (1, 2))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(3))
     params = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf, 2 * leaf]), game.default_params)
-    together = jax.jit(
-        jax.vmap(lambda thetas, key, params: rollout(game, policies, thetas, key, 9, batch, params)),
-    )(thetas, keys, params)
+
+    def play(thetas, key, params):
+        return rollout(game, policies, thetas, key, 9, batch, params)
+
+    together, one = jax.jit(jax.vmap(play))(thetas, keys, params), jax.jit(play)
     for match in range(3):
         own, numbers = jax.tree.map(lambda leaf, m=match: leaf[m], (thetas, params))
-        alone = rollout(game, policies, own, jax.random.fold_in(key, match), 9, batch, numbers)
+        alone = one(own, jax.random.fold_in(key, match), numbers)
         assert np.array_equal(together.actions[match], alone.actions)
         np.testing.assert_allclose(together.rewards[match], alone.rewards, rtol=1e-6)
     assert set(np.unique(together.rewards[2])) <= {0, -2, -4, -6}
@@ -97,11 +102,12 @@ def test_log_probabilities_are_those_of_the_chosen_actions_and_differentiable():
     policies = (shaping.tabular(5),) * 2
 
     def total(theta):
-        return rollout(game, policies, (theta, jnp.zeros(5)), jax.random.key(1), 1, 8).log_probabilities[0, :, 0].sum()
+        played = rollout(game, policies, (theta, jnp.zeros(5)), jax.random.key(1), 1, 8)
+        return played.log_probabilities[0, :, 0].sum(), played.actions
 
-    played = rollout(game, policies, (jnp.zeros(5), jnp.zeros(5)), jax.random.key(1), 1, 8)
-    cooperations = int((played.actions[0, :, 0] == 0).sum())
-    np.testing.assert_allclose(jax.grad(total)(jnp.zeros(5))[0], cooperations - 4.0, rtol=1e-6)
+    slope, actions = jax.jit(jax.grad(total, has_aux=True))(jnp.zeros(5))
+    cooperations = int((actions[0, :, 0] == 0).sum())
+    np.testing.assert_allclose(slope[0], cooperations - 4.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", [rollout, shaping.play])
