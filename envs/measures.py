@@ -42,7 +42,7 @@ def cooperation_by_state(counts: dict[str, Any]) -> jax.Array:
 
 
 def fraction(part: Any, whole: Any) -> jax.Array:
-    """part / whole in floats, NaN where the whole is 0, without a warning or a trap."""
+    """part / whole in floats, NaN where the whole is 0."""
     above, below = _floats(part), _floats(whole)
     return jnp.where(below == 0, jnp.nan, above / jnp.where(below == 0, 1, below))
 

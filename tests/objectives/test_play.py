@@ -133,7 +133,12 @@ def test_derived_numbers_are_undefined_where_nothing_came_up():
 def test_play_keeps_types_strong_and_promotes_nothing(x64):
     env = envs.make("ipd", auto_reset=True, horizon=5)
     policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5, jnp.float64),) * 2
-    found = jax.jit(lambda key: shaping.play(env, policies, thetas, key, 10, 2))(jax.random.key(0))
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
+        found = jax.jit(lambda key: shaping.play(env, policies, thetas, key, 10, 2))(jax.random.key(0))
+        board = envs.make("coin_game", auto_reset=True, horizon=5)
+        players = [shaping.grid_players.by_number(board, seat) for seat in (0, 1)]
+        theta = (jnp.int32(1), jnp.int32(2))
+        jax.jit(lambda key: shaping.play(board, players, theta, key, 10, 2))(jax.random.key(0))
     assert found.rewards.dtype == found.discounted.dtype == found.entropies.dtype == jnp.float64
     integers = jax.tree.leaves((found.steps, found.episodes, found.ended, found.actions, found.counts))
     assert all(leaf.dtype == jnp.int32 for leaf in integers)
@@ -143,10 +148,10 @@ def test_play_keeps_types_strong_and_promotes_nothing(x64):
     "dialect", ["pola", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lola_dice", "lola2018", "mfos"))]
 )
 def test_scripted_pairs_meet_the_exact_values_within_four_standard_errors(dialect):
-    """About a million steps a dialect: all four pairs in one program."""
+    """All four pairs in one program."""
     env = envs.make("coin_game", dialect=dialect)
     steps, players = env.horizon, shaping.grid_players
-    batch = 250_000 // steps
+    batch = (250_000 if dialect == "pola" else 1_000_000) // steps
     policies = [players.by_number(env, seat) for seat in (0, 1)]
     thetas = tuple(jnp.array([players.NAMES.index(pair[seat]) for pair in PAIRS]) for seat in (0, 1))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), jnp.arange(len(PAIRS)))
@@ -162,6 +167,5 @@ def test_scripted_pairs_meet_the_exact_values_within_four_standard_errors(dialec
                 got = np.asarray(got, np.float64)
                 error = 4 * got.std(0) / batch**0.5 + rounding
                 assert np.all(np.abs(got.mean(0) - exact) <= error), (PAIRS[match], exact, got.mean(0), error)
-                assert np.all(error < 0.12)
                 checked += 1
     assert checked
