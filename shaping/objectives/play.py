@@ -182,7 +182,7 @@ def _counted(env: Any, tally: _Tally, before: Moment, event: Event, discount: ja
     sums = tally.sums + new
     actions = tally.actions
     if actions is not None:
-        chosen = event.actions[:, None] == jnp.arange(actions.shape[-1])[None]
+        chosen = event.actions[:, None] == jnp.arange(actions.shape[-1], dtype=event.actions.dtype)[None]
         actions = actions + chosen.astype(jnp.int32)
     return _Tally(
         steps=tally.steps + 1,
