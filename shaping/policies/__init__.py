@@ -1,5 +1,6 @@
 """How a player chooses: policies as pure functions of parameters, observation and memory."""
 
+from shaping.policies import grid_players
 from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine
 from shaping.policies.coin_table import coin_table
 from shaping.policies.memory_one import memory_one
@@ -16,6 +17,7 @@ __all__ = [
     "automaton",
     "coin_table",
     "explored",
+    "grid_players",
     "mealy_machine",
     "memory_one",
     "mlp",
