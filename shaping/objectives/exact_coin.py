@@ -77,8 +77,8 @@ class ExactCoinGame:
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
             del key, context
             joint = self.joint(thetas, params.noise)
-            events = _events(self.chain, str(joint.dtype))
-            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, events)
+            paid = events(self.chain, str(joint.dtype))
+            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, paid)
             return jnp.sum(params.rewards * happened, axis=1), None
 
         return Objective(returns, self.distance)
@@ -175,7 +175,7 @@ def _own_states(chain: CoinChain, player: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _events(chain: CoinChain, dtype: str) -> np.ndarray:
+def events(chain: CoinChain, dtype: str) -> np.ndarray:
     """What each player is paid for: own coins taken, others' taken, own ones taken by others; [boards, joint actions,
     players, 3]."""
     taken = chain.pickups.astype(dtype)
