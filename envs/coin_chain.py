@@ -9,6 +9,7 @@ colour, so that a policy can reciprocate (Aghajohari et al. 2024, LOQA, put it i
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,13 +172,19 @@ def memory_number(takers: Any, num_players: int) -> Any:
     return number
 
 
-def remember(takers: Any, pickups: Any, num_players: int) -> Any:
+def remember(takers: Any, pickups: Any, seats: Sequence[int]) -> Any:
     """Who last took a coin of each colour, [..., colours], after pickups [..., players, colours]; of several who take
-    one at once, the highest seat that is not its owner counts."""
-    now = []
-    for colour in range(num_players):
+    one at once, the highest seat that is not its owner counts.
+
+    Args:
+      takers: who did before; the number of players for nobody yet.
+      pickups: who takes what now.
+      seats: whose place each is in both arrays: 0, 1, ... on the board, own seat first as a player sees it.
+    """
+    now, ascending = [], sorted(range(len(seats)), key=lambda place: seats[place])
+    for colour in range(len(seats)):
         taker = takers[..., colour]
-        for player in [colour, *(seat for seat in range(num_players) if seat != colour)]:
+        for player in [colour, *(place for place in ascending if place != colour)]:
             taker = jnp.where(pickups[..., player, colour], player, taker)
         now.append(taker)
     return jnp.stack(now, axis=-1)
@@ -234,7 +241,7 @@ def _remembering(chain: CoinChain) -> CoinChain:
     """The chain with the memory of the last takers."""
     n, boards = chain.env.num_players, chain.num_boards
     before = memories(n)
-    after = remember(before[:, None, None, :], chain.pickups[None], n)
+    after = remember(before[:, None, None, :], chain.pickups[None], range(n))
     number = np.asarray(memory_number(np.asarray(after), n))  # [memories, boards, joint actions]
     pairs, where = np.unique(chain.outlook[None] * len(before) + number, return_inverse=True)
     old, memory = pairs // len(before), pairs % len(before)
