@@ -87,15 +87,20 @@ class CoinChain:
         return (number[:, None] * self.num_boards + seen[None]).reshape(-1)
 
 
-@functools.lru_cache(maxsize=16)
 def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> CoinChain:
-    """Enumerates a game: every state, joint action and outcome of chance, through `CoinGame.transition`.
+    """Enumerates a game: every state, joint action and outcome of chance, through `CoinGame.transition`; kept for the
+    next time.
 
     Noise and what is special about the last step are not part of the chain.
 
     Raises:
       ValueError: a game too large to enumerate.
     """
+    return _enumerated(env, bool(folded), bool(memory))
+
+
+@functools.lru_cache(maxsize=16)
+def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
     rows, columns = env.grid
     outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
     count = num_boards(env, folded)
@@ -106,6 +111,8 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
             f"grid is {rows} x {columns} with {env.num_players} players: {size:.0e} outcomes; allowed: up to "
             f"{_LARGEST:.0e} to enumerate exactly, so a smaller grid or fewer players"
         )
+    if memory:
+        return _remembering(_enumerated(env, folded, False))
     boards = board_of(env, np.arange(count), folded)
     actions = np.array(list(itertools.product(range(env.action_space.num_values), repeat=env.num_players)), np.int32)
     following, pickups = _transitions(env, boards, actions, outcomes, folded)
@@ -115,8 +122,7 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
     start = np.zeros(count)
     np.add.at(start, _starts(env, folded), 1)
     start /= start.sum()
-    chain = CoinChain(env, folded, False, boards, successors, probabilities, outlook, pickups, start)
-    return _remembering(chain) if memory else chain
+    return CoinChain(env, folded, False, boards, successors, probabilities, outlook, pickups, start)
 
 
 def num_boards(env: CoinGame, folded: bool) -> int:

@@ -85,7 +85,9 @@ def exploitability(
       ValueError: as `best_response`.
     """
     tables = _executed(form, params, thetas, probabilities)
-    seats, scale = range(form.env.num_players), float(form.value_scale(params))
+    seats, discount = range(form.env.num_players), float(params.discount)
+    # `value_scale`, without its float32.
+    scale = 1 / form.horizon if form.horizon and discount == 1 else 1 - discount
     own = np.array([_own_value(form, params, tables, player) for player in seats]) * scale
     best = np.array([_best(form, params, tables, player).value for player in seats]) * scale
     return Exploitability(best - own, float(np.sum(best - own)), own, best)
