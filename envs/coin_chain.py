@@ -9,6 +9,7 @@ colour, so that a policy can reciprocate (Aghajohari et al. 2024, LOQA, put it i
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,18 +87,38 @@ class CoinChain:
         return (number[:, None] * self.num_boards + seen[None]).reshape(-1)
 
 
-@functools.lru_cache(maxsize=16)
 def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> CoinChain:
-    """Enumerates a game: every state, joint action and outcome of chance, through `CoinGame.transition`.
+    """Enumerates a game: every state, joint action and outcome of chance, through `CoinGame.transition`; kept for the
+    next time.
 
     Noise and what is special about the last step are not part of the chain.
 
     Raises:
       ValueError: a game too large to enumerate.
     """
+<<<<<<< HEAD
     check_size(env, folded, memory)
     outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
     count = num_boards(env, folded)
+=======
+    return _enumerated(env, bool(folded), bool(memory))
+
+
+@functools.lru_cache(maxsize=16)
+def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
+    rows, columns = env.grid
+    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
+    count = num_boards(env, folded)
+    joint = env.action_space.num_values**env.num_players
+    size = count * joint * len(outcomes) * (num_memories(env) if memory else 1)
+    if size > _LARGEST:
+        raise ValueError(
+            f"grid is {rows} x {columns} with {env.num_players} players: {size:.0e} outcomes; allowed: up to "
+            f"{_LARGEST:.0e} to enumerate exactly, so a smaller grid or fewer players"
+        )
+    if memory:
+        return _remembering(_enumerated(env, folded, False))
+>>>>>>> exact
     boards = board_of(env, np.arange(count), folded)
     actions = np.array(list(itertools.product(range(env.action_space.num_values), repeat=env.num_players)), np.int32)
     # Objectives ask for the chain while they are traced.
@@ -110,8 +131,7 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
     start = np.zeros(count)
     np.add.at(start, starts, 1)
     start /= start.sum()
-    chain = CoinChain(env, folded, False, boards, successors, probabilities, outlook, pickups, start)
-    return _remembering(chain) if memory else chain
+    return CoinChain(env, folded, False, boards, successors, probabilities, outlook, pickups, start)
 
 
 def check_size(env: CoinGame, folded: bool = True, memory: bool = False) -> None:
@@ -183,13 +203,19 @@ def memory_number(takers: Any, num_players: int) -> Any:
     return number
 
 
-def remember(takers: Any, pickups: Any, num_players: int) -> Any:
+def remember(takers: Any, pickups: Any, seats: Sequence[int]) -> Any:
     """Who last took a coin of each colour, [..., colours], after pickups [..., players, colours]; of several who take
-    one at once, the highest seat that is not its owner counts."""
-    now = []
-    for colour in range(num_players):
+    one at once, the highest seat that is not its owner counts.
+
+    Args:
+      takers: who did before; the number of players for nobody yet.
+      pickups: who takes what now.
+      seats: whose place each is in both arrays: 0, 1, ... on the board, own seat first as a player sees it.
+    """
+    now, ascending = [], sorted(range(len(seats)), key=lambda place: seats[place])
+    for colour in range(len(seats)):
         taker = takers[..., colour]
-        for player in [colour, *(seat for seat in range(num_players) if seat != colour)]:
+        for player in [colour, *(place for place in ascending if place != colour)]:
             taker = jnp.where(pickups[..., player, colour], player, taker)
         now.append(taker)
     return jnp.stack(now, axis=-1)
@@ -246,9 +272,14 @@ def _remembering(chain: CoinChain) -> CoinChain:
     """The chain with the memory of the last takers."""
     n, boards = chain.env.num_players, chain.num_boards
     before = memories(n)
+<<<<<<< HEAD
     with jax.ensure_compile_time_eval():
         after = np.asarray(remember(before[:, None, None, :], chain.pickups[None], n))
     number = np.asarray(memory_number(after, n))  # [memories, boards, joint actions]
+=======
+    after = remember(before[:, None, None, :], chain.pickups[None], range(n))
+    number = np.asarray(memory_number(np.asarray(after), n))  # [memories, boards, joint actions]
+>>>>>>> exact
     pairs, where = np.unique(chain.outlook[None] * len(before) + number, return_inverse=True)
     old, memory = pairs // len(before), pairs % len(before)
     start = np.zeros(len(before) * boards)

@@ -77,8 +77,8 @@ class ExactCoinGame:
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
             del key, context
             joint = self.joint(thetas, params.noise)
-            events = _events(self.chain, str(joint.dtype))
-            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, events)
+            paid = events(self.chain, str(joint.dtype))
+            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, paid)
             return jnp.sum(params.rewards * happened, axis=1), None
 
         return Objective(returns, self.distance)
@@ -150,12 +150,14 @@ def exact_coin_game(
 
     Raises:
       ValueError: as many policies as the game has no seats for, tables that do not fit its states, a discount out of
-        its range, or a game too large to enumerate.
+        its range, no step that pays, or a game too large to enumerate.
     """
     if not (0 <= discount < 1 or (discount == 1 and not infinite)):
         raise ValueError(
             f"discount is {discount!r}; allowed: a number from 0 to below 1, or 1 where the game is finite"
         )
+    if env.horizon == 1 and env.last_step != "play" and not infinite:
+        raise ValueError(f"horizon is 1; allowed: 2 or more with last_step {env.last_step}, which pays nothing")
     if len(policies) != env.num_players:
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one a seat")
     form = ExactCoinGame(env, None if infinite else env.horizon, tuple(policies), memory, folded)
@@ -175,7 +177,7 @@ def _own_states(chain: CoinChain, player: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _events(chain: CoinChain, dtype: str) -> np.ndarray:
+def events(chain: CoinChain, dtype: str) -> np.ndarray:
     """What each player is paid for: own coins taken, others' taken, own ones taken by others; [boards, joint actions,
     players, 3]."""
     taken = chain.pickups.astype(dtype)

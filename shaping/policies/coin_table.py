@@ -25,13 +25,15 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
       folded: whether boards that differ by a shift are one state, 162 in place of 1,458 on 3 x 3 cells.
 
     Raises:
-      ValueError: a seat the game has not, or last_takers with egocentric observations, which do not show where a coin
-        was.
+      ValueError: a seat the game has not, or last_takers or folded False with egocentric observations, which do not
+        show where on the board anything is.
     """
     if not 0 <= player < env.num_players:
         raise ValueError(f"player is {player!r}; allowed: 0 to {env.num_players - 1}")
     if last_takers and env.egocentric:
         raise ValueError("last_takers is True; allowed: with egocentric false, which shows where a taken coin was")
+    if not folded and env.egocentric:
+        raise ValueError("folded is False; allowed: with egocentric false, which shows places on the board")
     n, actions = env.num_players, env.action_space.num_values
     boards = num_boards(env, folded)
     states = boards * (num_memories(env) if last_takers else 1)
@@ -54,7 +56,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
         if last_takers:
             before, takers = memory
             reached = (players[..., :, None] == before[..., None, :]) & (before >= 0)[..., None, :]
-            takers = remember(takers, _served(env, reached, seats), n)
+            takers = remember(takers, _served(env, reached, seats), seats)
             state = memory_number(takers, n) * boards + state
             memory = (coins, takers)
         return categorical(theta[state]), memory

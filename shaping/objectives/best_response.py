@@ -1,0 +1,221 @@
+"""Exact best responses in the Coin Game: how much each player could gain by turning against the others as they stand.
+
+Against fixed policies of everybody else that look at nothing but the state, a player faces a Markov decision problem,
+whose optimum no strategy exceeds, whatever it remembers. It is solved by value iteration on the states of `CoinChain`:
+backwards from the horizon, or in a game without end until the bounds of MacQueen (1966; Puterman 1994, section 6.6) are
+a rounding error apart. In numpy and float64, one game at a time; nothing here is differentiated.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams, events
+
+# Actions whose values differ by less than this part of the largest value are equally good.
+_TIE = 1e-11
+
+
+@dataclass(frozen=True)
+class BestResponse:
+    """What a player does best.
+
+    Attributes:
+      value: its return, unnormalised, expected over starts.
+      actions: int [states], or [paid steps, states] in a finite game, where it also depends on the time; states as the
+        player sees them, as in the rows of `shaping.coin_table`. Of equally good actions the first.
+    """
+
+    value: float
+    actions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Exploitability:
+    """How far a profile of policies is from an equilibrium, in the units of reports: returns x (1 - discount), or at
+    discount 1 the mean per step.
+
+    Attributes:
+      gains: [players] value of the best response less that of the own policy; never below 0 but for rounding.
+      nash_conv: their sum, 0 at a Nash equilibrium and only there (NashConv, Lanctot et al. 2017).
+      values: [players] of the policies as they are.
+      best_values: [players] of a best response to the others.
+    """
+
+    gains: np.ndarray
+    nash_conv: float
+    values: np.ndarray
+    best_values: np.ndarray
+
+
+def best_response(
+    form: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], player: int, probabilities: bool = False
+) -> BestResponse:
+    """The best that one player can do while the others stay as they are.
+
+    In a game without end it is stationary. In a finite one it depends on the time as well, so that it can gain on the
+    best of the stationary policies that an `ExactCoinGame` has.
+
+    Args:
+      form: the game, see `shaping.exact_coin_game`; its states are what the response may look at.
+      params: its numbers, of one game: discount [] without leading axes.
+      thetas: parameters of all seats; that of `player` is not used.
+      player: the seat.
+      probabilities: whether `thetas` are tables of probabilities [states, actions] in place of parameters; states as
+        each player sees them.
+
+    Raises:
+      ValueError: a seat the game has not, numbers of several games, or tables that are no policies of this game.
+    """
+    if player not in range(form.env.num_players):
+        raise ValueError(f"player is {player!r}; allowed: 0 to {form.env.num_players - 1}")
+    return _best(form, params, _executed(form, params, thetas, probabilities), player)
+
+
+def exploitability(
+    form: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool = False
+) -> Exploitability:
+    """What each player would gain by a best response to the others, see `best_response` for the arguments.
+
+    Raises:
+      ValueError: as `best_response`.
+    """
+    tables = _executed(form, params, thetas, probabilities)
+    seats, discount = range(form.env.num_players), float(params.discount)
+    # `value_scale`, without its float32.
+    scale = 1 / form.horizon if form.horizon and discount == 1 else 1 - discount
+    own = np.array([_own_value(form, params, tables, player) for player in seats]) * scale
+    best = np.array([_best(form, params, tables, player).value for player in seats]) * scale
+    return Exploitability(best - own, float(np.sum(best - own)), own, best)
+
+
+def _best(form: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int) -> BestResponse:
+    noise = float(params.noise[player])
+
+    def best(worth: np.ndarray) -> np.ndarray:
+        return (1 - noise) * worth.max(1) + noise * worth.mean(1)
+
+    decisions = _decisions(form, params, tables, player)
+    values = _values(form.chain.num_states, decisions, best, float(params.discount), _steps(form))
+    chosen = []
+    for following in values[1:]:
+        worth = decisions(following)
+        slack = _TIE * max(np.abs(worth).max(), np.finfo(float).tiny)
+        chosen.append(np.argmax(worth >= worth.max(1, keepdims=True) - slack, axis=1))
+    actions = np.empty((len(chosen), form.chain.num_states), np.int32)
+    actions[:, form.chain.own_states(player)] = chosen
+    return BestResponse(float(form.chain.start @ values[0]), actions[0] if form.horizon is None else actions)
+
+
+def _own_value(form: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int) -> float:
+    decisions = _decisions(form, params, tables, player)
+
+    def own(worth: np.ndarray) -> np.ndarray:
+        return np.sum(tables[player] * worth, axis=1)
+
+    values = _values(form.chain.num_states, decisions, own, float(params.discount), _steps(form))
+    return float(form.chain.start @ values[0])
+
+
+def _steps(form: ExactCoinGame) -> int | None:
+    """Steps that pay."""
+    return None if form.horizon is None else form.horizon - (form.env.last_step != "play")
+
+
+def _executed(
+    form: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool
+) -> list[np.ndarray]:
+    """Everybody's probabilities of executed actions by state of the chain, [states, actions] float64 each."""
+    n, chain, actions = form.env.num_players, form.chain, form.env.action_space.num_values
+    if np.ndim(params.discount) or np.shape(params.rewards) != (n, 3) or np.shape(params.noise) != (n,):
+        raise ValueError(
+            f"discount, rewards and noise have shapes {list(np.shape(params.discount))}, "
+            f"{list(np.shape(params.rewards))} and {list(np.shape(params.noise))}; allowed: [], [{n}, 3] and [{n}], "
+            "one game at a time"
+        )
+    if len(thetas) != n:
+        raise ValueError(f"thetas has the length {len(thetas)}; allowed: {n}, one a seat")
+    executed = []
+    for player, theta in enumerate(thetas):
+        table = np.asarray(theta if probabilities else form.policies[player].table(theta), float)
+        if table.shape != (chain.num_states, actions):
+            raise ValueError(
+                f"player {player} has a table of shape {list(table.shape)}; allowed: [{chain.num_states}, {actions}], "
+                "states and actions of one game"
+            )
+        if not probabilities:
+            table = np.exp(table - table.max(1, keepdims=True))
+            table = table / table.sum(1, keepdims=True)
+        if not (np.all(table >= 0) and np.allclose(table.sum(1), 1, rtol=0, atol=1e-6)):
+            raise ValueError(
+                f"player {player} has rows that sum to {table.sum(1).min():g} to {table.sum(1).max():g}, the least "
+                f"entry {table.min():g}; allowed: probabilities, finite and with sum 1"
+            )
+        noise = float(params.noise[player])
+        executed.append(((1 - noise) * table + noise / actions)[chain.own_states(player)])
+    return executed
+
+
+def _decisions(
+    form: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The player's problem: from values of next states [states] to those of its executed actions [states, actions]."""
+    chain, n, actions = form.chain, form.env.num_players, form.env.action_space.num_values
+    states, joint = chain.outlook.shape
+    played = [np.ones_like(table) if seat == player else table for seat, table in enumerate(tables)]
+    others = functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(states, -1), played)
+    # Its own action to the front, so that the others' joint actions of each stand together.
+    order = np.moveaxis(np.arange(joint).reshape((actions,) * n), player, 0).reshape(-1)
+    weights, outlook = others[:, order], chain.outlook[:, order]
+    rows = np.arange(0, weights.size + 1, joint // actions)
+    meets = sparse.csr_array(
+        (weights.reshape(-1), outlook.reshape(-1), rows), (states * actions, len(chain.successors))
+    )
+    pointers = np.arange(0, chain.successors.size + 1, chain.successors.shape[1])
+    leads = sparse.csr_array(
+        (chain.probabilities.reshape(-1), chain.successors.reshape(-1), pointers), (len(chain.successors), states)
+    )
+    rewards = events(chain, "float64")[:, :, player] @ np.asarray(params.rewards[player], float)  # [boards, joint]
+    paid = np.tile(rewards[:, order], (chain.memories, 1)) * weights
+    paid = paid.reshape(states, actions, -1).sum(-1)
+    discount = float(params.discount)
+    return lambda values: paid + discount * (meets @ (leads @ values)).reshape(states, actions)
+
+
+def _values(
+    states: int,
+    decisions: Callable[[np.ndarray], np.ndarray],
+    settle: Callable[[np.ndarray], np.ndarray],
+    discount: float,
+    steps: int | None,
+) -> list[np.ndarray]:
+    """Values [states] with 0, 1, ... steps gone, up to none left; without end the stationary ones, twice.
+
+    Args:
+      states: how many there are.
+      decisions: see `_decisions`.
+      settle: from values of actions [states, actions] to those of states, by a maximum or a policy.
+      discount: below 1 without end.
+      steps: how many; None without end.
+    """
+    if steps is not None:
+        values = [np.zeros(states)]
+        for _ in range(steps):
+            values.append(settle(decisions(values[-1])))
+        return values[::-1]
+    now, rounding = np.zeros(states), np.finfo(float).eps
+    most = int(np.ceil(np.log(rounding * (1 - discount)) / np.log(max(discount, 1e-3))))
+    beyond = discount / (1 - discount)
+    for _ in range(most):
+        before, now = now, settle(decisions(now))
+        change = now - before
+        # The values are between now + beyond * the least and the largest change.
+        middle, span = (change.max() + change.min()) / 2, change.max() - change.min()
+        if span <= 32 * rounding * np.abs(now).max():
+            now = now + beyond * middle
+            break
+    return [now, now]
