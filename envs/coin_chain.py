@@ -96,29 +96,16 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
     Raises:
       ValueError: a game too large to enumerate.
     """
-<<<<<<< HEAD
-    check_size(env, folded, memory)
-    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
-    count = num_boards(env, folded)
-=======
+    check_size(env, bool(folded), bool(memory))
     return _enumerated(env, bool(folded), bool(memory))
 
 
 @functools.lru_cache(maxsize=16)
 def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
-    rows, columns = env.grid
-    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
-    count = num_boards(env, folded)
-    joint = env.action_space.num_values**env.num_players
-    size = count * joint * len(outcomes) * (num_memories(env) if memory else 1)
-    if size > _LARGEST:
-        raise ValueError(
-            f"grid is {rows} x {columns} with {env.num_players} players: {size:.0e} outcomes; allowed: up to "
-            f"{_LARGEST:.0e} to enumerate exactly, so a smaller grid or fewer players"
-        )
     if memory:
         return _remembering(_enumerated(env, folded, False))
->>>>>>> exact
+    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
+    count = num_boards(env, folded)
     boards = board_of(env, np.arange(count), folded)
     actions = np.array(list(itertools.product(range(env.action_space.num_values), repeat=env.num_players)), np.int32)
     # Objectives ask for the chain while they are traced.
@@ -272,14 +259,9 @@ def _remembering(chain: CoinChain) -> CoinChain:
     """The chain with the memory of the last takers."""
     n, boards = chain.env.num_players, chain.num_boards
     before = memories(n)
-<<<<<<< HEAD
     with jax.ensure_compile_time_eval():
-        after = np.asarray(remember(before[:, None, None, :], chain.pickups[None], n))
+        after = np.asarray(remember(before[:, None, None, :], chain.pickups[None], range(n)))
     number = np.asarray(memory_number(after, n))  # [memories, boards, joint actions]
-=======
-    after = remember(before[:, None, None, :], chain.pickups[None], range(n))
-    number = np.asarray(memory_number(np.asarray(after), n))  # [memories, boards, joint actions]
->>>>>>> exact
     pairs, where = np.unique(chain.outlook[None] * len(before) + number, return_inverse=True)
     old, memory = pairs // len(before), pairs % len(before)
     start = np.zeros(len(before) * boards)
