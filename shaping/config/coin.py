@@ -46,6 +46,8 @@ def normal_coin_game(given: Mapping[str, Any]) -> dict[str, Any]:
         check_size(env)
     except ValueError as error:
         raise ConfigError(f"game.{error}") from None
+    if horizon.get("horizon") == 1 and env.last_step != "play":
+        raise ConfigError(f"game.horizon: 1 leaves no step that pays, as last_step is {env.last_step}; give 2 or more")
     rows, columns = env.grid
     game = {"name": NAME, "dialect": given.get("dialect", "pola"), "num_players": env.num_players}
     game |= {"grid": rows if rows == columns else [rows, columns]} | {key: getattr(env, key) for key in _RULES}

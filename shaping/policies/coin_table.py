@@ -59,7 +59,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
             takers = remember(takers, _served(env, reached, seats), seats)
             state = memory_number(takers, n) * boards + state
             memory = (coins, takers)
-        return categorical(theta[state]), memory
+        return categorical(jnp.asarray(theta)[state]), memory
 
     structure = (env, player, last_takers, folded)
     return Policy("coin_table", structure, init, start, apply, lambda theta: theta, scalars=False)
