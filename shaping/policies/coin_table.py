@@ -85,8 +85,8 @@ def seen_cells(env: CoinGame, player: int, observation: jax.Array) -> tuple[jax.
 def _board(env: CoinGame, players: jax.Array, coins: jax.Array) -> CoinGameState:
     zero = jnp.zeros(players.shape[:-1], jnp.int32)
     if env.coins == "per_colour":
-        return CoinGameState(players, coins, zero, zero)
-    return CoinGameState(players, jnp.max(coins, -1, keepdims=True), jnp.argmax(coins, -1).astype(jnp.int32), zero)
+        return CoinGameState.of(players, coins, zero, zero)
+    return CoinGameState.of(players, jnp.max(coins, -1, keepdims=True), jnp.argmax(coins, -1).astype(jnp.int32), zero)
 
 
 def _served(env: CoinGame, reached: jax.Array, seats: list[int]) -> jax.Array:
