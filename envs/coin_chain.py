@@ -157,7 +157,9 @@ def board_of(env: CoinGame, numbers: np.ndarray, folded: bool) -> CoinGameState:
         rest = rest // env.num_cells
     cells: Any = np.stack([*([np.zeros_like(rest)] if folded else []), *reversed(digits)], axis=-1).astype(np.int32)
     coins, players = cells[:, : env.num_coins], cells[:, env.num_coins :]
-    return CoinGameState(players, coins, rest.astype(np.int32), np.zeros_like(rest, np.int32))
+    step: Any
+    colour, step = rest.astype(np.int32), np.zeros_like(rest, np.int32)
+    return CoinGameState(players, coins, colour, step)
 
 
 def num_memories(env: CoinGame) -> int:
