@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 
 from envs.auto_reset import AutoReset, AutoResetState
+from envs.clean_up import CleanUp
 from envs.coin_dialects import coin_game
 from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
+from envs.commons_harvest import CommonsHarvest
+from envs.cournot import Cournot, CournotParams, CournotState
 from envs.drawing import save_gif
-from envs.environment import Environment
+from envs.environment import Environment, check_integer
+from envs.fishery import Fishery, FisheryState
+from envs.gordon_schaefer import GordonSchaeferParams
+from envs.great_fish_war import GreatFishWarParams
+from envs.in_the_matrix import InTheMatrix, InTheMatrixParams, InTheMatrixState
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
+from envs.messages import Messages, MessagesState
+from envs.negotiation import Negotiation, NegotiationParams, NegotiationState
+from envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
 
 __all__ = [
     "AutoReset",
@@ -20,10 +30,28 @@ __all__ = [
     "CoinGame",
     "CoinGameParams",
     "CoinGameState",
+    "Cournot",
+    "CournotParams",
+    "CournotState",
     "Environment",
+    "Fishery",
+    "FisheryState",
+    "GordonSchaeferParams",
+    "GreatFishWarParams",
+    "InTheMatrix",
+    "InTheMatrixParams",
+    "InTheMatrixState",
     "MatrixGame",
     "MatrixGameParams",
     "MatrixGameState",
+    "Messages",
+    "MessagesState",
+    "Negotiation",
+    "NegotiationParams",
+    "NegotiationState",
+    "PublicGoods",
+    "PublicGoodsParams",
+    "PublicGoodsState",
     "make",
     "registered",
     "save_gif",
@@ -31,9 +59,18 @@ __all__ = [
 
 _OWN_PAYOFFS = "matrix_game"
 _COMMON = ("discount", "noise", "horizon", "state_view")
-_WRAPPERS = ("auto_reset", "episodes")
+_WRAPPERS = ("auto_reset", "episodes", "messages")
 
-ENVIRONMENTS: dict[str, Any] = {"coin_game": coin_game}
+ENVIRONMENTS: dict[str, Any] = {
+    "coin_game": coin_game,
+    "in_the_matrix": InTheMatrix,
+    "cournot": Cournot,
+    "fishery": Fishery,
+    "negotiation": Negotiation,
+    "public_goods": PublicGoods,
+    "clean_up": CleanUp,
+    "commons_harvest": CommonsHarvest,
+}
 """Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 
@@ -42,13 +79,17 @@ def registered() -> tuple[str, ...]:
     return (*GAMES, _OWN_PAYOFFS, *ENVIRONMENTS)
 
 
-def make(name: str, *, auto_reset: bool = False, episodes: int | None = None, **settings: Any) -> Any:
+def make(
+    name: str, *, auto_reset: bool = False, episodes: int | None = None, messages: int = 0, **settings: Any
+) -> Any:
     """An environment by name.
 
     Args:
         name: one of `registered()`.
         auto_reset: whether it starts anew where an episode ends (see `AutoReset`).
         episodes: episodes of a trial, with auto_reset only.
+        messages: words that players can say with each action, or numbers where actions are numbers (see `Messages`); 0
+            for silence.
         **settings: of a matrix game the payoff arguments (see `envs.matrix_games`; each a single number), or
             `payoffs` for "matrix_game", and `discount`, `noise`, `horizon`, `state_view` of `MatrixGame`; of any other
             environment the arguments of its factory in `ENVIRONMENTS`.
@@ -63,7 +104,10 @@ def make(name: str, *, auto_reset: bool = False, episodes: int | None = None, **
         raise ValueError(f"auto_reset is {auto_reset!r}; allowed: True or False")
     if episodes is not None and not auto_reset:
         raise ValueError(f"episodes is {episodes!r}; allowed: only with auto_reset=True, which makes trials of them")
+    check_integer("messages", messages, 0)
     env = _environment(name, settings) if name in ENVIRONMENTS else _matrix_game(name, settings)
+    if messages:
+        env = Messages(env, messages)
     return AutoReset(env, episodes) if auto_reset else env
 
 

@@ -96,33 +96,45 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
     Raises:
       ValueError: a game too large to enumerate.
     """
+    check_size(env, bool(folded), bool(memory))
     return _enumerated(env, bool(folded), bool(memory))
 
 
 @functools.lru_cache(maxsize=16)
 def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
-    rows, columns = env.grid
-    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
-    count = num_boards(env, folded)
-    joint = env.action_space.num_values**env.num_players
-    size = count * joint * len(outcomes) * (num_memories(env) if memory else 1)
-    if size > _LARGEST:
-        raise ValueError(
-            f"grid is {rows} x {columns} with {env.num_players} players: {size:.0e} outcomes; allowed: up to "
-            f"{_LARGEST:.0e} to enumerate exactly, so a smaller grid or fewer players"
-        )
     if memory:
         return _remembering(_enumerated(env, folded, False))
+    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
+    count = num_boards(env, folded)
     boards = board_of(env, np.arange(count), folded)
     actions = np.array(list(itertools.product(range(env.action_space.num_values), repeat=env.num_players)), np.int32)
-    following, pickups = _transitions(env, boards, actions, outcomes, folded)
+    # Objectives ask for the chain while they are traced.
+    with jax.ensure_compile_time_eval():
+        following, pickups = _transitions(env, boards, actions, outcomes, folded)
+        starts = _starts(env, folded)
     found, where = np.unique(np.sort(following.reshape(-1, len(outcomes)), axis=1), axis=0, return_inverse=True)
     successors, probabilities = _as_lists(found)
     outlook = where.reshape(count, len(actions))
     start = np.zeros(count)
-    np.add.at(start, _starts(env, folded), 1)
+    np.add.at(start, starts, 1)
     start /= start.sum()
     return CoinChain(env, folded, False, boards, successors, probabilities, outlook, pickups, start)
+
+
+def check_size(env: CoinGame, folded: bool = True, memory: bool = False) -> None:
+    """Refuses a game that is too large to enumerate.
+
+    Raises:
+      ValueError: one line with how large it is.
+    """
+    joint = env.action_space.num_values**env.num_players
+    size = num_boards(env, folded) * joint * math.prod(env.step_outcomes) * (num_memories(env) if memory else 1)
+    if size > _LARGEST:
+        rows, columns = env.grid
+        raise ValueError(
+            f"grid is {rows} x {columns} with {env.num_players} players: {size:.0e} outcomes; allowed: up to "
+            f"{_LARGEST:.0e} to enumerate exactly, so a smaller grid or fewer players"
+        )
 
 
 def num_boards(env: CoinGame, folded: bool) -> int:
@@ -157,9 +169,7 @@ def board_of(env: CoinGame, numbers: np.ndarray, folded: bool) -> CoinGameState:
         rest = rest // env.num_cells
     cells: Any = np.stack([*([np.zeros_like(rest)] if folded else []), *reversed(digits)], axis=-1).astype(np.int32)
     coins, players = cells[:, : env.num_coins], cells[:, env.num_coins :]
-    step: Any
-    colour, step = rest.astype(np.int32), np.zeros_like(rest, np.int32)
-    return CoinGameState(players, coins, colour, step)
+    return CoinGameState(players, coins, rest.astype(np.int32), 0 * rest.astype(np.int32))
 
 
 def num_memories(env: CoinGame) -> int:
@@ -249,8 +259,9 @@ def _remembering(chain: CoinChain) -> CoinChain:
     """The chain with the memory of the last takers."""
     n, boards = chain.env.num_players, chain.num_boards
     before = memories(n)
-    after = remember(before[:, None, None, :], chain.pickups[None], range(n))
-    number = np.asarray(memory_number(np.asarray(after), n))  # [memories, boards, joint actions]
+    with jax.ensure_compile_time_eval():
+        after = np.asarray(remember(before[:, None, None, :], chain.pickups[None], range(n)))
+    number = np.asarray(memory_number(after, n))  # [memories, boards, joint actions]
     pairs, where = np.unique(chain.outlook[None] * len(before) + number, return_inverse=True)
     old, memory = pairs // len(before), pairs % len(before)
     start = np.zeros(len(before) * boards)

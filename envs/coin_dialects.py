@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from envs.coin_game import CoinGame
-from envs.environment import check_choice
+from envs.coin_game import MAX_PLAYERS, CoinGame
+from envs.environment import check_choice, check_integer
 
 # What the programs of LOLA, DiCE and POLA share; later ones say in what they differ from `CoinGame`'s defaults.
 _ONE_COIN = {"coins": "alternating", "respawn": "free", "start_coins": "free", "view": "shared"}
@@ -40,7 +40,8 @@ programs (Foerster et al. 2018b), where both do. pola: Zhao et al. 2022 (`coin_g
 cell. (That program draws the first cell and the first colour from one key; here they are independent.) mfos: Lu et al.
 2022 (`coin_game_envs.py`), a coin of each colour, of whose 16 steps the last is a reset. pax, jaxmarl: Pax, with the
 egocentric view its configurations set, and JaxMARL 0.2.0 (`coin_game.py`), which name action 2 up and count rows
-upwards; their last step pays nothing. loqa: Aghajohari et al. 2024. reciprocator: Zhou et al. 2024, where the owner
+upwards; their last step pays nothing. loqa: Aghajohari et al. 2024 (`coin_game.py`, `three_player_coin_game.py`; the
+first coin of the latter is never the third player's, here it may be). reciprocator: Zhou et al. 2024, where the owner
 pays n / (n - 1) for each coin taken, and whose observations are rolled by two planes a seat.
 """
 
@@ -82,7 +83,8 @@ def coin_game(
     given = dict(locals())
     check_choice("dialect", dialect, tuple(DIALECTS))
     settings = dict(DIALECTS[dialect])
-    if dialect == "reciprocator" and isinstance(num_players, int) and num_players > 1:
+    if dialect == "reciprocator" and taken is None:
+        check_integer("num_players", num_players, 2, MAX_PLAYERS)
         settings["taken"] = -num_players / (num_players - 1)
     settings |= {key: value for key, value in given.items() if key != "dialect" and value is not None}
     return CoinGame(**settings)

@@ -258,10 +258,14 @@ class CoinGame:
             info: {"pickups": [players, colours] int32}, 1 where a player took a coin of a colour.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value; params with noise for
+                a game made without, or without noise for a game made with it.
         """
         n, cells = self.num_players, len(self.step_outcomes)
         actions = check_actions(actions, n, self.action_space)
+        if (params.noise is None) != (self.noise is None):
+            given, made = ("None", "an array, as") if params.noise is None else ("an array", "None, unless")
+            raise ValueError(f"params.noise is {given}; allowed: {made} the game is made with noise")
         words = jax.random.bits(key, (cells + (0 if self.noise is None else 2 * n),), jnp.uint32)
         if self.noise is not None:
             actions = self._tremble(words[cells:], actions, params)
@@ -338,6 +342,9 @@ class CoinGame:
         else:
             at = [state.coins[c] for c in range(n)]
         near = [[self._adjacent(cell, coin) for coin in at] for cell in players]
+        if self.last_step == "restart":
+            # What was near at a step that ignores actions could not be taken, so nobody missed it.
+            near = [[flag & ~ended for flag in row] for row in near]
         return coin_counts.count(counts, near, info["pickups"], ended)
 
     def image(self, state: CoinGameState, params: CoinGameParams) -> np.ndarray:
@@ -392,9 +399,8 @@ class CoinGame:
 
     def _tremble(self, words: jax.Array, actions: jax.Array, params: CoinGameParams) -> jax.Array:
         """The executed actions, [players] int32."""
-        if params.noise is None:
-            raise ValueError("params.noise is None; allowed: [players] numbers, as the game was made with noise")
         n = self.num_players
+        assert params.noise is not None
         trembles = (words[:n] >> 8).astype(params.noise.dtype) * 2.0**-24 < params.noise
         random = (words[n:] % self.action_space.num_values).astype(jnp.int32)
         return jnp.where(trembles, random, actions)

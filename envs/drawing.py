@@ -86,13 +86,17 @@ def empty_floor(rows: int, columns: int) -> np.ndarray:
     return np.tile(np.array(FLOOR, np.uint8), (rows, columns, 1))
 
 
-def gauge_image(levels: Sequence[float], height: int = 96, width: int = 32) -> np.ndarray:
-    """One bar a player, filled from below to its level in 0 .. 1 (clipped), side by side; for games without a grid."""
-    picture = np.tile(np.array(FLOOR, np.uint8), (height, width * len(levels), 1))
-    for player, level in enumerate(levels):
+def gauge_image(levels: Sequence[float], common: Sequence[float] = (), height: int = 96, width: int = 32) -> np.ndarray:
+    """Bars filled from below to their levels in 0 .. 1 (clipped), side by side, for games without a grid: one a player
+    in its colour, and then, in black, those of what is common to all."""
+    bars = [(level, player_colour(player)) for player, level in enumerate(levels)]
+    bars += [(level, (40, 40, 40)) for level in common]
+    picture = np.tile(np.array(FLOOR, np.uint8), (height, width * len(bars), 1))
+    for place, (level, colour) in enumerate(bars):
         filled = round(float(np.clip(np.nan_to_num(level), 0, 1)) * (height - 4))
-        left = player * width + width // 8
-        picture[height - 2 - filled : height - 2, left : left + width * 3 // 4] = player_colour(player)
+        left = place * width + width // 8
+        picture[2 : height - 2, left : left + width * 3 // 4] = LINES
+        picture[height - 2 - filled : height - 2, left : left + width * 3 // 4] = colour
     return picture
 
 

@@ -233,7 +233,7 @@ class MatrixGame:
     ) -> dict[str, jax.Array]:
         """Cooperation by history, one step further."""
         del actions, rewards, ended
-        here = self._seen(state)[:, None] == jnp.arange(self.num_states)[None]
+        here = self._seen(state)[:, None] == jnp.arange(self.num_states, dtype=jnp.int32)[None]
         cooperated = here & (info["executed"] == 0)[:, None]
         return {
             "steps": counts["steps"] + here.astype(jnp.int32),

@@ -1,7 +1,7 @@
 """Uniform draws of cells from few random words, for environments whose speed is that of their random numbers.
 
 A 32-bit word read in mixed radix gives several small integers at once. A value's probability is then off by at most
-(product of the ranges) / 2**32 of itself; `num_words` keeps that below 2**-16.
+(product of the ranges) / 2**32 of itself; `num_words` keeps that at 2**-16 or less, where no range itself is larger.
 """
 
 import math
@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 _LARGEST_PRODUCT = 2**16
+# Up to this many cells are compared one by one, which vectorises over a batch; more, as arrays, which compile faster.
+_AS_SCALARS = 3
 
 
 def num_words(ranges: Sequence[int]) -> int:
@@ -62,12 +64,8 @@ def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int)
     Returns:
         [] int32.
     """
-    repeated = jnp.int32(0)
-    for i, cell in enumerate(occupied):
-        again = jnp.asarray(False)
-        for earlier in occupied[:i]:
-            again = again | (cell == earlier)
-        repeated = repeated + again.astype(jnp.int32)
+    first = _first(occupied)
+    repeated = len(occupied) - sum(flag.astype(jnp.int32) for flag in first)
     fewest = cells - len(occupied)
     rank = (word % jnp.uint32(fewest)).astype(jnp.int32)
     for extra in range(1, len(occupied)):
@@ -76,20 +74,33 @@ def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int)
 
 
 def nth_free_cell(rank: jax.Array, occupied: Sequence[jax.Array]) -> jax.Array:
-    """The cell with this rank (from 0) among those that are not occupied, [] int32."""
-    cell, last = rank, None
-    for taken in _ascending(occupied):
-        repeats = False if last is None else taken == last
-        cell = cell + ((cell >= taken) & ~jnp.asarray(repeats)).astype(jnp.int32)
-        last = taken
-    return cell
+    """The cell with this rank (from 0) among those that are not occupied, [] int32; some may be occupied twice.
+
+    An occupied cell with k different occupied ones below it has (cell - k) free ones below it, and pushes the wanted
+    cell on by one where these are not more than `rank`. Sorting one after the other would say the same, but compilers
+    that fuse a chain of scalars compute each link anew for every use, in all exponentially often.
+    """
+    if not occupied:
+        return rank
+    first = _first(occupied)
+    if len(occupied) <= _AS_SCALARS:
+        pushed = rank
+        for i, cell in enumerate(occupied):
+            lower = [first[j] & (other < cell) for j, other in enumerate(occupied) if j != i]
+            below = sum((flag.astype(jnp.int32) for flag in lower), start=jnp.int32(0))
+            pushed = pushed + (first[i] & (cell - below <= rank)).astype(jnp.int32)
+        return pushed
+    taken, firsts = jnp.stack(occupied), jnp.stack(first)
+    below = jnp.sum((taken[None, :] < taken[:, None]) & firsts[None, :], axis=1, dtype=jnp.int32)
+    return rank + jnp.sum(firsts & (taken - below <= rank), dtype=jnp.int32)
 
 
-def _ascending(values: Sequence[jax.Array]) -> list[jax.Array]:
-    """Scalars in ascending order, by exchanging neighbours: a few comparisons, which vectorise as a sort does not."""
-    ordered = list(values)
-    for end in range(len(ordered) - 1, 0, -1):
-        for i in range(end):
-            low, high = jnp.minimum(ordered[i], ordered[i + 1]), jnp.maximum(ordered[i], ordered[i + 1])
-            ordered[i], ordered[i + 1] = low, high
-    return ordered
+def _first(occupied: Sequence[jax.Array]) -> list[jax.Array]:
+    """Whether each cell has not occurred before it in the sequence, scalars of bool."""
+    found = []
+    for i, cell in enumerate(occupied):
+        before = jnp.asarray(True)
+        for earlier in occupied[:i]:
+            before = before & (cell != earlier)
+        found.append(before)
+    return found

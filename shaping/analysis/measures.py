@@ -19,6 +19,7 @@ _READ = (
     "noise",
     "value_cooperation",
     "value_defection",
+    "pickups",
 )
 _FOUND = ("value", "policy_trajectory")
 _ROWS = 2**14
@@ -31,12 +32,15 @@ class Measures:
     -1).
 
     value [match, player] is at the last update, trajectory [match, player] the mean over updates 1 to the
-    last; cooperative, tft, nash, tft_found, consistency [match]; label, chi [match, player]; finite [match]
-    bool; diverged_at [match], -1 where not. tft_found counts what a match was before it diverged, too.
+    last; own_fraction [match, player] the share of a player's pickups
+    that are of its own colour; cooperative, tft, nash, tft_found, consistency [match]; label, chi [match,
+    player]; finite [match] bool; diverged_at [match], -1 where not. tft_found counts what a match was before it
+    diverged, too.
     """
 
     value: np.ndarray
     trajectory: np.ndarray
+    own_fraction: np.ndarray
     cooperative: np.ndarray
     tft: np.ndarray
     nash: np.ndarray
@@ -79,6 +83,7 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
     return Measures(
         value=kept(value, each),
         trajectory=kept(trajectory, each),
+        own_fraction=kept(_own_fraction(data.get("pickups"), value), each),
         cooperative=kept(strategies.cooperative(value, bounds[0], bounds[1]), row),
         tft=kept(strategies.tft_match(policy, shape.state_view), row),
         nash=kept(strategies.nash_match(policy, payoffs, noise, shape.state_view), row),
@@ -89,6 +94,15 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
         finite=finite,
         diverged_at=np.where(np.isfinite(diverged_at), diverged_at, -1).astype(np.int64),
     )
+
+
+def _own_fraction(pickups: np.ndarray | None, value: np.ndarray) -> np.ndarray:
+    """[match, player]; NaN where a player takes no coin, and in other games."""
+    if pickups is None:
+        return np.full_like(value, np.nan)
+    total = pickups.sum(axis=2)
+    own = np.einsum("mii->mi", pickups)
+    return np.divide(own, total, out=np.full_like(value, np.nan), where=total > 0)
 
 
 def _tft_found(

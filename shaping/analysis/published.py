@@ -29,6 +29,7 @@ METRICS = (
     "value_trajectory_mean",
     "cooperative",
     "consistency_loss",
+    "own_fraction",
 )
 SMALL = ("consistency_loss",)
 """Metrics of which values near zero are told apart: shown with their digits, not as 0.000."""
@@ -38,6 +39,7 @@ _NEEDS = {
     "nash_match": "two players with memory-one policies, and a stage game without a pure equilibrium",
     "cooperative": "V_CC above V_DD",
     "consistency_loss": "`record: [consistency]`",
+    "own_fraction": "the Coin Game, and a player that takes a coin",
     "value_sd": "two matches that did not diverge",
 }
 """What a metric is not defined without, besides a match that did not diverge."""
@@ -90,6 +92,7 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
             "finite": int(cell.finite.sum()),
         }
     per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory}
+    per_player |= {"own_fraction": cell.own_fraction}
     if metric in per_player:
         x = per_player[metric]
         x = x.mean(axis=1) if player is None else x[:, player]

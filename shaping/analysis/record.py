@@ -115,7 +115,7 @@ def read(
     the record lacks is left out.
     Floats come as float64.
     """
-    cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players}
+    cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players, "colour": shape.players}
     out = {}
     for name in names:
         if name not in record.dataset:

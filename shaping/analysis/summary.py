@@ -131,11 +131,12 @@ def _coordinates(record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...
 def _intervals(measures: Measures, n: int, counts: np.ndarray | None) -> list[dict[str, Any]]:
     """Intervals of all the cells of a group at once: they share one matrix of resampling counts."""
     players = measures.value.shape[1]
-    rows = [measures.value, measures.tft[:, None], measures.nash[:, None]]
-    columns = np.concatenate(rows, axis=1).reshape(-1, n, players + 2)  # [cell, match, column]
+    rows = [measures.value, measures.own_fraction, measures.tft[:, None], measures.nash[:, None]]
+    width = 2 * players + 2
+    columns = np.concatenate(rows, axis=1).reshape(-1, n, width)  # [cell, match, column]
     cells = len(columns)
     low, high, methods = mean_ci95_columns(columns.transpose(1, 0, 2).reshape(n, -1), counts)
-    ends = np.stack([low, high], axis=-1).reshape(cells, players + 2, 2)
+    ends = np.stack([low, high], axis=-1).reshape(cells, width, 2)
     out = []
     for i in range(cells):
         together = measures.cooperative[i * n : (i + 1) * n]
@@ -143,10 +144,11 @@ def _intervals(measures: Measures, n: int, counts: np.ndarray | None) -> list[di
         out.append(
             {
                 "value_ci95": ends[i, :players],
-                "ci_method": methods[i * (players + 2)],
+                "ci_method": methods[i * width],
                 "cooperative_ci95": wilson_ci95(together.sum(), len(together)),
-                "tft_match_ci95": ends[i, players],
-                "nash_match_ci95": ends[i, players + 1],
+                "own_fraction_ci95": ends[i, players : 2 * players],
+                "tft_match_ci95": ends[i, 2 * players],
+                "nash_match_ci95": ends[i, 2 * players + 1],
             }
         )
     return out
@@ -178,6 +180,7 @@ def _entry(mine: Measures, shape: Shape) -> dict[str, Any]:
         "value_mean": value.mean(axis=0) if finite else nothing,
         "value_sd": value.std(axis=0, ddof=1) if finite > 1 else nothing,
         "value_trajectory_mean": [_mean(column) for column in mine.trajectory.T],
+        "own_fraction": [_mean(column) for column in mine.own_fraction.T],
         "cooperative": _mean(mine.cooperative),
         "cooperative_matches": int(np.isfinite(mine.cooperative).sum()),
         "tft_match": _mean(mine.tft),

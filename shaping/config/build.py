@@ -10,12 +10,14 @@ import numpy as np
 
 from envs import MatrixGameParams
 from envs.matrix_games import GAMES
+from shaping.config.coin import REWARDS, coin_env, is_coin
 from shaping.config.game import game_fields, is_analytic, num_players, num_states
 from shaping.config.normal import build_rule, number_fields, rule_settings
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
 from shaping.learners import fan_in, gradient_learner, m_maml, normal, optimizer, uniform, values, zeros
 from shaping.objectives import ExactMatrixGame, analytic_game
-from shaping.policies import Policy, mlp, preconditioned, tabular
+from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
+from shaping.policies import Policy, coin_table, mlp, preconditioned, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Form, Match
 
@@ -114,13 +116,16 @@ def _game_numbers(game: Mapping[str, Any], number: Any) -> Any:
     if is_analytic(game):
         return {name: number(game[name], rank=0) for name, f in game_fields(game["name"]).items() if f.kind == "number"}
     seats = num_players(game)
+    noise = game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
+    if is_coin(game):
+        rewards = number([[game[name] for name in REWARDS]] * seats, rank=2)
+        return ExactCoinParams(rewards, number(game["discount"], rank=0), number(noise, rank=1))
     if "payoffs" in game:
         payoffs = number(game["payoffs"], rank=1 + seats)
     else:
         payoffs = number(
             GAMES[game["name"]](**{name: game[name] for name in game_fields(game["name"])}), rank=1 + seats
         )
-    noise = game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
     return MatrixGameParams(payoffs, number(game["discount"], rank=0), number(noise, rank=1))
 
 
@@ -138,15 +143,19 @@ def _form(normal: Mapping[str, Any]) -> Form:
     seats = num_players(game)
     if is_analytic(game):
         return analytic_game(game["name"], **({"num_players": seats} if "num_players" in game else {}))
-    policies = (policy_of(normal),) * seats
+    policies = tuple(policy_of(normal, seat) for seat in range(seats))
+    if is_coin(game):
+        return ExactCoinGame(coin_env(game), game["horizon"], policies, policy["last_takers"])
     return ExactMatrixGame(seats, game["horizon"], policy["state_view"], policies)
 
 
-def policy_of(normal: Mapping[str, Any]) -> Policy:
-    """The policy of every seat of a normal form."""
+def policy_of(normal: Mapping[str, Any], seat: int) -> Policy:
+    """The policy of a seat of a normal form."""
     game, policy = normal["game"], normal["policy"]
+    if is_coin(game):
+        return coin_table(coin_env(game), seat, policy["last_takers"])
     if is_analytic(game):
-        return _form(normal).policies[0]
+        return _form(normal).policies[seat]
     if policy["kind"] == "preconditioned":
         return preconditioned(policy["matrix"])
     if policy["kind"] == "mlp":

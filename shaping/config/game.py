@@ -9,6 +9,7 @@ from envs.analytic_games import ANALYTIC_GAMES
 from envs.matrix_game import MAX_PLAYERS
 from envs.matrix_games import GAMES
 from shaping.config.checks import check_number, discount_range, plain, settings
+from shaping.config.coin import NAME, coin_fields, is_coin, normal_coin_game
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.objectives.memory_k import num_histories
 from shaping.schema import Field, Range, fields
@@ -19,9 +20,14 @@ def is_analytic(game: Mapping[str, Any]) -> bool:
     return game["name"] in ANALYTIC_GAMES
 
 
+def is_matrix(game: Mapping[str, Any]) -> bool:
+    """Whether a normal game is a matrix game, whose policies are tables of P(cooperate | state)."""
+    return not is_analytic(game) and not is_coin(game)
+
+
 def game_fields(name: str) -> dict[str, Field]:
     """The settings of a game by name that are its own."""
-    return fields(ANALYTIC_GAMES.get(name) or GAMES[name])
+    return coin_fields() if name == NAME else fields(ANALYTIC_GAMES.get(name) or GAMES[name])
 
 
 def normal_game(raw: Any) -> dict[str, Any]:
@@ -33,6 +39,8 @@ def normal_game(raw: Any) -> dict[str, Any]:
         if "num_players" in game:
             check_number("game.num_players", game["num_players"], Range(2, MAX_PLAYERS), integer=True)
         return game
+    if given.get("name") == NAME and "payoffs" not in given:
+        return _with_noise(normal_coin_game(given))
     horizon = given.pop("horizon", None)
     if horizon is not None:
         horizon = check_number("game.horizon", horizon, Range(1, 10**6), integer=True)
@@ -54,7 +62,7 @@ def normal_game(raw: Any) -> dict[str, Any]:
     else:
         name = given.pop("name", None)
         if not isinstance(name, str) or name not in GAMES:
-            names = [*GAMES, *ANALYTIC_GAMES]
+            names = [*GAMES, *ANALYTIC_GAMES, NAME]
             raise not_allowed("game.name", name, f"one of {', '.join(names)}, or give game.payoffs", names)
         known = game_fields(name)
         for key in given:
@@ -63,7 +71,10 @@ def normal_game(raw: Any) -> dict[str, Any]:
         own = {"name": name} | settings("game", given, known, ())
         if name == "contribution":
             check_number("game.num_players", own["num_players"], Range(2, MAX_PLAYERS), integer=True)
-    game = own | common
+    return _with_noise(own | common)
+
+
+def _with_noise(game: dict[str, Any]) -> dict[str, Any]:
     players = num_players(game)
     noise = game["noise"]
     if isinstance(noise, list | tuple):
@@ -84,8 +95,8 @@ def num_players(game: Mapping[str, Any]) -> int:
 
 
 def num_states(game: Mapping[str, Any], memory: int = 1) -> int:
-    """How many states a policy has that remembers `memory` rounds; in an analytic game, how many parameters."""
-    if is_analytic(game) or game["horizon"] == 1:
+    """How many states a policy of a matrix game has that remembers `memory` rounds; 1 in an analytic game."""
+    if not is_matrix(game) or game["horizon"] == 1:
         return 1
     return 1 + 2 ** num_players(game) if memory == 1 else num_histories(memory)
 

@@ -28,9 +28,11 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
     Args:
       where: its dotted key.
       raw: as written.
-      shape: of what `values` takes, [players, parameters] or [parameters]; None for a network, which has no such table.
+      shape: of what `values` takes, [players, parameters] or [parameters]; None for a network, which has no such table,
+        () for a table too large to write down.
     """
     kinds = ("fan_in", "uniform", "m_maml") if shape is None else ("normal", "uniform", "zeros", "values", "m_maml")
+    kinds = kinds if shape != () else ("normal", "uniform", "zeros")
     if not isinstance(raw, Mapping) or len(raw) != 1:
         raise not_allowed(where, raw, " or ".join(_FORMS[kind] for kind in kinds))
     ((kind, value),) = raw.items()

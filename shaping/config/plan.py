@@ -13,7 +13,7 @@ from shaping.config.axes import Axis, Drawn, check_draw, parse_axis
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.files import assign, open_up
-from shaping.config.game import is_analytic, normal_game, num_players
+from shaping.config.game import is_matrix, normal_game, num_players
 from shaping.config.normal import (
     CELL,
     LIMITS,
@@ -130,7 +130,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             for key, column in cell_columns.items():
                 columns.setdefault(key, []).append(column)
             first += count
-    if "policies" in top["record"] and all(is_analytic(block.normal["game"]) for block in blocks):
+    if "policies" in top["record"] and not any(is_matrix(block.normal["game"]) for block in blocks):
         raise ConfigError(f"record: policies are those of matrix games; {blocks[0].normal['game']['name']} has none")
     for spec in drawn:
         for block in blocks:

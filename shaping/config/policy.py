@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shaping.config.checks import check_number, plain
+from shaping.config.coin import is_coin, normal_last_takers
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.game import is_analytic, num_players, num_states
 from shaping.config.initial import normal_init
@@ -25,6 +26,8 @@ def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
             "kind": "parameters",
             "init": normal_init("policy.init", given.get("init", {"normal": 1.0}), (seats, 1)),
         }
+    if is_coin(game):
+        return _coin_policy(given)
     kind, view = given.get("kind", "tabular"), given.get("state_view", "own")
     if not isinstance(kind, str) or kind not in _POLICIES:
         raise not_allowed("policy.kind", kind, f"one of {', '.join(_POLICIES)}", _POLICIES)
@@ -41,8 +44,21 @@ def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     return policy | {"init": normal_init("policy.init", given.get("init", default), shape and (seats, *shape))}
 
 
+def _coin_policy(given: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("kind", "last_takers", "init")
+    for key in given:
+        if key not in known:
+            raise unknown_key(f"policy.{key}", [f"policy.{k}" for k in known], " in the Coin Game")
+    if given.get("kind", "coin_table") not in ("coin_table", "tabular"):
+        raise not_allowed("policy.kind", given["kind"], "coin_table in the Coin Game", ("coin_table",))
+    init = normal_init("policy.init", given.get("init", {"normal": 1.0}), ())
+    return {"kind": "coin_table", "last_takers": normal_last_takers(given.get("last_takers")), "init": init}
+
+
 def init_shape(game: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The shape of one player's table of parameters, None for a network."""
+    """The shape of one player's table of parameters, None for a network, () for a table too large to write down."""
+    if is_coin(game):
+        return ()
     return None if policy["kind"] == "mlp" else (num_states(game, policy.get("memory", 1)),)
 
 

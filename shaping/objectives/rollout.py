@@ -1,14 +1,18 @@
-"""Playing policies in an environment: one compiled scan, a batch of independent episodes side by side."""
+"""Playing policies in an environment: one compiled scan, a batch of independent streams of play side by side."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
+from envs.environment import check_integer
 from shaping.policies.policy import Policy
+
+# What a key is folded with for the first reset; steps are numbered below it.
+_RESET = 0xFFFFFFFF
 
 
 @struct.dataclass
@@ -17,10 +21,11 @@ class Trajectory:
 
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
-      actions: [time, batch, players] what it chose.
+      actions: [time, batch, players, ...] what it chose.
       log_probabilities: [time, batch, players] of the chosen actions, differentiable in the parameters.
       rewards: [time, batch, players].
-      running: [time, batch] False for steps after an episode has ended.
+      running: [time, batch] False for steps after an episode has ended; always True where a next one begins.
+      ended: [time, batch] whether the step was the last of an episode.
     """
 
     observations: jax.Array
@@ -28,6 +33,44 @@ class Trajectory:
     log_probabilities: jax.Array
     rewards: jax.Array
     running: jax.Array
+    ended: jax.Array
+
+
+@struct.dataclass
+class Moment:
+    """Where one stream of play stands before a step.
+
+    Attributes:
+      observations: [players, ...] what each player sees.
+      state: of the environment.
+      memories: one a player.
+      running: [] bool, False once an episode has ended and none follows.
+    """
+
+    observations: jax.Array
+    state: Any
+    memories: list[Any]
+    running: jax.Array
+
+
+class Event(NamedTuple):
+    """What happens in one step; not to leave a scan as a whole, as it holds distributions.
+
+    Attributes:
+      distributions: one a player, over its actions.
+      actions: [players, ...] chosen, without derivatives.
+      rewards: [players] as the environment gave them.
+      ended: [] bool, whether an episode ended.
+      begins: whether a next episode begins where one ends, known when the program is made.
+      info: as the environment gave it.
+    """
+
+    distributions: list[Any]
+    actions: jax.Array
+    rewards: jax.Array
+    ended: jax.Array
+    begins: bool
+    info: dict[str, Any]
 
 
 def rollout(
@@ -39,43 +82,118 @@ def rollout(
     batch: int,
     params: Any = None,
 ) -> Trajectory:
-    """Plays `batch` independent episodes of `steps` steps from the start.
+    """Plays `batch` independent streams of `steps` steps from a reset, and keeps everything.
+
+    In an `envs.AutoReset` one episode follows the other and policies forget where one ends; in any other environment a
+    stream is one episode, and what comes after its end is masked. `shaping.play` keeps statistics alone.
+
+    One match. A vmap plays a population of them, each with its own parameters, numbers and key, in one program:
+
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(matches))
+        jax.vmap(lambda thetas, key, params: rollout(env, policies, thetas, key, steps, batch, params))(
+            thetas, keys, params
+        )
+
+    with `matches` in front of every leaf of `thetas` and `params`. Match m and stream b draw from
+    fold_in(fold_in(key, m), b), so what happens in them does not depend on how many others are played beside, and a
+    longer play begins as a shorter one.
 
     Args:
-      env: an environment with `reset` and `step` as in `envs`.
+      env: an environment, see `envs.Environment`.
       policies: one per player.
       thetas: their parameters.
-      key: consumed; episode b draws from fold_in(key, b), so it does not depend on how many others are played.
+      key: consumed.
       steps: length of the scan, at least 1.
-      batch: number of episodes, at least 1.
+      batch: number of streams, at least 1.
       params: the environment's numbers; its own defaults if None.
+
+    Raises:
+      ValueError: not one policy and its parameters per player, or fewer than 1 step or stream.
     """
     numbers = env.default_params if params is None else params
 
-    def episode(key: jax.Array) -> Trajectory:
-        first, state = env.reset(jax.random.fold_in(key, steps), numbers)
-        memories = [policy.start(()) for policy in policies]
-
-        def step(carry: Any, time: jax.Array) -> tuple[Any, Trajectory]:
-            seen, state, memories, running = carry
-            now = jax.random.fold_in(key, time)
-            actions, log_probabilities, later = [], [], []
-            for seat, (policy, theta) in enumerate(zip(policies, thetas, strict=True)):
-                distribution, memory = policy.apply(theta, seen[seat], memories[seat])
-                action = lax.stop_gradient(distribution.sample(seed=jax.random.fold_in(now, 1 + seat)))
-                actions.append(action)
-                log_probabilities.append(distribution.log_prob(action))
-                later.append(memory)
-            chosen = jnp.stack(actions)
-            after, state, rewards, terminated, truncated, _ = env.step(
-                jax.random.fold_in(now, 0), state, chosen, numbers
+    def stream(key: jax.Array) -> Trajectory:
+        def step(before: Moment, time: jax.Array) -> tuple[Moment, Trajectory]:
+            after, event = advance(env, policies, thetas, numbers, key, before, time)
+            chosen = zip(event.distributions, event.actions, strict=True)
+            return after, Trajectory(
+                observations=before.observations,
+                actions=event.actions,
+                log_probabilities=jnp.stack([distribution.log_prob(action) for distribution, action in chosen]),
+                rewards=jnp.where(before.running, event.rewards, 0),
+                running=before.running,
+                ended=event.ended & before.running,
             )
-            kept = jnp.where(running, rewards, 0)
-            row = Trajectory(seen, chosen, jnp.stack(log_probabilities), kept, running)
-            return (after, state, later, running & ~(terminated | truncated)), row
 
-        _, rows = lax.scan(step, (first, state, memories, jnp.asarray(True)), jnp.arange(steps))
-        return rows
+        return lax.scan(step, begin(env, policies, numbers, key), jnp.arange(steps))[1]
 
-    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(batch))
-    return jax.vmap(episode, out_axes=1)(keys)
+    return streams(stream, env, policies, thetas, key, steps, batch, time_axes=1)
+
+
+def streams(
+    stream: Callable[[jax.Array], Any],
+    env: Any,
+    policies: Sequence[Policy],
+    thetas: Sequence[Any],
+    key: jax.Array,
+    steps: int,
+    batch: int,
+    time_axes: int = 0,
+) -> Any:
+    """`stream(key)` for each of `batch` keys by number; the batch stands behind `time_axes` axes of what it returns.
+
+    Raises:
+      ValueError: see `rollout`.
+    """
+    check_integer("steps", steps, 1, 2**31 - 1)
+    check_integer("batch", batch, 1)
+    for what, given in (("policies", policies), ("thetas", thetas)):
+        if len(given) != env.num_players:
+            raise ValueError(f"{what} has the length {len(given)}; allowed: {env.num_players}, one per player")
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
+    return jax.vmap(stream, out_axes=time_axes)(keys)
+
+
+def begin(env: Any, policies: Sequence[Policy], numbers: Any, key: jax.Array) -> Moment:
+    """The start of a stream whose key is `key`."""
+    observations, state = env.reset(jax.random.fold_in(key, _RESET), numbers)
+    return Moment(observations, state, [policy.start(()) for policy in policies], jnp.asarray(True))
+
+
+def advance(
+    env: Any,
+    policies: Sequence[Policy],
+    thetas: Sequence[Any],
+    numbers: Any,
+    key: jax.Array,
+    before: Moment,
+    time: jax.Array,
+) -> tuple[Moment, Event]:
+    """Plays one step; the body of every scan over play.
+
+    Args:
+      env, policies, thetas, numbers: see `rollout`.
+      key: of the stream; `time` is folded in.
+      before: where the stream stands.
+      time: [] int32, the number of the step in the stream.
+    """
+    now = jax.random.fold_in(key, time)
+    distributions, actions, memories = [], [], []
+    for seat, (policy, theta) in enumerate(zip(policies, thetas, strict=True)):
+        distribution, memory = policy.apply(theta, before.observations[seat], before.memories[seat])
+        distributions.append(distribution)
+        actions.append(lax.stop_gradient(distribution.sample(seed=jax.random.fold_in(now, 1 + seat))))
+        memories.append(memory)
+    chosen = jnp.stack(actions)
+    observations, state, rewards, terminated, truncated, info = env.step(
+        jax.random.fold_in(now, 0), before.state, chosen, numbers
+    )
+    ended, running = terminated | truncated, before.running
+    begins = "episode_ended" in info
+    if begins:
+        fresh = [policy.start(()) for policy in policies]
+        memories = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, memories)
+    else:
+        running = running & ~ended
+    after = Moment(observations, state, memories, running)
+    return after, Event(distributions, chosen, rewards, ended, begins, info)

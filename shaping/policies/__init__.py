@@ -1,6 +1,8 @@
 """How a player chooses: policies as pure functions of parameters, observation and memory."""
 
+from shaping.policies import grid_players
 from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine
+from shaping.policies.coin_table import coin_table
 from shaping.policies.memory_one import memory_one
 from shaping.policies.mlp import mlp
 from shaping.policies.policy import Policy
@@ -13,7 +15,9 @@ __all__ = [
     "Machine",
     "Policy",
     "automaton",
+    "coin_table",
     "explored",
+    "grid_players",
     "mealy_machine",
     "memory_one",
     "mlp",

@@ -51,7 +51,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
     def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
         from shaping.policies.distributions import categorical
 
-        players, coins = _seen(env, player, observation)
+        players, coins = seen_cells(env, player, observation)
         state = board_number(env, _board(env, players, coins), folded)
         if last_takers:
             before, takers = memory
@@ -65,7 +65,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
     return Policy("coin_table", structure, init, start, apply, lambda theta: theta, scalars=False)
 
 
-def _seen(env: CoinGame, player: int, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+def seen_cells(env: CoinGame, player: int, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Cells of the players and of the coins of all colours (-1 where there is none), own seat first, [..., n] int32."""
     n, cells = env.num_players, env.num_cells
     lead = observation.shape[: observation.ndim - len(env.observation_space.shape)]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from shaping.config import build
-from shaping.config.game import is_analytic, num_players
+from shaping.config.coin import is_coin
+from shaping.config.game import is_matrix, num_players
 from shaping.config.plan import Experiment
 from shaping.runtime.record import Layout, spread
 
@@ -15,13 +16,13 @@ from shaping.runtime.record import Layout, spread
 def layout(experiment: Experiment) -> Layout:
     """Sizes and labels of the record of an experiment."""
     normals = [block.normal for block in experiment.blocks]
-    matrix = [normal for normal in normals if not is_analytic(normal["game"])]
+    matrix = [normal for normal in normals if is_matrix(normal["game"])]
     seats = max(num_players(normal["game"]) for normal in normals)
     in_matrix = max((num_players(normal["game"]) for normal in matrix), default=0)
     labels = ["".join(letters) for letters in product("CD", repeat=in_matrix)]
     memory = max((normal["policy"].get("memory", 1) for normal in matrix), default=1)
     one_shot = all(normal["game"]["horizon"] == 1 for normal in matrix)
-    longest = max(build.policy_of(normal).num_parameters for normal in normals)
+    longest = max(build.policy_of(normal, 0).num_parameters for normal in normals)
     tables = all(normal["policy"]["kind"] in ("tabular", "preconditioned") for normal in normals)
     top = experiment.top
     return Layout(
@@ -33,6 +34,7 @@ def layout(experiment: Experiment) -> Layout:
         dtype=np.dtype(top["precision"]),
         parameters=None if tables else longest,
         matrix_games=bool(matrix),
+        coin_games=any(is_coin(normal["game"]) for normal in normals),
         extras=tuple(top["record"]),
     )
 
@@ -68,7 +70,7 @@ def coordinates(experiment: Experiment) -> dict[str, Any]:
 def attributes(experiment: Experiment, config: str) -> dict[str, Any]:
     """Attributes of the Dataset; `config` is the resolved configuration as text."""
     own = {"updates": experiment.top["updates"], "config": config}
-    matrix = [block.normal for block in experiment.blocks if not is_analytic(block.normal["game"])]
+    matrix = [block.normal for block in experiment.blocks if is_matrix(block.normal["game"])]
     if not matrix:
         return own
     horizon = matrix[0]["game"]["horizon"]

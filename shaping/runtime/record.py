@@ -21,6 +21,7 @@ class Layout:
       dtype: of the floating-point variables.
       parameters: length of the `parameter` dimension that thetas have where some are not one number a state, else None.
       matrix_games: whether there are any; policies, payoffs and what they are worth are those of matrix games.
+      coin_games: whether there are any; pickups are theirs.
       extras: what else is recorded, as in a `Timetable`.
     """
 
@@ -32,11 +33,14 @@ class Layout:
     dtype: np.dtype
     parameters: int | None = None
     matrix_games: bool = True
+    coin_games: bool = False
     extras: tuple[str, ...] = ()
 
     def dimensions(self) -> dict[str, tuple[str, ...]]:
         """The dimensions of every variable of this record."""
-        found = {name: dims for name, dims in DIMENSIONS.items() if self.matrix_games or name not in _MATRIX_GAMES}
+        kinds = {name: self.matrix_games for name in _MATRIX_GAMES}
+        kinds |= {name: self.coin_games or kinds.get(name, False) for name in _COIN_GAMES}
+        found = {name: dims for name, dims in DIMENSIONS.items() if kinds.get(name, True)}
         if self.parameters is not None:
             found |= {name: ("match", "player", "parameter") for name in ("theta_initial", "theta_final")}
         if self.matrix_games and "policies" in self.extras:
@@ -58,8 +62,10 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "noise": ("match", "player"),
     "value_cooperation": ("match", "player"),
     "value_defection": ("match", "player"),
+    "pickups": ("match", "player", "colour"),
 }
 _MATRIX_GAMES = ("policy", "payoffs", "discount", "noise", "value_cooperation", "value_defection")
+_COIN_GAMES = ("pickups", "discount", "noise")
 DESCRIPTIONS = {
     "value": "normalised value after the given number of updates; NaN once diverged",
     "value_trajectory_mean": "mean of the normalised value over updates 1 to the last",
@@ -68,6 +74,7 @@ DESCRIPTIONS = {
     "consistency_loss": "squared distance of the final directions from the ones that answer them",
     "theta_initial": "parameters before the first update",
     "theta_final": "parameters after the last update (the last finite ones where diverged)",
+    "pickups": "coins of each colour that each player takes with the final policies, in an episode or per step",
     "diverged_at": "update at which the match stopped being finite; -1 where it did not",
     "value_cooperation": "value when everybody always cooperates",
     "value_defection": "value when everybody always defects",
@@ -95,6 +102,8 @@ class Record:
             "update": np.asarray(layout.updates, np.int64),
             "player": np.arange(layout.players),
         }
+        if layout.coin_games:
+            coords |= {"colour": np.arange(layout.players)}
         if layout.matrix_games:
             coords |= {"state": np.asarray(layout.states, object)}
             coords |= {"joint_action": np.asarray(layout.joint_actions, object)}
@@ -111,6 +120,7 @@ class Record:
             "match": layout.matches,
             "update": len(layout.updates),
             "player": layout.players,
+            "colour": layout.players,
             "state": len(layout.states),
             "joint_action": len(layout.joint_actions),
             "parameter": layout.parameters or 0,

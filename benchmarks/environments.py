@@ -1,0 +1,267 @@
+"""Steps a second of environments beside the same games of JaxMARL and Axelrod-Python, in one run.
+
+    python -m benchmarks.environments                       # every contender that is installed
+    python -m benchmarks.environments --contenders empty coin:pola --batches 1024 8192 65536
+
+Each contender is one compiled program: `scan` over 128 steps of `vmap` over a batch of environments, uniformly random
+actions, a key of its own for every environment, split at every step. Observations of all players, rewards and ends are
+summed, so that nothing is computed for nothing. "empty" is this harness around an environment that does nothing.
+`jaxmarl:` contenders call JaxMARL's `step`, which resets itself; ours beside them (`+reset`, `+statistics`) reset
+themselves and count pickups, misses and histories as well. A step moves all players.
+
+"scripted" plays the prisoner's dilemma between 32 named strategies, each match its own pair, through `shaping.play`;
+"axelrod" is the same pairs in Axelrod-Python, one after the other. Their unit is turns.
+
+Contenders take turns; a ratio compares medians over rounds of one run.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import envs
+from benchmarks.machine import describe
+
+STEPS = 128
+COIN = ("pola", "lola_dice", "lola2018", "loqa", "mfos", "pax", "jaxmarl", "reciprocator")
+
+
+@dataclass
+class Contender:
+    """A compiled program and how many steps one call of it makes."""
+
+    name: str
+    run: Callable[[], Any]
+    steps: int
+    rates: list[float] = field(default_factory=list)
+
+    def round(self) -> None:
+        """One timed call."""
+        began = time.perf_counter()
+        jax.block_until_ready(self.run())
+        self.rates.append(self.steps / (time.perf_counter() - began))
+
+
+def harness(name: str, batch: int, reset: Callable, step: Callable, sample: Callable, counts: Any = ()) -> Contender:
+    """A contender from functions of one environment.
+
+    Args:
+        name: of the contender.
+        batch: environments.
+        reset: key -> state.
+        step: (key, state, actions, counts) -> (a scalar that everything returned went into, state, counts).
+        sample: key -> actions.
+        counts: what statistics start from.
+    """
+
+    def one(carry: Any, _: None) -> tuple[Any, None]:
+        state, key, total, counts = carry
+        key, key_actions, key_step = jax.random.split(key, 3)
+        seen, state, counts = step(key_step, state, sample(key_actions), counts)
+        return (state, key, total + seen, counts), None
+
+    @jax.jit
+    def run(carry: Any) -> Any:
+        return jax.lax.scan(jax.vmap(one, in_axes=(0, None)), carry, None, length=STEPS)[0]
+
+    keys = jax.random.split(jax.random.key(0), batch)
+    repeated = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), counts)
+    start = jax.block_until_ready((jax.jit(jax.vmap(reset))(keys), keys, jnp.zeros(batch), repeated))
+    jax.block_until_ready(run(start))
+    return Contender(name, lambda: run(start), batch * STEPS)
+
+
+def empty(batch: int) -> Contender:
+    """The harness around nothing."""
+    return harness(
+        "empty",
+        batch,
+        lambda key: jnp.int32(0),
+        lambda key, state, actions, counts: (jnp.sum(actions).astype(jnp.float32), state + 1, counts),
+        lambda key: jax.random.randint(key, (2,), 0, 4),
+    )
+
+
+def ours(name: str, batch: int, env: Any, counted: bool = False) -> Contender:
+    """One of our environments, with its statistics where `counted`."""
+    params = env.default_params
+
+    def step(key: jax.Array, state: Any, actions: jax.Array, counts: Any) -> tuple[jax.Array, Any, Any]:
+        obs, after, rewards, terminated, truncated, info = env.step(key, state, actions, params)
+        ended = terminated | truncated
+        if counted:
+            counts = env.count(counts, state, actions, rewards, ended, info)
+        return jnp.sum(obs, dtype=jnp.float32) + jnp.sum(rewards) + ended, after, counts
+
+    return harness(
+        name,
+        batch,
+        lambda key: env.reset(key, params)[1],
+        step,
+        lambda key: env.action_space.sample(key, (env.num_players,)),
+        env.start_counts() if counted else (),
+    )
+
+
+def jaxmarl(name: str, batch: int, env: Any) -> Contender:
+    """One of JaxMARL's environments, through its own `step`."""
+    agents, space = env.agents, env.action_space(env.agents[0])
+
+    def step(key: jax.Array, state: Any, actions: jax.Array, counts: Any) -> tuple[jax.Array, Any, Any]:
+        chosen = {agent: actions[i] for i, agent in enumerate(agents)}
+        obs, state, rewards, dones, _ = env.step(key, state, chosen)
+        leaves = [*jax.tree.leaves(obs), *jax.tree.leaves(rewards)]
+        seen = sum(jnp.sum(leaf, dtype=jnp.float32) for leaf in leaves)
+        return seen + dones["__all__"], state, counts
+
+    return harness(
+        name,
+        batch,
+        lambda key: env.reset(key)[1],
+        step,
+        lambda key: jax.random.randint(key, (len(agents),), 0, space.n),
+    )
+
+
+def contender(name: str, batch: int) -> Contender | None:
+    """A contender by name; None where what it needs is not installed."""
+    kind, _, rest = name.partition(":")
+    game, *options = rest.split("+")
+    if kind == "empty":
+        return empty(batch)
+    if kind == "coin":
+        env = envs.make("coin_game", dialect=game, auto_reset="reset" in options)
+        return ours(name, batch, env, "statistics" in options)
+    if kind == "env":
+        return ours(name, batch, envs.make(game, auto_reset="reset" in options), "statistics" in options)
+    if kind == "scripted":
+        return scripted(batch)
+    if kind == "axelrod":
+        return axelrod()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import jaxmarl.environments as peers
+    except ImportError:
+        return None
+    if game == "coin_game":
+        from jaxmarl.environments.coin_game.coin_game import CoinGame
+
+        return jaxmarl(name, batch, CoinGame())
+    return jaxmarl(name, batch, getattr(peers, game)())
+
+
+def scripted(batch: int) -> Contender:
+    """Every pair of the compared strategies over and over, `batch` matches of `TURNS` turns."""
+    import shaping
+
+    game = envs.make("ipd")
+    policy, machines = shaping.stack_automata(list(STRATEGIES))
+    pairs = jnp.arange(batch) % len(STRATEGIES) ** 2
+    players = [
+        jax.tree.map(lambda leaf, p=p: leaf[p], machines) for p in (pairs // len(STRATEGIES), pairs % len(STRATEGIES))
+    ]
+    keys = jax.random.split(jax.random.key(0), batch)
+
+    def one(key: jax.Array, first: Any, second: Any) -> Any:
+        return shaping.play(game, (policy, policy), (first, second), key, TURNS, 1)
+
+    run = jax.jit(jax.vmap(one))
+    jax.block_until_ready(run(keys, *players))
+    return Contender("scripted", lambda: run(keys, *players), batch * TURNS)
+
+
+def axelrod() -> Contender | None:
+    """The same pairs in Axelrod-Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import axelrod as axl
+    except ImportError:
+        return None
+    players = [getattr(axl, name) for name in STRATEGIES.values()]
+
+    def run() -> None:
+        for first in players:
+            for second in players:
+                axl.Match((first(), second()), turns=TURNS).play()
+
+    return Contender("axelrod", run, len(players) ** 2 * TURNS)
+
+
+TURNS = 200
+STRATEGIES = {
+    "allc": "Cooperator",
+    "alld": "Defector",
+    "tft": "TitForTat",
+    "tf2t": "TitFor2Tats",
+    "grudger": "Grudger",
+    "wsls": "WinStayLoseShift",
+    "fortress3": "Fortress3",
+    "predator": "Predator",
+}
+"""Ours and Axelrod-Python's names of the strategies that are compared."""
+RATIOS = (
+    ("coin:jaxmarl+reset+statistics", "jaxmarl:coin_game"),
+    ("coin:pola", "empty"),
+    ("coin:lola_dice", "empty"),
+    ("coin:lola2018", "empty"),
+    ("coin:loqa", "empty"),
+    ("env:in_the_matrix+reset", "jaxmarl:storm_2p"),
+    ("scripted", "axelrod"),
+)
+"""What is divided by what, where both are there."""
+
+
+def measure(names: list[str], batches: list[int], rounds: int) -> dict[str, Any]:
+    """Steps a second of every contender at every batch size, and the ratios."""
+    found: dict[str, Any] = {"machine": describe(), "results": []}
+    for batch in batches:
+        made = [c for c in (contender(name, batch) for name in names) if c is not None]
+        for _ in range(rounds):
+            for each in made:
+                each.round()
+        medians = {c.name: statistics.median(c.rates) for c in made}
+        found["results"].append(
+            {
+                "batch": batch,
+                "steps_per_s": {
+                    c.name: {"median": medians[c.name], "range": [min(c.rates), max(c.rates)]} for c in made
+                },
+                "ratios": {f"{a} / {b}": medians[a] / medians[b] for a, b in RATIOS if a in medians and b in medians},
+            }
+        )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    every = ["empty", *(f"coin:{d}" for d in COIN), *dict.fromkeys(n for pair in RATIOS for n in pair if n != "empty")]
+    parser.add_argument("--contenders", nargs="+", default=list(dict.fromkeys(every)))
+    parser.add_argument("--batches", nargs="+", type=int, default=[8192])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = measure(arguments.contenders, arguments.batches, arguments.rounds)
+    for row in found["results"]:
+        print(f"batch {row['batch']:,}")
+        for name, rate in row["steps_per_s"].items():
+            low, high = rate["range"]
+            print(f"  {name:<34}{rate['median'] / 1e6:9.3f} M steps/s  ({low / 1e6:.3f} to {high / 1e6:.3f})")
+        for name, ratio in row["ratios"].items():
+            print(f"  {name:<60}{ratio:8.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+"""CleanUp-lite: a river to clean, an orchard that bears only while the river is clean, and zaps to punish with."""
+
+from dataclasses import dataclass
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from envs.environment import check_actions, check_choice, check_integer, check_number
+from envs.occupancy import draw_below, draw_distinct, enters, happens, own_first
+from envs.spaces import Box, Discrete
+
+ACTIONS = ("up", "right", "down", "left", "stay", "zap")
+_ZAP = 5
+_CLEAN_WATER, _DIRT, _ORCHARD, _APPLE = (170, 210, 235), (125, 105, 75), (214, 232, 200), (40, 140, 50)
+
+
+@flax.struct.dataclass
+class CleanUpParams:
+    """The numbers of the game. Every leaf may carry leading axes that a vmap maps over.
+
+    Attributes:
+        pollution: [] float in [0, 1], the probability that a clean river cell becomes dirty in a step.
+        barren_dirt: [] float above 0, the number of dirty cells from which on nothing grows.
+        zap_success: [] float in [0, 1], the probability that a zap works.
+        zap_range: [] int32, cells, city-block distance.
+        freeze: [] int32, steps that a hit player loses.
+        start_dirt: [] int32, dirty cells at the start.
+        apple_reward: [] float, for an apple.
+        zap_reward, zapped_reward: [] float, for zapping (each time, hit or not) and for being hit.
+        horizon: [] int32, steps of an episode.
+    """
+
+    pollution: jax.Array
+    barren_dirt: jax.Array
+    zap_success: jax.Array
+    zap_range: jax.Array
+    freeze: jax.Array
+    start_dirt: jax.Array
+    apple_reward: jax.Array
+    zap_reward: jax.Array
+    zapped_reward: jax.Array
+    horizon: jax.Array
+
+
+@flax.struct.dataclass
+class CleanUpState:
+    """Everything there is.
+
+    Attributes:
+        places: [players, 2] int32, row and column.
+        frozen: [players] int32, steps still to lose.
+        dirt: [rows] bool, of the river's cells.
+        apples: [rows] bool, of the orchard's cells.
+        step: [] int32, steps taken since the reset.
+    """
+
+    places: jax.Array
+    frozen: jax.Array
+    dirt: jax.Array
+    apples: jax.Array
+    step: jax.Array
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """CleanUp-lite, the two-player public-goods game of Meulemans et al., "Multi-agent cooperation through
+    learning-aware policy gradients" (COALA-PG, ICLR 2025, appendix B.1.2), for any number of players.
+
+    A grid of 5 rows and 4 columns. The right-most column is the river, the left-most the orchard. A step, in order:
+
+    1. Players move up, right, down or left, stay, or zap. Frozen players do nothing, whatever they choose.
+    2. Whoever stands on an apple eats it for a reward of 1; whoever stands on dirt cleans it, for nothing.
+    3. A zap freezes players within a distance of 2, with a probability of 0.9, for the next 5 steps.
+    4. With probability 0.35 a clean river cell becomes dirty; with probability 1 - min(1, P / 3), where P is the number
+       of dirty cells, an apple grows. At the start 3 cells are dirty, and nothing grows before somebody cleans.
+
+    Everybody sees everything but the time; the episode is cut after 64 steps (`truncated`). The dilemma: to clean costs
+    the steps in which one could eat, and the apples it brings are for all.
+
+    There is no public code. The rules above are the paper's; what they do not specify is, here:
+
+    - One cell at most becomes dirty in a step, drawn from the clean ones, and one apple at most grows, on a cell drawn
+      from those without one, as in Melting Pot's Clean Up, where the river takes dirt one cell a step. (If every clean
+      cell did with 0.35, one player could not keep up with it.) `growth="each"` lets every free cell of the orchard
+      grow one with the same probability, independently.
+    - P is counted after the cleaning and before the new dirt of the same step. Apples and dirt may appear below a
+      player, who then eats or cleans in the next step, also by staying.
+    - Cleaning and eating are no actions: the six are four moves, to stay, and to zap. A frozen player does neither,
+      but keeps its cell occupied.
+    - A cell holds one player. Nobody enters a cell where somebody stands before the step; of several who want the same
+      free cell one enters, with equal probabilities. Who would leave the grid stays.
+    - Zaps need no direction and hit everybody within the distance, counted in steps (city block), after the moves of
+      the step, one draw for each zap. Players may hit each other at once. A frozen player cannot be hit (in Melting
+      Pot it is off the map), so nobody is frozen for ever.
+    - The start: no apples, dirt on distinct cells drawn uniformly, players on distinct cells of the whole grid drawn
+      uniformly.
+
+    Observations are float32 in [0, 1]; each player's own things come first, then the others' by ascending seat.
+    "planes": [rows, columns, 2 + 2 x players], dirt, apples, each player's place, each player's place times the share
+    of its freeze that is left. "vector": [2 x rows + players x (rows + columns + 1)], dirt, apples, then for each
+    player its row and its column (one-hot) and the share of its freeze that is left.
+
+    Attributes:
+        num_players: 1 or more, at most one a cell.
+        rows, columns: of the grid.
+        observation: "planes" or "vector".
+        growth: "one" or "each".
+        pollution, barren_dirt, zap_success, zap_range, freeze, start_dirt, apple_reward, zap_reward, zapped_reward,
+        horizon: see `CleanUpParams`.
+
+    Raises:
+        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+    """
+
+    num_players: int = 2
+    rows: int = 5
+    columns: int = 4
+    observation: str = "planes"
+    growth: str = "one"
+    pollution: float = 0.35
+    barren_dirt: float = 3.0
+    zap_success: float = 0.9
+    zap_range: int = 2
+    freeze: int = 5
+    start_dirt: int = 3
+    apple_reward: float = 1.0
+    zap_reward: float = 0.0
+    zapped_reward: float = 0.0
+    horizon: int = 64
+
+    def __post_init__(self):
+        check_integer("rows", self.rows, 1)
+        check_integer("columns", self.columns, 2)
+        check_integer("num_players", self.num_players, 1, self.rows * self.columns)
+        check_choice("observation", self.observation, ("planes", "vector"))
+        check_choice("growth", self.growth, ("one", "each"))
+        for what in ("pollution", "zap_success"):
+            check_number(what, getattr(self, what), 0, 1)
+        check_number("barren_dirt", self.barren_dirt, 1e-6)
+        check_integer("start_dirt", self.start_dirt, 0, self.rows)
+        for what in ("zap_range", "freeze"):
+            check_integer(what, getattr(self, what), 0)
+        for what in ("apple_reward", "zap_reward", "zapped_reward"):
+            check_number(what, getattr(self, what))
+        check_integer("horizon", self.horizon, 1)
+
+    @property
+    def name(self) -> str:
+        return "clean_up"
+
+    @property
+    def default_params(self) -> CleanUpParams:
+        """The description's own numbers, in jax's default float type."""
+        integers = ("zap_range", "freeze", "start_dirt", "horizon")
+        return CleanUpParams(
+            **{
+                what: jnp.asarray(getattr(self, what), dtype=jnp.int32 if what in integers else float)
+                for what in CleanUpParams.__dataclass_fields__
+            }
+        )
+
+    @property
+    def observation_space(self) -> Box:
+        """One player's observation; see the class."""
+        if self.observation == "vector":
+            return Box((2 * self.rows + self.num_players * (self.rows + self.columns + 1),))
+        return Box((self.rows, self.columns, 2 + 2 * self.num_players))
+
+    @property
+    def action_space(self) -> Discrete:
+        """One player's action, an index of `ACTIONS`: up, right, down, left, stay, zap."""
+        return Discrete(len(ACTIONS))
+
+    def reset(self, key: jax.Array, params: CleanUpParams) -> tuple[jax.Array, CleanUpState]:
+        """Dirt and players on random cells, no apples."""
+        n, rows = self.num_players, self.rows
+        words = jax.random.bits(key, (n + rows,), jnp.uint32)
+        cells = draw_distinct(words[:n], rows * self.columns)
+        # A cell is dirty if fewer than `start_dirt` others drew a lower word: a number of cells that may be traced.
+        lower = words[None, n:] < words[n:, None]
+        equal_before = (words[None, n:] == words[n:, None]) & np.tri(rows, k=-1, dtype=bool)
+        rank = jnp.sum(lower | equal_before, axis=1, dtype=jnp.int32)
+        state = CleanUpState(
+            places=jnp.stack([cells // self.columns, cells % self.columns], axis=1),
+            frozen=jnp.zeros((n,), jnp.int32),
+            dirt=rank < params.start_dirt,
+            apples=jnp.zeros((rows,), bool),
+            step=jnp.zeros((), jnp.int32),
+        )
+        return self.observe(state, params), state
+
+    def step(
+        self, key: jax.Array, state: CleanUpState, actions: jax.Array, params: CleanUpParams
+    ) -> tuple[jax.Array, CleanUpState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Plays one joint action; the order of events is the class's.
+
+        Returns:
+            as `Environment.step`; in `info`, of this step: `apples_eaten`, `dirt_cleaned`, `zaps` (tried), `hits`
+            (players frozen by one's zap), `zapped` (whether one was hit), `frozen` (whether one could not act), each
+            [players] int32; `dirt`, `apples` [] int32, on the grid after the step.
+        """
+        n, rows = self.num_players, self.rows
+        chosen = check_actions(actions, n, self.action_space)
+        words = jax.random.bits(key, (2 * n + 3 + (rows if self.growth == "each" else 1),), jnp.uint32)
+        acts = state.frozen == 0
+
+        places = self._move(state.places, jnp.where(acts, chosen, ACTIONS.index("stay")), words[:n])
+        in_row = places[:, :1] == np.arange(rows)[None]
+        in_river = in_row & (acts & (places[:, 1] == self.columns - 1))[:, None]
+        in_orchard = in_row & (acts & (places[:, 1] == 0))[:, None]
+        cleaned, eaten = in_river & state.dirt[None], in_orchard & state.apples[None]
+        dirt = state.dirt & ~jnp.any(in_river, axis=0)
+        apples = state.apples & ~jnp.any(in_orchard, axis=0)
+
+        zaps = acts & (chosen == _ZAP)
+        works = zaps & happens(words[n : 2 * n], params.zap_success)
+        distance = jnp.sum(jnp.abs(places[:, None] - places[None]), axis=2)
+        near = (distance <= params.zap_range) & ~np.eye(n, dtype=bool)
+        hit = works[:, None] & near & acts[None]
+        zapped = jnp.any(hit, axis=0)
+
+        fertility = 1 - jnp.minimum(1, jnp.sum(dirt).astype(params.barren_dirt.dtype) / params.barren_dirt)
+        polluted = _one_of(~dirt, words[2 * n + 1]) & happens(words[2 * n], params.pollution)
+        if self.growth == "each":
+            grown = happens(words[2 * n + 3 :], fertility)
+        else:
+            grown = _one_of(~apples, words[2 * n + 3]) & happens(words[2 * n + 2], fertility)
+
+        after = CleanUpState(
+            places=places,
+            frozen=jnp.where(zapped, params.freeze, jnp.maximum(state.frozen - 1, 0)),
+            dirt=dirt | polluted,
+            apples=apples | grown,
+            step=state.step + 1,
+        )
+        events = {
+            "apples_eaten": jnp.any(eaten, axis=1),
+            "dirt_cleaned": jnp.any(cleaned, axis=1),
+            "zaps": zaps,
+            "hits": jnp.sum(hit, axis=1),
+            "zapped": zapped,
+            "frozen": ~acts,
+            "dirt": jnp.sum(after.dirt),
+            "apples": jnp.sum(after.apples),
+        }
+        info = {what: happened.astype(jnp.int32) for what, happened in events.items()}
+        rewards = jnp.where(jnp.any(eaten, axis=1), params.apple_reward, 0)
+        rewards += jnp.where(zaps, params.zap_reward, 0) + jnp.where(zapped, params.zapped_reward, 0)
+        truncated = after.step >= params.horizon
+        return self.observe(after, params), after, rewards, jnp.asarray(False), truncated, info
+
+    def start_counts(self) -> dict[str, jax.Array]:
+        """Zero of everything `count` counts: sums over steps of what `step` gives in `info`, [players] int32 each
+        (`apples_eaten` is what an index of inequality, such as Gini's, is taken of); `dirt` [] float32, the sum over
+        steps of the dirty cells a step began with; `steps`, `episodes`, and `dirt_left`, `apples_left` at the ends of
+        episodes, [] int32."""
+        players = ("apples_eaten", "dirt_cleaned", "zaps", "hits", "zapped", "frozen")
+        counts = {what: jnp.zeros((self.num_players,), jnp.int32) for what in players}
+        counts |= {what: jnp.zeros((), jnp.int32) for what in ("steps", "episodes", "dirt_left", "apples_left")}
+        return counts | {"dirt": jnp.zeros((), jnp.float32)}
+
+    def count(
+        self,
+        counts: dict[str, jax.Array],
+        state: CleanUpState,
+        actions: jax.Array,
+        rewards: jax.Array,
+        ended: jax.Array,
+        info: dict[str, jax.Array],
+    ) -> dict[str, jax.Array]:
+        """One step further."""
+        del actions, rewards
+        episodes = ended.astype(jnp.int32)
+        more = {what: info[what] for what in ("apples_eaten", "dirt_cleaned", "zaps", "hits", "zapped", "frozen")}
+        more |= {"steps": jnp.ones((), jnp.int32), "episodes": episodes}
+        more |= {"dirt_left": episodes * info["dirt"], "apples_left": episodes * info["apples"]}
+        more |= {"dirt": jnp.sum(state.dirt).astype(jnp.float32)}
+        return {what: counts[what] + more[what] for what in counts}
+
+    def image(self, state: CleanUpState, params: CleanUpParams) -> np.ndarray:
+        """The river at the right, brown where dirty; the orchard at the left; a disc for a player, a ring if frozen."""
+        del params
+        floor = empty_floor(self.rows, self.columns)
+        floor[:, 0] = _ORCHARD
+        floor[:, -1] = np.where(np.asarray(state.dirt)[:, None], _DIRT, _CLEAN_WATER)
+        sprites = [
+            Sprite(int(row), int(column), player_colour(i), "ring" if int(state.frozen[i]) else "disc", 0.8)
+            for i, (row, column) in enumerate(np.asarray(state.places))
+        ]
+        sprites += [Sprite(int(row), 0, _APPLE, "disc", 0.4) for row in np.flatnonzero(np.asarray(state.apples))]
+        return grid_image(floor, sprites)
+
+    def text(self, state: CleanUpState, params: CleanUpParams) -> str:
+        """The grid: digits are players, o apples, ~ clean and # dirty water; then who is frozen."""
+        del params
+        cells = np.full((self.rows, self.columns), ".")
+        cells[:, 0] = np.where(np.asarray(state.apples), "o", ".")
+        cells[:, -1] = np.where(np.asarray(state.dirt), "#", "~")
+        for player, (row, column) in enumerate(np.asarray(state.places)):
+            cells[row, column] = str(player % 10)
+        apples, dirt = int(np.sum(state.apples)), int(np.sum(state.dirt))
+        lines = [f"step {int(state.step)}: {apples} apples, {dirt} dirty cells", *map("".join, cells)]
+        lines += [f"player {i} frozen for {int(left)}" for i, left in enumerate(state.frozen) if left]
+        return "\n".join(lines)
+
+    def _move(self, places: jax.Array, actions: jax.Array, words: jax.Array) -> jax.Array:
+        down = (actions == 2).astype(jnp.int32) - (actions == 0).astype(jnp.int32)
+        right = (actions == 1).astype(jnp.int32) - (actions == 3).astype(jnp.int32)
+        targets = jnp.stack(
+            [jnp.clip(places[:, 0] + down, 0, self.rows - 1), jnp.clip(places[:, 1] + right, 0, self.columns - 1)],
+            axis=1,
+        )
+        moving = jnp.any(targets != places, axis=1)
+        entered = enters(places, targets, jnp.ones((self.num_players,), bool), moving, words)
+        return jnp.where(entered[:, None], targets, places)
+
+    def observe(self, state: CleanUpState, params: CleanUpParams) -> jax.Array:
+        """What the players see, [players, ...], see `observation_space`."""
+        n, rows, columns = self.num_players, self.rows, self.columns
+        left = state.frozen.astype(jnp.float32) / jnp.maximum(params.freeze, 1).astype(jnp.float32)
+        in_row = state.places[:, :1] == np.arange(rows)[None]
+        in_column = state.places[:, 1:] == np.arange(columns)[None]
+        dirt, apples = state.dirt.astype(jnp.float32), state.apples.astype(jnp.float32)
+        if self.observation == "vector":
+            scene = jnp.concatenate([dirt, apples])
+            own = jnp.concatenate([in_row.astype(jnp.float32), in_column.astype(jnp.float32), left[:, None]], axis=1)
+            return jnp.concatenate(
+                [jnp.broadcast_to(scene[None], (n, 2 * rows)), own_first(own).reshape(n, -1)], axis=1
+            )
+        at = (in_row[:, :, None] & in_column[:, None, :]).astype(jnp.float32)  # [players, rows, columns]
+        river, orchard = ((np.arange(columns) == column).astype(np.float32) for column in (columns - 1, 0))
+        scene = jnp.stack([dirt[:, None] * river[None], apples[:, None] * orchard[None]])
+        planes = [
+            jnp.broadcast_to(scene[None], (n, 2, rows, columns)),
+            own_first(at),
+            own_first(at * left[:, None, None]),
+        ]
+        return jnp.moveaxis(jnp.concatenate(planes, axis=1), 1, -1)
+
+
+def _one_of(allowed: jax.Array, word: jax.Array) -> jax.Array:
+    """One of the allowed cells, drawn uniformly: [cells] bool, none where none is allowed."""
+    before = jnp.sum(allowed[None] & np.tri(allowed.shape[0], k=-1, dtype=bool), axis=1, dtype=jnp.int32)
+    return allowed & (before == draw_below(word, jnp.sum(allowed, dtype=jnp.int32)))

@@ -1,0 +1,421 @@
+"""Commons harvest: apples that regrow only near other apples, and a beam that sends players off the map."""
+
+from dataclasses import dataclass
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from envs.environment import check_actions, check_choice, check_integer, check_number
+from envs.harvest_maps import HarvestMap, read_map
+from envs.harvest_view import full_view, one_ahead, seen_from, window_view
+from envs.occupancy import draw_below, draw_distinct, enters, happens
+from envs.spaces import Box, Discrete
+
+TURNING = ("stay", "forward", "backward", "step left", "step right", "turn left", "turn right", "zap")
+COMPASS = ("stay", "up", "right", "down", "left", "zap")
+MAX_PLAYERS = 24
+_FACINGS = ("up", "right", "down", "left")
+_GRASS, _WALL, _APPLE = (214, 232, 200), (120, 120, 115), (40, 140, 50)
+
+
+@flax.struct.dataclass
+class CommonsHarvestParams:
+    """The numbers of the game. Every leaf may carry leading axes that a vmap maps over.
+
+    Attributes:
+        regrowth: [numbers] float in [0, 1], the probability that an eaten apple is back after a step, by the number of
+            apples within a distance of 2; the last entry holds from that number on.
+        apple_reward: [] float, for an apple.
+        zap_reward, zapped_reward: [] float, for zapping (each time, hit or not) and for being hit.
+        beam_length, beam_radius: [] int32, cells that a beam reaches ahead, and to either side.
+        timeout: [] int32, steps that a hit player is off the map.
+        cooldown: [] int32, steps after a zap in which its player cannot zap.
+        horizon: [] int32, steps of an episode.
+    """
+
+    regrowth: jax.Array
+    apple_reward: jax.Array
+    zap_reward: jax.Array
+    zapped_reward: jax.Array
+    beam_length: jax.Array
+    beam_radius: jax.Array
+    timeout: jax.Array
+    cooldown: jax.Array
+    horizon: jax.Array
+
+
+@flax.struct.dataclass
+class CommonsHarvestState:
+    """Everything there is.
+
+    Attributes:
+        places: [players, 2] int32, row and column; of a player off the map the last ones.
+        facing: [players] int32, 0 up, 1 right, 2 down, 3 left.
+        away: [players] int32, steps still to spend off the map; 0 for who is on it.
+        cooldown: [players] int32, steps in which it still cannot zap.
+        apples: [apple cells] bool, in reading order.
+        step: [] int32, steps taken since the reset.
+    """
+
+    places: jax.Array
+    facing: jax.Array
+    away: jax.Array
+    cooldown: jax.Array
+    apples: jax.Array
+    step: jax.Array
+
+
+@dataclass(frozen=True)
+class CommonsHarvest:
+    """Commons harvest, the common-pool resource game of Perolat et al., "A multi-agent reinforcement learning model of
+    common-pool resource appropriation" (NeurIPS 2017), with the numbers of Melting Pot's commons_harvest__open
+    (Leibo et al., ICML 2021; Agapiou et al. 2022).
+
+    Apples lie in patches. An apple is worth 1 to who eats it and grows back the faster the more apples are near: by
+    their number within a (Euclidean) distance of 2, with a probability of 0, 0.0025, 0.005 and, for 3 and more, 0.025 a
+    step. A patch that is eaten empty never comes back, and nobody alone can keep the others from emptying it, other
+    than by zapping. A step, in order:
+
+    1. Players turn, move, stay or zap. A player off the map does nothing, whatever it chooses.
+    2. Whoever stands on an apple eats it.
+    3. A zap hits everybody in the beam, 3 cells ahead and 1 to either side, who is then off the map for 4 steps and
+       comes back on a start cell, drawn uniformly as is the direction it faces. A player may zap every third step
+       (cooldown 2).
+    4. Apples grow on cells that were empty before the step, by the apples left after the eating.
+
+    `movement="turning"` are Melting Pot's actions in its order: stay, forward, backward, step left, step right, turn
+    left, turn right, zap. `movement="compass"` is stay, up, right, down, left, zap; a player then faces where it last
+    tried to move. The standard of the benchmark is `layout="open", num_players=7` with 1000 steps; the default is a
+    map of two patches for two players. Players do not see the time; the episode is cut at the horizon (`truncated`).
+
+    Where this differs from Melting Pot, or its description leaves it open:
+
+    - The episode has a fixed length; there it ends with a probability of 0.15 every 100 steps from 1000 on.
+    - Nobody enters a cell where somebody stands before the step; of several who want the same free cell one enters,
+      with equal probabilities. There, players move one after the other in random order.
+    - Beams pass players and stop at walls, in each of their lanes; they do not hit who stands beside the player.
+    - Who is to come back draws a start cell; if it is taken or wanted by somebody of higher rank, it tries again in the
+      next step.
+    - An apple may grow below a player, who eats it in the next step, also by staying.
+    - Observations are planes of symbols instead of pixels.
+
+    Observations are uint8, [height, width, 7 + players]: apples; walls and what is outside; oneself; the others by
+    ascending seat, a plane each; who faces up, right, down, left, as the observer is turned; and whether one may zap,
+    the same on all cells. `view="window"` is a window of 9 cells ahead, 1 behind and 5 to either side, turned so that
+    ahead is up (with compass movement it is not turned, and 5 cells each way); who is off the map sees zeros.
+    `view="full"` is the whole map, not turned, also from off the map.
+
+    Layouts are "small", "open", or rows of text: A bears apples, W is wall, P a start, Q a start of the first players
+    (as many as there are Qs; they come back on P as everybody does), and a blank is floor. What is outside is wall.
+
+    Attributes:
+        num_players: 1 to 24; the layout needs a start for each.
+        layout: "small", "open" or rows of text.
+        movement: "turning" or "compass".
+        view: "window" or "full".
+        ahead, behind, sides: cells of the window; only sides with compass movement.
+        regrowth: probabilities by number of apples near, one or more; other papers' rates fit in the same way.
+        apple_reward, zap_reward, zapped_reward, beam_length, beam_radius, timeout, cooldown, horizon: see
+            `CommonsHarvestParams`.
+
+    Raises:
+        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+    """
+
+    num_players: int = 2
+    layout: str | tuple[str, ...] = "small"
+    movement: str = "turning"
+    view: str = "window"
+    ahead: int = 9
+    behind: int = 1
+    sides: int = 5
+    regrowth: tuple[float, ...] = (0.0, 0.0025, 0.005, 0.025)
+    apple_reward: float = 1.0
+    zap_reward: float = 0.0
+    zapped_reward: float = 0.0
+    beam_length: int = 3
+    beam_radius: int = 1
+    timeout: int = 4
+    cooldown: int = 2
+    horizon: int = 1000
+
+    def __post_init__(self):
+        world = read_map(self.layout)
+        check_integer("num_players", self.num_players, 1)
+        room = len(world.first_starts) + len(world.starts)
+        if self.num_players > min(room, MAX_PLAYERS):
+            allowed = f"1 to {min(room, MAX_PLAYERS)} (the layout has {room} starts)"
+            raise ValueError(f"num_players is {self.num_players}; allowed: {allowed}")
+        check_choice("movement", self.movement, ("turning", "compass"))
+        check_choice("view", self.view, ("window", "full"))
+        for what in ("ahead", "behind", "sides", "beam_length", "beam_radius", "timeout", "cooldown"):
+            check_integer(what, getattr(self, what), 0)
+        if not isinstance(self.regrowth, tuple | list) or not self.regrowth:
+            raise ValueError(f"regrowth is {self.regrowth!r}; allowed: one probability or more, by apples near")
+        regrowth = tuple(check_number(f"regrowth[{i}]", value, 0, 1) for i, value in enumerate(self.regrowth))
+        for what in ("apple_reward", "zap_reward", "zapped_reward"):
+            check_number(what, getattr(self, what))
+        check_integer("horizon", self.horizon, 1)
+        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+        object.__setattr__(self, "regrowth", regrowth)
+        if not isinstance(self.layout, str):
+            object.__setattr__(self, "layout", tuple(self.layout))
+
+    @property
+    def name(self) -> str:
+        return "commons_harvest"
+
+    @property
+    def world(self) -> HarvestMap:
+        """The layout as lists of cells."""
+        return read_map(self.layout)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The names of the actions."""
+        return TURNING if self.movement == "turning" else COMPASS
+
+    @property
+    def default_params(self) -> CommonsHarvestParams:
+        """The description's own numbers, in jax's default float type."""
+        floats = ("regrowth", "apple_reward", "zap_reward", "zapped_reward")
+        return CommonsHarvestParams(
+            **{
+                what: jnp.asarray(getattr(self, what), dtype=float if what in floats else jnp.int32)
+                for what in CommonsHarvestParams.__dataclass_fields__
+            }
+        )
+
+    @property
+    def observation_space(self) -> Box:
+        """One player's observation; see the class."""
+        world = self.world
+        if self.view == "full":
+            shape = (world.rows, world.columns)
+        else:
+            ahead, behind = self._reach()
+            shape = (ahead + behind + 1, 2 * self.sides + 1)
+        return Box((*shape, 7 + self.num_players), dtype="uint8")
+
+    @property
+    def action_space(self) -> Discrete:
+        """One player's action, an index of `actions`."""
+        return Discrete(len(self.actions))
+
+    def reset(self, key: jax.Array, params: CommonsHarvestParams) -> tuple[jax.Array, CommonsHarvestState]:
+        """All apples ripe, players on distinct start cells."""
+        n, world = self.num_players, self.world
+        words = jax.random.bits(key, (n,), jnp.uint32)
+        first = min(n, len(world.first_starts))
+        places = []
+        for cells, some in ((world.first_starts, words[:first]), (world.starts, words[first:])):
+            if some.shape[0]:
+                places.append(jnp.asarray(cells, jnp.int32)[draw_distinct(some, len(cells))])
+        zeros = jnp.zeros((n,), jnp.int32)
+        state = CommonsHarvestState(
+            places=jnp.concatenate(places),
+            facing=_any_facing(words),
+            away=zeros,
+            cooldown=zeros,
+            apples=jnp.ones((len(world.apples),), bool),
+            step=jnp.zeros((), jnp.int32),
+        )
+        return self.observe(state, params), state
+
+    def step(
+        self, key: jax.Array, state: CommonsHarvestState, actions: jax.Array, params: CommonsHarvestParams
+    ) -> tuple[jax.Array, CommonsHarvestState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Plays one joint action; the order of events is the class's.
+
+        Returns:
+            as `Environment.step`; in `info`, of this step: `apples_eaten`, `zaps` (beams), `hits` (players hit by
+            one's beam), `zapped` (whether one was hit), `away` (whether one could not act), each [players] int32;
+            `apples` [] int32, on the map after the step; `step` [] int32, the number of the step, from 1.
+        """
+        n, world = self.num_players, self.world
+        chosen = check_actions(actions, n, self.action_space)
+        words = jax.random.bits(key, (2 * n + len(world.apples),), jnp.uint32)
+        acts = state.away == 0
+
+        places, facing, away = self._move(state, jnp.where(acts, chosen, 0), words[:n], words[n : 2 * n])
+        here = away == 0
+        cells = places[:, 0] * world.columns + places[:, 1]
+        bearing = np.array([row * world.columns + column for row, column in world.apples], np.int32)
+        standing = (cells[:, None] == bearing[None]) & here[:, None]  # [players, apple cells]
+        eaten = jnp.any(standing & state.apples[None], axis=1)
+        left = state.apples & ~jnp.any(standing, axis=0)
+
+        zaps = acts & (chosen == len(self.actions) - 1) & (state.cooldown == 0)
+        hit = zaps[:, None] & here[None] & self._in_beam(places, facing, params)
+        zapped = jnp.any(hit, axis=0)
+
+        grown = ~state.apples & happens(words[2 * n :], self._regrowth(left, params))
+        after = CommonsHarvestState(
+            places=places,
+            facing=facing,
+            away=jnp.where(zapped, params.timeout, away),
+            cooldown=jnp.where(zaps, params.cooldown, jnp.maximum(state.cooldown - 1, 0)),
+            apples=left | grown,
+            step=state.step + 1,
+        )
+        events = {
+            "apples_eaten": eaten,
+            "zaps": zaps,
+            "hits": jnp.sum(hit, axis=1),
+            "zapped": zapped,
+            "away": ~acts,
+            "apples": jnp.sum(after.apples),
+            "step": after.step,
+        }
+        info = {what: happened.astype(jnp.int32) for what, happened in events.items()}
+        rewards = jnp.where(eaten, params.apple_reward, 0)
+        rewards += jnp.where(zaps, params.zap_reward, 0) + jnp.where(zapped, params.zapped_reward, 0)
+        return self.observe(after, params), after, rewards, jnp.asarray(False), after.step >= params.horizon, info
+
+    def start_counts(self) -> dict[str, jax.Array]:
+        """Zero of everything `count` counts, what Perolat et al.'s four measures are made of: sums over steps of
+        `apples_eaten` (efficiency, and equality by Gini's index), `zaps`, `hits`, `zapped`, `away` (peace),
+        [players] int32; `eaten_at` [players] float32, the sum of the numbers of the steps in which apples were eaten
+        (sustainability is its quotient by apples_eaten); `steps`, `episodes`, and at the ends of episodes
+        `apples_left` and `empty_ends`, those without any apple left; [] int32."""
+        players = ("apples_eaten", "zaps", "hits", "zapped", "away")
+        counts = {what: jnp.zeros((self.num_players,), jnp.int32) for what in players}
+        counts |= {what: jnp.zeros((), jnp.int32) for what in ("steps", "episodes", "apples_left", "empty_ends")}
+        return counts | {"eaten_at": jnp.zeros((self.num_players,), jnp.float32)}
+
+    def count(
+        self,
+        counts: dict[str, jax.Array],
+        state: CommonsHarvestState,
+        actions: jax.Array,
+        rewards: jax.Array,
+        ended: jax.Array,
+        info: dict[str, jax.Array],
+    ) -> dict[str, jax.Array]:
+        """One step further."""
+        del state, actions, rewards
+        episodes = ended.astype(jnp.int32)
+        more = {what: info[what] for what in ("apples_eaten", "zaps", "hits", "zapped", "away")}
+        more |= {"steps": jnp.ones((), jnp.int32), "episodes": episodes}
+        more |= {
+            "apples_left": episodes * info["apples"],
+            "empty_ends": episodes * (info["apples"] == 0).astype(jnp.int32),
+        }
+        more |= {"eaten_at": (info["apples_eaten"] * info["step"]).astype(jnp.float32)}
+        return {what: counts[what] + more[what] for what in counts}
+
+    def image(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> np.ndarray:
+        """Players are triangles that point where they face; apples discs on the grass that bears them."""
+        del params
+        world = self.world
+        floor = empty_floor(world.rows, world.columns)
+        for colour, cells in ((_GRASS, world.apples), (_WALL, world.walls)):
+            for row, column in cells:
+                floor[row, column] = colour
+        sprites = [
+            Sprite(int(row), int(column), player_colour(i), _FACINGS[int(state.facing[i])], 0.85)
+            for i, (row, column) in enumerate(np.asarray(state.places))
+            if int(state.away[i]) == 0
+        ]
+        ripe = np.flatnonzero(np.asarray(state.apples))
+        return grid_image(floor, sprites + [Sprite(*world.apples[i], _APPLE, "disc", 0.4) for i in ripe])
+
+    def text(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> str:
+        """The grid: digits are players, o apples, . cells that bear them, W wall; then where players face."""
+        del params
+        world = self.world
+        letters = np.full((world.rows, world.columns), " ")
+        ripe = np.asarray(state.apples)
+        for letter, cells in (("W", world.walls), (".", world.apples)):
+            for cell in cells:
+                letters[cell] = letter
+        for i in np.flatnonzero(ripe):
+            letters[world.apples[i]] = "o"
+        lines = []
+        for player, (row, column) in enumerate(np.asarray(state.places)):
+            if (away := int(state.away[player])) == 0:
+                letters[row, column] = str(player % 10)
+            lines.append(f"player {player} " + (f"away for {away}" if away else _FACINGS[int(state.facing[player])]))
+        return "\n".join([f"step {int(state.step)}: {int(ripe.sum())} apples", *map("".join, letters), *lines])
+
+    def _move(
+        self, state: CommonsHarvestState, actions: jax.Array, words: jax.Array, back_words: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Where players are, where they face and how long they are away, after their moves."""
+        world = self.world
+        moving = (actions >= 1) & (actions <= 4)
+        if self.movement == "turning":
+
+            def is_to(action: str) -> jax.Array:
+                return (actions == TURNING.index(action)).astype(jnp.int32)
+
+            facing = (state.facing + is_to("turn right") - is_to("turn left")) % 4
+            # Quarter turns to the right from where the player faces.
+            heading = (facing + is_to("step right") + 2 * is_to("backward") + 3 * is_to("step left")) % 4
+        else:
+            facing = heading = jnp.where(moving, actions - 1, state.facing)
+        down, right = one_ahead(heading)
+        targets = state.places + jnp.stack([down, right], axis=1)
+
+        back = state.away == 1
+        starts = jnp.asarray(world.starts, jnp.int32)[draw_below(back_words, len(world.starts))]
+        targets = jnp.where(back[:, None], starts, targets)
+        inside = (targets >= 0) & (targets < np.array([world.rows, world.columns], np.int32)[None])
+        allowed = jnp.all(inside, axis=1)
+        if world.walls:
+            at_wall = jnp.all(targets[:, None] == np.array(world.walls, np.int32)[None], axis=2)
+            allowed &= ~jnp.any(at_wall, axis=1)
+        entered = enters(state.places, targets, state.away == 0, (moving | back) & allowed, words)
+        places = jnp.where(entered[:, None], targets, state.places)
+        facing = jnp.where(back & entered, _any_facing(back_words), facing)
+        away = jnp.maximum(state.away - 1, (back & ~entered).astype(jnp.int32))
+        return places, facing, jnp.maximum(away, 0)
+
+    def _in_beam(self, places: jax.Array, facing: jax.Array, params: CommonsHarvestParams) -> jax.Array:
+        """[players, players] bool, whether a beam of the first would reach the second, if both are on the map."""
+        ahead, aside = seen_from(places, facing, places)
+        reached = (ahead >= 1) & (ahead <= params.beam_length) & (jnp.abs(aside) <= params.beam_radius)
+        walls = self.world.walls
+        if not walls:
+            return reached
+        wall_ahead, wall_aside = seen_from(places, facing, jnp.asarray(walls, jnp.int32))
+        # A wall stops a lane of the beam from where it starts, beside the player, and all lanes beyond it do not start.
+        in_lane = (wall_aside[:, None] == aside[:, :, None]) & (wall_ahead[:, None] < ahead[:, :, None])
+        in_lane &= wall_ahead[:, None] >= 0
+        beside = (wall_ahead[:, None] == 0) & (wall_aside[:, None] * jnp.sign(aside)[:, :, None] > 0)
+        beside &= jnp.abs(wall_aside)[:, None] <= jnp.abs(aside)[:, :, None]
+        return reached & ~jnp.any(in_lane | beside, axis=2)
+
+    def _regrowth(self, apples: jax.Array, params: CommonsHarvestParams) -> jax.Array:
+        """[apple cells] float, the probability with which an apple grows on each cell."""
+        cells = np.array(self.world.apples)
+        distance = np.sum((cells[:, None] - cells[None]) ** 2, axis=2)
+        near = (distance <= 4) & (distance > 0)
+        # Counts of at most 12 are exact in a product of any precision.
+        counts = apples.astype(jnp.float32) @ near.astype(np.float32)
+        rates = jnp.broadcast_to(params.regrowth[0], counts.shape)
+        for number in range(1, len(self.regrowth)):
+            rates = jnp.where(counts >= number, params.regrowth[number], rates)
+        return rates
+
+    def _reach(self) -> tuple[int, int]:
+        """Cells of the window before and behind its player."""
+        return (self.sides, self.sides) if self.movement == "compass" else (self.ahead, self.behind)
+
+    def observe(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> jax.Array:
+        """What the players see, [players, ...], see `observation_space`."""
+        del params
+        here, ready = state.away == 0, state.cooldown == 0
+        if self.view == "full":
+            return full_view(self.world, state.apples, state.places, state.facing, here, ready)
+        turned = state.facing if self.movement == "turning" else jnp.zeros_like(state.facing)
+        window = (*self._reach(), self.sides)
+        return window_view(self.world, state.apples, state.places, state.facing, here, ready, turned, window)
+
+
+def _any_facing(words: jax.Array) -> jax.Array:
+    """Directions drawn uniformly from the lowest bits of words, which `draw_below` does not look at."""
+    return (words & np.uint32(3)).astype(jnp.int32)

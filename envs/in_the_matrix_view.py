@@ -1,0 +1,122 @@
+"""What players of an in-the-matrix game see, as bits of egocentric windows, and where their beams reach."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BEAM = ((1, 0), (2, 0), (1, 1), (1, -1))
+"""Cells of the beam as (ahead, to the left)."""
+
+
+def heading(directions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Rows and columns of one step forward, each of the shape of `directions`.
+
+    0 is to the right (columns grow), 1 down, 2 to the left, 3 up.
+    """
+    odd, sign = directions & 1, 1 - (directions & 2)
+    return odd * sign, (1 - odd) * sign
+
+
+def relative(rows: Any, columns: Any, own: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+    """How far ahead of the players cells are, and how far on the side of the next higher direction.
+
+    Args:
+        rows, columns: of cells, broadcastable with the players.
+        own: rows, columns and directions of the players, each [players].
+
+    Returns:
+        ahead, aside: int32, negative behind and on the other side.
+    """
+    own_rows, own_columns, directions = own
+    down, right = heading(directions)
+    by_row, by_column = rows - own_rows, columns - own_columns
+    return by_row * down + by_column * right, by_row * right - by_column * down
+
+
+def beam_cells(rows: jax.Array, columns: jax.Array, directions: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
+    """Rows and columns of the four cells a beam covers, some of them outside of the map; each of the players' shape."""
+    down, right = heading(directions)
+    return [(rows + ahead * down + aside * right, columns + ahead * right - aside * down) for ahead, aside in BEAM]
+
+
+def window_cell(ahead: jax.Array, aside: jax.Array, size: int, where: Any) -> jax.Array:
+    """The index of a cell in a window of `size` x `size`, aside major; -1 outside of it and where not `where`."""
+    half = size // 2
+    inside = (ahead >= 0) & (ahead < size) & (aside >= -half) & (aside <= half) & where
+    return jnp.where(inside, (aside + half) * size + ahead, -1)
+
+
+def num_words(size: int) -> int:
+    """int32 words whose bits are the cells of a window."""
+    return -(-size * size // 32)
+
+
+def _octet_and_bit(cell: Any, size: int) -> tuple[Any, Any]:
+    """Where a cell is kept: consecutive cells are in consecutive octets, which `window_planes` reads side by side."""
+    octets = 4 * num_words(size)
+    return cell % octets, cell // octets
+
+
+def cell_bits(cell: jax.Array, size: int) -> tuple[jax.Array, ...]:
+    """A cell's index as one bit of the window's words; no bit for -1."""
+    words = num_words(size)
+    octet, bit = (cell & 3, cell >> 2) if words == 1 else _octet_and_bit(jnp.maximum(cell, 0), size)
+    one = jnp.where(cell >= 0, jnp.left_shift(1, ((octet & 3) << 3) | (bit & 7)), 0)
+    return (one,) if words == 1 else tuple(jnp.where(octet >> 2 == word, one, 0) for word in range(words))
+
+
+def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[jax.Array, ...]:
+    """The cells of every player's window that lie outside of the map, as words of bits."""
+    rows, columns, directions = own
+    down, right = heading(directions)
+    last = grid_size - 1
+    # What is left of the map in the direction (down, right): to the far edge, or to row or column 0.
+    forward = jnp.where(down + right > 0, last, 0) - jnp.where(down != 0, rows, columns)
+    ahead_free = jnp.abs(forward)
+    across = jnp.where(down != 0, columns, rows)
+    positive = jnp.where(right - down > 0, last - across, across)
+    negative = last - positive
+    half = size // 2
+    cells = np.arange(size * size)
+    words = [jnp.zeros_like(rows) for _ in range(num_words(size))]
+
+    def add(members: np.ndarray, outside: jax.Array) -> None:
+        octet, bit = _octet_and_bit(members, size)
+        for word in range(len(words)):
+            mask = np.bitwise_or.reduce(np.where(octet // 4 == word, 1 << (octet % 4 * 8 + bit), 0)).astype(np.uint32)
+            words[word] |= jnp.where(outside, mask.view(np.int32), 0)
+
+    for step in range(1, size):
+        add(cells[cells % size == step], ahead_free < step)
+    for step in range(1, half + 1):
+        add(cells[cells // size == half + step], positive < step)
+        add(cells[cells // size == half - step], negative < step)
+    return tuple(words)
+
+
+def window_planes(words: jax.Array, numbers: jax.Array, size: int) -> jax.Array:
+    """Channels of bits and repeated numbers as uint8 planes, [players, size^2, channels + numbers].
+
+    Args:
+        words: [players, channels, words] int32.
+        numbers: [players, numbers] int32 in 0 .. 255.
+        size: of the window.
+    """
+    bits, repeated = words.shape[1], numbers.shape[1]
+    n, total = numbers.shape[0], bits + repeated
+    octets = (words[:, :, :, None] >> np.arange(0, 32, 8, dtype=np.int32)[None, None, None]) & 255
+    octets = jnp.swapaxes(octets.reshape(n, bits, -1), 1, 2)
+    repeats = jnp.broadcast_to(numbers[:, None, :], (n, octets.shape[1], repeated))
+    # What follows is most of a step's work: it runs over long rows of bytes, each of them the octets of some cells side
+    # by side, of which one bit is kept (and held down to 1) and the numbers stay as they are.
+    row = jnp.concatenate([octets, repeats], -1).astype(jnp.uint8).reshape(n, -1)
+    row = jax.lax.optimization_barrier(row)
+    rows, rest = divmod(size * size * total, row.shape[1])
+    tiled = jax.lax.optimization_barrier(jnp.concatenate([row] * rows + [row[:, :rest]], 1))
+    mask = np.full((size * size, total), 255, np.uint8)
+    mask[:, :bits] = 1 << _octet_and_bit(np.arange(size * size), size)[1][:, None]
+    most = np.tile(np.array([1] * bits + [255] * repeated, np.uint8), size * size)
+    planes = jax.lax.optimization_barrier(jnp.minimum(tiled & mask.reshape(1, -1), most[None]))
+    return planes.reshape(n, size * size, total)

@@ -1,0 +1,70 @@
+"""The key `game` of a Coin Game, and its policy, in normal form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import envs
+from envs.coin_chain import check_size
+from envs.coin_game import CoinGame
+from shaping.config.checks import check_number, discount_range
+from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.schema import Field, Range
+
+NAME = "coin_game"
+REWARDS = ("own", "other", "taken")
+_RULES = ("coins", "tie", "moves", "stay", "start_players", "start_coins", "respawn", "penalty", "last_step")
+_KEYS = ("name", "dialect", "num_players", "grid", *_RULES, *REWARDS, "discount", "horizon", "noise")
+
+
+def is_coin(game: Mapping[str, Any]) -> bool:
+    """Whether a normal game is the Coin Game, played with reactive policies on its enumerated chain."""
+    return game["name"] == NAME
+
+
+def coin_fields() -> dict[str, Field]:
+    """Its numbers, besides discount and noise."""
+    return {name: Field(name, "number", None, Range()) for name in REWARDS}
+
+
+def normal_coin_game(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The normal form: the dialect, every rule that it or the user sets, and the numbers.
+
+    What players are shown is none of it: exact returns do not depend on it.
+    """
+    for key in given:
+        if key not in _KEYS:
+            raise unknown_key(f"game.{key}", [f"game.{k}" for k in _KEYS])
+    discount = given.get("discount", 0.96)
+    structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
+    numbers = {key: given[key] for key in REWARDS if key in given}
+    horizon = {"horizon": given["horizon"]} if given.get("horizon") is not None else {}
+    for key, value in numbers.items():
+        check_number(f"game.{key}", value, Range())
+    try:
+        # Swept numbers are checked above; what they are does not matter to the rules.
+        env = envs.make(NAME, **structure, **horizon)
+        check_size(env)
+    except ValueError as error:
+        raise ConfigError(f"game.{error}") from None
+    rows, columns = env.grid
+    game = {"name": NAME, "dialect": given.get("dialect", "pola"), "num_players": env.num_players}
+    game |= {"grid": rows if rows == columns else [rows, columns]} | {key: getattr(env, key) for key in _RULES}
+    game |= {key: numbers.get(key, getattr(env, key)) for key in REWARDS}
+    horizon = given.get("horizon", env.horizon)
+    game["discount"] = check_number("game.discount", discount, discount_range(horizon))
+    game["horizon"] = horizon
+    return game | {"noise": given.get("noise", 0.0)}
+
+
+def coin_env(game: Mapping[str, Any]) -> CoinGame:
+    """The environment of a normal game, with rewards of its dialect: the chain is the same whatever they are."""
+    structure = {key: game[key] for key in ("dialect", "num_players", *_RULES)}
+    grid = game["grid"] if isinstance(game["grid"], int) else tuple(game["grid"])
+    return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], view="self_first", egocentric=False)
+
+
+def normal_last_takers(value: Any) -> bool:
+    """The key `policy.last_takers`."""
+    if value is not None and not isinstance(value, bool):
+        raise not_allowed("policy.last_takers", value, "true or false")
+    return bool(value)

@@ -1,0 +1,248 @@
+"""Scripted players of the Coin Game: they see the board and follow a rule. They have nothing to learn, theta is ().
+
+Ways are shortest ones on the torus, ties broken as by Zhao et al. (2022, POLA, `coin_game_jax.py`,
+get_moves_shortest_path_to_coin): up or down where that is shorter than the other way round, otherwise left or right
+likewise, and right where neither is. Their cooperator and defector are `cooperate` and `greedy_any`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from envs.auto_reset import AutoReset
+from envs.coin_game import MOVES, CoinGame
+from envs.environment import check_integer
+from shaping.policies.coin_table import seen_cells
+from shaping.policies.policy import Policy
+
+# Logit of what is never done. Sampling adds to each a Gumbel number between -7 and 709, so that this always decides;
+# log-probabilities and entropies are exactly 0 where one action is left, and unlike with infinity never NaN.
+_NEVER = -1e4
+_OPPOSITE = {"right": "left", "left": "right", "down": "up", "up": "down"}
+
+Moves = dict[str, jax.Array]
+Rule = Callable[[CoinGame, jax.Array, jax.Array], Moves]
+"""(game, own cell [...], cells of the coins [..., players], the own colour first, -1 where there is none) -> by name of
+an action whether it is one to do, [...] bool; those are equally likely, and others that are not named are not done."""
+
+
+def greedy_any(env: Any, player: int = 0) -> Policy:
+    """Goes to the nearest coin; of two equally near ones to its own, then to the one of the lower colour.
+
+    In a game with one coin it is POLA's "always defect".
+
+    Args:
+      env: the Coin Game that is played, alone or in an `envs.AutoReset`; says what an observation looks like.
+      player: its seat.
+
+    Raises:
+      ValueError: no Coin Game, or a seat that it has not.
+    """
+    return _scripted("greedy_any", env, player)
+
+
+def greedy_own(env: Any, player: int = 0) -> Policy:
+    """Goes to the coin of its own colour; without one on the board it stays, or moves at random where it cannot.
+
+    Args, raises: see `greedy_any`.
+    """
+    return _scripted("greedy_own", env, player)
+
+
+def cooperate(env: Any, player: int = 0) -> Policy:
+    """Goes to the coin of its own colour; without one on the board it makes the opposite of the move that leads to the
+    nearest coin.
+
+    In a game with one coin it is POLA's "always cooperate"; with a coin of every colour it is `greedy_own`.
+
+    Args, raises: see `greedy_any`.
+    """
+    return _scripted("cooperate", env, player)
+
+
+def avoid_other(env: Any, player: int = 0) -> Policy:
+    """Any action, equally likely, that does not end on another's coin; any at all where each would.
+
+    Args, raises: see `greedy_any`.
+    """
+    return _scripted("avoid_other", env, player)
+
+
+def random(env: Any, player: int = 0) -> Policy:
+    """Any action, equally likely.
+
+    Args, raises: see `greedy_any`.
+    """
+    return _scripted("random", env, player)
+
+
+def stay(env: Any, player: int = 0) -> Policy:
+    """Never moves.
+
+    Args: see `greedy_any`.
+
+    Raises:
+      ValueError: as `greedy_any`, and where the game has no action to stay.
+    """
+    _check_stay(_coin_game(env))
+    return _scripted("stay", env, player)
+
+
+def by_number(env: Any, player: int = 0) -> Policy:
+    """The rule is a parameter: theta [] int32 is a place in `NAMES`, so one program plays a population of them.
+
+    `init` draws one uniformly. Where nobody can stay, "stay", the last, is not among them.
+
+    Args, raises: see `greedy_any`.
+    """
+    game = _coin_game(env)
+    rules = [RULES[name] for name in NAMES if name != "stay" or game.stay]
+
+    def init(key: jax.Array, scale: jax.Array) -> jax.Array:
+        del scale
+        return jax.random.randint(key, (), 0, len(rules), jnp.int32)
+
+    def mask(theta: jax.Array, own: jax.Array, coins: jax.Array) -> jax.Array:
+        every = jnp.stack([_mask(game, rule(game, own, coins)) for rule in rules])
+        return jnp.take(every, theta, axis=0)
+
+    return _policy("grid_player", game, player, init, mask)
+
+
+def _scripted(name: str, env: Any, player: int) -> Policy:
+    game, rule = _coin_game(env), RULES[name]
+
+    def init(key: jax.Array, scale: jax.Array) -> tuple[()]:
+        del key, scale
+        return ()
+
+    return _policy(name, game, player, init, lambda theta, own, coins: _mask(game, rule(game, own, coins)))
+
+
+def _policy(
+    name: str, game: CoinGame, player: int, init: Callable[..., Any], mask: Callable[[Any, Any, Any], jax.Array]
+) -> Policy:
+    """A policy from the actions it allows, `mask(theta, own cell, coins) -> [..., actions]`."""
+    check_integer("player", player, 0, game.num_players - 1)
+
+    def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        from shaping.policies.distributions import categorical
+
+        players, coins = seen_cells(game, player, observation)
+        allowed = mask(theta, players[..., 0], coins)
+        zero = jnp.zeros(allowed.shape, float)
+        return categorical(jnp.where(allowed, zero, zero + _NEVER)), memory
+
+    def table(theta: Any) -> Any:
+        raise ValueError(f"{name} has no table of logits; allowed: policies made to learn, such as coin_table")
+
+    return Policy(name, (game, player), init, lambda batch_shape: None, apply, table, scalars=False)
+
+
+def _greedy_any(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:
+    return _toward(game, own, _nearest(game, own, coins))
+
+
+def _greedy_own(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:
+    otherwise = _stay(game, own, coins) if game.stay else _random(game, own, coins)
+    return _where(coins[..., 0] >= 0, _toward(game, own, coins[..., 0]), otherwise)
+
+
+def _cooperate(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:
+    there = _shortest(game, own, _nearest(game, own, coins))
+    away = {_OPPOSITE[name]: does for name, does in there.items()}
+    return _where(coins[..., 0] >= 0, _toward(game, own, coins[..., 0]), away)
+
+
+def _avoid_other(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:
+    rows, columns = game.grid
+    fine = {}
+    for name in game.action_names:
+        down, right = MOVES[name]
+        cell = (own // columns + down) % rows * columns + (own % columns + right) % columns
+        fine[name] = ~jnp.any(coins[..., 1:] == cell[..., None], axis=-1)
+    stuck = ~jnp.any(jnp.stack(list(fine.values())), axis=0)
+    return {name: good | stuck for name, good in fine.items()}
+
+
+def _random(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:
+    del coins
+    return {name: jnp.ones(own.shape, bool) for name in game.action_names}
+
+
+def _stay(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:
+    del coins
+    _check_stay(game)
+    return {"stay": jnp.ones(own.shape, bool)}
+
+
+RULES: dict[str, Rule] = {
+    "greedy_any": _greedy_any,
+    "greedy_own": _greedy_own,
+    "cooperate": _cooperate,
+    "avoid_other": _avoid_other,
+    "random": _random,
+    "stay": _stay,
+}
+NAMES = tuple(RULES)
+"""The players by number, see `by_number`."""
+
+
+def _distances(game: CoinGame, cell: jax.Array, target: jax.Array) -> tuple[jax.Array, ...]:
+    """Steps right, left, down and up from a cell to another's column or row."""
+    rows, columns = game.grid
+    right, down = target % columns - cell % columns, target // columns - cell // columns
+    return right % columns, -right % columns, down % rows, -down % rows
+
+
+def _nearest(game: CoinGame, own: jax.Array, coins: jax.Array) -> jax.Array:
+    """The cell of the nearest coin, [...]; the first of equally near ones."""
+    right, left, down, up = _distances(game, own[..., None], coins)
+    far = jnp.where(coins < 0, game.num_cells, jnp.minimum(right, left) + jnp.minimum(down, up))
+    place = jnp.argmin(far, axis=-1)
+    return jnp.take_along_axis(coins, place[..., None], axis=-1)[..., 0]
+
+
+def _shortest(game: CoinGame, own: jax.Array, target: jax.Array) -> Moves:
+    """The move that leads to a cell, exactly one; right where it is the own one."""
+    right, left, down, up = _distances(game, own, target)
+    goes_up = up < down
+    # Half round an even grid is as far up as down. POLA's rule would go right and left for ever in the coin's column.
+    goes_down = (down < up) | ((down == up) & (down > 0) & (right == 0))
+    level = ~(goes_up | goes_down)
+    return {"right": level & (left >= right), "left": level & (left < right), "down": goes_down, "up": goes_up}
+
+
+def _toward(game: CoinGame, own: jax.Array, target: jax.Array) -> Moves:
+    """As `_shortest`, but who is there already stays where that is possible, which takes the coin."""
+    moves = _shortest(game, own, target)
+    if not game.stay:
+        return moves
+    there = own == target
+    return {name: does & ~there for name, does in moves.items()} | {"stay": there}
+
+
+def _where(condition: jax.Array, moves: Moves, otherwise: Moves) -> Moves:
+    never = jnp.zeros(condition.shape, bool)
+    names = {**moves, **otherwise}
+    return {name: jnp.where(condition, moves.get(name, never), otherwise.get(name, never)) for name in names}
+
+
+def _mask(game: CoinGame, moves: Moves) -> jax.Array:
+    """[..., actions] bool in the game's order."""
+    never = jnp.zeros_like(next(iter(moves.values())))
+    return jnp.stack([moves.get(name, never) for name in game.action_names], axis=-1)
+
+
+def _coin_game(env: Any) -> CoinGame:
+    game = env.env if isinstance(env, AutoReset) else env
+    if not isinstance(game, CoinGame):
+        raise ValueError(f"env is {getattr(env, 'name', type(env).__name__)}; allowed: coin_game, alone or auto-reset")
+    return game
+
+
+def _check_stay(game: CoinGame) -> None:
+    if not game.stay:
+        raise ValueError("stay is False in this game; allowed: a game made with stay=True for a player that stays")

@@ -1,0 +1,98 @@
+"""The rules of the Coin Game as a plain program over (row, column) pairs, and hand-made states, for tests to compare
+with. Written from the rules as the papers state them; shares nothing with `envs.coin_game`.
+"""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs import CoinGameState
+
+GOES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
+
+
+# Compiling costs these tests more than what they compile; half of it is optimisation.
+_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def quickly(function):
+    """jax.jit, compiled with little optimisation."""
+    return jax.jit(function, compiler_options=_QUICK)
+
+
+def names(env):
+    first = ["right", "left", "down", "up"] if env.moves == "right_left_down_up" else ["left", "right", "up", "down"]
+    return first + ["stay"] * env.stay
+
+
+def numbers(env, *moves):
+    """Actions by name."""
+    return jnp.array([names(env).index(move) for move in moves], jnp.int32)
+
+
+def place(env, players, coins, colour=0, step=0):
+    """A state by (row, column) of the players and of the coins (one, or one of each colour)."""
+
+    def cells(at):
+        return jnp.array([row * env.grid[1] + column for row, column in at], jnp.int32)
+
+    return CoinGameState(cells(players), cells(coins), jnp.int32(colour), jnp.int32(step))
+
+
+def pairs(env, cells):
+    return [(int(cell) // env.grid[1], int(cell) % env.grid[1]) for cell in cells]
+
+
+def play(env, state, *moves, key=0, params=None):
+    """One step, not jitted, as plain Python: players and coins as pairs, rewards and pickups as lists."""
+    params = env.default_params if params is None else params
+    obs, after, rewards, terminated, truncated, info = env.step(
+        jax.random.key(key), state, numbers(env, *moves), params
+    )
+    return SimpleNamespace(
+        obs=np.asarray(obs),
+        state=after,
+        players=pairs(env, after.players),
+        coins=pairs(env, after.coins),
+        colour=int(after.colour),
+        rewards=np.asarray(rewards).tolist(),
+        pickups=np.asarray(info["pickups"]).tolist(),
+        terminated=bool(terminated),
+        truncated=bool(truncated),
+    )
+
+
+def moved(env, cell, move):
+    return ((cell[0] + GOES[move][0]) % env.grid[0], (cell[1] + GOES[move][1]) % env.grid[1])
+
+
+def transition(env, players, coins, colour, moves):
+    """What follows from the rules alone: new players' cells, rewards, pickups [player][colour], the next colour, and
+    which coins are drawn anew. `players`, `coins` are pairs, `moves` names; last steps are the caller's."""
+    n = env.num_players
+    players = [moved(env, cell, move) for cell, move in zip(players, moves, strict=True)]
+    pickups, taken = [[0] * n for _ in range(n)], []
+    for c, coin in enumerate(coins):
+        takers = [i for i in range(n) if players[i] == coin]
+        if env.tie == "lowest_seat":
+            takers = takers[:1]
+        taken.append(bool(takers))
+        for i in takers:
+            pickups[i][colour if env.coins == "alternating" else c] = 1
+    rewards = []
+    for i in range(n):
+        thefts = sum(pickups[j][i] for j in range(n) if j != i)
+        if env.penalty == "per_coin":
+            thefts = min(thefts, 1)
+        others = sum(pickups[i][c] for c in range(n) if c != i)
+        rewards.append(env.own * pickups[i][i] + env.other * others + env.taken * thefts)
+    if env.coins == "alternating" and taken[0]:
+        colour = (colour + 1) % n
+    return players, rewards, pickups, colour, taken
+
+
+def near(env, player, coin):
+    """Whether one of the four moves leads from the player's cell to the coin's."""
+    return any(moved(env, player, move) == coin for move in ("right", "left", "down", "up"))

@@ -1,0 +1,39 @@
+"""Numbers derived from counts, worked out by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+
+import envs
+from envs import measures
+from envs.coin_counts import HISTORIES
+
+
+def test_fractions_are_of_what_came_up():
+    counts = envs.make("coin_game").start_counts()
+    counts = counts.replace(
+        pickups=jnp.array([[3, 1], [0, 0]]),
+        own_near=jnp.array([4, 0]),
+        own_missed=jnp.array([1, 0]),
+        other_near=jnp.array([10, 5]),
+        other_spared=jnp.array([4, 5]),
+        own_after=counts.own_after.at[0, HISTORIES.index("CD")].set(3),
+        other_after=counts.other_after.at[0, HISTORIES.index("CD")].set(1).at[1, HISTORIES.index("SS")].set(2),
+    )
+    np.testing.assert_allclose(measures.own_fraction(counts), [0.75, np.nan])
+    np.testing.assert_allclose(measures.missed_fraction(counts), [0.25, np.nan])
+    np.testing.assert_allclose(measures.spared_fraction(counts), [0.4, 1])
+    history = np.full((2, 9), np.nan)
+    history[0, HISTORIES.index("CD")], history[1, HISTORIES.index("SS")] = 0.75, 0
+    np.testing.assert_allclose(measures.cooperation_by_history(counts), history, rtol=1e-6)
+
+
+def test_fractions_take_leading_axes_and_more_players():
+    pickups = np.arange(18).reshape(2, 3, 3)
+    counts = envs.make("coin_game", num_players=3).start_counts().replace(pickups=jnp.asarray(pickups))
+    expected = [[0 / 3, 4 / 12, 8 / 21], [9 / 30, 13 / 39, 17 / 48]]
+    np.testing.assert_allclose(measures.own_fraction(counts), expected, rtol=1e-6)
+
+
+def test_cooperation_by_state_is_of_the_steps_spent_there():
+    counts = {"steps": jnp.array([[1, 4, 0, 0, 2]]), "cooperations": jnp.array([[1, 3, 0, 0, 0]])}
+    np.testing.assert_allclose(measures.cooperation_by_state(counts), [[1, 0.75, np.nan, np.nan, 0]])
