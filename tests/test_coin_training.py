@@ -35,7 +35,7 @@ def test_recorded_pickups_and_values_are_those_of_play_with_the_recorded_policie
     record = played(folder)
     match = 4  # of the variant with a memory
     policies, thetas = zip(*run.policies(match), strict=True)
-    env = envs.make("coin_game", dialect="lola_dice", grid=(2, 3), horizon=20, view="self_first")
+    env = envs.make("coin_game", dialect="lola_dice", grid=(2, 3), horizon=20)
     streams = 4000
     stats = jax.jit(lambda key: shaping.play(env, policies, thetas, key, 20, streams, discount=0.96))(jax.random.key(0))
     pickups = np.asarray(stats.counts.pickups, float)
