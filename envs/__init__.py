@@ -17,7 +17,9 @@ from envs.environment import Environment, check_integer
 from envs.fishery import Fishery, FisheryState
 from envs.gordon_schaefer import GordonSchaeferParams
 from envs.great_fish_war import GreatFishWarParams
-from envs.in_the_matrix import InTheMatrix, InTheMatrixParams, InTheMatrixState
+from envs.in_the_matrix import InTheMatrix
+from envs.in_the_matrix_dialects import in_the_matrix
+from envs.in_the_matrix_state import InTheMatrixParams, InTheMatrixState
 from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
 from envs.matrix_games import GAMES
 from envs.messages import Messages, MessagesState
@@ -63,7 +65,7 @@ _WRAPPERS = ("auto_reset", "episodes", "messages")
 
 ENVIRONMENTS: dict[str, Any] = {
     "coin_game": coin_game,
-    "in_the_matrix": InTheMatrix,
+    "in_the_matrix": in_the_matrix,
     "cournot": Cournot,
     "fishery": Fishery,
     "negotiation": Negotiation,

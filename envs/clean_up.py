@@ -9,7 +9,8 @@ import numpy as np
 
 from envs.drawing import Sprite, empty_floor, grid_image, player_colour
 from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.occupancy import draw_below, draw_distinct, enters, happens, own_first
+from envs.occupancy import draw_below, draw_distinct, enters, happens
+from envs.seats import own_first
 from envs.spaces import Box, Discrete
 
 ACTIONS = ("up", "right", "down", "left", "stay", "zap")

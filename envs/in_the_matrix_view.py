@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from envs.in_the_matrix_state import InTheMatrixState
+
 BEAM = ((1, 0), (2, 0), (1, 1), (1, -1))
 """Cells of the beam as (ahead, to the left)."""
 
@@ -120,3 +122,78 @@ def window_planes(words: jax.Array, numbers: jax.Array, size: int) -> jax.Array:
     most = np.tile(np.array([1] * bits + [255] * repeated, np.uint8), size * size)
     planes = jax.lax.optimization_barrier(jnp.minimum(tiled & mask.reshape(1, -1), most[None]))
     return planes.reshape(n, size * size, total)
+
+
+def observation(state: InTheMatrixState, sites: tuple[Any, Any], grid_size: int, size: int, flat: bool) -> jax.Array:
+    """What the players see: planes [players, size, size, planes + numbers], or flat [players, all of them]; uint8.
+
+    `envs.InTheMatrix` says which planes and numbers there are, in this order.
+
+    Args:
+        state: of the game.
+        sites: rows and columns of the coins' sites; constants, where every episode has the same, make it faster.
+        grid_size: of the map.
+        size: of the window.
+        flat: whether as a vector, the planes and then the numbers; else each number is repeated over a plane.
+    """
+    n = state.rows.shape[0]
+    bodies = state.rows, state.columns, state.directions, state.fired
+    cyclic = (np.arange(n)[:, None] + np.arange(n)[None, :]) % n  # seats as each player counts them
+
+    def window(everybody: list[tuple[jax.Array, ...]]) -> jax.Array:
+        return jnp.stack([jnp.stack([*word]) for word in _window(everybody, state, sites, grid_size, size)])
+
+    if n == 2:  # scalars, which a vmap over games turns into plain vectors
+        channels = jnp.stack([window([tuple(x[seat] for x in bodies) for seat in row]) for row in cyclic])
+    else:
+        channels = jax.vmap(lambda seen: window([tuple(x[number] for x in seen) for number in range(n)]))(
+            tuple(x[cyclic] for x in bodies)
+        )
+    held = jnp.minimum(state.inventories, 255)
+    holds = (jnp.sum(held, 1, keepdims=True, dtype=jnp.int32) > 0).astype(jnp.int32)
+    shown = jnp.where((state.frozen > 0)[:, None], held, 0)
+    others = cyclic.T[1:]
+    numbers = [held, holds, *(holds[seats] for seats in others), *(shown[seats] for seats in others)]
+    if flat:
+        planes = window_planes(channels, jnp.zeros((n, 0), jnp.int32), size).reshape(n, -1)
+        return jnp.concatenate([planes, *(part.astype(jnp.uint8) for part in numbers)], 1)
+    return window_planes(channels, jnp.concatenate(numbers, 1), size).reshape(n, size, size, -1)
+
+
+def _window(
+    bodies: list[tuple[jax.Array, ...]], state: InTheMatrixState, sites: tuple[Any, Any], grid_size: int, size: int
+) -> list[tuple[jax.Array, ...]]:
+    """The channels of one player's window, each as words of bits [].
+
+    Args:
+        bodies: row, column, direction and whether its beam shows, each [], of oneself and then the others.
+        state, sites, grid_size, size: see `observation`.
+    """
+    own = bodies[0][:3]
+    rows, columns = sites
+    kinds = state.inventories.shape[1]
+
+    def bits(row: Any, column: Any, where: Any) -> tuple[jax.Array, ...]:
+        return cell_bits(window_cell(*relative(row, column, own), size, where), size)
+
+    def join(left: tuple[jax.Array, ...], right: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        return tuple(a | b for a, b in zip(left, right, strict=True))
+
+    nothing = tuple(jnp.zeros((), jnp.int32) for _ in range(num_words(size)))
+    players = [bits(row, column, True) for row, column, _, _ in bodies]
+    turned = [nothing] * 4
+    for seen, (_, _, direction, _) in zip(players[1:], bodies[1:], strict=True):
+        angle = (direction - own[2]) & 3
+        turned = [join(turned[k], tuple(jnp.where(angle == k, w, 0) for w in seen)) for k in range(4)]
+    coins = [nothing] * kinds
+    for site in range(len(rows)):
+        kind = site * kinds // len(rows)
+        coins[kind] = join(coins[kind], bits(rows[site], columns[site], state.present[site]))
+    wall = wall_bits(own, grid_size, size)
+    beam = nothing
+    for row, column, direction, fired in bodies:
+        for beam_row, beam_column in beam_cells(row, column, direction):
+            beam = join(beam, bits(beam_row, beam_column, fired))
+    for covering in (*players, *coins, wall):
+        beam = tuple(a & ~b for a, b in zip(beam, covering, strict=True))
+    return jax.lax.optimization_barrier([*players, *coins, wall, beam, *turned])

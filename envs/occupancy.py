@@ -76,9 +76,3 @@ def _same(left: jax.Array, right: jax.Array) -> jax.Array:
     """[players, players] bool, whether left[i] is the cell right[j]."""
     equal_row = left[:, None, 0] == right[None, :, 0]
     return equal_row & (left[:, None, 1] == right[None, :, 1])
-
-
-def own_first(values: jax.Array) -> jax.Array:
-    """[players, ...] as each player sees it, [players, players, ...]: its own first, then those by ascending seat."""
-    players = values.shape[0]
-    return jnp.stack([jnp.concatenate([values[i : i + 1], values[:i], values[i + 1 :]]) for i in range(players)])

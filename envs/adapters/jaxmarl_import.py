@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,12 +46,26 @@ def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
     return JaxMARLGame(jaxmarl_env, spaces["observation"], spaces["action"])
 
 
+@flax.struct.dataclass
+class JaxMARLState:
+    """A state of JaxMARL, and what the players saw with it: some of its environments cannot say so of a state alone.
+
+    Attributes:
+        env: JaxMARL's.
+        observations: [players, ...].
+    """
+
+    env: Any
+    observations: jax.Array
+
+
 @dataclass(frozen=True)
 class JaxMARLGame:
     """An environment of JaxMARL behind our interface; made by `from_jaxmarl`.
 
     Players are `jaxmarl_env.agents` in that order, also in the dictionaries that JaxMARL is given: its coin game reads
-    actions by their place. The state is JaxMARL's. `step` calls `step_env`, which does not reset itself.
+    actions by their place. The state is JaxMARL's with its observations. `step` calls `step_env`, which does not
+    reset itself.
 
     Differences from an environment of our own:
         - No numbers: `default_params` is (), because JaxMARL keeps its settings in the object.
@@ -83,16 +98,16 @@ class JaxMARLGame:
     def default_params(self) -> tuple[()]:
         return ()
 
-    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
-        """The start of an episode: observations [players, ...] and JaxMARL's state."""
+    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, JaxMARLState]:
+        """The start of an episode: observations [players, ...] and the state."""
         del params
         with _usual_promotion():
-            observations, state = self.jaxmarl_env.reset(key)
-            return self._stacked(observations), jax.tree.map(_strong, state)
+            after = self._seen(*self.jaxmarl_env.reset(key))
+        return after.observations, after
 
     def step(
-        self, key: jax.Array, state: Any, actions: jax.Array, params: Any
-    ) -> tuple[jax.Array, Any, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
+        self, key: jax.Array, state: JaxMARLState, actions: jax.Array, params: Any
+    ) -> tuple[jax.Array, JaxMARLState, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """See `Environment.step`.
 
         Raises:
@@ -102,17 +117,23 @@ class JaxMARLGame:
         actions = check_actions(actions, self.num_players, self.action_space)
         agents = self.jaxmarl_env.agents
         with _usual_promotion():
-            observations, state, rewards, dones, info = self.jaxmarl_env.step_env(
-                key, state, {agent: actions[seat] for seat, agent in enumerate(agents)}
+            observations, their_state, rewards, dones, info = self.jaxmarl_env.step_env(
+                key, state.env, {agent: actions[seat] for seat, agent in enumerate(agents)}
             )
+            after = self._seen(observations, their_state)
             return (
-                self._stacked(observations),
-                jax.tree.map(_strong, state),
+                after.observations,
+                after,
                 jnp.stack([jnp.asarray(rewards[agent], dtype=float) for agent in agents]),
                 jnp.asarray(dones["__all__"], dtype=bool),
                 jnp.asarray(False),
                 {**info, "dones": jnp.stack([jnp.asarray(dones[agent], dtype=bool) for agent in agents])},
             )
+
+    def observe(self, state: JaxMARLState, params: Any) -> jax.Array:
+        """What the players saw with a state, [players, ...]."""
+        del params
+        return state.observations
 
     def start_counts(self) -> dict[str, Any]:
         return {}
@@ -140,18 +161,19 @@ class JaxMARLGame:
             draw.text((8, 8 + 16 * row), line, fill=(0, 0, 0))
         return np.asarray(panel, np.uint8)
 
-    def text(self, state: Any, params: Any) -> str:
+    def text(self, state: JaxMARLState, params: Any) -> str:
         """The name, and one line a variable of the state."""
         del params
         lines = [self.name]
-        for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        for path, leaf in jax.tree_util.tree_flatten_with_path(state.env)[0]:
             values = np.array2string(np.asarray(leaf), precision=3, suppress_small=True, threshold=64)
             lines.append(f"{jax.tree_util.keystr(path, simple=True, separator='.')}: {' '.join(values.split())}")
         return "\n".join(lines)
 
-    def _stacked(self, observations: dict[str, jax.Array]) -> jax.Array:
+    def _seen(self, observations: dict[str, jax.Array], state: Any) -> JaxMARLState:
         dtype = self.observation_space.dtype
-        return jnp.stack([jnp.asarray(observations[agent], dtype=dtype) for agent in self.jaxmarl_env.agents])
+        stacked = jnp.stack([jnp.asarray(observations[agent], dtype=dtype) for agent in self.jaxmarl_env.agents])
+        return JaxMARLState(jax.tree.map(_strong, state), stacked)
 
 
 @contextmanager

@@ -13,15 +13,6 @@ from envs import CoinGameState
 GOES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
 
 
-# Compiling costs these tests more than what they compile; half of it is optimisation.
-_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
-def quickly(function):
-    """jax.jit, compiled with little optimisation."""
-    return jax.jit(function, compiler_options=_QUICK)
-
-
 def names(env):
     first = ["right", "left", "down", "up"] if env.moves == "right_left_down_up" else ["left", "right", "up", "down"]
     return first + ["stay"] * env.stay

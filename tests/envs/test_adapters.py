@@ -11,6 +11,7 @@ import pytest
 
 import envs
 from envs import adapters
+from tests.compiling import quickly
 
 # name -> settings of `envs.make`, for any environment of discrete actions. Episodes of HORIZON steps, so that they end.
 HORIZON = 3
@@ -63,18 +64,18 @@ def test_there_and_back_is_the_same_play(env, marl):
     assert (back.action_space, back.observation_space) == (env.action_space, env.observation_space)
     obs, state = env.reset(KEY, params)
     obs_back, state_back = back.reset(KEY, ())
-    assert_equal((obs, state), (obs_back, state_back.env))
-    step, step_back = jax.jit(env.step), jax.jit(back.step)
+    assert_equal((obs, state), (obs_back, state_back.env.env))
+    step, step_back = quickly(env.step), quickly(back.step)
     for time in range(8):
         key = jax.random.fold_in(KEY, time)
         actions = actions_of(env, jax.random.fold_in(key, 7))
         obs, state, rewards, terminated, truncated, _ = step(key, state, actions, params)
         obs_back, state_back, rewards_back, ended, _, info = step_back(key, state_back, actions, ())
-        assert_equal((obs, state, rewards), (obs_back, state_back.env, rewards_back))
+        assert_equal((obs, state, rewards), (obs_back, state_back.env.env, rewards_back))
         assert obs.dtype == obs_back.dtype
-        assert bool(ended) == bool(terminated | truncated) == bool(state_back.done) == (time >= HORIZON - 1)
+        assert bool(ended) == bool(terminated | truncated) == bool(state_back.env.done) == (time >= HORIZON - 1)
         assert (bool(info["terminated"]), bool(info["truncated"])) == (bool(terminated), bool(truncated))
-        assert int(state_back.step) == time + 1
+        assert int(state_back.env.step) == time + 1
 
 
 def test_numbers_given_to_jaxmarl_are_those_that_are_played():
@@ -171,7 +172,7 @@ def test_jaxmarls_step_under_vmap_and_scan_is_a_loop(env, marl):
         return jax.lax.scan(step, marl.reset(key)[1], jnp.arange(7))[1]
 
     keys = jax.random.split(KEY, 3)
-    together, one = jax.jit(jax.vmap(play))(keys), jax.jit(play)
+    together, one = quickly(jax.vmap(play))(keys), quickly(play)
     for number, key in enumerate(keys):
         assert_equal(jax.tree.map(lambda leaf, number=number: leaf[number], together), one(key))
     assert np.asarray(together[2]["__all__"])[0].tolist() == [False, False, True, False, False, True, False]
@@ -239,7 +240,7 @@ def test_gymnax_params_are_data_under_vmap_and_scan():
 
     params = env.default_params
     scaled = jax.vmap(lambda factor: params.replace(payoffs=params.payoffs * factor))(jnp.array([1.0, 2.0]))
-    rewards, terminated, truncated = jax.jit(jax.vmap(partial(play, KEY)))(scaled)
+    rewards, terminated, truncated = quickly(jax.vmap(partial(play, KEY)))(scaled)
     np.testing.assert_array_equal(rewards[1], 2 * rewards[0])
     np.testing.assert_array_equal(rewards[0], play(KEY, params)[0])
     assert np.asarray(terminated).tolist() == [[False, False, True] * 2] * 2 and not np.any(truncated)
@@ -288,7 +289,7 @@ def test_every_other_seat_has_its_own_policy_and_its_own_randomness():
     def executed(others):
         gym = adapters.to_gymnax(env, player=1, others=others)
         _, state = gym.reset(KEY)
-        step = jax.jit(jax.vmap(lambda key: gym.step(key, state, 0)[5]["executed"]))
+        step = quickly(jax.vmap(lambda key: gym.step(key, state, 0)[5]["executed"]))
         return np.asarray(step(jax.random.split(KEY, 400)))
 
     assert np.all(executed([lambda o, k: 1, lambda o, k: 0, lambda o, k: 1]) == [1, 0, 0, 1])

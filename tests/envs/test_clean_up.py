@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import envs
 from envs.clean_up import ACTIONS, CleanUpState
+from tests.compiling import quickly
 
 UP, RIGHT, DOWN, LEFT, STAY, ZAP = range(6)
 ENV = envs.make("clean_up")
-STEP = jax.jit(ENV.step)
+STEP = quickly(ENV.step)
 QUIET = ENV.default_params.replace(pollution=jnp.float32(0), zap_success=jnp.float32(1))
 """No new dirt; nothing grows either while three cells are dirty. What happens is then what players do."""
 
@@ -36,7 +37,7 @@ def play(state, *joint_actions, params=QUIET):
     return state, np.asarray(rewards).tolist(), info
 
 
-@partial(jax.jit, static_argnums=(0, 4))
+@partial(quickly, static_argnums=(0, 4))
 def repeat(env, state, actions, params, times):
     """What follows a state, many times over."""
     keys = jax.random.split(jax.random.key(5), times)
@@ -59,7 +60,7 @@ def test_the_numbers_are_those_of_the_paper():
 
 def test_an_episode_starts_with_three_dirty_cells_no_apples_and_players_apart_anywhere():
     trials = 5000
-    _, start = jax.jit(jax.vmap(lambda key: ENV.reset(key, ENV.default_params)))(
+    _, start = quickly(jax.vmap(lambda key: ENV.reset(key, ENV.default_params)))(
         jax.random.split(jax.random.key(0), trials)
     )
     assert np.all(start.dirt.sum(1) == 3) and not start.apples.any() and not start.frozen.any()
@@ -73,7 +74,7 @@ def test_an_episode_starts_with_three_dirty_cells_no_apples_and_players_apart_an
 def test_the_number_of_dirty_cells_at_the_start_is_data():
     numbers = jnp.arange(6, dtype=jnp.int32)
     params = ENV.default_params
-    _, start = jax.jit(jax.vmap(lambda dirty: ENV.reset(jax.random.key(1), params.replace(start_dirt=dirty))))(numbers)
+    _, start = quickly(jax.vmap(lambda dirty: ENV.reset(jax.random.key(1), params.replace(start_dirt=dirty))))(numbers)
     np.testing.assert_array_equal(start.dirt.sum(1), numbers)
 
 
@@ -228,7 +229,7 @@ def test_river_and_orchard_left_alone_follow_their_exact_chain():
         )
         return after.dirt.sum() * 6 + after.apples.sum()
 
-    ends = jax.jit(jax.vmap(alone))(jax.random.split(jax.random.key(3), trials))
+    ends = quickly(jax.vmap(alone))(jax.random.split(jax.random.key(3), trials))
     counts = np.bincount(ends, minlength=36)
     assert counts[exact == 0].sum() == 0
     likely = exact > 1e-3
@@ -247,7 +248,7 @@ def test_observations_hold_everything_with_the_own_first():
     np.testing.assert_allclose(obs, planes)
 
     flat = envs.make("clean_up", observation="vector")
-    obs, *_ = jax.jit(flat.step)(
+    obs, *_ = quickly(flat.step)(
         jax.random.key(0), state, jnp.array([STAY, STAY]), QUIET.replace(barren_dirt=jnp.float32(1))
     )
     scene = [1, 0, 0, 1, 0] + [0, 0, 1, 0, 0]
@@ -275,7 +276,7 @@ def test_what_is_counted_adds_up_to_what_happened():
         counts = three.count(counts, state, actions, rewards, terminated | truncated, info)
         return (after.replace(step=after.step % 20), counts), (state, after, rewards, actions)
 
-    start = jax.jit(three.reset)(jax.random.key(4), params)[1]
+    start = quickly(three.reset)(jax.random.key(4), params)[1]
     (_, counts), (states, afters, rewards, actions) = jax.lax.scan(step, (start, three.start_counts()), jnp.arange(400))
     counts, states, afters = jax.tree.map(np.asarray, (counts, states, afters))
     assert counts["steps"] == 400 and counts["episodes"] == 20
@@ -296,7 +297,7 @@ def test_numbers_vary_within_one_program():
     axes = jax.tree.map(lambda _: None, params).replace(pollution=0)
     state = state_of([[2, 1], [2, 2]])
     step = jax.vmap(lambda p: ENV.step(jax.random.key(0), state, jnp.array([STAY, STAY]), p)[1], in_axes=(axes,))
-    assert jax.jit(step)(params).dirt.sum(1).tolist() == [3, 4]
+    assert quickly(step)(params).dirt.sum(1).tolist() == [3, 4]
 
 
 @settings(max_examples=80, deadline=None)
@@ -349,9 +350,9 @@ def test_any_step_is_what_the_rules_say(seed, params_seed):
 def test_one_player_and_a_full_grid_can_be_played():
     for settings_ in ({"num_players": 1}, {"num_players": 6, "rows": 3, "columns": 2, "start_dirt": 1}):
         env = envs.make("clean_up", **settings_)
-        obs, state = jax.jit(env.reset)(jax.random.key(0), env.default_params)
+        obs, state = quickly(env.reset)(jax.random.key(0), env.default_params)
         actions = jnp.full(env.num_players, LEFT, jnp.int32)
-        obs, state, *_ = jax.jit(env.step)(jax.random.key(1), state, actions, env.default_params)
+        obs, state, *_ = quickly(env.step)(jax.random.key(1), state, actions, env.default_params)
         assert obs.shape == (env.num_players, *env.observation_space.shape)
         assert len({tuple(place) for place in state.places.tolist()}) == env.num_players
 
@@ -406,6 +407,6 @@ def test_every_variant_is_typed_strictly(observation, growth):
 def test_double_precision_changes_nothing_but_the_rewards_type(x64):
     env = envs.make("clean_up")
     params = env.default_params
-    _, state = jax.jit(env.reset)(jax.random.key(0), params)
-    obs, state, rewards, *_ = jax.jit(env.step)(jax.random.key(1), state, jnp.array([STAY, ZAP]), params)
+    _, state = quickly(env.reset)(jax.random.key(0), params)
+    obs, state, rewards, *_ = quickly(env.step)(jax.random.key(1), state, jnp.array([STAY, ZAP]), params)
     assert rewards.dtype == jnp.float64 and obs.dtype == jnp.float32 and state.places.dtype == jnp.int32

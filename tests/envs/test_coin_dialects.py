@@ -15,7 +15,8 @@ import pytest
 from scipy import stats
 
 import envs
-from tests.envs.coin_rules import numbers, place, play, quickly
+from tests.compiling import quickly
+from tests.envs.coin_rules import numbers, place, play
 
 RLDU, LRUD = ("right", "left", "down", "up"), ("left", "right", "up", "down")
 SHARED = [["red", "blue", "red coin", "blue coin"]] * 2

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import envs
-from tests.envs.coin_rules import GOES, numbers, pairs, place, play, quickly
+from tests.compiling import quickly
+from tests.envs.coin_rules import GOES, numbers, pairs, place, play
 
 N_KEYS = 8000
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import envs
-from tests.envs.coin_rules import quickly
+from tests.compiling import quickly
 
 INNER, OUTER, GAMES, STEPS = 10, 3, 64, 66
 HISTORIES = {(0, 0): 0, (1, 1): 1, (1, 2): 2, (2, 1): 3, (2, 2): 4, (0, 1): 5, (0, 2): 6, (2, 0): 7, (1, 0): 8}

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs
-from tests.envs.coin_rules import names, near, pairs, quickly, transition
+from tests.compiling import quickly
+from tests.envs.coin_rules import names, near, pairs, transition
 
 BATCH = 128
 STRUCTURES = {

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import envs
 from envs.commons_harvest import COMPASS, TURNING, CommonsHarvestState
 from envs.harvest_maps import read_map
+from tests.compiling import quickly
 
 STAY, FORWARD, BACKWARD, STEP_LEFT, STEP_RIGHT, TURN_LEFT, TURN_RIGHT, ZAP = range(8)
 UP, RIGHT, DOWN, LEFT = range(4)
@@ -19,14 +20,14 @@ UP, RIGHT, DOWN, LEFT = range(4)
 PATCH = ("  A  ", " AAA ", "AAAAA", " AAA ", "  A  ", "PPPPP")
 ENV = envs.make("commons_harvest", layout=PATCH, regrowth=(0.0, 0.0, 0.0, 0.0))
 PARAMS = ENV.default_params
-STEP = jax.jit(ENV.step)
+STEP = quickly(ENV.step)
 CELLS = ENV.world.apples
 MIDDLE = CELLS.index((2, 2))
 
 ROOM = ("WWWWWWWW", "WPPPPPPW", "WPPPPPPW", "WPPPWPPW", "WPPPPPPW", "WPPPPPAW", "WWWWWWWW")
 """Six columns and five rows within the wall, a pillar at row 2 and column 3, an apple at row 4 and column 5."""
 HALL = envs.make("commons_harvest", layout=ROOM, regrowth=(0.0,), num_players=3, ahead=3, behind=2, sides=2)
-HALL_STEP = jax.jit(HALL.step)
+HALL_STEP = quickly(HALL.step)
 
 
 def state_of(places, facing=None, apples=None, away=None, cooldown=None, env=ENV):
@@ -49,7 +50,7 @@ def play(state, *joint_actions, params=PARAMS, step=STEP):
     return state, np.asarray(rewards).tolist(), info
 
 
-@partial(jax.jit, static_argnums=(0, 4))
+@partial(quickly, static_argnums=(0, 4))
 def repeat(env, state, actions, params, times):
     """What follows a state, many times over."""
     keys = jax.random.split(jax.random.key(5), times)
@@ -98,7 +99,7 @@ def test_a_map_is_read_letter_by_letter_and_its_outer_wall_left_out():
 def test_an_episode_starts_with_all_apples_and_players_apart_on_starts():
     env = envs.make("commons_harvest", layout=("A  ", "QQ ", "PPP"), num_players=4)
     trials = 4000
-    _, start = jax.jit(jax.vmap(lambda key: env.reset(key, env.default_params)))(
+    _, start = quickly(jax.vmap(lambda key: env.reset(key, env.default_params)))(
         jax.random.split(jax.random.key(0), trials)
     )
     assert start.apples.all() and not start.away.any() and not start.cooldown.any()
@@ -127,7 +128,7 @@ def test_turns_are_a_quarter_and_on_the_spot():
 
 def test_with_compass_movement_a_player_goes_where_it_says_and_faces_there_also_if_it_cannot():
     env = envs.make("commons_harvest", layout=PATCH, movement="compass", num_players=1)
-    step = jax.jit(env.step)
+    step = quickly(env.step)
     for action, (down, right) in enumerate([(0, 0), (-1, 0), (0, 1), (1, 0), (0, -1), (0, 0)]):
         after, *_ = play(state_of([[2, 2]], [RIGHT]), [action], params=env.default_params, step=step)
         assert after.places[0].tolist() == [2 + down, 2 + right], COMPASS[action]
@@ -200,13 +201,13 @@ def test_the_default_rates_are_met_to_the_letter():
 def test_a_patch_that_is_empty_stays_empty_whatever_grows_elsewhere():
     env = envs.make("commons_harvest", layout=("AAA   AAA", "PPPPPPPPP"), regrowth=(0.0, 1.0))
     state = state_of([[1, 0], [1, 8]], apples=[4], env=env)
-    after, *_ = play(state, *[[STAY, STAY]] * 4, params=env.default_params, step=jax.jit(env.step))
+    after, *_ = play(state, *[[STAY, STAY]] * 4, params=env.default_params, step=quickly(env.step))
     assert after.apples.tolist() == [False] * 3 + [True] * 3
 
 
 def test_apples_more_than_two_away_do_not_count():
     env = envs.make("commons_harvest", layout=("A A", "   ", "AAA", "PPP"), regrowth=(0.0, 1.0), num_players=1)
-    cells, step = env.world.apples, jax.jit(env.step)
+    cells, step = env.world.apples, quickly(env.step)
     for ripe in range(len(cells)):
         after, *_ = play(state_of([[3, 0]], apples=[ripe], env=env), [STAY], params=env.default_params, step=step)
         assert {cells[i] for i in np.flatnonzero(after.apples)} == {cells[ripe], *near(cells[ripe], cells)}
@@ -225,7 +226,7 @@ def test_what_is_eaten_does_not_grow_in_the_same_step_nor_feeds_its_neighbours()
 @pytest.mark.parametrize("facing", [UP, RIGHT, DOWN, LEFT])
 def test_a_beam_covers_three_cells_ahead_and_one_to_either_side(facing):
     env = envs.make("commons_harvest", layout=(" " * 9,) * 8 + ("PPPPPPPPA",))
-    step = jax.jit(jax.vmap(env.step, in_axes=(None, 0, None, None)))
+    step = quickly(jax.vmap(env.step, in_axes=(None, 0, None, None)))
     targets = [(row, column) for row in range(9) for column in range(9) if (row, column) != (4, 4)]
     states = [state_of([(4, 4), target], [facing, UP], env=env) for target in targets]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
@@ -281,7 +282,7 @@ def test_who_is_off_the_map_is_not_in_the_way_not_hit_and_eats_nothing():
 
 def test_who_cannot_come_back_tries_again():
     env = envs.make("commons_harvest", layout=("A Q", "P Q"), num_players=2)
-    step = jax.jit(env.step)
+    step = quickly(env.step)
     state = state_of([[1, 0], [0, 1]], away=[0, 1], env=env)
     after, _, info = play(state, [STAY, STAY], params=env.default_params, step=step)
     assert after.away.tolist() == [0, 1] and info["away"].tolist() == [0, 1]
@@ -362,7 +363,7 @@ def observed(request):
     """An environment, how its window reaches, and its step, which shows the state after it."""
     layout = ("AAWAA  A", "A    WAP", "AA  A WP", "  W   PP")
     env = envs.make("commons_harvest", layout=layout, num_players=3, movement=request.param, ahead=4, behind=1, sides=2)
-    return env, (4, 1, 2) if request.param == "turning" else (2, 2, 2), jax.jit(env.step)
+    return env, (4, 1, 2) if request.param == "turning" else (2, 2, 2), quickly(env.step)
 
 
 @settings(max_examples=40, deadline=None)
@@ -379,7 +380,7 @@ def test_a_window_is_the_map_turned_and_cut(observed, seed):
 def test_the_full_view_is_the_whole_map_the_same_way_up_for_all():
     env = envs.make("commons_harvest", layout=ROOM, num_players=3, view="full")
     state = state_of([(0, 0), (2, 2), (4, 5)], [RIGHT, DOWN, LEFT], away=[0, 0, 3], cooldown=[0, 2, 0], env=env)
-    obs, after, *_ = jax.jit(env.step)(jax.random.key(0), state, jnp.zeros(3, jnp.int32), env.default_params)
+    obs, after, *_ = quickly(env.step)(jax.random.key(0), state, jnp.zeros(3, jnp.int32), env.default_params)
     expected = np.zeros((3, 5, 6, 10), np.uint8)
     expected[:, 4, 5, 0] = 1
     expected[:, 2, 3, 1] = 1
@@ -418,7 +419,7 @@ def long_play():
         start = env.reset(key, params)[1]
         return jax.lax.scan(step, (start, env.start_counts()), jnp.arange(400))
 
-    (_, counts), history = jax.jit(run)(jax.random.key(4))
+    (_, counts), history = quickly(run)(jax.random.key(4))
     return env, jax.tree.map(np.asarray, (counts, *history))
 
 
@@ -460,7 +461,7 @@ def test_numbers_vary_within_one_program():
     axes = jax.tree.map(lambda _: None, PARAMS).replace(regrowth=0)
     state = state_of([[5, 0], [5, 4]], apples=[MIDDLE])
     step = jax.vmap(lambda p: ENV.step(jax.random.key(0), state, jnp.array([STAY, STAY]), p)[1], in_axes=(axes,))
-    assert jax.jit(step)(PARAMS.replace(regrowth=rates)).apples.sum(1).tolist() == [1, 13]
+    assert quickly(step)(PARAMS.replace(regrowth=rates)).apples.sum(1).tolist() == [1, 13]
 
 
 LETTERS = "' ' (floor), 'W' (wall), 'A' (a cell that bears apples), 'P' (start), 'Q' (start of the first players)"
@@ -506,7 +507,7 @@ def test_a_bad_setting_is_refused_in_one_line(setting, message):
 def test_a_first_start_is_no_start_for_who_is_not_among_the_first():
     """One player on the Q, one on the P: two starts for two players, and both can be used."""
     env = envs.make("commons_harvest", layout=("AQP",), num_players=2)
-    assert jax.jit(env.reset)(jax.random.key(0), env.default_params)[1].places.tolist() == [[0, 1], [0, 2]]
+    assert quickly(env.reset)(jax.random.key(0), env.default_params)[1].places.tolist() == [[0, 1], [0, 2]]
 
 
 def test_lists_and_tuples_of_rows_make_equal_environments():
@@ -539,6 +540,6 @@ def test_every_variant_is_typed_strictly(layout, movement, view):
 def test_double_precision_changes_nothing_but_the_rewards_type(x64):
     env = envs.make("commons_harvest", layout=PATCH)
     params = env.default_params
-    _, state = jax.jit(env.reset)(jax.random.key(0), params)
-    obs, state, rewards, *_ = jax.jit(env.step)(jax.random.key(1), state, jnp.array([STAY, ZAP]), params)
+    _, state = quickly(env.reset)(jax.random.key(0), params)
+    obs, state, rewards, *_ = quickly(env.step)(jax.random.key(1), state, jnp.array([STAY, ZAP]), params)
     assert rewards.dtype == jnp.float64 and obs.dtype == jnp.uint8 and state.places.dtype == jnp.int32

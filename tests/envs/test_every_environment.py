@@ -1,5 +1,7 @@
 """What holds of everything `envs.make` makes: shapes, types, purity, transformations, refusals, pictures."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +9,15 @@ import pytest
 from PIL import Image
 
 import envs
+from envs.matrix_games import GAMES
 from envs.spaces import Discrete
+from tests.compiling import quickly
 
 SETTINGS = {"matrix_game": {"payoffs": [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]], "horizon": 7}}
 """What a name needs besides; others are made as they come."""
+NAMES = [name for name in envs.registered() if name not in GAMES or name in ("ipd", "contribution")]
+"""All but most matrix games, which are one class: only their payoffs differ."""
+STEPS = 200
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +26,7 @@ def strict():
         yield
 
 
-@pytest.fixture(params=envs.registered())
+@pytest.fixture(params=NAMES)
 def env(request):
     return envs.make(request.param, **SETTINGS.get(request.param, {}))
 
@@ -28,18 +35,37 @@ def actions_of(env, key, shape=()):
     return env.action_space.sample(key, (*shape, env.num_players))
 
 
-def play(env, key, steps, params=None):
-    """`steps` steps of uniformly random actions, reset where an episode ends; what each returned, stacked."""
-    params = env.default_params if params is None else params
+# Compiling is most of what these tests cost: each of these programs once an environment, whichever tests use it.
+@cache
+def reset_of(env):
+    return quickly(env.reset)
+
+
+@cache
+def step_of(env):
+    return quickly(env.step)
+
+
+@cache
+def player(env):
+    """`STEPS` steps of uniformly random actions, reset where an episode ends; what each returned, stacked."""
     wrapped = envs.AutoReset(env)
-    _, state = wrapped.reset(key, params)
 
-    def step(state, time):
-        now = jax.random.fold_in(key, time)
-        _, state_after, *rest = returned = wrapped.step(now, state, actions_of(env, jax.random.fold_in(now, 7)), params)
-        return state_after, returned
+    def play(key, params):
+        def step(state, time):
+            now = jax.random.fold_in(key, time)
+            actions = actions_of(env, jax.random.fold_in(now, 7))
+            _, state_after, *rest = returned = wrapped.step(now, state, actions, params)
+            return state_after, returned
 
-    return jax.lax.scan(step, state, jnp.arange(steps))[1]
+        return jax.lax.scan(step, wrapped.reset(key, params)[1], jnp.arange(STEPS))[1]
+
+    return play
+
+
+@cache
+def play_of(env):
+    return quickly(player(env))
 
 
 def assert_equal(left, right):
@@ -52,8 +78,8 @@ def assert_close(left, right):
 
 def test_shapes_and_types_are_those_of_the_specification(env):
     params = env.default_params
-    obs, state = env.reset(jax.random.key(0), params)
-    after = env.step(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
+    obs, state = reset_of(env)(jax.random.key(0), params)
+    after = step_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
     for seen in (obs, after[0]):
         assert seen.shape == (env.num_players, *env.observation_space.shape)
         assert seen.dtype == env.observation_space.dtype
@@ -69,9 +95,9 @@ def test_shapes_and_types_are_those_of_the_specification(env):
 
 def test_what_is_returned_is_what_is_seen_in_the_state(env):
     params = env.default_params
-    obs, state = env.reset(jax.random.key(4), params)
+    obs, state = reset_of(env)(jax.random.key(4), params)
     assert_equal(obs, env.observe(state, params))
-    obs, state, *_ = env.step(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
+    obs, state, *_ = step_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
     assert_equal(obs, env.observe(state, params))
 
 
@@ -81,7 +107,7 @@ def test_the_description_is_hashable_and_equal_to_one_made_the_same_way(env):
 
 
 def test_observations_stay_within_their_specification_and_rewards_finite(env):
-    obs, _, rewards, *_ = jax.jit(lambda key: play(env, key, 300))(jax.random.key(3))
+    obs, _, rewards, *_ = play_of(env)(jax.random.key(3), env.default_params)
     space = env.observation_space
     low, high = (0, space.num_values - 1) if isinstance(space, Discrete) else (space.low, space.high)
     assert np.all(np.asarray(obs) >= low) and np.all(np.asarray(obs) <= high)
@@ -91,35 +117,29 @@ def test_observations_stay_within_their_specification_and_rewards_finite(env):
 def test_jit_changes_nothing(env):
     params = env.default_params
     key, actions = jax.random.key(5), actions_of(env, jax.random.key(6))
-    assert_close(env.reset(key, params), jax.jit(env.reset)(key, params))
+    assert_close(env.reset(key, params), reset_of(env)(key, params))
     _, state = env.reset(key, params)
-    assert_close(env.step(key, state, actions, params), jax.jit(env.step)(key, state, actions, params))
+    assert_close(env.step(key, state, actions, params), step_of(env)(key, state, actions, params))
 
 
-def test_vmap_is_a_loop(env):
-    keys = jax.random.split(jax.random.key(7), 3)
-    together = jax.jit(jax.vmap(lambda key: play(env, key, 5)))(keys)
-    one = jax.jit(lambda key: play(env, key, 5))
-    for number, key in enumerate(keys):
-        assert_close(jax.tree.map(lambda leaf, number=number: leaf[number], together), one(key))
-
-
-def test_the_same_key_gives_the_same_episode_and_numbers_are_data(env):
-    one = jax.jit(lambda key, params: play(env, key, 20, params))
-    params = env.default_params
-    assert_equal(one(jax.random.key(8), params), one(jax.random.key(8), params))
+def test_vmap_is_a_loop_and_numbers_are_data(env):
+    """Over keys and over the numbers; and the same key gives the same episode."""
+    params, keys = env.default_params, jax.random.split(jax.random.key(7), 2)
     batched = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
-    both = jax.jit(jax.vmap(lambda params: play(env, jax.random.key(8), 5, params)))(batched)
-    assert_equal(*[jax.tree.map(lambda leaf, i=i: leaf[i], both) for i in (0, 1)])
+    together = quickly(jax.vmap(player(env)))(keys, batched)
+    for number, key in enumerate(keys):
+        alone = play_of(env)(key, params)
+        assert_close(jax.tree.map(lambda leaf, number=number: leaf[number], together), alone)
+        assert_equal(play_of(env)(key, params), alone)
 
 
 def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_last_observation(env):
     wrapped = envs.AutoReset(env, episodes=2)
     params, key = env.default_params, jax.random.key(9)
-    first, state = wrapped.reset(key, params)
-    plain_obs, plain = env.reset(key, params)
+    first, state = quickly(wrapped.reset)(key, params)
+    plain_obs, plain = reset_of(env)(key, params)
     assert_equal(first, plain_obs)
-    step, plain_step = jax.jit(wrapped.step), jax.jit(env.step)
+    step, plain_step = quickly(wrapped.step), step_of(env)
     ended_episodes = 0
     for time in range(40):
         now = jax.random.fold_in(key, time)
@@ -140,9 +160,9 @@ def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_l
 def test_counts_are_of_a_fixed_shape_and_32_bits(env):
     counts = env.start_counts()
     params = env.default_params
-    _, state = env.reset(jax.random.key(0), params)
+    _, state = reset_of(env)(jax.random.key(0), params)
     actions = actions_of(env, jax.random.key(1))
-    _, _, rewards, terminated, truncated, info = env.step(jax.random.key(2), state, actions, params)
+    _, _, rewards, terminated, truncated, info = step_of(env)(jax.random.key(2), state, actions, params)
     after = env.count(counts, state, actions, rewards, terminated | truncated, info)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), counts) == jax.tree.map(lambda x: (x.shape, x.dtype), after)
     assert all(leaf.dtype in (jnp.int32, jnp.float32) for leaf in jax.tree.leaves(counts))
@@ -150,7 +170,7 @@ def test_counts_are_of_a_fixed_shape_and_32_bits(env):
 
 def test_actions_of_a_wrong_shape_dtype_or_value_are_refused_in_one_line(env):
     params = env.default_params
-    _, state = env.reset(jax.random.key(0), params)
+    _, state = reset_of(env)(jax.random.key(0), params)
     actions = actions_of(env, jax.random.key(1))
     wrong_kind = actions.astype(jnp.float32 if jnp.issubdtype(actions.dtype, jnp.integer) else jnp.int32)
     outside = jnp.full_like(actions, 10**6)
@@ -160,7 +180,7 @@ def test_actions_of_a_wrong_shape_dtype_or_value_are_refused_in_one_line(env):
 
 
 def test_a_state_has_a_picture_and_a_text(env):
-    _, state = env.reset(jax.random.key(0), env.default_params)
+    _, state = reset_of(env)(jax.random.key(0), env.default_params)
     picture = env.image(state, env.default_params)
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[-1] == 3
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
@@ -168,7 +188,7 @@ def test_a_state_has_a_picture_and_a_text(env):
 
 
 def test_an_episode_becomes_a_gif_of_as_many_frames(env, tmp_path):
-    states = jax.jit(lambda key: play(env, key, 4))(jax.random.key(1))[1].env
+    states = jax.tree.map(lambda x: x[:4], play_of(env)(jax.random.key(1), env.default_params)[1].env)
     path = envs.save_gif(tmp_path / "episode.gif", env, states, scale=1)
     pictures = {env.image(jax.tree.map(lambda x, t=t: x[t], states), env.default_params).tobytes() for t in range(4)}
     with Image.open(path) as opened:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import envs
+from tests.compiling import quickly
 
 LEFT, RIGHT, FORWARD, FIRE, STAY = range(5)
 
 
 def game(**settings):
     env = envs.make("in_the_matrix", **settings)
-    step = jax.jit(env.step)
+    step = quickly(env.step)
 
     def play(state, *actions, key=0, **numbers):
         params = env.default_params.replace(**numbers)
@@ -35,7 +36,7 @@ def three():
 
 @cache
 def start_of(env):
-    return env.reset(jax.random.key(0), env.default_params)[1]
+    return quickly(env.reset)(jax.random.key(0), env.default_params)[1]
 
 
 def state_of(env, *bodies, held=None, frozen=None, coins=False):
@@ -78,7 +79,7 @@ def test_of_two_who_enter_one_cell_each_gets_it_half_of_the_time(two):
     state = state_of(env, (4, 3, 0), (4, 5, 2))
     keys = jax.random.split(jax.random.key(2), 2000)
     actions = jnp.array([FORWARD, FORWARD], jnp.int32)
-    after = jax.jit(jax.vmap(lambda k: env.step(k, state, actions, env.default_params)[1]))(keys)
+    after = quickly(jax.vmap(lambda k: env.step(k, state, actions, env.default_params)[1]))(keys)
     first, second = np.asarray(after.columns == 4).T
     assert np.all(first ^ second)
     assert abs(first.mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)
@@ -100,8 +101,8 @@ def test_many_players_never_share_a_cell_and_coins_are_conserved():
         _, after, rewards, *_, info = env.step(key, state, actions, params)
         return after, (state, after, rewards, info)
 
-    _, start = env.reset(jax.random.key(0), params)
-    before, after, rewards, info = jax.jit(lambda k: jax.lax.scan(step, start, k)[1])(
+    _, start = quickly(env.reset)(jax.random.key(0), params)
+    before, after, rewards, info = quickly(lambda k: jax.lax.scan(step, start, k)[1])(
         jax.random.split(jax.random.key(1), 400)
     )
     cells = np.asarray(after.rows * 6 + after.columns)
@@ -187,7 +188,7 @@ def test_a_player_is_in_one_pair_at_most_and_each_candidate_is_as_likely(three):
     state = state_of(env, (4, 4, 0), (4, 5, 1), (4, 6, 1), held=np.ones((3, 2)))
     actions = jnp.array([FIRE, STAY, STAY], jnp.int32)
     keys = jax.random.split(jax.random.key(2), 2000)
-    info = jax.jit(jax.vmap(lambda k: env.step(k, state, actions, env.default_params)[-1]))(keys)
+    info = quickly(jax.vmap(lambda k: env.step(k, state, actions, env.default_params)[-1]))(keys)
     paired = np.asarray(info["interacted"])
     assert np.all(paired[:, 0]) and np.all(paired[:, 1] ^ paired[:, 2])
     assert abs(paired[:, 1].mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)
@@ -199,7 +200,7 @@ def test_an_empty_site_grows_back_at_its_rate_and_not_under_a_player():
     keys = jax.random.split(jax.random.key(2), 2000)
     actions = jnp.array([STAY, STAY], jnp.int32)
     present = np.asarray(
-        jax.jit(jax.vmap(lambda k: env.step(k, state, actions, env.default_params)[1]))(keys).present
+        quickly(jax.vmap(lambda k: env.step(k, state, actions, env.default_params)[1]))(keys).present
     ).mean(0)
     under = np.asarray(state.sites) == 9
     assert present[under] == 0
@@ -214,11 +215,11 @@ def test_the_horizon_truncates_and_only_the_dialect_of_pax_withholds_the_last_re
     assert not np.asarray(game(dialect="storm_2p")[1](state, FIRE, STAY)[2]).any()
 
 
-@pytest.mark.parametrize("size", [3, 5, 7, 11])
+@pytest.mark.parametrize("size", [5, 7, *(pytest.param(size, marks=pytest.mark.slow) for size in (3, 11))])
 def test_a_window_is_the_map_turned_to_the_player(size):
     env, play = game(view_size=size, num_players=3, grid_size=9, layout="random", num_coins=5)
     params = env.default_params
-    _, state = jax.jit(env.reset)(jax.random.key(4), params)
+    _, state = quickly(env.reset)(jax.random.key(4), params)
     for time in range(12):
         obs, state, *_ = play(state, *np.random.default_rng(time).integers(0, 5, 3).tolist(), key=time)
         grid = np.full((9 + 2 * size, 9 + 2 * size), ".")

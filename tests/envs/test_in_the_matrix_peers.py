@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import envs
+from tests.compiling import quickly
 
 BATCH, STEPS = 64, 140
 
@@ -70,7 +71,7 @@ def replay(peer):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), BATCH))
+        rows = quickly(jax.vmap(one))(jax.random.split(jax.random.key(1), BATCH))
     # Not the first step: a coin dealt onto a player's cell at the start is a stated difference.
     return jax.tree.map(lambda x: np.asarray(x)[:, 1:].reshape(-1, *x.shape[2:]), rows)
 
@@ -125,8 +126,8 @@ def test_new_places_and_directions_come_from_the_same_set(peer, replay):
     )
     env = envs.make("in_the_matrix", dialect="storm_2p")
     keys = jax.random.split(jax.random.key(3), 2000)
-    _, starts = jax.jit(jax.vmap(env.reset, (0, None)))(keys, env.default_params)
-    _, their_starts = jax.jit(jax.vmap(peer.reset))(keys)
+    _, starts = quickly(jax.vmap(env.reset, (0, None)))(keys, env.default_params)
+    _, their_starts = quickly(jax.vmap(peer.reset))(keys)
     bodies = np.concatenate([starts.rows, starts.columns], 1)
     red, blue = np.asarray(their_starts.red_pos), np.asarray(their_starts.blue_pos)
     assert {tuple(x) for x in bodies.tolist()} == {

@@ -7,6 +7,7 @@ import pytest
 
 from envs import adapters
 from envs.spaces import Box, Discrete
+from tests.compiling import quickly
 from tests.envs.test_every_environment import (  # noqa: F401
     actions_of,
     strict,
@@ -17,7 +18,8 @@ from tests.envs.test_every_environment import (  # noqa: F401
     test_counts_are_of_a_fixed_shape_and_32_bits,
     test_jit_changes_nothing,
     test_observations_stay_within_their_specification_and_rewards_finite,
-    test_vmap_is_a_loop,
+    test_vmap_is_a_loop_and_numbers_are_data,
+    test_what_is_returned_is_what_is_seen_in_the_state,
 )
 
 jaxmarl = pytest.importorskip("jaxmarl", reason="needs JaxMARL: pip install 'shaping[peers]'")
@@ -77,8 +79,8 @@ def test_play_is_that_of_step_env_with_actions_by_agent_and_never_resets(name, e
     obs, state = env.reset(key, ())
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         _, their_state = theirs.reset(key)
-        their_step = jax.jit(theirs.step_env)
-    step = jax.jit(env.step)
+        their_step = quickly(theirs.step_env)
+    step = quickly(env.step)
     ended = []
     for time in range(16):
         now = jax.random.fold_in(key, time)
@@ -91,7 +93,7 @@ def test_play_is_that_of_step_env_with_actions_by_agent_and_never_resets(name, e
             np.testing.assert_array_equal(obs[seat], their_obs[agent])
             np.testing.assert_array_equal(rewards[seat], their_rewards[agent])
             assert bool(info["dones"][seat]) == bool(dones[agent])
-        jax.tree.map(np.testing.assert_array_equal, state, their_state)
+        jax.tree.map(np.testing.assert_array_equal, state.env, their_state)
         assert bool(terminated) == bool(dones["__all__"]) and not truncated
         ended.append(bool(terminated))
     # 3 inner episodes of 5 steps; JaxMARL's MPE counts the steps before the one that is played.
@@ -106,7 +108,7 @@ def test_players_keep_their_order_where_actions_differ():
     for actions, moved in (([right, stay], "red_pos"), ([stay, right], "blue_pos")):
         _, after, *_ = env.step(jax.random.key(1), state, jnp.array(actions, jnp.int32), ())
         for place in ("red_pos", "blue_pos"):
-            before, now = np.asarray(getattr(state, place)), np.asarray(getattr(after, place))
+            before, now = np.asarray(getattr(state.env, place)), np.asarray(getattr(after.env, place))
             np.testing.assert_array_equal(now, (before + [0, 1]) % 3 if place == moved else before)
 
 

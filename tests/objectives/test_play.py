@@ -8,6 +8,7 @@ import pytest
 import envs
 import shaping
 from envs import measures
+from tests.compiling import quickly
 
 # Exact values of the Markov chains, seat 0 red. Policies are those of Zhao et al. (2022, POLA, `coin_game_jax.py`).
 PAIRS = (("random", "random"), ("greedy_any", "greedy_any"), ("cooperate", "cooperate"), ("cooperate", "greedy_any"))
@@ -35,7 +36,7 @@ def test_statistics_are_those_of_the_trajectory_of_the_same_play(auto_reset):
     policies = (shaping.tabular(5),) * 2
     thetas = (jnp.array([0.1, 1.2, -0.8, 0.4, -1.5]), jnp.array([-0.5, 0.4, -0.3, 0.9, -0.1]))
     steps, batch = 10, 3
-    both = jax.jit(lambda key: [f(env, policies, thetas, key, steps, batch) for f in (shaping.rollout, shaping.play)])
+    both = quickly(lambda key: [f(env, policies, thetas, key, steps, batch) for f in (shaping.rollout, shaping.play)])
     played, found = both(jax.random.key(7))
     shown = steps if auto_reset else 4
     assert found.steps.tolist() == [shown] * batch
@@ -83,7 +84,7 @@ def test_an_explicit_discount_replaces_the_game_s_own():
     env = envs.make("matrix_game", payoffs=np.ones((2, 2, 2)).tolist(), discount=0.5)
     policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5),) * 2
 
-    @jax.jit
+    @quickly
     def both(key):
         return [shaping.play(env, policies, thetas, key, 3, 1, discount=x).discounted_returns for x in (None, 0.1)]
 
@@ -116,7 +117,7 @@ def test_sums_of_many_small_rewards_lose_no_digits():
 def test_a_player_that_knows_what_it_does_has_entropy_in_its_frequencies_alone():
     env = envs.make("coin_game", horizon=50)
     policies = [shaping.grid_players.greedy_any(env, 0), shaping.grid_players.random(env, 1)]
-    pooled = jax.jit(lambda key: shaping.play(env, policies, ((), ()), key, 50, 100).pooled())(jax.random.key(0))
+    pooled = quickly(lambda key: shaping.play(env, policies, ((), ()), key, 50, 100).pooled())(jax.random.key(0))
     assert pooled.policy_entropy[0] == 0
     np.testing.assert_allclose(pooled.policy_entropy[1], np.log(4), rtol=1e-6)
     assert 1.3 < pooled.action_entropy[0] < np.log(4) and 1.38 < pooled.action_entropy[1] <= np.log(4) + 1e-6
@@ -134,11 +135,11 @@ def test_play_keeps_types_strong_and_promotes_nothing(x64):
     env = envs.make("ipd", auto_reset=True, horizon=5)
     policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5, jnp.float64),) * 2
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
-        found = jax.jit(lambda key: shaping.play(env, policies, thetas, key, 10, 2))(jax.random.key(0))
+        found = quickly(lambda key: shaping.play(env, policies, thetas, key, 10, 2))(jax.random.key(0))
         board = envs.make("coin_game", auto_reset=True, horizon=5)
         players = [shaping.grid_players.by_number(board, seat) for seat in (0, 1)]
         theta = (jnp.int32(1), jnp.int32(2))
-        jax.jit(lambda key: shaping.play(board, players, theta, key, 10, 2))(jax.random.key(0))
+        quickly(lambda key: shaping.play(board, players, theta, key, 10, 2))(jax.random.key(0))
     assert found.rewards.dtype == found.discounted.dtype == found.entropies.dtype == jnp.float64
     integers = jax.tree.leaves((found.steps, found.episodes, found.ended, found.actions, found.counts))
     assert all(leaf.dtype == jnp.int32 for leaf in integers)

@@ -10,6 +10,7 @@ import pytest
 import envs
 import shaping
 from shaping.policies import mealy_machine
+from tests.compiling import quickly
 
 TURNS = 120
 # Ours, and the class it is there.
@@ -121,7 +122,7 @@ def test_every_ordered_pair_of_strategies_plays_as_in_axelrod_move_for_move(axel
         return jax.lax.scan(step, start, jax.random.split(key, TURNS))[1]
 
     keys = jax.random.split(jax.random.key(0), count**2)
-    played = np.asarray(jax.jit(jax.vmap(match))(*seats, keys)).reshape(count, count, TURNS, 2)
+    played = np.asarray(quickly(jax.vmap(match))(*seats, keys)).reshape(count, count, TURNS, 2)
     wrong = []
     for i, (name, _, theirs) in enumerate(pairs):
         for j, (other, _, opponent) in enumerate(pairs[: i + 1]):
@@ -148,7 +149,7 @@ def test_against_random_moves_every_strategy_answers_as_in_axelrod(axelrod, pair
 
         return jax.lax.scan(step, (jnp.int32(0), policy.start(())), opponent)[1]
 
-    program = jax.jit(jax.vmap(jax.vmap(answers, (None, 0)), (0, None)))
+    program = quickly(jax.vmap(jax.vmap(answers, (None, 0)), (0, None)))
     ours = np.asarray(program(machines, jnp.asarray(given, jnp.int32)))
     wrong = []
     for i, (name, _, theirs) in enumerate(pairs):

@@ -8,6 +8,7 @@ import pytest
 import envs
 import shaping
 from envs.coin_chain import board_number, board_of, coin_chain, memory_number, num_boards, remember
+from tests.compiling import quickly
 
 
 def game(dialect="pola", **settings):
@@ -51,7 +52,7 @@ def test_every_observation_leads_to_the_row_of_its_state(settings, folded):
         policy = shaping.coin_table(env, player, folded=folded)
         assert policy.start((len(expected),)) is None
 
-        @jax.jit
+        @quickly
         def answer(boards, policy=policy, player=player):
             return rows(policy, jax.vmap(env.observe, in_axes=(0, None))(boards, None)[:, player], None)[0]
 
@@ -88,7 +89,7 @@ def test_the_memory_that_a_policy_keeps_is_that_of_the_chain(settings):
         _, later = jax.lax.scan(step, first[1:], jax.random.split(key, steps))
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
 
-    seen, states, takers = jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), batch))
+    seen, states, takers = quickly(jax.vmap(episode))(jax.random.split(jax.random.key(0), batch))
     boards = np.asarray(board_number(env, states, True))
     assert len(np.unique(np.asarray(takers).reshape(-1, n), axis=0)) > 5
     for player in range(n):
@@ -97,7 +98,7 @@ def test_the_memory_that_a_policy_keeps_is_that_of_the_chain(settings):
         expected = memory_number(renamed, n) * chain.num_boards + chain.own_states(player)[boards]
         policy = shaping.coin_table(env, player, last_takers=True)
         memory = policy.start((batch,))
-        answer = jax.jit(lambda seen, memory, policy=policy: rows(policy, seen, memory))
+        answer = quickly(lambda seen, memory, policy=policy: rows(policy, seen, memory))
         for time in range(steps + 1):
             found, memory = answer(seen[:, time, player], memory)
             np.testing.assert_array_equal(found, expected[:, time])

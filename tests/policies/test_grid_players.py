@@ -9,6 +9,7 @@ import envs
 from envs.coin_dialects import DIALECTS
 from envs.coin_game import MOVES, CoinGameState
 from shaping.policies import grid_players
+from tests.compiling import quickly
 
 NOWHERE = -1
 NAMES = ("right", "left", "down", "up", "stay")
@@ -22,7 +23,7 @@ def done(name, env, player, players, coins, colour=0):
     """
     policy = getattr(grid_players, name)(env, player)
 
-    @jax.jit
+    @quickly
     def probabilities(players, coins, colour):
         state = CoinGameState.of(players, coins, colour, jnp.int32(0))
         return policy.apply((), env.observe(state, env.default_params)[player], None)[0].probs
@@ -152,7 +153,7 @@ def test_players_by_number_are_those_by_name():
     env = one_coin(stay=True)
     obs, _ = env.reset(jax.random.key(3), env.default_params)
     numbered = grid_players.by_number(env, 1)
-    logits = jax.jit(jax.vmap(lambda theta: numbered.apply(theta, obs[1], None)[0].logits))(jnp.arange(6))
+    logits = quickly(jax.vmap(lambda theta: numbered.apply(theta, obs[1], None)[0].logits))(jnp.arange(6))
     for number, name in enumerate(grid_players.NAMES):
         expected = getattr(grid_players, name)(env, 1).apply((), obs[1], None)[0].logits
         np.testing.assert_array_equal(logits[number], expected)

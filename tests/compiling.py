@@ -1,0 +1,10 @@
+"""Compiling for tests: it costs many of them more than what they compile, and half of it is optimisation."""
+
+import jax
+
+_QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def quickly(function, **options):
+    """jax.jit, compiled with little optimisation."""
+    return jax.jit(function, compiler_options=_QUICK, **options)
