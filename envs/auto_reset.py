@@ -11,8 +11,8 @@ import numpy as np
 from envs.environment import Environment, check_integer
 from envs.spaces import Box, Discrete
 
-# What the key of a step is folded with for the start that may follow; far from the small numbers environments use.
-_RESET = 0x2E5E7
+# The key of a start that may follow a step differs from the step's in these bits.
+_RESET = 0x9E3779B9
 
 
 @flax.struct.dataclass
@@ -90,7 +90,7 @@ class AutoReset:
             boundary.
         """
         obs, after, rewards, terminated, truncated, info = self.env.step(key, state.env, actions, params)
-        _, start = self.env.reset(jax.random.fold_in(key, _RESET), params)
+        _, start = self.env.reset(_other(key), params)
         ended = terminated | truncated
         episode = state.episode + ended.astype(jnp.int32)
         trial_ended = jnp.asarray(False) if self.episodes is None else episode >= self.episodes
@@ -122,3 +122,9 @@ class AutoReset:
 
     def text(self, state: AutoResetState, params: Any) -> str:
         return f"episode {int(state.episode)}\n{self.env.text(state.env, params)}"
+
+
+def _other(key: jax.Array) -> jax.Array:
+    """A key whose stream has nothing to do with that of `key`: a counter-based generator promises that of any two keys
+    that differ, and to fold in a number would cost every step a block of the generator."""
+    return jax.random.wrap_key_data(jax.random.key_data(key) ^ np.uint32(_RESET), impl=jax.random.key_impl(key))

@@ -4,52 +4,100 @@ Misses and passes are defined as by Aghajohari et al. (2024, LOQA, `coin_game.py
 conventions, what a player did at its last pickup, as by Pax and JaxMARL (`coin_game.py`, the nine histories).
 """
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 HISTORIES = tuple(f"{own}{other}" for own in "SCD" for other in "SCD")
 """A player's own last pickup, then the last of any other player: S none yet, C of its own colour, D of another's."""
 
 
 @flax.struct.dataclass
-class CoinCounts:
-    """Counts since they were started; `last` is of the episode that goes on.
+class PlayerCounts:
+    """Counts of one player. Scalars rather than an array over players: over a batch they are plain vectors, with which
+    counting takes half the time.
 
     Attributes:
-        steps: [] int32.
-        pickups: [players, colours] int32, how many coins of a colour each player took.
-        own_near, own_missed: [players] int32, steps at whose start a coin of the own colour was one move away, and
-            those of them that did not take it.
-        other_near, other_spared: [players] int32, likewise of coins of other colours.
-        own_after, other_after: [players, 9] int32, pickups of own and other coins by history (see `HISTORIES`).
-        last: [players, 2] int32, the own last pickup of this episode and the last of any other player; 0 none, 1 own
-            colour, 2 another's.
+        pickups: one [] int32 a colour, how many coins of it were taken.
+        own_near, own_missed: [] int32, steps at whose start a coin of the own colour was one move away, and those of
+            them that did not take it.
+        other_near, other_spared: [] int32, likewise of coins of other colours.
+        own_after, other_after: [9] int32, pickups of own and other coins by history (see `HISTORIES`).
+        own_last, others_last: [] int32, the own last pickup of this episode and the last of any other player; 0 none,
+            1 own colour, 2 another's.
     """
 
-    steps: jax.Array
-    pickups: jax.Array
+    pickups: tuple[jax.Array, ...]
     own_near: jax.Array
     own_missed: jax.Array
     other_near: jax.Array
     other_spared: jax.Array
     own_after: jax.Array
     other_after: jax.Array
-    last: jax.Array
+    own_last: jax.Array
+    others_last: jax.Array
+
+
+@flax.struct.dataclass
+class CoinCounts:
+    """Counts since they were started, with any leading axes; as arrays over players by the properties.
+
+    Attributes:
+        steps: [] int32.
+        players: the counts of each.
+    """
+
+    steps: jax.Array
+    players: tuple[PlayerCounts, ...]
+
+    @property
+    def pickups(self) -> jax.Array:
+        """How many coins of a colour each player took, [..., players, colours]."""
+        return _stack([_stack(player.pickups, -1) for player in self.players], -2)
+
+    @property
+    def own_near(self) -> jax.Array:
+        """See `PlayerCounts`, [..., players]; likewise the following."""
+        return _stack([player.own_near for player in self.players], -1)
+
+    @property
+    def own_missed(self) -> jax.Array:
+        return _stack([player.own_missed for player in self.players], -1)
+
+    @property
+    def other_near(self) -> jax.Array:
+        return _stack([player.other_near for player in self.players], -1)
+
+    @property
+    def other_spared(self) -> jax.Array:
+        return _stack([player.other_spared for player in self.players], -1)
+
+    @property
+    def own_after(self) -> jax.Array:
+        """[..., players, 9]."""
+        return _stack([player.own_after for player in self.players], -2)
+
+    @property
+    def other_after(self) -> jax.Array:
+        """[..., players, 9]."""
+        return _stack([player.other_after for player in self.players], -2)
+
+    @property
+    def last(self) -> jax.Array:
+        """The own last pickup, and the last of any other player, [..., players, 2]."""
+        return _stack([_stack([player.own_last, player.others_last], -1) for player in self.players], -2)
 
 
 def start(num_players: int) -> CoinCounts:
     """Zeros."""
-    n = num_players
-
-    def zeros(*shape: int) -> jax.Array:
-        return jnp.zeros(shape, jnp.int32)
-
-    return CoinCounts(
-        zeros(), zeros(n, n), zeros(n), zeros(n), zeros(n), zeros(n), zeros(n, 9), zeros(n, 9), zeros(n, 2)
-    )
+    zero, nine = jnp.int32(0), jnp.zeros(9, jnp.int32)
+    player = PlayerCounts((zero,) * num_players, zero, zero, zero, zero, nine, nine, zero, zero)
+    return CoinCounts(zero, (player,) * num_players)
 
 
 def count(counts: CoinCounts, near: Sequence[Sequence[jax.Array]], pickups: jax.Array, ended: jax.Array) -> CoinCounts:
@@ -63,32 +111,46 @@ def count(counts: CoinCounts, near: Sequence[Sequence[jax.Array]], pickups: jax.
     """
     n = len(near)
     took = [[pickups[i, c] > 0 for c in range(n)] for i in range(n)]
-    own = jnp.stack([took[i][i] for i in range(n)])
-    other = jnp.stack([_any([took[i][c] for c in range(n) if c != i]) for i in range(n)])
-    own_near = jnp.stack([near[i][i] for i in range(n)])
-    other_near = jnp.stack([_any([near[i][c] for c in range(n) if c != i]) for i in range(n)])
-    history = counts.last[:, 0] * 3 + counts.last[:, 1]
-    here = history[:, None] == jnp.arange(9, dtype=jnp.int32)[None]
+    own = [took[i][i] for i in range(n)]
+    other = [_any([took[i][c] for c in range(n) if c != i]) for i in range(n)]
     # Of two coins at once, the other's counts as what was done.
-    did = jnp.where(other, 2, jnp.where(own, 1, 0)).astype(jnp.int32)
-    done_by_others = [jnp.max(jnp.stack([did[j] for j in range(n) if j != i])) for i in range(n)]
-    new = jnp.stack([did, jnp.stack(done_by_others)], axis=1)
-    last = jnp.where(ended, 0, jnp.where(new > 0, new, counts.last))
+    did = [
+        jnp.where(theirs, 2, jnp.where(mine, 1, 0)).astype(jnp.int32) for mine, theirs in zip(own, other, strict=True)
+    ]
+    after = []
+    for i, before in enumerate(counts.players):
+        done = functools.reduce(jnp.maximum, [did[j] for j in range(n) if j != i])
+        own_near, other_near = near[i][i], _any([near[i][c] for c in range(n) if c != i])
+        history = 3 * before.own_last + before.others_last
+        after.append(
+            PlayerCounts(
+                pickups=tuple(
+                    total + now.astype(jnp.int32) for total, now in zip(before.pickups, took[i], strict=True)
+                ),
+                own_near=before.own_near + own_near.astype(jnp.int32),
+                own_missed=before.own_missed + (own_near & ~own[i]).astype(jnp.int32),
+                other_near=before.other_near + other_near.astype(jnp.int32),
+                other_spared=before.other_spared + (other_near & ~other[i]).astype(jnp.int32),
+                own_after=_counted(before.own_after, history, own[i]),
+                other_after=_counted(before.other_after, history, other[i]),
+                own_last=_latest(before.own_last, did[i], ended),
+                others_last=_latest(before.others_last, done, ended),
+            )
+        )
+    return CoinCounts(counts.steps + 1, tuple(after))
 
-    def add(total: jax.Array, flags: jax.Array) -> jax.Array:
-        return total + flags.astype(jnp.int32)
 
-    return CoinCounts(
-        steps=counts.steps + 1,
-        pickups=counts.pickups + pickups,
-        own_near=add(counts.own_near, own_near),
-        own_missed=add(counts.own_missed, own_near & ~own),
-        other_near=add(counts.other_near, other_near),
-        other_spared=add(counts.other_spared, other_near & ~other),
-        own_after=add(counts.own_after, here & own[:, None]),
-        other_after=add(counts.other_after, here & other[:, None]),
-        last=last,
-    )
+def _counted(totals: jax.Array, place: jax.Array, happened: jax.Array) -> jax.Array:
+    places = np.arange(len(HISTORIES), dtype=np.int32)
+    return totals + (places == jnp.where(happened, place, -1)).astype(jnp.int32)
+
+
+def _latest(last: jax.Array, now: jax.Array, ended: jax.Array) -> jax.Array:
+    return jnp.where(ended, 0, jnp.where(now > 0, now, last))
+
+
+def _stack(parts: Sequence[Any], axis: int) -> Any:
+    return (np if isinstance(parts[0], np.ndarray) else jnp).stack(parts, axis=axis)
 
 
 def _any(flags: Sequence[jax.Array]) -> jax.Array:

@@ -10,15 +10,22 @@ from envs.coin_counts import HISTORIES
 
 def test_fractions_are_of_what_came_up():
     counts = envs.make("coin_game").start_counts()
-    counts = counts.replace(
-        pickups=jnp.array([[3, 1], [0, 0]]),
-        own_near=jnp.array([4, 0]),
-        own_missed=jnp.array([1, 0]),
-        other_near=jnp.array([10, 5]),
-        other_spared=jnp.array([4, 5]),
-        own_after=counts.own_after.at[0, HISTORIES.index("CD")].set(3),
-        other_after=counts.other_after.at[0, HISTORIES.index("CD")].set(1).at[1, HISTORIES.index("SS")].set(2),
+    one, two = counts.players
+    one = one.replace(
+        pickups=(jnp.int32(3), jnp.int32(1)),
+        own_near=jnp.int32(4),
+        own_missed=jnp.int32(1),
+        other_near=jnp.int32(10),
+        other_spared=jnp.int32(4),
+        own_after=one.own_after.at[HISTORIES.index("CD")].set(3),
+        other_after=one.other_after.at[HISTORIES.index("CD")].set(1),
     )
+    two = two.replace(
+        other_near=jnp.int32(5),
+        other_spared=jnp.int32(5),
+        other_after=two.other_after.at[HISTORIES.index("SS")].set(2),
+    )
+    counts = counts.replace(players=(one, two))
     np.testing.assert_allclose(measures.own_fraction(counts), [0.75, np.nan])
     np.testing.assert_allclose(measures.missed_fraction(counts), [0.25, np.nan])
     np.testing.assert_allclose(measures.spared_fraction(counts), [0.4, 1])
@@ -29,7 +36,12 @@ def test_fractions_are_of_what_came_up():
 
 def test_fractions_take_leading_axes_and_more_players():
     pickups = np.arange(18).reshape(2, 3, 3)
-    counts = envs.make("coin_game", num_players=3).start_counts().replace(pickups=jnp.asarray(pickups))
+    counts = envs.make("coin_game", num_players=3).start_counts()
+    players = [
+        player.replace(pickups=tuple(jnp.asarray(pickups[:, i, c]) for c in range(3)))
+        for i, player in enumerate(counts.players)
+    ]
+    counts = counts.replace(players=tuple(players))
     expected = [[0 / 3, 4 / 12, 8 / 21], [9 / 30, 13 / 39, 17 / 48]]
     np.testing.assert_allclose(measures.own_fraction(counts), expected, rtol=1e-6)
 
