@@ -80,7 +80,7 @@ class CoinChain:
         colour, coins = np.argsort(order)[boards.colour], boards.coins
         if env.coins == "per_colour":
             colour, coins = boards.colour, boards.coins[:, order]
-        seen = board_number(env, CoinGameState(boards.players[:, order], coins, colour, boards.step), self.folded)
+        seen = board_number(env, CoinGameState.of(boards.players[:, order], coins, colour, boards.step), self.folded)
         takers = memories(n) if self.memory else np.full((1, n), 0)
         renamed = np.append(np.argsort(order), n)[takers][:, order]
         number = memory_number(renamed, n) if self.memory else np.zeros(1, int)
@@ -149,8 +149,7 @@ def board_number(env: CoinGame, boards: Any, folded: bool) -> Any:
     Digits are the colour, the coins and the players; folded, places are relative to the first coin.
     """
     rows, columns = env.grid
-    cells = [boards.coins[..., c] for c in range(env.num_coins)]
-    cells += [boards.players[..., i] for i in range(env.num_players)]
+    cells = [*boards.coin_cells, *boards.player_cells]
     if folded:
         row, column = cells[0] // columns, cells[0] % columns
         cells = [(c // columns - row) % rows * columns + (c % columns - column) % columns for c in cells[1:]]
@@ -169,7 +168,7 @@ def board_of(env: CoinGame, numbers: np.ndarray, folded: bool) -> CoinGameState:
         rest = rest // env.num_cells
     cells: Any = np.stack([*([np.zeros_like(rest)] if folded else []), *reversed(digits)], axis=-1).astype(np.int32)
     coins, players = cells[:, : env.num_coins], cells[:, env.num_coins :]
-    return CoinGameState(players, coins, rest.astype(np.int32), 0 * rest.astype(np.int32))
+    return CoinGameState.of(players, coins, rest.astype(np.int32), 0 * rest.astype(np.int32))
 
 
 def num_memories(env: CoinGame) -> int:

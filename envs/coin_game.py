@@ -69,17 +69,36 @@ class CoinGameParams:
 class CoinGameState:
     """Where everything is. Cells are numbered row by row, row x columns + column.
 
+    Each cell is a scalar of its own: over a batch it is then a plain vector, with which a step takes half the time that
+    it takes with rows of two or four.
+
     Attributes:
-        players: [players] int32 cells.
-        coins: [coins] int32 cells; one coin, or one of each colour in seat order.
+        player_cells: one [] int32 a player.
+        coin_cells: one [] int32 for the only coin, or for the coin of each colour in seat order.
         colour: [] int32, the colour of the only coin; 0 where each colour has its own.
         step: [] int32, steps taken since the reset.
     """
 
-    players: jax.Array
-    coins: jax.Array
+    player_cells: tuple[jax.Array, ...]
+    coin_cells: tuple[jax.Array, ...]
     colour: jax.Array
     step: jax.Array
+
+    @classmethod
+    def of(cls, players: Any, coins: Any, colour: Any, step: Any) -> "CoinGameState":
+        """A state or a batch of them, from arrays players [..., players], coins [..., coins], colour, step [...]."""
+        apart = [tuple(cells[..., i] for i in range(cells.shape[-1])) for cells in (players, coins)]
+        return cls(player_cells=apart[0], coin_cells=apart[1], colour=colour, step=step)
+
+    @property
+    def players(self) -> jax.Array:
+        """Cells of the players as one array, [..., players]."""
+        return _together(self.player_cells)
+
+    @property
+    def coins(self) -> jax.Array:
+        """Cells of the coins as one array, [..., coins]."""
+        return _together(self.coin_cells)
 
 
 @dataclass(frozen=True)
@@ -236,7 +255,7 @@ class CoinGame:
         if self.start_coins == "free":
             for c in range(self.num_coins):
                 coins.append(random_free_cell(words[shared + c], [*players, *coins], self.num_cells))
-        return CoinGameState(jnp.stack(players), jnp.stack(coins), colour, jnp.int32(0))
+        return CoinGameState(tuple(players), tuple(coins), colour, jnp.int32(0))
 
     def step(
         self, key: jax.Array, state: CoinGameState, actions: jax.Array, params: CoinGameParams
@@ -299,12 +318,12 @@ class CoinGame:
         """
         n = self.num_players
         chosen = [actions[i] for i in range(n)]
-        players = [self._move(state.players[i], chosen[i]) for i in range(n)]
+        players = [self._move(state.player_cells[i], chosen[i]) for i in range(n)]
         reached = self._reached(players, state)
         pickups = [[self._is_colour(state, c, reached[i]) for c in range(n)] for i in range(n)]
         after = CoinGameState(
-            players=jnp.stack(players),
-            coins=jnp.stack(self._coins_after(words, players, state, reached)),
+            player_cells=tuple(players),
+            coin_cells=tuple(self._coins_after(words, players, state, reached)),
             colour=self._colour_after(state, reached),
             step=state.step + 1,
         )
@@ -314,10 +333,10 @@ class CoinGame:
         """What everybody sees in a state, [players, ...] see `observation_space`."""
         del params
         n = self.num_players
-        coins = [state.coins[c] for c in range(self.num_coins)]
+        coins = list(state.coin_cells)
         if self.coins == "alternating":
             coins = [jnp.where(state.colour == c, coins[0], -1) for c in range(n)]
-        players = [state.players[i] for i in range(n)]
+        players = list(state.player_cells)
         return planes(players, coins, self.grid, self.view, self.egocentric, self.layout, self.flat, self.dtype)
 
     def start_counts(self) -> coin_counts.CoinCounts:
@@ -336,11 +355,11 @@ class CoinGame:
         """Pickups, misses and their history, one step further."""
         del actions, rewards
         n = self.num_players
-        players = [state.players[i] for i in range(n)]
+        players = list(state.player_cells)
         if self.coins == "alternating":
-            at = [jnp.where(state.colour == c, state.coins[0], -1) for c in range(n)]
+            at = [jnp.where(state.colour == c, state.coin_cells[0], -1) for c in range(n)]
         else:
-            at = [state.coins[c] for c in range(n)]
+            at = [state.coin_cells[c] for c in range(n)]
         near = [[self._adjacent(cell, coin) for coin in at] for cell in players]
         if self.last_step == "restart":
             # What was near at a step that ignores actions could not be taken, so nobody missed it.
@@ -427,7 +446,7 @@ class CoinGame:
         """reached[player][coin]: who takes which coin, scalars of bool."""
         reached: list[list[jax.Array]] = []
         for cell in players:
-            row = [cell == state.coins[c] for c in range(self.num_coins)]
+            row = [cell == state.coin_cells[c] for c in range(self.num_coins)]
             if self.tie == "lowest_seat" and reached:
                 row = [here & ~_any([lower[c] for lower in reached]) for c, here in enumerate(row)]
             reached.append(row)
@@ -462,7 +481,7 @@ class CoinGame:
         self, words: jax.Array, players: list[jax.Array], state: CoinGameState, reached: list[list[jax.Array]]
     ) -> list[jax.Array]:
         """Cells of the coins, those that were taken drawn anew."""
-        coins = [state.coins[c] for c in range(self.num_coins)]
+        coins = list(state.coin_cells)
         if self.respawn == "any":
             drawn = split_word(words, [self.num_cells] * self.num_coins)
             return [
@@ -474,6 +493,10 @@ class CoinGame:
             new = random_free_cell(words[c], others, self.num_cells)
             coins[c] = jnp.where(_any([row[c] for row in reached]), new, coins[c])
         return coins
+
+
+def _together(cells: tuple[Any, ...]) -> Any:
+    return (np if isinstance(cells[0], np.ndarray) else jnp).stack(cells, axis=-1)
 
 
 def _any(flags: list[jax.Array]) -> jax.Array:

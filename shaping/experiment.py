@@ -25,6 +25,7 @@ from shaping.config.normal import LIMITS
 from shaping.config.plan import Experiment, plan
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives import Analytic
+from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.memory_one import form_of
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
@@ -173,7 +174,7 @@ def report(folder: str | Path) -> Path:
 
 
 def train(
-    game: MatrixGame | Analytic,
+    game: MatrixGame | Analytic | ExactCoinGame,
     players: Sequence[Learner | Rule] | Learner | Rule,
     matches: int = 100,
     updates: int = 100,
@@ -186,14 +187,14 @@ def train(
     """Trains a population of independent matches and returns its record, in memory.
 
     Args:
-      game: a matrix game, or an analytic game of the user's own.
+      game: a matrix game, an analytic game of the user's own, or an exact Coin Game (`shaping.exact_coin_game`).
       players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one for all seats.
       matches: how many matches, at least 1.
       updates: updates of each, at least 0.
       seed: of the initial parameters, as in a configuration.
       record_every: updates from one recorded value to the next.
       precision: "float32" or "float64".
-      parameters: the numbers of an analytic game, any pytree; its own defaults if None.
+      parameters: the numbers of an analytic game, any pytree, its own defaults if None; or of an exact Coin Game.
       policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
 
     Returns:
@@ -207,8 +208,10 @@ def train(
         check_number(key, value, LIMITS[key], integer=True)
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
-    if not isinstance(game, MatrixGame | Analytic):
-        raise not_allowed("game", game, "a MatrixGame (envs.make) or an Analytic game")
+    if not isinstance(game, MatrixGame | Analytic | ExactCoinGame):
+        raise not_allowed("game", game, "a MatrixGame (envs.make), an Analytic game, or what exact_coin_game returns")
+    if isinstance(game, ExactCoinGame) and parameters is None:
+        raise ConfigError("parameters: needed for an exact Coin Game; exact_coin_game returns them beside the game")
     if isinstance(game, MatrixGame):
         policies = (policy or tabular(game.num_states),) * game.num_players
         try:
@@ -216,7 +219,9 @@ def train(
         except ValueError as error:
             raise ConfigError(f"policy: {error}") from None
     elif policy is not None:
-        raise ConfigError("policy: leave it out; an analytic game is played with the parameters")
+        raise ConfigError(
+            "policy: leave it out; an analytic game is played with the parameters, a Coin Game has its own"
+        )
     else:
         form = game
     seats = len(form.policies)
@@ -229,7 +234,7 @@ def train(
         if isinstance(game, MatrixGame):
             numbers = game.default_params
         else:
-            numbers = game.default_parameters if parameters is None else parameters
+            numbers = game.default_parameters if parameters is None and isinstance(game, Analytic) else parameters
 
         def matches_of(indices: np.ndarray) -> Match:
             def spread_over(leaf: Any) -> np.ndarray:
@@ -255,7 +260,10 @@ def train(
 
 
 def _dataset(
-    game: MatrixGame | Analytic, policy: Policy, variables: Mapping[str, np.ndarray], recorded: Sequence[int]
+    game: MatrixGame | Analytic | ExactCoinGame,
+    policy: Policy,
+    variables: Mapping[str, np.ndarray],
+    recorded: Sequence[int],
 ) -> Any:
     import xarray
 

@@ -46,7 +46,8 @@ _MEASURES = (
     "same within 0.25 of the mixed equilibrium of the stage game, where it has no pure one. TFT found: the "
     "share of matches in which, at some recorded update, both players cooperated with less than 0.65 after "
     "the other's defection and their mean value was above V_DD + 0.8 (V_CC - V_DD). Consistency loss: the "
-    "squared distance of the final directions from those that answer them."
+    "squared distance of the final directions from those that answer them. Own colour: the share of a "
+    "player's pickups in the Coin Game that are coins of its own colour, in brackets as for values."
 )
 
 
@@ -159,6 +160,7 @@ def _games(config: dict[str, Any]) -> list[str]:
             continue
         details = [f"{k} {game[k]}" for k in ("discount", "horizon", "noise") if game.get(k) not in (None, 0)]
         name = str(game["name"]).replace("_", " ").replace("ipd", "the iterated prisoner's dilemma")
+        name = name.replace("coin game", f"the Coin Game in the dialect {game.get('dialect', 'pola')}")
         names.append(f"{name} ({', '.join(details)})" if details else name)
     return list(dict.fromkeys(names))
 
@@ -261,15 +263,23 @@ def _cell_table(cells: list[dict[str, Any]]) -> str:
     found = any(c["tft_found"] is not None for c in cells)
     consistency = any(c["consistency_loss"] is not None for c in cells)
     nearest = any(c["nearest_strategy"] for c in cells)
-    head = ["cell", *(escape(key_name(k)) for k in keys), "matches", "value", "sd", "cooperative"]
-    head += ["TFT match"] * tft + ["TFT found"] * found + ["Nash match"] * nash
+    own = any(share is not None for c in cells for share in c["own_fraction"])
+    cooperative = any(c["cooperative"] is not None for c in cells) or not own
+    head = ["cell", *(escape(key_name(k)) for k in keys), "matches", "value", "sd"]
+    head += (
+        ["own colour"] * own
+        + ["cooperative"] * cooperative
+        + ["TFT match"] * tft
+        + ["TFT found"] * found
+        + ["Nash match"] * nash
+    )
     head += ["consistency loss"] * consistency + ["most frequent strategy"] * nearest + ["diverged"]
     rows = []
     for c in cells[:MOST_ROWS]:
         row = [str(c["cell"])]
         row += [escape(value_name(c["coordinates"].get(k))) for k in keys]
         row += [f"{c['matches']:,}", _each(c["value_mean"], c["value_ci95"]), _each(c["value_sd"])]
-        row += [_percent(c["cooperative"])]
+        row += [_each(c["own_fraction"], c["own_fraction_ci95"])] * own + [_percent(c["cooperative"])] * cooperative
         row += [_number(c["tft_match"])] * tft + [_percent(c["tft_found"])] * found
         row += [_number(c["nash_match"])] * nash + [_number(c["consistency_loss"], small=True)] * consistency
         # As in the figure: the names speak of cooperation and would mislead where it does not pay.

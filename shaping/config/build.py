@@ -145,7 +145,7 @@ def _form(normal: Mapping[str, Any]) -> Form:
         return analytic_game(game["name"], **({"num_players": seats} if "num_players" in game else {}))
     policies = tuple(policy_of(normal, seat) for seat in range(seats))
     if is_coin(game):
-        return ExactCoinGame(coin_env(game), game["horizon"], policies, policy["last_takers"])
+        return ExactCoinGame(coin_env(game, policy["last_takers"]), game["horizon"], policies, policy["last_takers"])
     return ExactMatrixGame(seats, game["horizon"], policy["state_view"], policies)
 
 
@@ -153,7 +153,7 @@ def policy_of(normal: Mapping[str, Any], seat: int) -> Policy:
     """The policy of a seat of a normal form."""
     game, policy = normal["game"], normal["policy"]
     if is_coin(game):
-        return coin_table(coin_env(game), seat, policy["last_takers"])
+        return coin_table(coin_env(game, policy["last_takers"]), seat, policy["last_takers"])
     if is_analytic(game):
         return _form(normal).policies[seat]
     if policy["kind"] == "preconditioned":

@@ -46,6 +46,8 @@ def normal_coin_game(given: Mapping[str, Any]) -> dict[str, Any]:
         check_size(env)
     except ValueError as error:
         raise ConfigError(f"game.{error}") from None
+    if horizon.get("horizon") == 1 and env.last_step != "play":
+        raise ConfigError(f"game.horizon: 1 leaves no step that pays, as last_step is {env.last_step}; give 2 or more")
     rows, columns = env.grid
     game = {"name": NAME, "dialect": given.get("dialect", "pola"), "num_players": env.num_players}
     game |= {"grid": rows if rows == columns else [rows, columns]} | {key: getattr(env, key) for key in _RULES}
@@ -56,11 +58,13 @@ def normal_coin_game(given: Mapping[str, Any]) -> dict[str, Any]:
     return game | {"noise": given.get("noise", 0.0)}
 
 
-def coin_env(game: Mapping[str, Any]) -> CoinGame:
-    """The environment of a normal game, with rewards of its dialect: the chain is the same whatever they are."""
+def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
+    """The environment of a normal game as its dialect shows it, with the dialect's rewards: the chain is the same
+    whatever they are. Policies that remember see the board from outside: an egocentric view hides where a coin was."""
     structure = {key: game[key] for key in ("dialect", "num_players", *_RULES)}
     grid = game["grid"] if isinstance(game["grid"], int) else tuple(game["grid"])
-    return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], view="self_first", egocentric=False)
+    view = {"egocentric": False} if last_takers else {}
+    return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], **view)
 
 
 def normal_last_takers(value: Any) -> bool:

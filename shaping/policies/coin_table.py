@@ -59,7 +59,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
             takers = remember(takers, _served(env, reached, seats), seats)
             state = memory_number(takers, n) * boards + state
             memory = (coins, takers)
-        return categorical(theta[state]), memory
+        return categorical(jnp.asarray(theta)[state]), memory
 
     structure = (env, player, last_takers, folded)
     return Policy("coin_table", structure, init, start, apply, lambda theta: theta, scalars=False)
@@ -85,8 +85,8 @@ def seen_cells(env: CoinGame, player: int, observation: jax.Array) -> tuple[jax.
 def _board(env: CoinGame, players: jax.Array, coins: jax.Array) -> CoinGameState:
     zero = jnp.zeros(players.shape[:-1], jnp.int32)
     if env.coins == "per_colour":
-        return CoinGameState(players, coins, zero, zero)
-    return CoinGameState(players, jnp.max(coins, -1, keepdims=True), jnp.argmax(coins, -1).astype(jnp.int32), zero)
+        return CoinGameState.of(players, coins, zero, zero)
+    return CoinGameState.of(players, jnp.max(coins, -1, keepdims=True), jnp.argmax(coins, -1).astype(jnp.int32), zero)
 
 
 def _served(env: CoinGame, reached: jax.Array, seats: list[int]) -> jax.Array:

@@ -29,7 +29,7 @@ def place(env, players, coins, colour=0, step=0):
     def cells(at):
         return jnp.array([row * env.grid[1] + column for row, column in at], jnp.int32)
 
-    return CoinGameState(cells(players), cells(coins), jnp.int32(colour), jnp.int32(step))
+    return CoinGameState.of(cells(players), cells(coins), jnp.int32(colour), jnp.int32(step))
 
 
 def pairs(env, cells):

@@ -59,7 +59,9 @@ def test_every_move_from_every_cell_goes_one_cell_on_the_torus(settings, moves):
     keys = jax.random.split(jax.random.key(0), len(cells))
     after = jax.vmap(
         lambda key, players, actions: (
-            env.step(key, dataclasses.replace(start, players=players), actions, env.default_params)[1].players
+            env.step(
+                key, envs.CoinGameState.of(players, start.coins, start.colour, start.step), actions, env.default_params
+            )[1].players
         )
     )(keys, jnp.asarray(both_cells), jnp.asarray(both_actions))
     for player in range(2):

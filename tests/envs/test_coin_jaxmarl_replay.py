@@ -35,7 +35,7 @@ def cells(positions):
 def ours_from(theirs, step):
     players = jnp.stack([cells(theirs.red_pos), cells(theirs.blue_pos)])
     coins = jnp.stack([cells(theirs.red_coin_pos), cells(theirs.blue_coin_pos)])
-    return envs.CoinGameState(players, coins, jnp.int32(0), step.astype(jnp.int32))
+    return envs.CoinGameState.of(players, coins, jnp.int32(0), step.astype(jnp.int32))
 
 
 def replay(peer, dialect, cnn, **settings):

@@ -1,7 +1,5 @@
 """What holds of every Coin Game: its rules as a plain program, identities, symmetries, transformations, and counts."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +49,7 @@ def random_states(name, seed):
             free = np.setdiff1d(np.arange(env.num_cells), players[row])
             coins[row] = random.choice(free, env.num_coins, replace=False)
     colour = random.integers(0, env.num_players if env.coins == "alternating" else 1, BATCH)
-    state = envs.CoinGameState(*(jnp.asarray(x, jnp.int32) for x in (players, coins, colour, np.zeros(BATCH))))
+    state = envs.CoinGameState.of(*(jnp.asarray(x, jnp.int32) for x in (players, coins, colour, np.zeros(BATCH))))
     actions = jnp.asarray(random.integers(0, len(env.action_names), (BATCH, env.num_players)), jnp.int32)
     return state, actions, jax.random.split(jax.random.key(seed), BATCH)
 
@@ -129,7 +127,7 @@ def test_shifting_everything_on_the_torus_shifts_what_is_not_drawn(name, seed, d
         )
 
     _, after, rewards, _, pickups = step_all(name, state, actions, keys)
-    moved = dataclasses.replace(state, players=shift(state.players), coins=shift(state.coins))
+    moved = envs.CoinGameState.of(shift(state.players), shift(state.coins), state.colour, state.step)
     obs, after_moved, rewards_moved, _, pickups_moved = step_all(name, moved, actions, keys)
     np.testing.assert_array_equal(rewards_moved, rewards)
     np.testing.assert_array_equal(pickups_moved, pickups)
@@ -147,7 +145,7 @@ def test_turning_seats_and_colours_round_turns_the_rewards_round(name, seed):
     n = env.num_players
     state, actions, keys = random_states(name, seed)
     _, after, rewards, _, pickups = step_all(name, state, actions, keys)
-    turned = envs.CoinGameState(
+    turned = envs.CoinGameState.of(
         jnp.roll(state.players, 1, axis=1),
         state.coins if env.num_coins == 1 else jnp.roll(state.coins, 1, axis=1),
         (state.colour + 1) % n if env.num_coins == 1 else state.colour,

@@ -12,6 +12,17 @@ import shaping
 from envs.coin_chain import board_number, board_of, coin_chain, num_boards
 from shaping.rules import named_rules
 
+
+@functools.partial(jax.jit, static_argnames="form")
+def returns(form, params, thetas):
+    return form.objective(params)(thetas)[0]
+
+
+@functools.partial(jax.jit, static_argnames="form")
+def taken(form, params, thetas):
+    return form.pickups(params, thetas)
+
+
 CERTAIN = 60.0
 """A logit that makes an action certain to every digit."""
 
@@ -77,7 +88,7 @@ def measured(dialect):
     env = game(dialect)
     form, params = exact(env, discount=1.0)
     steps = env.horizon - (env.last_step == "restart")
-    return env, jax.jit(lambda *thetas: (form.objective(params)(thetas)[0] / steps, form.pickups(params, thetas)))
+    return env, jax.jit(lambda *thetas: (returns(form, params, thetas) / steps, taken(form, params, thetas)))
 
 
 @pytest.mark.parametrize(("dialect", "first", "second", "rewards", "pickups"), PUBLISHED)
@@ -88,37 +99,37 @@ def test_values_of_scripted_policies_are_those_of_the_published_programs(dialect
     known = {"random": jnp.zeros((num_boards(env, True), 4))}
     if env.coins == "alternating":
         known |= {"any": tables(env, flees=False), "own": tables(env, flees=True)}
-    found, taken = of(known[first], known[second])
+    found, counts = of(known[first], known[second])
     for player, reward in enumerate(rewards):
         if reward is not None:
             assert float(found[player]) == pytest.approx(reward, abs=1e-5)
     if pickups is not None:
-        np.testing.assert_allclose(taken, pickups, atol=1e-4)
+        np.testing.assert_allclose(counts, pickups, atol=1e-4)
 
 
 def test_the_first_step_of_mfos_picks_up_a_ninth_of_each_coin():
     form, params = exact(game("mfos", horizon=2))
     thetas = [jnp.zeros((num_boards(form.env, True), 4))] * 2
-    np.testing.assert_allclose(form.pickups(params, thetas), np.full((2, 2), 1 / 9), rtol=1e-6)
+    np.testing.assert_allclose(taken(form, params, thetas), np.full((2, 2), 1 / 9), rtol=1e-6)
 
 
 def test_values_are_rewards_times_what_is_picked_up():
     form, params = exact(game(horizon=7), discount=1.0)
     thetas = drawn(form, 1)
-    (rr, rb), (br, bb) = np.asarray(form.pickups(params, thetas))
-    found = form.objective(params)(thetas)[0]
+    (rr, rb), (br, bb) = np.asarray(taken(form, params, thetas))
+    found = returns(form, params, thetas)
     np.testing.assert_allclose(found, [rr + rb - 2 * br, br + bb - 2 * rb], rtol=1e-4, atol=1e-6)
     other = params.replace(rewards=jnp.array([[2.0, 0.5, -1.0], [0.0, -3.0, 7.0]]))
-    found = form.objective(other)(thetas)[0]
+    found = returns(form, other, thetas)
     np.testing.assert_allclose(found, [2 * rr + 0.5 * rb - br, -3 * br + 7 * rb], rtol=1e-4, atol=1e-6)
 
 
 def test_a_coin_that_several_take_is_paid_for_once_or_by_each_taker():
     each, once = (exact(game(num_players=3, grid=2, penalty=p), discount=0.5) for p in ("per_taker", "per_coin"))
     thetas = [jnp.zeros((num_boards(each[0].env, True), 4))] * 3
-    per_taker, per_coin = (form.objective(params)(thetas)[0] for form, params in (each, once))
+    per_taker, per_coin = (returns(form, params, thetas) for form, params in (each, once))
     assert np.all(per_coin > per_taker + 1e-3)
-    np.testing.assert_allclose(each[0].pickups(each[1], thetas), once[0].pickups(once[1], thetas), rtol=1e-6)
+    np.testing.assert_allclose(taken(*each, thetas), taken(*once, thetas), rtol=1e-6)
 
 
 def played(env, form, thetas, batch, discount, key=0):
@@ -151,7 +162,7 @@ def played(env, form, thetas, batch, discount, key=0):
     [
         ({"dialect": "pola", "noise": (0.3, 0.05)}, True, True),
         ({"dialect": "jaxmarl", "grid": (2, 3)}, False, True),
-        ({"dialect": "mfos"}, False, True),
+        pytest.param({"dialect": "mfos"}, False, True, marks=pytest.mark.slow),
         pytest.param({"dialect": "lola2018"}, False, False, marks=pytest.mark.slow),
         pytest.param({"dialect": "loqa", "noise": 0.2}, False, True, marks=pytest.mark.slow),
         pytest.param({"dialect": "pax"}, False, True, marks=pytest.mark.slow),
@@ -165,30 +176,36 @@ def test_play_agrees_with_exact_values_and_pickups_within_four_standard_errors(s
     # Far from indifferent: a state taken for another would show.
     thetas = drawn(form, 3, scale=3.0)
     sums = played(env, form, thetas, 20_000, 0.9)
-    for found, expected in zip(sums, (form.objective(params)(thetas)[0], form.pickups(params, thetas)), strict=True):
+    for found, expected in zip(sums, (returns(form, params, thetas), taken(form, params, thetas)), strict=True):
         found, expected = np.asarray(found, float), np.asarray(expected)
         assert np.all(np.abs(found.mean(0) - expected) < 4 * found.std(0) / np.sqrt(len(found)) + 1e-6)
 
 
 def test_an_endless_game_agrees_with_a_long_one(x64):
-    for settings in ({}, {"folded": False}, {"memory": True}):
+    for settings in ({}, {"folded": False, "memory": True}):
         endless, numbers = exact(game(grid=(1, 3)), infinite=True, discount=0.8, **settings)
         long, _ = exact(game(grid=(1, 3), horizon=200), discount=0.8, **settings)
         thetas = drawn(endless)
-        found = endless.objective(numbers)(thetas)[0]
-        np.testing.assert_allclose(found, long.objective(numbers)(thetas)[0], rtol=1e-12)
+        np.testing.assert_allclose(returns(endless, numbers, thetas), returns(long, numbers, thetas), rtol=1e-12)
 
 
 def test_at_discount_1_the_reported_value_is_the_mean_per_step():
     form, params = exact(game(horizon=9), discount=1.0)
     thetas = [tables(form.env, flees=True)] * 2
-    values = form.objective(params)(thetas)[0] * form.value_scale(params)
+    values = returns(form, params, thetas) * form.value_scale(params)
     assert np.all(np.isfinite(values))
-    np.testing.assert_allclose(values, np.trace(form.pickups(params, thetas)) / 2 / 9, rtol=1e-5)
+    np.testing.assert_allclose(values, np.trace(taken(form, params, thetas)) / 2 / 9, rtol=1e-5)
 
 
-@pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize(
+    ("infinite", "memory"),
+    [
+        (False, False),
+        pytest.param(True, False, marks=pytest.mark.slow),
+        pytest.param(False, True, marks=pytest.mark.slow),
+        pytest.param(True, True, marks=pytest.mark.slow),
+    ],
+)
 def test_folded_and_unfolded_games_agree_and_so_do_their_gradients(x64, infinite, memory):
     """3 x 3: the folded board alone goes through dense products, the rest through sparse ones."""
     env = game(horizon=8)
@@ -216,17 +233,18 @@ def test_folded_and_unfolded_games_agree_and_so_do_their_gradients(x64, infinite
 
 
 def tiny(**settings):
-    """1 x 3 cells, 18 folded states; up and down stay in place."""
+    """1 x 3 cells, where up and down stay in place: 18 folded states, of which transitions are kept dense, or with the
+    memory on unfolded boards 486, whose are sparse."""
     return exact(game(grid=(1, 3), horizon=6), discount=settings.pop("discount", 0.8), **settings)
 
 
 @pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("folded", [True, False])
-def test_derivatives_equal_central_differences(x64, infinite, folded):
-    form, params = tiny(infinite=infinite, folded=folded)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_derivatives_equal_central_differences(x64, infinite, sparse):
+    form, params = tiny(infinite=infinite, memory=sparse, folded=not sparse)
     thetas, direction = drawn(form, 7), drawn(form, 8)
     # Unequal weights, or the game's symmetry would hide an exchange of players.
-    total = jax.jit(lambda thetas: form.objective(params)(thetas)[0] @ jnp.array([1.0, -0.4]))
+    total = jax.jit(lambda thetas: returns(form, params, thetas) @ jnp.array([1.0, -0.4]))
     slope = jax.jit(jax.grad(total))
     curve = jax.jit(lambda thetas, tangent: jax.jvp(slope, (thetas,), (tangent,))[1])
 
@@ -243,6 +261,7 @@ def test_derivatives_equal_central_differences(x64, infinite, folded):
         np.testing.assert_allclose(curved[player], (ahead[player] - behind[player]) / (2 * step), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_gradient_on_three_by_three_cells_equals_central_differences(x64):
     form, params = exact(game(), infinite=True, folded=False, discount=0.9)
     thetas, step = drawn(form, 9), 1e-5
@@ -259,9 +278,9 @@ def test_a_gradient_on_three_by_three_cells_equals_central_differences(x64):
 
 
 @pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("folded", [True, False])
-def test_numbers_are_data_and_a_batch_equals_one_at_a_time(x64, infinite, folded):
-    form, params = tiny(infinite=infinite, folded=folded)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_numbers_are_data_and_a_batch_equals_one_at_a_time(x64, infinite, sparse):
+    form, params = tiny(infinite=infinite, memory=sparse, folded=not sparse)
     numbers = np.random.default_rng(0)
     several = params.replace(
         rewards=jnp.asarray(numbers.normal(size=(5, 2, 3))),
@@ -271,8 +290,7 @@ def test_numbers_are_data_and_a_batch_equals_one_at_a_time(x64, infinite, folded
     thetas = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[drawn(form, seed) for seed in range(5)])
 
     def value(params, thetas):
-        returns = form.objective(params)(thetas)[0]
-        return returns, jax.grad(lambda thetas: form.objective(params)(thetas)[0][1])(thetas)
+        return returns(form, params, thetas), jax.grad(lambda thetas: returns(form, params, thetas)[1])(thetas)
 
     together = jax.jit(jax.vmap(value))(several, thetas)
     alone = jax.jit(value)
@@ -283,9 +301,9 @@ def test_numbers_are_data_and_a_batch_equals_one_at_a_time(x64, infinite, folded
 
 
 @pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("folded", [True, False])
-def test_values_can_be_differentiated_in_the_numbers_too(x64, infinite, folded):
-    form, params = tiny(infinite=infinite, folded=folded)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_can_be_differentiated_in_the_numbers_too(x64, infinite, sparse):
+    form, params = tiny(infinite=infinite, memory=sparse, folded=not sparse)
     params = params.replace(noise=jnp.array([0.1, 0.3]))
     thetas, step = drawn(form, 2), 1e-6
     value = jax.jit(lambda params: form.objective(params)(thetas)[0][0])
@@ -300,9 +318,9 @@ def test_values_can_be_differentiated_in_the_numbers_too(x64, infinite, folded):
 def test_noise_is_a_mixture_with_the_uniform_policy(x64):
     form, params = tiny()
     thetas = drawn(form, 4)
-    noisy = form.objective(params.replace(noise=jnp.array([0.25, 0.6])))(thetas)[0]
+    noisy = returns(form, params.replace(noise=jnp.array([0.25, 0.6])), thetas)
     mixed = [jnp.log((1 - e) * jax.nn.softmax(t) + e / 4) for e, t in zip((0.25, 0.6), thetas, strict=True)]
-    np.testing.assert_allclose(noisy, form.objective(params)(mixed)[0], rtol=1e-10)
+    np.testing.assert_allclose(noisy, returns(form, params, mixed), rtol=1e-10)
 
 
 def test_the_distance_is_the_divergence_of_the_old_policy_from_the_new():
@@ -358,7 +376,7 @@ RULES = [name for name, make in named_rules().items() if make().prepare is None 
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ("naive", "lookahead", "sos") else pytest.mark.slow) for n in RULES]
+    "name", [pytest.param(n, marks=() if n in ("naive", "lookahead") else pytest.mark.slow) for n in RULES]
 )
 def test_every_rule_has_a_direction_in_it(x64, name):
     form, params = tiny()
@@ -369,7 +387,7 @@ def test_every_rule_has_a_direction_in_it(x64, name):
     assert float(jnp.abs(found).max()) > 1e-4
     ahead = [thetas[0], thetas[1] + 1e-3 * found]
     if name == "naive":
-        before, after = (form.objective(params)(t)[0][1] for t in (thetas, ahead))
+        before, after = (returns(form, params, t)[1] for t in (thetas, ahead))
         np.testing.assert_allclose(after - before, 1e-3 * jnp.sum(found**2), rtol=1e-2)
 
 

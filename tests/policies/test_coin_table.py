@@ -63,7 +63,7 @@ def test_every_observation_leads_to_the_row_of_its_state(settings, folded):
     "settings",
     [
         pytest.param({"dialect": "pola"}, marks=pytest.mark.slow),
-        {"dialect": "lola2018"},
+        pytest.param({"dialect": "lola2018"}, marks=pytest.mark.slow),
         pytest.param({"dialect": "reciprocator"}, marks=pytest.mark.slow),
         pytest.param({"dialect": "jaxmarl", "last_step": "play"}, marks=pytest.mark.slow),
         {"num_players": 3, "grid": 2, "view": "cyclic"},

@@ -25,7 +25,7 @@ def done(name, env, player, players, coins, colour=0):
 
     @quickly
     def probabilities(players, coins, colour):
-        state = CoinGameState(players, coins, colour, jnp.int32(0))
+        state = CoinGameState.of(players, coins, colour, jnp.int32(0))
         return policy.apply((), env.observe(state, env.default_params)[player], None)[0].probs
 
     arrays = [jnp.asarray(x, jnp.int32) for x in (players, coins, np.broadcast_to(colour, len(players)))]
