@@ -26,7 +26,7 @@ def image(world: HarvestMap, apples: jax.Array, places: jax.Array, facing: jax.A
 
 
 def text(world: HarvestMap, apples: jax.Array, places: jax.Array, facing: jax.Array, away: jax.Array) -> str:
-    """The number of apples; the grid: digits are players, o apples, . cells that bear them, W wall; where players face."""
+    """Apples; the grid: digits are players, o apples, . cells that bear them, W wall; where players face."""
     letters = np.full((world.rows, world.columns), " ")
     ripe = np.asarray(apples)
     for letter, cells in (("W", world.walls), (".", world.apples)):
