@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from envs import harvest_drawing
 from envs.environment import check_actions, check_choice, check_integer, check_number
 from envs.harvest_maps import HarvestMap, read_map
 from envs.harvest_view import full_view, one_ahead, seen_from, window_view
@@ -17,8 +17,6 @@ from envs.spaces import Box, Discrete
 TURNING = ("stay", "forward", "backward", "step left", "step right", "turn left", "turn right", "zap")
 COMPASS = ("stay", "up", "right", "down", "left", "zap")
 MAX_PLAYERS = 24
-_FACINGS = ("up", "right", "down", "left")
-_GRASS, _WALL, _APPLE = (214, 232, 200), (120, 120, 115), (40, 140, 50)
 
 
 @flax.struct.dataclass
@@ -308,38 +306,15 @@ class CommonsHarvest:
         return {what: counts[what] + more[what] for what in counts}
 
     def image(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> np.ndarray:
-        """Players are triangles that point where they face; apples discs on the grass that bears them."""
+        """The map; see `harvest_drawing.image`."""
         del params
-        world = self.world
-        floor = empty_floor(world.rows, world.columns)
-        for colour, cells in ((_GRASS, world.apples), (_WALL, world.walls)):
-            for row, column in cells:
-                floor[row, column] = colour
-        sprites = [
-            Sprite(int(row), int(column), player_colour(i), _FACINGS[int(state.facing[i])], 0.85)
-            for i, (row, column) in enumerate(np.asarray(state.places))
-            if int(state.away[i]) == 0
-        ]
-        ripe = np.flatnonzero(np.asarray(state.apples))
-        return grid_image(floor, sprites + [Sprite(*world.apples[i], _APPLE, "disc", 0.4) for i in ripe])
+        return harvest_drawing.image(self.world, state.apples, state.places, state.facing, state.away)
 
     def text(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> str:
-        """The grid: digits are players, o apples, . cells that bear them, W wall; then where players face."""
+        """The map; see `harvest_drawing.text`."""
         del params
-        world = self.world
-        letters = np.full((world.rows, world.columns), " ")
-        ripe = np.asarray(state.apples)
-        for letter, cells in (("W", world.walls), (".", world.apples)):
-            for cell in cells:
-                letters[cell] = letter
-        for i in np.flatnonzero(ripe):
-            letters[world.apples[i]] = "o"
-        lines = []
-        for player, (row, column) in enumerate(np.asarray(state.places)):
-            if (away := int(state.away[player])) == 0:
-                letters[row, column] = str(player % 10)
-            lines.append(f"player {player} " + (f"away for {away}" if away else _FACINGS[int(state.facing[player])]))
-        return "\n".join([f"step {int(state.step)}: {int(ripe.sum())} apples", *map("".join, letters), *lines])
+        grid = harvest_drawing.text(self.world, state.apples, state.places, state.facing, state.away)
+        return f"step {int(state.step)}: {grid}"
 
     def _move(
         self, state: CommonsHarvestState, actions: jax.Array, words: jax.Array, back_words: jax.Array
