@@ -9,8 +9,9 @@ summed, so that nothing is computed for nothing. "empty" is this harness around 
 `jaxmarl:` contenders call JaxMARL's `step`, which resets itself; ours beside them (`+reset`, `+statistics`) reset
 themselves and count pickups, misses and histories as well. A step moves all players.
 
-"scripted" plays the prisoner's dilemma between 32 named strategies, each match its own pair, through `shaping.play`;
-"axelrod" is the same pairs in Axelrod-Python, one after the other. Their unit is turns.
+"scripted" plays the prisoner's dilemma between eight named strategies, each match its own pair, 200 turns and both
+scores; "scripted:play" samples their actions and keeps all the statistics of `shaping.play`; "axelrod" is the same pairs
+in Axelrod-Python, one after the other. Their unit is turns.
 
 Contenders take turns; a ratio compares medians over rounds of one run.
 """
@@ -114,10 +115,13 @@ def ours(name: str, batch: int, env: Any, counted: bool = False) -> Contender:
 
 def jaxmarl(name: str, batch: int, env: Any) -> Contender:
     """One of JaxMARL's environments, through its own `step`."""
-    agents, space = env.agents, env.action_space(env.agents[0])
+    agents = env.agents
+    # JaxMARL's storm takes its actions as a tuple, and its spaces are no JaxMARL spaces.
+    in_order = "storm" in name
+    count = 5 if in_order else env.action_space(agents[0]).n
 
     def step(key: jax.Array, state: Any, actions: jax.Array, counts: Any) -> tuple[jax.Array, Any, Any]:
-        chosen = {agent: actions[i] for i, agent in enumerate(agents)}
+        chosen = tuple(actions) if in_order else {agent: actions[i] for i, agent in enumerate(agents)}
         obs, state, rewards, dones, _ = env.step(key, state, chosen)
         leaves = [*jax.tree.leaves(obs), *jax.tree.leaves(rewards)]
         seen = sum(jnp.sum(leaf, dtype=jnp.float32) for leaf in leaves)
@@ -128,7 +132,7 @@ def jaxmarl(name: str, batch: int, env: Any) -> Contender:
         batch,
         lambda key: env.reset(key)[1],
         step,
-        lambda key: jax.random.randint(key, (len(agents),), 0, space.n),
+        lambda key: jax.random.randint(key, (len(agents),), 0, count),
     )
 
 
@@ -141,30 +145,34 @@ def contender(name: str, batch: int) -> Contender | None:
     if kind == "coin":
         env = envs.make("coin_game", dialect=game, auto_reset="reset" in options)
         return ours(name, batch, env, "statistics" in options)
-    if kind == "env":
-        return ours(name, batch, envs.make(game, auto_reset="reset" in options), "statistics" in options)
+    if kind == "matrix":
+        observation = "flat" if "flat" in options else "planes"
+        env = envs.make("in_the_matrix", dialect=game, observation=observation, auto_reset="reset" in options)
+        return ours(name, batch, env, "statistics" in options)
     if kind == "scripted":
-        return scripted(batch)
+        return scripted(name, batch)
     if kind == "axelrod":
         return axelrod()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import jaxmarl.environments as peers
+            from jaxmarl.environments.coin_game.coin_game import CoinGame
+            from jaxmarl.environments.storm import InTheGrid_2p
     except ImportError:
         return None
-    if game == "coin_game":
-        from jaxmarl.environments.coin_game.coin_game import CoinGame
-
-        return jaxmarl(name, batch, CoinGame())
-    return jaxmarl(name, batch, getattr(peers, game)())
+    return jaxmarl(name, batch, {"coin_game": CoinGame, "storm_2p": InTheGrid_2p}[game]())
 
 
-def scripted(batch: int) -> Contender:
-    """Every pair of the compared strategies over and over, `batch` matches of `TURNS` turns."""
+def scripted(name: str, batch: int) -> Contender:
+    """Every pair of the compared strategies over and over, `batch` matches of `TURNS` turns.
+
+    Each player does what it is certain to do and both scores are summed; or, as "scripted:play", actions are sampled
+    and all the statistics of `shaping.play` kept.
+    """
     import shaping
 
     game = envs.make("ipd")
+    params = game.default_params
     policy, machines = shaping.stack_automata(list(STRATEGIES))
     pairs = jnp.arange(batch) % len(STRATEGIES) ** 2
     players = [
@@ -173,11 +181,23 @@ def scripted(batch: int) -> Contender:
     keys = jax.random.split(jax.random.key(0), batch)
 
     def one(key: jax.Array, first: Any, second: Any) -> Any:
-        return shaping.play(game, (policy, policy), (first, second), key, TURNS, 1)
+        if name == "scripted:play":
+            return shaping.play(game, (policy, policy), (first, second), key, TURNS, 1)
+
+        def turn(carry: Any, _: None) -> tuple[Any, None]:
+            seen, state, memories, scores = carry
+            both = zip((first, second), seen, memories, strict=True)
+            chosen = [policy.apply(machine, own, memory) for machine, own, memory in both]
+            actions = jnp.stack([distribution.mode() for distribution, _ in chosen])
+            seen, state, rewards, *_ = game.step(key, state, actions, params)
+            return (seen, state, [memory for _, memory in chosen], scores + rewards), None
+
+        start = (*game.reset(key, params), [policy.start(()), policy.start(())], jnp.zeros(2))
+        return jax.lax.scan(turn, start, None, length=TURNS)[0][3]
 
     run = jax.jit(jax.vmap(one))
     jax.block_until_ready(run(keys, *players))
-    return Contender("scripted", lambda: run(keys, *players), batch * TURNS)
+    return Contender(name, lambda: run(keys, *players), batch * TURNS)
 
 
 def axelrod() -> Contender | None:
@@ -216,8 +236,10 @@ RATIOS = (
     ("coin:lola_dice", "empty"),
     ("coin:lola2018", "empty"),
     ("coin:loqa", "empty"),
-    ("env:in_the_matrix+reset", "jaxmarl:storm_2p"),
+    ("matrix:storm_2p+reset", "jaxmarl:storm_2p"),
+    ("matrix:storm_2p+reset+flat", "jaxmarl:storm_2p"),
     ("scripted", "axelrod"),
+    ("scripted:play", "axelrod"),
 )
 """What is divided by what, where both are there."""
 

@@ -87,3 +87,22 @@ def test_the_cost_of_a_costly_rule_is_stated_beside_naive_learning(tmp_path):
     rows = json.loads(path.read_text())["rows"]
     assert list(rows) == rules and all(row["updates_per_s"] > 0 for row in rows.values())
     assert rows["COLA"]["training_ms"] > 0 and rows["naive"]["training_ms"] is None and "| COLA |" in printed
+
+
+@pytest.mark.slow
+def test_environments_are_measured_beside_what_is_installed(tmp_path):
+    path = tmp_path / "result.json"
+    names = [
+        "empty",
+        "coin:pola",
+        "coin:jaxmarl+reset+statistics",
+        "matrix:storm_2p+reset+flat",
+        "scripted",
+        "scripted:play",
+    ]
+    names += ["jaxmarl:coin_game", "axelrod"]
+    benchmark("environments", "--contenders", *names, "--batches", "16", "--rounds", "1", "--json", path)
+    (row,) = json.loads(path.read_text())["results"]
+    assert set(names[:6]) <= set(row["steps_per_s"]) and row["ratios"]["coin:pola / empty"] > 0
+    if importlib.util.find_spec("jaxmarl"):
+        assert row["ratios"]["coin:jaxmarl+reset+statistics / jaxmarl:coin_game"] > 0
