@@ -10,8 +10,8 @@ summed, so that nothing is computed for nothing. "empty" is this harness around 
 themselves and count pickups, misses and histories as well. A step moves all players.
 
 "scripted" plays the prisoner's dilemma between eight named strategies, each match its own pair, 200 turns and both
-scores; "scripted:play" samples their actions and keeps all the statistics of `shaping.play`; "axelrod" is the same pairs
-in Axelrod-Python, one after the other. Their unit is turns.
+scores; "scripted:play" samples their actions and keeps all the statistics of `shaping.play`; "axelrod" is the same
+pairs in Axelrod-Python, one after the other. Their unit is turns.
 
 Contenders take turns; a ratio compares medians over rounds of one run.
 """
