@@ -1,16 +1,11 @@
 """Environments of ours as JaxMARL's and as gymnax's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-
-from envs.adapters.peers import require
+from envs.adapters.peers import Policy, require
 from envs.auto_reset import AutoReset
 from envs.environment import Environment, check_integer
-
-Policy = Callable[[jax.Array, jax.Array], Any]
-"""(observation [...] of one player, key) -> its action: how a seat that does not learn plays. Without memory."""
 
 
 def to_jaxmarl(env: Environment, params: Any = None) -> Any:

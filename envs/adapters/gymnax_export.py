@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces  # pyright: ignore[reportMissingImports]
 
-from envs.adapters.export import Policy
-from envs.adapters.peers import typed
+from envs.adapters.peers import Policy, typed
 from envs.environment import Environment, check_actions
 from envs.spaces import Box, Discrete
 

@@ -1,10 +1,14 @@
-"""What both directions need of the peers' packages: their presence, and their random keys."""
+"""What both directions need: the peers' packages, their random keys, and how a fixed policy is given."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+Policy = Callable[[jax.Array, jax.Array], Any]
+"""(observation [...] of one player, key) -> its action: how a seat that does not learn plays. Without memory."""
 
 
 def require(package: str) -> Any:
