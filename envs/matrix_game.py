@@ -31,11 +31,14 @@ class MatrixGameParams:
         payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
         discount: [] float, what values are computed with; the environment does not discount its rewards.
         noise: [players] float in [0, 1], the probability that the executed action is not the chosen one.
+        horizon: [] int32, the number of steps where it is not that of the description; None where it is. For play
+            alone: exact values have the horizon of the description, which shapes their program.
     """
 
     payoffs: jax.Array
     discount: jax.Array
     noise: jax.Array
+    horizon: jax.Array | None = None
 
 
 @flax.struct.dataclass
@@ -213,7 +216,8 @@ class MatrixGame:
         rewards = params.payoffs.reshape(n, 2**n)[:, joint_action]
 
         after = MatrixGameState(joint=joint_action + 1, step=state.step + 1)
-        terminated = jnp.asarray(False) if self.horizon is None else after.step >= self.horizon
+        horizon = self.horizon if params.horizon is None else params.horizon
+        terminated = jnp.asarray(False) if horizon is None else after.step >= horizon
         return self.observe(after, params), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
 
     def start_counts(self) -> dict[str, jax.Array]:

@@ -192,8 +192,10 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
     """The exact objective of a matrix game for given policies; at the game's own numbers unless `params` are given.
 
     Raises:
-      ValueError: if the policies do not fit the game, see `form_of`.
+      ValueError: if the policies do not fit the game, see `form_of`; params with a horizon of their own.
     """
+    if params is not None and params.horizon is not None:
+        raise ValueError("params.horizon is given; allowed: None, as the horizon of an exact game is the description's")
     return form_of(game, policies).objective(game.default_params if params is None else params)
 
 

@@ -309,3 +309,22 @@ def test_batched_arguments_without_vmap_are_refused():
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), game.default_params)
     with pytest.raises(ValueError, match=r"params.payoffs has the shape \[2, 2, 2, 2\]"):
         game.step(KEY, start, chosen("CC"), stacked)
+
+
+def test_games_of_different_lengths_run_in_one_program():
+    game = make("ipd", horizon=5)
+    horizons = jnp.array([1, 3, 7], jnp.int32)
+    params = jax.vmap(lambda horizon: game.default_params.replace(horizon=horizon))(horizons)
+
+    def ends(params):
+        _, start = game.reset(KEY, params)
+
+        def step(state, _):
+            _, state, _, terminated, *_ = game.step(KEY, state, chosen("CC"), params)
+            return state, terminated
+
+        return jax.lax.scan(step, start, None, length=8)[1]
+
+    over = jax.jit(jax.vmap(ends))(params)
+    assert [int(np.argmax(row)) + 1 for row in over] == [1, 3, 7]
+    assert int(np.argmax(ends(game.default_params))) + 1 == 5

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import MatrixGameParams
+from envs import MatrixGameParams, make
 from envs.matrix_game import own_view
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.memory_one import ExactMatrixGame, exact
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import returns_scalars
 from shaping.policies import tabular
@@ -215,3 +215,10 @@ def test_gradients_of_many_player_games_are_finite_differences_along_random_line
     np.testing.assert_allclose(found, (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-6)
     pulled = jax.jit(jax.grad(lambda c: returns_arrays(c, payoffs, 0.96)[0]))(cooperation)
     np.testing.assert_allclose(np.sum(pulled * along), found[0], rtol=1e-10)
+
+
+def test_an_exact_game_refuses_a_horizon_among_its_numbers():
+    game = make("ipd", horizon=5)
+    params = game.default_params.replace(horizon=jnp.int32(3))
+    with pytest.raises(ValueError, match="^params.horizon is given; allowed: None"):
+        exact(game, (tabular(5),) * 2, params)
