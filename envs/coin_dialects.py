@@ -70,7 +70,7 @@ def coin_game(
     taken: float | None = None,
     noise: float | tuple[float, ...] | None = None,
 ) -> CoinGame:
-    """A Coin Game by dialect; every switch given here replaces the dialect's.
+    """The Coin Game in a published dialect; every switch given besides replaces the dialect's.
 
     Args:
         dialect: one of `DIALECTS`.

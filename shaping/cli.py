@@ -105,6 +105,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
     from envs.analytic_games import ANALYTIC_GAMES
+    from envs.coin_dialects import coin_game
     from envs.matrix_games import GAMES
     from shaping.config.files import parse, shipped
     from shaping.rules import named_rules
@@ -113,6 +114,7 @@ def _list(arguments: argparse.Namespace) -> int:
     for name, function in GAMES.items():
         print(f"  {name:<22}{_first_line(function)}")
     print(f"  {'(payoffs)':<22}Any payoffs you write down: game: {{payoffs: [...]}}.")
+    print(f"  {'coin_game':<22}{_first_line(coin_game)}")
     print("analytic games:")
     for name, function in ANALYTIC_GAMES.items():
         print(f"  {name:<22}{_first_line(function)}")

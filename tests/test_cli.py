@@ -56,7 +56,7 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
         "rules:",
         "configurations:",
     ]
-    for name in (*GAMES, *ANALYTIC_GAMES, *named_rules(), *shipped()):
+    for name in (*GAMES, "coin_game", *ANALYTIC_GAMES, *named_rules(), *shipped()):
         (line,) = [line for line in lines if re.match(rf"  {name} ", line)]
         assert len(line.split(maxsplit=1)[1]) > 10
 
