@@ -112,7 +112,7 @@ def count(counts: CoinCounts, near: Sequence[Sequence[jax.Array]], pickups: jax.
     n = len(near)
     took = [[pickups[i, c] > 0 for c in range(n)] for i in range(n)]
     own = [took[i][i] for i in range(n)]
-    other = [_any([took[i][c] for c in range(n) if c != i]) for i in range(n)]
+    other = [any_of([took[i][c] for c in range(n) if c != i]) for i in range(n)]
     # Of two coins at once, the other's counts as what was done.
     did = [
         jnp.where(theirs, 2, jnp.where(mine, 1, 0)).astype(jnp.int32) for mine, theirs in zip(own, other, strict=True)
@@ -120,7 +120,7 @@ def count(counts: CoinCounts, near: Sequence[Sequence[jax.Array]], pickups: jax.
     after = []
     for i, before in enumerate(counts.players):
         done = functools.reduce(jnp.maximum, [did[j] for j in range(n) if j != i])
-        own_near, other_near = near[i][i], _any([near[i][c] for c in range(n) if c != i])
+        own_near, other_near = near[i][i], any_of([near[i][c] for c in range(n) if c != i])
         history = 3 * before.own_last + before.others_last
         after.append(
             PlayerCounts(
@@ -153,7 +153,8 @@ def _stack(parts: Sequence[Any], axis: int) -> Any:
     return (np if isinstance(parts[0], np.ndarray) else jnp).stack(parts, axis=axis)
 
 
-def _any(flags: Sequence[jax.Array]) -> jax.Array:
+def any_of(flags: Sequence[jax.Array]) -> jax.Array:
+    """Whether any of some scalars of bool is true, [] bool."""
     found = flags[0]
     for flag in flags[1:]:
         found = found | flag

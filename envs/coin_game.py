@@ -332,12 +332,10 @@ class CoinGame:
     def observe(self, state: CoinGameState, params: CoinGameParams) -> jax.Array:
         """What everybody sees in a state, [players, ...] see `observation_space`."""
         del params
-        n = self.num_players
-        coins = list(state.coin_cells)
-        if self.coins == "alternating":
-            coins = [jnp.where(state.colour == c, coins[0], -1) for c in range(n)]
-        players = list(state.player_cells)
-        return planes(players, coins, self.grid, self.view, self.egocentric, self.layout, self.flat, self.dtype)
+        coins = self._by_colour(state)
+        return planes(
+            state.player_cells, coins, self.grid, self.view, self.egocentric, self.layout, self.flat, self.dtype
+        )
 
     def start_counts(self) -> coin_counts.CoinCounts:
         """See `envs.coin_counts`."""
@@ -354,13 +352,8 @@ class CoinGame:
     ) -> coin_counts.CoinCounts:
         """Pickups, misses and their history, one step further."""
         del actions, rewards
-        n = self.num_players
-        players = list(state.player_cells)
-        if self.coins == "alternating":
-            at = [jnp.where(state.colour == c, state.coin_cells[0], -1) for c in range(n)]
-        else:
-            at = [state.coin_cells[c] for c in range(n)]
-        near = [[self._adjacent(cell, coin) for coin in at] for cell in players]
+        at = self._by_colour(state)
+        near = [[self._adjacent(cell, coin) for coin in at] for cell in state.player_cells]
         if self.last_step == "restart":
             # What was near at a step that ignores actions could not be taken, so nobody missed it.
             near = [[flag & ~ended for flag in row] for row in near]
@@ -442,13 +435,19 @@ class CoinGame:
         near_column = (down == 0) & ((right == 1 % columns) | (right == (columns - 1) % columns))
         return (near_row | near_column) & (other >= 0)
 
+    def _by_colour(self, state: CoinGameState) -> list[jax.Array]:
+        """The cell of the coin of each colour, -1 where there is none."""
+        if self.coins == "per_colour":
+            return list(state.coin_cells)
+        return [jnp.where(state.colour == c, state.coin_cells[0], -1) for c in range(self.num_players)]
+
     def _reached(self, players: list[jax.Array], state: CoinGameState) -> list[list[jax.Array]]:
         """reached[player][coin]: who takes which coin, scalars of bool."""
         reached: list[list[jax.Array]] = []
         for cell in players:
             row = [cell == state.coin_cells[c] for c in range(self.num_coins)]
             if self.tie == "lowest_seat" and reached:
-                row = [here & ~_any([lower[c] for lower in reached]) for c, here in enumerate(row)]
+                row = [here & ~coin_counts.any_of([lower[c] for lower in reached]) for c, here in enumerate(row)]
             reached.append(row)
         return reached
 
@@ -463,7 +462,7 @@ class CoinGame:
             own, other, taken = (params.rewards[i, k] for k in range(3))
             by_others = [pickups[j][i] for j in range(n) if j != i]
             if self.penalty == "per_coin":
-                by_others = [_any(by_others)]
+                by_others = [coin_counts.any_of(by_others)]
             rewards.append(
                 own * pickups[i][i].astype(dtype)
                 + other * sum(pickups[i][c].astype(dtype) for c in range(n) if c != i)
@@ -475,7 +474,7 @@ class CoinGame:
         if self.coins == "per_colour":
             return state.colour
         following = jnp.where(state.colour == self.num_players - 1, 0, state.colour + 1)
-        return jnp.where(_any([row[0] for row in reached]), following, state.colour)
+        return jnp.where(coin_counts.any_of([row[0] for row in reached]), following, state.colour)
 
     def _coins_after(
         self, words: jax.Array, players: list[jax.Array], state: CoinGameState, reached: list[list[jax.Array]]
@@ -485,25 +484,18 @@ class CoinGame:
         if self.respawn == "any":
             drawn = split_word(words, [self.num_cells] * self.num_coins)
             return [
-                jnp.where(_any([row[c] for row in reached]), new, old)
+                jnp.where(coin_counts.any_of([row[c] for row in reached]), new, old)
                 for c, (new, old) in enumerate(zip(drawn, coins, strict=True))
             ]
         for c in range(self.num_coins):
             others = [*players, *coins[:c], *coins[c + 1 :]]
             new = random_free_cell(words[c], others, self.num_cells)
-            coins[c] = jnp.where(_any([row[c] for row in reached]), new, coins[c])
+            coins[c] = jnp.where(coin_counts.any_of([row[c] for row in reached]), new, coins[c])
         return coins
 
 
 def _together(cells: tuple[Any, ...]) -> Any:
     return (np if isinstance(cells[0], np.ndarray) else jnp).stack(cells, axis=-1)
-
-
-def _any(flags: list[jax.Array]) -> jax.Array:
-    found = flags[0]
-    for flag in flags[1:]:
-        found = found | flag
-    return found
 
 
 def _grid(value: Any) -> tuple[int, int]:

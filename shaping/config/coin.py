@@ -67,8 +67,12 @@ def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
     return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], **view)
 
 
-def normal_last_takers(value: Any) -> bool:
-    """The key `policy.last_takers`."""
+def normal_last_takers(value: Any, game: Mapping[str, Any]) -> bool:
+    """The key `policy.last_takers`; with it the chain is larger."""
     if value is not None and not isinstance(value, bool):
         raise not_allowed("policy.last_takers", value, "true or false")
+    try:
+        check_size(coin_env(game, bool(value)), memory=bool(value))
+    except ValueError as error:
+        raise ConfigError(f"policy.last_takers: {error}") from None
     return bool(value)

@@ -27,7 +27,7 @@ def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
             "init": normal_init("policy.init", given.get("init", {"normal": 1.0}), (seats, 1)),
         }
     if is_coin(game):
-        return _coin_policy(given)
+        return _coin_policy(given, game)
     kind, view = given.get("kind", "tabular"), given.get("state_view", "own")
     if not isinstance(kind, str) or kind not in _POLICIES:
         raise not_allowed("policy.kind", kind, f"one of {', '.join(_POLICIES)}", _POLICIES)
@@ -44,7 +44,7 @@ def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     return policy | {"init": normal_init("policy.init", given.get("init", default), shape and (seats, *shape))}
 
 
-def _coin_policy(given: Mapping[str, Any]) -> dict[str, Any]:
+def _coin_policy(given: Mapping[str, Any], game: Mapping[str, Any]) -> dict[str, Any]:
     known = ("kind", "last_takers", "init")
     for key in given:
         if key not in known:
@@ -52,7 +52,7 @@ def _coin_policy(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("kind", "coin_table") not in ("coin_table", "tabular"):
         raise not_allowed("policy.kind", given["kind"], "coin_table in the Coin Game", ("coin_table",))
     init = normal_init("policy.init", given.get("init", {"normal": 1.0}), ())
-    return {"kind": "coin_table", "last_takers": normal_last_takers(given.get("last_takers")), "init": init}
+    return {"kind": "coin_table", "last_takers": normal_last_takers(given.get("last_takers"), game), "init": init}
 
 
 def init_shape(game: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[int, ...] | None:

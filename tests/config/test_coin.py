@@ -80,3 +80,10 @@ def test_a_wrong_setting_is_refused_in_one_line_that_says_what_is_allowed(game, 
 def test_what_only_matrix_games_have_is_refused(raw, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         plan({"game": "coin_game", **raw})
+
+
+def test_a_chain_that_only_its_memory_makes_too_large_is_refused_before_anything_is_computed():
+    game = {"name": "coin_game", "grid": 7}
+    plan({"game": game})
+    with pytest.raises(ConfigError, match="^policy.last_takers: grid is 7 x 7 .* to enumerate exactly"):
+        plan({"game": game, "policy": {"last_takers": True}})
