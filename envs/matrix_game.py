@@ -30,14 +30,15 @@ class MatrixGameParams:
     Attributes:
         payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
         discount: [] float, what values are computed with; the environment does not discount its rewards.
-        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one.
+        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None, for play
+            alone, where it never is, which saves drawing it.
         horizon: [] int32, the number of steps where it is not that of the description; None where it is. For play
             alone: exact values have the horizon of the description, which shapes their program.
     """
 
     payoffs: jax.Array
     discount: jax.Array
-    noise: jax.Array
+    noise: jax.Array | None
     horizon: jax.Array | None = None
 
 
@@ -208,9 +209,10 @@ class MatrixGame:
         n = self.num_players
         actions = check_actions(actions, n, self.action_space)
         _check_shape("params.payoffs", params.payoffs, (n,) + (2,) * n)
-        _check_shape("params.noise", params.noise, (n,))
-
-        executed = jnp.where(jax.random.bernoulli(key, params.noise), 1 - actions, actions)
+        executed = actions
+        if params.noise is not None:
+            _check_shape("params.noise", params.noise, (n,))
+            executed = jnp.where(jax.random.bernoulli(key, params.noise), 1 - actions, actions)
         place_values = np.array([1 << (n - 1 - seat) for seat in range(n)], np.int32)
         joint_action = jnp.sum(executed * place_values, dtype=jnp.int32)
         rewards = params.payoffs.reshape(n, 2**n)[:, joint_action]

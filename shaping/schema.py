@@ -89,6 +89,10 @@ def _field(name: str, hint: Any, default: Any) -> Field | None:
         optional = type(None) in members
         # A bare number among several accepted types is enough to be set from a configuration.
         hint = next((m for m in members if m in (bool, int, float)), None)
+        ranged = next((m for m in members if typing.get_origin(m) is Annotated), None)
+        if ranged is not None:
+            hint, *extra = typing.get_args(ranged)
+            allowed = next((e for e in extra if isinstance(e, Range)), allowed)
         if float in members or complex in members:
             hint = float
     if typing.get_origin(hint) is Literal:

@@ -13,13 +13,17 @@ from envs.matrix_games import GAMES
 from shaping.config.coin import REWARDS, coin_env, is_coin
 from shaping.config.game import game_fields, is_analytic, num_players, num_states
 from shaping.config.normal import build_rule, number_fields, rule_settings
+from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
+from shaping.config.policy import is_network
+from shaping.config.sampled import critic_settings, model_settings, network_of, sampled_game, sampled_numbers
 from shaping.learners import fan_in, gradient_learner, m_maml, normal, optimizer, uniform, values, zeros
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
+from shaping.objectives.sampled_game import SampledGame
 from shaping.policies import Policy, coin_table, mlp, preconditioned, tabular
 from shaping.population.keys import draw, match_key, purpose
-from shaping.population.match import Form, Match
+from shaping.population.match import Match
 
 
 def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
@@ -87,18 +91,21 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
         for name in seat_keys(key, block.normal):
             if name in number_fields(block.normal):
                 _put(settings, name.split("."), array)
-    match = _match(settings, len(indices), experiment.top["precision"])
+    match = _match(settings, len(indices), experiment.top["precision"], "shaping" in experiment.top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 
 
-def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
-    """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]."""
+def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: bool = False) -> Match:
+    """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]; `shaping` where
+    the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
-    form = _form(settings)
-    learners = []
-    for seat, player in enumerate(settings["players"]):
+    form = form_of(settings)
+    rules = []
+    for player in settings["players"]:
         own = {k: number(v, rank=0) if _is_number(v) else v for k, v in rule_settings(player).items()}
-        rule = jax.tree.map(lambda leaf: number(leaf, rank=0), build_rule(player | own))
+        rules.append(jax.tree.map(lambda leaf: number(leaf, rank=0), build_rule(player | own)))
+    learners = []
+    for seat, (player, rule) in enumerate(zip(settings["players"], rules, strict=True)):
         chosen = {k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"}
         learners.append(
             gradient_learner(
@@ -106,9 +113,24 @@ def _match(settings: Mapping[str, Any], count: int, precision: str) -> Match:
                 number(player["step_size"], rank=0),
                 optimizer(settings["optimizer"]["name"], **chosen),
                 _initial(*_init_of(settings, seat), number),
+                critic_settings(settings, form, number) if wants_critic(settings, rule) else None,
+                model_settings(player, number),
+                SHAPING_SAMPLES if shaping and rule.shaping is not None else 0,
             )
         )
-    return Match(0, 0, _game_numbers(settings["game"], number), tuple(learners), form)
+    numbers = _game_numbers(settings["game"], number)
+    if isinstance(form, SampledGame):
+        numbers = sampled_numbers(settings, numbers, number)
+    return Match(0, 0, numbers, tuple(learners), form)
+
+
+SHAPING_SAMPLES = 8
+"""How often the shaping term is estimated where its mean and spread are recorded."""
+
+
+def wants_critic(normal: Mapping[str, Any], rule: Any) -> bool:
+    """Whether a learner with this rule needs critics."""
+    return rule.needs_critic or normal["objective"].get("baseline") == "critic"
 
 
 def _game_numbers(game: Mapping[str, Any], number: Any) -> Any:
@@ -138,12 +160,16 @@ def unrolled(experiment: Experiment) -> bool:
     )
 
 
-def _form(normal: Mapping[str, Any]) -> Form:
+def form_of(normal: Mapping[str, Any]) -> Any:
+    """The static part of the game of a normal form."""
     game, policy = normal["game"], normal["policy"]
     seats = num_players(game)
     if is_analytic(game):
         return analytic_game(game["name"], **({"num_players": seats} if "num_players" in game else {}))
     policies = tuple(policy_of(normal, seat) for seat in range(seats))
+    if is_sampled(normal):
+        needs_critic = any(wants_critic(normal, build_rule(player)) for player in normal["players"])
+        return sampled_game(normal, policies, needs_critic)
     if is_coin(game):
         return ExactCoinGame(coin_env(game, policy["last_takers"]), game["horizon"], policies, policy["last_takers"])
     return ExactMatrixGame(seats, game["horizon"], policy["state_view"], policies)
@@ -152,10 +178,12 @@ def _form(normal: Mapping[str, Any]) -> Form:
 def policy_of(normal: Mapping[str, Any], seat: int) -> Policy:
     """The policy of a seat of a normal form."""
     game, policy = normal["game"], normal["policy"]
+    if is_network(normal):
+        return network_of(normal)
     if is_coin(game):
         return coin_table(coin_env(game, policy["last_takers"]), seat, policy["last_takers"])
     if is_analytic(game):
-        return _form(normal).policies[seat]
+        return form_of(normal).policies[seat]
     if policy["kind"] == "preconditioned":
         return preconditioned(policy["matrix"])
     if policy["kind"] == "mlp":

@@ -8,6 +8,9 @@ from shaping.config.checks import check_number, discount_range, plain, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.game import game_fields, is_analytic, normal_game, num_players
 from shaping.config.initial import entries, init_fields, normal_init
+from shaping.config.learning import KEY as MODEL
+from shaping.config.learning import model_fields, normal_model
+from shaping.config.objective import normal_objective, objective_fields
 from shaping.config.policy import init_shape, normal_policy
 from shaping.learners.optimizer import named_optimizers, optimizer_fields
 from shaping.rules import Rule, named_rules
@@ -42,7 +45,7 @@ LIMITS = {
     "record_every": Range(1, 10**9),
     "seed": Range(0, 2**31 - 1),
 }
-EXTRAS = ("policies", "consistency")
+EXTRAS = ("policies", "consistency", "shaping")
 """What a record may hold besides; see `population.program.Timetable`."""
 
 
@@ -128,20 +131,14 @@ def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
 def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of `CELL` in normal form; numbers may be numpy arrays over cells or matches."""
     game = normal_game(raw["game"])
-    policy = normal_policy(raw["policy"], game)
-    players = _players(raw["players"], game, policy)
-    objective = plain("objective", raw["objective"])
-    for key in objective:
-        if key != "kind":
-            raise unknown_key(f"objective.{key}", ["objective.kind"])
-    if objective.get("kind", "exact") != "exact":
-        raise not_allowed("objective.kind", objective["kind"], "exact", ("exact",))
+    objective = normal_objective(raw["objective"], game)
+    policy = normal_policy(raw["policy"], game, objective["kind"] != "exact")
     return {
         "game": game,
-        "players": players,
+        "players": _players(raw["players"], game, policy, objective),
         "optimizer": _optimizer(raw["optimizer"]),
         "policy": policy,
-        "objective": {"kind": "exact"},
+        "objective": objective,
     }
 
 
@@ -164,6 +161,12 @@ def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
                 found[f"players.{seat}.{name}"] = field
         if "init" in player:
             found |= init_fields(f"players.{seat}.init", player["init"])
+        for name, field in model_fields().items():
+            if field.kind == "number" and player.get(MODEL, {}).get(name) is not None:
+                found[f"players.{seat}.{MODEL}.{name}"] = field
+    for name, field in objective_fields().items():
+        if field.kind == "number" and normal["objective"].get(name) is not None:
+            found[f"objective.{name}"] = field
     for name, field in optimizer_fields(normal["optimizer"]["name"]).items():
         if field.kind == "number" and normal["optimizer"].get(name) is not None:
             found[f"optimizer.{name}"] = field
@@ -180,13 +183,20 @@ def check_record(record: Sequence[str], normal: Mapping[str, Any]) -> None:
                 raise ConfigError(f"record: consistency needs a lookahead_rate; {who} has none")
             if not build_rule(player).differentiable:
                 raise ConfigError(f"record: consistency needs directions that can be differentiated, not {who}")
+        if normal["objective"]["kind"] != "exact":
+            raise ConfigError("record: consistency needs exact returns; objective.kind must be exact")
+    if "shaping" in record:
+        if normal["objective"]["kind"] == "exact":
+            raise ConfigError("record: shaping is the spread of an estimate; objective.kind must be dice, not exact")
+        if all(build_rule(player).shaping is None for player in normal["players"]):
+            raise ConfigError("record: shaping needs a rule with a shaping term: lola, lookahead or first_order")
 
 
 def player_fields(rule: str) -> dict[str, Field]:
     return {"step_size": Field("step_size", "number", 1.0, Range(0)), **fields(named_rules()[rule])}
 
 
-_NOT_OF_THE_RULE = ("rule", "step_size", "init")
+_NOT_OF_THE_RULE = ("rule", "step_size", "init", MODEL)
 
 
 def rule_settings(player: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +204,9 @@ def rule_settings(player: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in player.items() if key not in _NOT_OF_THE_RULE}
 
 
-def _players(raw: Any, game: Mapping[str, Any], policy: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _players(
+    raw: Any, game: Mapping[str, Any], policy: Mapping[str, Any], objective: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     seats = num_players(game)
     if isinstance(raw, Mapping):
         raw = [dict(raw) for _ in range(seats)]
@@ -209,17 +221,33 @@ def _players(raw: Any, game: Mapping[str, Any], policy: Mapping[str, Any]) -> li
         rule = given.get("rule", None)
         if not isinstance(rule, str) or rule not in named_rules():
             raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(named_rules())}", named_rules())
-        player = {"rule": rule} | settings(where, given, player_fields(rule), ("rule", "init"))
+        player = {"rule": rule} | settings(where, given, player_fields(rule), ("rule", "init", MODEL))
         try:
             made = build_rule(player)
         except ValueError as error:
             raise ConfigError(f"{where}.{error}") from None
         if made.needs_distance and is_analytic(game):
             raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} has not")
+        _check_sampling(where, made, objective)
+        if MODEL in given and given[MODEL] is not None and given[MODEL] is not False:
+            player[MODEL] = normal_model(f"{where}.{MODEL}", given[MODEL], objective)
         if "init" in given:
             player["init"] = normal_init(f"{where}.init", given["init"], init_shape(game, policy))
         players.append(player)
     return players
+
+
+def _check_sampling(where: str, rule: Rule, objective: Mapping[str, Any]) -> None:
+    """Refuses a rule that needs returns to be computed otherwise."""
+    exact = objective["kind"] == "exact"
+    if rule.needs_sampler and exact:
+        raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
+    if rule.prepare is not None and not exact:
+        raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
+    if rule.collect is not None and objective["batch"] % getattr(rule.settings, "minibatches", 1):
+        raise not_allowed(
+            f"{where}.minibatches", rule.settings.minibatches, f"a divisor of objective.batch, {objective['batch']}"
+        )
 
 
 def build_rule(player: Mapping[str, Any]) -> Rule:

@@ -14,7 +14,8 @@ _VIEWS = ("own", "shared")
 MAX_MEMORY = 3
 
 
-def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
+def normal_policy(raw: Any, game: Mapping[str, Any], sampled: bool = False) -> dict[str, Any]:
+    """The normal form; `sampled` where returns are, which networks on boards and recurrent ones need."""
     given, seats = plain("policy", raw, "kind"), num_players(game)
     if is_analytic(game):
         for key in given:
@@ -26,11 +27,17 @@ def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
             "kind": "parameters",
             "init": normal_init("policy.init", given.get("init", {"normal": 1.0}), (seats, 1)),
         }
+    kind = given.get("kind")
+    if kind in NETWORKS and not sampled:
+        raise ConfigError(f"policy.kind: {kind} has no exact returns; objective.kind must be dice, not exact")
+    if kind in NETWORKS or (is_coin(game) and kind == "mlp" and sampled):
+        return _network_policy(given, game)
     if is_coin(game):
-        return _coin_policy(given, game)
+        return _coin_policy(given, game, sampled)
     kind, view = given.get("kind", "tabular"), given.get("state_view", "own")
     if not isinstance(kind, str) or kind not in _POLICIES:
-        raise not_allowed("policy.kind", kind, f"one of {', '.join(_POLICIES)}", _POLICIES)
+        names = (*_POLICIES, *NETWORKS)
+        raise not_allowed("policy.kind", kind, f"one of {', '.join(names)}", names)
     known = ("kind", *_POLICIES[kind], "state_view", "init")
     for key in given:
         if key not in known:
@@ -44,13 +51,67 @@ def normal_policy(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     return policy | {"init": normal_init("policy.init", given.get("init", default), shape and (seats, *shape))}
 
 
-def _coin_policy(given: Mapping[str, Any], game: Mapping[str, Any]) -> dict[str, Any]:
+NETWORKS = ("conv", "gru", "lstm")
+"""Kinds that read what an environment shows, step by step; `mlp` does so too on a board."""
+_CRITICS = ("separate", "shared")
+
+
+def is_network(normal: Mapping[str, Any]) -> bool:
+    """Whether the policy of a normal form is a network on what the environment shows."""
+    return "units" in normal["policy"]
+
+
+def _network_policy(given: Mapping[str, Any], game: Mapping[str, Any]) -> dict[str, Any]:
+    """A network: dense layers `hidden`, after convolutions of `channels` on a board, then a recurrent cell of `units`
+    for gru and lstm."""
+    kind, coin = given["kind"], is_coin(game)
+    known = ("kind", "hidden", *(("channels",) if coin else ("state_view",)), "units", "critic", "init")
+    for key in given:
+        if key not in known:
+            raise unknown_key(f"policy.{key}", [f"policy.{k}" for k in known], f" of {kind}")
+    if game["horizon"] == 1:
+        raise ConfigError(f"policy.kind: {kind} has nothing to look at in a one-shot game; use tabular")
+    if kind == "conv" and not coin:
+        raise ConfigError("policy.kind: conv looks at a board; allowed in the Coin Game")
+    recurrent = kind in ("gru", "lstm")
+    policy: dict[str, Any] = {"kind": kind}
+    policy["hidden"] = _widths("hidden", given.get("hidden", [] if recurrent else [16]))
+    if coin:
+        channels = given.get("channels", [16] if kind == "conv" else [])
+        policy["channels"] = _widths("channels", channels)
+        if kind == "mlp" and policy["channels"]:
+            raise not_allowed("policy.channels", channels, "[] for an mlp; use conv")
+        if kind == "conv" and not policy["channels"]:
+            raise not_allowed("policy.channels", channels, "a list of at least one width for conv")
+    else:
+        view = given.get("state_view", "own")
+        if view not in _VIEWS:
+            raise not_allowed("policy.state_view", view, "own or shared", _VIEWS)
+        policy["state_view"] = view
+    units = given.get("units", 16 if recurrent else 0)
+    policy["units"] = check_number("policy.units", units, Range(*((1, 4096) if recurrent else (0, 0))), integer=True)
+    policy["critic"] = given.get("critic", "separate")
+    if policy["critic"] not in _CRITICS:
+        raise not_allowed("policy.critic", policy["critic"], "separate or shared", _CRITICS)
+    return policy | {"init": normal_init("policy.init", given.get("init", {"fan_in": 1.0}), None)}
+
+
+def _widths(name: str, value: Any) -> list[int]:
+    """A list of widths, possibly empty."""
+    if not isinstance(value, list | tuple):
+        raise not_allowed(f"policy.{name}", value, "a list of widths, each an integer, at least 1")
+    return [check_number(f"policy.{name}.{i}", w, Range(1, 4096), integer=True) for i, w in enumerate(value)]
+
+
+def _coin_policy(given: Mapping[str, Any], game: Mapping[str, Any], sampled: bool) -> dict[str, Any]:
     known = ("kind", "last_takers", "init")
     for key in given:
         if key not in known:
             raise unknown_key(f"policy.{key}", [f"policy.{k}" for k in known], " in the Coin Game")
     if given.get("kind", "coin_table") not in ("coin_table", "tabular"):
-        raise not_allowed("policy.kind", given["kind"], "coin_table in the Coin Game", ("coin_table",))
+        names = ("coin_table", "mlp", *NETWORKS) if sampled else ("coin_table",)
+        wanted = f"one of {', '.join(names)} in the Coin Game"
+        raise not_allowed("policy.kind", given["kind"], wanted if sampled else "coin_table in the Coin Game", names)
     init = normal_init("policy.init", given.get("init", {"normal": 1.0}), ())
     return {"kind": "coin_table", "last_takers": normal_last_takers(given.get("last_takers"), game), "init": init}
 
@@ -58,8 +119,8 @@ def _coin_policy(given: Mapping[str, Any], game: Mapping[str, Any]) -> dict[str,
 def init_shape(game: Mapping[str, Any], policy: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The shape of one player's table of parameters, None for a network, () for a table too large to write down."""
     if is_coin(game):
-        return ()
-    return None if policy["kind"] == "mlp" else (num_states(game, policy.get("memory", 1)),)
+        return () if policy["kind"] == "coin_table" else None
+    return None if policy["kind"] in ("mlp", *NETWORKS) else (num_states(game, policy.get("memory", 1)),)
 
 
 def _matrix(value: Any, game: Mapping[str, Any]) -> list[list[float]]:

@@ -35,6 +35,8 @@ class Learner:
       elementwise: whether an update treats a vector of parameters as it would its numbers one by one; then a population
         may take it apart, which is faster.
       prepares: whether `initialise` does more than draw numbers: it learns something about the game first.
+      observes: whether it learns from how the match is played, `objective.observed` (a critic, an opponent model).
+      diagnose: `(settings, key, states, player, objective) -> dict` of scalars to record beside values; None for none.
     """
 
     settings: Any
@@ -42,6 +44,8 @@ class Learner:
     update: Callable[..., tuple[LearnerState, Any]] = struct.field(pytree_node=False)
     elementwise: bool = struct.field(pytree_node=False, default=False)
     prepares: bool = struct.field(pytree_node=False, default=False)
+    observes: bool = struct.field(pytree_node=False, default=False)
+    diagnose: Callable[..., dict[str, jax.Array]] | None = struct.field(pytree_node=False, default=None)
 
     def init(
         self,

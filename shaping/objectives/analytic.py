@@ -56,6 +56,11 @@ class Analytic:
         return tuple(parameters(length) for length in self.num_parameters)
 
     @property
+    def sampled(self) -> bool:
+        """Never: returns are exact."""
+        return False
+
+    @property
     def unrolled(self) -> bool:
         """Never: the user's function sees parameter vectors, and numbers, as arrays."""
         return False
@@ -69,9 +74,9 @@ class Analytic:
         """None: parameters are no probabilities."""
         del thetas
 
-    def describe(self, params: Any, thetas: Thetas) -> dict[str, jax.Array]:
+    def describe(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """Nothing: all there is to tell are the parameters."""
-        del params, thetas
+        del params, thetas, key
         return {}
 
 

@@ -65,6 +65,11 @@ class ExactCoinGame:
         return coin_chain(self.env, self.folded, self.memory)
 
     @property
+    def sampled(self) -> bool:
+        """Never: returns are exact."""
+        return False
+
+    @property
     def unrolled(self) -> bool:
         """Never: states are too many to be scalars one by one."""
         return False
@@ -99,8 +104,9 @@ class ExactCoinGame:
         """None: a move is neither cooperation nor defection."""
         del thetas
 
-    def describe(self, params: ExactCoinParams, thetas: Thetas) -> dict[str, jax.Array]:
+    def describe(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record tells of one match besides values: pickups [players, colours], discount [], noise [players]."""
+        del key
         found = {"pickups": self.pickups(params, thetas)}
         return found | {"discount": params.discount, "noise": params.noise}
 

@@ -85,6 +85,11 @@ class ExactMatrixGame:
         return self._returns_from_arrays(cooperation, params)
 
     @property
+    def sampled(self) -> bool:
+        """Never: returns are exact."""
+        return False
+
+    @property
     def unrolled(self) -> bool:
         """Whether parameters and numbers may come scalar by scalar, which is fastest for a population."""
         return self._small and all(policy.scalars for policy in self.policies)
@@ -167,13 +172,14 @@ class ExactMatrixGame:
         tables = [_array(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
         return jax.nn.sigmoid(jnp.stack(tables))
 
-    def describe(self, params: MatrixGameParams, thetas: Thetas) -> dict[str, jax.Array]:
+    def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record tells of one match besides values: final policies, and the game it was.
 
         Returns:
           policy [players, states]; payoffs [players, joint actions]; discount []; noise [players];
           value_cooperation, value_defection [players], the values when everybody always cooperates or defects.
         """
+        del key
         scale = self.value_scale(params)
         pure = [jnp.stack(list(self.pure_returns(cooperate, params))) * scale for cooperate in (True, False)]
         choices = list(itertools.product((0, 1), repeat=self.num_players))

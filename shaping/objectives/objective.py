@@ -6,7 +6,7 @@ on a sampled return and on a function of the user's own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -26,13 +26,26 @@ class Objective:
         `batch` is what was sampled, or None where the objective is exact.
       distance: `(player, theta, theta_old, batch) -> scalar`, the mean KL divergence of the old policy from the new one
         over visited states (over all states where exact); None where the objective knows no policy.
+      values: `(player, thetas, batch, context) -> [time, batch]`, what a player's critic expects from each step of a
+        batch on; None where there are no critics.
+      sampler: what plays batches and reads policies off them (`sampler.Sampler`); None where exact.
+      observed: a batch of the match as it was played, which learners may learn from; None where nobody does.
     """
 
     returns: Callable[[Thetas, jax.Array | None, Any], tuple[Any, Any]]
     distance: Callable[[int, Any, Any, Any], jax.Array] | None = None
+    values: Callable[..., jax.Array] | None = None
+    sampler: Any = None
+    observed: Any = None
 
     def __call__(self, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> tuple[Any, Any]:
         return self.returns(thetas, key, context)
+
+    def within(self, context: Any) -> "Objective":
+        """The same objective with its context given: what is read and not differentiated."""
+        values = self.values
+        bound = None if values is None else lambda player, thetas, batch, _=None: values(player, thetas, batch, context)
+        return replace(self, returns=lambda thetas, key, _: self.returns(thetas, key, context), values=bound)
 
     def of(self, player: int, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> jax.Array:
         """The expected return of one player, a scalar."""

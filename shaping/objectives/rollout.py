@@ -185,15 +185,39 @@ def advance(
         actions.append(lax.stop_gradient(distribution.sample(seed=jax.random.fold_in(now, 1 + seat))))
         memories.append(memory)
     chosen = jnp.stack(actions)
+    after, rewards, outcome = move(env, numbers, key, before, time, chosen, memories, policies)
+    ended, info = outcome
+    return after, Event(distributions, chosen, rewards, ended, "episode_ended" in info, info)
+
+
+def move(
+    env: Any,
+    numbers: Any,
+    key: jax.Array,
+    before: Moment,
+    time: jax.Array,
+    actions: jax.Array,
+    memories: list[Any],
+    policies: Sequence[Policy] = (),
+) -> tuple[Moment, jax.Array, tuple[jax.Array, dict[str, Any]]]:
+    """What the environment makes of a joint action.
+
+    Args:
+      env, numbers, key, before, time: see `advance`.
+      actions: [players, ...].
+      memories: one a player, after it has chosen.
+      policies: one a player, where episodes follow one another and they have to forget; else not read.
+
+    Returns:
+      Where the stream stands after, rewards [players], and (whether an episode ended, info).
+    """
     observations, state, rewards, terminated, truncated, info = env.step(
-        jax.random.fold_in(now, 0), before.state, chosen, numbers
+        jax.random.fold_in(jax.random.fold_in(key, time), 0), before.state, actions, numbers
     )
     ended, running = terminated | truncated, before.running
-    begins = "episode_ended" in info
-    if begins:
+    if "episode_ended" in info:
         fresh = [policy.start(()) for policy in policies]
         memories = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, memories)
     else:
         running = running & ~ended
-    after = Moment(observations, state, memories, running)
-    return after, Event(distributions, chosen, rewards, ended, begins, info)
+    return Moment(observations, state, memories, running), rewards, (ended, info)

@@ -3,8 +3,12 @@
 from shaping.policies import grid_players
 from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine
 from shaping.policies.coin_table import coin_table
+from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
+from shaping.policies.critics import Critic, network_critic, tabular_critic
+from shaping.policies.fixed import fixed
 from shaping.policies.memory_one import memory_one
 from shaping.policies.mlp import mlp
+from shaping.policies.networks import network
 from shaping.policies.policy import Policy
 from shaping.policies.preconditioned import preconditioned
 from shaping.policies.strategies import STRATEGIES, stack_automata, strategy
@@ -12,18 +16,24 @@ from shaping.policies.tabular import tabular
 
 __all__ = [
     "STRATEGIES",
+    "Critic",
     "Machine",
     "Policy",
     "automaton",
     "coin_table",
+    "coin_tit_for_tat",
     "explored",
+    "fixed",
     "grid_players",
     "mealy_machine",
     "memory_one",
     "mlp",
     "moore_machine",
+    "network",
+    "network_critic",
     "preconditioned",
     "stack_automata",
     "strategy",
     "tabular",
+    "tabular_critic",
 ]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.policies.fan_in import fan_in_init
 from shaping.policies.policy import Policy
 
 
@@ -30,13 +31,8 @@ def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
 
     def init(key: jax.Array, scale: jax.Array) -> Any:
         like = jax.eval_shape(network.init, key, states)["params"]
-        leaves, structure = jax.tree.flatten(like)
-        fans = jax.tree.leaves({layer: {name: w["kernel"].shape[0] for name in w} for layer, w in like.items()})
-        drawn = [
-            scale / np.sqrt(fan) * jax.random.uniform(jax.random.fold_in(key, i), leaf.shape, jnp.float32, -1, 1)
-            for i, (leaf, fan) in enumerate(zip(leaves, fans, strict=True))
-        ]
-        return structure.unflatten(drawn)
+        # The product in the precision of the run, the uniform numbers themselves in float32.
+        return fan_in_init(like, key, jnp.asarray(scale, float))
 
     def table(theta: Any) -> jax.Array:
         dtype = jax.tree.leaves(theta)[0].dtype

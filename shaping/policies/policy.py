@@ -21,9 +21,13 @@ class Policy:
       start: `(batch_shape) -> memory`: what the policy remembers before its first observation.
       apply: `(theta, observation, memory) -> (distribution, memory)`: a distrax categorical over actions.
       table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a
-        matrix game (an array [states] or a sequence of scalars, as theta is).
+        matrix game (an array [states] or a sequence of scalars, as theta is). Raises TypeError where `tabulated` is
+        False.
       scalars: whether `table` takes theta as a sequence of scalars too, the fastest layout of a population.
       rounds: how many rounds back a state of `table` reaches.
+      tabulated: whether there is a `table`; a network on boards has none.
+      evaluate: `(theta, observation, memory) -> (distribution, value, memory)` for a policy whose critic shares its
+        trunk, theta holding the value's layer too; None where there is none.
     """
 
     kind: str
@@ -34,6 +38,8 @@ class Policy:
     table: Callable[[Any], Any]
     scalars: bool = True
     rounds: int = 1
+    tabulated: bool = True
+    evaluate: Callable[[Any, jax.Array, Any], tuple[Any, jax.Array, Any]] | None = None
 
     @property
     def shapes(self) -> Any:

@@ -3,7 +3,8 @@
 Between segments every array has the population first. Within one, matches are cut into blocks that stay in cache; a
 block has the population last, and small arrays (a table of logits, a payoff matrix) are taken apart into nested
 tuples of scalars, each an array over the block's matches. Then every operation of a small game is elementwise over
-matches, with nothing to transpose or gather. Rules, optimisers and objectives see ordinary pytrees either way.
+matches, with nothing to transpose or gather. Where returns are sampled a match has arrays of its own large enough, and
+the population stands first in a block too. Rules, optimisers and objectives see ordinary pytrees either way.
 """
 
 import math
@@ -16,21 +17,22 @@ import jax.numpy as jnp
 _SMALL = 8
 
 
-def to_blocks(tree: Any, block: int) -> Any:
-    """[population, ...] leaves to [blocks, ..., block]."""
+def to_blocks(tree: Any, block: int, first: bool = False) -> Any:
+    """[population, ...] leaves to [blocks, ..., block], or to [blocks, block, ...] where `first`."""
 
     def cut(leaf: jax.Array) -> jax.Array:
-        return jnp.moveaxis(leaf.reshape(-1, block, *leaf.shape[1:]), 1, -1)
+        apart = leaf.reshape(-1, block, *leaf.shape[1:])
+        return apart if first else jnp.moveaxis(apart, 1, -1)
 
     return jax.tree.map(cut, tree)
 
 
-def from_blocks(tree: Any) -> Any:
-    """[blocks, ..., block] leaves to [population, ...]."""
+def from_blocks(tree: Any, first: bool = False) -> Any:
+    """The inverse of `to_blocks`."""
 
     def join(leaf: jax.Array) -> jax.Array:
-        first = jnp.moveaxis(leaf, -1, 1)
-        return first.reshape(-1, *first.shape[2:])
+        apart = leaf if first else jnp.moveaxis(leaf, -1, 1)
+        return apart.reshape(-1, *apart.shape[2:])
 
     return jax.tree.map(join, tree)
 

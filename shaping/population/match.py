@@ -1,8 +1,9 @@
 """One match: learners that play together, and one update of all of them. Everything here is for a single match;
 `program` maps it over a population."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,11 @@ class Form(Protocol):
         """Whether it takes small arrays as nested tuples of scalars (see `layout`), for speed."""
         ...
 
+    @property
+    def sampled(self) -> bool:
+        """Whether returns are estimated by play; values are then measured where they are recorded, and only there."""
+        ...
+
     def objective(self, params: Any) -> Objective:
         """The objective at one setting of the game's numbers."""
         ...
@@ -36,12 +42,20 @@ class Form(Protocol):
         """The factor that turns a return into a reported value."""
         ...
 
-    def describe(self, params: Any, thetas: Sequence[Any]) -> dict[str, jax.Array]:
-        """What a record tells of one match besides values and parameters."""
+    def describe(self, params: Any, thetas: Sequence[Any], key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """What a record tells of one match besides values and parameters; `key` is for what has to be played."""
         ...
 
     def cooperation(self, thetas: Sequence[Any]) -> jax.Array | None:
         """P(choose action 0 | state) of everybody, [players, states]; None where there is no such table."""
+        ...
+
+
+class SampledForm(Form, Protocol):
+    """The static part of a game whose returns are sampled."""
+
+    def evaluate(self, params: Any, thetas: Sequence[Any], key: jax.Array) -> dict[str, jax.Array]:
+        """What a fresh batch of play shows, `value` [players] among it; of forms that are sampled."""
         ...
 
 
@@ -71,7 +85,8 @@ class MatchState:
     Attributes:
       learners: one state per seat.
       diverged_at: [] int32, the update at which a value or parameter stopped being finite, -1 while none has.
-      value_sum: per player, the sum of values after updates 1, 2, ... up to the one before this.
+      value_sum: per player, the sum of values after updates 1, 2, ... up to the one before this; where returns are
+        sampled, of those that were recorded.
     """
 
     learners: tuple[LearnerState, ...]
@@ -118,13 +133,9 @@ def update(
       update of divergence on. A match that stops being finite goes back to its last finite state and stays there.
     """
     before = values(match, [learner.theta for learner in state.learners])
-    objective = match.form.objective(match.game)
-    moved = []
-    for seat, learner in enumerate(match.learners):
-        key = use(learner_key(match.seed, match.number, seat), "update", number)
-        moved.append(learner.step(key, state.learners, seat, objective)[0])
+    moved = _moved(match, state.learners, number)
     goes_on, diverged_at = _tested(state, number)
-    learners = _where(goes_on, tuple(moved), previous)
+    learners = _where(goes_on, moved, previous)
     kept = _where(goes_on, state.learners, previous)
     goes_on_and_shown = goes_on & _finite(before)
     shown = [jnp.where(goes_on_and_shown, value, jnp.nan) for value in before]
@@ -132,6 +143,62 @@ def update(
     counted = [jnp.where(number > 0, value, value - value) for value in before]
     value_sum = tuple(total + value for total, value in zip(state.value_sum, counted, strict=True))
     return MatchState(learners, diverged_at, value_sum), kept, shown
+
+
+def sampled_update(
+    match: Match, state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array
+) -> tuple[MatchState, tuple[LearnerState, ...]]:
+    """`update` of a match whose returns are sampled, without values: `measure` has them."""
+    moved = _moved(match, state.learners, number)
+    goes_on, diverged_at = _tested(state, number)
+    kept = _where(goes_on, state.learners, previous)
+    return MatchState(_where(goes_on, moved, previous), diverged_at, state.value_sum), kept
+
+
+def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
+    """What a settled match whose returns are sampled is worth after `number` updates.
+
+    Returns:
+      The state, its values counted in; and variables of the record, NaN where the match has diverged: what the form
+      measures (`value` [players] among it), and diagnostics of the learners, [players] each, NaN for those without.
+    """
+    thetas = [learner.theta for learner in state.learners]
+    key = use(match_key(match.seed, match.number, len(match.learners)), "evaluation", number)
+    form = cast(SampledForm, match.form)
+    found = form.evaluate(match.game, thetas, key) | _diagnoses(match, state.learners, number)
+    finite = state.diverged_at < 0
+    shown = {name: jnp.where(finite, value, jnp.full_like(value, jnp.nan)) for name, value in found.items()}
+    counted = [jnp.where(finite & (number > 0), value, 0) for value in found["value"]]
+    total = tuple(total + value for total, value in zip(state.value_sum, counted, strict=True))
+    return state.replace(value_sum=total), shown
+
+
+def _diagnoses(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> dict[str, jax.Array]:
+    objective = match.form.objective(match.game)
+    each = []
+    for seat, learner in enumerate(match.learners):
+        key = use(learner_key(match.seed, match.number, seat), "diagnosis", number)
+        each.append(
+            {} if learner.diagnose is None else learner.diagnose(learner.settings, key, states, seat, objective)
+        )
+    names = sorted({name for own in each for name in own})
+    dtype = jax.tree.leaves([state.theta for state in states])[0].dtype
+    nothing = jnp.full((), jnp.nan, dtype)
+    return {name: jnp.stack([own.get(name, nothing) for own in each]) for name in names}
+
+
+def _moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
+    """Everybody's state after one more update, all from the same old ones."""
+    objective = match.form.objective(match.game)
+    if any(learner.observes for learner in match.learners):
+        key = use(match_key(match.seed, match.number, len(match.learners)), "play", number)
+        played = objective.sampler.play([state.theta for state in states], key)
+        objective = dataclasses.replace(objective, observed=played)
+    moved = []
+    for seat, learner in enumerate(match.learners):
+        key = use(learner_key(match.seed, match.number, seat), "update", number)
+        moved.append(learner.step(key, states, seat, objective)[0])
+    return tuple(moved)
 
 
 def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
@@ -164,8 +231,16 @@ def _finite(tree: Any) -> jax.Array:
     return residue == 0
 
 
-def finish(match: Match, state: MatchState, updates: int, extras: Sequence[str] = ()) -> dict[str, Any]:
+def finish(
+    match: Match, state: MatchState, updates: int, extras: Sequence[str] = (), recorded: int | None = None
+) -> dict[str, Any]:
     """What is recorded at the end of a match.
+
+    Args:
+      match, state: the match and its settled state.
+      updates: how many there were.
+      extras: see below.
+      recorded: at how many of them, from update 1 on, a match whose returns are sampled was measured.
 
     Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
@@ -173,19 +248,29 @@ def finish(match: Match, state: MatchState, updates: int, extras: Sequence[str] 
         padded with NaN where one has fewer; what the game's form describes; and, where `extras` names "consistency",
         consistency_loss, a scalar.
     """
-    last = jnp.stack(values(match, [learner.theta for learner in state.learners]))
+    thetas = [learner.theta for learner in state.learners]
+    measured, key = {}, None
+    if match.form.sampled:
+        _, measured = measure(match, state, jnp.int32(updates))
+        last = measured["value"]
+        key = use(match_key(match.seed, match.number, len(match.learners)), "description")
+    else:
+        last = jnp.stack(values(match, thetas))
     finite = jnp.all(jnp.isfinite(last))
     diverged_at = jnp.where((state.diverged_at < 0) & ~finite, updates, state.diverged_at)
     last = jnp.where(diverged_at < 0, last, jnp.nan)
     total = jnp.stack(list(state.value_sum))
-    mean = (total + last) / updates if updates else last
-    thetas = [learner.theta for learner in state.learners]
+    count = updates if recorded is None else recorded
+    mean = (total + last) / count if updates else last
     own = {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}
     own["theta_final"] = _rows(thetas)
     if "consistency" in extras:
         loss = consistency_loss(match.learners, state.learners, match.form.objective(match.game))
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
-    return own | match.form.describe(match.game, thetas)
+    described = match.form.describe(match.game, thetas, key)
+    if match.form.sampled:
+        described = {name: jnp.where(diverged_at < 0, value, jnp.nan) for name, value in described.items()}
+    return measured | described | own
 
 
 def _rows(thetas: Sequence[Any]) -> jax.Array:

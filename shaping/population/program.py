@@ -47,6 +47,11 @@ class Timetable:
         return -(-self.intervals // self.segment)
 
     @property
+    def measured(self) -> int:
+        """At how many updates from the first on something is recorded."""
+        return len(self.recorded) - 1 if self.updates else 0
+
+    @property
     def recorded(self) -> list[int]:
         """The recorded updates, ascending; 0 and the last always among them."""
         return [*range(0, self.updates, self.record_every), self.updates]
@@ -70,8 +75,46 @@ def segment_program(
 
     `recorded` has one row for each interval of the segment, as its first update finds the match: value [population,
     intervals, players] and, where the timetable's extras name "policies", policy_trajectory [population, intervals,
-    players, states]. Rows beyond the last update are meaningless.
+    players, states]; where returns are sampled, everything a match measures. Rows beyond the last update are
+    meaningless.
     """
+
+    def run_sampled_block(
+        blocks: tuple[Match, MatchState], first: jax.Array
+    ) -> tuple[MatchState, dict[str, jax.Array]]:
+        # Arrays of a batch of play are large: the population stands first, where products of matrices want it.
+        matches, states = blocks
+        update = jax.vmap(single.sampled_update, in_axes=(0, 0, 0, None))
+        settle = jax.vmap(single.settle, in_axes=(0, 0, None))
+        measure = jax.vmap(single.measure, in_axes=(0, 0, None))
+        policies: Any = jax.vmap(lambda learners: matches.form.cooperation([s.theta for s in learners]))
+
+        def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
+            begin = jnp.minimum((first + index) * timetable.record_every, timetable.updates)
+            end = jnp.minimum(begin + timetable.record_every, timetable.updates)
+            settled = settle(*carry, begin)
+
+            def measured(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
+                state, rows = measure(matches, settled, begin)
+                if "policies" in timetable.extras:
+                    rows["policy_trajectory"] = policies(settled.learners)
+                return state, rows
+
+            def beyond(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
+                like = jax.eval_shape(measured, settled)[1]
+                return settled, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+
+            # What lies beyond the last update is not played.
+            counted, rows = lax.cond(begin < timetable.updates, measured, beyond, settled)
+
+            def body(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+                return update(matches, *carry, number)
+
+            return lax.fori_loop(begin, end, body, (counted, counted.learners)), rows
+
+        (moved, previous), rows = lax.scan(interval, (states, states.learners), jnp.arange(timetable.segment))
+        last = jnp.minimum((first + timetable.segment) * timetable.record_every, timetable.updates)
+        return settle(moved, previous, last), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
 
     def run_block(blocks: tuple[Match, MatchState], first: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
         whole, states = blocks
@@ -105,7 +148,8 @@ def segment_program(
         return put_together(states, settle(*moved, last)), rows
 
     def function(matches: Match, states: MatchState, first: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
-        return _over_blocks(lambda blocks: run_block(blocks, first[0]), block)((matches, states))
+        run = run_sampled_block if matches.form.sampled else run_block
+        return _over_blocks(lambda blocks: run(blocks, first[0]), block, matches.form.sampled)((matches, states))
 
     wrapped = _sharded(function, mesh, 2, replicated=1)
     return jax.jit(wrapped, donate_argnums=1)
@@ -113,13 +157,19 @@ def segment_program(
 
 def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., dict[str, jax.Array]]:
     """`(matches, states) -> record variables`, leaves [population, ...]; see `match.finish`."""
-    finish = jax.vmap(lambda match, state: single.finish(match, state, timetable.updates, timetable.extras), -1, -1)
-
-    def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
-        return finish(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))
 
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
-        return _over_blocks(run_block, block)((matches, states))
+        sampled = matches.form.sampled
+        recorded = timetable.measured if sampled else None
+        axis = 0 if sampled else -1
+        finish = jax.vmap(
+            lambda match, state: single.finish(match, state, timetable.updates, timetable.extras, recorded), axis, axis
+        )
+
+        def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
+            return finish(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))
+
+        return _over_blocks(run_block, block, sampled)((matches, states))
 
     return jax.jit(_sharded(function, mesh, 2))
 
@@ -129,9 +179,10 @@ def _unrolled(matches: Match) -> bool:
     return matches.form.unrolled and all(learner.elementwise for learner in matches.learners)
 
 
-def _over_blocks(run_block: Callable[[Any], Any], block: int) -> Callable[[Any], Any]:
-    """Maps a function of blocks [..., block] over leaves [population, ...], one block after the other."""
-    return lambda tree: from_blocks(lax.map(run_block, to_blocks(tree, block)))
+def _over_blocks(run_block: Callable[[Any], Any], block: int, first: bool) -> Callable[[Any], Any]:
+    """Maps a function of blocks [..., block], or [block, ...] where `first`, over leaves [population, ...], one block
+    after the other."""
+    return lambda tree: from_blocks(lax.map(run_block, to_blocks(tree, block, first)), first)
 
 
 def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:

@@ -18,7 +18,7 @@ from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.rule import Rule
-from shaping.rules.seats import add, batched, gradients, replace, scale
+from shaping.rules.seats import add, batched, gradient, gradients, replace, scale
 from shaping.schema import NonNegative, Range
 
 
@@ -43,7 +43,7 @@ def first_order(
     shaping: Annotated[float, Range()] = 1.0,
 ) -> Rule:
     """The family itself, with both coefficients free: sweep them to mix learners in one program."""
-    return Rule(FirstOrder(lookahead_rate, middle, shaping), direction)
+    return Rule(FirstOrder(lookahead_rate, middle, shaping), direction, shaping=shaping_term)
 
 
 def lookahead(lookahead_rate: NonNegative = 1.0) -> Rule:
@@ -77,6 +77,15 @@ def direction(
 
     rate = jnp.where((m == 0) & (s == 0), 0, eta)
     return add(at[player][player], scale(rate, jax.grad(changes)(thetas[player])))
+
+
+def shaping_term(
+    objective: Objective, thetas: Thetas, player: int, settings: FirstOrder, key: jax.Array | None = None
+) -> Any:
+    """The term of `direction` with s."""
+    alone = FirstOrder(settings.lookahead_rate, jnp.zeros_like(jnp.asarray(settings.middle, float)), settings.shaping)
+    own = gradient(objective, thetas, player, player, key)
+    return jax.tree.map(jnp.subtract, direction(objective, thetas, player, alone, key), own)
 
 
 RULES = {"lookahead": lookahead, "first_order": first_order}

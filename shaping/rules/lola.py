@@ -6,6 +6,7 @@
   actual steps, of which there may be several.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import jax
@@ -65,7 +66,7 @@ def lola(
             return hola(lookahead_rate, 2)
         return Rule(SecondOrder(lookahead_rate, variant == "taylor"), second_order_direction)
     if variant == "exact":
-        return Rule(ExactLola(lookahead_rate, lookaheads), exact_direction)
+        return Rule(ExactLola(lookahead_rate, lookaheads), exact_direction, shaping=exact_shaping)
     if lookaheads != 1:
         raise ValueError(f"lookaheads is {lookaheads}: must be 1 unless variant is exact (variant is {variant})")
     return first_order(lookahead_rate, middle=1.0 if variant == "taylor" else 0.0, shaping=1.0)
@@ -76,13 +77,29 @@ def exact_direction(
 ) -> Any:
     """nabla_i V_i(theta_i, theta_-i^K), where theta_j^{k+1} = theta_j^k + eta nabla_j V_j(theta_i, theta_-i^k).
 
-    All opponents step at once from the same parameters, and the derivative passes through every step.
+    All opponents step at once from the same parameters, and the derivative passes through every step. An objective that
+    samples draws anew at each step.
     """
+    shaped_return = _shaped_return(objective, thetas, player, settings, key)
+    return jax.grad(lambda theta: shaped_return(theta, theta))(thetas[player])
+
+
+def exact_shaping(
+    objective: Objective, thetas: Thetas, player: int, settings: ExactLola, key: jax.Array | None = None
+) -> Any:
+    """The part of `exact_direction` that passes through the opponents' steps."""
+    return jax.grad(_shaped_return(objective, thetas, player, settings, key), 1)(thetas[player], thetas[player])
+
+
+def _shaped_return(
+    objective: Objective, thetas: Thetas, player: int, settings: ExactLola, key: jax.Array | None
+) -> Callable[[Any, Any], jax.Array]:
+    """(theta played with, theta the opponents' steps are made with) -> V_i."""
 
     def inner_key(step: Any) -> jax.Array | None:
         return None if key is None else jax.random.fold_in(key, step)
 
-    def shaped_return(theta: Any) -> jax.Array:
+    def shaped_return(own: Any, theta: Any) -> jax.Array:
         def opponents_move(current: list[Any], step: Any) -> tuple[list[Any], None]:
             return opponents_step(objective, current, player, settings.lookahead_rate, inner_key(step)), None
 
@@ -92,9 +109,9 @@ def exact_direction(
                 final, _ = opponents_move(final, step)
         else:
             final, _ = lax.scan(opponents_move, final, jnp.arange(settings.lookaheads))
-        return objective.of(player, final, inner_key(settings.lookaheads))
+        return objective.of(player, replace(final, player, own), inner_key(settings.lookaheads))
 
-    return jax.grad(shaped_return)(thetas[player])
+    return shaped_return
 
 
 RULES = {"lola": lola}

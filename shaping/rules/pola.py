@@ -11,6 +11,10 @@ how policies are parameterised at all. Both minimise by gradient descent: the ou
 policy by less than `tolerance` (in D, both ways) or for `max_iterations`, as the authors' `LOLA_exact.py` does, the
 inner one for `inner_iterations` steps that are differentiated through.
 
+On sampled returns ideal POLA is POLA-DiCE (the authors' `POLA_dice_jax.py`): every step, inner and outer, draws a batch
+of its own, D is the mean KL over its states, and all `max_iterations` outer steps are taken, as a rule with Adam, which
+starts anew in every update.
+
 The direction is theta_i' - theta_i: plain gradient ascent with step size 1 lands on the minimiser.
 """
 
@@ -18,12 +22,13 @@ from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from jax import lax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.rule import Rule
-from shaping.rules.seats import computed_once, gradient, move, opponents_step, replace
+from shaping.rules.seats import computed_once, move, opponents_step, replace
 from shaping.schema import NonNegative, Positive, Range
 
 
@@ -39,6 +44,7 @@ class Proximal:
       inner_penalty: beta_in of ideal POLA, at least 0.
       tolerance: divergence between successive policies at which the outer descent stops, at least 0.
       ideal: which of the two.
+      optimizer: of the outer descent, "sgd" or "adam".
       max_iterations: of the outer descent.
       inner_iterations: of the inner descent.
     """
@@ -51,6 +57,7 @@ class Proximal:
     ideal: bool = struct.field(pytree_node=False, default=False)
     max_iterations: int = struct.field(pytree_node=False, default=5000)
     inner_iterations: int = struct.field(pytree_node=False, default=50)
+    optimizer: str = struct.field(pytree_node=False, default="sgd")
 
 
 def pola(
@@ -62,6 +69,7 @@ def pola(
     tolerance: NonNegative = 1e-8,
     max_iterations: Annotated[int, Range(1)] = 5000,
     inner_iterations: Annotated[int, Range(1)] = 50,
+    proximal_optimizer: Literal["sgd", "adam"] = "sgd",
 ) -> Rule:
     """POLA; `inner_penalty` and `inner_iterations` belong to the ideal variant.
 
@@ -70,13 +78,15 @@ def pola(
     """
     if variant not in ("outer", "ideal"):
         raise ValueError(f"variant is {variant!r}: must be outer or ideal")
+    if proximal_optimizer not in ("sgd", "adam"):
+        raise ValueError(f"proximal_optimizer is {proximal_optimizer!r}: must be sgd or adam")
     for name, count in (("max_iterations", max_iterations), ("inner_iterations", inner_iterations)):
         if count < 1:
             raise ValueError(f"{name} is {count}: must be at least 1")
     # Structure that does nothing must not make programs of its own.
     inner = inner_iterations if variant == "ideal" else 1
     numbers = (lookahead_rate, proximal_rate, penalty, inner_penalty, tolerance)
-    settings = Proximal(*numbers, variant == "ideal", max_iterations, inner)
+    settings = Proximal(*numbers, variant == "ideal", max_iterations, inner, proximal_optimizer)
     return Rule(settings, direction, needs_distance=True, differentiable=False)
 
 
@@ -93,27 +103,43 @@ def direction(
     distance = objective.distance
     old = thetas[player]
 
-    def penalised_return(theta: Any) -> jax.Array:
+    transform = {"sgd": optax.sgd, "adam": optax.adam}[settings.optimizer](settings.proximal_rate)
+
+    def penalised_loss(theta: Any, key: jax.Array | None) -> tuple[jax.Array, Any]:
         now = replace(thetas, player, theta)
         if settings.ideal:
             after = _proximal_opponents(objective, now, thetas, player, settings, key)
         else:
-            after = opponents_step(objective, now, player, settings.lookahead_rate, key)
-        return objective.of(player, after, key) - settings.penalty * distance(player, theta, old, None)
+            after = opponents_step(objective, now, player, settings.lookahead_rate, _folded(key, 0))
+        returns, batch = objective(after, _folded(key, settings.inner_iterations))
+        return settings.penalty * distance(player, theta, old, batch) - returns[player], batch
 
-    def unfinished(carry: tuple[Any, jax.Array, jax.Array]) -> jax.Array:
+    def step(carry: tuple[Any, Any], iteration: Any) -> tuple[tuple[Any, Any], Any]:
+        theta, moments = carry
+        slope, batch = jax.grad(penalised_loss, has_aux=True)(theta, _folded(key, iteration))
+        change, moments = transform.update(slope, moments, theta)
+        return (optax.apply_updates(theta, change), moments), batch
+
+    begin = (old, transform.init(old))
+    if objective.sampler is not None:
+        final, _ = lax.fori_loop(0, settings.max_iterations, lambda i, carry: step(carry, i)[0], begin)
+        return jax.tree.map(jnp.subtract, final, old)
+
+    def unfinished(carry: tuple[tuple[Any, Any], jax.Array, jax.Array]) -> jax.Array:
         _, change, iteration = carry
         return (iteration < settings.max_iterations) & (change >= settings.tolerance)
 
-    def step(carry: tuple[Any, jax.Array, jax.Array]) -> tuple[Any, jax.Array, jax.Array]:
-        theta, _, iteration = carry
-        new = move(theta, settings.proximal_rate, jax.grad(penalised_return)(theta))
-        change = jnp.maximum(distance(player, new, theta, None), distance(player, theta, new, None))
-        return new, change, iteration + 1
+    def tested_step(
+        carry: tuple[tuple[Any, Any], jax.Array, jax.Array],
+    ) -> tuple[tuple[Any, Any], jax.Array, jax.Array]:
+        (theta, moments), _, iteration = carry
+        (new, moments), batch = step((theta, moments), iteration)
+        change = jnp.maximum(distance(player, new, theta, batch), distance(player, theta, new, batch))
+        return (new, moments), change, iteration + 1
 
     # Nothing is differentiated through the outer descent, so that a block of matches may stop with its slowest.
     never = jnp.asarray(jnp.inf, jax.tree.leaves(old)[0].dtype)
-    final, _, _ = lax.while_loop(unfinished, step, (old, never, jnp.int32(0)))
+    (final, _), _, _ = lax.while_loop(unfinished, tested_step, (begin, never, jnp.int32(0)))
     return jax.tree.map(jnp.subtract, final, old)
 
 
@@ -125,17 +151,23 @@ def _proximal_opponents(
     distance = objective.distance
     others = [j for j in range(len(thetas)) if j != player]
 
-    def step(now: list[Any], _: None) -> tuple[list[Any], None]:
+    def step(now: list[Any], number: Any) -> tuple[list[Any], None]:
         new = list(now)
         for j in others:
-            pull = jax.grad(lambda theta, j=j: distance(j, theta, thetas[j], None))(now[j])
-            # The others stand where they stood: each solves a problem of its own.
-            climb = gradient(objective, replace(current, j, now[j]), j, j, key)
-            ascent = jax.tree.map(lambda c, p: c - settings.inner_penalty * p, climb, pull)
-            new[j] = computed_once(move(now[j], settings.lookahead_rate, ascent))
+
+            def gain(theta: Any, j: int = j) -> jax.Array:
+                # The others stand where they stood: each solves a problem of its own.
+                returns, batch = objective(replace(current, j, theta), _folded(key, number))
+                return returns[j] - settings.inner_penalty * distance(j, theta, thetas[j], batch)
+
+            new[j] = computed_once(move(now[j], settings.lookahead_rate, jax.grad(gain)(now[j])))
         return new, None
 
-    return lax.scan(step, current, None, length=settings.inner_iterations)[0]
+    return lax.scan(step, current, jnp.arange(settings.inner_iterations))[0]
+
+
+def _folded(key: jax.Array | None, number: Any) -> jax.Array | None:
+    return None if key is None else jax.random.fold_in(key, number)
 
 
 RULES = {"pola": pola}

@@ -1,15 +1,19 @@
 """What the record of an experiment holds, known before its first match."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from envs.coin_game import CoinGame
 from shaping.config import build
 from shaping.config.coin import is_coin
 from shaping.config.game import is_matrix, num_players
+from shaping.config.learning import KEY as MODEL
+from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment
+from shaping.objectives.sampled_game import SampledGame
 from shaping.runtime.record import Layout, spread
 
 
@@ -24,6 +28,7 @@ def layout(experiment: Experiment) -> Layout:
     one_shot = all(normal["game"]["horizon"] == 1 for normal in matrix)
     longest = max(build.policy_of(normal, 0).num_parameters for normal in normals)
     tables = all(normal["policy"]["kind"] in ("tabular", "preconditioned") for normal in normals)
+    forms = [build.form_of(normal) for normal in normals if is_sampled(normal)]
     top = experiment.top
     return Layout(
         matches=experiment.matches,
@@ -36,7 +41,24 @@ def layout(experiment: Experiment) -> Layout:
         matrix_games=bool(matrix),
         coin_games=any(is_coin(normal["game"]) for normal in normals),
         extras=tuple(top["record"]),
+        measured=_measured(normals, forms, top["record"]),
+        opponents=max((tuple(name for name, _ in form.opponents) for form in forms), key=len, default=()),
+        sampled_coins=any(isinstance(form.env, CoinGame) for form in forms),
     )
+
+
+def _measured(
+    normals: Sequence[Mapping[str, Any]], forms: Sequence[SampledGame], record: Sequence[str]
+) -> tuple[str, ...]:
+    """Variables of play recorded along with values."""
+    if not forms:
+        return ()
+    names = ["reward_per_step", "entropy"]
+    names += ["value_exact"] if any(form.exact is not None for form in forms) else []
+    names += ["own_fraction"] if any(isinstance(form.env, CoinGame) for form in forms) else []
+    modelled = any(MODEL in player for normal in normals for player in normal["players"])
+    names += ["model_error", "model_trust"] if modelled else []
+    return (*names, *(["shaping_norm", "shaping_sd"] if "shaping" in record else []))
 
 
 def histories(labels: Sequence[str], rounds: int) -> list[str]:

@@ -15,12 +15,14 @@ from shaping.population.program import Timetable, population_sharding
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.progress import Progress
+from shaping.runtime.record import MEASURED
 
 # Match-updates of a two-player game in one call of a segment: a few seconds of work between two lines of progress.
 _SEGMENT_WORK = 2**24
 _LARGEST_CHUNK = 2**17
 # Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
 _BLOCK = 128
+_SAMPLED_BLOCK = 4
 _BLOCK_NUMBERS = 2**16
 
 
@@ -81,6 +83,8 @@ def cut(group: Group, updates: int, record_every: int, memory_bytes: float, devi
         recorded += (updates // record_every + 2) * policies.size * itemsize
     # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
     per_match = 4 * own + 3 * recorded
+    if template.form.sampled:
+        return _cut_sampled(group, template, per_match, memory_bytes, devices)
     largest = int(max(devices, min(_LARGEST_CHUNK, memory_bytes // per_match)))
     total = len(group.indices)
     count = -(-total // largest)
@@ -92,6 +96,42 @@ def cut(group: Group, updates: int, record_every: int, memory_bytes: float, devi
     block = -(-local // blocks)
     padded = devices * blocks * block
     return Chunks(count, size, padded, block, padded * per_match)
+
+
+def _cut_sampled(group: Group, template: Match, kept: int, memory_bytes: float, devices: int) -> Chunks:
+    """Chunks of matches whose returns are sampled: what they need most is room for the batches of an update."""
+    working = working_bytes(template)
+    per_match = kept + working
+    total = len(group.indices)
+    on_cpu = jax.default_backend() == "cpu"
+    # On a CPU the matches of a block share the caches; elsewhere a chunk is one block.
+    fitting = max(devices, int(memory_bytes // (kept if on_cpu else per_match)))
+    count = -(-total // min(_LARGEST_CHUNK, fitting))
+    size = -(-total // count)
+    local = -(-size // devices)
+    limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // working // devices))) if on_cpu else local
+    blocks = -(-local // limit)
+    block = -(-local // blocks)
+    padded = devices * blocks * block
+    return Chunks(count, size, padded, block, padded * kept + devices * block * working)
+
+
+def working_bytes(template: Match) -> int:
+    """About how many bytes one update of a match needs beside its state: the batches of play that are alive at once,
+    and what derivatives keep of the networks that read them."""
+    form: Any = template.form
+    itemsize = np.dtype(_dtype_of(template)).itemsize
+    space, players = form.env.observation_space, form.env.num_players
+    seen = int(np.prod(space.shape, dtype=np.int64)) * np.dtype(space.dtype).itemsize
+    steps = form.batch * form.horizon
+    # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
+    rollout = steps * players * (seen + 10 * itemsize)
+    lookaheads = max(getattr(learner.settings.rule.settings, "lookaheads", 1) for learner in template.learners)
+    # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
+    outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(form.policies[0].shapes))
+    share = form.estimator.slices if form.estimator.slices > 1 else 1
+    kept = 0 if form.estimator.rematerialise else 1 + lookaheads
+    return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * max(kept, 1) // share
 
 
 def _dtype_of(match: Match) -> Any:
@@ -156,9 +196,9 @@ def run_group(
             done = min((number + 1) * timetable.segment * record_every, updates)
             progress.advance(len(piece) * (done - min(number * timetable.segment * record_every, updates)))
         variables = {name: np.asarray(x)[: len(piece)] for name, x in programs.finish(matches, states).items()}
-        ends = {"value": variables["value"], "policy_trajectory": variables.get("policy")}
-        for name in ("value", *(["policy_trajectory"] if "policies" in group.extras else [])):
-            last = ends[name][:, None]
+        along = [name for name in ("value", *MEASURED) if name in variables]
+        for name in along + (["policy_trajectory"] if "policies" in group.extras else []):
+            last = variables["policy" if name == "policy_trajectory" else name][:, None]
             # Rows of the last segment beyond the last update are dropped; without updates there is none at all.
             rows = np.concatenate([last, *(part[name] for part in recorded)], axis=1)[:, 1 : 1 + intervals]
             variables[name] = np.concatenate([rows, last], axis=1)
@@ -173,6 +213,11 @@ def run_group(
 
 def _cost(template: Match) -> int:
     """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
+    form: Any = template.form
+    if form.sampled:
+        # A few rollouts for every player, some 10 ns a step and more for what networks compute in it.
+        parameters = max(policy.num_parameters for policy in form.policies)
+        return form.batch * form.horizon * len(form.policies) * (1 + parameters // 100)
     sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.game, template.number))]
     sizes += [policy.num_parameters for policy in template.form.policies]
     return max(1, (max(sizes) // 8) ** 2)

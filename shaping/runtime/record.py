@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from envs.coin_counts import HISTORIES
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -23,6 +25,9 @@ class Layout:
       matrix_games: whether there are any; policies, payoffs and what they are worth are those of matrix games.
       coin_games: whether there are any; pickups are theirs.
       extras: what else is recorded, as in a `Timetable`.
+      measured: variables of play that are recorded along with values, where returns are sampled.
+      opponents: labels of the `opponent` dimension, scripted players that the final policies met.
+      sampled_coins: whether pickups are known by what was last picked up.
     """
 
     matches: int
@@ -35,11 +40,17 @@ class Layout:
     matrix_games: bool = True
     coin_games: bool = False
     extras: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    opponents: tuple[str, ...] = ()
+    sampled_coins: bool = False
 
     def dimensions(self) -> dict[str, tuple[str, ...]]:
         """The dimensions of every variable of this record."""
         kinds = {name: self.matrix_games for name in _MATRIX_GAMES}
         kinds |= {name: self.coin_games or kinds.get(name, False) for name in _COIN_GAMES}
+        kinds |= {name: name in self.measured for name in MEASURED}
+        kinds |= {name: self.sampled_coins for name in ("cooperation_by_history", "own_fraction_against")}
+        kinds["reward_against"] = bool(self.opponents)
         found = {name: dims for name, dims in DIMENSIONS.items() if kinds.get(name, True)}
         if self.parameters is not None:
             found |= {name: ("match", "player", "parameter") for name in ("theta_initial", "theta_final")}
@@ -63,7 +74,22 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "value_cooperation": ("match", "player"),
     "value_defection": ("match", "player"),
     "pickups": ("match", "player", "colour"),
+    "reward_against": ("match", "player", "opponent"),
+    "own_fraction_against": ("match", "player", "opponent"),
+    "cooperation_by_history": ("match", "player", "history"),
 }
+MEASURED = (
+    "reward_per_step",
+    "entropy",
+    "value_exact",
+    "own_fraction",
+    "model_error",
+    "model_trust",
+    "shaping_norm",
+    "shaping_sd",
+)
+"""What is recorded along with values where returns are sampled."""
+DIMENSIONS |= dict.fromkeys(MEASURED, ("match", "update", "player"))
 _MATRIX_GAMES = ("policy", "payoffs", "discount", "noise", "value_cooperation", "value_defection")
 _COIN_GAMES = ("pickups", "discount", "noise")
 DESCRIPTIONS = {
@@ -75,6 +101,17 @@ DESCRIPTIONS = {
     "theta_initial": "parameters before the first update",
     "theta_final": "parameters after the last update (the last finite ones where diverged)",
     "pickups": "coins of each colour that each player takes with the final policies, in an episode or per step",
+    "reward_per_step": "mean reward of a step, undiscounted, on a fresh batch",
+    "entropy": "mean entropy of a player's distribution over actions, in nats, on the same batch",
+    "value_exact": "what `value` estimates, in closed form",
+    "own_fraction": "of the coins a player took on the same batch, those of its own colour",
+    "model_error": "KL of the opponents' policies from the models of them, on the states of a fresh batch",
+    "model_trust": "factor by which trust in the models multiplies the lookahead rate",
+    "shaping_norm": "length of the mean of independent estimates of the shaping term",
+    "shaping_sd": "root mean square distance of one estimate of the shaping term from that mean",
+    "reward_against": "a player's reward per step, final policy, with a scripted opponent in every other seat",
+    "own_fraction_against": "of the coins a player took there, those of its own colour",
+    "cooperation_by_history": "of the coins taken after each history of pickups, those of the own colour",
     "diverged_at": "update at which the match stopped being finite; -1 where it did not",
     "value_cooperation": "value when everybody always cooperates",
     "value_defection": "value when everybody always defects",
@@ -107,6 +144,10 @@ class Record:
         if layout.matrix_games:
             coords |= {"state": np.asarray(layout.states, object)}
             coords |= {"joint_action": np.asarray(layout.joint_actions, object)}
+        if layout.opponents:
+            coords |= {"opponent": np.asarray(layout.opponents, object)}
+        if layout.sampled_coins:
+            coords |= {"history": np.asarray(HISTORIES, object)}
         for name, values in coordinates.items():
             dims, array = values if isinstance(values, tuple) else ("match", values)
             array = np.asarray(array)
@@ -124,6 +165,8 @@ class Record:
             "state": len(layout.states),
             "joint_action": len(layout.joint_actions),
             "parameter": layout.parameters or 0,
+            "opponent": len(layout.opponents),
+            "history": len(HISTORIES),
         }
         chunk = sizes | {"match": min(layout.matches, _MATCH_CHUNK), "update": min(sizes["update"], 512)}
         for name, dims in layout.dimensions().items():

@@ -1,0 +1,82 @@
+"""The key `objective` in normal form: how returns are computed, exactly or from play."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from shaping.config.checks import plain, settings
+from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.game import is_analytic
+from shaping.objectives.estimators import KINDS
+from shaping.objectives.sampled import Estimator
+from shaping.schema import Field, NonNegative, Probability, Range, fields
+
+HORIZON = 150
+"""Steps of a rollout in a game without end, where none are given (Foerster et al. 2018)."""
+_SAMPLED = KINDS
+
+
+def _schema(
+    batch: Annotated[int, Range(1, 10**7)] = 64,
+    horizon: Annotated[int, Range(1, 10**6)] | None = None,
+    baseline: Literal["leave_one_out", "batch_mean", "critic", "none"] = "leave_one_out",
+    gae_lambda: Probability = 1.0,
+    decay: Probability | None = None,
+    slices: Annotated[int, Range(1, 10**7)] = 1,
+    rematerialise: bool = False,
+    evaluation: Annotated[int, Range(1, 10**7)] | None = None,
+    critic_rate: NonNegative = 0.1,
+    critic_steps: Annotated[int, Range(1, 10**4)] = 1,
+    critic_optimizer: Literal["adam", "sgd"] = "adam",
+) -> None:
+    """The settings of a sampled objective, their defaults and ranges."""
+
+
+def is_sampled(normal: Mapping[str, Any]) -> bool:
+    """Whether a normal form's returns are sampled."""
+    return normal["objective"]["kind"] != "exact"
+
+
+def sampled_kind(raw: Any) -> bool:
+    """Likewise of an objective as written, which may be wrong elsewhere."""
+    return plain("objective", raw, "kind").get("kind", "exact") in _SAMPLED
+
+
+def objective_fields() -> dict[str, Field]:
+    """The settings of a sampled objective."""
+    return fields(_schema)
+
+
+def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
+    """The normal form."""
+    given = plain("objective", raw, "kind")
+    kind = given.get("kind", "exact")
+    if kind == "exact":
+        for key in given:
+            if key != "kind":
+                raise unknown_key(f"objective.{key}", ["objective.kind"], " of an exact objective")
+        return {"kind": "exact"}
+    if not isinstance(kind, str) or kind not in _SAMPLED:
+        raise not_allowed("objective.kind", kind, f"one of exact, {', '.join(_SAMPLED)}", ("exact", *_SAMPLED))
+    if is_analytic(game):
+        raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
+    if kind == "loaded_dice":
+        given.setdefault("baseline", "critic")
+    found = {"kind": kind} | settings("objective", given, objective_fields(), ("kind",))
+    ends = game["horizon"]
+    if found["horizon"] is None:
+        found["horizon"] = HORIZON if ends is None else ends
+    if ends is not None and found["horizon"] != ends and (ends == 1 or found["horizon"] > ends):
+        raise not_allowed("objective.horizon", found["horizon"], f"at most game.horizon, {ends}")
+    if found["evaluation"] is None:
+        found["evaluation"] = found["batch"]
+    if kind != "loaded_dice" and found["decay"] is not None:
+        raise not_allowed("objective.decay", found["decay"], "left out; it is a setting of loaded_dice")
+    try:
+        Estimator(kind, found["baseline"], found["slices"], found["rematerialise"])
+    except ValueError as error:
+        raise ConfigError(f"objective.{error}") from None
+    if found["batch"] % found["slices"]:
+        raise not_allowed("objective.slices", found["slices"], f"a divisor of objective.batch, {found['batch']}")
+    if found["baseline"] == "leave_one_out" and found["batch"] < 2:
+        raise not_allowed("objective.batch", found["batch"], "2 or more with baseline leave_one_out")
+    return found

@@ -1,0 +1,100 @@
+"""Critics that are learned beside policies: one for every seat, from how the match is played.
+
+    phi <- phi - rate * optimiser of  mean 1/2 (V_phi(s_t) - target_t)^2,   target = V + generalised advantage
+
+A learner has critics of its own for all seats: the return of an opponent that it imagines to learn needs a baseline as
+well, and what the opponent itself expects is not to be seen. A policy whose critic shares its trunk is its own critic:
+the loss is then part of the learner's ascent, with the weight `rate`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import lax
+
+from shaping.objectives.estimators import gae
+from shaping.objectives.objective import Objective
+from shaping.objectives.sampler import Batch
+from shaping.policies.critics import Critic
+
+
+@struct.dataclass
+class CriticSettings:
+    """Settings.
+
+    Attributes:
+      rate: the critics' learning rate; of critics that share a trunk the weight of their loss. At least 0.
+      gae_lambda: of the targets, in [0, 1]; 1 for the discounted rewards that follow.
+      critics: one a seat, None where a policy is its own.
+      optimizer: "adam" or "sgd".
+      steps: of the optimiser an update, at least 1.
+    """
+
+    rate: Any
+    gae_lambda: Any
+    critics: tuple[Critic | None, ...] = struct.field(pytree_node=False)
+    optimizer: str = struct.field(pytree_node=False, default="adam")
+    steps: int = struct.field(pytree_node=False, default=1)
+
+
+@struct.dataclass
+class CriticState:
+    """Parameters of the critics and states of their optimisers, one a seat; None for a seat without."""
+
+    parameters: tuple[Any, ...]
+    optimizers: tuple[Any, ...]
+
+
+def start(settings: CriticSettings, key: jax.Array, dtype: Any) -> CriticState:
+    """Critics before the first update: whatever their networks start from; tables start at 0."""
+    transform = _transform(settings)
+    parameters: list[Any] = []
+    for seat, critic in enumerate(settings.critics):
+        scale = jnp.float32(0 if critic is not None and critic.kind == "tabular" else 1)
+        drawn = None if critic is None else critic.init(jax.random.fold_in(key, seat), scale)
+        parameters.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
+    return CriticState(tuple(parameters), tuple(transform.init(phi) for phi in parameters))
+
+
+def fitted(settings: CriticSettings, state: CriticState, objective: Objective) -> CriticState:
+    """Critics after their steps on the batch that was observed."""
+    transform = _transform(settings)
+    batch: Batch = objective.observed
+    found: list[tuple[Any, Any]] = []
+    for seat, (phi, moments) in enumerate(zip(state.parameters, state.optimizers, strict=True)):
+        if settings.critics[seat] is None:
+            found.append((phi, moments))
+            continue
+
+        def loss(phi: Any, seat: int = seat) -> jax.Array:
+            context = [phi if other == seat else None for other in range(len(settings.critics))]
+            return value_loss(settings, objective.within(context), None, seat, batch)
+
+        def step(carry: tuple[Any, Any], _: None, loss: Any = loss) -> tuple[tuple[Any, Any], None]:
+            phi, moments = carry
+            change, moments = transform.update(jax.grad(loss)(phi), moments, phi)
+            return (optax.apply_updates(phi, change), moments), None
+
+        found.append(lax.scan(step, (phi, moments), None, length=settings.steps)[0])
+    return CriticState(tuple(phi for phi, _ in found), tuple(moments for _, moments in found))
+
+
+def value_loss(
+    settings: CriticSettings, objective: Objective, thetas: Sequence[Any] | None, player: int, batch: Batch
+) -> jax.Array:
+    """Half the mean squared distance of a critic from its targets, which are held fixed, a scalar."""
+    assert objective.values is not None
+    values = objective.values(player, thetas, batch)
+    rewards, still = batch.rewards[:, :, player], lax.stop_gradient(values)
+    targets = still + gae(rewards, still, objective.sampler.discount, settings.gae_lambda)
+    running = batch.running.astype(values.dtype)
+    squares = jnp.where(batch.running, (values - lax.stop_gradient(targets)) ** 2, 0)
+    return 0.5 * jnp.sum(squares) / jnp.maximum(jnp.sum(running), 1)
+
+
+def _transform(settings: CriticSettings) -> optax.GradientTransformation:
+    return {"adam": optax.adam, "sgd": optax.sgd}[settings.optimizer](settings.rate)

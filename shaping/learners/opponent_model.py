@@ -1,0 +1,193 @@
+"""Models of opponents, fitted to how they were seen to act and to nothing else (Foerster et al. 2018, section 4.5).
+
+    theta_hat <- argmax  mean log pi_theta_hat(a | s)  -  beta KL(pi_before || pi_theta_hat)
+
+by gradient steps on the observations and actions of the last `window` updates. beta = 0 is the plain model of the
+paper. What steadies it, each by itself or together:
+
+- proximal fitting, beta > 0: a model moves slowly from policy to policy however little it has seen;
+- an ensemble: members are fitted to streams of their own, and directions are averaged over them;
+- trust: the lookahead rate is multiplied by exp(-D / trust), D being how far members differ on what was seen, the mean
+  KL between neighbours. Members that know little about an opponent disagree, and it is then taken for a bystander.
+
+A model takes the place of the opponent's parameters in the objective; nothing else changes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import lax
+
+from shaping.objectives.objective import Objective
+from shaping.objectives.sampler import Batch, Sampler
+from shaping.policies.policy import Policy
+
+
+@struct.dataclass
+class ModelSettings:
+    """Settings.
+
+    Attributes:
+      rate: learning rate of the fit, at least 0.
+      penalty: beta, at least 0.
+      trust: the divergence of members at which trust has fallen to 1/e; None to trust always.
+      scale: of the models' first parameters, as in `Policy.init`.
+      members: of the ensemble, at least 1.
+      window: updates whose play is kept, at least 1.
+      steps: of the optimiser an update.
+      first_steps: likewise in the first update.
+      optimizer: "adam" or "sgd".
+    """
+
+    rate: Any
+    penalty: Any
+    trust: Any
+    scale: Any
+    members: int = struct.field(pytree_node=False, default=1)
+    window: int = struct.field(pytree_node=False, default=1)
+    steps: int = struct.field(pytree_node=False, default=1)
+    first_steps: int = struct.field(pytree_node=False, default=1)
+    optimizer: str = struct.field(pytree_node=False, default="adam")
+
+
+@struct.dataclass
+class ModelState:
+    """What a learner knows of everybody else.
+
+    Attributes:
+      thetas: parameters of the models, one pytree [members, ...] a seat; None for the own one.
+      optimizers: states of their optimisers, likewise.
+      window: a `Batch` [window, time, batch, ...] without rewards, the newest at `seen` - 1 modulo the window.
+      seen: [] int32, updates observed so far.
+    """
+
+    thetas: tuple[Any, ...]
+    optimizers: tuple[Any, ...]
+    window: Any
+    seen: jax.Array
+
+
+def start(
+    settings: ModelSettings, key: jax.Array, policies: Sequence[Policy], player: int, objective: Objective, dtype: Any
+) -> ModelState:
+    """Models before anything was seen: drawn like anybody's parameters, not those of the opponents."""
+    transform = _transform(settings)
+    thetas: list[Any] = []
+    for seat, policy in enumerate(policies):
+        if seat == player:
+            thetas.append(None)
+            continue
+        keys = [jax.random.fold_in(jax.random.fold_in(key, seat), member) for member in range(settings.members)]
+        drawn = jax.vmap(lambda key, policy=policy: policy.init(key, settings.scale))(jnp.stack(keys))
+        thetas.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
+    like = jax.eval_shape(lambda: _kept(objective.sampler.play([p.init(key, 0.0) for p in policies], key)))
+    window = jax.tree.map(lambda leaf: jnp.zeros((settings.window, *leaf.shape), leaf.dtype), like)
+    optimizers = tuple(None if theta is None else jax.vmap(transform.init)(theta) for theta in thetas)
+    return ModelState(tuple(thetas), optimizers, window, jnp.int32(0))
+
+
+def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> ModelState:
+    """Models after one more batch was observed."""
+    place = state.seen % settings.window
+    window = jax.tree.map(lambda kept, new: kept.at[place].set(new), state.window, _kept(objective.observed))
+    full = Batch(window["observations"], window["actions"], jnp.zeros(()), window["running"])
+    # Whatever the window does not hold yet never ran: it weighs nothing.
+    joined = jax.tree.map(lambda leaf: jnp.concatenate(jnp.unstack(leaf), axis=1) if leaf.ndim else leaf, full)
+    parts = _dealt(joined, settings.members)
+    thetas: list[Any] = []
+    moments: list[Any] = []
+    for seat, theta in enumerate(state.thetas):
+        if theta is None:
+            thetas.append(None)
+            moments.append(None)
+            continue
+        fit = jax.vmap(lambda *own, seat=seat: _fit(settings, objective.sampler, seat, state.seen, *own))
+        new, carried = fit(theta, state.optimizers[seat], parts)
+        thetas.append(new)
+        moments.append(carried)
+    return ModelState(tuple(thetas), tuple(moments), window, state.seen + 1)
+
+
+def imagined(state: ModelState, thetas: Sequence[Any], member: Any) -> list[Any]:
+    """Everybody's parameters as one member of the ensemble has them, the own ones as they are."""
+    return [
+        theta if model is None else jax.tree.map(lambda leaf: leaf[member], model)
+        for theta, model in zip(thetas, state.thetas, strict=True)
+    ]
+
+
+def trust_of(settings: ModelSettings, state: ModelState, objective: Objective) -> jax.Array:
+    """exp(-D / trust), a scalar in [0, 1]; 1 without trust."""
+    if settings.trust is None:
+        return jnp.ones(())
+    found = []
+    for seat, theta in enumerate(state.thetas):
+        if theta is not None:
+            others = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), theta)
+            between = jax.vmap(
+                lambda a, b, seat=seat: objective.sampler.divergence(seat, a, b, objective.observed), in_axes=0
+            )
+            found.append(jnp.mean(between(theta, others)))
+    return jnp.exp(-jnp.mean(jnp.stack(found)) / settings.trust)
+
+
+def error_of(state: ModelState, thetas: Sequence[Any], batch: Batch, sampler: Sampler) -> jax.Array:
+    """KL(policy || model) on the states of a batch, mean over opponents and members, a scalar."""
+    found = []
+    for seat, model in enumerate(state.thetas):
+        if model is not None:
+            each = jax.vmap(lambda own, seat=seat: sampler.divergence(seat, own, thetas[seat], batch))(model)
+            found.append(jnp.mean(each))
+    return jnp.mean(jnp.stack(found))
+
+
+def _fit(
+    settings: ModelSettings, sampler: Sampler, seat: int, seen: jax.Array, theta: Any, moments: Any, batch: Batch
+) -> tuple[Any, Any]:
+    """One member after its steps."""
+    transform = _transform(settings)
+    before = theta
+    running = jnp.maximum(jnp.sum(batch.running.astype(jax.tree.leaves(theta)[0].dtype)), 1)
+
+    def loss(theta: Any) -> jax.Array:
+        unlikely = -jnp.sum(sampler.read(seat, theta, batch)[0]) / running
+        if isinstance(settings.penalty, float) and settings.penalty == 0:
+            return unlikely
+        return unlikely + settings.penalty * sampler.divergence(seat, theta, before, batch)
+
+    def step(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        theta, moments = carry
+        change, new = transform.update(jax.grad(loss)(theta), moments, theta)
+        wanted = number < jnp.where(seen == 0, settings.first_steps, settings.steps)
+        moved = (optax.apply_updates(theta, change), new)
+        return jax.tree.map(lambda a, b: jnp.where(wanted, a, b), moved, (theta, moments))
+
+    # `seen` differs between matches under vmap in name only: all of them begin together.
+    most = jnp.where(jnp.max(seen) == 0, settings.first_steps, settings.steps)
+    return lax.fori_loop(0, most, step, (theta, moments))
+
+
+def _kept(batch: Batch) -> dict[str, jax.Array]:
+    """What is remembered of a batch: what everybody saw and did."""
+    return {"observations": batch.observations, "actions": batch.actions, "running": batch.running}
+
+
+def _dealt(batch: Batch, members: int) -> Batch:
+    """A batch's streams in turn to each member, [members, time, batch / members, ...]; rewards stay behind."""
+
+    def deal(leaf: jax.Array) -> jax.Array:
+        if not leaf.ndim:
+            return jnp.zeros((members,), leaf.dtype)
+        streams = leaf.shape[1] // members * members
+        apart = leaf[:, :streams].reshape(leaf.shape[0], streams // members, members, *leaf.shape[2:])
+        return jnp.moveaxis(apart, 2, 0)
+
+    return jax.tree.map(deal, batch)
+
+
+def _transform(settings: ModelSettings) -> optax.GradientTransformation:
+    return {"adam": optax.adam, "sgd": optax.sgd}[settings.optimizer](settings.rate)

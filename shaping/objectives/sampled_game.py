@@ -1,0 +1,168 @@
+"""A game played for its returns, as a population trains on it: estimated returns, and what a batch of play shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from envs.coin_counts import CoinCounts
+from envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
+from shaping.objectives.exact_coin import ExactCoinGame
+from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.play import Statistics, play
+from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
+from shaping.objectives.sampler import Sampler
+from shaping.policies.critics import Critic
+from shaping.policies.policy import Policy
+
+
+@struct.dataclass
+class SampledParams:
+    """The numbers of a sampled game.
+
+    Attributes:
+      game: those of its environment.
+      discount: gamma, in [0, 1].
+      estimator: those of the estimator.
+      exact: those of the exact game beside it (`SampledGame.exact`), or None.
+    """
+
+    game: Any
+    discount: Any
+    estimator: EstimatorNumbers = EstimatorNumbers()
+    exact: Any = None
+
+
+@dataclass(frozen=True)
+class SampledGame:
+    """The static part of a game whose returns are sampled: what is compiled, as opposed to the numbers it is fed.
+
+    Attributes:
+      env: the environment.
+      policies: one a seat.
+      batch: streams of play of an estimate.
+      horizon: steps of a stream, cut there.
+      estimator: how returns are estimated.
+      critics: one a seat, where there are critics with parameters of their own; else ().
+      evaluation: streams of play of a measurement.
+      exact: the same game in closed form, for the same horizon, where it has one.
+      opponents: scripted players, by name, that the final policies meet: for each a policy and its parameters a seat.
+    """
+
+    env: Any
+    policies: tuple[Policy, ...]
+    batch: int
+    horizon: int
+    estimator: Estimator = Estimator()
+    critics: tuple[Critic, ...] = ()
+    evaluation: int = 64
+    exact: ExactMatrixGame | ExactCoinGame | None = None
+    opponents: tuple[tuple[str, tuple[Policy, ...]], ...] = ()
+
+    @property
+    def unrolled(self) -> bool:
+        """Never: play makes arrays."""
+        return False
+
+    @property
+    def sampled(self) -> bool:
+        """Always."""
+        return True
+
+    def sampler(self, params: SampledParams) -> Sampler:
+        """What plays the game at one setting of its numbers."""
+        return Sampler(self.env, self.policies, params.game, params.discount, self.batch, self.horizon)
+
+    def objective(self, params: SampledParams) -> Objective:
+        """The objective at one setting of the game's numbers."""
+        critics = self.critics or None
+        return sampled_objective(self.sampler(params), self.estimator, params.estimator, critics)
+
+    def value_scale(self, params: SampledParams) -> jax.Array:
+        """The factor that turns a return into a reported value: 1 - discount, the mean per step (1 / horizon) at
+        discount 1, and 1 for a single step."""
+        discount = jnp.asarray(params.discount)
+        if self.horizon == 1:
+            return jnp.ones_like(discount)
+        return jnp.where(discount == 1, 1 / self.horizon, 1 - discount)
+
+    def evaluate(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> dict[str, jax.Array]:
+        """What a fresh batch of play shows.
+
+        Returns:
+          value, reward_per_step, entropy [players]; value_exact [players] where there is a closed form; of a Coin Game
+          own_fraction [players].
+        """
+        played = self._played(params, self.policies, thetas, key)
+        scale = self.value_scale(params)
+        found = {
+            "value": scale * played.discounted_returns,
+            "reward_per_step": played.rewards_per_step,
+            "entropy": played.policy_entropy,
+        }
+        if self.exact is not None:
+            found["value_exact"] = scale * jnp.stack(list(self.exact.objective(params.exact)(thetas)[0]))
+        if isinstance(played.counts, CoinCounts):
+            found["own_fraction"] = own_fraction(played.counts)
+        dtype = jax.tree.leaves(list(thetas))[0].dtype
+        return {name: value.astype(dtype) for name, value in found.items()}
+
+    def cooperation(self, thetas: Thetas) -> jax.Array | None:
+        """P(choose action 0 | state), [players, states], of policies that are tables of it; else None."""
+        if not isinstance(self.exact, ExactMatrixGame):
+            return None
+        return self.exact.cooperation(thetas)
+
+    def describe(self, params: SampledParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """What a record tells of one match at its end.
+
+        Returns:
+          discount []; noise [players]; of a matrix game what its exact form describes, `policy` as measured where
+          policies are no tables (NaN in states that did not come up); of a Coin Game pickups [players, colours], per
+          episode, and cooperation_by_history [players, 9]; reward_against [players, opponents], a player's reward per
+          step against each scripted opponent in all other seats, and own_fraction_against likewise.
+        """
+        assert key is not None
+        played = self._played(params, self.policies, thetas, jax.random.fold_in(key, 0))
+        noise = getattr(params.game, "noise", None)
+        discount = jnp.asarray(params.discount)
+        found: dict[str, Any] = {
+            "discount": discount,
+            "noise": jnp.zeros(len(thetas), discount.dtype) if noise is None else jnp.asarray(noise),
+        }
+        if isinstance(played.counts, CoinCounts):
+            found["pickups"] = played.counts.pickups / played.episodes
+            found["cooperation_by_history"] = cooperation_by_history(played.counts)
+        elif isinstance(self.exact, ExactMatrixGame):
+            found |= self.exact.describe(params.exact, thetas)
+        elif isinstance(played.counts, dict) and "cooperations" in played.counts:
+            found["policy"] = cooperation_by_state(played.counts)
+        for number, (_, scripted) in enumerate(self.opponents):
+            rows = self._against(params, thetas, scripted, jax.random.fold_in(key, 1 + number))
+            for name, row in rows.items():
+                found.setdefault(name, []).append(row)
+        return {k: jnp.stack(v, axis=-1) if isinstance(v, list) else jnp.asarray(v) for k, v in found.items()}
+
+    def _against(
+        self, params: SampledParams, thetas: Thetas, scripted: Sequence[Policy], key: jax.Array
+    ) -> dict[str, jax.Array]:
+        """How each player fares with one scripted opponent in every other seat, [players]."""
+        rewards, own = [], []
+        for seat in range(len(thetas)):
+            policies = [p if i == seat else scripted[i] for i, p in enumerate(self.policies)]
+            given = [theta if i == seat else () for i, theta in enumerate(thetas)]
+            played = self._played(params, policies, given, jax.random.fold_in(key, seat))
+            rewards.append(played.rewards_per_step[seat])
+            if isinstance(played.counts, CoinCounts):
+                own.append(own_fraction(played.counts)[seat])
+        found = {"reward_against": jnp.stack(rewards)}
+        return found | ({"own_fraction_against": jnp.stack(own)} if own else {})
+
+    def _played(self, params: SampledParams, policies: Sequence[Policy], thetas: Thetas, key: jax.Array) -> Statistics:
+        thetas = jax.lax.stop_gradient(list(thetas))
+        found = play(self.env, policies, thetas, key, self.horizon, self.evaluation, params.game, params.discount)
+        return found.pooled()

@@ -1,0 +1,167 @@
+"""Batches of sampled play, and what policies make of them.
+
+A batch is data: actions are drawn with every derivative stopped, and log-probabilities are read off it again under
+whatever parameters an objective is asked about. Derivatives therefore pass through policies alone, never through the
+environment, and a policy without memory reads all steps at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from envs.spaces import Discrete
+from shaping.objectives.rollout import Moment, begin, move
+from shaping.policies.policy import Policy
+from shaping.policies.sequences import compare, read
+
+# What a stream's key is folded with for the numbers its actions are drawn with; steps are numbered below it.
+_ACTIONS = 0xFFFFFFFE
+# Up to this many different observations a policy without memory is read as a table of them.
+_TABLE = 256
+
+
+@struct.dataclass
+class Batch:
+    """Streams of play from a reset on, time first; data without derivatives.
+
+    Attributes:
+      observations: [time, batch, players, ...] what each player saw before it acted.
+      actions: [time, batch, players, ...].
+      rewards: [time, batch, players], 0 after the end of a stream.
+      running: [time, batch] False after the end of a stream.
+    """
+
+    observations: jax.Array
+    actions: jax.Array
+    rewards: jax.Array
+    running: jax.Array
+
+    @property
+    def streams(self) -> int:
+        """How many streams of play."""
+        return self.running.shape[1]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """An environment, its numbers and everybody's policies, ready to be played.
+
+    Attributes:
+      env: an environment, see `envs.Environment`; a stream is one episode from a reset, cut at the horizon.
+      policies: one a player.
+      numbers: the environment's.
+      discount: gamma, a scalar.
+      batch: streams, at least 1.
+      horizon: steps, at least 1.
+    """
+
+    env: Any
+    policies: Sequence[Policy]
+    numbers: Any
+    discount: Any
+    batch: int
+    horizon: int
+
+    def play(self, thetas: Sequence[Any], key: jax.Array, streams: int | None = None) -> Batch:
+        """Plays everybody's policies; stream b draws from fold_in(key, b), however many there are.
+
+        Args:
+          thetas: parameters, one pytree a player; their derivatives are stopped.
+          key: the same gives the same batch.
+          streams: how many in place of `batch`.
+        """
+        still, seats = lax.stop_gradient(list(thetas)), range(len(thetas))
+        few = [self._few(policy) for policy in self.policies]
+        tables = [self._rows(policy, still[i]) if few[i] else None for i, policy in enumerate(self.policies)]
+
+        def stream(number: jax.Array) -> Batch:
+            own = jax.random.fold_in(key, number)
+            # One stream's numbers are drawn whole, on one device: nothing is gained by drawing each by itself, at twice
+            # the price.
+            with jax.threefry_partitionable(False):
+                drawn = jax.random.uniform(jax.random.fold_in(own, _ACTIONS), (self.horizon, len(few)), jnp.float32)
+            # What a player without memory will do at each step is known for every observation before the first.
+            plans = [
+                None if t is None else sampled(categorical(t), own, drawn[:, i, None]) for i, t in enumerate(tables)
+            ]
+
+            def step(before: Moment, now: tuple[jax.Array, jax.Array, list[Any]]) -> tuple[Moment, Batch]:
+                time, uniforms, planned = now
+                actions, memories = [], []
+                for seat in seats:
+                    seen, memory = before.observations[seat], before.memories[seat]
+                    if few[seat]:
+                        action = planned[seat][seen]
+                    else:
+                        distribution, memory = self.policies[seat].apply(still[seat], seen, memory)
+                        own_key = jax.random.fold_in(jax.random.fold_in(own, time), 1 + seat)
+                        action = sampled(distribution, own_key, uniforms[seat])
+                    actions.append(action)
+                    memories.append(memory)
+                after, rewards, _ = move(self.env, self.numbers, own, before, time, jnp.stack(actions), memories)
+                seen = Batch(
+                    before.observations, jnp.stack(actions), jnp.where(before.running, rewards, 0), before.running
+                )
+                return after, seen
+
+            start = begin(self.env, self.policies, self.numbers, own)
+            return lax.scan(step, start, (jnp.arange(self.horizon), drawn, plans))[1]
+
+        from shaping.policies.distributions import categorical, sampled
+
+        count = self.batch if streams is None else streams
+        return lax.stop_gradient(jax.vmap(stream, out_axes=1)(jnp.arange(count)))
+
+    def read(self, player: int, theta: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """Log-probabilities of a player's actions, and entropies of what they were drawn from, [time, batch] each, 0
+        after the end; differentiable in theta."""
+        policy, seen = self.policies[player], batch.observations[:, :, player]
+        taken = batch.actions[:, :, player]
+        if self._few(policy):
+            chances = jax.nn.log_softmax(self._rows(policy, theta))
+            place = seen * chances.shape[1] + taken
+            log_probabilities = _looked_up(chances.reshape(-1), place)
+            entropies = _looked_up(-jnp.sum(jnp.exp(chances) * chances, axis=1), seen)
+        else:
+            log_probabilities, entropies = read(policy, theta, seen, taken)
+        return jnp.where(batch.running, log_probabilities, 0), jnp.where(batch.running, entropies, 0)
+
+    def log_probabilities(self, thetas: Sequence[Any], batch: Batch) -> jax.Array:
+        """Of everybody's actions, [time, batch, players]."""
+        return jnp.stack([self.read(i, theta, batch)[0] for i, theta in enumerate(thetas)], axis=-1)
+
+    def divergence(self, player: int, theta: Any, other: Any, batch: Batch) -> jax.Array:
+        """KL(other || theta) of a player's distributions over actions, mean over the steps of a batch, a scalar."""
+        policy, seen = self.policies[player], batch.observations[:, :, player]
+        if self._few(policy):
+            new, old = (jax.nn.log_softmax(self._rows(policy, t)) for t in (theta, other))
+            found = _looked_up(jnp.sum(jnp.exp(old) * (old - new), axis=1), seen)
+        else:
+            found = compare(policy, theta, other, seen)
+        running = batch.running.astype(found.dtype)
+        return jnp.sum(jnp.where(batch.running, found, 0)) / jnp.maximum(jnp.sum(running), 1)
+
+    def _few(self, policy: Policy) -> bool:
+        """Whether a policy is a function of few different observations."""
+        space, actions = self.env.observation_space, self.env.action_space
+        few = isinstance(space, Discrete) and space.num_values <= _TABLE and isinstance(actions, Discrete)
+        return few and not jax.tree.leaves(jax.eval_shape(lambda: policy.start(())))
+
+    def _rows(self, policy: Policy, theta: Any) -> jax.Array:
+        """Logits [observations, actions]."""
+        every = jnp.arange(self.env.observation_space.num_values, dtype=jnp.int32)
+        return jax.vmap(lambda seen: policy.apply(theta, seen, policy.start(()))[0].logits)(every)
+
+
+def _looked_up(table: jax.Array, places: jax.Array) -> jax.Array:
+    """table[places]."""
+    if jax.default_backend() == "cpu":
+        return table[places]
+    # A product with one-hot rows: elsewhere a gather's transpose, a scatter into few places, waits for itself.
+    chosen = jax.nn.one_hot(places, table.shape[0], dtype=table.dtype)
+    return jnp.matmul(chosen, table, precision=lax.Precision.HIGHEST)

@@ -1,0 +1,34 @@
+"""What a network's layers start from: uniform numbers, the narrower the more inputs a layer has."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def fan_in_init(like: Any, key: jax.Array, scale: jax.Array) -> Any:
+    """Weights and biases of every layer, each uniform between +-scale / sqrt(inputs of the layer).
+
+    At scale 1 what PyTorch's linear and convolutional layers start from. Nothing is factorised, unlike in the
+    orthogonal start that flax gives recurrent layers.
+
+    Args:
+      like: shapes of the parameters, layers nested to any depth, each with a "kernel" [..., inputs, outputs] and
+        perhaps a "bias"; all axes of a kernel but the last count as its inputs.
+      key: consumed; every leaf draws from it with its place folded in.
+      scale: of any floating dtype; the parameters have it too where it is wider than float32.
+    """
+    places, structure = jax.tree.flatten(like)
+    fans = jax.tree.leaves(_fans(like))
+    drawn = [
+        scale / math.sqrt(fan) * jax.random.uniform(jax.random.fold_in(key, i), leaf.shape, jnp.float32, -1, 1)
+        for i, (leaf, fan) in enumerate(zip(places, fans, strict=True))
+    ]
+    return structure.unflatten(drawn)
+
+
+def _fans(like: Any) -> Any:
+    if "kernel" in like:
+        return {name: math.prod(like["kernel"].shape[:-1]) for name in like}
+    return {name: _fans(layer) for name, layer in like.items()}

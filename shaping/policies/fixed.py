@@ -1,0 +1,34 @@
+"""A policy whose parameters are fixed, so that there is nothing left to learn."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.policies.policy import Policy
+
+
+def fixed(policy: Policy, theta: Any) -> Policy:
+    """`policy` with the parameters theta; its own parameters are ().
+
+    Args:
+      policy: any policy.
+      theta: concrete parameters of it, any pytree of arrays.
+    """
+    leaves, structure = jax.tree.flatten(theta)
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    name = tuple((str(a.dtype), a.shape, a.tobytes()) for a in arrays)
+    kept = structure.unflatten(arrays)
+
+    def init(key: jax.Array, scale: jax.Array) -> tuple[()]:
+        del key, scale
+        return ()
+
+    def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        del theta
+        return policy.apply(jax.tree.map(jnp.asarray, kept), observation, memory)
+
+    return Policy(
+        "fixed", (policy, name), init, policy.start, apply, lambda _: policy.table(kept), rounds=policy.rounds
+    )

@@ -1,0 +1,125 @@
+"""Policies and critics along trajectories that have been played: one compiled pass, differentiable to any order.
+
+Everything has time first and streams of play second. Where episodes follow one another in a stream, `ended` says after
+which steps a player forgets.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from shaping.policies.policy import Policy
+
+
+def over_time(
+    apply: Callable[[Any, Any, Any], tuple[Any, Any]],
+    start: Callable[[tuple[int, ...]], Any],
+    parameters: Any,
+    observations: Any,
+    batch_axes: int = 1,
+    ended: jax.Array | None = None,
+) -> Any:
+    """What `apply` answers along trajectories: step by step where there is memory, in one call where there is none.
+
+    `apply` sees one observation of one stream at a time and need not broadcast.
+
+    Args:
+      apply: `(parameters, observation, memory) -> (out, memory)`; out is a pytree of arrays. A distribution is none: it
+        cannot leave a scan, what is wanted of it has to be read inside.
+      start: `(batch_shape) -> memory` before the first step.
+      parameters: of one player.
+      observations: pytree of arrays [time, batch, ...].
+      batch_axes: how many axes `batch` stands for, 0 or more.
+      ended: [time, batch] bool, whether a step is the last of an episode, after which memory starts anew; None for one
+        episode a stream.
+
+    Returns:
+      out with [time, batch] in front.
+    """
+    if not jax.tree.leaves(jax.eval_shape(lambda: start(()))):
+
+        def answer(observation: Any) -> Any:
+            return apply(parameters, observation, start(()))[0]
+
+        for _ in range(1 + batch_axes):
+            answer = jax.vmap(answer)
+        return answer(observations)
+
+    def step(memory: Any, now: tuple[Any, Any]) -> tuple[Any, Any]:
+        observation, last = now
+        out, memory = apply(parameters, observation, memory)
+        if last is not None:
+            memory = jax.tree.map(lambda new, old: jnp.where(last, new, old), start(()), memory)
+        return memory, out
+
+    def stream(seen: tuple[Any, Any]) -> Any:
+        return lax.scan(step, start(()), seen)[1]
+
+    for _ in range(batch_axes):
+        stream = jax.vmap(stream, in_axes=1, out_axes=1)
+    return stream((observations, ended))
+
+
+def logits_over_time(policy: Policy, theta: Any, observations: jax.Array, ended: jax.Array | None = None) -> jax.Array:
+    """Logits [time, batch, actions] of a categorical policy; see `over_time`. They are normalised, as distrax keeps
+    them: log-probabilities of the actions."""
+
+    def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+        distribution, memory = policy.apply(theta, observation, memory)
+        return distribution.logits, memory
+
+    return over_time(apply, policy.start, theta, observations, ended=ended)
+
+
+def read(
+    policy: Policy, theta: Any, observations: jax.Array, actions: jax.Array, ended: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Log-probabilities [time, batch] of what was done and entropies [time, batch] in nats, of any policy.
+
+    Args:
+      policy, theta: the player's, now; not necessarily those that played.
+      observations: [time, batch, ...] what it saw.
+      actions: [time, batch, ...] what it did.
+      ended: see `over_time`.
+
+    Returns:
+      (log-probabilities, entropies); the entropies are zero where the distribution knows none.
+    """
+
+    def apply(theta: Any, now: tuple[jax.Array, jax.Array], memory: Any) -> tuple[tuple[jax.Array, jax.Array], Any]:
+        observation, action = now
+        distribution, memory = policy.apply(theta, observation, memory)
+        log_probability = distribution.log_prob(action)
+        try:
+            entropy = distribution.entropy()
+        except NotImplementedError:
+            entropy = jnp.zeros_like(log_probability)
+        return (log_probability, entropy), memory
+
+    return over_time(apply, policy.start, theta, (observations, actions), ended=ended)
+
+
+def values_over_time(
+    apply: Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]],
+    start: Callable[[tuple[int, ...]], Any],
+    phi: Any,
+    observations: jax.Array,
+    ended: jax.Array | None = None,
+) -> jax.Array:
+    """Values [time, batch] of a critic, its `apply` and `start` given; see `over_time`."""
+    return over_time(apply, start, phi, observations, ended=ended)
+
+
+def compare(
+    policy: Policy, theta: Any, other: Any, observations: jax.Array, ended: jax.Array | None = None
+) -> jax.Array:
+    """KL(other || theta) between one policy's distributions under two parameters, [time, batch], in nats."""
+
+    def apply(both: tuple[Any, Any], observation: jax.Array, memories: tuple[Any, Any]) -> tuple[jax.Array, Any]:
+        found = [policy.apply(t, observation, memory) for t, memory in zip(both, memories, strict=True)]
+        return found[1][0].kl_divergence(found[0][0]), tuple(memory for _, memory in found)
+
+    return over_time(apply, lambda shape: (policy.start(shape),) * 2, (theta, other), observations, ended=ended)

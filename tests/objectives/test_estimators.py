@@ -1,0 +1,164 @@
+"""Estimators against the exact returns, by enumeration of every course of play: no sampling, no tolerance for it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shaping.objectives import estimators
+from shaping.objectives.objective import Objective
+from shaping.rules import lola
+from tests.objectives.enumeration import (
+    DISCOUNT,
+    PROBE,
+    REWARDS,
+    STATES,
+    VALUE,
+    all_derivatives,
+    exact_returns,
+    log_probabilities,
+    weights,
+)
+
+
+def values_of(table):
+    """A value for every state as one for every step, [time, courses, players]; any table will do for a baseline."""
+    return jnp.stack([jnp.asarray(table)[STATES]] * 2, axis=-1)
+
+
+def dice(thetas, baseline=None):
+    weight = weights(thetas)[:, None]
+    found = None if baseline is None else baseline * weight
+    return estimators.dice(log_probabilities(thetas), REWARDS * weight, DISCOUNT, found)
+
+
+def loaded_dice(thetas, values, decay=None):
+    advantages = estimators.gae(jnp.asarray(REWARDS), values, DISCOUNT, 1.0)
+    weighted = advantages * weights(thetas)[:, None]
+    return estimators.loaded_dice(log_probabilities(thetas), weighted, DISCOUNT, decay)
+
+
+WRONG = np.array([-3.0, 1.0, -7.0, 2.0, 0.5])
+
+
+@pytest.mark.parametrize("name", ["dice", "baseline", "loaded"])
+@pytest.mark.parametrize("player", [0, 1])
+def test_all_derivatives_up_to_the_third_are_those_of_the_exact_return(x64, name, player):
+    # Foerster et al. 2018b, theorem 1; Farquhar et al. 2019, section 3.
+    estimate = {
+        "dice": dice,
+        "baseline": lambda thetas: dice(thetas, values_of(WRONG)),
+        "loaded": lambda thetas: loaded_dice(thetas, values_of(WRONG)),
+    }[name]
+    exact = all_derivatives(lambda thetas: exact_returns(thetas)[player], PROBE)
+    found = all_derivatives(lambda thetas: estimate(thetas)[player], PROBE)
+    for ours, theirs in zip(found, exact, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12, rtol=0)
+    assert np.abs(exact[2]).max() > 0.01  # there is a third derivative to be right about
+
+
+def test_the_value_is_that_of_the_return_and_zero_for_loaded_dice(x64):
+    np.testing.assert_allclose(exact_returns(PROBE)[0], VALUE, atol=1e-12, rtol=0)
+    np.testing.assert_allclose(dice(PROBE)[0], VALUE, atol=1e-12, rtol=0)
+    np.testing.assert_allclose(dice(PROBE, values_of(WRONG))[0], VALUE, atol=1e-12, rtol=0)
+    assert np.all(loaded_dice(PROBE, values_of(WRONG)) == 0)
+
+
+def test_the_plain_surrogate_has_the_right_gradient_and_a_wrong_hessian(x64):
+    def plain(thetas):
+        return estimators.surrogate(log_probabilities(thetas), REWARDS * weights(thetas)[:, None], DISCOUNT)[0]
+
+    exact = all_derivatives(lambda thetas: exact_returns(thetas)[0], PROBE)
+    gradient, hessian, _ = all_derivatives(plain, PROBE)
+    np.testing.assert_allclose(gradient, exact[0], atol=1e-12, rtol=0)
+    assert np.abs(hessian - exact[1]).max() == pytest.approx(1.1395, abs=1e-4)
+
+
+def test_loaded_dice_that_forgets_is_biased_by_as_much_as_it_should_be(x64):
+    # lambda = 0.9, and a value of 0 everywhere for a wrong value function: the gradient's error is at most .01594 for
+    # the wrong table of the golden vectors, and 0 for the right one.
+    exact, *_ = all_derivatives(lambda thetas: exact_returns(thetas)[0], PROBE)
+    for decay, biased in ((1.0, False), (0.9, True)):
+        advantages = estimators.gae(jnp.asarray(REWARDS), values_of(np.zeros(5)), DISCOUNT, decay)
+
+        def of(thetas, advantages=advantages):
+            weighted = advantages * weights(thetas)[:, None]
+            return estimators.loaded_dice(log_probabilities(thetas), weighted, DISCOUNT)[0]
+
+        error = np.abs(all_derivatives(of, PROBE)[0] - exact).max()
+        assert (error > 1e-3) == biased
+
+
+def test_lola_through_an_enumerated_dice_step_is_the_exact_one_and_needs_everybodys_log_probabilities(x64):
+    # Golden vector: T = 3, eta = .3, at the probe; with the own log-probabilities alone in the inner step it is another.
+    right = [-0.25510378, -0.08742009, -0.16134919, -0.07377550, -0.13258665]
+    wrong = [-0.25505, -0.10188, -0.14417, -0.08907, -0.12062]
+    thetas = [jnp.asarray(theta) for theta in PROBE]
+    rule = lola("exact", lookahead_rate=0.3)
+    found = rule.direction(Objective(lambda ts, key, context: (dice(ts), None)), thetas, 0)
+    np.testing.assert_allclose(found, right, atol=1e-8, rtol=0)
+    exact = rule.direction(Objective(lambda ts, key, context: (exact_returns(ts), None)), thetas, 0)
+    np.testing.assert_allclose(found, exact, atol=1e-12, rtol=0)
+
+    def blind(theta):
+        def own_alone(other):
+            still = [jax.lax.stop_gradient(theta), other]
+            mask = jnp.array([0.0, 1.0])
+            terms = log_probabilities(still) * mask
+            weighted = REWARDS * jax.lax.stop_gradient(weights([theta, other]))[:, None]
+            # The inner step sees player 0 only through how likely a course is, which it does not differentiate.
+            return estimators.dice(terms, weighted, DISCOUNT)[1]
+
+        moved = thetas[1] + 0.3 * jax.grad(own_alone)(thetas[1])
+        return dice([theta, moved])[0]
+
+    np.testing.assert_allclose(jax.grad(blind)(thetas[0]), exact_blind(thetas), atol=1e-10, rtol=0)
+    assert np.abs(np.asarray(wrong) - np.asarray(right)).max() > 0.01
+
+
+def exact_blind(thetas):
+    """What is left when the opponent's step does not depend on one's own parameters: the gradient at where it lands."""
+    moved = thetas[1] + 0.3 * jax.grad(lambda other: exact_returns([thetas[0], other])[1])(thetas[1])
+    return jax.grad(lambda own: exact_returns([own, moved])[0])(thetas[0])
+
+
+def test_the_magic_box_is_one_with_the_derivatives_of_a_likelihood_ratio(x64):
+    def f(x):
+        return jnp.sin(x[0]) * x[1] ** 2
+
+    def box(x):
+        return estimators.magic_box(f(x))
+
+    at = jnp.array([0.7, -1.3])
+    slope, curve = jax.grad(f)(at), jax.hessian(f)(at)
+    assert box(at) == 1
+    np.testing.assert_allclose(jax.grad(box)(at), slope, atol=1e-12)
+    np.testing.assert_allclose(jax.hessian(box)(at), curve + jnp.outer(slope, slope), atol=1e-12)
+
+
+def test_generalised_advantages_are_the_sums_of_their_definition(x64):
+    rewards, values = (jax.random.normal(jax.random.key(i), (6, 3)) for i in (0, 1))
+    gamma, decay = 0.9, 0.7
+    following = np.concatenate([values[1:], np.zeros((1, 3))])
+    deltas = np.asarray(rewards) + gamma * following - np.asarray(values)
+    slow = [sum((gamma * decay) ** k * deltas[t + k] for k in range(6 - t)) for t in range(6)]
+    np.testing.assert_allclose(estimators.gae(rewards, values, gamma, decay), slow, atol=1e-12)
+
+
+def test_accumulated_sums_with_and_without_decay_are_those_of_a_loop(x64):
+    terms = jax.random.normal(jax.random.key(0), (7, 2))
+    for decay in (None, 1.0, 0.8, 0.0):
+        rate, total, slow = 1.0 if decay is None else decay, np.zeros(2), []
+        for term in np.asarray(terms):
+            total = rate * total + term
+            slow.append(total)
+        np.testing.assert_allclose(estimators.accumulated(terms, decay), slow, atol=1e-12)
+
+
+def test_rewards_less_those_of_the_other_streams_are_what_the_batch_mean_takes_off_scaled_up(x64):
+    rewards = np.asarray(jax.random.normal(jax.random.key(0), (4, 5, 2)))
+    others = np.stack([np.delete(rewards, b, axis=1).mean(1) for b in range(5)], axis=1)
+    np.testing.assert_allclose(estimators.centred(jnp.asarray(rewards), "leave_one_out"), rewards - others, atol=1e-12)
+    mean = rewards - rewards.mean(1, keepdims=True)
+    np.testing.assert_allclose(estimators.centred(jnp.asarray(rewards), "batch_mean"), mean, atol=1e-12)
+    np.testing.assert_array_equal(estimators.centred(jnp.asarray(rewards), "none"), rewards)
