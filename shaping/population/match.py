@@ -14,6 +14,7 @@ from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
 from shaping.population.keys import learner_key, match_key, use
+from shaping.rules import computed_once
 
 
 class Form(Protocol):
@@ -150,7 +151,7 @@ def sampled_update(
 ) -> tuple[MatchState, tuple[LearnerState, ...]]:
     """`update` of a match whose returns are sampled, without values: `measure` has them."""
     moved = _moved(match, state.learners, number)
-    goes_on, diverged_at = _tested(state, number)
+    goes_on, diverged_at = _tested_once(state, number)
     kept = _where(goes_on, state.learners, previous)
     return MatchState(_where(goes_on, moved, previous), diverged_at, state.value_sum), kept
 
@@ -205,6 +206,17 @@ def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Ar
     """The state after `number` updates, tested: finite, with `diverged_at` up to date."""
     goes_on, diverged_at = _tested(state, number)
     return MatchState(_where(goes_on, state.learners, previous), diverged_at, state.value_sum)
+
+
+def sampled_settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
+    """`settle` of a match whose returns are sampled."""
+    goes_on, diverged_at = _tested_once(state, number)
+    return MatchState(_where(goes_on, state.learners, previous), diverged_at, state.value_sum)
+
+
+def _tested_once(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`_tested` where there are many arrays: the sum over all of them would be compiled into the choice of each."""
+    return computed_once(_tested(state, number))
 
 
 def _tested(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:

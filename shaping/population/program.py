@@ -85,7 +85,7 @@ def segment_program(
         # Arrays of a batch of play are large: the population stands first, where products of matrices want it.
         matches, states = blocks
         update = jax.vmap(single.sampled_update, in_axes=(0, 0, 0, None))
-        settle = jax.vmap(single.settle, in_axes=(0, 0, None))
+        settle = jax.vmap(single.sampled_settle, in_axes=(0, 0, None))
         measure = jax.vmap(single.measure, in_axes=(0, 0, None))
         policies: Any = jax.vmap(lambda learners: matches.form.cooperation([s.theta for s in learners]))
 

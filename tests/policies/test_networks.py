@@ -5,9 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 from envs.spaces import Box, Discrete
-from shaping.objectives.rollout import rollout
 from shaping.policies import network, tabular
 from tests.compiling import quickly
 
@@ -286,36 +284,3 @@ def test_saturated_parameters_have_finite_log_probabilities_and_gradients(recurr
     assert found.min() < -100  # saturated indeed
     gradient = quickly(jax.grad(lambda theta: jnp.sum(log_probabilities(theta)[0])))(theta)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
-
-
-@pytest.mark.parametrize(
-    ("game", "recurrent"),
-    [
-        ("coin_game", None),
-        ("coin_game", "gru"),
-        pytest.param("coin_game", "lstm", marks=pytest.mark.slow),
-        ("ipd", None),
-        pytest.param("ipd", "gru", marks=pytest.mark.slow),
-        ("ipd", "lstm"),
-    ],
-)
-def test_networks_play_in_one_compiled_program(game, recurrent):
-    """A population of matches, and what one match does is what it does alone."""
-    env = envs.make(game, flat=False) if game == "coin_game" else envs.make(game)
-    actions = env.action_space.num_values
-    conv = {"encoder": "conv", "channels": (3,)} if game == "coin_game" else {}
-    policy = network(env.observation_space, actions, hidden=(4,), recurrent=recurrent, units=3, **conv)
-    dense = network(env.observation_space, actions, hidden=(4,), recurrent=recurrent, units=3, critic=True)
-    keys = jax.random.split(jax.random.key(0), 2)
-    thetas = tuple(jax.vmap(each.init, (0, None))(keys, jnp.float32(3)) for each in (policy, dense))
-
-    def play(thetas, key):
-        return rollout(env, (policy, dense), thetas, key, steps=5, batch=3)
-
-    played = quickly(jax.vmap(play))(thetas, keys)
-    assert played.actions.shape == (2, 5, 3, 2)
-    assert set(np.unique(played.actions)) <= set(range(actions)) and np.ptp(played.actions) > 0
-    assert np.all(played.log_probabilities < 0) and np.all(np.isfinite(played.log_probabilities))
-    second = quickly(play)(jax.tree.map(lambda leaf: leaf[1], thetas), keys[1])
-    np.testing.assert_array_equal(played.actions[1], second.actions)
-    np.testing.assert_allclose(played.log_probabilities[1], second.log_probabilities, rtol=1e-4)

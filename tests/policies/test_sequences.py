@@ -128,6 +128,39 @@ def test_what_was_done_is_read_of_any_distribution(entropy):
     np.testing.assert_allclose(entropies, entropy * 0.5 * np.log(2 * np.pi * np.e * 0.25), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("game", "recurrent"),
+    [
+        ("coin_game", None),
+        ("coin_game", "gru"),
+        pytest.param("coin_game", "lstm", marks=pytest.mark.slow),
+        ("ipd", None),
+        pytest.param("ipd", "gru", marks=pytest.mark.slow),
+        ("ipd", "lstm"),
+    ],
+)
+def test_networks_play_in_one_compiled_program(game, recurrent):
+    """A population of matches, and what one match does is what it does alone."""
+    env = envs.make(game, flat=False) if game == "coin_game" else envs.make(game)
+    actions = env.action_space.num_values
+    conv = {"encoder": "conv", "channels": (3,)} if game == "coin_game" else {}
+    policy = network(env.observation_space, actions, hidden=(4,), recurrent=recurrent, units=3, **conv)
+    dense = network(env.observation_space, actions, hidden=(4,), recurrent=recurrent, units=3, critic=True)
+    keys = jax.random.split(jax.random.key(0), 2)
+    thetas = tuple(jax.vmap(each.init, (0, None))(keys, jnp.float32(3)) for each in (policy, dense))
+
+    def play(thetas, key):
+        return rollout(env, (policy, dense), thetas, key, steps=5, batch=3)
+
+    played = quickly(jax.vmap(play))(thetas, keys)
+    assert played.actions.shape == (2, 5, 3, 2)
+    assert set(np.unique(played.actions)) <= set(range(actions)) and np.ptp(played.actions) > 0
+    assert np.all(played.log_probabilities < 0) and np.all(np.isfinite(played.log_probabilities))
+    second = quickly(play)(jax.tree.map(lambda leaf: leaf[1], thetas), keys[1])
+    np.testing.assert_array_equal(played.actions[1], second.actions)
+    np.testing.assert_allclose(played.log_probabilities[1], second.log_probabilities, rtol=1e-4)
+
+
 @pytest.mark.parametrize("game", [{"name": "coin_game"}, {"name": "ipd", "horizon": 3, "auto_reset": True}])
 @pytest.mark.parametrize("recurrent", [None, "gru", "lstm"])
 def test_a_rollout_is_read_as_it_was_played(game, recurrent):
