@@ -27,6 +27,7 @@ from shaping.learners import Learner, gradient_learner
 from shaping.objectives import Analytic
 from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.memory_one import form_of
+from shaping.objectives.sampled_game import SampledGame
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
 from shaping.rules import Rule
@@ -174,7 +175,7 @@ def report(folder: str | Path) -> Path:
 
 
 def train(
-    game: MatrixGame | Analytic | ExactCoinGame,
+    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
     players: Sequence[Learner | Rule] | Learner | Rule,
     matches: int = 100,
     updates: int = 100,
@@ -187,14 +188,16 @@ def train(
     """Trains a population of independent matches and returns its record, in memory.
 
     Args:
-      game: a matrix game, an analytic game of the user's own, or an exact Coin Game (`shaping.exact_coin_game`).
+      game: a matrix game, an analytic game of the user's own, an exact Coin Game (`shaping.exact_coin_game`), or any
+        game whose returns are sampled (`shaping.sampled`).
       players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one for all seats.
       matches: how many matches, at least 1.
       updates: updates of each, at least 0.
       seed: of the initial parameters, as in a configuration.
       record_every: updates from one recorded value to the next.
       precision: "float32" or "float64".
-      parameters: the numbers of an analytic game, any pytree, its own defaults if None; or of an exact Coin Game.
+      parameters: the numbers of an analytic game, any pytree, its own defaults if None; or of an exact Coin Game or a
+        sampled game.
       policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
 
     Returns:
@@ -208,10 +211,11 @@ def train(
         check_number(key, value, LIMITS[key], integer=True)
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
-    if not isinstance(game, MatrixGame | Analytic | ExactCoinGame):
-        raise not_allowed("game", game, "a MatrixGame (envs.make), an Analytic game, or what exact_coin_game returns")
-    if isinstance(game, ExactCoinGame) and parameters is None:
-        raise ConfigError("parameters: needed for an exact Coin Game; exact_coin_game returns them beside the game")
+    if not isinstance(game, MatrixGame | Analytic | ExactCoinGame | SampledGame):
+        wanted = "a MatrixGame (envs.make), an Analytic game, or what exact_coin_game or sampled returns"
+        raise not_allowed("game", game, wanted)
+    if isinstance(game, ExactCoinGame | SampledGame) and parameters is None:
+        raise ConfigError("parameters: needed; exact_coin_game and sampled return them beside the game")
     if isinstance(game, MatrixGame):
         policies = (policy or tabular(game.num_states),) * game.num_players
         try:
@@ -219,9 +223,7 @@ def train(
         except ValueError as error:
             raise ConfigError(f"policy: {error}") from None
     elif policy is not None:
-        raise ConfigError(
-            "policy: leave it out; an analytic game is played with the parameters, a Coin Game has its own"
-        )
+        raise ConfigError("policy: leave it out; an analytic game is played with the parameters, any other has its own")
     else:
         form = game
     seats = len(form.policies)
@@ -238,7 +240,9 @@ def train(
 
         def matches_of(indices: np.ndarray) -> Match:
             def spread_over(leaf: Any) -> np.ndarray:
-                return np.broadcast_to(np.asarray(leaf, precision), (len(indices), *np.shape(leaf)))
+                array = np.asarray(leaf)
+                array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
+                return np.broadcast_to(array, (len(indices), *array.shape))
 
             settings = jax.tree.map(spread_over, Match((), (), numbers, learners, form))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
@@ -260,7 +264,7 @@ def train(
 
 
 def _dataset(
-    game: MatrixGame | Analytic | ExactCoinGame,
+    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
     policy: Policy,
     variables: Mapping[str, np.ndarray],
     recorded: Sequence[int],
@@ -275,6 +279,8 @@ def _dataset(
         about = {"state_view": game.state_view}
     else:
         about = {}
+    if isinstance(game, SampledGame):
+        coords |= {"opponent": [name for name, _ in game.opponents]} if game.opponents else {}
     if not isinstance(game, MatrixGame) or variables["theta_final"].shape[-1] != variables["policy"].shape[-1]:
         dims |= {"theta_initial": ("match", "player", "parameter"), "theta_final": ("match", "player", "parameter")}
     return xarray.Dataset({k: (dims[k], v) for k, v in variables.items()}, coords, about)

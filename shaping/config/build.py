@@ -113,7 +113,7 @@ def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: boo
                 number(player["step_size"], rank=0),
                 optimizer(settings["optimizer"]["name"], **chosen),
                 _initial(*_init_of(settings, seat), number),
-                critic_settings(settings, form, number) if wants_critic(settings, rule) else None,
+                critic_settings(settings, form, seat, number) if wants_critic(settings, rule) else None,
                 model_settings(player, number),
                 SHAPING_SAMPLES if shaping and rule.shaping is not None else 0,
             )

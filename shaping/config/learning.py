@@ -1,32 +1,19 @@
 """What a player's entry says beside its rule: a model of its opponents."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from shaping.config.checks import plain, settings
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.schema import Field, NonNegative, Positive, Range, fields
+from shaping.learners.opponent_model import opponent_model
+from shaping.schema import Field, fields
 
 KEY = "opponent_model"
 
 
-def _schema(
-    rate: NonNegative = 0.1,
-    penalty: NonNegative = 0.0,
-    trust: Positive | None = None,
-    scale: NonNegative = 1.0,
-    members: Annotated[int, Range(1, 64)] = 1,
-    window: Annotated[int, Range(1, 10**4)] = 1,
-    steps: Annotated[int, Range(1, 10**5)] = 10,
-    first_steps: Annotated[int, Range(1, 10**5)] = 50,
-    optimizer: Literal["adam", "sgd"] = "adam",
-) -> None:
-    """The settings of an opponent model, their defaults and ranges; see `learners.opponent_model.ModelSettings`."""
-
-
 def model_fields() -> dict[str, Field]:
     """The settings of an opponent model."""
-    return fields(_schema)
+    return fields(opponent_model)
 
 
 def normal_model(where: str, raw: Any, objective: Mapping[str, Any]) -> dict[str, Any]:

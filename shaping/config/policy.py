@@ -29,7 +29,9 @@ def normal_policy(raw: Any, game: Mapping[str, Any], sampled: bool = False) -> d
         }
     kind = given.get("kind")
     if kind in NETWORKS and not sampled:
-        raise ConfigError(f"policy.kind: {kind} has no exact returns; objective.kind must be dice, not exact")
+        exact = "coin_table" if is_coin(game) else ", ".join(_POLICIES)
+        wanted = f"{exact} where objective.kind is exact; {kind} needs objective.kind dice"
+        raise not_allowed("policy.kind", kind, wanted)
     if kind in NETWORKS or (is_coin(game) and kind == "mlp" and sampled):
         return _network_policy(given, game)
     if is_coin(game):

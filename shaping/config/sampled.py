@@ -47,12 +47,14 @@ def sampled_game(normal: Mapping[str, Any], policies: tuple[Policy, ...], needs_
     return SampledGame(env, policies, *sizes, estimator, critics, objective["evaluation"], exact, _opponents(env))
 
 
-def critic_settings(normal: Mapping[str, Any], form: SampledGame, number: Any) -> CriticSettings:
-    """How critics are learned."""
+def critic_settings(normal: Mapping[str, Any], form: SampledGame, seat: int, number: Any) -> CriticSettings:
+    """How a seat's critics are learned: of everybody for a baseline, of itself alone for an actor-critic rule."""
     objective = normal["objective"]
+    everybody = objective["baseline"] == "critic"
     critics = form.critics or (None,) * len(form.policies)
-    rates = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
-    return CriticSettings(*rates, critics, objective["critic_optimizer"], objective["critic_steps"])
+    critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
+    rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
+    return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
 
 
 def model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | None:
@@ -60,8 +62,9 @@ def model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | No
     if MODEL not in player:
         return None
     own = player[MODEL]
-    numbers = (None if own[key] is None else number(own[key], rank=0) for key in ("rate", "penalty", "trust", "scale"))
-    return ModelSettings(*numbers, *(own[key] for key in ("members", "window", "steps", "first_steps", "optimizer")))
+    numbers = {k: None if own[k] is None else number(own[k], rank=0) for k in ("rate", "penalty", "trust", "scale")}
+    settings: dict[str, Any] = dict(own) | numbers
+    return ModelSettings(**settings)
 
 
 def sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> SampledParams:
@@ -69,7 +72,7 @@ def sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> Sampl
     game, objective = normal["game"], normal["objective"]
     noise = exact.noise if _trembles(game) else None
     if is_coin(game):
-        steps = np.full(len(exact.discount), objective["horizon"], np.int32)
+        steps: Any = np.full(len(exact.discount), objective["horizon"], np.int32)
         played: Any = CoinGameParams(exact.rewards, steps, noise)
     else:
         played = MatrixGameParams(exact.payoffs, exact.discount, noise)

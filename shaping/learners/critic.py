@@ -41,6 +41,25 @@ class CriticSettings:
     steps: int = struct.field(pytree_node=False, default=1)
 
 
+def critic(
+    critics: Sequence[Critic | None],
+    rate: Any = 0.1,
+    gae_lambda: Any = 1.0,
+    optimizer: str = "adam",
+    steps: int = 1,
+) -> CriticSettings:
+    """How critics are learned; see `CriticSettings` for what the settings are.
+
+    Raises:
+      ValueError: an unknown optimiser, or less than 1 step.
+    """
+    if optimizer not in ("adam", "sgd"):
+        raise ValueError(f"optimizer is {optimizer!r}: must be adam or sgd")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}: must be at least 1")
+    return CriticSettings(rate, gae_lambda, tuple(critics), optimizer, steps)
+
+
 @struct.dataclass
 class CriticState:
     """Parameters of the critics and states of their optimisers, one a seat; None for a seat without."""

@@ -126,7 +126,9 @@ def _step(
     memory: GradientMemory = own.memory
     transform = settings.optimizer.build(settings.step_size)
     thetas = [state.theta for state in states]
-    rule, critic, model = settings.rule, memory.critic, memory.model
+    rule = settings.rule
+    critic: Any = memory.critic
+    model: Any = memory.model
     if settings.model is not None:
         # Trust is asked of what was not fitted yet; the direction is taken with what is known by then.
         rate = models.trust_of(settings.model, model, objective)
@@ -163,7 +165,7 @@ def _step(
     else:
         (theta, moments), _ = lax.scan(ascend, (own.theta, memory.optimizer), jnp.arange(rule.steps))
     if settings.critic is not None:
-        critic = critics.fitted(settings.critic, critic, objective)
+        critic = critics.fitted(settings.critic, memory.critic, objective)
     return LearnerState(theta, GradientMemory(moments, memory.learned, critic, model)), {}
 
 

@@ -14,7 +14,7 @@ A model takes the place of the opponent's parameters in the objective; nothing e
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jax import lax
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampler import Batch, Sampler
 from shaping.policies.policy import Policy
+from shaping.schema import NonNegative, Positive, Range
 
 
 @struct.dataclass
@@ -71,6 +72,31 @@ class ModelState:
     seen: jax.Array
 
 
+def opponent_model(
+    rate: NonNegative = 0.1,
+    penalty: NonNegative = 0.0,
+    trust: Positive | None = None,
+    scale: NonNegative = 1.0,
+    members: Annotated[int, Range(1, 64)] = 1,
+    window: Annotated[int, Range(1, 10**4)] = 1,
+    steps: Annotated[int, Range(1, 10**5)] = 10,
+    first_steps: Annotated[int, Range(1, 10**5)] = 50,
+    optimizer: Literal["adam", "sgd"] = "adam",
+) -> ModelSettings:
+    """A model of every opponent; see `ModelSettings` for what the settings are.
+
+    Raises:
+      ValueError: a number of members, updates or steps below 1, or trust in an ensemble of one.
+    """
+    counts = {"members": members, "window": window, "steps": steps, "first_steps": first_steps}
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} is {count}: must be at least 1")
+    if trust is not None and members < 2:
+        raise ValueError(f"members is {members}: must be at least 2 where trust rests on what members agree on")
+    return ModelSettings(rate, penalty, trust, scale, members, window, steps, first_steps, optimizer)
+
+
 def start(
     settings: ModelSettings, key: jax.Array, policies: Sequence[Policy], player: int, objective: Objective, dtype: Any
 ) -> ModelState:
@@ -84,7 +110,7 @@ def start(
         keys = [jax.random.fold_in(jax.random.fold_in(key, seat), member) for member in range(settings.members)]
         drawn = jax.vmap(lambda key, policy=policy: policy.init(key, settings.scale))(jnp.stack(keys))
         thetas.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
-    like = jax.eval_shape(lambda: _kept(objective.sampler.play([p.init(key, 0.0) for p in policies], key)))
+    like = jax.eval_shape(lambda: _kept(objective.sampler.play([p.init(key, jnp.float32(0)) for p in policies], key)))
     window = jax.tree.map(lambda leaf: jnp.zeros((settings.window, *leaf.shape), leaf.dtype), like)
     optimizers = tuple(None if theta is None else jax.vmap(transform.init)(theta) for theta in thetas)
     return ModelState(tuple(thetas), optimizers, window, jnp.int32(0))

@@ -102,7 +102,7 @@ class ExactMatrixGame:
     def _returns_from_scalars(self, cooperation: list[list[jax.Array]], params: MatrixGameParams) -> list[Any]:
         executed = []
         for player, own in enumerate(cooperation):
-            noise = params.noise[player]
+            noise = _noise(params)[player]
             noisy = [c + noise * (1 - 2 * c) for c in own]
             executed.append([noisy[seen] for seen in self._seen(player)])
         choices = list(itertools.product((0, 1), repeat=self.num_players))
@@ -117,7 +117,7 @@ class ExactMatrixGame:
         for player, own in enumerate(cooperation):
             # A permutation as a product with a constant matrix: under nested derivatives and vmap a gather is slow.
             permutation = np.eye(own.shape[0], dtype=own.dtype)[list(self._seen(player))]
-            noisy = own + params.noise[player] * (1 - 2 * own)
+            noisy = own + _noise(params)[player] * (1 - 2 * own)
             executed.append(jnp.sum(permutation * noisy, axis=1))
         payoffs = jnp.asarray(params.payoffs).reshape(self.num_players, -1)
         if self.memory > 1:
@@ -188,7 +188,7 @@ class ExactMatrixGame:
             "policy": self.cooperation(thetas),
             "payoffs": jnp.stack([jnp.stack(row) for row in payoffs]),
             "discount": params.discount,
-            "noise": jnp.stack([params.noise[i] for i in range(self.num_players)]),
+            "noise": jnp.stack([_noise(params)[i] for i in range(self.num_players)]),
             "value_cooperation": pure[0],
             "value_defection": pure[1],
         }
@@ -235,3 +235,10 @@ def _entry(payoffs: Any, choice: tuple[int, ...]) -> jax.Array:
     for action in choice:
         payoffs = payoffs[action]
     return payoffs
+
+
+def _noise(params: MatrixGameParams) -> Any:
+    """The players' noise, which an exact game has to have."""
+    if params.noise is None:
+        raise ValueError("params.noise is None; allowed: a number a player, as it is for play alone that there is none")
+    return params.noise

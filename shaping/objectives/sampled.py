@@ -142,6 +142,7 @@ def _estimated(
     gamma = sampler.discount
     # What is weighted with log-probabilities is worked out for the whole batch, before it is sliced.
     if estimator.kind == "loaded_dice":
+        assert values is not None
         weighted = gae(batch.rewards, values, gamma, numbers.gae_lambda)
     else:
         weighted = centred(batch.rewards, estimator.baseline)

@@ -171,7 +171,7 @@ def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchSt
     shown = {name: jnp.where(finite, value, jnp.full_like(value, jnp.nan)) for name, value in found.items()}
     counted = [jnp.where(finite & (number > 0), value, 0) for value in found["value"]]
     total = tuple(total + value for total, value in zip(state.value_sum, counted, strict=True))
-    return state.replace(value_sum=total), shown
+    return dataclasses.replace(state, value_sum=total), shown
 
 
 def _diagnoses(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> dict[str, jax.Array]:

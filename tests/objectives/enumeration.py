@@ -53,4 +53,4 @@ def all_derivatives(function, thetas):
 
     flat = jnp.concatenate([jnp.asarray(theta) for theta in thetas])
     first, second = jax.grad(of), jax.hessian(of)
-    return first(flat), second(flat), jax.jacfwd(second)(flat)
+    return jax.jit(lambda flat: (first(flat), second(flat), jax.jacfwd(second)(flat)))(flat)
