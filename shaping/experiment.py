@@ -18,10 +18,12 @@ from envs import MatrixGame
 from shaping.analysis.published import METRICS
 from shaping.config import build
 from shaping.config.checks import check_number
+from shaping.config.coin import is_coin
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read
 from shaping.config.game import is_matrix
 from shaping.config.normal import LIMITS
+from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives import Analytic
@@ -34,6 +36,7 @@ from shaping.rules import Rule
 from shaping.runtime import checkpoints
 from shaping.runtime.contents import attributes, coordinates, histories, layout
 from shaping.runtime.devices import describe_devices
+from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.loop import Chunks, Group, Timing, cut, run_group
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import DIMENSIONS, Record
@@ -150,12 +153,29 @@ def run(
 
             run_group(group, top["updates"], top["record_every"], chunks, record.write, keep, progress, timing)
         progress.close()
+    _draw_episode(folder, experiment)
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
     summarise(folder, timing=_timing(timing, began))
     say(f"report: {write_report(folder)}")
     return folder
+
+
+def _draw_episode(folder: Path, experiment: Experiment) -> None:
+    """Where boards were played, an episode of the match that learned most, as episode.gif."""
+    blocks = [b for b in experiment.blocks if is_sampled(b.normal) and is_coin(b.normal["game"])]
+    if not blocks:
+        return
+    per_cell = experiment.top["matches"]
+    run = load(folder)
+    played = [m for b in blocks for m in range(b.cells.start * per_cell, b.cells.stop * per_cell)]
+    chosen = best_match(run.record, played)
+    (block,) = [b for b in blocks if chosen // per_cell in b.cells]
+    with _precision(experiment.top["precision"]):
+        match = jax.tree.map(lambda leaf: leaf[0], build.matches_of(experiment, [block], np.array([chosen])))
+        thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
+        save_episode(folder / "episode.gif", match.form, match.game.game, thetas, jax.random.key(0))
 
 
 def report(folder: str | Path) -> Path:

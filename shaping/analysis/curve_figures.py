@@ -57,8 +57,9 @@ def curve(record: Record, cell: int) -> Curve:
         for name in ("value_cooperation", "value_defection"):
             bound = read(record, (name,), rows.start, rows.stop, shape).get(name, np.full((1, 1), np.nan))
             ends.append(bound.mean(axis=1))
-    good, bad = np.concatenate(ends[::2]), np.concatenate(ends[1::2])
-    close = all(np.ptp(x) <= 1e-5 * (1 + abs(float(x[0]))) for x in (good, bad))
+    # Of a sampled match that diverged there is nothing.
+    good, bad = (x[np.isfinite(x)] for x in (np.concatenate(ends[::2]), np.concatenate(ends[1::2])))
+    close = all(len(x) and np.ptp(x) <= 1e-5 * (1 + abs(float(x[0]))) for x in (good, bad))
     game = (float(good[0]), float(bad[0])) if close else None
     if number == 0 or shift is None:
         empty = np.full((len(picked), shape.players + 1), np.nan)

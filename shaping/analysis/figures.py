@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from shaping.analysis.curve_figures import learning_curves
-from shaping.analysis.match_figures import outcomes, policies, strategies
+from shaping.analysis.diagnosis_figures import model_errors, shaping_terms
+from shaping.analysis.match_figures import outcomes, policies
+from shaping.analysis.play_figures import histories, play_curves
 from shaping.analysis.record import Record
-from shaping.analysis.selection import select_cells
+from shaping.analysis.selection import Selection, sampled_cells, select_cells
+from shaping.analysis.strategy_figures import strategies
 from shaping.analysis.style import RC, Picture
 from shaping.analysis.sweep_figures import sweep_figures
 
@@ -16,7 +20,8 @@ from shaping.analysis.sweep_figures import sweep_figures
 def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     """Every figure that applies to this record.
 
-    Sweep maps or lines, learning curves, distribution of outcomes, learned policies, nearest strategies.
+    Sweep maps or lines, learning curves, distribution of outcomes, learned policies, nearest strategies; of sampled
+    runs also play over updates, cooperation by history, opponent models and the shaping term.
     Figures of single cells show at most ten cells and say which.
     """
     import matplotlib
@@ -26,11 +31,23 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     chosen = select_cells(summary["cells"])
     with matplotlib.rc_context(cast(Any, RC)):
         pictures = list(sweep_figures(summary))
-        for figure in (learning_curves, outcomes, policies, strategies):
-            picture = figure(record, summary, chosen)
-            if picture is not None:
-                pictures.append(picture)
+        pictures += _applicable((learning_curves,), record, summary, chosen)
+        sampled = sampled_cells(summary["cells"])
+        if sampled:
+            shown = select_cells(summary["cells"], among=sampled)
+            pictures += _applicable((play_curves, histories, model_errors, shaping_terms), record, summary, shown)
+        pictures += _applicable((outcomes, policies, strategies), record, summary, chosen)
     return pictures
+
+
+def _applicable(
+    figures: Sequence[Callable[[Record, dict[str, Any], Selection], Picture | None]],
+    record: Record,
+    summary: dict[str, Any],
+    chosen: Selection,
+) -> list[Picture]:
+    found = [figure(record, summary, chosen) for figure in figures]
+    return [picture for picture in found if picture is not None]
 
 
 def save(pictures: list[Picture], directory: str | Path) -> list[Path]:

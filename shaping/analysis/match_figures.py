@@ -1,4 +1,4 @@
-"""Figures of matches in single cells: policies, outcomes, and the strategies nearest to what was learned."""
+"""Figures of matches in single cells: policies and outcomes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import numpy as np
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record, Shape, finite_matches, read
 from shaping.analysis.selection import Selection
-from shaping.analysis.strategies import STRATEGIES, as_joint, mixed_equilibrium
+from shaping.analysis.strategies import as_joint, mixed_equilibrium
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS = 2000
-_STRATEGY_COLOURS = ("#56B4E9", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#009E73", "#000000")
 _TFT_QUADRANT = {
     0: (1, 1),
     1: (1, 1),
@@ -122,17 +121,19 @@ def _final_policies(record: Record, cell: int, shape: Shape) -> np.ndarray:
     data = read(record, ("policy", "value", "diverged_at"), lo, hi, shape)
     finite = finite_matches(data["value"], data.get("diverged_at"))
     policy = as_joint(data["policy"], shape.state_view)[finite]
-    return policy[np.isfinite(policy).all(axis=(1, 2))][:_POINTS]
+    return policy[np.isfinite(policy).any(axis=(1, 2))][:_POINTS]
 
 
 def _equilibrium(record: Record, cell: int, shape: Shape) -> np.ndarray | None:
     """P(C) [player] of the mixed equilibrium if every match of the cell plays that game, else None."""
     lo, hi = int(record.starts[cell]), int(record.starts[cell + 1])
     data = read(record, ("payoffs", "noise"), lo, min(hi, lo + 2 * _POINTS), shape)
-    if shape.states not in (1, 5) or np.ptp(data["payoffs"], axis=0).max() > 0:
+    known = np.isfinite(data["payoffs"]).all(axis=(1, 2))
+    payoffs = data["payoffs"][known]
+    if shape.states not in (1, 5) or not len(payoffs) or np.ptp(payoffs, axis=0).max() > 0:
         return None
-    noise = data.get("noise", np.zeros(data["payoffs"].shape[:2]))
-    mixture = mixed_equilibrium(data["payoffs"][:1], noise[:1])[0]
+    noise = data["noise"][known] if "noise" in data else np.zeros(payoffs.shape[:2])
+    mixture = mixed_equilibrium(payoffs[:1], noise[:1])[0]
     return mixture if np.isfinite(mixture).all() else None
 
 
@@ -147,6 +148,11 @@ def _policy_panel(axes: Axes, points: np.ndarray, shape: Shape, state: int, equi
     axes.set_yticklabels(["0", ".5", "1"])
     if len(points) == 0:
         nothing_here(axes, "no finite\nmatch")
+        return
+    # Where policies are measured, a match may not have come to a state.
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) == 0:
+        nothing_here(axes, "not met")
         return
     for line in (axes.axhline, axes.axvline):
         line(0.5, color="#BBBBBB", lw=0.6, zorder=0)
@@ -215,12 +221,13 @@ def _outcome(record: Record, cell: int) -> dict[str, Any]:
     value = data["value"][finite_matches(data["value"], data.get("diverged_at"))]
     bounds = {"V_CC": "value_cooperation", "V_DD": "value_defection"}
     marks = {mark: data[name].mean(axis=1) for mark, name in bounds.items() if name in data}
+    marks = {mark: known[np.isfinite(known)] for mark, known in marks.items()}
     x = value.mean(axis=1)
     spread = value.std(axis=0).max() if len(value) else 0.0
     one_player = bool(shape.players > 1 and len(x) > 1 and x.std() < 1e-3 * spread)
     if one_player:
         x, marks = value[:, 0], {}
-    fixed = {k: float(v[0]) for k, v in marks.items() if np.ptp(v) <= 1e-5 * (1 + abs(v[0]))}
+    fixed = {k: float(v[0]) for k, v in marks.items() if len(v) and np.ptp(v) <= 1e-5 * (1 + abs(v[0]))}
     return {"x": x, "marks": fixed, "one_player": one_player}
 
 
@@ -276,52 +283,3 @@ def _outcome_panel(axes: Axes, panel: dict[str, Any], ends: tuple[float, float])
         )
     note = f"player 0; {len(x):,} matches" if panel["one_player"] else f"{len(x):,} matches"
     axes.text(0.5, 0.97, note, transform=axes.transAxes, ha="center", va="top", fontsize=8, color=GREY)
-
-
-def strategies(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Shares of the nearest named strategies, one bar a cell."""
-    cells = [(n, summary["cells"][c]) for c, n in zip(chosen.cells, chosen.names, strict=True)]
-    known = [(n, c) for n, c in cells if c["nearest_strategy"]]
-    # The names speak of cooperation: in a game where it does not pay they would mislead.
-    rows = [(n, c["nearest_strategy"]) for n, c in known if c["cooperative"] is not None]
-    if not rows:
-        return None
-    figure = new_figure(1.0 + 0.42 * len(rows))
-    axes = figure.subplots()
-    start = np.zeros(len(rows))
-    for name, colour in zip(STRATEGIES, _STRATEGY_COLOURS, strict=True):
-        share = np.array([100 * shares[name] for _, shares in rows])
-        axes.barh(
-            np.arange(len(rows)),
-            share,
-            left=start,
-            color=colour,
-            label=name,
-            height=0.72,
-            edgecolor="white",
-            lw=0.6,
-        )
-        for i in np.flatnonzero(share >= 4).tolist():
-            dark = colour in ("#000000", "#0072B2", "#D55E00", "#009E73")
-            axes.text(
-                start[i] + share[i] / 2,
-                i,
-                f"{share[i]:.0f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if dark else "black",
-            )
-        start += share
-    axes.set_yticks(np.arange(len(rows)), [wrapped(n, 44, 3) for n, _ in rows] if len(rows) > 1 else [""])
-    axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="% of learners (both players of all finite matches)")
-    figure.legend(loc="outside upper center", ncols=len(STRATEGIES), frameon=False, handlelength=1.0, columnspacing=1.2)
-    caption = (
-        "The named memory-one strategy nearest to what each player learned: least Euclidean distance over "
-        "the four probabilities of cooperating after CC, CD, DC and DD. Extortionate needs a Press-Dyson "
-        "fit with root-mean-square error below 0.05 and chi above 1.05."
-    )
-    if len(rows) < len(known):
-        caption += " Cells of games in which V_CC is not above V_DD are left out."
-    return Picture("strategies", "Nearest strategies", f"{caption} {chosen.note}".strip(), png(figure))

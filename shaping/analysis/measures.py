@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from shaping.analysis import strategies
+from shaping.analysis.play_measures import LABELLED, MEASURED, own_colour_found, own_fraction, play
 from shaping.analysis.record import BLOCK, Record, Shape, finite_matches, read
 
 _READ = (
@@ -20,6 +22,9 @@ _READ = (
     "value_cooperation",
     "value_defection",
     "pickups",
+    "own_fraction",
+    *MEASURED,
+    *LABELLED,
 )
 _FOUND = ("value", "policy_trajectory")
 _ROWS = 2**14
@@ -33,9 +38,9 @@ class Measures:
 
     value [match, player] is at the last update, trajectory [match, player] the mean over updates 1 to the
     last; own_fraction [match, player] the share of a player's pickups
-    that are of its own colour; cooperative, tft, nash, tft_found, consistency [match]; label, chi [match,
-    player]; finite [match] bool; diverged_at [match], -1 where not. tft_found counts what a match was before it
-    diverged, too.
+    that are of its own colour; cooperative, tft, nash, tft_found, consistency, own_colour_found [match]; label, chi
+    [match, player]; finite [match] bool; diverged_at [match], -1 where not. tft_found counts what a match was before
+    it diverged, too. play holds what was measured of play, see `play_measures.play`.
     """
 
     value: np.ndarray
@@ -50,17 +55,24 @@ class Measures:
     chi: np.ndarray
     finite: np.ndarray
     diverged_at: np.ndarray
+    own_colour_found: np.ndarray
+    play: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, index: slice) -> Measures:
-        return Measures(*(getattr(self, f.name)[index] for f in fields(self)))
+        return _together([self], lambda parts: parts[0][index])
 
 
 def measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
     """Measures of matches lo .. hi - 1, which all have this shape; the record is read in blocks."""
     parts = [_measure(record, a, min(a + BLOCK, hi), shape) for a in range(lo, hi, BLOCK)]
-    if len(parts) == 1:
-        return parts[0]
-    return Measures(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Measures)))
+    return parts[0] if len(parts) == 1 else _together(parts, np.concatenate)
+
+
+def _together(parts: list[Measures], join: Callable[[list[np.ndarray]], np.ndarray]) -> Measures:
+    """Measures whose every array is `join` of those of the parts."""
+    plain = [f.name for f in fields(Measures) if f.name != "play"]
+    play = {name: join([p.play[name] for p in parts]) for name in parts[0].play}
+    return Measures(**{name: join([getattr(p, name) for p in parts]) for name in plain}, play=play)
 
 
 def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
@@ -75,6 +87,7 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
     payoffs = data.get("payoffs", np.full((n, shape.players, 2**shape.players), np.nan))
     bounds = [data.get(name, np.full_like(value, np.nan)) for name in ("value_cooperation", "value_defection")]
     label, chi = strategies.nearest_strategy(policy, payoffs, shape.state_view)
+    share = own_fraction(data, value)
     each, row = finite[:, None], finite
 
     def kept(x: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -83,7 +96,7 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
     return Measures(
         value=kept(value, each),
         trajectory=kept(trajectory, each),
-        own_fraction=kept(_own_fraction(data.get("pickups"), value), each),
+        own_fraction=kept(share, each),
         cooperative=kept(strategies.cooperative(value, bounds[0], bounds[1]), row),
         tft=kept(strategies.tft_match(policy, shape.state_view), row),
         nash=kept(strategies.nash_match(policy, payoffs, noise, shape.state_view), row),
@@ -93,16 +106,9 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
         chi=kept(chi, each),
         finite=finite,
         diverged_at=np.where(np.isfinite(diverged_at), diverged_at, -1).astype(np.int64),
+        own_colour_found=kept(own_colour_found(data, share), row),
+        play=play(data, finite),
     )
-
-
-def _own_fraction(pickups: np.ndarray | None, value: np.ndarray) -> np.ndarray:
-    """[match, player]; NaN where a player takes no coin, and in other games."""
-    if pickups is None:
-        return np.full_like(value, np.nan)
-    total = pickups.sum(axis=2)
-    own = np.einsum("mii->mi", pickups)
-    return np.divide(own, total, out=np.full_like(value, np.nan), where=total > 0)
 
 
 def _tft_found(

@@ -30,6 +30,9 @@ METRICS = (
     "cooperative",
     "consistency_loss",
     "own_fraction",
+    "own_colour_found",
+    "reward_per_step",
+    "value_exact",
 )
 SMALL = ("consistency_loss",)
 """Metrics of which values near zero are told apart: shown with their digits, not as 0.000."""
@@ -40,6 +43,9 @@ _NEEDS = {
     "cooperative": "V_CC above V_DD",
     "consistency_loss": "`record: [consistency]`",
     "own_fraction": "the Coin Game, and a player that takes a coin",
+    "own_colour_found": "the Coin Game",
+    "reward_per_step": "an objective that is sampled",
+    "value_exact": "an objective that is sampled, and policies that are tables",
     "value_sd": "two matches that did not diverge",
 }
 """What a metric is not defined without, besides a match that did not diverge."""
@@ -93,19 +99,22 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
         }
     per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory}
     per_player |= {"own_fraction": cell.own_fraction}
+    for name in ("reward_per_step", "value_exact"):
+        per_player[name] = cell.play.get(name, np.full_like(cell.value, np.nan))
     if metric in per_player:
         x = per_player[metric]
         x = x.mean(axis=1) if player is None else x[:, player]
     else:
         per_match = {"tft_match": cell.tft, "nash_match": cell.nash, "cooperative": cell.cooperative}
         per_match |= {"tft_found": cell.tft_found, "consistency_loss": cell.consistency}
+        per_match |= {"own_colour_found": cell.own_colour_found}
         x = per_match[metric]
     x = x[np.isfinite(x)]
     if len(x) == 0:
         return _nothing(cell)
     value, error = float(x.mean()), standard_error(x)
     unit = error * np.sqrt(len(x))
-    if metric in ("cooperative", "tft_found"):
+    if metric in ("cooperative", "tft_found", "own_colour_found"):
         low, high = wilson_ci95(x.sum(), len(x))
         assert low is not None and high is not None
         error = (high - low) / (2 * Z95)  # not zero where all or none did

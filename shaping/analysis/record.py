@@ -64,10 +64,11 @@ def open_record(directory: str | Path) -> Record:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)]]).astype(np.int64)
     if len(cell) == 0:
         starts = np.zeros(1, np.int64)
-    return Record(directory, dataset, yaml.safe_load(text) or {}, starts, _shapes(dataset, starts[:-1]))
+    return Record(directory, dataset, yaml.safe_load(text) or {}, starts, _shapes(dataset, starts))
 
 
-def _shapes(dataset: xr.Dataset, firsts: np.ndarray) -> tuple[Shape, ...]:
+def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
+    firsts = starts[:-1]
     # Rows shorter than the longest are padded with NaN: the pattern in a cell's first match tells its true
     # shape.
     players = np.zeros(len(firsts), int)
@@ -79,6 +80,9 @@ def _shapes(dataset: xr.Dataset, firsts: np.ndarray) -> tuple[Shape, ...]:
             players = np.where(players == 0, np.isfinite(first.values).sum(axis=1), players)
     if "policy" in dataset:
         states = np.isfinite(dataset["policy"].isel(match=firsts, player=0).values).sum(axis=1)
+        for cell in _sampled(dataset, firsts):
+            met = dataset["policy"].isel(match=slice(int(starts[cell]), int(starts[cell + 1]))).values
+            states[cell] = _states_met(met, int(players[cell]))
     else:
         states = np.zeros(len(firsts), int)
     if "policy.state_view" in dataset.coords:
@@ -86,6 +90,22 @@ def _shapes(dataset: xr.Dataset, firsts: np.ndarray) -> tuple[Shape, ...]:
     else:
         views = [str(dataset.attrs.get("state_view", "own"))] * len(firsts)
     return tuple(Shape(int(p), int(s), v) for p, s, v in zip(players, states, views, strict=True))
+
+
+def _sampled(dataset: xr.Dataset, firsts: np.ndarray) -> list[int]:
+    """Cells whose returns are sampled."""
+    if "reward_per_step" not in dataset or not len(firsts):
+        return []
+    first = dataset["reward_per_step"].isel(match=firsts, update=0, player=0).values
+    return np.flatnonzero(np.isfinite(first)).tolist()
+
+
+def _states_met(policy: np.ndarray, players: int) -> int:
+    """States of policies [match, player, state] that may be measured by play: a match may not have come to all of
+    them, and a diverged one has none."""
+    met = np.flatnonzero(np.isfinite(policy).any(axis=(0, 1)))
+    last = int(met[-1]) + 1 if len(met) else 0
+    return max(last, 1 + 2**players) if last > 1 else last
 
 
 def groups(record: Record, matches: int = BLOCK) -> Iterator[range]:

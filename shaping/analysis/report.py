@@ -10,8 +10,12 @@ from typing import Any
 
 from shaping.analysis import figures
 from shaping.analysis.axes import key_name, sweep_axes, value_name
+from shaping.analysis.diagnosis_figures import READING
+from shaping.analysis.markup import each, interval, number, percent, table
+from shaping.analysis.play_tables import against_table, play_table
 from shaping.analysis.published import SMALL, divergence
 from shaping.analysis.record import Record, open_record
+from shaping.analysis.selection import sampled_cells
 from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture
 from shaping.analysis.summary import summarise
@@ -49,6 +53,8 @@ _MEASURES = (
     "squared distance of the final directions from those that answer them. Own colour: the share of a "
     "player's pickups in the Coin Game that are coins of its own colour, in brackets as for values."
 )
+
+_EPISODE = "One episode of play with the policies at the end of a match, as it stands in episode.gif of this folder."
 
 
 def write_report(directory: str | Path) -> Path:
@@ -90,12 +96,27 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         parts.append("<h2>Beside the published values</h2>" + published_table(summary["published"]))
     if summary["cells"]:
         parts.append("<h2>Cells</h2>" + _cell_table(summary["cells"]))
+    sampled = sampled_cells(summary["cells"])
+    if sampled:
+        parts.append("<h2>Play</h2>" + play_table(summary["cells"], sampled, MOST_ROWS))
+        against = against_table(summary["cells"], sampled, MOST_ROWS)
+        parts += ["<h2>Against scripted opponents</h2>" + against] if against else []
+    explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
     for picture in pictures:
         data = base64.b64encode(picture.png).decode()
         parts.append(
             f'<h2 id="{escape(picture.name)}">{escape(picture.title)}</h2><figure>'
             f'<img alt="{escape(picture.title)}" src="data:image/png;base64,{data}">'
             f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+        )
+        if picture.name == explained:
+            parts.append(f"<p>{escape(READING)}</p>")
+    episode = record.directory / "episode.gif"
+    if episode.exists():
+        data = base64.b64encode(episode.read_bytes()).decode()
+        parts.append(
+            f'<h2 id="episode">An episode</h2><figure><img alt="An episode" src="data:image/gif;base64,{data}">'
+            f"<figcaption>{escape(_EPISODE)}</figcaption></figure>"
         )
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
@@ -170,54 +191,16 @@ def _rule(seat: dict[str, Any]) -> str:
     return f"{rule} ({seat['variant']})" if seat.get("variant") else rule
 
 
-def _table(head: list[str], rows: list[list[str]], left: int) -> str:
-    """A table of ready HTML cells whose first `left` columns are text."""
-    opening = [f'<th class="t">{h}</th>' if i < left else f"<th>{h}</th>" for i, h in enumerate(head)]
-    body = []
-    for row in rows:
-        cells = [f'<td class="t w">{c}</td>' if i < left else f"<td>{c}</td>" for i, c in enumerate(row)]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        f'<div class="scroll"><table><thead><tr>{"".join(opening)}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _number(x: Any, digits: int = 3, small: bool = False) -> str:
-    """A number for a cell; `small` shows digits of one near zero too."""
-    if x is None:
-        return "&ndash;"
-    if small and 0 < abs(x) < 1e-2:
-        return f"{x:.{digits}g}".replace("-", "&minus;")
-    text = f"{x:.{digits}f}" if abs(x) < 1e4 else f"{x:.4g}"
-    text = text.removeprefix("-") if float(text) == 0 else text
-    return text.replace("-", "&minus;")
-
-
-def _interval(ends: Any, small: bool = False) -> str:
-    if not ends or ends[0] is None:
-        return ""
-    return f" <small>[{_number(ends[0], small=small)}, {_number(ends[1], small=small)}]</small>"
-
-
-def _percent(x: Any) -> str:
-    return "&ndash;" if x is None else f"{100 * x:.1f}&nbsp;%"
-
-
-def _each(values: list[Any], intervals: list[Any] | None = None) -> str:
-    return "<br>".join(_number(v) + (_interval(intervals[i]) if intervals else "") for i, v in enumerate(values))
-
-
 def published_table(entries: list[dict[str, Any]]) -> str:
     """Published values beside ours: entries as in summary.json."""
     head = ["cell", "measure", "source", "published", "ours", "difference", "verdict"]
     rows = []
     for e in entries:
-        fraction = e["metric"] in ("tft_match", "tft_found", "nash_match", "cooperative")
+        fraction = e["metric"] in ("tft_match", "tft_found", "nash_match", "cooperative", "own_colour_found")
         small = e["metric"] in SMALL
-        theirs = _number(e["value"], small=small)
+        theirs = number(e["value"], small=small)
         if e.get("sd") is not None:
-            theirs += f" <small>sd {_number(e['sd'])}</small>"
+            theirs += f" <small>sd {number(e['sd'])}</small>"
         if e.get("runs"):
             theirs += f"<br><small>{escape(str(e['runs']))} runs</small>"
         cell = ", ".join(
@@ -239,14 +222,14 @@ def published_table(entries: list[dict[str, Any]]) -> str:
                 escape(metric + (" (fraction)" if fraction else "")),
                 escape(str(e.get("source", ""))),
                 theirs,
-                _number(e["ours"], small=small) + _interval(e["ours_ci95"], small).replace(" <small>", "<br><small>"),
-                _number(e["difference"], small=small),
+                number(e["ours"], small=small) + interval(e["ours_ci95"], small).replace(" <small>", "<br><small>"),
+                number(e["difference"], small=small),
                 f'<span{style}>{escape(verdict)}</span><span class="w">{basis}</span>',
             ]
         )
-    table = _table(head, rows, left=3).replace("<td><span", '<td class="t w"><span')
-    table = table.replace("<th>verdict</th>", '<th class="t">verdict</th>')
-    return table + (
+    made = table(head, rows, left=3).replace("<td><span", '<td class="t w"><span')
+    made = made.replace("<th>verdict</th>", '<th class="t">verdict</th>')
+    return made + (
         '<p class="note">Two values agree when they lie within the tolerance stated with the published one '
         "or, without one, within 3.5 standard errors of their difference: the published standard error is "
         "its standard deviation over runs divided by the square root of their number. Where only the number "
@@ -278,29 +261,29 @@ def _cell_table(cells: list[dict[str, Any]]) -> str:
     for c in cells[:MOST_ROWS]:
         row = [str(c["cell"])]
         row += [escape(value_name(c["coordinates"].get(k))) for k in keys]
-        row += [f"{c['matches']:,}", _each(c["value_mean"], c["value_ci95"]), _each(c["value_sd"])]
-        row += [_each(c["own_fraction"], c["own_fraction_ci95"])] * own + [_percent(c["cooperative"])] * cooperative
-        row += [_number(c["tft_match"])] * tft + [_percent(c["tft_found"])] * found
-        row += [_number(c["nash_match"])] * nash + [_number(c["consistency_loss"], small=True)] * consistency
+        row += [f"{c['matches']:,}", each(c["value_mean"], c["value_ci95"]), each(c["value_sd"])]
+        row += [each(c["own_fraction"], c["own_fraction_ci95"])] * own + [percent(c["cooperative"])] * cooperative
+        row += [number(c["tft_match"])] * tft + [percent(c["tft_found"])] * found
+        row += [number(c["nash_match"])] * nash + [number(c["consistency_loss"], small=True)] * consistency
         # As in the figure: the names speak of cooperation and would mislead where it does not pay.
         row += [_most_frequent(c["nearest_strategy"] if c["cooperative"] is not None else None)] * nearest
         when = f"<br><small>median update {c['diverged_at_median']:g}</small>" if c["diverged"] else ""
-        row += [_percent(c["diverged"]) + when if c["diverged"] else "0"]
+        row += [percent(c["diverged"]) + when if c["diverged"] else "0"]
         rows.append(row)
     players = {c["players"] for c in cells}
     per_player = "" if players == {1} else " Values stand one line a player, player 0 first."
     rest = ""
     if len(cells) > MOST_ROWS:
         rest = f" The first {MOST_ROWS} of {len(cells):,} cells are listed; summary.json has them all."
-    table = _table(head, rows, left=1 + len(keys))
-    return f'{table}<p class="note">{escape(_MEASURES + per_player + rest)}</p>'
+    made = table(head, rows, left=1 + len(keys))
+    return f'{made}<p class="note">{escape(_MEASURES + per_player + rest)}</p>'
 
 
 def _most_frequent(shares: dict[str, Any] | None) -> str:
     if not shares:
         return "&ndash;"
     name = max(STRATEGIES, key=lambda s: shares[s])
-    return f"{escape(name)} {_percent(shares[name])}"
+    return f"{escape(name)} {percent(shares[name])}"
 
 
 def _timing_table(timing: dict[str, Any]) -> str:
@@ -315,4 +298,4 @@ def _timing_table(timing: dict[str, Any]) -> str:
             rows.append([escape(prefix.replace("_", " ")), escape(str(shown))])
 
     add("", timing)
-    return _table(["", ""], rows, left=1)
+    return table(["", ""], rows, left=1)

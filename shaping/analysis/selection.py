@@ -24,25 +24,34 @@ class Selection:
     note: str
 
 
-def select_cells(cells: Sequence[dict[str, Any]], most: int = MOST_CELLS) -> Selection:
-    """All the cells where they are few, else a spread from the least to the most cooperative (or by
-    value).
+def select_cells(
+    cells: Sequence[dict[str, Any]], most: int = MOST_CELLS, among: Sequence[int] | None = None
+) -> Selection:
+    """All the cells where they are few, else a spread from the least to the most cooperative (or by value); of those
+    in `among` where given.
     """
     axes: list[Axis] = sweep_axes(cells)
-    if len(cells) <= most:
-        chosen, note = list(range(len(cells))), ""
+    places = list(range(len(cells)) if among is None else among)
+    if len(places) <= most:
+        chosen, note = places, ""
     else:
-        scores, by = [c["cooperative"] for c in cells], "share of cooperative matches"
-        if all(s is None for s in scores):
+        scores, by = {i: cells[i]["cooperative"] for i in places}, "share of cooperative matches"
+        if all(s is None for s in scores.values()):
             by = "mean value"
-            scores = [_mean(c["value_mean"]) for c in cells]
-        known = [i for i, s in enumerate(scores) if s is not None] or list(range(len(cells)))
+            scores = {i: _mean(cells[i]["value_mean"]) for i in places}
+        known = [i for i, s in scores.items() if s is not None] or places
         order = sorted(known, key=lambda i: scores[i] or 0.0)
         chosen = sorted(order[i] for i in spread(len(order), most))
-        note = f"{len(chosen)} of the {len(cells):,} cells are shown, evenly spread over the ranks of {by}."
+        kind = "" if among is None else "sampled "
+        note = f"{len(chosen)} of the {len(places):,} {kind}cells are shown, evenly spread over the ranks of {by}."
     return Selection(tuple(chosen), tuple(cell_name(cells[i], axes) for i in chosen), note)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
+
+
+def sampled_cells(cells: Sequence[dict[str, Any]]) -> list[int]:
+    """Places of the cells whose returns were sampled, as far as any of their matches is finite."""
+    return [i for i, c in enumerate(cells) if any(v is not None for v in c.get("reward_per_step", ()))]

@@ -238,5 +238,6 @@ def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -
     distances = [np.linalg.norm(own - pure, axis=-1) for pure in _PURE]
     distances += [np.linalg.norm(own - generous, axis=-1), np.where(extorts, residual, np.inf)]
     known = np.isfinite(own).all(axis=-1)
-    labels[:] = np.where(known, np.argmin(np.stack(distances), axis=0), UNDEFINED)
+    # Where payoffs are not known, nothing is nearest to what rests on them.
+    labels[:] = np.where(known, np.argmin(np.nan_to_num(np.stack(distances), nan=np.inf), axis=0), UNDEFINED)
     return labels, np.where(labels == EXTORTIONATE, chi, chis)

@@ -10,6 +10,7 @@ import numpy as np
 
 from shaping.analysis import published
 from shaping.analysis.measures import Measures, measure
+from shaping.analysis.play_measures import LABELLED, by_label, mean_of_known
 from shaping.analysis.record import Record, Shape, groups, open_record
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
 from shaping.analysis.strategies import STRATEGIES, UNDEFINED
@@ -44,6 +45,9 @@ def summarise(directory: str | Path, timing: dict[str, Any] | None = None) -> di
     cells: list[dict[str, Any]] = []
     drawn = _drawn(record)
     counts: np.ndarray | None = None
+    named = [d for d in set(LABELLED.values()) if d in record.dataset.coords]
+    labels = {d: tuple(str(x) for x in record.dataset[d].values) for d in named}
+    coins = bool({"pickups", "own_fraction"} & set(record.dataset))
     for cell_range in groups(record):
         lo, hi = record.starts[cell_range.start], record.starts[cell_range.stop]
         shape = record.shapes[cell_range.start]
@@ -52,10 +56,11 @@ def summarise(directory: str | Path, timing: dict[str, Any] | None = None) -> di
             counts = resampling_counts(n)
         measures = measure(record, int(lo), int(hi), shape)
         coordinates = _coordinates(record, int(lo), int(hi), n, drawn)
-        intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None)
+        intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None, labels)
         for i, cell in enumerate(cell_range):
             mine = measures[slice(i * n, (i + 1) * n)]
             cells.append({"cell": cell} | coordinates[i] | _entry(mine, shape) | intervals[i])
+            cells[-1] |= _play(mine, labels) | (_own_colour(mine) if coins else {})
             for k, entry in enumerate(entries):
                 if published.matches_cell(entry.get("cell") or {}, coordinates[i]["coordinates"]):
                     try:
@@ -128,12 +133,15 @@ def _coordinates(record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...
     return out
 
 
-def _intervals(measures: Measures, n: int, counts: np.ndarray | None) -> list[dict[str, Any]]:
+def _intervals(
+    measures: Measures, n: int, counts: np.ndarray | None, labels: dict[str, tuple[str, ...]]
+) -> list[dict[str, Any]]:
     """Intervals of all the cells of a group at once: they share one matrix of resampling counts."""
-    players = measures.value.shape[1]
-    rows = [measures.value, measures.own_fraction, measures.tft[:, None], measures.nash[:, None]]
-    width = 2 * players + 2
-    columns = np.concatenate(rows, axis=1).reshape(-1, n, width)  # [cell, match, column]
+    averaged = {"value": measures.value, "own_fraction": measures.own_fraction}
+    averaged |= {"tft_match": measures.tft, "nash_match": measures.nash} | measures.play
+    columns = np.concatenate([x.reshape(len(x), -1) for x in averaged.values()], axis=1)
+    width = columns.shape[1]
+    columns = columns.reshape(-1, n, width)  # [cell, match, column]
     cells = len(columns)
     low, high, methods = mean_ci95_columns(columns.transpose(1, 0, 2).reshape(n, -1), counts)
     ends = np.stack([low, high], axis=-1).reshape(cells, width, 2)
@@ -141,17 +149,32 @@ def _intervals(measures: Measures, n: int, counts: np.ndarray | None) -> list[di
     for i in range(cells):
         together = measures.cooperative[i * n : (i + 1) * n]
         together = together[np.isfinite(together)]
-        out.append(
-            {
-                "value_ci95": ends[i, :players],
-                "ci_method": methods[i * width],
-                "cooperative_ci95": wilson_ci95(together.sum(), len(together)),
-                "own_fraction_ci95": ends[i, players : 2 * players],
-                "tft_match_ci95": ends[i, 2 * players],
-                "nash_match_ci95": ends[i, 2 * players + 1],
-            }
-        )
+        found: dict[str, Any] = {}
+        at = 0
+        for name, x in averaged.items():
+            size = int(np.prod(x.shape[1:], dtype=int))
+            found[f"{name}_ci95"] = _named(name, ends[i, at : at + size].reshape(*x.shape[1:], 2), labels)
+            at += size
+        first = {key: found.pop(key) for key in ("value_ci95",)}
+        first |= {"ci_method": methods[i * width], "cooperative_ci95": wilson_ci95(together.sum(), len(together))}
+        out.append(first | found)
     return out
+
+
+def _named(name: str, x: np.ndarray, labels: dict[str, tuple[str, ...]]) -> Any:
+    """x [player, ...], or where the variable has labels a mapping from label to it."""
+    return by_label(x, labels[LABELLED[name]]) if name in LABELLED else x
+
+
+def _play(mine: Measures, labels: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Means over matches of what was measured of play, where the record has it."""
+    # Averaged along the last axis, so that what is not finite is left out everywhere alike.
+    return {name: _named(name, mean_of_known(np.moveaxis(x, 0, -1)), labels) for name, x in mine.play.items()}
+
+
+def _own_colour(mine: Measures) -> dict[str, Any]:
+    known = mine.own_colour_found[np.isfinite(mine.own_colour_found)]
+    return {"own_colour_found": _mean(known), "own_colour_found_ci95": wilson_ci95(known.sum(), len(known))}
 
 
 def _mean(x: np.ndarray) -> float:

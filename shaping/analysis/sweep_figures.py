@@ -23,6 +23,13 @@ _COOPERATIVE = (
     "0.2 (V_CC - V_DD)"
 )
 
+_OWN = "Share of own colour among a player's pickups at the last update"
+_BAR = {
+    "cooperative": "share of cooperative matches",
+    "own_fraction": "own colour, mean over players",
+    "value_mean": "value, mean over players",
+}
+
 
 def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
     """Heat maps for each pair of numeric axes, or lines over the only one; none without a numeric axis.
@@ -42,14 +49,24 @@ def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
 
 
 def _measure(cells: Sequence[dict[str, Any]]) -> str:
-    return "cooperative" if any(c["cooperative"] is not None for c in cells) else "value_mean"
+    if any(c["cooperative"] is not None for c in cells):
+        return "cooperative"
+    return "own_fraction" if _picks(cells) else "value_mean"
+
+
+def _picks(cells: Sequence[dict[str, Any]]) -> bool:
+    # Of a sampled Coin Game own colour says more than the value.
+    return any(_known(c["own_fraction"]) and _known(c.get("reward_per_step", [])) for c in cells)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [v for v in values if v is not None]
 
 
 def _number(cell: dict[str, Any], measure: str) -> float:
     value = cell[measure]
     if isinstance(value, list):
-        known = [v for v in value if v is not None]
-        return float(np.mean(known)) if known else np.nan
+        return float(np.mean(_known(value))) if _known(value) else np.nan
     return np.nan if value is None else float(value)
 
 
@@ -122,7 +139,7 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
     finite = np.concatenate([g[np.isfinite(g)] for g in grids.values()])
     low, high = (
         (0.0, 1.0)
-        if measure == "cooperative"
+        if measure != "value_mean"
         else ((float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0))
     )
     columns = max(len(row) for row in rows)
@@ -157,11 +174,9 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
     figure.supylabel(axis_name(y), fontsize=9)
     bar = figure.colorbar(mesh, ax=grid.ravel().tolist(), fraction=0.05, pad=0.02, aspect=28)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.set_label("share of cooperative matches" if measure == "cooperative" else "value, mean over players")
-    caption = (
-        f"{_COOPERATIVE}."
-        if measure == "cooperative"
-        else ("Mean normalised value at the last update, over players and finite matches.")
+    bar.set_label(_BAR[measure])
+    caption = {"cooperative": f"{_COOPERATIVE}.", "own_fraction": f"{_OWN}, over players and finite matches."}.get(
+        measure, "Mean normalised value at the last update, over players and finite matches."
     )
     caption += " One panel for each value of the remaining axes" if others else ""
     if others and any(len(a.values) > len(spread(len(a.values), 6)) for a in others[:1]):
@@ -170,7 +185,8 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
         caption += "; held at " + ", ".join(_fixed_name(k, v) for k, v in held.items())
     caption = caption.rstrip(".") + "."
     if any(np.isnan(g).any() for g in grids.values()):
-        caption += " Grey: not defined, V_CC not above V_DD or every match diverged."
+        lacking = "no coin taken" if measure == "own_fraction" else "V_CC not above V_DD"
+        caption += f" Grey: not defined, {lacking} or every match diverged."
     name = f"map_{_file_name(x.key)}_{_file_name(y.key)}"
     return Picture(name, f"{key_name(x.key)} and {key_name(y.key)}", caption, png(figure))
 
@@ -207,8 +223,7 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> 
     series = [dict(zip([a.key for a in others], v, strict=True)) for v in product(*(a.values for a in others))]
     series = [s for s in series if any(_where(c, s) for c in cells)]
     shown = [series[i] for i in spread(len(series), _MOST_SERIES)]
-    measures = ["cooperative"] if _measure(cells) == "cooperative" else []
-    measures.append("value_mean")
+    measures = [*([_measure(cells)] if _measure(cells) != "value_mean" else []), "value_mean"]
     figure = new_figure(3.9, 10.0 if len(measures) == 2 else 6.5)
     grid = figure.subplots(1, len(measures), squeeze=False)[0]
     spacing = scale(x.values)
@@ -240,6 +255,8 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> 
         axes.set_xlabel(axis_name(x))
         if measure == "cooperative":
             axes.set(ylim=(-0.03, 1.03), ylabel="share of cooperative matches")
+        elif measure == "own_fraction":
+            axes.set(ylim=(-0.03, 1.03), ylabel="own colour, mean over players")
         else:
             axes.set_ylabel("value per step" + ("" if seats else ", mean over players"))
         axes.grid(axis="y", color="#E5E5E5", lw=0.6)
@@ -248,6 +265,7 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> 
     if labels:
         figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False)
     caption = f"{_COOPERATIVE} (Wilson 95 % band). " if "cooperative" in measures else ""
+    caption += f"{_OWN}, mean over players with its 95 % band. " if "own_fraction" in measures else ""
     caption += "Value: mean over finite matches at the last update with its 95 % band"
     caption += "; solid is player 0, dashed player 1, dotted player 2." if seats else "."
     if len(shown) < len(series):
@@ -271,12 +289,13 @@ def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> t
         low, high = wilson_ci95(successes, trials)
         assert low is not None and high is not None
         return successes / trials, low, high
-    known = [c for c in cells if c["value_mean"][0] is not None]
+    ends = "value_ci95" if measure == "value_mean" else f"{measure}_ci95"
+    known = [c for c in cells if all(v is not None for v in c[measure])]
     if not known:
         return np.nan, np.nan, np.nan
     pick = (lambda v: v[seat]) if seat is not None else np.mean
-    mean = float(np.mean([pick(c["value_mean"]) for c in known]))
+    mean = float(np.mean([pick(c[measure]) for c in known]))
     # Over players the half widths are averaged: players of a match are not independent.
-    half = [pick([(e[1] - e[0]) / 2 for e in c["value_ci95"]]) for c in known]
+    half = [pick([(e[1] - e[0]) / 2 for e in c[ends]]) for c in known]
     width = float(np.sqrt(np.sum(np.square(half))) / len(known))
     return mean, mean - width, mean + width

@@ -20,6 +20,7 @@ from shaping.objectives.play import Statistics, play
 from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
 from shaping.objectives.sampler import Sampler
 from shaping.policies.critics import Critic
+from shaping.policies.one_of import one_of
 from shaping.policies.policy import Policy
 
 
@@ -130,40 +131,44 @@ class SampledGame:
           step against each scripted opponent in all other seats, and own_fraction_against likewise.
         """
         assert key is not None
-        played = self._played(params, self.policies, thetas, jax.random.fold_in(key, 0))
+        every = self._meetings(params, thetas, key)
+        played: Statistics = jax.tree.map(lambda leaf: leaf[0], every)
         noise = getattr(params.game, "noise", None)
         discount = jnp.asarray(params.discount)
-        found: dict[str, Any] = {
+        found: dict[str, jax.Array] = {
             "discount": discount,
             "noise": jnp.zeros(len(thetas), discount.dtype) if noise is None else jnp.asarray(noise),
         }
-        if isinstance(played.counts, CoinCounts):
+        coins = isinstance(played.counts, CoinCounts)
+        if coins:
             found["pickups"] = played.counts.pickups / played.episodes
             found["cooperation_by_history"] = cooperation_by_history(played.counts)
         elif isinstance(self.exact, ExactMatrixGame):
             found |= self.exact.describe(params.exact, thetas)
         elif isinstance(played.counts, dict) and "cooperations" in played.counts:
             found["policy"] = cooperation_by_state(played.counts)
-        for number, (_, scripted) in enumerate(self.opponents):
-            rows = self._against(params, thetas, scripted, jax.random.fold_in(key, 1 + number))
-            for name, row in rows.items():
-                found.setdefault(name, []).append(row)
-        return {k: jnp.stack(v, axis=-1) if isinstance(v, list) else jnp.asarray(v) for k, v in found.items()}
+        if self.opponents:
+            # Meetings after the first: opponent by opponent, and seat by seat.
+            seats, shape = jnp.arange(len(thetas)), (len(self.opponents), len(thetas), len(thetas))
+            found["reward_against"] = every.rewards_per_step[1:].reshape(shape)[:, seats, seats].T
+            if coins:
+                found["own_fraction_against"] = own_fraction(every.counts)[1:].reshape(shape)[:, seats, seats].T
+        return found
 
-    def _against(
-        self, params: SampledParams, thetas: Thetas, scripted: Sequence[Policy], key: jax.Array
-    ) -> dict[str, jax.Array]:
-        """How each player fares with one scripted opponent in every other seat, [players]."""
-        rewards, own = [], []
-        for seat in range(len(thetas)):
-            policies = [p if i == seat else scripted[i] for i, p in enumerate(self.policies)]
-            given = [theta if i == seat else () for i, theta in enumerate(thetas)]
-            played = self._played(params, policies, given, jax.random.fold_in(key, seat))
-            rewards.append(played.rewards_per_step[seat])
-            if isinstance(played.counts, CoinCounts):
-                own.append(own_fraction(played.counts)[seat])
-        found = {"reward_against": jnp.stack(rewards)}
-        return found | ({"own_fraction_against": jnp.stack(own)} if own else {})
+    def _meetings(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> Statistics:
+        """The players among themselves, and then each with each scripted opponent in all other seats, leaves
+        [1 + opponents * players, ...]; one program for all, as most of its cost is to compile it."""
+        players = range(len(thetas))
+        choices = [[0] * len(thetas)]
+        for number in range(len(self.opponents)):
+            choices += [[0 if seat == i else 1 + number for seat in players] for i in players]
+        mixed = [one_of([self.policies[i], *(scripted[i] for _, scripted in self.opponents)]) for i in players]
+
+        def meet(number: jax.Array, choice: jax.Array) -> Statistics:
+            given = [(choice[i], (theta, *((),) * len(self.opponents))) for i, theta in enumerate(thetas)]
+            return self._played(params, mixed, given, jax.random.fold_in(key, number))
+
+        return jax.vmap(meet)(jnp.arange(len(choices)), jnp.array(choices, jnp.int32))
 
     def _played(self, params: SampledParams, policies: Sequence[Policy], thetas: Thetas, key: jax.Array) -> Statistics:
         thetas = jax.lax.stop_gradient(list(thetas))
