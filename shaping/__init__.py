@@ -17,6 +17,7 @@ _EXPORTS = {
     "Analytic": "objectives",
     "Learner": "learners",
     "Objective": "objectives",
+    "Policy": "policies",
     "Rule": "rules",
     "analytic_game": "objectives",
     "Critic": "policies",

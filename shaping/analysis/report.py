@@ -54,7 +54,7 @@ _MEASURES = (
     "player's pickups in the Coin Game that are coins of its own colour, in brackets as for values."
 )
 
-_EPISODE = "One episode of play with the policies at the end of a match, as it stands in episode.gif of this folder."
+_EPISODE = "An episode of the match that learned most, played with its final policies (episode.gif in the run's folder)."
 
 
 def write_report(directory: str | Path) -> Path:
@@ -103,27 +103,25 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         parts += ["<h2>Against scripted opponents</h2>" + against] if against else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
     for picture in pictures:
-        data = base64.b64encode(picture.png).decode()
-        parts.append(
-            f'<h2 id="{escape(picture.name)}">{escape(picture.title)}</h2><figure>'
-            f'<img alt="{escape(picture.title)}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
-        )
+        parts.append(_figure(picture.name, picture.title, picture.caption, picture.png, "png"))
         if picture.name == explained:
             parts.append(f"<p>{escape(READING)}</p>")
     episode = record.directory / "episode.gif"
     if episode.exists():
-        data = base64.b64encode(episode.read_bytes()).decode()
-        parts.append(
-            f'<h2 id="episode">An episode</h2><figure><img alt="An episode" src="data:image/gif;base64,{data}">'
-            f"<figcaption>{escape(_EPISODE)}</figcaption></figure>"
-        )
+        parts.append(_figure("episode", "An episode", _EPISODE, episode.read_bytes(), "gif"))
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
-    text = _config_text(record)
-    if text:
+    if text := _config_text(record):
         parts.append(f"<details><summary>Resolved configuration</summary><pre>{escape(text)}</pre></details>")
     return page(title, parts)
+
+
+def _figure(name: str, title: str, caption: str, data: bytes, kind: str) -> str:
+    return (
+        f'<h2 id="{escape(name)}">{escape(title)}</h2><figure><img alt="{escape(title)}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
 
 
 def page(title: str, parts: list[str]) -> str:

@@ -22,7 +22,6 @@ _COOPERATIVE = (
     "Share of matches that are cooperative: the players' mean value at the last update is at least V_CC - "
     "0.2 (V_CC - V_DD)"
 )
-
 _OWN = "Share of own colour among a player's pickups at the last update"
 _BAR = {
     "cooperative": "share of cooperative matches",
@@ -49,9 +48,8 @@ def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
 
 
 def _measure(cells: Sequence[dict[str, Any]]) -> str:
-    if any(c["cooperative"] is not None for c in cells):
-        return "cooperative"
-    return "own_fraction" if _picks(cells) else "value_mean"
+    found = "own_fraction" if _picks(cells) else "value_mean"
+    return "cooperative" if any(c["cooperative"] is not None for c in cells) else found
 
 
 def _picks(cells: Sequence[dict[str, Any]]) -> bool:
@@ -290,7 +288,7 @@ def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> t
         assert low is not None and high is not None
         return successes / trials, low, high
     ends = "value_ci95" if measure == "value_mean" else f"{measure}_ci95"
-    known = [c for c in cells if all(v is not None for v in c[measure])]
+    known = [c for c in cells if len(_known(c[measure])) == len(c[measure])]
     if not known:
         return np.nan, np.nan, np.nan
     pick = (lambda v: v[seat]) if seat is not None else np.mean

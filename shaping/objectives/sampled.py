@@ -113,11 +113,16 @@ def sampled_objective(
 def state_values(
     sampler: Sampler, critics: Sequence[Critic | None] | None, thetas: Thetas, context: Any, player: int, batch: Batch
 ) -> jax.Array:
-    """What a player's critic expects from each step on, [time, batch], 0 after the end."""
+    """What a player's critic expects from each step on, [time, batch], 0 after the end.
+
+    Raises:
+      ValueError: a player without a critic, or a critic without parameters.
+    """
     policy, seen = sampler.policies[player], batch.observations[:, :, player]
     critic = None if critics is None else critics[player]
     if critic is None:
-        assert policy.evaluate is not None
+        if policy.evaluate is None:
+            raise ValueError(f"player {player} has no critic; allowed: critics in the game, or a policy with a value head")
         evaluate = policy.evaluate
 
         def head(theta: Any, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
@@ -126,6 +131,8 @@ def state_values(
 
         found = values_over_time(head, policy.start, thetas[player], seen)
     else:
+        if context is None or context[player] is None:
+            raise ValueError(f"player {player}'s critic has no parameters; allowed: learners that keep critics")
         found = values_over_time(critic.apply, critic.start, context[player], seen)
     return jnp.where(batch.running, found, 0)
 

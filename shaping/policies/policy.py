@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+
+
+def no_table(theta: Any) -> NoReturn:
+    """The `table` of a policy that has none.
+
+    Raises:
+      TypeError: always.
+    """
+    raise TypeError("this policy has no table of logits; allowed: policies of a state alone, such as tabular")
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Policy:
         False.
       scalars: whether `table` takes theta as a sequence of scalars too, the fastest layout of a population.
       rounds: how many rounds back a state of `table` reaches.
-      tabulated: whether there is a `table`; a network on boards has none.
+      tabulated: whether there is a `table`; a network on boards has none, nor has a policy made without.
       evaluate: `(theta, observation, memory) -> (distribution, value, memory)` for a policy whose critic shares its
         trunk, theta holding the value's layer too; None where there is none.
     """
@@ -35,11 +44,15 @@ class Policy:
     init: Callable[[jax.Array, jax.Array], Any]
     start: Callable[[tuple[int, ...]], Any]
     apply: Callable[[Any, jax.Array, Any], tuple[Any, Any]]
-    table: Callable[[Any], Any]
+    table: Callable[[Any], Any] = no_table
     scalars: bool = True
     rounds: int = 1
     tabulated: bool = True
     evaluate: Callable[[Any, jax.Array, Any], tuple[Any, jax.Array, Any]] | None = None
+
+    def __post_init__(self):
+        if self.table is no_table:
+            object.__setattr__(self, "tabulated", False)
 
     @property
     def shapes(self) -> Any:
