@@ -37,10 +37,12 @@ def model_errors(record: Record, summary: dict[str, Any], chosen: Selection) -> 
         return None
     trusts = _traces(record, chosen, "model_trust")
     trusts = trusts if any(np.nanmin(t.mean) < 1 - 1e-6 for t in trusts.values()) else {}
-    figure = new_figure(3.6, 10.0 if trusts else 6.5)
+    names = {place: wrapped(chosen.names[place], 34, 3) for place in errors}
+    lines = sum(name.count("\n") + 1 for name in names.values())
+    figure = new_figure(3.4 + 0.16 * lines / 3, 10.0 if trusts else 6.5)
     grid = figure.subplots(1, 2 if trusts else 1, squeeze=False)[0]
     for k, (place, one) in enumerate(errors.items()):
-        _log_line(grid[0], one, k, wrapped(chosen.names[place], 34, 3))
+        _log_line(grid[0], one, k, names[place])
     grid[0].set(yscale="log", xlabel="updates", ylabel="model error, nats")
     for place, one in trusts.items():
         k = list(errors).index(place) if place in errors else len(errors)
@@ -147,4 +149,5 @@ def _finish(figure: Any, panels: Any, named: bool, last: bool = False) -> None:
     if last:
         more = panels[-1].get_legend_handles_labels()
         handles, labels = handles + more[0], labels + more[1]
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    across = 4 if figure.get_figwidth() > 8 else 2
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(across, len(labels)), frameon=False)

@@ -27,8 +27,7 @@ def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> P
     if not columns:
         return None
     marks = [curve(record, cell).game for cell in chosen.cells]
-    splits = [any(t is not None and t.unequal for t in (row[name] for name in columns)) for row in found]
-    ends = {name: _ends(found, splits, marks, name) for name in columns}
+    ends = {name: _ends(found, marks, name) for name in columns}
     figure = new_figure(0.75 + len(found) * (2.0 if len(found) > 1 else 2.8))
     grid = figure.subplots(len(found), len(columns), squeeze=False)
     for i, row in enumerate(found):
@@ -46,9 +45,9 @@ def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> P
                 axes.set(ylim=(-0.03, 1.05), yticks=(0, 0.5, 1))
             else:
                 axes.set_ylim(*ends[name][i])
-            _traces(axes, one, splits[i])
+            _traces(axes, one)
             if name == "value":
-                _exact(axes, row["value_exact"], splits[i])
+                _exact(axes, row["value_exact"], _seats(one))
                 _bounds(axes, marks[i])
             axes.set_ylabel(_COLUMNS[name])
             axes.xaxis.get_major_locator().set_params(integer=True)
@@ -58,7 +57,8 @@ def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> P
                 axes.tick_params(labelbottom=False)
         if len(found) > 1:
             grid[i, 0].set_title(wrapped(chosen.names[i], 120 // len(columns), 2), loc="left", fontsize=8.5)
-    _legend(figure, splits, any(row["value_exact"] for row in found))
+    unequal = [one.unequal for row in found for one in (row[name] for name in columns) if one is not None]
+    _legend(figure, unequal, any(row["value_exact"] for row in found))
     most = max(int(record.starts[c + 1] - record.starts[c]) for c in chosen.cells)
     caption = (
         "Play on a fresh batch after each number of updates: thin lines are matches"
@@ -80,17 +80,17 @@ def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> P
 
 
 def _ends(
-    found: list[dict[str, Trace | None]], splits: list[bool], marks: list[tuple[float, float] | None], name: str
+    found: list[dict[str, Trace | None]], marks: list[tuple[float, float] | None], name: str
 ) -> list[tuple[float, float]]:
     """Of each cell the range of a variable, the same for cells of one game, so that they can be compared."""
     groups: dict[Any, list[float]] = {}
     keys = []
-    for row, split, mark in zip(found, splits, marks, strict=True):
+    for row, mark in zip(found, marks, strict=True):
         keys.append((tuple(round(v, 4) for v in mark) if mark else None, row["own_fraction"] is None))
         seen = groups.setdefault(keys[-1], [])
         one = row[name]
         if one is not None:
-            seats = _seats(one, split)
+            seats = _seats(one)
             drawn = np.concatenate([one.each[..., seats].ravel(), one.mean[:, seats].ravel()])
             seen += [float(np.nanmin(drawn)), float(np.nanmax(drawn))]
         seen += list(mark or ()) if name == "value" else []
@@ -102,13 +102,13 @@ def _ends(
     return out
 
 
-def _seats(one: Trace, split: bool) -> list[int]:
-    """Which of a trace's columns are drawn: every player's, or the mean over them."""
-    return list(range(one.mean.shape[1] - 1)) if split else [-1]
+def _seats(one: Trace) -> list[int]:
+    """Which of a trace's columns are drawn: every player's where they are unequal, else the mean over them."""
+    return list(range(one.mean.shape[1] - 1)) if one.unequal else [-1]
 
 
-def _traces(axes: Axes, one: Trace, split: bool) -> None:
-    for seat in _seats(one, split):
+def _traces(axes: Axes, one: Trace) -> None:
+    for seat in _seats(one):
         colour = COLOURS[max(seat, 0)]
         axes.plot(one.updates, one.each[:, :, seat].T, color=colour, lw=0.6, alpha=0.35)
         mean, half = one.mean[:, seat], one.half[:, seat]
@@ -116,10 +116,10 @@ def _traces(axes: Axes, one: Trace, split: bool) -> None:
         axes.plot(one.updates, mean, color=colour, lw=1.8)
 
 
-def _exact(axes: Axes, one: Trace | None, split: bool) -> None:
+def _exact(axes: Axes, one: Trace | None, seats: list[int]) -> None:
     if one is None:
         return
-    for seat in _seats(one, split):
+    for seat in seats:
         axes.plot(one.updates, one.mean[:, seat], color="black", lw=1.1, ls=(0, (4, 3)))
 
 
@@ -139,12 +139,14 @@ def _bounds(axes: Axes, game: tuple[float, float] | None) -> None:
         )
 
 
-def _legend(figure: Any, splits: list[bool], exact: bool) -> None:
+def _legend(figure: Any, unequal: list[bool], exact: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=COLOURS[0], lw=0.6, alpha=0.6, label="one match")]
-    handles += [Line2D([], [], color=COLOURS[0], lw=1.8, label="mean")] if not all(splits) else []
-    if any(splits):
+    if not all(unequal):
+        name = "mean over players" if any(unequal) else "mean"
+        handles.append(Line2D([], [], color=COLOURS[0], lw=1.8, label=name))
+    if any(unequal):
         handles += [Line2D([], [], color=COLOURS[k], lw=1.8, label=f"player {k}") for k in range(2)]
     handles += [Line2D([], [], color="black", lw=1.1, ls=(0, (4, 3)), label="value in closed form")] if exact else []
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)

@@ -54,7 +54,10 @@ _MEASURES = (
     "player's pickups in the Coin Game that are coins of its own colour, in brackets as for values."
 )
 
-_EPISODE = "An episode of the match that learned most, played with its final policies (episode.gif in the run's folder)."
+_EPISODE = (
+    "An episode of the match whose players take most coins of their own colour at the end, played with its final "
+    "policies (episode.gif in the folder of the run)."
+)
 
 
 def write_report(directory: str | Path) -> Path:
@@ -103,12 +106,11 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         parts += ["<h2>Against scripted opponents</h2>" + against] if against else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
     for picture in pictures:
-        parts.append(_figure(picture.name, picture.title, picture.caption, picture.png, "png"))
+        parts.append(_figure(picture, "png"))
         if picture.name == explained:
             parts.append(f"<p>{escape(READING)}</p>")
-    episode = record.directory / "episode.gif"
-    if episode.exists():
-        parts.append(_figure("episode", "An episode", _EPISODE, episode.read_bytes(), "gif"))
+    if (episode := record.directory / "episode.gif").exists():
+        parts.append(_figure(Picture("episode", "An episode", _EPISODE, episode.read_bytes()), "gif"))
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
     if text := _config_text(record):
@@ -116,11 +118,11 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     return page(title, parts)
 
 
-def _figure(name: str, title: str, caption: str, data: bytes, kind: str) -> str:
+def _figure(shown: Picture, kind: str) -> str:
+    title, data = escape(shown.title), base64.b64encode(shown.png).decode()
     return (
-        f'<h2 id="{escape(name)}">{escape(title)}</h2><figure><img alt="{escape(title)}" '
-        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<h2 id="{escape(shown.name)}">{title}</h2><figure><img alt="{title}" src="data:image/{kind};base64,{data}">'
+        f"<figcaption>{escape(shown.caption)}</figcaption></figure>"
     )
 
 

@@ -133,9 +133,16 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     game = normal_game(raw["game"])
     objective = normal_objective(raw["objective"], game)
     policy = normal_policy(raw["policy"], game, objective["kind"] != "exact")
+    players = _players(raw["players"], game, policy, objective)
+    for where, init in [
+        ("policy", policy["init"]),
+        *((f"players.{i}", p.get("init", {})) for i, p in enumerate(players)),
+    ]:
+        if "m_maml" in init and objective["kind"] != "exact":
+            raise ConfigError(f"{where}.init.m_maml: it learns about the game beforehand; objective.kind must be exact")
     return {
         "game": game,
-        "players": _players(raw["players"], game, policy, objective),
+        "players": players,
         "optimizer": _optimizer(raw["optimizer"]),
         "policy": policy,
         "objective": objective,

@@ -29,6 +29,8 @@ def sampled_env(normal: Mapping[str, Any]) -> Any:
     game, policy = normal["game"], normal["policy"]
     if is_coin(game):
         env = coin_env(game, policy.get("last_takers", False))
+        # Convolutions want a board, whatever the dialect shows.
+        env = dataclasses.replace(env, flat=False) if policy.get("channels") else env
         return dataclasses.replace(env, noise=0.0) if _trembles(game) else env
     seats = num_players(game)
     payoffs = np.zeros((seats,) + (2,) * seats)

@@ -122,7 +122,9 @@ def state_values(
     critic = None if critics is None else critics[player]
     if critic is None:
         if policy.evaluate is None:
-            raise ValueError(f"player {player} has no critic; allowed: critics in the game, or a policy with a value head")
+            raise ValueError(
+                f"player {player} has no critic; allowed: critics in the game, or a policy with a value head"
+            )
         evaluate = policy.evaluate
 
         def head(theta: Any, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
