@@ -54,10 +54,7 @@ _MEASURES = (
     "player's pickups in the Coin Game that are coins of its own colour, in brackets as for values."
 )
 
-_EPISODE = (
-    "An episode of the match whose players take most coins of their own colour at the end, played with its final "
-    "policies (episode.gif in the folder of the run)."
-)
+_EPISODE = "An episode of final policies: the match whose players take most coins of their own colour (episode.gif)."
 
 
 def write_report(directory: str | Path) -> Path:
@@ -99,18 +96,17 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         parts.append("<h2>Beside the published values</h2>" + published_table(summary["published"]))
     if summary["cells"]:
         parts.append("<h2>Cells</h2>" + _cell_table(summary["cells"]))
-    sampled = sampled_cells(summary["cells"])
-    if sampled:
+    if sampled := sampled_cells(summary["cells"]):
         parts.append("<h2>Play</h2>" + play_table(summary["cells"], sampled, MOST_ROWS))
         against = against_table(summary["cells"], sampled, MOST_ROWS)
         parts += ["<h2>Against scripted opponents</h2>" + against] if against else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
     for picture in pictures:
-        parts.append(_figure(picture, "png"))
+        parts.append(_figure(picture))
         if picture.name == explained:
             parts.append(f"<p>{escape(READING)}</p>")
     if (episode := record.directory / "episode.gif").exists():
-        parts.append(_figure(Picture("episode", "An episode", _EPISODE, episode.read_bytes()), "gif"))
+        parts.append(_figure(Picture("episode", "An episode", _EPISODE, episode.read_bytes(), "gif")))
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
     if text := _config_text(record):
@@ -118,10 +114,10 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     return page(title, parts)
 
 
-def _figure(shown: Picture, kind: str) -> str:
-    title, data = escape(shown.title), base64.b64encode(shown.png).decode()
+def _figure(shown: Picture) -> str:
+    title, data = escape(shown.title), f"data:image/{shown.kind};base64,{base64.b64encode(shown.png).decode()}"
     return (
-        f'<h2 id="{escape(shown.name)}">{title}</h2><figure><img alt="{title}" src="data:image/{kind};base64,{data}">'
+        f'<h2 id="{escape(shown.name)}">{title}</h2><figure><img alt="{title}" src="{data}">'
         f"<figcaption>{escape(shown.caption)}</figcaption></figure>"
     )
 

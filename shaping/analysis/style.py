@@ -33,12 +33,14 @@ RC = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as it goes into the report: name (of the file, without .png), title, caption, PNG bytes."""
+    """A figure as it goes into the report: name (of the file, without .png), title, caption, PNG bytes (those of
+    another kind of image where `kind` says so)."""
 
     name: str
     title: str
     caption: str
     png: bytes
+    kind: str = "png"
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

@@ -103,7 +103,7 @@ def _built(env: Any, policy: Mapping[str, Any]) -> dict[str, Any]:
         "hidden": tuple(policy["hidden"]),
         "channels": channels,
         "recurrent": policy["kind"] if policy["kind"] in ("gru", "lstm") else None,
-        "units": policy["units"],
+        "units": max(policy["units"], 1),
         "layout": getattr(env, "layout", "channels_first"),
     }
 

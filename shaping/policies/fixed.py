@@ -10,7 +10,7 @@ from shaping.policies.policy import Policy
 
 
 def fixed(policy: Policy, theta: Any) -> Policy:
-    """`policy` with the parameters theta; its own parameters are ().
+    """`policy` with the parameters theta; its own parameters are (). It has no value head, as it learns nothing.
 
     Args:
       policy: any policy.
@@ -30,5 +30,13 @@ def fixed(policy: Policy, theta: Any) -> Policy:
         return policy.apply(jax.tree.map(jnp.asarray, kept), observation, memory)
 
     return Policy(
-        "fixed", (policy, name), init, policy.start, apply, lambda _: policy.table(kept), rounds=policy.rounds
+        "fixed",
+        (policy, name),
+        init,
+        policy.start,
+        apply,
+        lambda _: policy.table(kept),
+        policy.scalars,
+        policy.rounds,
+        policy.tabulated,
     )
