@@ -24,6 +24,9 @@ def normal_model(where: str, raw: Any, objective: Mapping[str, Any]) -> dict[str
     found = settings(where, given, model_fields(), ())
     if found["trust"] is not None and found["members"] < 2:
         raise not_allowed(f"{where}.members", found["members"], "2 or more, where trust rests on what members agree on")
-    if found["members"] > objective["batch"]:
-        raise not_allowed(f"{where}.members", found["members"], f"at most objective.batch, {objective['batch']}")
+    shown = objective["batch"] if found["streams"] is None else found["streams"]
+    if shown > objective["batch"]:
+        raise not_allowed(f"{where}.streams", shown, f"at most objective.batch, {objective['batch']}")
+    if found["members"] > shown:
+        raise not_allowed(f"{where}.members", found["members"], f"at most as many as it sees streams of play, {shown}")
     return found

@@ -14,6 +14,7 @@ from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.files import assign, open_up
 from shaping.config.game import is_matrix, normal_game, num_players
+from shaping.config.learning import KEY as MODEL
 from shaping.config.normal import (
     CELL,
     LIMITS,
@@ -209,12 +210,20 @@ def _structure_keys(normal: Mapping[str, Any]) -> list[str]:
         "optimizer.name",
         "game",
         "players",
+        "objective",
     ]
     keys += [f"game.{key}" for key, value in normal["game"].items() if isinstance(value, str | int | None)]
     keys += [f"optimizer.{key}" for key, value in normal["optimizer"].items() if isinstance(value, str | bool | None)]
     for seat, player in enumerate(normal["players"]):
         keys += [f"players.{seat}", f"players.{seat}.init"]
         keys += [f"players.{seat}.{key}" for key, value in player.items() if isinstance(value, str | int)]
+        models = player.get(MODEL, {})
+        keys += [f"players.{seat}.{MODEL}"]
+        keys += [
+            f"players.{seat}.{MODEL}.{key}" for key, value in models.items() if isinstance(value, str | int | None)
+        ]
+    objective = normal["objective"]
+    keys += [f"objective.{key}" for key, value in objective.items() if isinstance(value, str | int | None)]
     return keys
 
 

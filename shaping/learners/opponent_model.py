@@ -42,6 +42,7 @@ class ModelSettings:
       steps: of the optimiser an update.
       first_steps: likewise in the first update.
       optimizer: "adam" or "sgd".
+      streams: how many of an update's streams of play it gets to see, at least as many as members; None for all.
     """
 
     rate: Any
@@ -53,6 +54,7 @@ class ModelSettings:
     steps: int = struct.field(pytree_node=False, default=1)
     first_steps: int = struct.field(pytree_node=False, default=1)
     optimizer: str = struct.field(pytree_node=False, default="adam")
+    streams: int | None = struct.field(pytree_node=False, default=None)
 
 
 @struct.dataclass
@@ -82,11 +84,13 @@ def opponent_model(
     steps: Annotated[int, Range(1, 10**5)] = 10,
     first_steps: Annotated[int, Range(1, 10**5)] = 50,
     optimizer: Literal["adam", "sgd"] = "adam",
+    streams: Annotated[int, Range(1, 10**7)] | None = None,
 ) -> ModelSettings:
     """A model of every opponent; see `ModelSettings` for what the settings are.
 
     Raises:
-      ValueError: a number of members, updates or steps below 1, or trust in an ensemble of one.
+      ValueError: a number of members, updates or steps below 1, trust in an ensemble of one, or fewer streams than
+        members.
     """
     counts = {"members": members, "window": window, "steps": steps, "first_steps": first_steps}
     for name, count in counts.items():
@@ -94,7 +98,9 @@ def opponent_model(
             raise ValueError(f"{name} is {count}: must be at least 1")
     if trust is not None and members < 2:
         raise ValueError(f"members is {members}: must be at least 2 where trust rests on what members agree on")
-    return ModelSettings(rate, penalty, trust, scale, members, window, steps, first_steps, optimizer)
+    if streams is not None and streams < members:
+        raise ValueError(f"streams is {streams}: must be at least {members}, one for every member")
+    return ModelSettings(rate, penalty, trust, scale, members, window, steps, first_steps, optimizer, streams)
 
 
 def start(
@@ -110,7 +116,9 @@ def start(
         keys = [jax.random.fold_in(jax.random.fold_in(key, seat), member) for member in range(settings.members)]
         drawn = jax.vmap(lambda key, policy=policy: policy.init(key, settings.scale))(jnp.stack(keys))
         thetas.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
-    like = jax.eval_shape(lambda: _kept(objective.sampler.play([p.init(key, jnp.float32(0)) for p in policies], key)))
+    like = jax.eval_shape(
+        lambda: _kept(settings, objective.sampler.play([p.init(key, jnp.float32(0)) for p in policies], key))
+    )
     window = jax.tree.map(lambda leaf: jnp.zeros((settings.window, *leaf.shape), leaf.dtype), like)
     optimizers = tuple(None if theta is None else jax.vmap(transform.init)(theta) for theta in thetas)
     return ModelState(tuple(thetas), optimizers, window, jnp.int32(0))
@@ -119,7 +127,7 @@ def start(
 def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> ModelState:
     """Models after one more batch was observed."""
     place = state.seen % settings.window
-    window = jax.tree.map(lambda kept, new: kept.at[place].set(new), state.window, _kept(objective.observed))
+    window = jax.tree.map(lambda kept, new: kept.at[place].set(new), state.window, _kept(settings, objective.observed))
     full = Batch(window["observations"], window["actions"], jnp.zeros(()), window["running"])
     # Whatever the window does not hold yet never ran: it weighs nothing.
     joined = jax.tree.map(lambda leaf: jnp.concatenate(jnp.unstack(leaf), axis=1) if leaf.ndim else leaf, full)
@@ -150,13 +158,11 @@ def trust_of(settings: ModelSettings, state: ModelState, objective: Objective) -
     """exp(-D / trust), a scalar in [0, 1]; 1 without trust."""
     if settings.trust is None:
         return jnp.ones(())
-    found = []
+    found, seen = [], Batch(rewards=jnp.zeros(()), **_kept(settings, objective.observed))
     for seat, theta in enumerate(state.thetas):
         if theta is not None:
             others = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), theta)
-            between = jax.vmap(
-                lambda a, b, seat=seat: objective.sampler.divergence(seat, a, b, objective.observed), in_axes=0
-            )
+            between = jax.vmap(lambda a, b, seat=seat: objective.sampler.divergence(seat, a, b, seen), in_axes=0)
             found.append(jnp.mean(between(theta, others)))
     return jnp.exp(-jnp.mean(jnp.stack(found)) / settings.trust)
 
@@ -197,9 +203,10 @@ def _fit(
     return lax.fori_loop(0, most, step, (theta, moments))
 
 
-def _kept(batch: Batch) -> dict[str, jax.Array]:
-    """What is remembered of a batch: what everybody saw and did."""
-    return {"observations": batch.observations, "actions": batch.actions, "running": batch.running}
+def _kept(settings: ModelSettings, batch: Batch) -> dict[str, jax.Array]:
+    """What is remembered of a batch: what everybody saw and did, in the streams that are shown."""
+    shown = slice(settings.streams)
+    return {name: getattr(batch, name)[:, shown] for name in ("observations", "actions", "running")}
 
 
 def _dealt(batch: Batch, members: int) -> Batch:
