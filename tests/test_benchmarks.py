@@ -106,3 +106,24 @@ def test_environments_are_measured_beside_what_is_installed(tmp_path):
     assert set(names[:6]) <= set(row["steps_per_s"]) and row["ratios"]["coin:pola / empty"] > 0
     if importlib.util.find_spec("jaxmarl"):
         assert row["ratios"]["coin:jaxmarl+reset+statistics / jaxmarl:coin_game"] > 0
+
+
+@pytest.mark.slow
+def test_sampled_rules_are_measured_beside_what_is_installed_with_the_memory_they_take(tmp_path):
+    path = tmp_path / "result.json"
+    size = ["--batch", "8", "--horizon", "10", "--pairs", "3", "--lookaheads", "1"]
+    short = ["--rounds", "1", "--seconds", "0", "--patience", "0"]
+    printed = benchmark("sampled_rules", "--contenders", "jax", "torch:1", *size, *short, "--json", path)
+    result = json.loads(path.read_text())
+    sets = {part: result[part] for part in "ABCD"}
+    rows = {part: [row for found in sets[part] for row in found["rows"]] for part in sets}
+    assert [row["spec"]["kind"] for row in rows["A"]] == ["product", "jax", *(f"{name}:1" for name in TORCH)]
+    assert all(rate > 0 for every in rows.values() for row in every for rate in row["rate"])
+    for part in "BC":
+        assert [row["spec"]["pairs"] for row in rows[part]] == [1, 3]
+        # Three pairs on two devices are four, the last of them twice.
+        assert [row["ready"]["padded"] for row in rows[part]] == [1, 4]
+    choices = [(row["spec"]["rematerialise"], row["spec"]["slices"]) for row in rows["D"]]
+    assert choices == [(False, 1), (False, 4), (True, 1), (True, 4)]
+    assert all(row["ready"]["temporary_bytes"] > 0 and row["ready"]["expected_bytes"] > 0 for row in rows["D"])
+    assert "| product |" in printed and "| 3, 2 |" in printed and "| 1 | True | 4 |" in printed

@@ -96,10 +96,14 @@ def test_configuration_md_names_every_key():
     for policy in POLICIES.values():
         normal = plan({"policy": policy}).blocks[0].normal["policy"]
         keys |= {*normal, *normal["init"]}
+    sampled = {"objective": {"kind": "loaded_dice"}, "players": {"rule": "lola", "opponent_model": True}}
+    (block,) = plan(sampled | {"policy": {"kind": "gru"}}).blocks
+    keys |= {*block.normal["objective"], *block.normal["players"][0]["opponent_model"], *block.normal["policy"]}
     for name in (*GAMES, "matrix_game"):
         game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
-        for rule in named_rules():
-            (block,) = plan({"game": game, "players": {"rule": rule}}).blocks
+        for rule, make in named_rules().items():
+            objective = {"kind": "dice" if make().needs_sampler else "exact"}
+            (block,) = plan({"game": game, "players": {"rule": rule}, "objective": objective}).blocks
             keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}
             keys |= {key.rsplit(".", 1)[-1] for key in number_fields(block.normal) if not key[-1].isdigit()}
     assert keys - named - {"normal"} == set()
@@ -111,7 +115,7 @@ def test_rules_md_names_every_rule():
 
 def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
     named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
-    extras = {"record": list(EXTRAS), "players": {"rule": "lola"}, "policy": {"kind": "mlp", "hidden": [1]}}
+    extras = {"record": [name for name in EXTRAS if name != "shaping"], "players": {"rule": "lola"}, "policy": {"kind": "mlp", "hidden": [1]}}
     folder = shaping.run({"matches": 2, "updates": 1} | extras, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
     (cell,) = summary["cells"]

@@ -57,8 +57,8 @@ def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> P
                 axes.tick_params(labelbottom=False)
         if len(found) > 1:
             grid[i, 0].set_title(wrapped(chosen.names[i], 120 // len(columns), 2), loc="left", fontsize=8.5)
-    unequal = [one.unequal for row in found for one in (row[name] for name in columns) if one is not None]
-    _legend(figure, unequal, any(row["value_exact"] for row in found))
+    drawn = [_seats(one) for row in found for one in (row[name] for name in columns) if one is not None]
+    _legend(figure, sorted({seat for seats in drawn for seat in seats}), any(row["value_exact"] for row in found))
     most = max(int(record.starts[c + 1] - record.starts[c]) for c in chosen.cells)
     caption = (
         "Play on a fresh batch after each number of updates: thin lines are matches"
@@ -109,7 +109,7 @@ def _seats(one: Trace) -> list[int]:
 
 def _traces(axes: Axes, one: Trace) -> None:
     for seat in _seats(one):
-        colour = COLOURS[max(seat, 0)]
+        colour = COLOURS[seat + 1]  # the mean, which stands last, has the first
         axes.plot(one.updates, one.each[:, :, seat].T, color=colour, lw=0.6, alpha=0.35)
         mean, half = one.mean[:, seat], one.half[:, seat]
         axes.fill_between(one.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
@@ -139,15 +139,13 @@ def _bounds(axes: Axes, game: tuple[float, float] | None) -> None:
         )
 
 
-def _legend(figure: Any, unequal: list[bool], exact: bool) -> None:
+def _legend(figure: Any, seats: list[int], exact: bool) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=COLOURS[0], lw=0.6, alpha=0.6, label="one match")]
-    if not all(unequal):
-        name = "mean over players" if any(unequal) else "mean"
-        handles.append(Line2D([], [], color=COLOURS[0], lw=1.8, label=name))
-    if any(unequal):
-        handles += [Line2D([], [], color=COLOURS[k], lw=1.8, label=f"player {k}") for k in range(2)]
+    handles = [Line2D([], [], color=COLOURS[0 if -1 in seats else 1], lw=0.6, alpha=0.6, label="one match")]
+    for seat in seats:
+        name = f"player {seat}" if seat >= 0 else "mean over players" if len(seats) > 1 else "mean"
+        handles.append(Line2D([], [], color=COLOURS[seat + 1], lw=1.8, label=name))
     handles += [Line2D([], [], color="black", lw=1.1, ls=(0, (4, 3)), label="value in closed form")] if exact else []
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
 

@@ -61,7 +61,7 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
     if kind == "loaded_dice":
         given.setdefault("baseline", "critic")
-    found = {"kind": kind} | settings("objective", given, objective_fields(), ("kind",))
+    found: dict[str, Any] = {"kind": kind} | settings("objective", given, objective_fields(), ("kind",))
     ends = game["horizon"]
     if found["horizon"] is None:
         found["horizon"] = HORIZON if ends is None else ends

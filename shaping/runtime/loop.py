@@ -22,7 +22,7 @@ _SEGMENT_WORK = 2**24
 _LARGEST_CHUNK = 2**17
 # Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
 _BLOCK = 128
-_SAMPLED_BLOCK = 4
+_SAMPLED_BLOCK = 2
 _BLOCK_NUMBERS = 2**16
 
 

@@ -12,6 +12,28 @@ import yaml
 IPD = np.array([[-1, -3, 0, -2], [-1, 0, -3, -2]], float)
 
 
+OPPONENTS, HISTORIES = ["ALLC", "ALLD", "TFT"], [own + other for own in "SCD" for other in "SCD"]
+PLAY = {
+    name: ("match", "update", "player")
+    for name in (
+        "reward_per_step",
+        "entropy",
+        "value_exact",
+        "own_fraction",
+        "model_error",
+        "model_trust",
+        "shaping_norm",
+        "shaping_sd",
+    )
+} | {
+    "reward_against": ("match", "player", "opponent"),
+    "own_fraction_against": ("match", "player", "opponent"),
+    "cooperation_by_history": ("match", "player", "history"),
+    "pickups": ("match", "player", "colour"),
+    "theta_initial": ("match", "player", "parameter"),
+}
+
+
 def _labels(players: int) -> list[str]:
     return [f"{a:0{players}b}".replace("0", "C").replace("1", "D") for a in range(2**players)]
 
@@ -21,7 +43,8 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
 
     A cell: coordinates {key: scalar or [match]}, policy [match, player, state], value [match, update,
     player] or [match, player]; optional payoffs [player, joint action], vcc, vdd [player], diverged_at
-    [match], noise, trajectory [match, update, player, state], consistency [match].
+    [match], noise, trajectory [match, update, player, state], consistency [match], and play {variable of
+    PLAY: array}.
     """
     n = len(cells[0]["policy"])
     players = max(c["policy"].shape[1] for c in cells)
@@ -47,6 +70,10 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
         out["policy_trajectory"] = (("match", "update", "player", "state"), empty(len(steps), players, states))
     if any("consistency" in c for c in cells):
         out["consistency_loss"] = (("match",), empty())
+    sizes = {"match": m, "update": len(steps), "player": players, "colour": players, "parameter": 1}
+    sizes |= {"opponent": len(OPPONENTS), "history": len(HISTORIES)}
+    for name in sorted({k for c in cells for k in c.get("play", {})}):
+        out[name] = (PLAY[name], empty(*(sizes[d] for d in PLAY[name][1:])))
     keys = sorted({k for c in cells for k in c.get("coordinates", {})})
     columns: dict[str, list] = {k: [] for k in keys}
     for i, cell in enumerate(cells):
@@ -70,6 +97,8 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
             out["policy_trajectory"][1][rows, :, :p, :s] = cell["trajectory"]
         if "consistency" in cell:
             out["consistency_loss"][1][rows] = cell["consistency"]
+        for name, array in cell.get("play", {}).items():
+            out[name][1][rows] = array
         for k in keys:
             columns[k].extend(np.broadcast_to(np.asarray(cell["coordinates"][k]), n).tolist())
     coords = {
@@ -81,6 +110,8 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
         "state": ("state", np.array((["start"] + _labels(players))[:states], object)),
         "joint_action": ("joint_action", np.array(_labels(players), object)),
     } | {k: ("match", np.asarray(v, object if isinstance(v[0], str) else None)) for k, v in columns.items()}
+    used = {d for dims, _ in out.values() for d in dims}
+    coords |= {d: (d, np.array(v, object)) for d, v in (("opponent", OPPONENTS), ("history", HISTORIES)) if d in used}
     settings = {"title": "Synthetic", "updates": int(steps[-1]), "matches": n} | (config or {})
     dataset = xr.Dataset(
         out,
