@@ -38,7 +38,7 @@ from shaping.runtime.contents import attributes, coordinates, histories, layout
 from shaping.runtime.devices import describe_devices
 from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.loop import Chunks, Group, Timing, cut, run_group
-from shaping.runtime.progress import Progress
+from shaping.runtime.progress import Progress, size_of
 from shaping.runtime.record import DIMENSIONS, Record
 
 
@@ -63,7 +63,8 @@ class Prepared:
             text.append(
                 f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
                 f"in {chunk.count} "
-                f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each"
+                f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
+                f"{size_of(chunk.match_bytes)} a match"
             )
         return text
 

@@ -115,7 +115,11 @@ def test_rules_md_names_every_rule():
 
 def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
     named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
-    extras = {"record": [name for name in EXTRAS if name != "shaping"], "players": {"rule": "lola"}, "policy": {"kind": "mlp", "hidden": [1]}}
+    extras = {
+        "record": [name for name in EXTRAS if name != "shaping"],
+        "players": {"rule": "lola"},
+        "policy": {"kind": "mlp", "hidden": [1]},
+    }
     folder = shaping.run({"matches": 2, "updates": 1} | extras, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
     (cell,) = summary["cells"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import envs
-from envs import CoinGameParams, MatrixGameParams
+from envs import CoinGameParams, MatrixGame, MatrixGameParams
 from envs.coin_game import CoinGame
 from shaping.config.coin import coin_env, is_coin
 from shaping.config.game import num_players
@@ -22,6 +22,7 @@ from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.policies import Policy, coin_tit_for_tat, fixed, grid_players, network
 from shaping.policies.critics import Critic, network_critic, tabular_critic
 from shaping.policies.memory_one import memory_one
+from shaping.policies.tabular import tabular
 
 
 def sampled_env(normal: Mapping[str, Any]) -> Any:
@@ -45,8 +46,13 @@ def sampled_game(normal: Mapping[str, Any], policies: tuple[Policy, ...], needs_
     apart = needs_critic and any(policy.evaluate is None for policy in policies)
     critics = tuple(_critic(normal, env) for _ in policies) if apart else ()
     sizes = (objective["batch"], objective["horizon"])
-    exact = _exact(normal, policies)
-    return SampledGame(env, policies, *sizes, estimator, critics, objective["evaluation"], exact, _opponents(env))
+    exact, matrix = _exact(normal, policies), None
+    if exact is None and isinstance(env, MatrixGame):
+        tables = (tabular(env.num_states),) * env.num_players
+        matrix = ExactMatrixGame(env.num_players, objective["horizon"], env.state_view, tables)
+    return SampledGame(
+        env, policies, *sizes, estimator, critics, objective["evaluation"], exact, _opponents(env), matrix
+    )
 
 
 def critic_settings(normal: Mapping[str, Any], form: SampledGame, seat: int, number: Any) -> CriticSettings:

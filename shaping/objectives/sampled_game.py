@@ -54,7 +54,9 @@ class SampledGame:
       critics: one a seat, where there are critics with parameters of their own; else ().
       evaluation: streams of play of a measurement.
       exact: the same game in closed form, for the same horizon, where it has one.
-      opponents: scripted players, by name, that the final policies meet: for each a policy and its parameters a seat.
+      opponents: scripted players, by name, that the final policies meet: for each a policy a seat, its parameters ().
+      matrix: of a matrix game whose policies have no tables, the same game with tables, which says what its payoffs are
+        and what it is worth to cooperate.
     """
 
     env: Any
@@ -66,6 +68,7 @@ class SampledGame:
     evaluation: int = 64
     exact: ExactMatrixGame | ExactCoinGame | None = None
     opponents: tuple[tuple[str, tuple[Policy, ...]], ...] = ()
+    matrix: ExactMatrixGame | None = None
 
     @property
     def unrolled(self) -> bool:
@@ -146,6 +149,11 @@ class SampledGame:
         elif isinstance(self.exact, ExactMatrixGame):
             found |= self.exact.describe(params.exact, thetas)
         elif isinstance(played.counts, dict) and "cooperations" in played.counts:
+            if self.matrix is not None:
+                anything = [
+                    jnp.zeros(shape.shape, discount.dtype) for shape in (p.shapes for p in self.matrix.policies)
+                ]
+                found |= self.matrix.describe(params.exact, anything)
             found["policy"] = cooperation_by_state(played.counts)
         if self.opponents:
             # Meetings after the first: opponent by opponent, and seat by seat.

@@ -281,7 +281,9 @@ def finish(
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
     described = match.form.describe(match.game, thetas, key)
     if match.form.sampled:
-        described = {name: jnp.where(diverged_at < 0, value, jnp.nan) for name, value in described.items()}
+        # What diverged is not worth playing; what the game was is told all the same.
+        kept = ("discount", "noise", "payoffs", "value_cooperation", "value_defection")
+        described = {k: v if k in kept else jnp.where(diverged_at < 0, v, jnp.nan) for k, v in described.items()}
     return measured | described | own
 
 

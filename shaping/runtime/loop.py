@@ -28,13 +28,17 @@ _BLOCK_NUMBERS = 2**16
 
 @dataclass(frozen=True)
 class Chunks:
-    """How a group's matches are cut: `count` chunks of `size`, each padded to `devices * blocks * block`."""
+    """How a group's matches are cut: `count` chunks of `size`, each padded to `devices * blocks * block`.
+
+    `bytes` is about what a chunk needs, `match_bytes` what a match does while it is updated.
+    """
 
     count: int
     size: int
     padded: int
     block: int
     bytes: int
+    match_bytes: int
 
 
 @dataclass
@@ -95,7 +99,7 @@ def cut(group: Group, updates: int, record_every: int, memory_bytes: float, devi
     blocks = -(-local // block_limit)
     block = -(-local // blocks)
     padded = devices * blocks * block
-    return Chunks(count, size, padded, block, padded * per_match)
+    return Chunks(count, size, padded, block, padded * per_match, per_match)
 
 
 def _cut_sampled(group: Group, template: Match, kept: int, memory_bytes: float, devices: int) -> Chunks:
@@ -113,7 +117,7 @@ def _cut_sampled(group: Group, template: Match, kept: int, memory_bytes: float, 
     blocks = -(-local // limit)
     block = -(-local // blocks)
     padded = devices * blocks * block
-    return Chunks(count, size, padded, block, padded * kept + devices * block * working)
+    return Chunks(count, size, padded, block, padded * kept + devices * block * working, kept + working)
 
 
 def working_bytes(template: Match) -> int:
@@ -126,7 +130,8 @@ def working_bytes(template: Match) -> int:
     steps = form.batch * form.horizon
     # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
     rollout = steps * players * (seen + 10 * itemsize)
-    lookaheads = max(getattr(learner.settings.rule.settings, "lookaheads", 1) for learner in template.learners)
+    rules = [getattr(learner.settings, "rule", None) for learner in template.learners]
+    lookaheads = max(getattr(getattr(rule, "settings", None), "lookaheads", 1) for rule in rules)
     # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
     outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(form.policies[0].shapes))
     share = form.estimator.slices if form.estimator.slices > 1 else 1

@@ -53,6 +53,14 @@ def human(number: float) -> str:
     return f"{number:.3g}"
 
 
+def size_of(count: float) -> str:
+    """12345678 bytes as 11.8 MiB."""
+    for size, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count >= size:
+            return f"{count / size:.3g} {name}"
+    return f"{count:.0f} B"
+
+
 def clock(seconds: float) -> str:
     """Seconds as m:ss or h:mm:ss."""
     if seconds == float("inf"):
