@@ -61,10 +61,12 @@ def gradient_learner(
         they are not, else at least 2.
 
     Raises:
-      ValueError: shaping_samples for a rule that has no shaping term.
+      ValueError: shaping_samples for a rule that has no shaping term, or no critic for one that asks critics.
     """
     if shaping_samples and rule.shaping is None:
         raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
+    if rule.needs_critic and critic is None:
+        raise ValueError("critic is None; allowed: what `critic` returns, for rules that ask critics (a2c, ppo)")
     prepares = rule.prepare is not None or initial.learned
     # What a rule has learned is arrays of its own, not numbers beside those of theta.
     elementwise = optimizer.elementwise and rule.prepare is None and critic is None and model is None

@@ -10,6 +10,7 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
+from envs.auto_reset import AutoReset
 from envs.coin_counts import CoinCounts
 from envs.environment import check_integer
 from envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
@@ -219,8 +220,13 @@ def sampled(
       params: the environment's numbers; its own defaults if None.
 
     Raises:
-      ValueError: a setting out of its range, no horizon or discount known, or not one policy a player.
+      ValueError: a setting out of its range, no horizon or discount known, not one policy a player, or an environment
+        that resets itself.
     """
+    if isinstance(env, AutoReset):
+        raise ValueError(
+            f"env is {env.name}, which resets itself; allowed: one whose episodes end, a stream is one of them"
+        )
     numbers = env.default_params if params is None else params
     steps = getattr(env, "horizon", None) if horizon is None else horizon
     if steps is None:
