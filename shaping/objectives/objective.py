@@ -29,6 +29,7 @@ class Objective:
       values: `(player, thetas, batch, context) -> [time, batch]`, what a player's critic expects from each step of a
         batch on; None where there are no critics.
       sampler: what plays batches and reads policies off them (`sampler.Sampler`); None where exact.
+      rematerialise: whether a step that is differentiated through is computed anew on the way back instead of kept.
       observed: a batch of the match as it was played, which learners may learn from; None where nobody does.
     """
 
@@ -36,6 +37,7 @@ class Objective:
     distance: Callable[[int, Any, Any, Any], jax.Array] | None = None
     values: Callable[..., jax.Array] | None = None
     sampler: Any = None
+    rematerialise: bool = False
     observed: Any = None
 
     def __call__(self, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> tuple[Any, Any]:

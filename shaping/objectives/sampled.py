@@ -43,7 +43,8 @@ class Estimator:
       kind: "dice", "loaded_dice" or "surrogate".
       baseline: "leave_one_out", "batch_mean", "critic" or "none".
       slices: in how many slices of the batch derivatives are accumulated, one after the other; results are the same.
-      rematerialise: whether derivatives keep the batch alone and compute what lies between anew, a slice at a time.
+      rematerialise: whether derivatives keep the parameters before each imagined step alone and play and compute what
+        lies between anew.
 
     Raises:
       ValueError: a choice that is not one of these, or a Loaded DiCE without a critic.
@@ -107,7 +108,7 @@ def sampled_objective(
             expected = None
         return _estimated(sampler, estimator, numbers, list(thetas), batch, expected), batch
 
-    return Objective(returns, sampler.divergence, values, sampler)
+    return Objective(returns, sampler.divergence, values, sampler, estimator.rematerialise)
 
 
 def state_values(
@@ -168,7 +169,7 @@ def _estimated(
             return surrogate(chances, weighted, gamma)
         return dice(chances, weighted, gamma, values)
 
-    if estimator.rematerialise or estimator.slices > 1:
+    if estimator.slices > 1:
         of = jax.checkpoint(of)
     if estimator.slices == 1:
         found = of(thetas, batch, weighted, values)

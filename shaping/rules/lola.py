@@ -104,7 +104,11 @@ def _shaped_return(
             return opponents_step(objective, current, player, settings.lookahead_rate, inner_key(step)), None
 
         final = replace(thetas, player, theta)
-        if settings.lookaheads <= 3:
+        if objective.rematerialise:
+            # In a scan, as steps written out one by one would be computed anew all at once.
+            move_on = jax.checkpoint(opponents_move, prevent_cse=False)
+            final, _ = lax.scan(move_on, final, jnp.arange(settings.lookaheads))
+        elif settings.lookaheads <= 3:
             for step in range(settings.lookaheads):
                 final, _ = opponents_move(final, step)
         else:

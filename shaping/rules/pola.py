@@ -163,7 +163,8 @@ def _proximal_opponents(
             new[j] = computed_once(move(now[j], settings.lookahead_rate, jax.grad(gain)(now[j])))
         return new, None
 
-    return lax.scan(step, current, jnp.arange(settings.inner_iterations))[0]
+    move_on = jax.checkpoint(step, prevent_cse=False) if objective.rematerialise else step
+    return lax.scan(move_on, current, jnp.arange(settings.inner_iterations))[0]
 
 
 def _folded(key: jax.Array | None, number: Any) -> jax.Array | None:
