@@ -8,3 +8,11 @@ _QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passe
 def quickly(function, **options):
     """jax.jit, compiled with little optimisation."""
     return jax.jit(function, compiler_options=_QUICK, **options)
+
+
+def little_optimisation():
+    """A fixture's body: whatever is compiled while it lasts is compiled with little optimisation."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

@@ -16,16 +16,10 @@ from shaping.experiment import prepare
 from shaping.policies import Policy
 from shaping.policies.distributions import categorical
 from shaping.population.keys import match_key, use
+from tests.compiling import little_optimisation
 from tests.runs import cell, played, summary
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_programs():
-    """What is compiled here is compiled with little optimisation, which is most of the time of these tests."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
 
 
 MODELS = {

@@ -98,18 +98,7 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
         if all(curves[i].finite == 0 for i in members):
             nothing_here(axes)
         if game and not constant:
-            for name, at in zip(("V_CC", "V_DD"), game, strict=True):
-                axes.axhline(at, color="black", lw=0.8, ls=":", zorder=1)
-                axes.annotate(
-                    name,
-                    (1, at),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    ha="left",
-                    va="center",
-                    fontsize=8,
-                )
+            bounds(axes, game)
         axes.set_xlabel("updates")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("sd over matches of player 0's value" if constant else "mean value")
@@ -157,3 +146,19 @@ def _draw(axes: Any, c: Curve, colour: str, name: str, index: int, constant: boo
         axes.fill_between(c.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
         first = seat in (0, -1)
         axes.plot(c.updates, mean, color=colour, ls=style, lw=1.6, label=label if first else None)
+
+
+def bounds(axes: Any, game: tuple[float, float]) -> None:
+    """Dotted lines at V_CC and V_DD, named at the right edge."""
+    for name, at in zip(("V_CC", "V_DD"), game, strict=True):
+        axes.axhline(at, color="black", lw=0.8, ls=":", zorder=1)
+        axes.annotate(
+            name,
+            (1, at),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            fontsize=8,
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shaping.analysis.axes import wrapped
-from shaping.analysis.curve_figures import curve
+from shaping.analysis.curve_figures import bounds, curve
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, png
@@ -48,7 +48,9 @@ def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> P
             _traces(axes, one)
             if name == "value":
                 _exact(axes, row["value_exact"], _seats(one))
-                _bounds(axes, marks[i])
+                game = marks[i]
+                if game is not None and game[0] > game[1]:
+                    bounds(axes, game)
             axes.set_ylabel(_COLUMNS[name])
             axes.xaxis.get_major_locator().set_params(integer=True)
             if i == len(found) - 1 or found[i + 1][name] is None:
@@ -121,22 +123,6 @@ def _exact(axes: Axes, one: Trace | None, seats: list[int]) -> None:
         return
     for seat in seats:
         axes.plot(one.updates, one.mean[:, seat], color="black", lw=1.1, ls=(0, (4, 3)))
-
-
-def _bounds(axes: Axes, game: tuple[float, float] | None) -> None:
-    if game is None or not game[0] > game[1]:
-        return
-    for name, at in zip(("V_CC", "V_DD"), game, strict=True):
-        axes.axhline(at, color="black", lw=0.8, ls=":", zorder=1)
-        axes.annotate(
-            name,
-            (1, at),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
 
 
 def _legend(figure: Any, seats: list[int], exact: bool) -> None:

@@ -12,7 +12,6 @@ from shaping.schema import Field, NonNegative, Probability, Range, fields
 
 HORIZON = 150
 """Steps of a rollout in a game without end, where none are given (Foerster et al. 2018)."""
-_SAMPLED = KINDS
 
 
 def _schema(
@@ -36,11 +35,6 @@ def is_sampled(normal: Mapping[str, Any]) -> bool:
     return normal["objective"]["kind"] != "exact"
 
 
-def sampled_kind(raw: Any) -> bool:
-    """Likewise of an objective as written, which may be wrong elsewhere."""
-    return plain("objective", raw, "kind").get("kind", "exact") in _SAMPLED
-
-
 def objective_fields() -> dict[str, Field]:
     """The settings of a sampled objective."""
     return fields(_schema)
@@ -55,8 +49,8 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
             if key != "kind":
                 raise unknown_key(f"objective.{key}", ["objective.kind"], " of an exact objective")
         return {"kind": "exact"}
-    if not isinstance(kind, str) or kind not in _SAMPLED:
-        raise not_allowed("objective.kind", kind, f"one of exact, {', '.join(_SAMPLED)}", ("exact", *_SAMPLED))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise not_allowed("objective.kind", kind, f"one of exact, {', '.join(KINDS)}", ("exact", *KINDS))
     if is_analytic(game):
         raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
     if kind == "loaded_dice":

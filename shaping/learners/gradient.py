@@ -61,12 +61,11 @@ def gradient_learner(
         they are not, else at least 2.
 
     Raises:
-      ValueError: shaping_samples for a rule that has no shaping term, or no critic for one that asks critics.
+      ValueError: shaping_samples for a rule that has no shaping term; where a match starts, no critic for a rule that
+        would ask the policy's own value head, which nothing would train.
     """
     if shaping_samples and rule.shaping is None:
         raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
-    if rule.needs_critic and critic is None:
-        raise ValueError("critic is None; allowed: what `critic` returns, for rules that ask critics (a2c, ppo)")
     prepares = rule.prepare is not None or initial.learned
     # What a rule has learned is arrays of its own, not numbers beside those of theta.
     elementwise = optimizer.elementwise and rule.prepare is None and critic is None and model is None
@@ -105,6 +104,8 @@ def _init(
 ) -> LearnerState:
     theta = initial_parameters(settings.initial, key, policies, player, objective, dtype)
     rule, learned, critic, model = settings.rule, None, None, None
+    if rule.needs_critic and settings.critic is None and policies[player].evaluate is not None:
+        raise ValueError("critic is None; allowed: what `critic` returns, so that the policy's value head is trained")
     if rule.prepare is not None:
         # Learners of one kind learn the same about one game: where there are several things to learn (COLA's directions
         # are not unique), those of a match agree.

@@ -64,7 +64,8 @@ class ModelState:
     Attributes:
       thetas: parameters of the models, one pytree [members, ...] a seat; None for the own one.
       optimizers: states of their optimisers, likewise.
-      window: a `Batch` [window, time, batch, ...] without rewards, the newest at `seen` - 1 modulo the window.
+      window: observations, actions and running of a `Batch`, [window, time, streams, ...], the newest at `seen` - 1
+        modulo the window.
       seen: [] int32, updates observed so far.
     """
 

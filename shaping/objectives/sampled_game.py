@@ -151,9 +151,7 @@ class SampledGame:
             found |= self.exact.describe(params.exact, thetas)
         elif isinstance(played.counts, dict) and "cooperations" in played.counts:
             if self.matrix is not None:
-                anything = [
-                    jnp.zeros(shape.shape, discount.dtype) for shape in (p.shapes for p in self.matrix.policies)
-                ]
+                anything = [jnp.zeros(policy.shapes.shape, discount.dtype) for policy in self.matrix.policies]
                 found |= self.matrix.describe(params.exact, anything)
             found["policy"] = cooperation_by_state(played.counts)
         if self.opponents:

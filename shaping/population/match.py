@@ -279,12 +279,7 @@ def finish(
     if "consistency" in extras:
         loss = consistency_loss(match.learners, state.learners, match.form.objective(match.game))
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
-    described = match.form.describe(match.game, thetas, key)
-    if match.form.sampled:
-        # What diverged is not worth playing; what the game was is told all the same.
-        kept = ("discount", "noise", "payoffs", "value_cooperation", "value_defection")
-        described = {k: v if k in kept else jnp.where(diverged_at < 0, v, jnp.nan) for k, v in described.items()}
-    return measured | described | own
+    return measured | match.form.describe(match.game, thetas, key) | own
 
 
 def _rows(thetas: Sequence[Any]) -> jax.Array:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import envs
+import shaping
 from shaping.config.build import matches_of
 from shaping.config.plan import plan
 from shaping.learners import gradient_learner
@@ -155,3 +156,11 @@ def test_settings_out_of_range_are_refused():
         critic(TABLES, optimizer="rmsprop")
     with pytest.raises(ValueError, match="steps is 0: must be at least 1"):
         critic(TABLES, steps=0)
+
+
+def test_a_value_head_that_nothing_would_train_is_refused():
+    env = envs.make("ipd", discount=0.9)
+    policy = shaping.network(env.observation_space, 2, critic=True)
+    game, numbers = shaping.sampled(env, (policy,) * 2, batch=4, horizon=3)
+    with pytest.raises(ValueError, match="^critic is None; allowed: what `critic` returns"):
+        shaping.train(game, shaping.a2c(), 1, 1, parameters=numbers)

@@ -17,15 +17,9 @@ from shaping.policies import tabular, tabular_critic
 from shaping.population.match import Match
 from shaping.rules import Rule, lola, naive
 from shaping.rules.actor_critic import a2c
+from tests.compiling import little_optimisation
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_programs():
-    """What is compiled here is compiled with little optimisation, which is most of the time of these tests."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
 
 
 @cache
