@@ -4,13 +4,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status: 0, 2 for anything the user can mend, or 1 where `verify` finds
-    ours unlike the published."""
+    """Runs the command; returns the exit status: 0, 2 for anything the user can mend, 75 where a run was stopped, saved
+    and can be resumed, or 1 where `verify` finds ours unlike the published."""
     arguments = _parser().parse_args(argv)
     from shaping.config.errors import ConfigError
 
@@ -48,6 +49,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
     run.set_defaults(handler=_run)
 
+    _add_distributed(run)
+
+    resume = commands.add_parser("resume", help="go on with a run that was interrupted, from its newest checkpoint")
+    resume.add_argument("folder", metavar="DIR", help="the folder of the run")
+    resume.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
+    resume.set_defaults(handler=_resume)
+    _add_distributed(resume)
+
+    status = commands.add_parser("status", help="how far a run is: done, failed, rate, time left")
+    status.add_argument("folder", metavar="DIR", help="the folder of the run")
+    status.set_defaults(handler=_status)
+
     report = commands.add_parser("report", help="make summary and report again from a record")
     report.add_argument("folder", metavar="DIR", help="the folder of a run")
     report.set_defaults(handler=_report)
@@ -63,28 +76,85 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_distributed(parser: argparse.ArgumentParser) -> None:
+    several = parser.add_argument_group("several processes, each started with the same command")
+    several.add_argument("--distributed", action="store_true", help="join them; on SLURM, GKE and TPU pods that is all")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: where process 0 is to be reached")
+    several.add_argument("--processes", metavar="N", type=int, help="how many there are")
+    several.add_argument("--process", metavar="I", type=int, help="the number of this one, from 0")
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    from shaping.config import build
     from shaping.config.files import read
-    from shaping.config.plan import plan
     from shaping.experiment import prepare, run
-    from shaping.runtime.devices import prepare_process
 
     raw = read(arguments.config, arguments.overrides)
-    prepare_process(build.unrolled(plan(raw)))
-
-    def say(line: str) -> None:
-        if not arguments.quiet:
-            print(line, flush=True)
-
+    _prepare_process(arguments, raw)
     if arguments.dry_run:
         for line in prepare(raw).lines():
             print(line)
         return 0
-    folder = run(arguments.config, arguments.out, arguments.overrides, say, show_progress=not arguments.quiet)
-    if not arguments.quiet:
+    return _carry_out(arguments, lambda **how: run(arguments.config, arguments.out, arguments.overrides, **how))
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from shaping.experiment import config_of, resume
+
+    _prepare_process(arguments, config_of(arguments.folder))
+    return _carry_out(arguments, lambda **how: resume(arguments.folder, **how))
+
+
+def _prepare_process(arguments: argparse.Namespace, raw: dict[str, Any]) -> None:
+    """What has to be decided before JAX touches a device."""
+    from shaping.config import build
+    from shaping.config.errors import ConfigError
+    from shaping.config.plan import plan
+    from shaping.runtime.devices import prepare_process
+    from shaping.runtime.processes import join
+
+    where = (arguments.coordinator, arguments.processes, arguments.process)
+    if not arguments.distributed and where != (None, None, None):
+        raise ConfigError("--coordinator, --processes, --process: only with --distributed")
+    prepare_process(build.unrolled(plan(raw)))
+    if arguments.distributed:
+        join(*where)
+
+
+def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
+    """Runs or resumes; all but the main process are silent."""
+    from shaping.runtime.processes import is_main
+    from shaping.runtime.stops import STOPPED, StoppedError, Stops
+
+    talks = is_main() and not arguments.quiet
+
+    def say(line: str) -> None:
+        if is_main() and (talks or line.startswith("warning: ")):
+            print(line, file=sys.stderr if line.startswith("warning: ") else sys.stdout, flush=True)
+
+    with Stops() as stops:
+        try:
+            folder = work(say=say, show_progress=talks, stops=stops)
+        except StoppedError as stopped:
+            if is_main():
+                print(f"shaping: {stopped}", file=sys.stderr)
+            return STOPPED
+    if talks:
         for line in _summary_lines(folder):
             print(line)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from shaping.config.errors import ConfigError
+    from shaping.runtime.folders import folder_at
+    from shaping.runtime.status import describe, read_status
+
+    folder = folder_at(arguments.folder)
+    status = read_status(folder)
+    if status is None:
+        raise ConfigError(f"{folder}: holds no run; it has no status.json")
+    for line in describe(folder, status):
+        print(line)
     return 0
 
 

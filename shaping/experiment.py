@@ -1,11 +1,12 @@
-"""Experiments from start to report: `run` for a configuration, `train` for objects in a program, `load` for what was
-run."""
+"""Experiments from start to report: `run` for a configuration, `resume` for one that was interrupted, `load` for what
+was run."""
 
+import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,41 +15,52 @@ import jax
 import numpy as np
 import yaml
 
-from envs import MatrixGame
+from shaping import __version__
 from shaping.analysis.published import METRICS
 from shaping.config import build
-from shaping.config.checks import check_number
 from shaping.config.coin import is_coin
-from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.files import read
+from shaping.config.errors import ConfigError, not_allowed, shown
+from shaping.config.files import parse, read
 from shaping.config.game import is_matrix
-from shaping.config.normal import LIMITS
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
-from shaping.learners import Learner, gradient_learner
-from shaping.objectives import Analytic
-from shaping.objectives.exact_coin import ExactCoinGame
-from shaping.objectives.memory_one import form_of
-from shaping.objectives.sampled_game import SampledGame
-from shaping.policies import Policy, tabular
-from shaping.population.match import Match, MatchState
-from shaping.rules import Rule
-from shaping.runtime import checkpoints
-from shaping.runtime.contents import attributes, coordinates, histories, layout
-from shaping.runtime.devices import describe_devices
+from shaping.policies import Policy
+from shaping.population.match import Match
+from shaping.population.program import Timetable
+from shaping.runtime.chunks import Chunks, Group, cut, timetable
+from shaping.runtime.contents import attributes, coordinates, layout
+from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.episode import best_match, save_episode
-from shaping.runtime.loop import Chunks, Group, Timing, cut, run_group
+from shaping.runtime.folders import check_space, folder_at, guarded, new_folder, reason, remove, sweep_up, write_whole
+from shaping.runtime.keeper import RunKeeper, Saving
+from shaping.runtime.loop import Timing, run_group
+from shaping.runtime.processes import is_main, on_main, several
 from shaping.runtime.progress import Progress, size_of
-from shaping.runtime.record import DIMENSIONS, Record
+from shaping.runtime.record import Record
+from shaping.runtime.status import Report, Status, read_status
+from shaping.runtime.stops import StoppedError, Stops
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An experiment with its groups cut into chunks: everything known before the first update."""
+    """An experiment with its groups cut into chunks and segments: everything known before the first update."""
 
     experiment: Experiment
     groups: tuple[Group, ...]
     chunks: tuple[Chunks, ...]
+    timetables: tuple[Timetable, ...]
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, chunks included, as plain data."""
+        sizes = [chunks.size for chunks in self.chunks]
+        return _plain(self.experiment.resolved() | {"chunk_matches": sizes})
+
+    def bytes(self) -> dict[str, int]:
+        """What the run takes on disk, by what it is, if nothing can be compressed."""
+        final = sum(len(group.indices) * c.state_bytes for group, c in zip(self.groups, self.chunks, strict=True))
+        # One more than is kept: the oldest goes when the newest is there.
+        rolling = (self.experiment.top["checkpoint"]["keep"] + 1) * max(c.padded * c.state_bytes for c in self.chunks)
+        return {"record": layout(self.experiment).bytes(), "final states": final, "checkpoints": rolling}
 
     def lines(self) -> list[str]:
         """The plan, for a human."""
@@ -90,7 +102,7 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
     for place, entry in enumerate(top["published"]):
         if entry["metric"] not in METRICS:
             raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(METRICS)}", METRICS)
-    with _precision(top["precision"]):
+    with computing_in(top["precision"]):
         groups = []
         for blocks in build.groups(experiment):
 
@@ -101,10 +113,16 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
             matrix = is_matrix(blocks[0].normal["game"])
             extras = tuple(extra for extra in top["record"] if matrix or extra != "policies")
             groups.append(Group(build.group_indices(experiment, blocks), matches_of, extras))
-        memory = top["memory_gib"] * 2**30
-        devices = jax.device_count()
-        chunks = [cut(g, top["updates"], top["record_every"], memory, devices) for g in groups]
-    return Prepared(experiment, tuple(groups), tuple(chunks))
+        memory, devices = top["memory_gib"] * 2**30, jax.device_count()
+        updates, record_every = top["updates"], top["record_every"]
+        sizes = top["chunk_matches"]
+        sizes = sizes if isinstance(sizes, list) else [sizes] * len(groups)
+        if len(sizes) != len(groups):
+            raise not_allowed("chunk_matches", sizes, f"one number, or {len(groups)}: one for every group of the plan")
+        chunks = [cut(g, updates, record_every, memory, devices, n) for g, n in zip(groups, sizes, strict=True)]
+        every = top["checkpoint"]["every_updates"]
+        tables = [timetable(g, c, updates, record_every, every) for g, c in zip(groups, chunks, strict=True)]
+    return Prepared(experiment, tuple(groups), tuple(chunks), tuple(tables))
 
 
 def run(
@@ -113,54 +131,217 @@ def run(
     overrides: Iterable[str] = (),
     say: Callable[[str], None] = lambda line: None,
     show_progress: bool = False,
-) -> Path:
+    stops: Stops | None = None,
+) -> Any:
     """Runs a configuration: trains, records, summarises and reports.
 
     Args:
       source: a YAML file, the bare name of a shipped configuration, or a mapping.
-      out: the folder to write, new or empty; by default a new one under `runs/`.
+      out: the folder to write, new or empty, or a URL of a store; by default a new folder under `runs/`. Where several
+        processes run, all must be given the same.
       overrides: `key=value` settings on top of the configuration.
       say: receives lines for a human: the plan, what is written where.
       show_progress: whether to draw a progress bar on standard error.
+      stops: asked between segments whether to save and stop; never, if None.
 
     Returns:
-      The folder, with config.yaml, record.zarr, summary.json, checkpoint/ and report/index.html.
+      The folder, with config.yaml, record.zarr, summary.json, status.json, checkpoint/ and report/index.html.
 
     Raises:
-      ConfigError: for anything that is not allowed, before any compute.
+      ConfigError: for anything that is not allowed, before any compute; and where the folder can no longer be written.
+      StoppedError: when it was asked to stop; `resume` goes on.
     """
     began = time.perf_counter()
     prepared = prepare(read(source, overrides))
-    experiment = prepared.experiment
-    top = experiment.top
+    if several() and out is None:
+        raise ConfigError("--out: needed where several processes run; all must write to the same folder")
     stem = Path(source).stem if isinstance(source, str | Path) else "run"
-    folder = new_folder(out, stem)
-    config = yaml.safe_dump(_plain(experiment.resolved()), sort_keys=False, allow_unicode=True)
-    (folder / "config.yaml").write_text(config, encoding="utf-8")
-    for line in prepared.lines():
-        say(line)
+    config = prepared.config()
 
-    with _precision(top["precision"]):
-        record = Record(
-            folder / "record.zarr", layout(experiment), coordinates(experiment), attributes(experiment, config)
-        )
-        timing = Timing()
-        progress = Progress(experiment.matches * top["updates"], enabled=show_progress)
-        for number, (group, chunks) in enumerate(zip(prepared.groups, prepared.chunks, strict=True)):
-            place = folder / "checkpoint" / f"group-{number}"
+    def begin() -> Any:
+        folder = new_folder(out, stem)
+        check_space(folder, prepared.bytes())
+        write_whole(folder / "config.yaml", _as_yaml(config))
+        return folder
 
-            def keep(indices: np.ndarray, states: MatchState, place: Path = place) -> None:
-                checkpoints.save(place / f"matches-{indices[0]}-{indices[-1]}", states)
+    folder = on_main(begin) or folder_at(out)
+    return _carry_out(folder, prepared, config, say, show_progress, stops or Stops(), began)
 
-            run_group(group, top["updates"], top["record_every"], chunks, record.write, keep, progress, timing)
-        progress.close()
+
+def resume(
+    folder: str | Path,
+    say: Callable[[str], None] = lambda line: None,
+    show_progress: bool = False,
+    stops: Stops | None = None,
+) -> Any:
+    """Goes on with a run that was interrupted, from its newest checkpoint that is whole, or from the start if it has
+    none; on any number of devices. What is finished is not done again.
+
+    Args:
+      folder: of the run.
+      say, show_progress, stops: as for `run`.
+
+    Returns:
+      The folder, as `run`.
+
+    Raises:
+      ConfigError: if the folder holds no run, another process runs in it, or its configuration was changed.
+      StoppedError: when it was asked to stop.
+    """
+    began = time.perf_counter()
+    place = folder_at(folder)
+    prepared = prepare(config_of(place))
+    status = read_status(place)
+    if status is not None and status.state == "finished" and (place / "report" / "index.html").exists():
+        say(f"{place}: nothing to do, this run is finished")
+        return place
+    return _carry_out(place, prepared, prepared.config(), say, show_progress, stops or Stops(), began)
+
+
+def _carry_out(
+    folder: Any,
+    prepared: Prepared,
+    config: dict[str, Any],
+    say: Callable[[str], None],
+    show_progress: bool,
+    stops: Stops,
+    began: float,
+) -> Any:
+    """Everything after the folder and its config.yaml are there, whether or not some of it was done before."""
+    experiment, top = prepared.experiment, prepared.experiment.top
+    status = Status(
+        matches=experiment.matches,
+        match_updates=experiment.matches * top["updates"],
+        chunks=sum(chunk.count for chunk in prepared.chunks),
+        processes=jax.process_count(),
+        devices=describe_devices(),
+    )
+    with guarded(folder) if is_main() else nullcontext(), computing_in(top["precision"]):
+        for line in prepared.lines():
+            say(line)
+        report = Report(folder, status, enabled=is_main())
+        try:
+            record = _opened_record(folder, prepared, config)
+            report.update(at_once=True)
+            timing = Timing()
+            progress = Progress(status.match_updates, enabled=show_progress and is_main())
+            keeper = RunKeeper(
+                folder,
+                record,
+                Saving(**top["checkpoint"]),
+                list(zip(prepared.chunks, prepared.timetables, strict=True)),
+                {"config": _hash(config), "versions": _versions()},
+                report,
+                progress,
+                timing,
+                stops,
+                lambda line: say(f"warning: {line}"),
+            )
+            for number, (group, chunks, table) in enumerate(
+                zip(prepared.groups, prepared.chunks, prepared.timetables, strict=True)
+            ):
+                run_group(number, group, chunks, table, keeper, progress, timing)
+            keeper.close()
+            progress.close()
+            on_main(lambda: say(f"report: {_concluded(folder, experiment, timing, began)}"))
+        except StoppedError:
+            raise
+        except BaseException as error:
+            with suppress(Exception):
+                report.update(at_once=True, state="failed", message=reason(error))
+            raise
+        report.update(at_once=True, state="finished", match_updates_done=status.match_updates)
+    return folder
+
+
+def _opened_record(folder: Any, prepared: Prepared, config: dict[str, Any]) -> Record:
+    """The record of a run, created where there is none yet.
+
+    Raises:
+      ConfigError: if it is the record of another configuration, or lost.
+    """
+    path, experiment = folder / "record.zarr", prepared.experiment
+
+    def open_or_create() -> None:
+        sweep_up(path)
+        try:
+            known = yaml.safe_load(Record(path).attributes["config"])
+        except (FileNotFoundError, KeyError, ValueError):
+            if (folder / "checkpoint").exists():
+                raise ConfigError(
+                    f"{folder}: holds checkpoints but no whole record.zarr; put it back, or run its config.yaml anew"
+                ) from None
+            remove(path)
+            text = _as_yaml(config)
+            Record.create(path, layout(experiment), coordinates(experiment), attributes(experiment, text))
+            return
+        changed = _first_difference(_fixed(known), _fixed(config))
+        if changed:
+            key, before, now = changed
+            raise ConfigError(
+                f"{folder / 'config.yaml'}: {key} was {shown(before)} when the run began and is {shown(now)} now; "
+                "put it back, or run the new configuration into a folder of its own"
+            )
+
+    on_main(open_or_create)
+    return Record(path)
+
+
+def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float) -> Any:
+    """Summary and report of a run whose matches are all final; what was kept to go on with is no longer needed."""
+    remove(folder / "checkpoint" / "running")
     _draw_episode(folder, experiment)
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
     summarise(folder, timing=_timing(timing, began))
-    say(f"report: {write_report(folder)}")
-    return folder
+    return write_report(folder)
+
+
+def config_of(folder: Any) -> dict[str, Any]:
+    """The configuration in the folder of a run, as it stands there.
+
+    Raises:
+      ConfigError: if there is none, or it cannot be read.
+    """
+    folder = folder_at(folder)
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise ConfigError(f"{folder}: holds no run; it has no config.yaml")
+    raw = parse(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys to values, not {shown(raw)}")
+    return raw
+
+
+def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a resolved configuration, what must not change while a run is interrupted."""
+    return {key: value for key, value in config.items() if key != "checkpoint"}
+
+
+def _hash(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(_fixed(config), sort_keys=True).encode()).hexdigest()
+
+
+def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The first key, dotted, in which two configurations differ, and what each has there; None where they agree."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = [*before, *(name for name in now if name not in before)]
+        parts = [(str(name), before.get(name), now.get(name)) for name in names]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        parts = [(str(place), a, b) for place, (a, b) in enumerate(zip(before, now, strict=True))]
+    else:
+        return None if before == now else (key, before, now)
+    found = (_first_difference(a, b, f"{key}.{name}" if key else name) for name, a, b in parts)
+    return next((difference for difference in found if difference), None)
+
+
+def _versions() -> dict[str, str]:
+    return {"shaping": __version__, "jax": jax.__version__}
+
+
+def _as_yaml(config: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
 
 
 def _draw_episode(folder: Path, experiment: Experiment) -> None:
@@ -173,7 +354,7 @@ def _draw_episode(folder: Path, experiment: Experiment) -> None:
     played = [m for b in blocks for m in range(b.cells.start * per_cell, b.cells.stop * per_cell)]
     chosen = best_match(run.record, played)
     (block,) = [b for b in blocks if chosen // per_cell in b.cells]
-    with _precision(experiment.top["precision"]):
+    with computing_in(experiment.top["precision"]):
         match = jax.tree.map(lambda leaf: leaf[0], build.matches_of(experiment, [block], np.array([chosen])))
         thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
         save_episode(folder / "episode.gif", match.form, match.game.game, thetas, jax.random.key(0))
@@ -193,118 +374,6 @@ def report(folder: str | Path) -> Path:
 
     summarise(folder)
     return write_report(folder)
-
-
-def train(
-    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
-    players: Sequence[Learner | Rule] | Learner | Rule,
-    matches: int = 100,
-    updates: int = 100,
-    seed: int = 0,
-    record_every: int = 1,
-    precision: str = "float32",
-    parameters: Any = None,
-    policy: Policy | None = None,
-) -> Any:
-    """Trains a population of independent matches and returns its record, in memory.
-
-    Args:
-      game: a matrix game, an analytic game of the user's own, an exact Coin Game (`shaping.exact_coin_game`), or any
-        game whose returns are sampled (`shaping.sampled`).
-      players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one for all seats.
-      matches: how many matches, at least 1.
-      updates: updates of each, at least 0.
-      seed: of the initial parameters, as in a configuration.
-      record_every: updates from one recorded value to the next.
-      precision: "float32" or "float64".
-      parameters: the numbers of an analytic game, any pytree, its own defaults if None; or of an exact Coin Game or a
-        sampled game.
-      policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
-
-    Returns:
-      An `xarray.Dataset` with the variables of a record.
-
-    Raises:
-      ConfigError: for a number out of its range, as many players as the game has no seats for, or a policy that does
-        not fit the game.
-    """
-    for key, value in (("matches", matches), ("updates", updates), ("seed", seed), ("record_every", record_every)):
-        check_number(key, value, LIMITS[key], integer=True)
-    if precision not in ("float32", "float64"):
-        raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
-    if not isinstance(game, MatrixGame | Analytic | ExactCoinGame | SampledGame):
-        wanted = "a MatrixGame (envs.make), an Analytic game, or what exact_coin_game or sampled returns"
-        raise not_allowed("game", game, wanted)
-    if isinstance(game, ExactCoinGame | SampledGame) and parameters is None:
-        raise ConfigError("parameters: needed; exact_coin_game and sampled return them beside the game")
-    if isinstance(game, MatrixGame):
-        policies = (policy or tabular(game.num_states),) * game.num_players
-        try:
-            form: Any = form_of(game, policies)
-        except ValueError as error:
-            raise ConfigError(f"policy: {error}") from None
-    elif policy is not None:
-        raise ConfigError("policy: leave it out; an analytic game is played with the parameters, any other has its own")
-    else:
-        form = game
-    seats = len(form.policies)
-    each = [players] * seats if isinstance(players, Learner | Rule) else list(players)
-    if len(each) != seats:
-        raise ConfigError(f"players: {len(each)} given; the game has {seats} seats")
-    learners = tuple(p if isinstance(p, Learner) else gradient_learner(p) for p in each)
-
-    with _precision(precision):
-        if isinstance(game, MatrixGame):
-            numbers = game.default_params
-        else:
-            numbers = game.default_parameters if parameters is None and isinstance(game, Analytic) else parameters
-
-        def matches_of(indices: np.ndarray) -> Match:
-            def spread_over(leaf: Any) -> np.ndarray:
-                array = np.asarray(leaf)
-                array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
-                return np.broadcast_to(array, (len(indices), *array.shape))
-
-            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, form))
-            return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
-
-        group = Group(np.arange(matches), matches_of)
-        collected: list[dict[str, np.ndarray]] = []
-        run_group(
-            group,
-            updates,
-            record_every,
-            cut(group, updates, record_every, 2**31, jax.device_count()),
-            lambda indices, variables: collected.append(variables),
-            lambda indices, states: None,
-            Progress(matches * updates, enabled=False),
-            Timing(),
-        )
-    variables = {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
-    return _dataset(game, form.policies[0], variables, [*range(0, updates, record_every), updates])
-
-
-def _dataset(
-    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
-    policy: Policy,
-    variables: Mapping[str, np.ndarray],
-    recorded: Sequence[int],
-) -> Any:
-    import xarray
-
-    dims = dict(DIMENSIONS)
-    coords: dict[str, Any] = {"update": recorded}
-    if isinstance(game, MatrixGame):
-        states = histories(game.joint_action_labels, policy.rounds) if game.horizon != 1 else ["start"]
-        coords |= {"state": states, "joint_action": list(game.joint_action_labels)}
-        about = {"state_view": game.state_view}
-    else:
-        about = {}
-    if isinstance(game, SampledGame):
-        coords |= {"opponent": [name for name, _ in game.opponents]} if game.opponents else {}
-    if not isinstance(game, MatrixGame) or variables["theta_final"].shape[-1] != variables["policy"].shape[-1]:
-        dims |= {"theta_initial": ("match", "player", "parameter"), "theta_final": ("match", "player", "parameter")}
-    return xarray.Dataset({k: (dims[k], v) for k, v in variables.items()}, coords, about)
 
 
 @dataclass(frozen=True)
@@ -349,34 +418,6 @@ def load(folder: str | Path) -> Run:
         raise ConfigError(f"{folder}: holds no run; it needs config.yaml and record.zarr")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     return Run(folder, config, xarray.open_zarr(folder / "record.zarr"))
-
-
-def _precision(precision: str) -> AbstractContextManager[Any]:
-    return jax.enable_x64(True) if precision == "float64" else nullcontext()
-
-
-def new_folder(out: str | Path | None, stem: str) -> Path:
-    """Makes the folder `out`, which must be new or empty; without one the next of runs/STEM-1, runs/STEM-2, ...
-
-    Raises:
-      ConfigError: if it is neither, or cannot be written.
-    """
-    if out is None:
-        base = Path("runs")
-        number = 1 + max(
-            (int(p.name.rsplit("-", 1)[1]) for p in base.glob(f"{stem}-*") if p.name.rsplit("-", 1)[1].isdigit()),
-            default=0,
-        )
-        folder = base / f"{stem}-{number}"
-    else:
-        folder = Path(out)
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"--out {folder}: exists and is not an empty folder; nothing was written")
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: cannot be written: {error.strerror or error}") from None
-    return folder
 
 
 def _timing(timing: Timing, began: float) -> dict[str, Any]:

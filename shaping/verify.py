@@ -19,7 +19,7 @@ from shaping.analysis import scoreboard
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
 from shaping.config.quick import quick_form
-from shaping.experiment import new_folder
+from shaping.runtime.folders import new_folder
 
 
 def verify(

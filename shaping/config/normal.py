@@ -31,6 +31,8 @@ TOP = {
     "record": [],
     "seed": 0,
     "memory_gib": 2.0,
+    "chunk_matches": None,
+    "checkpoint": {},
     "sweep": {},
     "tie": [],
     "variants": {},
@@ -44,6 +46,11 @@ LIMITS = {
     "updates": Range(0, 10**9),
     "record_every": Range(1, 10**9),
     "seed": Range(0, 2**31 - 1),
+}
+CHECKPOINT = {
+    "every_s": Field("every_s", "number", 60.0, Range(0, open_low=True), optional=True),
+    "every_updates": Field("every_updates", "integer", None, Range(1, 10**9), optional=True),
+    "keep": Field("keep", "integer", 3, Range(1, 1000)),
 }
 EXTRAS = ("policies", "consistency", "shaping")
 """What a record may hold besides; see `population.program.Timetable`."""
@@ -60,6 +67,8 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     top["memory_gib"] = check_number("memory_gib", top["memory_gib"], Range(0, open_low=True))
     if top["precision"] not in ("float32", "float64"):
         raise not_allowed("precision", top["precision"], "float32 or float64", ("float32", "float64"))
+    top["checkpoint"] = settings("checkpoint", plain("checkpoint", top["checkpoint"] or {}), CHECKPOINT, ())
+    top["chunk_matches"] = _chunk_matches(top["chunk_matches"])
     for key, kind, name in (
         ("sweep", Mapping, "a mapping of keys to axes"),
         ("variants", Mapping, "a mapping of names to replacements of top-level keys"),
@@ -84,6 +93,15 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
             if key not in CELL:
                 raise unknown_key(f"{where}.{key}", CELL, " in a variant")
     return top
+
+
+def _chunk_matches(value: Any) -> Any:
+    """None, a number, or a list of numbers."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [check_number(f"chunk_matches.{i}", v, LIMITS["matches"], integer=True) for i, v in enumerate(value)]
+    return check_number("chunk_matches", value, LIMITS["matches"], integer=True)
 
 
 _PUBLISHED = ("cell", "metric", "player", "value", "sd", "runs", "tolerance", "matches", "known", "source")

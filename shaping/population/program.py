@@ -21,20 +21,22 @@ class Timetable:
     """When values are recorded and how updates are cut into segments.
 
     Values are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the
-    updates from one record to the next; a segment is a fixed number of intervals, what lies beyond the last update
-    masked.
+    updates from one record to the next. It is one stretch of updates, or `pieces` of them where it is long; a segment
+    is a fixed number of stretches, what lies beyond the last update masked.
 
     Attributes:
       updates: number of updates of a match.
       record_every: updates per interval.
-      segment: intervals per segment.
+      segment: stretches per segment.
       extras: what is recorded besides, "policies" at every recorded update, "consistency" at the end.
+      pieces: stretches per interval.
     """
 
     updates: int
     record_every: int
     segment: int
     extras: tuple[str, ...] = ()
+    pieces: int = 1
 
     @property
     def intervals(self) -> int:
@@ -44,7 +46,20 @@ class Timetable:
     @property
     def segments(self) -> int:
         """Calls of the segment program in a run."""
-        return -(-self.intervals // self.segment)
+        return -(-self.intervals * self.pieces // self.segment)
+
+    def begins(self, stretch: Any) -> Any:
+        """The number of updates before a stretch; an integer or an integer array."""
+        length = -(-self.record_every // self.pieces)
+        within = (stretch % self.pieces) * length
+        if isinstance(stretch, int):
+            return min(stretch // self.pieces * self.record_every + min(within, self.record_every), self.updates)
+        at = (stretch // self.pieces) * self.record_every + jnp.minimum(within, self.record_every)
+        return jnp.minimum(at, self.updates)
+
+    def recorded_before(self, stretch: int) -> int:
+        """How many rows are recorded before a stretch begins."""
+        return min(-(-stretch // self.pieces), self.intervals)
 
     @property
     def measured(self) -> int:
@@ -71,12 +86,12 @@ def start_program(mesh: Mesh, dtype: Any) -> Callable[[Match], MatchState]:
 def segment_program(
     mesh: Mesh, timetable: Timetable, block: int
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
-    """`(matches, states, first interval) -> (states, recorded)`; states are donated.
+    """`(matches, states, first stretch) -> (states, recorded)`; states are donated.
 
-    `recorded` has one row for each interval of the segment, as its first update finds the match: value [population,
-    intervals, players] and, where the timetable's extras name "policies", policy_trajectory [population, intervals,
-    players, states]; where returns are sampled, everything a match measures. Rows beyond the last update are
-    meaningless.
+    `recorded` has one row for each stretch of the segment, as its first update finds the match: value [population,
+    stretches, players] and, where the timetable's extras name "policies", policy_trajectory [population, stretches,
+    players, states]; where returns are sampled, everything a match measures. Rows of stretches that do not begin an
+    interval, and rows beyond the last update, are meaningless.
     """
 
     def run_sampled_block(
@@ -90,8 +105,7 @@ def segment_program(
         policies: Any = jax.vmap(lambda learners: matches.form.cooperation([s.theta for s in learners]))
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
-            begin = jnp.minimum((first + index) * timetable.record_every, timetable.updates)
-            end = jnp.minimum(begin + timetable.record_every, timetable.updates)
+            begin, end = timetable.begins(first + index), timetable.begins(first + index + 1)
             settled = settle(*carry, begin)
 
             def measured(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -104,8 +118,9 @@ def segment_program(
                 like = jax.eval_shape(measured, settled)[1]
                 return settled, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
-            # What lies beyond the last update is not played.
-            counted, rows = lax.cond(begin < timetable.updates, measured, beyond, settled)
+            # What is not recorded is not played, nor what lies beyond the last update.
+            shown = (begin < timetable.updates) & ((first + index) % timetable.pieces == 0)
+            counted, rows = lax.cond(shown, measured, beyond, settled)
 
             def body(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
                 return update(matches, *carry, number)
@@ -113,7 +128,7 @@ def segment_program(
             return lax.fori_loop(begin, end, body, (counted, counted.learners)), rows
 
         (moved, previous), rows = lax.scan(interval, (states, states.learners), jnp.arange(timetable.segment))
-        last = jnp.minimum((first + timetable.segment) * timetable.record_every, timetable.updates)
+        last = timetable.begins(first + timetable.segment)
         return settle(moved, previous, last), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
 
     def run_block(blocks: tuple[Match, MatchState], first: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -125,8 +140,7 @@ def segment_program(
         settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
-            begin = jnp.minimum((first + index) * timetable.record_every, timetable.updates)
-            end = jnp.minimum(begin + timetable.record_every, timetable.updates)
+            begin, end = timetable.begins(first + index), timetable.begins(first + index + 1)
 
             def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
                 states, previous, recorded = carry
@@ -144,7 +158,7 @@ def segment_program(
 
         start = apart(states)
         moved, rows = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
-        last = jnp.minimum((first + timetable.segment) * timetable.record_every, timetable.updates)
+        last = timetable.begins(first + timetable.segment)
         return put_together(states, settle(*moved, last)), rows
 
     def function(matches: Match, states: MatchState, first: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:

@@ -87,7 +87,8 @@ def pola(
     inner = inner_iterations if variant == "ideal" else 1
     numbers = (lookahead_rate, proximal_rate, penalty, inner_penalty, tolerance)
     settings = Proximal(*numbers, variant == "ideal", max_iterations, inner, proximal_optimizer)
-    return Rule(settings, direction, needs_distance=True, differentiable=False)
+    steps = max_iterations * inner
+    return Rule(settings, direction, needs_distance=True, differentiable=False, gradients=steps)
 
 
 def direction(

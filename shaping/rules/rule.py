@@ -30,6 +30,7 @@ class Rule:
       steps: steps of the optimiser in an update.
       needs_sampler: whether it plays the game itself, and so needs an objective that samples.
       needs_critic: whether it asks what critics expect.
+      gradients: about how many gradients of returns one direction takes, in units of a few; for planning alone.
       shaping: None, or `(objective, thetas, player, settings, key) -> pytree`, the part of the direction that comes
         from shaping the opponents' steps.
     """
@@ -43,6 +44,7 @@ class Rule:
     steps: int = struct.field(pytree_node=False, default=1)
     needs_sampler: bool = struct.field(pytree_node=False, default=False)
     needs_critic: bool = struct.field(pytree_node=False, default=False)
+    gradients: int = struct.field(pytree_node=False, default=1)
     shaping: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
 
     def direction(

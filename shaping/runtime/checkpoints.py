@@ -1,19 +1,208 @@
-"""The only module that imports orbax: whole states of a population on disk."""
+"""States of a population on disk; the only module that imports orbax.
 
-from pathlib import Path
+Orbax writes in the background, and atomically. It neither notices a flipped bit nor looks further where the newest
+checkpoint is damaged; so a checkpoint carries digests of its own, which are compared with what is read back.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+from jax.sharding import Mesh
 
-def save(path: Path, state: Any) -> None:
-    """Writes a pytree of arrays to a folder that does not exist yet, atomically."""
+from shaping.runtime.digests import differing, digests
+from shaping.runtime.folders import remove
+from shaping.runtime.processes import is_main, on_main, wait_for_all
+
+
+class DamagedError(Exception):
+    """What is on disk is not what was saved."""
+
+
+class Rolling:
+    """The newest few checkpoints of a run that goes on, by ascending number."""
+
+    def __init__(self, folder: Any, keep: int):
+        """Opens a folder, new or with checkpoints in it.
+
+        Args:
+          folder: a path, local or of a store that orbax knows.
+          keep: how many checkpoints, at least 1.
+        """
+        from orbax.checkpoint import v1 as orbax
+
+        self.folder = folder
+        self._keep = keep
+        # When to save is decided by the caller. Orbax's own policies do not fit its own annotations.
+        always: Any = orbax.training.save_decision_policies.FixedIntervalPolicy(1)
+        newest: Any = orbax.training.preservation_policies.LatestN(keep)
+        self._orbax = orbax.training.Checkpointer(
+            _absolute(folder),
+            context=_context(),
+            save_decision_policy=always,
+            preservation_policy=newest,
+            cleanup_tmp_directories=True,
+        )
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the checkpoints there are, ascending."""
+        return [checkpoint.step for checkpoint in self._orbax.checkpoints]
+
+    def save(self, number: int, state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> None:
+        """Begins to save; returns when the state's buffers may be reused.
+
+        Args:
+          number: above all there are.
+          state: leaves [population, ...] on the mesh.
+          matches: how many of the population are no padding.
+          mesh: of all devices.
+          about: what else is to be known, plain data.
+        """
+        self._orbax.save_async(number, state, custom_metadata=_sealed(state, matches, mesh, about))
+
+    def wait(self) -> None:
+        """Returns when what was begun is on disk."""
+        self._orbax.wait()
+
+    def about(self, number: int) -> dict[str, Any]:
+        """What was saved along with a checkpoint.
+
+        Raises:
+          DamagedError: if it cannot be read or is not what was written.
+        """
+        try:
+            return _opened(self._orbax.metadata(number).custom_metadata)
+        except DamagedError:
+            raise
+        except Exception as error:
+            raise DamagedError(_line(error)) from None
+
+    def restore(self, number: int, like: Any, matches: int, mesh: Mesh) -> Any:
+        """The state of a checkpoint; `like` has its structure, with the population of today's devices.
+
+        Raises:
+          DamagedError: if it cannot be read or is not what was written.
+        """
+        try:
+            state = self._orbax.load(number, like)
+        except Exception as error:
+            raise DamagedError(_line(error)) from None
+        wrong = differing(digests(state, matches, mesh), self.about(number)["digests"])
+        if wrong:
+            raise DamagedError(wrong)
+        return state
+
+    def set_aside(self, number: int, to: Any) -> None:
+        """Moves a damaged checkpoint out of the way, into the folder `to`."""
+        self._orbax.close()
+
+        def move() -> None:
+            to.mkdir(parents=True, exist_ok=True)
+            places = range(len(list(to.iterdir())), 10**9)
+            (self.folder / str(number)).rename(next(p for i in places if not (p := to / f"{number}-{i}").exists()))
+
+        on_main(move)
+        self.__init__(self.folder, self._keep)
+
+    def close(self) -> None:
+        """Waits, and lets go of the folder."""
+        self._orbax.close()
+
+
+def restore_newest(
+    rolling: Rolling,
+    like: Any,
+    matches: int,
+    mesh: Mesh,
+    wanted: Callable[[dict[str, Any]], bool],
+    aside: Any,
+    warn: Callable[[str], None],
+) -> tuple[Any, dict[str, Any]] | None:
+    """The newest checkpoint that is whole and wanted, or None.
+
+    Args:
+      rolling, like, matches, mesh: as above.
+      wanted: says from what was saved along whether a checkpoint is of interest; may raise.
+      aside: folder for damaged ones.
+      warn: receives a line for each damaged one.
+    """
+    for number in reversed(rolling.numbers):
+        try:
+            about = rolling.about(number)
+            if not wanted(about):
+                return None
+            return rolling.restore(number, like, matches, mesh), about
+        except DamagedError as error:
+            others = [n for n in rolling.numbers if n < number]
+            instead = f"going on from the one before, {others[-1]}" if others else "there is none before it"
+            warn(f"checkpoint {rolling.folder / str(number)} is damaged ({error}); {instead}; it is kept in {aside}")
+            rolling.set_aside(number, aside)
+    return None
+
+
+def save(path: Any, state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> None:
+    """Writes a state once and for all, atomically and before it returns; the arguments are those of `Rolling.save`."""
     from orbax.checkpoint import v1 as orbax
 
-    orbax.save(str(path.resolve()), state)
+    if is_main():
+        remove(path)
+    wait_for_all("save")
+    with _context():
+        orbax.save(_absolute(path), state, custom_metadata=_sealed(state, matches, mesh, about))
 
 
-def restore(path: Path, like: Any) -> Any:
+def is_saved(path: Any) -> bool:
+    """Whether a state was written there to its end."""
+    from orbax.checkpoint import v1 as orbax
+
+    if not path.exists():
+        return False
+    try:
+        _opened(orbax.metadata(_absolute(path)).custom_metadata)
+    except Exception:
+        return False
+    return True
+
+
+def restore(path: Any, like: Any) -> Any:
     """Reads a pytree back; `like` has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a
-    sharding)."""
+    sharding). Where its population is longer or shorter than what was written, that is padded or cut off."""
     from orbax.checkpoint import v1 as orbax
 
-    return orbax.load(str(path.resolve()), like)
+    with _context():
+        return orbax.load(_absolute(path), like)
+
+
+def _context() -> Any:
+    from orbax.checkpoint import v1 as orbax
+
+    context = orbax.Context()
+    # How far a population is padded depends on the devices.
+    context.array.loading.enable_padding_and_truncation = True
+    return context
+
+
+def _absolute(path: Any) -> str:
+    return str(path.resolve())
+
+
+def _sealed(state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> dict[str, Any]:
+    content = about | {"matches": matches, "digests": digests(state, matches, mesh)}
+    return {"content": content, "seal": _seal(content)}
+
+
+def _opened(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict) or "content" not in found or found.get("seal") != _seal(found["content"]):
+        raise DamagedError("what is said of it is not what was written")
+    return found["content"]
+
+
+def _seal(content: Any) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return (text or type(error).__name__)[:200]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
-from shaping.population.match import Match
+from shaping.population.match import Match, MatchState
 from shaping.population.program import (
     Timetable,
     finish_program,
@@ -17,6 +17,7 @@ from shaping.population.program import (
     segment_program,
     start_program,
 )
+from shaping.runtime.processes import everywhere
 
 # Start and finish run once a chunk: not worth the compiler's last effort, which only the CPU's takes, unless learners
 # learn something before they start.
@@ -25,11 +26,15 @@ _RUN_ONCE = {"xla_backend_optimization_level": 1}
 
 @dataclass(frozen=True)
 class Programs:
-    """The compiled programs of a group, as `population.program` describes them; no segment where no updates."""
+    """The compiled programs of a group, as `population.program` describes them; a segment only where there are updates.
+
+    `like` has the shapes and shardings of its states.
+    """
 
     start: Callable[..., Any]
-    segment: Callable[..., Any] | None
+    segment: Callable[..., Any]
     finish: Callable[..., Any]
+    like: MatchState
 
 
 def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Match) -> Programs:
@@ -42,7 +47,7 @@ def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, m
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
     )
-    first = jnp.zeros(1, jnp.int32)
+    first = everywhere(np.zeros(1, np.int32), mesh)
     segment = segment_program(mesh, timetable, block)
     finish = finish_program(mesh, timetable, block)
     quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
@@ -51,4 +56,8 @@ def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, m
         moving = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)
         finishing = threads.submit(finish.lower(matches, states).compile, quick)
-        return Programs(starting.result(), moving.result() if moving else None, finishing.result())
+        return Programs(starting.result(), moving.result() if moving else _no_updates, finishing.result(), states)
+
+
+def _no_updates(*_: Any) -> Any:
+    raise AssertionError("a run without updates has no segments")

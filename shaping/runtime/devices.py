@@ -1,18 +1,22 @@
 """The mesh a population is spread over."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from shaping.population.program import AXIS
 
 
 def population_mesh() -> Mesh:
-    """All devices JAX finds, in one axis."""
+    """All devices JAX finds, in one axis, those of a process side by side."""
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Automatic axes: with explicit ones, now the default, a scan whose carry starts from a constant is refused.
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
@@ -45,6 +49,11 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def computing_in(precision: str) -> AbstractContextManager[Any]:
+    """A context in which arrays are "float32" or "float64"."""
+    return jax.enable_x64(True) if precision == "float64" else nullcontext()
 
 
 def describe_devices() -> str:

@@ -1,44 +1,21 @@
-"""The one loop: a group of matches, in chunks that fit the memory, in segments that compile once."""
+"""The one loop: the chunks of a group in turn, each in segments, recorded and saved as it goes."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shaping.population.match import Match, MatchState
-from shaping.population.match import start as start_match
-from shaping.population.program import Timetable, population_sharding
-from shaping.runtime.compilation import compile_programs
+from shaping.population.program import Timetable
+from shaping.runtime.chunks import Chunks, Group, dtype_of
+from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
+from shaping.runtime.processes import everywhere, own_range, own_rows, spread_out
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import MEASURED
-
-# Match-updates of a two-player game in one call of a segment: a few seconds of work between two lines of progress.
-_SEGMENT_WORK = 2**24
-_LARGEST_CHUNK = 2**17
-# Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
-_BLOCK = 128
-_SAMPLED_BLOCK = 2
-_BLOCK_NUMBERS = 2**16
-
-
-@dataclass(frozen=True)
-class Chunks:
-    """How a group's matches are cut: `count` chunks of `size`, each padded to `devices * blocks * block`.
-
-    `bytes` is about what a chunk needs, `match_bytes` what a match does while it is updated.
-    """
-
-    count: int
-    size: int
-    padded: int
-    block: int
-    bytes: int
-    match_bytes: int
 
 
 @dataclass
@@ -52,180 +29,162 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Matches that share a compiled program.
+class Chunk:
+    """Matches that are updated at a time.
 
     Attributes:
-      indices: match indices, ascending.
-      matches_of: settings of any of them, leaves [matches, ...].
-      extras: what to record of them besides, see `Timetable`.
+      group, number: its place in the queue.
+      indices: of its matches, ascending.
+      own: of those on this process's devices.
     """
 
+    group: int
+    number: int
     indices: np.ndarray
-    matches_of: Callable[[np.ndarray], Match]
-    extras: tuple[str, ...] = ()
-
-    def template(self) -> Match:
-        """The settings of its first match, leaves [1, ...]."""
-        return self.matches_of(self.indices[:1])
+    own: np.ndarray
 
 
-def cut(group: Group, updates: int, record_every: int, memory_bytes: float, devices: int) -> Chunks:
-    """Chunks of nearly equal size that fit the memory."""
-    template = group.template()
-    dtype = _dtype_of(template)
-    start = jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
-    leaves = jax.tree.leaves((template, start))
-    own = sum(int(np.prod(leaf.shape, dtype=np.int64)) * leaf.dtype.itemsize for leaf in leaves)
-    numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
-    players = len(template.learners)
-    itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
-    recorded = (updates // record_every + 2) * players * itemsize
-    if "policies" in group.extras:
-        thetas = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
-        policies = jax.eval_shape(template.form.cooperation, [state.theta for state in thetas])
-        recorded += (updates // record_every + 2) * policies.size * itemsize
-    # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
-    per_match = 4 * own + 3 * recorded
-    if template.form.sampled:
-        return _cut_sampled(group, template, per_match, memory_bytes, devices)
-    largest = int(max(devices, min(_LARGEST_CHUNK, memory_bytes // per_match)))
-    total = len(group.indices)
-    count = -(-total // largest)
-    size = -(-total // count)
-    local = -(-size // devices)
-    on_cpu = jax.default_backend() == "cpu"
-    block_limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2)) if on_cpu else local
-    blocks = -(-local // block_limit)
-    block = -(-local // blocks)
-    padded = devices * blocks * block
-    return Chunks(count, size, padded, block, padded * per_match, per_match)
+class Keeper(Protocol):
+    """What becomes of states and of what is recorded."""
 
+    def is_finished(self, chunk: Chunk) -> bool:
+        """Whether nothing is left to do."""
+        ...
 
-def _cut_sampled(group: Group, template: Match, kept: int, memory_bytes: float, devices: int) -> Chunks:
-    """Chunks of matches whose returns are sampled: what they need most is room for the batches of an update."""
-    working = working_bytes(template)
-    per_match = kept + working
-    total = len(group.indices)
-    on_cpu = jax.default_backend() == "cpu"
-    # On a CPU the matches of a block share the caches; elsewhere a chunk is one block.
-    fitting = max(devices, int(memory_bytes // (kept if on_cpu else per_match)))
-    count = -(-total // min(_LARGEST_CHUNK, fitting))
-    size = -(-total // count)
-    local = -(-size // devices)
-    limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // working // devices))) if on_cpu else local
-    blocks = -(-local // limit)
-    block = -(-local // blocks)
-    padded = devices * blocks * block
-    return Chunks(count, size, padded, block, padded * kept + devices * block * working, kept + working)
+    def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
+        """A state to go on from and the stretch it stands before; `like` has its shapes and shardings."""
+        ...
 
+    def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
+        """Records variables [own matches, ...] that a match has once."""
+        ...
 
-def working_bytes(template: Match) -> int:
-    """About how many bytes one update of a match needs beside its state: the batches of play that are alive at once,
-    and what derivatives keep of the networks that read them."""
-    form: Any = template.form
-    itemsize = np.dtype(_dtype_of(template)).itemsize
-    space, players = form.env.observation_space, form.env.num_players
-    seen = int(np.prod(space.shape, dtype=np.int64)) * np.dtype(space.dtype).itemsize
-    steps = form.batch * form.horizon
-    # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
-    rollout = steps * players * (seen + 10 * itemsize)
-    rules = [getattr(learner.settings, "rule", None) for learner in template.learners]
-    lookaheads = max(getattr(getattr(rule, "settings", None), "lookaheads", 1) for rule in rules)
-    # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
-    outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(form.policies[0].shapes))
-    share = form.estimator.slices if form.estimator.slices > 1 else 1
-    kept = 0 if form.estimator.rematerialise else 1 + lookaheads
-    return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * max(kept, 1) // share
+    def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
+        """Records rows [own matches, rows, ...] of variables along updates, number `first` and those after it."""
+        ...
 
+    def after_segment(self, chunk: Chunk, stretch: int, states: MatchState, written: Callable[[], None]) -> None:
+        """Called while a segment is computed, with the state after it and the stretch that state stands before.
 
-def _dtype_of(match: Match) -> Any:
-    floats = [leaf.dtype for leaf in jax.tree.leaves(match) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return floats[0] if floats else jnp.float32
+        Whoever needs all that was recorded until then calls `written`. May raise.
+        """
+        ...
+
+    def finish(self, chunk: Chunk, states: MatchState) -> None:
+        """Keeps the final state of a chunk whose record is complete."""
+        ...
 
 
 def run_group(
+    number: int,
     group: Group,
-    updates: int,
-    record_every: int,
     chunks: Chunks,
-    write: Callable[[np.ndarray, dict[str, np.ndarray]], None],
-    keep: Callable[[np.ndarray, MatchState], None],
+    timetable: Timetable,
+    keeper: Keeper,
     progress: Progress,
     timing: Timing,
 ) -> None:
-    """Trains all matches of a group, chunk after chunk.
+    """Trains all matches of a group that are not finished, chunk after chunk.
 
     Args:
+      number: of the group.
       group: the matches.
-      updates: updates of every match.
-      record_every: updates from one recorded value to the next.
-      chunks: how to cut them.
-      write: receives the match indices of a chunk and its record variables [matches, ...].
-      keep: receives the match indices of a chunk and its final state (padded at the end), on the devices.
+      chunks: how they are cut.
+      timetable: of their updates.
+      keeper: what becomes of what they do.
       progress: advanced by match-updates.
       timing: added to.
     """
-    began = time.perf_counter()
-    template = group.template()
-    dtype = _dtype_of(template)
     mesh = population_mesh()
-    sharding = population_sharding(mesh)
-    per_update = max(1, _SEGMENT_WORK // chunks.padded // _cost(template))
-    intervals = -(-updates // record_every)
-    timetable = Timetable(updates, record_every, max(1, min(intervals, per_update // record_every)), group.extras)
+    queue = []
+    for place, start in enumerate(range(0, len(group.indices), chunks.size)):
+        indices = group.indices[start : start + chunks.size]
+        rows = own_range(chunks.padded)
+        chunk = Chunk(number, place, indices, indices[min(rows.start, len(indices)) : rows.stop])
+        if keeper.is_finished(chunk):
+            progress.skip(len(indices) * timetable.updates)
+        else:
+            queue.append(chunk)
+    if not queue:
+        return
 
-    def load(indices: np.ndarray) -> Match:
+    def load(chunk: Chunk) -> Match:
         # Padding repeats the last match; what it computes is dropped.
-        padding = np.full(chunks.padded - len(indices), indices[-1])
-        return jax.device_put(group.matches_of(np.concatenate([indices, padding])), sharding)
+        padded = np.concatenate([chunk.indices, np.full(chunks.padded - len(chunk.indices), chunk.indices[-1])])
+        rows = own_range(chunks.padded)
+        return spread_out(group.matches_of(padded[rows.start : rows.stop]), chunks.padded, mesh)
 
-    pieces = [group.indices[i : i + chunks.size] for i in range(0, len(group.indices), chunks.size)]
-    matches = load(pieces[0])
-    programs = compile_programs(mesh, dtype, timetable, chunks.block, matches)
+    began = time.perf_counter()
+    matches = load(queue[0])
+    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches)
     compiled = time.perf_counter() - began
     timing.compile_s += compiled
     progress.compiling += compiled
 
-    began = time.perf_counter()
-    for piece in pieces:
-        if piece is not pieces[0]:
-            matches = load(piece)
+    began, spent = time.perf_counter(), 0.0
+    for chunk in queue:
+        if chunk is not queue[0]:
+            matches = load(chunk)
+        _run_chunk(chunk, matches, programs, timetable, keeper, progress, timing)
+        now = time.perf_counter()
+        timing.run_s += now - began
+        spent += now - began
+        began = now
+    timing.groups.append({"matches": sum(len(c.indices) for c in queue), "compile_s": compiled, "run_s": spent})
+
+
+def _run_chunk(
+    chunk: Chunk,
+    matches: Match,
+    programs: Programs,
+    timetable: Timetable,
+    keeper: Keeper,
+    progress: Progress,
+    timing: Timing,
+) -> None:
+    count, mesh = len(chunk.own), population_mesh()
+    resumed = keeper.resume(chunk, programs.like)
+    if resumed is None:
+        stretch = 0
         states = programs.start(matches)
-        initial = jax.tree.map(np.asarray, [learner.theta for learner in states.learners])
-        recorded = []
-        for number in range(timetable.segments):
-            assert programs.segment is not None
-            states, rows = programs.segment(matches, states, jnp.full(1, number * timetable.segment, jnp.int32))
-            recorded.append({name: np.asarray(x)[: len(piece)] for name, x in rows.items()})
-            done = min((number + 1) * timetable.segment * record_every, updates)
-            progress.advance(len(piece) * (done - min(number * timetable.segment * record_every, updates)))
-        variables = {name: np.asarray(x)[: len(piece)] for name, x in programs.finish(matches, states).items()}
-        along = [name for name in ("value", *MEASURED) if name in variables]
-        for name in along + (["policy_trajectory"] if "policies" in group.extras else []):
-            last = variables["policy" if name == "policy_trajectory" else name][:, None]
-            # Rows of the last segment beyond the last update are dropped; without updates there is none at all.
-            rows = np.concatenate([last, *(part[name] for part in recorded)], axis=1)[:, 1 : 1 + intervals]
-            variables[name] = np.concatenate([rows, last], axis=1)
-        variables["theta_initial"] = _rows(initial)[: len(piece)]
-        write(piece, variables)
-        keep(piece, states)
-    spent = time.perf_counter() - began
-    timing.run_s += spent
-    timing.match_updates += len(group.indices) * updates
-    timing.groups.append({"matches": len(group.indices), "compile_s": compiled, "run_s": spent})
+        initial = [jax.tree.map(own_rows, learner.theta) for learner in states.learners]
+        keeper.write(chunk, {"theta_initial": _rows(initial)[:count]})
+    else:
+        states, stretch = resumed
+        progress.skip(len(chunk.indices) * timetable.begins(stretch))
 
+    waiting: list[tuple[int, dict[str, jax.Array]]] = []
 
-def _cost(template: Match) -> int:
-    """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
-    form: Any = template.form
-    if form.sampled:
-        # A few rollouts for every player, some 10 ns a step and more for what networks compute in it.
-        parameters = max(policy.num_parameters for policy in form.policies)
-        return form.batch * form.horizon * len(form.policies) * (1 + parameters // 100)
-    sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.game, template.number))]
-    sizes += [policy.num_parameters for policy in template.form.policies]
-    return max(1, (max(sizes) // 8) ** 2)
+    def write_waiting() -> None:
+        # What a segment recorded is fetched while the next one is computed.
+        while waiting:
+            first, rows = waiting.pop(0)
+            last = first + timetable.segment
+            begin, end = timetable.recorded_before(first), timetable.recorded_before(last)
+            picked = slice(-first % timetable.pieces, None, timetable.pieces)
+            fetched = {name: own_rows(x)[:count, picked][:, : end - begin] for name, x in rows.items()}
+            if end > begin:
+                keeper.append(chunk, begin, fetched)
+            advanced = len(chunk.indices) * (timetable.begins(last) - timetable.begins(first))
+            timing.match_updates += advanced
+            progress.advance(advanced)
+
+    while timetable.begins(stretch) < timetable.updates:
+        states, rows = programs.segment(matches, states, everywhere(np.full(1, stretch, np.int32), mesh))
+        write_waiting()
+        waiting.append((stretch, rows))
+        stretch += timetable.segment
+        if timetable.begins(stretch) < timetable.updates:
+            keeper.after_segment(chunk, stretch, states, write_waiting)
+    write_waiting()
+
+    variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
+    last = {name: variables.pop(name)[:, None] for name in ("value", *MEASURED) if name in variables}
+    if "policies" in timetable.extras:
+        last["policy_trajectory"] = variables["policy"][:, None]
+    keeper.append(chunk, timetable.intervals, last)
+    keeper.write(chunk, variables)
+    keeper.finish(chunk, states)
 
 
 def _rows(thetas: Sequence[Any]) -> np.ndarray:

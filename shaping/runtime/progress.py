@@ -16,6 +16,7 @@ class Progress:
         self.started = time.perf_counter()
         self.compiling = 0.0
         self._last_shown = 0.0
+        self._skipped = 0
 
     def advance(self, match_updates: int) -> None:
         """Adds finished match-updates."""
@@ -24,19 +25,28 @@ class Progress:
         interval = 0.2 if self.stream.isatty() else 10.0
         if self.enabled and now - self._last_shown > interval:
             self._last_shown = now
-            self._show(now)
+            self._show()
+
+    def skip(self, match_updates: int) -> None:
+        """Adds match-updates that were finished before this process began."""
+        self.done += match_updates
+        self._skipped += match_updates
+
+    def rate(self) -> float:
+        """Match-updates per second, compilation apart."""
+        elapsed = time.perf_counter() - self.started - self.compiling
+        return (self.done - self._skipped) / max(elapsed, 1e-9)
 
     def close(self) -> None:
         """Ends the line."""
         if self.enabled and self._last_shown:
-            self._show(time.perf_counter())
+            self._show()
             if self.stream.isatty():
                 self.stream.write("\n")
                 self.stream.flush()
 
-    def _show(self, now: float) -> None:
-        elapsed = max(now - self.started - self.compiling, 1e-9)
-        rate = self.done / elapsed
+    def _show(self) -> None:
+        rate = self.rate()
         left = (self.total - self.done) / rate if rate else float("inf")
         fraction = self.done / self.total if self.total else 1.0
         bar = "#" * int(30 * fraction)

@@ -1,8 +1,8 @@
 """The record of a run: one Dataset on disk that `xarray.open_zarr` opens, written chunk by chunk."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,26 @@ class Layout:
     measured: tuple[str, ...] = ()
     opponents: tuple[str, ...] = ()
     sampled_coins: bool = False
+
+    def sizes(self) -> dict[str, int]:
+        """The length of every dimension."""
+        return {
+            "match": self.matches,
+            "update": len(self.updates),
+            "player": self.players,
+            "colour": self.players,
+            "state": len(self.states),
+            "joint_action": len(self.joint_actions),
+            "parameter": self.parameters or 0,
+            "opponent": len(self.opponents),
+            "history": len(HISTORIES),
+        }
+
+    def bytes(self) -> int:
+        """What the record takes on disk if nothing of it can be compressed."""
+        sizes = self.sizes()
+        numbers = sum(math.prod(sizes[d] for d in dims) for dims in self.dimensions().values())
+        return numbers * self.dtype.itemsize
 
     def dimensions(self) -> dict[str, tuple[str, ...]]:
         """The dimensions of every variable of this record."""
@@ -116,15 +136,34 @@ DESCRIPTIONS = {
     "value_cooperation": "value when everybody always cooperates",
     "value_defection": "value when everybody always defects",
 }
+UNFINISHED = -2
+"""`diverged_at` of a match that has not come to its end."""
 _MATCH_CHUNK = 16384
+# Numbers of a piece of an array on disk, and recorded updates in it at most.
+_PIECE = 2**21
+_UPDATE_CHUNK = 512
 
 
 class Record:
     """An open record: variables are written for any choice of matches, rows shorter than the record's are padded with
     NaN."""
 
-    def __init__(self, path: Path, layout: Layout, coordinates: Mapping[str, Any], attributes: Mapping[str, Any]):
-        """Creates the record with its coordinates.
+    def __init__(self, path: Any):
+        """Opens one that was created.
+
+        Raises:
+          FileNotFoundError: if there is none, or one whose creation was interrupted.
+        """
+        import zarr
+
+        self.path = path
+        self._group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2, use_consolidated=True)
+
+    @classmethod
+    def create(
+        cls, path: Any, layout: Layout, coordinates: Mapping[str, Any], attributes: Mapping[str, Any]
+    ) -> "Record":
+        """Creates a record with its coordinates.
 
         Args:
           path: a folder that does not exist yet.
@@ -153,51 +192,87 @@ class Record:
             array = np.asarray(array)
             coords[name] = (dims, array.astype(object) if array.dtype.kind in "US" else array)
         xarray.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(
-            path, mode="w-", zarr_format=2, consolidated=False
+            str(path), mode="w-", zarr_format=2, consolidated=False
         )
-        self.layout, self.path = layout, path
-        self._group: Any = zarr.open_group(path, mode="r+", zarr_format=2)
-        sizes = {
-            "match": layout.matches,
-            "update": len(layout.updates),
-            "player": layout.players,
-            "colour": layout.players,
-            "state": len(layout.states),
-            "joint_action": len(layout.joint_actions),
-            "parameter": layout.parameters or 0,
-            "opponent": len(layout.opponents),
-            "history": len(HISTORIES),
-        }
-        chunk = sizes | {"match": min(layout.matches, _MATCH_CHUNK), "update": min(sizes["update"], 512)}
+        group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2)
+        sizes = layout.sizes()
         for name, dims in layout.dimensions().items():
-            # Policies over updates are many numbers each: as many of them in a chunk as of values.
-            per_update = sizes["state"] if {"update", "state"} <= {*dims} else 1
-            pieces = chunk | {"update": max(1, chunk["update"] // per_update)}
             integer = name == "diverged_at"
-            self._group.create_array(
+            array = group.create_array(
                 name,
                 shape=tuple(sizes[d] for d in dims),
-                chunks=tuple(pieces[d] for d in dims),
+                chunks=_pieces(dims, sizes),
                 dtype="int32" if integer else layout.dtype,
                 # xarray hides an integer fill value as missing.
                 fill_value=None if integer else np.nan,
                 attributes={"_ARRAY_DIMENSIONS": list(dims), "description": DESCRIPTIONS.get(name, "")},
             )
-        self._consolidate()
+            if integer:
+                array[:] = UNFINISHED
+        # Last, and so the sign that all the rest is there.
+        zarr.consolidate_metadata(str(path), zarr_format=2)
+        return cls(path)
 
-    def write(self, indices: np.ndarray, variables: Mapping[str, np.ndarray]) -> None:
-        """Writes variables [matches of `indices`, ...]; `indices` ascending."""
-        starts = np.flatnonzero(np.diff(indices, prepend=indices[0] - 2) != 1)
-        for begin, end in zip(starts, [*starts[1:], len(indices)], strict=True):
-            rows = slice(int(indices[begin]), int(indices[end - 1]) + 1)
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Of the Dataset."""
+        return dict(self._group.attrs)
+
+    def stretch(self) -> int:
+        """Recorded updates after which all arrays' pieces are full: what is best written at a time."""
+        return max(array.chunks[1] for name, array in self._group.arrays() if self._along_updates(name))
+
+    def match_chunk(self) -> int:
+        """Matches of a piece of an array on disk."""
+        return self._group["diverged_at"].chunks[0]
+
+    def write(self, indices: np.ndarray, variables: Mapping[str, np.ndarray], first: int | None = None) -> None:
+        """Writes variables [matches of `indices`, ...], `indices` ascending; where `first` is given, they are [matches,
+        updates, ...] and begin at that recorded update."""
+        for rows, picked in _runs(indices):
             for name, array in variables.items():
-                inner = tuple(slice(0, size) for size in array.shape[1:])
-                self._group[name][(rows, *inner)] = np.asarray(array[begin:end])
+                inner = [slice(0, size) for size in array.shape[1:]]
+                if first is not None:
+                    inner[0] = slice(first, first + array.shape[1])
+                self._group[name][(rows, *inner)] = np.asarray(array[picked])
 
-    def _consolidate(self) -> None:
-        import zarr
+    def read(self, name: str, indices: np.ndarray) -> np.ndarray:
+        """One variable of some matches, `indices` ascending."""
+        return np.concatenate([self._group[name][rows] for rows, _ in _runs(indices)])
 
-        zarr.consolidate_metadata(self.path, zarr_format=2)
+    def erase(self, indices: np.ndarray, first: int) -> None:
+        """Blanks what variables along updates hold of these matches from a recorded update on."""
+        for rows, _ in _runs(indices):
+            for name, array in self._group.arrays():
+                if self._along_updates(name) and first < array.shape[1]:
+                    array[(rows, slice(first, None))] = np.nan
+
+    def _along_updates(self, name: str) -> bool:
+        return self._group[name].attrs["_ARRAY_DIMENSIONS"][:2] == ["match", "update"]
+
+
+def _pieces(dims: Sequence[str], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """The shape of an array's pieces on disk: all of a match, and of matches and updates as many as make a few MiB."""
+    shape = {name: sizes[name] for name in dims}
+    shape["match"] = min(sizes["match"], _MATCH_CHUNK)
+    if "update" in shape:
+        others = math.prod(size for name, size in shape.items() if name != "update")
+        # A power of two, so that every variable's pieces end where those of the longest do.
+        fitting = 2 ** math.floor(math.log2(max(1, _PIECE // max(1, others))))
+        shape["update"] = min(_UPDATE_CHUNK, fitting)
+    return tuple(max(1, shape[name]) for name in dims)
+
+
+def _runs(indices: np.ndarray) -> list[tuple[slice, slice]]:
+    """Ascending indices as stretches without gaps: rows of the record, and the places of these among the indices."""
+    if not len(indices):
+        return []
+    starts = np.flatnonzero(np.diff(indices, prepend=indices[0] - 2) != 1)
+    ends = [*starts[1:], len(indices)]
+    return [
+        (slice(int(indices[a]), int(indices[b - 1]) + 1), slice(int(a), int(b)))
+        for a, b in zip(starts, ends, strict=True)
+    ]
 
 
 def spread(per_cell: np.ndarray, matches_per_cell: int) -> np.ndarray:

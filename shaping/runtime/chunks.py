@@ -1,0 +1,174 @@
+"""How the matches of a group are cut: into chunks that fit the memory, blocks that fit the cache, and segments of
+updates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.population.match import Match
+from shaping.population.match import start as start_match
+from shaping.population.program import Timetable
+
+# Matches of a chunk for each device, and match-updates of a two-player game in one segment of a chunk for two devices:
+# a second or so of work between two lines of progress. Larger chunks are for more devices.
+_LARGEST_SHARE = 2**16
+_SEGMENT_WORK = 2**24
+# Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
+_BLOCK = 128
+_SAMPLED_BLOCK = 2
+_BLOCK_NUMBERS = 2**16
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How a group's matches are cut: `count` chunks of `size`, each padded to `devices * blocks * block`.
+
+    `bytes` is about what a chunk needs, `match_bytes` what a match does while it is updated, `state_bytes` what its
+    state is.
+    """
+
+    count: int
+    size: int
+    padded: int
+    block: int
+    bytes: int
+    match_bytes: int
+    state_bytes: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Matches that share a compiled program.
+
+    Attributes:
+      indices: match indices, ascending.
+      matches_of: settings of any of them, leaves [matches, ...].
+      extras: what to record of them besides, see `Timetable`.
+    """
+
+    indices: np.ndarray
+    matches_of: Callable[[np.ndarray], Match]
+    extras: tuple[str, ...] = ()
+
+    def template(self) -> Match:
+        """The settings of its first match, leaves [1, ...]."""
+        return self.matches_of(self.indices[:1])
+
+
+def cut(
+    group: Group, updates: int, record_every: int, memory_bytes: float, devices: int, size: int | None = None
+) -> Chunks:
+    """Chunks of nearly equal size that fit the memory, or of the given size."""
+    template = group.template()
+    dtype = dtype_of(template)
+    start = jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
+    leaves = jax.tree.leaves((template, start))
+    own = _bytes(leaves)
+    numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
+    players = len(template.learners)
+    itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
+    recorded = (updates // record_every + 2) * players * itemsize
+    if "policies" in group.extras:
+        thetas = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
+        policies = jax.eval_shape(template.form.cooperation, [state.theta for state in thetas])
+        recorded += (updates // record_every + 2) * policies.size * itemsize
+    # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
+    per_match = 4 * own + 3 * recorded
+    if template.form.sampled:
+        return _cut_sampled(group, template, per_match, _bytes(start), memory_bytes, devices, size)
+    count, size = _counted(len(group.indices), memory_bytes // per_match, devices, size)
+    local = -(-size // devices)
+    on_cpu = jax.default_backend() == "cpu"
+    block_limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2)) if on_cpu else local
+    blocks = -(-local // block_limit)
+    block = -(-local // blocks)
+    padded = devices * blocks * block
+    return Chunks(count, size, padded, block, padded * per_match, per_match, _bytes(start))
+
+
+def _bytes(tree: Any) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(int(np.prod(leaf.shape, dtype=np.int64)) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _counted(total: int, fitting: float, devices: int, size: int | None) -> tuple[int, int]:
+    """How many chunks, and of how many matches."""
+    if size is None:
+        count = -(-total // int(max(devices, min(_LARGEST_SHARE * devices, fitting))))
+        size = -(-total // count)
+    size = min(size, total)
+    return -(-total // size), size
+
+
+def _cut_sampled(
+    group: Group, template: Match, kept: int, state_bytes: int, memory_bytes: float, devices: int, size: int | None
+) -> Chunks:
+    """Chunks of matches whose returns are sampled: what they need most is room for the batches of an update."""
+    working = working_bytes(template)
+    per_match = kept + working
+    on_cpu = jax.default_backend() == "cpu"
+    # On a CPU the matches of a block share the caches; elsewhere a chunk is one block.
+    fitting = memory_bytes // (kept if on_cpu else per_match)
+    count, size = _counted(len(group.indices), fitting, devices, size)
+    local = -(-size // devices)
+    limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // working // devices))) if on_cpu else local
+    blocks = -(-local // limit)
+    block = -(-local // blocks)
+    padded = devices * blocks * block
+    return Chunks(count, size, padded, block, padded * kept + devices * block * working, per_match, state_bytes)
+
+
+def working_bytes(template: Match) -> int:
+    """About how many bytes one update of a match needs beside its state: the batches of play that are alive at once,
+    and what derivatives keep of the networks that read them."""
+    form: Any = template.form
+    itemsize = np.dtype(dtype_of(template)).itemsize
+    space, players = form.env.observation_space, form.env.num_players
+    seen = int(np.prod(space.shape, dtype=np.int64)) * np.dtype(space.dtype).itemsize
+    steps = form.batch * form.horizon
+    # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
+    rollout = steps * players * (seen + 10 * itemsize)
+    rules = [getattr(learner.settings, "rule", None) for learner in template.learners]
+    lookaheads = max(getattr(getattr(rule, "settings", None), "lookaheads", 1) for rule in rules)
+    # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
+    outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(form.policies[0].shapes))
+    share = form.estimator.slices if form.estimator.slices > 1 else 1
+    kept = 0 if form.estimator.rematerialise else 1 + lookaheads
+    return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * max(kept, 1) // share
+
+
+def dtype_of(match: Match) -> Any:
+    floats = [leaf.dtype for leaf in jax.tree.leaves(match) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return floats[0] if floats else jnp.float32
+
+
+def timetable(
+    group: Group, chunks: Chunks, updates: int, record_every: int, every_updates: int | None = None
+) -> Timetable:
+    """Segments of a few seconds on two cores, the same on any number of devices, and of at most `every_updates`."""
+    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _cost(group.template()))
+    budget = min(budget, every_updates or budget)
+    interval = min(record_every, max(updates, 1))
+    if interval <= budget:
+        return Timetable(updates, interval, max(1, min(-(-updates // interval), budget // interval)), group.extras)
+    return Timetable(updates, interval, 1, group.extras, -(-interval // budget))
+
+
+def _cost(template: Match) -> int:
+    """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
+    form: Any = template.form
+    gradients = max(getattr(getattr(learner.settings, "rule", None), "gradients", 1) for learner in template.learners)
+    if form.sampled:
+        # A few rollouts for every player, some 10 ns a step and more for what networks compute in it.
+        parameters = max(policy.num_parameters for policy in form.policies)
+        return form.batch * form.horizon * len(form.policies) * (1 + parameters // 100) * gradients
+    sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.game, template.number))]
+    sizes += [policy.num_parameters for policy in template.form.policies]
+    # What learners hold beside parameters (networks, say) is gone through at every update, too.
+    start = jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype_of(template))), template)
+    held = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(start.learners))
+    return max(1, (max(sizes) // 8) ** 2, held // 64) * gradients

@@ -1,0 +1,86 @@
+"""Digests of a population's state, by leaf and block of matches, whatever devices it lies on.
+
+A word of 32 bits at place p of a leaf (match times words a match, plus the word's own place) counts as
+
+    mix(word xor mix(p)),    mix: the finaliser of MurmurHash3 (Appleby 2011), a bijection of 32 bits,
+
+and a block's digest is the sum of its words, modulo 2^32. A change of one word always shows, because the mix is a
+bijection; of several, but for one case in 2^32. Sums do not care how matches are spread over devices and processes.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+BLOCK = 4096
+"""Matches of a block; a constant of the format."""
+
+
+def digests(tree: Any, matches: int, mesh: Mesh) -> dict[str, list[int]]:
+    """One number of 32 bits for each block of `BLOCK` matches, by the path of the leaf.
+
+    Args:
+      tree: leaves [population, ...] on the mesh, the population padded at its end.
+      matches: how many of them are not padding.
+      mesh: of all devices.
+    """
+    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
+    found = _program(mesh, matches)(list(leaves))
+    return {jax.tree_util.keystr(path): np.asarray(x).tolist() for path, x in zip(paths, found, strict=True)}
+
+
+def differing(found: dict[str, list[int]], expected: dict[str, list[int]]) -> str | None:
+    """The first leaf and block whose digests differ, in words; None where all agree."""
+    for path in sorted({*found, *expected}):
+        ours, theirs = found.get(path), expected.get(path)
+        if ours is None or theirs is None or len(ours) != len(theirs):
+            return f"{path} is missing or of another size"
+        for block, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            if a != b:
+                return f"{path} differs in matches {block * BLOCK} to {(block + 1) * BLOCK - 1} of its chunk"
+    return None
+
+
+_compiled: dict[Any, Any] = {}
+
+
+def _program(mesh: Mesh, matches: int) -> Any:
+    """The digests of a list of leaves, each [blocks] uint32 and the same on every device."""
+    if (mesh, matches) not in _compiled:
+        _compiled.clear()
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        _compiled[mesh, matches] = jax.jit(
+            lambda leaves: [_of_leaf(leaf, matches) for leaf in leaves], out_shardings=everywhere
+        )
+    return _compiled[mesh, matches]
+
+
+def _of_leaf(leaf: jax.Array, matches: int) -> jax.Array:
+    population = leaf.shape[0]
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    words = _words(leaf).reshape(population, -1)
+    match, own = jnp.arange(population, dtype=jnp.uint32)[:, None], jnp.arange(words.shape[1], dtype=jnp.uint32)
+    place = match * jnp.uint32(words.shape[1]) + own
+    rows = jnp.sum(_mix(words ^ _mix(place)), axis=1, dtype=jnp.uint32)
+    rows = jnp.where(match[:, 0] < matches, rows, 0)
+    blocks = -(-matches // BLOCK)
+    return jax.ops.segment_sum(rows, match[:, 0] // BLOCK, num_segments=max(blocks, -(-population // BLOCK)))[:blocks]
+
+
+def _words(leaf: jax.Array) -> jax.Array:
+    """The bits of an array as numbers of 32 bits."""
+    if leaf.dtype == jnp.bool_:
+        return leaf.astype(jnp.uint32)
+    if leaf.dtype.itemsize < 4:
+        return jax.lax.bitcast_convert_type(leaf, {1: jnp.uint8, 2: jnp.uint16}[leaf.dtype.itemsize]).astype(jnp.uint32)
+    return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+
+
+def _mix(x: jax.Array) -> jax.Array:
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)

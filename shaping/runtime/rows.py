@@ -1,0 +1,43 @@
+"""Recorded rows between a segment and the record."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+
+class Rows:
+    """Recorded rows of a chunk's matches on their way to the record, where they go in whole pieces."""
+
+    def __init__(self, write: Callable[[np.ndarray, Mapping[str, np.ndarray], int], None], stretch: int):
+        """
+        Args:
+          write: `Record.write`, or as it.
+          stretch: recorded updates to a piece.
+        """
+        self._write, self._stretch = write, stretch
+        self._held: list[Mapping[str, np.ndarray]] = []
+        self._first = self._next = 0
+
+    def append(self, indices: np.ndarray, first: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Takes rows [matches of `indices`, rows, ...], number `first` and those after it."""
+        if not self._held:
+            self._first = first
+        self._held.append(rows)
+        self._next = first + next(iter(rows.values())).shape[1]
+        whole = self._next // self._stretch * self._stretch
+        if whole > self._first:
+            self._hand_on(indices, whole)
+
+    def flush(self, indices: np.ndarray) -> None:
+        """Writes what is held."""
+        if self._held:
+            self._hand_on(indices, self._next)
+
+    def _hand_on(self, indices: np.ndarray, end: int) -> None:
+        names = {name: None for rows in self._held for name in rows}
+        joined = {name: np.concatenate([rows[name] for rows in self._held], axis=1) for name in names}
+        count = end - self._first
+        self._write(indices, {name: array[:, :count] for name, array in joined.items()}, self._first)
+        rest = {name: array[:, count:].copy() for name, array in joined.items()}
+        self._held = [rest] if end < self._next else []
+        self._first = end

@@ -1,0 +1,117 @@
+"""How far a run is: a small file that it rewrites as it goes, and what a bystander reads from it."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from shaping.runtime.folders import is_guarded, write_whole
+from shaping.runtime.progress import clock, human
+
+NAME = "status.json"
+_EVERY_S = 5.0
+
+
+@dataclass
+class Status:
+    """The state of a run.
+
+    Attributes:
+      state: "running", "stopped" (asked to, and saved), "failed" (by an error) or "finished".
+      matches, matches_done: all of them, and those whose results are final.
+      failed: matches that stopped being finite and are frozen at their last finite state.
+      match_updates, match_updates_done: updates of all matches together.
+      chunks, chunks_done: pieces of the queue.
+      rate: match-updates a second, compilation apart.
+      started, updated: when this process began and when it last wrote this, ISO 8601, UTC.
+      saved_updates: updates of the current chunk that its newest checkpoint holds; null without one.
+      message: why it stopped or failed.
+      host, pid, processes, devices: where it runs.
+    """
+
+    state: str = "running"
+    matches: int = 0
+    matches_done: int = 0
+    failed: int = 0
+    match_updates: int = 0
+    match_updates_done: int = 0
+    chunks: int = 0
+    chunks_done: int = 0
+    rate: float = 0.0
+    started: str = ""
+    updated: str = ""
+    saved_updates: int | None = None
+    message: str = ""
+    host: str = ""
+    pid: int = 0
+    processes: int = 1
+    devices: str = ""
+
+
+class Report:
+    """Writes a status now and then; a dead letter on any process but the main one."""
+
+    def __init__(self, folder: Any, status: Status, enabled: bool):
+        self.folder, self.status, self._enabled = folder, status, enabled
+        self._written = 0.0
+        status.started = _now()
+        status.host, status.pid = platform.node(), os.getpid()
+
+    def update(self, at_once: bool = False, **changes: Any) -> None:
+        """Changes fields of the status, and writes it, at most every few seconds but where `at_once`."""
+        for name, value in changes.items():
+            setattr(self.status, name, value)
+        now = time.monotonic()
+        if self._enabled and (at_once or now - self._written > _EVERY_S):
+            self._written = now
+            self.status.updated = _now()
+            write_whole(self.folder / NAME, json.dumps(asdict(self.status), indent=1) + "\n")
+
+
+def read_status(folder: Any) -> Status | None:
+    """The status in a folder; one that says "running" while no process holds the folder was "killed". None without."""
+    path = folder / NAME
+    if not path.exists():
+        return None
+    known = {field.name for field in fields(Status)}
+    found: Mapping[str, Any] = json.loads(path.read_text())
+    status = Status(**{name: value for name, value in found.items() if name in known})
+    guarded = is_guarded(folder)
+    if status.state == "running" and guarded is False:
+        status.state = "killed"
+    elif guarded:
+        status.state = "running"
+    return status
+
+
+def describe(folder: Any, status: Status) -> list[str]:
+    """A status for a human."""
+    share = status.match_updates_done / status.match_updates if status.match_updates else 1.0
+    lines = [
+        f"{folder}: {status.state}, {share:.1%} of {human(status.match_updates)} match-updates",
+        f"  matches    {status.matches_done:,} of {status.matches:,} final, in {status.chunks_done} of {status.chunks} "
+        f"chunk{'s' * (status.chunks != 1)}; {status.failed:,} failed",
+    ]
+    if status.state == "running":
+        left = (status.match_updates - status.match_updates_done) / status.rate if status.rate else float("inf")
+        where = f"{status.host}, process {status.pid}" if status.processes == 1 else f"{status.processes} processes"
+        lines.append(
+            f"  rate       {human(status.rate)} match-updates/s, {clock(left)} left, on {status.devices} ({where})"
+        )
+    saved = "none yet" if status.saved_updates is None else f"after {status.saved_updates:,} updates of this chunk"
+    if status.state != "finished":
+        lines.append(f"  checkpoint {saved}")
+    lines.append(f"  updated    {status.updated}")
+    if status.message:
+        lines.append(f"  message    {status.message}")
+    if status.state in ("killed", "stopped", "failed"):
+        lines.append(f"  `shaping resume {folder}` goes on with it")
+    return lines
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

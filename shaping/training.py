@@ -1,0 +1,166 @@
+"""Training objects in a program: `train`, whose record stays in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from envs import MatrixGame
+from shaping.config.checks import check_number
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.normal import LIMITS
+from shaping.learners import Learner, gradient_learner
+from shaping.objectives import Analytic
+from shaping.objectives.exact_coin import ExactCoinGame
+from shaping.objectives.memory_one import form_of
+from shaping.objectives.sampled_game import SampledGame
+from shaping.policies import Policy, tabular
+from shaping.population.match import Match, MatchState
+from shaping.rules import Rule
+from shaping.runtime.chunks import Group, cut, timetable
+from shaping.runtime.contents import histories
+from shaping.runtime.devices import computing_in
+from shaping.runtime.loop import Chunk, Timing, run_group
+from shaping.runtime.progress import Progress
+from shaping.runtime.record import DIMENSIONS
+
+
+class InMemory:
+    """Keeps what is recorded in memory, and no state; see `loop.Keeper`."""
+
+    def __init__(self) -> None:
+        self._once: dict[str, list[np.ndarray]] = {}
+        self._along: dict[str, list[list[np.ndarray]]] = {}
+
+    def is_finished(self, chunk: Chunk) -> bool:
+        return False
+
+    def resume(self, chunk: Chunk, like: MatchState) -> None:
+        return None
+
+    def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
+        for name, array in variables.items():
+            self._once.setdefault(name, []).append(array)
+
+    def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
+        for name, array in rows.items():
+            parts = self._along.setdefault(name, [])
+            if len(parts) == chunk.number:
+                parts.append([])
+            parts[-1].append(array)
+
+    def after_segment(self, chunk: Chunk, stretch: int, states: MatchState, written: Callable[[], None]) -> None:
+        pass
+
+    def finish(self, chunk: Chunk, states: MatchState) -> None:
+        pass
+
+    def variables(self) -> dict[str, np.ndarray]:
+        """Of the record, [matches, ...]."""
+        along = {name: [np.concatenate(rows, axis=1) for rows in parts] for name, parts in self._along.items()}
+        return {name: np.concatenate(parts) for name, parts in (along | self._once).items()}
+
+
+def train(
+    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
+    players: Sequence[Learner | Rule] | Learner | Rule,
+    matches: int = 100,
+    updates: int = 100,
+    seed: int = 0,
+    record_every: int = 1,
+    precision: str = "float32",
+    parameters: Any = None,
+    policy: Policy | None = None,
+) -> Any:
+    """Trains a population of independent matches and returns its record, in memory.
+
+    Args:
+      game: a matrix game, an analytic game of the user's own, an exact Coin Game (`shaping.exact_coin_game`), or any
+        game whose returns are sampled (`shaping.sampled`).
+      players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one for all seats.
+      matches: how many matches, at least 1.
+      updates: updates of each, at least 0.
+      seed: of the initial parameters, as in a configuration.
+      record_every: updates from one recorded value to the next.
+      precision: "float32" or "float64".
+      parameters: the numbers of an analytic game, any pytree, its own defaults if None; or of an exact Coin Game or a
+        sampled game.
+      policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
+
+    Returns:
+      An `xarray.Dataset` with the variables of a record.
+
+    Raises:
+      ConfigError: for a number out of its range, as many players as the game has no seats for, or a policy that does
+        not fit the game.
+    """
+    for key, value in (("matches", matches), ("updates", updates), ("seed", seed), ("record_every", record_every)):
+        check_number(key, value, LIMITS[key], integer=True)
+    if precision not in ("float32", "float64"):
+        raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
+    if not isinstance(game, MatrixGame | Analytic | ExactCoinGame | SampledGame):
+        wanted = "a MatrixGame (envs.make), an Analytic game, or what exact_coin_game or sampled returns"
+        raise not_allowed("game", game, wanted)
+    if isinstance(game, ExactCoinGame | SampledGame) and parameters is None:
+        raise ConfigError("parameters: needed; exact_coin_game and sampled return them beside the game")
+    if isinstance(game, MatrixGame):
+        policies = (policy or tabular(game.num_states),) * game.num_players
+        try:
+            form: Any = form_of(game, policies)
+        except ValueError as error:
+            raise ConfigError(f"policy: {error}") from None
+    elif policy is not None:
+        raise ConfigError("policy: leave it out; an analytic game is played with the parameters, any other has its own")
+    else:
+        form = game
+    seats = len(form.policies)
+    each = [players] * seats if isinstance(players, Learner | Rule) else list(players)
+    if len(each) != seats:
+        raise ConfigError(f"players: {len(each)} given; the game has {seats} seats")
+    learners = tuple(p if isinstance(p, Learner) else gradient_learner(p) for p in each)
+
+    with computing_in(precision):
+        if isinstance(game, MatrixGame):
+            numbers = game.default_params
+        else:
+            numbers = game.default_parameters if parameters is None and isinstance(game, Analytic) else parameters
+
+        def matches_of(indices: np.ndarray) -> Match:
+            def spread_over(leaf: Any) -> np.ndarray:
+                array = np.asarray(leaf)
+                array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
+                return np.broadcast_to(array, (len(indices), *array.shape))
+
+            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, form))
+            return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
+
+        group = Group(np.arange(matches), matches_of)
+        chunks = cut(group, updates, record_every, 2**31, jax.device_count())
+        table = timetable(group, chunks, updates, record_every)
+        memory = InMemory()
+        run_group(0, group, chunks, table, memory, Progress(matches * updates, enabled=False), Timing())
+    return _dataset(game, form.policies[0], memory.variables(), [*range(0, updates, record_every), updates])
+
+
+def _dataset(
+    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
+    policy: Policy,
+    variables: Mapping[str, np.ndarray],
+    recorded: Sequence[int],
+) -> Any:
+    import xarray
+
+    dims = dict(DIMENSIONS)
+    coords: dict[str, Any] = {"update": recorded}
+    if isinstance(game, MatrixGame):
+        states = histories(game.joint_action_labels, policy.rounds) if game.horizon != 1 else ["start"]
+        coords |= {"state": states, "joint_action": list(game.joint_action_labels)}
+        about = {"state_view": game.state_view}
+    else:
+        about = {}
+    if isinstance(game, SampledGame):
+        coords |= {"opponent": [name for name, _ in game.opponents]} if game.opponents else {}
+    if not isinstance(game, MatrixGame) or variables["theta_final"].shape[-1] != variables["policy"].shape[-1]:
+        dims |= {"theta_initial": ("match", "player", "parameter"), "theta_final": ("match", "player", "parameter")}
+    return xarray.Dataset({k: (dims[k], v) for k, v in variables.items()}, coords, about)
