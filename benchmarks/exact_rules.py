@@ -91,8 +91,8 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
 
     jax.config.update("jax_num_cpu_devices", devices)
     from shaping.population import program
+    from shaping.runtime.chunks import Group, cut
     from shaping.runtime.devices import population_mesh
-    from shaping.runtime.loop import Group, cut
 
     pairs = theta.shape[1]
     matches_of = population(theta, rule)
@@ -103,11 +103,11 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
     matches = matches_of(np.minimum(np.arange(padded), pairs - 1))
     matches = jax.device_put(matches, program.population_sharding(mesh))
     start = program.start_program(mesh, theta.dtype)
-    segment = program.segment_program(mesh, program.Timetable(updates, updates, 1), block)
-    first = jax.numpy.zeros(1, np.int32)
+    timetable = program.Timetable(updates, updates, 1)
+    segment, window = program.segment_program(mesh, timetable, block), program.window_of(timetable, 0)
 
     def run() -> np.ndarray:
-        states, _ = segment(matches, start(matches), first)
+        states, _ = segment(matches, start(matches), window)
         return np.stack([learner.theta for learner in states.learners])[:, :pairs]
 
     return run

@@ -92,12 +92,12 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
     matches = group.matches_of(np.minimum(np.arange(padded), pairs - 1))
     matches = jax.device_put(matches, program.population_sharding(mesh))
     start = program.start_program(mesh, np.float32)
-    first = np.zeros(1, np.int32)
-    segment = program.segment_program(mesh, program.Timetable(updates, updates, 1), block)
-    compiled = segment.lower(matches, start(matches), first).compile()  # type: ignore[attr-defined]
+    timetable = program.Timetable(updates, updates, 1)
+    segment, window = program.segment_program(mesh, timetable, block), program.window_of(timetable, 0)
+    compiled = segment.lower(matches, start(matches), window).compile()  # type: ignore[attr-defined]
 
     def call() -> None:
-        jax.block_until_ready(compiled(matches, start(matches), first))
+        jax.block_until_ready(compiled(matches, start(matches), window))
 
     call()
     memory = {

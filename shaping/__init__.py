@@ -56,6 +56,7 @@ _EXPORTS = {
     "pola": "rules.pola",
     "ppo": "rules.actor_critic",
     "play": "objectives.play",
+    "replay": "replay",
     "report": "experiment",
     "resume": "experiment",
     "rollout": "objectives.rollout",

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="how far a run is: done, failed, rate, time left")
     status.add_argument("folder", metavar="DIR", help="the folder of the run")
     status.set_defaults(handler=_status)
+
+    replay = commands.add_parser("replay", help="run one match of a run again, alone, update by update")
+    replay.add_argument("folder", metavar="DIR", help="the folder of the run")
+    replay.add_argument("--match", metavar="M", type=int, required=True, help="its number, as summary.json lists it")
+    replay.add_argument("--last", metavar="N", type=int, default=20, help="how many updates to show (default: 20)")
+    replay.set_defaults(handler=_replay)
 
     report = commands.add_parser("report", help="make summary and report again from a record")
     report.add_argument("folder", metavar="DIR", help="the folder of a run")
@@ -122,7 +128,7 @@ def _prepare_process(arguments: argparse.Namespace, raw: dict[str, Any]) -> None
 
 def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
     """Runs or resumes; all but the main process are silent."""
-    from shaping.runtime.processes import is_main
+    from shaping.runtime.processes import is_main, several
     from shaping.runtime.stops import STOPPED, StoppedError, Stops
 
     talks = is_main() and not arguments.quiet
@@ -138,10 +144,33 @@ def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
             if is_main():
                 print(f"shaping: {stopped}", file=sys.stderr)
             return STOPPED
+        except Exception as error:
+            if not several():
+                raise
+            _leave(error)
     if talks:
         for line in _summary_lines(folder):
             print(line)
     return 0
+
+
+def _leave(error: Exception) -> NoReturn:
+    """Ends one of several processes at once: an orderly end waits for others, which may be gone or wait for it."""
+    import traceback
+
+    from shaping.config.errors import ConfigError
+    from shaping.runtime.processes import is_lost
+    from shaping.runtime.stops import LOST
+
+    status = 2 if isinstance(error, ConfigError) else LOST if is_lost(error) else 1
+    if status == LOST:
+        print("shaping: another process of this job is gone; `shaping resume DIR` goes on", file=sys.stderr)
+    elif status == 2:
+        print(f"shaping: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -154,6 +183,19 @@ def _status(arguments: argparse.Namespace) -> int:
     if status is None:
         raise ConfigError(f"{folder}: holds no run; it has no status.json")
     for line in describe(folder, status):
+        print(line)
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from shaping.config import build
+    from shaping.config.plan import plan
+    from shaping.experiment import config_of
+    from shaping.replay import lines, replay
+    from shaping.runtime.devices import prepare_process
+
+    prepare_process(build.unrolled(plan(config_of(arguments.folder))))
+    for line in lines(replay(arguments.folder, arguments.match, arguments.last)):
         print(line)
     return 0
 

@@ -64,6 +64,8 @@ def test_a_run_leaves_configuration_record_summary_report_and_checkpoint(main_ru
         "summary.json",
         "report",
         "checkpoint",
+        "status.json",
+        ".lock",
     }
     assert (folder / "report" / "index.html").is_file() and list((folder / "report").glob("*.png"))
     assert lines[0].startswith("plan: 4 cells x 5 matches = 20 matches, 6 updates each, float32")

@@ -134,9 +134,9 @@ def update(
       update of divergence on. A match that stops being finite goes back to its last finite state and stays there.
     """
     before = values(match, [learner.theta for learner in state.learners])
-    moved = _moved(match, state.learners, number)
+    after = moved(match, state.learners, number)
     goes_on, diverged_at = _tested(state, number)
-    learners = _where(goes_on, moved, previous)
+    learners = _where(goes_on, after, previous)
     kept = _where(goes_on, state.learners, previous)
     goes_on_and_shown = goes_on & _finite(before)
     shown = [jnp.where(goes_on_and_shown, value, jnp.nan) for value in before]
@@ -150,10 +150,10 @@ def sampled_update(
     match: Match, state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array
 ) -> tuple[MatchState, tuple[LearnerState, ...]]:
     """`update` of a match whose returns are sampled, without values: `measure` has them."""
-    moved = _moved(match, state.learners, number)
+    after = moved(match, state.learners, number)
     goes_on, diverged_at = _tested_once(state, number)
     kept = _where(goes_on, state.learners, previous)
-    return MatchState(_where(goes_on, moved, previous), diverged_at, state.value_sum), kept
+    return MatchState(_where(goes_on, after, previous), diverged_at, state.value_sum), kept
 
 
 def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -188,18 +188,18 @@ def _diagnoses(match: Match, states: tuple[LearnerState, ...], number: jax.Array
     return {name: jnp.stack([own.get(name, nothing) for own in each]) for name in names}
 
 
-def _moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
+def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
     """Everybody's state after one more update, all from the same old ones."""
     objective = match.form.objective(match.game)
     if any(learner.observes for learner in match.learners):
         key = use(match_key(match.seed, match.number, len(match.learners)), "play", number)
         played = objective.sampler.play([state.theta for state in states], key)
         objective = dataclasses.replace(objective, observed=played)
-    moved = []
+    found = []
     for seat, learner in enumerate(match.learners):
         key = use(learner_key(match.seed, match.number, seat), "update", number)
-        moved.append(learner.step(key, states, seat, objective)[0])
-    return tuple(moved)
+        found.append(learner.step(key, states, seat, objective)[0])
+    return tuple(found)
 
 
 def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:

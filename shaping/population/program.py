@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -72,6 +73,20 @@ class Timetable:
         return [*range(0, self.updates, self.record_every), self.updates]
 
 
+def window_of(timetable: Timetable, stretch: int, only: tuple[int, int] | None = None) -> np.ndarray:
+    """The window of the segment that begins with a stretch: all of it, or only the updates from one number to below
+    another."""
+    return np.array([stretch, *(only or (0, timetable.updates))], np.int32)
+
+
+def bounds(timetable: Timetable, window: jax.Array, index: Any) -> tuple[jax.Array, jax.Array]:
+    """The updates before a stretch of a segment begins and when it has ended, within the window."""
+    first, low, high = window
+    ends = (timetable.begins(first + index), timetable.begins(first + index + 1))
+    begin, end = (jnp.clip(at, low, high) for at in ends)
+    return begin, end
+
+
 def population_sharding(mesh: Mesh) -> NamedSharding:
     """The population axis spread over the mesh."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
@@ -86,7 +101,11 @@ def start_program(mesh: Mesh, dtype: Any) -> Callable[[Match], MatchState]:
 def segment_program(
     mesh: Mesh, timetable: Timetable, block: int
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
-    """`(matches, states, first stretch) -> (states, recorded)`; states are donated.
+    """`(matches, states, window) -> (states, recorded)`; states are donated.
+
+    `window` [3] int32 is the first stretch of the segment, and two numbers of updates: what lies before the one or from
+    the other on is not done. A run does all of it; a smaller window does the same updates in the same program, but few
+    at a time.
 
     `recorded` has one row for each stretch of the segment, as its first update finds the match: value [population,
     stretches, players] and, where the timetable's extras name "policies", policy_trajectory [population, stretches,
@@ -95,7 +114,7 @@ def segment_program(
     """
 
     def run_sampled_block(
-        blocks: tuple[Match, MatchState], first: jax.Array
+        blocks: tuple[Match, MatchState], window: jax.Array
     ) -> tuple[MatchState, dict[str, jax.Array]]:
         # Arrays of a batch of play are large: the population stands first, where products of matrices want it.
         matches, states = blocks
@@ -105,7 +124,7 @@ def segment_program(
         policies: Any = jax.vmap(lambda learners: matches.form.cooperation([s.theta for s in learners]))
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
-            begin, end = timetable.begins(first + index), timetable.begins(first + index + 1)
+            begin, end = bounds(timetable, window, index)
             settled = settle(*carry, begin)
 
             def measured(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -119,7 +138,9 @@ def segment_program(
                 return settled, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
             # What is not recorded is not played, nor what lies beyond the last update.
-            shown = (begin < timetable.updates) & ((first + index) % timetable.pieces == 0)
+            stretch = window[0] + index
+            whole = (begin == timetable.begins(stretch)) & (begin < end)
+            shown = whole & (stretch % timetable.pieces == 0)
             counted, rows = lax.cond(shown, measured, beyond, settled)
 
             def body(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -128,10 +149,10 @@ def segment_program(
             return lax.fori_loop(begin, end, body, (counted, counted.learners)), rows
 
         (moved, previous), rows = lax.scan(interval, (states, states.learners), jnp.arange(timetable.segment))
-        last = timetable.begins(first + timetable.segment)
+        last = bounds(timetable, window, timetable.segment)[0]
         return settle(moved, previous, last), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
 
-    def run_block(blocks: tuple[Match, MatchState], first: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
+    def run_block(blocks: tuple[Match, MatchState], window: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
         whole, states = blocks
         apart = take_apart if _unrolled(whole) else lambda tree: tree
         matches = apart(whole)
@@ -140,7 +161,7 @@ def segment_program(
         settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
-            begin, end = timetable.begins(first + index), timetable.begins(first + index + 1)
+            begin, end = bounds(timetable, window, index)
 
             def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
                 states, previous, recorded = carry
@@ -158,12 +179,12 @@ def segment_program(
 
         start = apart(states)
         moved, rows = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
-        last = timetable.begins(first + timetable.segment)
+        last = bounds(timetable, window, timetable.segment)[0]
         return put_together(states, settle(*moved, last)), rows
 
-    def function(matches: Match, states: MatchState, first: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
+    def function(matches: Match, states: MatchState, window: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
         run = run_sampled_block if matches.form.sampled else run_block
-        return _over_blocks(lambda blocks: run(blocks, first[0]), block, matches.form.sampled)((matches, states))
+        return _over_blocks(lambda blocks: run(blocks, window), block, matches.form.sampled)((matches, states))
 
     wrapped = _sharded(function, mesh, 2, replicated=1)
     return jax.jit(wrapped, donate_argnums=1)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from shaping.runtime.digests import differing, digests
 from shaping.runtime.folders import remove
-from shaping.runtime.processes import is_main, on_main, wait_for_all
+from shaping.runtime.processes import agree, is_main, on_main, wait_for_all
 
 
 class DamagedError(Exception):
@@ -129,17 +129,30 @@ def restore_newest(
       warn: receives a line for each damaged one.
     """
     for number in reversed(rolling.numbers):
-        try:
-            about = rolling.about(number)
+        about, problem = _attempted(lambda number=number: rolling.about(number))
+        state = None
+        if problem is None:
             if not wanted(about):
                 return None
-            return rolling.restore(number, like, matches, mesh), about
-        except DamagedError as error:
-            others = [n for n in rolling.numbers if n < number]
-            instead = f"going on from the one before, {others[-1]}" if others else "there is none before it"
-            warn(f"checkpoint {rolling.folder / str(number)} is damaged ({error}); {instead}; it is kept in {aside}")
-            rolling.set_aside(number, aside)
+            state, problem = _attempted(lambda number=number: rolling.restore(number, like, matches, mesh))
+        if problem is None:
+            return state, about
+        before = [n for n in rolling.numbers if n < number]
+        instead = f"looking at the one before, {before[-1]}" if before else "there is none before it"
+        warn(f"checkpoint {rolling.folder / str(number)} is damaged ({problem}); {instead}; it is kept in {aside}")
+        rolling.set_aside(number, aside)
     return None
+
+
+def _attempted(work: Callable[[], Any]) -> tuple[Any, str | None]:
+    """What `work` returns, and why it failed: on any process, if several try together."""
+    found, problem = None, None
+    try:
+        found = work()
+    except DamagedError as error:
+        problem = str(error)
+    (failed,) = agree([problem is not None])
+    return found, (problem or "another process cannot read it") if failed else None
 
 
 def save(path: Any, state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> None:

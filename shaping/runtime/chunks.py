@@ -17,6 +17,8 @@ from shaping.population.program import Timetable
 # a second or so of work between two lines of progress. Larger chunks are for more devices.
 _LARGEST_SHARE = 2**16
 _SEGMENT_WORK = 2**24
+# Recorded rows that wait in memory for a piece of the record to be full.
+_HELD = 512
 # Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
 _BLOCK = 128
 _SAMPLED_BLOCK = 2
@@ -71,11 +73,12 @@ def cut(
     numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
     players = len(template.learners)
     itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
-    recorded = (updates // record_every + 2) * players * itemsize
+    held = min(updates // record_every + 2, _HELD)
+    recorded = held * players * itemsize
     if "policies" in group.extras:
         thetas = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
         policies = jax.eval_shape(template.form.cooperation, [state.theta for state in thetas])
-        recorded += (updates // record_every + 2) * policies.size * itemsize
+        recorded += held * policies.size * itemsize
     # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
     per_match = 4 * own + 3 * recorded
     if template.form.sampled:

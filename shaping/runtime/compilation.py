@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from shaping.population.match import Match, MatchState
@@ -16,6 +15,7 @@ from shaping.population.program import (
     population_sharding,
     segment_program,
     start_program,
+    window_of,
 )
 from shaping.runtime.processes import everywhere
 
@@ -47,13 +47,13 @@ def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, m
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
     )
-    first = everywhere(np.zeros(1, np.int32), mesh)
+    window = everywhere(window_of(timetable, 0), mesh)
     segment = segment_program(mesh, timetable, block)
     finish = finish_program(mesh, timetable, block)
     quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
     prepares = any(learner.prepares for learner in matches.learners)
     with ThreadPoolExecutor() as threads:
-        moving = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
+        moving = threads.submit(segment.lower(matches, states, window).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)
         finishing = threads.submit(finish.lower(matches, states).compile, quick)
         return Programs(starting.result(), moving.result() if moving else _no_updates, finishing.result(), states)

@@ -16,7 +16,17 @@ from shaping.runtime.chunks import Chunks
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.folders import reason
 from shaping.runtime.loop import Chunk, Timing
-from shaping.runtime.processes import agree, in_turns, is_main, own_range, own_rows, several, total
+from shaping.runtime.processes import (
+    agree,
+    in_turns,
+    is_lost,
+    is_main,
+    own_range,
+    own_rows,
+    several,
+    total,
+    wait_for_all,
+)
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import Record
 from shaping.runtime.rows import Rows
@@ -75,6 +85,7 @@ class RunKeeper:
         self._rolling: checkpoints.Rolling | None = None
         self._saved_at = time.monotonic()
         self._saved_updates = 0
+        self._looked = False
 
     # What the loop calls.
 
@@ -95,7 +106,10 @@ class RunKeeper:
         self._saved_at, self._saved_updates = time.monotonic(), 0
         self._failed_before = self._report.status.failed
         self._current = chunk
-        if not (self._folder / "checkpoint" / "running").exists():
+        # Only the first chunk that a process takes up can have been left unfinished.
+        looked, self._looked = self._looked, True
+        (there,) = agree([(self._folder / "checkpoint" / "running").exists()])
+        if looked or not there:
             return None
         timetable = self._plan[chunk.group][1]
 
@@ -125,6 +139,7 @@ class RunKeeper:
         if is_main():
             with self._storing():
                 self._record.erase(chunk.indices, timetable.recorded_before(stretch))
+        wait_for_all("erased")
         self._report.update(at_once=True, saved_updates=about["updates"])
         return states, stretch
 
@@ -253,6 +268,8 @@ class RunKeeper:
         except (ConfigError, StoppedError):
             raise
         except Exception as error:
+            if is_lost(error):
+                raise
             raise ConfigError(
                 f"{self._folder}: cannot be written: {reason(error)[:300]}; nothing that was saved is lost: when that "
                 f"is mended, `shaping resume {self._folder}` goes on"

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from shaping.population.match import Match, MatchState
-from shaping.population.program import Timetable
+from shaping.population.program import Timetable, window_of
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
@@ -170,7 +170,7 @@ def _run_chunk(
             progress.advance(advanced)
 
     while timetable.begins(stretch) < timetable.updates:
-        states, rows = programs.segment(matches, states, everywhere(np.full(1, stretch, np.int32), mesh))
+        states, rows = programs.segment(matches, states, everywhere(window_of(timetable, stretch), mesh))
         write_waiting()
         waiting.append((stretch, rows))
         stretch += timetable.segment

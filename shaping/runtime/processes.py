@@ -43,6 +43,20 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an error means that another process is gone."""
+    signs = (
+        "heartbeat",
+        "UNAVAILABLE",
+        "Gloo",
+        "Connection reset",
+        "Connection closed",
+        "Barrier failed",
+        "task is set",
+    )
+    return several() and any(sign.lower() in str(error).lower() for sign in signs)
+
+
 def several() -> bool:
     """Whether there are others."""
     return jax.process_count() > 1

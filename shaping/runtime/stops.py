@@ -13,6 +13,10 @@ STOPPED = 75
 """Exit status of a run that was stopped, saved, and can be resumed (EX_TEMPFAIL of sysexits.h)."""
 
 
+LOST = 69
+"""Exit status where another process of a job is gone (EX_UNAVAILABLE)."""
+
+
 class StoppedError(Exception):
     """A run saved its state and stopped, as it was asked to."""
 

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,6 +18,7 @@ from shaping.population.program import (
     population_sharding,
     segment_program,
     start_program,
+    window_of,
 )
 
 
@@ -71,7 +71,7 @@ def play(matches, updates, record_every=1, segment=None, block=None, devices=1, 
     initial = [np.array(learner.theta) for learner in states.learners]
     program, values = _segment(mesh, timetable, block), []
     for number in range(timetable.segments):
-        states, found = program(stacked, states, jnp.full(1, number * timetable.segment, jnp.int32))
+        states, found = program(stacked, states, window_of(timetable, number * timetable.segment))
         values.append(np.array(found["value"]))
     last = _finish(mesh, timetable, block)(stacked, states)
     recorded = np.concatenate(values, axis=1)[:, : timetable.intervals]

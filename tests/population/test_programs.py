@@ -13,7 +13,7 @@ import envs
 from shaping.learners import gradient_learner, optimizer, values
 from shaping.objectives import Analytic
 from shaping.population.match import Match
-from shaping.population.program import Timetable, finish_program, segment_program, start_program
+from shaping.population.program import Timetable, finish_program, segment_program, start_program, window_of
 from shaping.rules import Rule, lola, naive, named_rules
 
 LAPACK = "lapack_"  # what the names of its routines start with
@@ -45,7 +45,7 @@ def prepared(population, game, learner):
 
 def lowered_segment(population, game, learner):
     mesh, timetable, stacked, states = prepared(population, game, learner)
-    return segment_program(mesh, timetable, 2).lower(stacked, states, jnp.zeros(1, jnp.int32))
+    return segment_program(mesh, timetable, 2).lower(stacked, states, window_of(timetable, 0))
 
 
 def test_the_search_for_lapack_would_find_it():
@@ -89,7 +89,7 @@ matches = jax.tree.map(many, match).replace(number=np.arange(count, dtype=np.int
 mesh = jax.make_mesh((2,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
 matches = jax.device_put(matches, population_sharding(mesh))
 states = start_program(mesh, jnp.float32)(matches)
-first = jnp.zeros(1, jnp.int32)
+first = window_of(timetable, 0)
 segment = segment_program(mesh, timetable, 256).lower(matches, states, first).compile()
 assert "fusion" in segment.as_text() and "lapack_" not in segment.as_text()
 states, recorded = segment(matches, states, first)
@@ -122,7 +122,7 @@ def test_new_numbers_do_not_trace_the_segment_program_again(population):
         learner = gradient_learner(Rule({"rate": rate}, counting), step_size, optimizer("sgd", momentum=rate))
         matches = [population.match(game, [learner] * 2, k, seed) for k in range(4)]
         stacked = population.stack(matches, np.float32, mesh)
-        states, _ = segment(stacked, start(stacked), jnp.zeros(1, jnp.int32))
+        states, _ = segment(stacked, start(stacked), window_of(timetable, 0))
         if number == 0:
             once = len(traced)
         states, _ = segment(stacked, states, jnp.ones(1, jnp.int32))

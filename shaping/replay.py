@@ -1,0 +1,188 @@
+"""One match of a run again, alone and update by update: what happened to a match that failed."""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.config.errors import not_allowed
+from shaping.experiment import config_of, prepare
+from shaping.population import match as single
+from shaping.population.match import Match, MatchState
+from shaping.population.program import Timetable, window_of
+from shaping.runtime.chunks import Chunks, Group, dtype_of
+from shaping.runtime.compilation import compile_programs
+from shaping.runtime.contents import coordinates
+from shaping.runtime.devices import computing_in, population_mesh
+from shaping.runtime.folders import folder_at
+from shaping.runtime.processes import everywhere, spread_out
+from shaping.runtime.record import UNFINISHED, Record
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a match did when it was run again.
+
+    Attributes:
+      match: its number in the run.
+      settings: its coordinates, by name: cell, number within it, seed, what is swept or drawn.
+      steps: `xarray.Dataset` over `update` (the last few that were asked for): value [update, player] before the
+        update, NaN where it was not measured; theta [update, player, parameter] after it; step [update, player], the
+        length of the change.
+      diverged_at: the update at which it stopped being finite, -1 if it did not.
+      broken: what was not finite then, by name.
+      recorded: `diverged_at` as recorded, None where the match is not finished there.
+      difference: the greatest between its final parameters and those recorded; 0.0: the same bits.
+    """
+
+    match: int
+    settings: dict[str, Any]
+    steps: Any
+    diverged_at: int
+    broken: tuple[str, ...]
+    recorded: int | None
+    difference: float | None
+
+
+def replay(folder: str | Path, match: int, last: int = 20) -> Replay:
+    """Runs one match of a run again, by itself, on one device.
+
+    The match is computed as it was then: it fills a block, and stands in it where it stood.
+
+    Args:
+      folder: of the run.
+      match: its number, from 0.
+      last: for how many updates, up to the last or to its failure, steps are kept.
+
+    Raises:
+      ConfigError: if the folder holds no run, or the run no such match.
+    """
+    place = folder_at(folder)
+    prepared = prepare(config_of(place))
+    experiment = prepared.experiment
+    if not 0 <= match < experiment.matches:
+        raise not_allowed("--match", match, f"0 to {experiment.matches - 1}")
+    every = coordinates(experiment)
+    settings = {
+        name: (values[1] if isinstance(values, tuple) else np.asarray(values))[match] for name, values in every.items()
+    }
+    number = next(n for n, group in enumerate(prepared.groups) if match in group.indices)
+    group, chunks, table = prepared.groups[number], prepared.chunks[number], prepared.timetables[number]
+    with computing_in(experiment.top["precision"]):
+        steps, state, diverged_at, broken = _again(group, chunks, table, match, last)
+    recorded, difference = _compared(place, match, state, diverged_at)
+    return Replay(match, settings, steps, diverged_at, broken, recorded, difference)
+
+
+def _again(
+    group: Group, chunks: Chunks, table: Timetable, match: int, last: int
+) -> tuple[Any, list[np.ndarray], int, tuple[str, ...]]:
+    """Steps, final parameters of each player, when it failed and what of it."""
+    import xarray
+
+    place = int(np.searchsorted(group.indices, match)) % chunks.size
+    lane = place % chunks.block
+    mesh = population_mesh()
+    # Whether a device has one block or more makes another program; how many more does not.
+    blocks = min(2, chunks.padded // chunks.block // jax.device_count()) * jax.device_count()
+    matches = spread_out(group.matches_of(np.full(blocks * chunks.block, match)), blocks * chunks.block, mesh)
+    programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, matches)
+    states = programs.start(matches)
+    kept: deque[tuple[int, np.ndarray, list[np.ndarray], list[float]]] = deque(maxlen=max(last, 1))
+    before, diverged_at, broken, stretch = _thetas(states, lane), -1, (), 0
+    for update in range(table.updates):
+        old = jax.tree.map(np.asarray, states.learners)
+        while table.begins(stretch + 1) <= update:
+            stretch += 1
+        first = stretch // table.segment * table.segment
+        window = everywhere(window_of(table, first, (update, update + 1)), mesh)
+        states, rows = programs.segment(matches, states, window)
+        value = np.asarray(rows["value"])[lane, stretch - first]
+        if matches.form.sampled and update % table.record_every:
+            value = np.full_like(value, np.nan)
+        after = _thetas(states, lane)
+        moved = [float(np.linalg.norm(a - b)) for a, b in zip(after, before, strict=True)]
+        kept.append((update, value, after, moved))
+        before = after
+        diverged_at = int(np.asarray(states.diverged_at)[lane])
+        if diverged_at >= 0:
+            broken = _broken(matches, old, lane, update)
+            break
+    longest = max(theta.size for theta in before)
+    padded = [[np.pad(t, (0, longest - t.size), constant_values=np.nan) for t in thetas] for _, _, thetas, _ in kept]
+    players = len(before)
+    steps = xarray.Dataset(
+        {
+            "value": (("update", "player"), np.array([value for _, value, _, _ in kept]).reshape(-1, players)),
+            "step": (("update", "player"), np.array([moved for *_, moved in kept]).reshape(-1, players)),
+            "theta": (("update", "player", "parameter"), np.array(padded).reshape(-1, players, longest)),
+        },
+        {"update": [update for update, *_ in kept]},
+    )
+    return steps, before, diverged_at, broken
+
+
+def _thetas(states: MatchState, lane: int) -> list[np.ndarray]:
+    return [
+        np.concatenate([np.asarray(leaf)[lane].ravel() for leaf in jax.tree.leaves(learner.theta)])
+        for learner in states.learners
+    ]
+
+
+def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str, ...]:
+    """Which arrays of the learners' states an update makes other than finite, and "value" where none."""
+    alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[lane], (matches, learners))
+    moved = jax.jit(lambda match, states: single.moved(match, states, jnp.int32(update)))(*alone)
+    names = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(moved):
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not np.all(np.isfinite(leaf)):
+            names.append(f"player {path[0].idx}{jax.tree_util.keystr(path[1:])}")
+    return tuple(names) or ("value",)
+
+
+def _compared(folder: Any, match: int, thetas: list[np.ndarray], diverged_at: int) -> tuple[int | None, float | None]:
+    """What the record says of the match: when it failed, and how far its parameters are from these."""
+    try:
+        record = Record(folder / "record.zarr")
+    except FileNotFoundError:
+        return None, None
+    index = np.array([match])
+    recorded = int(record.read("diverged_at", index)[0])
+    if recorded == UNFINISHED:
+        return None, None
+    final = record.read("theta_final", index)[0]
+    differences = [np.abs(row[: theta.size] - theta).max() for row, theta in zip(final, thetas, strict=False)]
+    return recorded, float(max(differences))
+
+
+def lines(found: Replay) -> list[str]:
+    """A replay for a human."""
+    settings = ", ".join(f"{name} {_shown(value)}" for name, value in found.settings.items())
+    players = found.steps.sizes["player"]
+    head = ["update", *(f"value {p}" for p in range(players)), *(f"step {p}" for p in range(players))]
+    head += [f"max |theta {p}|" for p in range(players)]
+    text = [f"match {found.match}: {settings}", "  " + "".join(f"{name:>15}" for name in head)]
+    for at, update in enumerate(found.steps["update"].values):
+        one = found.steps.isel(update=at)
+        numbers = [*one.value.values, *one.step.values, *np.nanmax(np.abs(one.theta.values), axis=-1)]
+        text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
+    if found.diverged_at >= 0:
+        text.append(f"stopped being finite at update {found.diverged_at}: {', '.join(found.broken)}")
+        text.append("the last row is its last finite state, where it is frozen")
+    else:
+        text.append("stayed finite to the end")
+    if found.recorded is None:
+        text.append("the record does not have its end yet")
+    else:
+        same = "bit for bit" if found.difference == 0 else f"but for {found.difference:.3g} in the final parameters"
+        agrees = found.recorded == found.diverged_at
+        text.append(f"as recorded, {same}" if agrees else f"the record says diverged_at {found.recorded}")
+    return text
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
