@@ -201,7 +201,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from shaping.experiment import report
+    from shaping.results import report
 
     print(report(arguments.folder))
     return 0

@@ -1,8 +1,5 @@
-"""Experiments from start to report: `run` for a configuration, `resume` for one that was interrupted, `load` for what
-was run."""
+"""Experiments from start to report: `run` for a configuration, `resume` for one that was interrupted."""
 
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,19 +15,17 @@ import yaml
 from shaping import __version__
 from shaping.analysis.published import METRICS
 from shaping.config import build
-from shaping.config.coin import is_coin
 from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.config.files import parse, read
 from shaping.config.game import is_matrix
-from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
-from shaping.policies import Policy
+from shaping.config.resolved import as_yaml, fingerprint, first_difference, fixed, plain_data
 from shaping.population.match import Match
 from shaping.population.program import Timetable
+from shaping.results import draw_episode
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
 from shaping.runtime.contents import attributes, coordinates, layout
 from shaping.runtime.devices import computing_in, describe_devices
-from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.folders import check_space, folder_at, guarded, new_folder, reason, remove, sweep_up, write_whole
 from shaping.runtime.keeper import RunKeeper, Saving
 from shaping.runtime.loop import Timing, run_group
@@ -53,7 +48,7 @@ class Prepared:
     def config(self) -> dict[str, Any]:
         """The resolved configuration, chunks included, as plain data."""
         sizes = [chunks.size for chunks in self.chunks]
-        return _plain(self.experiment.resolved() | {"chunk_matches": sizes})
+        return plain_data(self.experiment.resolved() | {"chunk_matches": sizes})
 
     def bytes(self) -> dict[str, int]:
         """What the run takes on disk, by what it is, if nothing can be compressed."""
@@ -161,7 +156,7 @@ def run(
     def begin() -> Any:
         folder = new_folder(out, stem)
         check_space(folder, prepared.bytes())
-        write_whole(folder / "config.yaml", _as_yaml(config))
+        write_whole(folder / "config.yaml", as_yaml(config))
         return folder
 
     folder = on_main(begin) or folder_at(out)
@@ -230,7 +225,7 @@ def _carry_out(
                 record,
                 Saving(**top["checkpoint"]),
                 list(zip(prepared.chunks, prepared.timetables, strict=True)),
-                {"config": _hash(config), "versions": _versions()},
+                {"config": fingerprint(config), "versions": _versions()},
                 report,
                 progress,
                 timing,
@@ -272,10 +267,10 @@ def _opened_record(folder: Any, prepared: Prepared, config: dict[str, Any]) -> R
                     f"{folder}: holds checkpoints but no whole record.zarr; put it back, or run its config.yaml anew"
                 ) from None
             remove(path)
-            text = _as_yaml(config)
+            text = as_yaml(config)
             Record.create(path, layout(experiment), coordinates(experiment), attributes(experiment, text))
             return
-        changed = _first_difference(_fixed(known), _fixed(config))
+        changed = first_difference(fixed(known), fixed(config))
         if changed:
             key, before, now = changed
             raise ConfigError(
@@ -290,7 +285,7 @@ def _opened_record(folder: Any, prepared: Prepared, config: dict[str, Any]) -> R
 def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float) -> Any:
     """Summary and report of a run whose matches are all final; what was kept to go on with is no longer needed."""
     remove(folder / "checkpoint" / "running")
-    _draw_episode(folder, experiment)
+    draw_episode(folder, experiment)
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
@@ -314,110 +309,8 @@ def config_of(folder: Any) -> dict[str, Any]:
     return raw
 
 
-def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a resolved configuration, what must not change while a run is interrupted."""
-    return {key: value for key, value in config.items() if key != "checkpoint"}
-
-
-def _hash(config: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(_fixed(config), sort_keys=True).encode()).hexdigest()
-
-
-def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first key, dotted, in which two configurations differ, and what each has there; None where they agree."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        names = [*before, *(name for name in now if name not in before)]
-        parts = [(str(name), before.get(name), now.get(name)) for name in names]
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        parts = [(str(place), a, b) for place, (a, b) in enumerate(zip(before, now, strict=True))]
-    else:
-        return None if before == now else (key, before, now)
-    found = (_first_difference(a, b, f"{key}.{name}" if key else name) for name, a, b in parts)
-    return next((difference for difference in found if difference), None)
-
-
 def _versions() -> dict[str, str]:
     return {"shaping": __version__, "jax": jax.__version__}
-
-
-def _as_yaml(config: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-
-
-def _draw_episode(folder: Path, experiment: Experiment) -> None:
-    """Where boards were played, an episode of the match that learned most, as episode.gif."""
-    blocks = [b for b in experiment.blocks if is_sampled(b.normal) and is_coin(b.normal["game"])]
-    if not blocks:
-        return
-    per_cell = experiment.top["matches"]
-    run = load(folder)
-    played = [m for b in blocks for m in range(b.cells.start * per_cell, b.cells.stop * per_cell)]
-    chosen = best_match(run.record, played)
-    (block,) = [b for b in blocks if chosen // per_cell in b.cells]
-    with computing_in(experiment.top["precision"]):
-        match = jax.tree.map(lambda leaf: leaf[0], build.matches_of(experiment, [block], np.array([chosen])))
-        thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
-        save_episode(folder / "episode.gif", match.form, match.game.game, thetas, jax.random.key(0))
-
-
-def report(folder: str | Path) -> Path:
-    """Makes summary and report again from the record alone; returns the report's path.
-
-    Raises:
-      ConfigError: if the folder holds no record.
-    """
-    folder = Path(folder)
-    if not (folder / "record.zarr").is_dir():
-        raise ConfigError(f"{folder}: holds no record.zarr; give the folder of a run")
-    from shaping.analysis.report import write_report
-    from shaping.analysis.summary import summarise
-
-    summarise(folder)
-    return write_report(folder)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a finished run left behind.
-
-    Attributes:
-      folder: where.
-      config: the resolved configuration.
-      record: the `xarray.Dataset` of the record, lazily read.
-    """
-
-    folder: Path
-    config: dict[str, Any]
-    record: Any
-
-    def policies(self, match: int) -> list[tuple[Policy, Any]]:
-        """The trained policies of one match: for each seat the policy and its final parameters."""
-        experiment = plan(self.config)
-        cell = range(experiment.matches)[match] // experiment.top["matches"]
-        (block,) = [block for block in experiment.blocks if cell in block.cells]
-        found = []
-        for seat, row in enumerate(self.record["theta_final"].isel(match=match).values[: len(block.normal["players"])]):
-            policy = build.policy_of(block.normal, seat)
-            leaves, structure = jax.tree.flatten(policy.shapes)
-            ends = np.cumsum([leaf.size for leaf in leaves])
-            parts = [p.reshape(x.shape) for p, x in zip(np.split(row[: ends[-1]], ends[:-1]), leaves, strict=True)]
-            found.append((policy, structure.unflatten(parts)))
-        return found
-
-
-def load(folder: str | Path) -> Run:
-    """Opens a run: its configuration, its record, and its trained policies.
-
-    Raises:
-      ConfigError: if the folder holds no run.
-    """
-    import xarray
-
-    folder = Path(folder)
-    if not (folder / "record.zarr").is_dir() or not (folder / "config.yaml").is_file():
-        raise ConfigError(f"{folder}: holds no run; it needs config.yaml and record.zarr")
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    return Run(folder, config, xarray.open_zarr(folder / "record.zarr"))
 
 
 def _timing(timing: Timing, began: float) -> dict[str, Any]:
@@ -431,7 +324,3 @@ def _timing(timing: Timing, began: float) -> dict[str, Any]:
         "groups": timing.groups,
         "versions": {"python": platform.python_version(), "jax": jax.__version__},
     }
-
-
-def _plain(tree: Any) -> Any:
-    return json.loads(json.dumps(tree, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x)))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from shaping.analysis.curve_figures import learning_curves
 from shaping.analysis.diagnosis_figures import model_errors, shaping_terms
 from shaping.analysis.match_figures import outcomes, policies
 from shaping.analysis.play_figures import histories, play_curves
-from shaping.analysis.record import Record
+from shaping.analysis.record import Record, folder_of
 from shaping.analysis.selection import Selection, sampled_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
 from shaping.analysis.style import RC, Picture
@@ -50,9 +49,9 @@ def _applicable(
     return [picture for picture in found if picture is not None]
 
 
-def save(pictures: list[Picture], directory: str | Path) -> list[Path]:
+def save(pictures: list[Picture], directory: Any) -> list[Any]:
     """Write each picture to DIRECTORY/<name>.png; returns the paths."""
-    directory = Path(directory)
+    directory = folder_of(directory)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for picture in pictures:

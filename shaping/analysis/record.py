@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
+UNFINISHED = -2
+"""`diverged_at` of a match that has not come to its end."""
 BLOCK = 2**17
 """Matches held at a time; what is kept of each afterwards is a few tens of bytes."""
 
@@ -31,7 +33,7 @@ class Shape:
 class Record:
     """An opened record: cell c is the matches starts[c] .. starts[c + 1] - 1, all of shape shapes[c]."""
 
-    directory: Path
+    directory: Any
     dataset: xr.Dataset
     config: dict[str, Any]
     starts: np.ndarray
@@ -43,7 +45,12 @@ class Record:
         return len(self.shapes)
 
 
-def open_record(directory: str | Path) -> Record:
+def folder_of(directory: Any) -> Any:
+    """A path; what is already like one, in a store of objects say, stays as it is."""
+    return Path(directory) if isinstance(directory, str) else directory
+
+
+def open_record(directory: Any) -> Record:
     """Open DIR/record.zarr and DIR/config.yaml lazily.
 
     Raises:
@@ -52,12 +59,12 @@ def open_record(directory: str | Path) -> Record:
     import xarray as xr
     import yaml
 
-    directory = Path(directory)
+    directory = folder_of(directory)
     path = directory / "record.zarr"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no record here")
     # Without consolidated metadata the record of a run that still goes on opens too, and without a warning.
-    dataset = xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False)
+    dataset = xr.open_dataset(str(path), engine="zarr", chunks=None, consolidated=False)
     resolved = directory / "config.yaml"
     text = resolved.read_text() if resolved.exists() else dataset.attrs.get("config", "")
     cell = dataset["cell"].values
@@ -68,9 +75,9 @@ def open_record(directory: str | Path) -> Record:
 
 
 def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
-    firsts = starts[:-1]
-    # Rows shorter than the longest are padded with NaN: the pattern in a cell's first match tells its true
-    # shape.
+    # Rows shorter than the longest are padded with NaN: the pattern in a cell's first match that has come to its end
+    # tells its true shape.
+    firsts = _finished(dataset, starts)
     players = np.zeros(len(firsts), int)
     # Matrix games have payoffs; others at least one parameter a player.
     for name in ("payoffs", "theta_initial"):
@@ -78,6 +85,8 @@ def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
             first = dataset[name].isel(match=firsts)
             first = first.isel({d: 0 for d in first.dims if d not in ("match", "player")})
             players = np.where(players == 0, np.isfinite(first.values).sum(axis=1), players)
+    # Of a cell that has none nothing is known yet.
+    players = np.where(players == 0, dataset.sizes["player"], players)
     if "policy" in dataset:
         states = np.isfinite(dataset["policy"].isel(match=firsts, player=0).values).sum(axis=1)
         for cell in _sampled(dataset, firsts):
@@ -90,6 +99,21 @@ def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
     else:
         views = [str(dataset.attrs.get("state_view", "own"))] * len(firsts)
     return tuple(Shape(int(p), int(s), v) for p, s, v in zip(players, states, views, strict=True))
+
+
+def _finished(dataset: xr.Dataset, starts: np.ndarray) -> np.ndarray:
+    """[cell] its first match that has come to its end, or its first where none has."""
+    firsts = starts[:-1]
+    if "diverged_at" not in dataset:
+        return firsts
+    found = []
+    for first, end in zip(firsts, starts[1:], strict=True):
+        place = int(first)
+        if int(dataset["diverged_at"][place]) == UNFINISHED:
+            done = np.flatnonzero(dataset["diverged_at"][int(first) : int(end)].values != UNFINISHED)
+            place += int(done[0]) if len(done) else 0
+        found.append(place)
+    return np.array(found, np.int64)
 
 
 def _sampled(dataset: xr.Dataset, firsts: np.ndarray) -> list[int]:

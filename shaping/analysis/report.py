@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from shaping.analysis import figures
@@ -14,7 +13,8 @@ from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.markup import each, interval, number, percent, table
 from shaping.analysis.play_tables import against_table, play_table
 from shaping.analysis.published import SMALL, divergence
-from shaping.analysis.record import Record, open_record
+from shaping.analysis.quarantine import failed_table
+from shaping.analysis.record import Record, folder_of, open_record
 from shaping.analysis.selection import sampled_cells
 from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture
@@ -57,7 +57,7 @@ _MEASURES = (
 _EPISODE = "An episode of final policies: the match whose players take most coins of their own colour (episode.gif)."
 
 
-def write_report(directory: str | Path) -> Path:
+def write_report(directory: Any) -> Any:
     """Write DIR/report/index.html and its figures as PNG beside it, from record.zarr, config.yaml and
     summary.json.
 
@@ -69,7 +69,7 @@ def write_report(directory: str | Path) -> Path:
     Raises:
         FileNotFoundError: DIR holds no record.zarr.
     """
-    directory = Path(directory)
+    directory = folder_of(directory)
     record = open_record(directory)
     path = directory / "summary.json"
     summary = json.loads(path.read_text()) if path.exists() else summarise(directory)
@@ -101,6 +101,8 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         against = against_table(summary["cells"], sampled, MOST_ROWS)
         parts += ["<h2>Against scripted opponents</h2>" + against] if against else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
+    if failed := failed_table(summary.get("failed") or {"listed": []}, str(record.directory)):
+        parts.append("<h2>Matches that failed</h2>" + failed)
     for picture in pictures:
         parts.append(_figure(picture))
         if picture.name == explained:
@@ -162,7 +164,11 @@ def _what_was_run(record: Record, summary: dict[str, Any]) -> str:
     drawn = sorted({k for c in cells for k in c.get("drawn", {})})
     if drawn:
         text.append(f"Drawn anew for each match: {', '.join(key_name(k) for k in drawn)}. ")
-    text.append(f"{matches - finite:,} matches diverged." if finite < matches else "No match diverged.")
+    waiting = sum(c.get("unfinished", 0) for c in cells)
+    gone = matches - finite - waiting
+    text.append(f"{gone:,} matches diverged." if gone else "No match diverged.")
+    if waiting:
+        text.append(f" {waiting:,} have not come to their end yet, and are left out.")
     return "".join(text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,15 @@ import numpy as np
 from shaping.analysis import published
 from shaping.analysis.measures import Measures, measure
 from shaping.analysis.play_measures import LABELLED, by_label, mean_of_known
-from shaping.analysis.record import Record, Shape, groups, open_record
+from shaping.analysis.quarantine import failed_matches
+from shaping.analysis.record import UNFINISHED, Record, Shape, folder_of, groups, open_record
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
 from shaping.analysis.strategies import STRATEGIES, UNDEFINED
 
 _NOT_SWEPT = ("cell", "match_in_cell")
 
 
-def summarise(directory: str | Path, timing: dict[str, Any] | None = None) -> dict[str, Any]:
+def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str, Any]:
     """Summarise DIR/record.zarr and write DIR/summary.json (JSON null for what is undefined).
 
     Means are over the finite matches of a cell, those that did not diverge. Values are normalised as in the
@@ -30,13 +30,13 @@ def summarise(directory: str | Path, timing: dict[str, Any] | None = None) -> di
             without it the timing of an existing summary.json is kept.
 
     Returns:
-        {"cells": [...], "published": [...], "timing": {...} or null}, as written.
+        {"cells": [...], "failed": {...}, "published": [...], "timing": {...} or null}, as written.
 
     Raises:
         FileNotFoundError: no record there.
     """
     record = open_record(directory)
-    path = Path(directory) / "summary.json"
+    path = folder_of(directory) / "summary.json"
     if timing is None and path.exists():
         timing = json.loads(path.read_text()).get("timing")
     entries = record.config.get("published") or []
@@ -72,7 +72,8 @@ def summarise(directory: str | Path, timing: dict[str, Any] | None = None) -> di
     compared = [published.compare(entry, f) for entry, f in zip(entries, found, strict=True)]
     for k, reason in wrong.items():
         compared[k]["basis"] = reason
-    summary = _plain({"cells": cells, "published": compared, "timing": timing})
+    failed = failed_matches(record, _swept(record))
+    summary = _plain({"cells": cells, "failed": failed, "published": compared, "timing": timing})
     temporary = path.with_suffix(".json.part")
     temporary.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
     temporary.replace(path)
@@ -199,6 +200,7 @@ def _entry(mine: Measures, shape: Shape) -> dict[str, Any]:
     return {
         "matches": n,
         "finite": finite,
+        "unfinished": int((mine.diverged_at == UNFINISHED).sum()),
         "players": shape.players,
         "value_mean": value.mean(axis=0) if finite else nothing,
         "value_sd": value.std(axis=0, ddof=1) if finite > 1 else nothing,

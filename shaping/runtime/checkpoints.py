@@ -166,15 +166,29 @@ def save(path: Any, state: Any, matches: int, mesh: Mesh, about: dict[str, Any])
         orbax.save(_absolute(path), state, custom_metadata=_sealed(state, matches, mesh, about))
 
 
-def is_saved(path: Any) -> bool:
-    """Whether a state was written there to its end."""
+def about(path: Any) -> dict[str, Any]:
+    """What was saved along with a state: its `digests`, of how many `matches`, and what its writer told of it.
+
+    Raises:
+      DamagedError: if it cannot be read or is not what was written.
+    """
     from orbax.checkpoint import v1 as orbax
 
+    try:
+        return _opened(orbax.metadata(_absolute(path)).custom_metadata)
+    except DamagedError:
+        raise
+    except Exception as error:
+        raise DamagedError(_line(error)) from None
+
+
+def is_saved(path: Any) -> bool:
+    """Whether a state was written there to its end."""
     if not path.exists():
         return False
     try:
-        _opened(orbax.metadata(_absolute(path)).custom_metadata)
-    except Exception:
+        about(path)
+    except DamagedError:
         return False
     return True
 

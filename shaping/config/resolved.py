@@ -1,0 +1,41 @@
+"""A resolved configuration, every default filled in, as it is kept with a run and compared when it goes on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+
+def plain_data(tree: Any) -> Any:
+    """A tree of what JSON and YAML know."""
+    return json.loads(json.dumps(tree, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x)))
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """As it stands in a file."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+
+
+def fixed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a resolved configuration, what must not change while a run is interrupted."""
+    return {key: value for key, value in config.items() if key != "checkpoint"}
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """A number that tells configurations apart, but for what may change."""
+    return hashlib.sha256(json.dumps(fixed(config), sort_keys=True).encode()).hexdigest()
+
+
+def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The first key, dotted, in which two configurations differ, and what each has there; None where they agree."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = [*before, *(name for name in now if name not in before)]
+        parts = [(str(name), before.get(name), now.get(name)) for name in names]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        parts = [(str(place), a, b) for place, (a, b) in enumerate(zip(before, now, strict=True))]
+    else:
+        return None if before == now else (key, before, now)
+    found = (first_difference(a, b, f"{key}.{name}" if key else name) for name, a, b in parts)
+    return next((difference for difference in found if difference), None)

@@ -1,0 +1,92 @@
+"""Runs that are interrupted on purpose, and what two of them left, compared bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import xarray
+
+import shaping
+from shaping.runtime.checkpoints import about
+from shaping.runtime.stops import StoppedError, Stops
+from tests.runs import summary
+
+ROOT = Path(__file__).parents[1]
+
+
+class StopAfter(Stops):
+    """Asks to stop when it has been asked for the given time."""
+
+    def __init__(self, times):
+        self.times = times
+
+    @property
+    def wanted(self):
+        self.times -= 1
+        return signal.SIGTERM if self.times <= 0 else None
+
+
+def stopped(config, folder, *times):
+    """A run in `folder`, stopped after the first number of segments, resumed and stopped after the second, ..."""
+    for place, count in enumerate(times):
+        try:
+            if place == 0:
+                shaping.run(config, folder, stops=StopAfter(count))
+            else:
+                shaping.resume(folder, stops=StopAfter(count))
+        except StoppedError:
+            continue
+        raise AssertionError("it was not stopped")
+    return folder
+
+
+def finals(folder):
+    """What was saved along with every chunk's final state, by its place."""
+    return {p.relative_to(folder): about(p) for p in sorted((folder / "checkpoint").glob("group-*/matches-*"))}
+
+
+def assert_same(one, other):
+    """Records, final states and summaries of two runs are the same bits."""
+    with (
+        xarray.open_zarr(one / "record.zarr") as a,
+        xarray.open_zarr(other / "record.zarr") as b,
+    ):
+        assert set(a.variables) == set(b.variables)
+        for name in a.variables:
+            x, y = a[name].values, b[name].values
+            assert x.dtype == y.dtype and x.shape == y.shape, name
+            assert np.array_equal(x, y) if x.dtype == object else x.tobytes() == y.tobytes(), name
+    kept = [{place: told["digests"] for place, told in finals(folder).items()} for folder in (one, other)]
+    assert kept[0] == kept[1] and kept[0]
+    assert all(summary(one)[key] == summary(other)[key] for key in {*summary(one), *summary(other)} - {"timing"})
+
+
+def command(*arguments, devices=2, **environment):
+    """A process of the command, with a compilation cache of its own tests."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "shaping.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def python(code, devices, **environment):
+    """Runs a program in a process of its own; its output."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

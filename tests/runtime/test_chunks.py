@@ -1,0 +1,61 @@
+"""How matches are cut into chunks and updates into segments."""
+
+import numpy as np
+import pytest
+
+from shaping.experiment import prepare
+from shaping.population.program import Timetable
+
+
+@pytest.mark.parametrize("updates", [0, 1, 7, 40])
+@pytest.mark.parametrize("record_every", [1, 3, 7, 100])
+@pytest.mark.parametrize("pieces", [1, 2, 3, 7])
+def test_stretches_cover_all_updates_once_and_recorded_ones_begin_intervals(updates, record_every, pieces):
+    record_every = min(record_every, max(updates, 1))
+    table = Timetable(updates, record_every, 1, (), pieces)
+    begins = [table.begins(stretch) for stretch in range(table.segments + 1)]
+    assert begins[0] == 0 and begins[-1] == updates and begins == sorted(begins)
+    assert begins == [int(table.begins(np.int32(stretch))) for stretch in range(table.segments + 1)]
+    recorded = [begin for stretch, begin in enumerate(begins[:-1]) if stretch % pieces == 0]
+    assert [*recorded, updates][: len(table.recorded)] == table.recorded or updates == 0
+    counted = [table.recorded_before(stretch) for stretch in range(table.segments + 1)]
+    assert counted == [
+        sum(1 for s in range(stretch) if s % pieces == 0 and begins[s] < updates)
+        for stretch in range(table.segments + 1)
+    ]
+
+
+def table_of(**raw):
+    (table,) = prepare({"game": "ipd", "matches": 10, **raw}).timetables
+    return table
+
+
+def test_segments_are_no_longer_than_saving_asks_for():
+    table = table_of(updates=1000, record_every=10, checkpoint={"every_updates": 70})
+    assert table.segment == 7 and table.pieces == 1
+    table = table_of(updates=1000, record_every=1000, checkpoint={"every_updates": 70})
+    longest = max(table.begins(s + 1) - table.begins(s) for s in range(table.segments))
+    assert table.segment == 1 and longest <= 70
+
+
+def test_a_run_that_records_its_ends_alone_has_segments_all_the_same():
+    table = table_of(updates=10**8, record_every=10**9, matches=1000)
+    assert table.segments > 100 and table.intervals == 1
+
+
+def test_costly_rules_have_shorter_segments():
+    cheap = table_of(updates=10**6, record_every=1)
+    costly = table_of(updates=10**6, record_every=1, players={"rule": "pola"})
+    assert costly.segment * 1000 < cheap.segment
+
+
+def test_chunks_are_what_the_configuration_says():
+    (chunks,) = prepare({"matches": 100, "chunk_matches": 30}).chunks
+    assert (chunks.count, chunks.size) == (4, 30)
+    (chunks,) = prepare({"matches": 100, "chunk_matches": 1000}).chunks
+    assert (chunks.count, chunks.size) == (1, 100)
+    several = {"matches": 100, "sweep": {"players.*.rule": ["naive", "lola"]}}
+    assert [c.size for c in prepare(several | {"chunk_matches": [50, 20]}).chunks] == [50, 20]
+    prepared = prepare(several | {"memory_gib": 1e-4})
+    again = prepare(prepared.config())
+    assert again.config() == prepared.config() and again.chunks == prepared.chunks

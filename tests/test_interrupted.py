@@ -1,0 +1,431 @@
+"""A run that is stopped and resumed is the run that was not."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import xarray
+import yaml
+
+import shaping
+from shaping.config.errors import ConfigError
+from shaping.runtime.folders import guarded
+from shaping.runtime.keeper import RunKeeper
+from tests.interrupting import assert_same, command, finals, python, stopped
+from tests.runs import played, summary
+
+CONFIG = {
+    "game": "ipd",
+    "players": {"rule": "lola", "variant": "original"},
+    "optimizer": "adam",
+    "matches": 12,
+    "updates": 23,
+    "record_every": 2,
+    "record": ["policies"],
+    "chunk_matches": 7,
+    "checkpoint": {"every_updates": 4, "every_s": None},
+    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Never interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return shaping.run(CONFIG, folder)
+
+
+@pytest.fixture
+def half(tmp_path):
+    """Stopped within its second chunk, after two of its checkpoints."""
+    return stopped(CONFIG, tmp_path / "half", 8)
+
+
+def test_checkpoints_final_states_and_status_are_there_when_it_stops(half):
+    assert [int(p.name) for p in sorted((half / "checkpoint" / "running").iterdir(), key=lambda p: int(p.name))]
+    assert len(finals(half)) == 1
+    status = shaping.runtime.status.read_status(half)
+    assert (status.state, status.chunks_done, status.matches_done) == ("stopped", 1, 7)
+    assert status.saved_updates > 0 and "SIGTERM" in status.message
+    with xarray.open_zarr(half / "record.zarr") as record:
+        ended = record.diverged_at.values
+    assert (ended[:7] != -2).all() and (ended[7:] == -2).all()
+
+
+def test_a_run_that_is_resumed_is_the_same_bit_for_bit(whole, half):
+    assert shaping.resume(half) == half
+    assert_same(whole, half)
+    assert not (half / "checkpoint" / "running").exists()
+    said = []
+    shaping.resume(half, say=said.append)
+    assert said == [f"{half}: nothing to do, this run is finished"]
+
+
+def test_it_does_not_matter_how_often_it_is_interrupted(whole, tmp_path):
+    folder = stopped(CONFIG, tmp_path / "run", 1, 1, 2, 3, 1)
+    assert_same(whole, shaping.resume(folder))
+
+
+def test_a_run_without_a_checkpoint_starts_over(whole, half):
+    for part in ("checkpoint", "record.zarr"):
+        for path in sorted((half / part).rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        (half / part).rmdir()
+    assert_same(whole, shaping.resume(half))
+
+
+def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypatch):
+    status = shaping.runtime.status.read_status(half)
+    with xarray.open_zarr(half / "record.zarr") as record:
+        assert np.isfinite(record.value.values[7:14, : status.saved_updates // 2]).all()
+    group = shaping.runtime.record.Record(half / "record.zarr")
+    group.write(np.arange(7, 14), {"value": np.full((7, 2, 2), 9.0, np.float32)}, first=status.saved_updates // 2)
+    seen = []
+
+    def look(self, chunk, stretch, states, written):
+        with xarray.open_zarr(half / "record.zarr") as record:
+            seen.append(record.value.values[7:14])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunKeeper, "after_segment", look)
+    with pytest.raises(KeyboardInterrupt):
+        shaping.resume(half)
+    assert np.isnan(seen[0][:, status.saved_updates // 2 :]).all()
+
+
+@pytest.mark.parametrize("record_every", [1, 50])
+def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
+    raw = {"game": "ipd", "matches": 4, "updates": 50, "record_every": record_every, "precision": "float64"}
+    at_once = shaping.run(raw, tmp_path / "once")
+    cut = shaping.run(raw | {"checkpoint": {"every_updates": 7}}, tmp_path / "cut")
+    xarray.testing.assert_allclose(
+        played(at_once).drop_attrs(deep=False), played(cut).drop_attrs(deep=False), rtol=1e-12, atol=0
+    )
+
+
+SAMPLED = {
+    "game": "ipd",
+    "players": {"rule": "lola", "variant": "exact", "opponent_model": True, "step_size": 0.3},
+    "optimizer": "adam",
+    "objective": {"kind": "dice", "batch": 4, "horizon": 6, "baseline": "critic"},
+    "matches": 3,
+    "updates": 7,
+    "record_every": 3,
+    "checkpoint": {"every_updates": 2, "every_s": None},
+}
+
+
+def test_critics_opponent_models_and_optimisers_are_saved_and_come_back(tmp_path):
+    whole = shaping.run(SAMPLED, tmp_path / "whole")
+    folder = stopped(SAMPLED, tmp_path / "run", 1, 1)
+    leaves = {path for told in finals(whole).values() for path in told["digests"]}
+    assert {"critic", "model", "optimizer"} <= {word for path in leaves for word in path.replace("[", ".").split(".")}
+    assert_same(whole, shaping.resume(folder))
+
+
+@pytest.mark.slow
+def test_a_recurrent_run_is_the_same_bit_for_bit(tmp_path):
+    raw = {
+        "game": {"name": "coin_game"},
+        "policy": {"kind": "gru"},
+        "players": {"rule": "ppo", "step_size": 0.01},
+        "optimizer": "adam",
+        "objective": {"kind": "dice", "batch": 4, "horizon": 8, "baseline": "critic"},
+        "matches": 2,
+        "updates": 6,
+        "record_every": 2,
+        "checkpoint": {"every_updates": 2, "every_s": None},
+    }
+    whole = shaping.run(raw, tmp_path / "whole")
+    assert_same(whole, shaping.resume(stopped(raw, tmp_path / "run", 1, 1)))
+
+
+# Damage.
+
+
+def newest(folder):
+    return max((folder / "checkpoint" / "running").iterdir(), key=lambda p: int(p.name))
+
+
+def data_files(checkpoint):
+    return sorted((p for p in checkpoint.rglob("d/*") if p.is_file()), key=lambda p: -p.stat().st_size)
+
+
+def flip(checkpoint):
+    for path in data_files(checkpoint):
+        raw = bytearray(path.read_bytes())
+        for place in range(len(raw) // 4, len(raw), max(1, len(raw) // 8)):
+            raw[place] ^= 1
+        path.write_bytes(raw)
+
+
+def truncate(checkpoint):
+    for path in data_files(checkpoint):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lose(checkpoint):
+    for path in data_files(checkpoint):
+        path.unlink()
+
+
+def lose_metadata(checkpoint):
+    (checkpoint / "_CHECKPOINT_METADATA").unlink()
+
+
+def alter_metadata(checkpoint):
+    path = checkpoint / "_CHECKPOINT_METADATA"
+    text = path.read_text()
+    assert '"updates": 1' in text or '"updates": 4' in text or '"updates": 8' in text, text
+    path.write_text(text.replace('"updates": ', '"updates": 1'))
+
+
+def empty(checkpoint):
+    for path in sorted(checkpoint.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+
+
+@pytest.mark.parametrize("harm", [flip, truncate, lose, lose_metadata, alter_metadata, empty])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(whole, half, harm):
+    damaged = newest(half)
+    others = sorted(int(p.name) for p in damaged.parent.iterdir() if p != damaged)
+    harm(damaged)
+    said = []
+    shaping.resume(half, say=said.append)
+    (warning,) = [line for line in said if line.startswith("warning")]
+    assert f"checkpoint {damaged} is damaged" in warning and str(others[-1]) in warning
+    assert (half / "checkpoint" / "damaged" / f"{damaged.name}-0").is_dir()
+    assert_same(whole, half)
+
+
+def test_where_every_checkpoint_is_damaged_the_chunk_starts_over(whole, half):
+    count = 0
+    for checkpoint in list((half / "checkpoint" / "running").iterdir()):
+        flip(checkpoint)
+        count += 1
+    said = []
+    shaping.resume(half, say=said.append)
+    warnings = [line for line in said if line.startswith("warning")]
+    assert len(warnings) == count and "there is none before it" in warnings[-1]
+    assert_same(whole, half)
+
+
+def test_a_bit_of_the_state_flipped_in_storage_is_noticed_though_it_reads_well(half):
+    """Uncompressed, a flipped bit would be read back as another number."""
+    from shaping.runtime import checkpoints, digests
+
+    found = []
+    genuine = digests.digests
+
+    def bent(tree, matches, mesh):
+        told = genuine(tree, matches, mesh)
+        found.append(told)
+        return told if len(found) > 1 else {path: [x ^ 1 for x in blocks] for path, blocks in told.items()}
+
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "digests", bent)
+        shaping.resume(half, say=said.append)
+    assert any("differs in matches 0 to" in line for line in said)
+
+
+# Refusals: one line, and nothing is touched.
+
+
+def state_of(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name != "status.json"}
+
+
+def test_a_changed_configuration_is_refused_and_named(half):
+    path = half / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(config | {"updates": 40}))
+    before = state_of(half)
+    with pytest.raises(ConfigError, match=r"config.yaml: updates was 23 when the run began and is 40 now; put it back"):
+        shaping.resume(half)
+    config["sweep"]["players.*.lookahead_rate"][1] = 2.0
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match=r"sweep.players.\*.lookahead_rate.1 was 1e\+38 when"):
+        shaping.resume(half)
+    assert {p: t for p, t in state_of(half).items() if p != path} == {p: t for p, t in before.items() if p != path}
+
+
+def test_how_often_to_save_may_be_changed(whole, half):
+    path = half / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["checkpoint"]["keep"] = 1
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    assert_same(whole, shaping.resume(half))
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(half, tmp_path):
+    other = stopped(CONFIG | {"seed": 5}, tmp_path / "other", 8)
+    for checkpoint in (half / "checkpoint" / "running").iterdir():
+        empty(checkpoint)
+        checkpoint.rmdir()
+    newest(other).rename(half / "checkpoint" / "running" / newest(other).name)
+    with pytest.raises(ConfigError, match="belongs to another configuration"):
+        shaping.resume(half)
+
+
+def test_run_on_an_interrupted_folder_says_how_to_go_on(half):
+    before = state_of(half)
+    with pytest.raises(ConfigError, match=f"holds a run that was interrupted; `shaping resume {half}` goes on"):
+        shaping.run(CONFIG, half)
+    assert state_of(half) == before
+
+
+def test_a_folder_without_a_run_and_one_in_use_are_refused(tmp_path, half):
+    with pytest.raises(ConfigError, match="holds no run; it has no config.yaml"):
+        shaping.resume(tmp_path / "nothing")
+    with guarded(half), pytest.raises(ConfigError, match="another process is running in it"):
+        shaping.resume(half)
+
+
+def test_checkpoints_without_their_record_are_refused(half):
+    (half / "record.zarr").rename(half / "elsewhere")
+    with pytest.raises(ConfigError, match="checkpoints but no whole record.zarr"):
+        shaping.resume(half)
+
+
+def test_a_plan_larger_than_the_disk_is_refused_before_anything_is_computed(tmp_path):
+    raw = {"matches": 10**9, "updates": 10**6, "chunk_matches": 1000}
+    with pytest.raises(ConfigError, match=r"too small: .* free, the run takes up to .* \(record .*, final states .*"):
+        shaping.run(raw, tmp_path / "run")
+    assert not any((tmp_path / "run").iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        shaping.run(CONFIG, tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("place", ["http://x/run", "ftp://x"])
+def test_stores_that_are_not_known_are_refused(place):
+    with pytest.raises(ConfigError, match=r"no store of this kind; allowed: a local folder, or gs://, s3://"):
+        shaping.run(CONFIG, place)
+
+
+def test_a_disk_that_fills_up_ends_it_with_one_line_and_it_can_go_on(whole, tmp_path, monkeypatch):
+    from shaping.runtime import record
+
+    calls = []
+    genuine = record.Record.write
+
+    def write(self, *arguments, **named):
+        calls.append(arguments)
+        if len(calls) == 12:
+            raise OSError(28, "No space left on device")
+        return genuine(self, *arguments, **named)
+
+    folder = tmp_path / "run"
+    monkeypatch.setattr(record.Record, "write", write)
+    with pytest.raises(ConfigError, match=f"{folder}: cannot be written: No space left on device; nothing that was"):
+        shaping.run(CONFIG, folder)
+    assert shaping.runtime.status.read_status(folder).state == "failed"
+    monkeypatch.undo()
+    assert_same(whole, shaping.resume(folder))
+
+
+# Processes.
+
+LONG = CONFIG | {"updates": 60_000, "record_every": 100, "chunk_matches": 24, "checkpoint": {"every_updates": 2000}}
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture(scope="module")
+def long_config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("long") / "long.yaml"
+    path.write_text(yaml.safe_dump(LONG))
+    return path
+
+
+def has_checkpoint(folder):
+    running = folder / "checkpoint" / "running"
+    return lambda: running.is_dir() and any(p.name.isdigit() for p in running.iterdir())
+
+
+def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    undisturbed = command("run", long_config, "--out", whole, "--quiet")
+    assert undisturbed.wait(timeout=200) == 0
+
+    process = command("run", long_config, "--out", folder)
+    wait_for(has_checkpoint(folder), process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    status = shaping.runtime.status.read_status(folder)
+    assert status.state == "killed"
+
+    before = newest(folder).name
+    process = command("resume", folder)
+    wait_for(lambda: newest(folder).name != before, process)
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 75, error
+    assert "SIGTERM: saving at the end of this segment" in error
+    assert f"`shaping resume {folder}` goes on with it" in error and "Traceback" not in error
+
+    process = command("status", folder)
+    text, _ = process.communicate(timeout=60)
+    assert f"{folder}: stopped" in text and "goes on with it" in text
+
+    process = command("resume", folder)
+    out, error = process.communicate(timeout=200)
+    assert process.returncode == 0, error
+    assert "all matches" in out or "lookahead_rate" in out
+    assert_same(whole, folder)
+
+
+def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
+    folder = tmp_path / "run"
+    process = command("run", long_config, "--out", folder, "--set", "checkpoint.every_updates=60000")
+    wait_for(lambda: (folder / "status.json").exists(), process)
+    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, signal.SIGUSR1)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGUSR1 and "ended at once" in error
+
+
+ELASTIC = """
+    import shaping
+    from tests.interrupting import StopAfter
+    from shaping.runtime.stops import StoppedError, Stops
+    folder, stops = {folder!r}, {stops}
+    try:
+        if {first}:
+            shaping.run({config!r}, folder, stops=stops)
+        else:
+            shaping.resume(folder, stops=stops)
+        print("finished")
+    except StoppedError:
+        print("stopped")
+"""
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-9), ("float32", 5e-5)])
+def test_one_run_on_one_four_and_two_devices_is_the_run_on_two(tmp_path, precision, tolerance):
+    config = CONFIG | {"precision": precision, "chunk_matches": 24, "sweep": {}, "matches": 13, "updates": 20}
+    whole = shaping.run(config, tmp_path / "whole")
+    folder = str(tmp_path / "run")
+    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(2)"), (2, "Stops()")]):
+        code = ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config)
+        assert python(code, devices).split()[-1] == ("finished" if devices == 2 else "stopped")
+    ours, theirs = played(tmp_path / "run"), played(whole)
+    np.testing.assert_array_equal(ours.theta_initial, theirs.theta_initial)
+    np.testing.assert_allclose(ours.value, theirs.value, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(ours.diverged_at, theirs.diverged_at)
+    assert summary(tmp_path / "run")["cells"][0]["matches"] == 13
