@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import zarr
+
+from benchmarks.interruptions import KINDS, differences
+from shaping.experiment import prepare
 
 ROOT = Path(__file__).parents[1]
 TORCH = ["torch"] if importlib.util.find_spec("torch") else []
@@ -127,3 +131,70 @@ def test_sampled_rules_are_measured_beside_what_is_installed_with_the_memory_the
     assert choices == [(False, 1), (False, 4), (True, 1), (True, 4)]
     assert all(row["ready"]["temporary_bytes"] > 0 and row["ready"]["expected_bytes"] > 0 for row in rows["D"])
     assert "| product |" in printed and "| 3, 2 |" in printed and "| 1 | True | 4 |" in printed
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ends_as_one_that_is_not_and_a_difference_would_show(tmp_path):
+    path, kept = tmp_path / "result.json", tmp_path / "runs"
+    size = ["--kinds", "exact", "--kills", "2", "--scale", "0.01", "--between", "0", "1"]
+    printed = benchmark("interruptions", *size, "--keep", kept, "--json", path)
+    found = json.loads(path.read_text())["exact"]
+    assert found["kills"] == found["resumes"] == 2 and found["runs"] >= 1 and found["ready_s"] > 0
+    assert found["preparing"] + found["computing"] + found["concluding"] == 2
+    assert found["differences"] == [] and "| exact | 2 |" in printed
+
+    alone, other = kept / "exact-alone", kept / "exact-0"
+    assert differences(alone, other) == []
+    values = zarr.open_group(str(other / "record.zarr"), mode="r+")["value"]
+    changed = values[:]
+    changed.view("uint32")[5, 3, 0] ^= 1
+    values[:] = changed
+    summary = json.loads((other / "summary.json").read_text())
+    (other / "summary.json").write_text(json.dumps(summary | {"timing": None, "failed": "none"}))
+    last = max((other / "checkpoint" / "group-1").iterdir())
+    last.rename(last.with_name("matches-0-1"))
+    record, text, states = differences(alone, other)
+    assert "value differs in 1 of" in record and "first at (5, 3, 0)" in record
+    assert text == "summary: failed" and states.startswith("final states: ['group-0/")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_runs_have_several_chunks_and_save_often(kind):
+    prepared = prepare(KINDS[kind][0](1.0))
+    for chunks, timetable in zip(prepared.chunks, prepared.timetables, strict=True):
+        assert chunks.count > 1 and timetable.segments >= 20
+
+
+@pytest.mark.slow
+def test_the_overhead_of_saving_and_recording_is_measured(tmp_path):
+    path = tmp_path / "result.json"
+    saving = ["--updates", "20000", "--every-s", "0.1", "--save-updates", "20000", "--saves", "3"]
+    rest = ["--record-updates", "50", "--record-every", "5", "--segments", "40"]
+    printed = benchmark("overhead", "--rounds", "1", "--matches", "64", *saving, *rest, "--json", path)
+    result = json.loads(path.read_text())
+    (direct,) = result["saving"]["direct"]
+    assert len(direct["still_s"]) == 3
+    assert all(0 < still < written for still, written in zip(direct["still_s"], direct["written_s"], strict=True))
+    assert len(result["saving"]["ratio"]) == 1 and result["saving"]["ratio"][0] > 0
+    (seldom,), (often,) = result["recording"]["50"], result["recording"]["5"]
+    assert often["record_bytes"] > seldom["record_bytes"] and seldom["run_s"] > 0
+    assert result["growth"]["segments"] == 40 and result["growth"]["memory_mib"]["100%"] > 100
+    assert "| 40 segments |" in printed and "| 5 |" in printed
+
+
+@pytest.mark.slow
+def test_devices_are_measured_against_what_processes_side_by_side_do(tmp_path):
+    path = tmp_path / "result.json"
+    size = ["--matches", "8", "--updates", "50", "--rounds", "2", "--most", "1", "--quiet-s", "0"]
+    printed = benchmark("devices", "--devices", "1", "2", *size, "--json", path)
+    result = json.loads(path.read_text())
+    assert len(result["rounds"]) == 2
+    one, two = result["rows"]
+    assert one["devices"] == 1 and one["efficiency"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    ratios = [
+        (found["shared"]["2"]["rate"] / found["shared"]["1"]["rate"])
+        / (found["apart"]["2"]["rate"] / found["apart"]["1"]["rate"])
+        for found in result["rounds"]
+    ]
+    assert sorted(ratios) == pytest.approx([two["efficiency"]["low"], two["efficiency"]["high"]])
+    assert "| 2 |" in printed

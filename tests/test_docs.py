@@ -8,6 +8,7 @@ blocks marked for continuous integration are left to it.
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,13 @@ from envs.analytic_games import ANALYTIC_GAMES
 from envs.matrix_games import GAMES
 from shaping.analysis.published import METRICS
 from shaping.cli import main
-from shaping.config.normal import EXTRAS, TOP, number_fields
+from shaping.config.normal import CHECKPOINT, EXTRAS, TOP, number_fields
 from shaping.config.plan import plan
 from shaping.rules import named_rules
+from shaping.runtime.folders import STORES
 from shaping.runtime.record import DIMENSIONS
+from shaping.runtime.status import Status
+from shaping.runtime.stops import LOST, SIGNALS, STOPPED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -90,7 +94,7 @@ def test_the_tables_of_the_readme_name_every_game_and_every_rule():
 
 def test_configuration_md_names_every_key():
     named = set(re.findall(r"`(\w+)(?=[`:])", text_of("docs/configuration.md")))
-    keys = {*TOP, *EXTRAS, *METRICS, *ANALYTIC_GAMES, *POLICIES}
+    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *ANALYTIC_GAMES, *POLICIES}
     for name in ANALYTIC_GAMES:
         keys |= set(plan({"game": name}).blocks[0].normal["game"])
     for policy in POLICIES.values():
@@ -113,6 +117,20 @@ def test_rules_md_names_every_rule():
     assert set(re.findall(r"`rule: (\w+)", text_of("docs/rules.md"))) == set(named_rules())
 
 
+def test_running_md_names_every_key_signal_exit_status_and_store():
+    text = text_of("docs/running.md")
+    first_columns = set(re.findall(r"^\| `?([\w, ]+)`? \|", text, re.MULTILINE))
+    assert first_columns >= {*CHECKPOINT, "0", "1", "2", str(STOPPED), str(LOST)}
+    assert [number.name for number in SIGNALS if number.name not in text] == []
+    assert set(re.findall(r"`(\w+://)`", text)) == set(STORES)
+
+
+def test_record_md_names_every_field_of_the_status():
+    (table,) = re.findall(r"## status\.json\n(.*?)^## ", text_of("docs/record.md"), re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE))))
+    assert named == {field.name for field in fields(Status)}
+
+
 def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
     named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
     extras = {
@@ -123,7 +141,7 @@ def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path)
     folder = shaping.run({"matches": 2, "updates": 1} | extras, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
     (cell,) = summary["cells"]
-    assert {*DIMENSIONS, *summary, *cell, *summary["timing"]} - named == set()
+    assert {*DIMENSIONS, *summary, *cell, *summary["failed"], *summary["timing"]} - named == set()
     record = shaping.load(folder).record
     assert {str(name) for name in (*record.dims, *record.coords, *record.data_vars, *record.attrs)} - named - {
         "match"

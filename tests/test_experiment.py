@@ -104,7 +104,8 @@ def test_the_written_configuration_is_resolved_and_runs_the_same_again(main_run)
     config = yaml.safe_load(text)
     assert record.attrs["config"] == text
     assert config["record_every"] == 1 and config["game"]["name"] == "ipd"
-    assert plan(read(folder / "config.yaml")).resolved() == plan(MAIN).resolved()
+    assert config["chunk_matches"] == [20]
+    assert plan(read(folder / "config.yaml")).resolved() == plan(MAIN).resolved() | {"chunk_matches": [20]}
 
 
 def test_initial_parameters_are_the_same_in_every_cell_of_a_seed(main_run):

@@ -8,7 +8,7 @@ import xarray
 
 import shaping
 from shaping.population.program import Timetable
-from shaping.runtime import loop
+from shaping.runtime import chunks
 
 
 def sigmoid(x):
@@ -63,8 +63,8 @@ def test_several_segments_and_chunks_record_the_same_policies(every, tmp_path, m
         tables.append(Timetable(*arguments))
         return tables[-1]
 
-    monkeypatch.setattr(loop, "_SEGMENT_WORK", 12)
-    monkeypatch.setattr(loop, "Timetable", kept)
+    monkeypatch.setattr(chunks, "_SEGMENT_WORK", 12)
+    monkeypatch.setattr(chunks, "Timetable", kept)
     cut = played(tmp_path / "run", memory_gib=1e-5, record_every=3)
     assert all(table.segments > 1 for table in tables)
     np.testing.assert_allclose(cut.policy_trajectory, every.policy_trajectory.sel(update=[0, 3, 6, 9, 10]), rtol=1e-12)
