@@ -56,7 +56,7 @@ _EXPORTS = {
     "pola": "rules.pola",
     "ppo": "rules.actor_critic",
     "play": "objectives.play",
-    "replay": "replay",
+    "replay": "rerun",
     "report": "results",
     "resume": "experiment",
     "rollout": "objectives.rollout",

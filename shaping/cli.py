@@ -13,13 +13,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status: 0, 2 for anything the user can mend, 75 where a run was stopped, saved
     and can be resumed, or 1 where `verify` finds ours unlike the published."""
     arguments = _parser().parse_args(argv)
-    from shaping.config.errors import ConfigError
+    from shaping.config.errors import ConfigError, LostError
+    from shaping.runtime.stops import LOST
 
     try:
         return arguments.handler(arguments)
     except ConfigError as error:
         print(f"shaping: {error}", file=sys.stderr)
         return 2
+    except LostError as error:
+        print(f"shaping: {error}", file=sys.stderr)
+        return LOST
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: nothing to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -191,7 +195,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     from shaping.config import build
     from shaping.config.plan import plan
     from shaping.experiment import config_of
-    from shaping.replay import lines, replay
+    from shaping.rerun import lines, replay
     from shaping.runtime.devices import prepare_process
 
     prepare_process(build.unrolled(plan(config_of(arguments.folder))))

@@ -1,23 +1,30 @@
 """A run that is stopped and resumed is the run that was not."""
 
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import xarray
 import yaml
+from jax.experimental.compilation_cache import compilation_cache
 
 import shaping
 from shaping.config.errors import ConfigError
 from shaping.runtime.folders import guarded
 from shaping.runtime.keeper import RunKeeper
+from shaping.runtime.record import Record
+from shaping.runtime.status import read_status
 from tests.interrupting import assert_same, command, finals, python, stopped
 from tests.runs import played, summary
 
+# One-shot, because it compiles fastest.
 CONFIG = {
-    "game": "ipd",
+    "game": {"name": "stag_hunt", "horizon": 1},
     "players": {"rule": "lola", "variant": "original"},
     "optimizer": "adam",
     "matches": 12,
@@ -30,6 +37,29 @@ CONFIG = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick(tmp_path_factory):
+    """Programs are compiled once, and no pictures drawn."""
+    from shaping.analysis import report
+
+    def without_pictures(directory):
+        page = directory / "report" / "index.html"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("")
+        return page
+
+    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("cache")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache.reset_cache()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "write_report", without_pictures)
+        yield
+    jax.config.update("jax_compilation_cache_dir", before[0])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
+    compilation_cache.reset_cache()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Never interrupted."""
@@ -37,16 +67,21 @@ def whole(tmp_path_factory):
     return shaping.run(CONFIG, folder)
 
 
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory):
+    return stopped(CONFIG, tmp_path_factory.mktemp("stopped") / "run", 8)
+
+
 @pytest.fixture
-def half(tmp_path):
+def half(stopped_once, tmp_path):
     """Stopped within its second chunk, after two of its checkpoints."""
-    return stopped(CONFIG, tmp_path / "half", 8)
+    return Path(shutil.copytree(stopped_once, tmp_path / "half"))
 
 
 def test_checkpoints_final_states_and_status_are_there_when_it_stops(half):
     assert [int(p.name) for p in sorted((half / "checkpoint" / "running").iterdir(), key=lambda p: int(p.name))]
     assert len(finals(half)) == 1
-    status = shaping.runtime.status.read_status(half)
+    status = read_status(half)
     assert (status.state, status.chunks_done, status.matches_done) == ("stopped", 1, 7)
     assert status.saved_updates > 0 and "SIGTERM" in status.message
     with xarray.open_zarr(half / "record.zarr") as record:
@@ -77,10 +112,10 @@ def test_a_run_without_a_checkpoint_starts_over(whole, half):
 
 
 def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypatch):
-    status = shaping.runtime.status.read_status(half)
+    status = read_status(half)
     with xarray.open_zarr(half / "record.zarr") as record:
-        assert np.isfinite(record.value.values[7:14, : status.saved_updates // 2]).all()
-    group = shaping.runtime.record.Record(half / "record.zarr")
+        assert np.isfinite(record.value.values[7:12, : status.saved_updates // 2]).all()
+    group = Record(half / "record.zarr")
     group.write(np.arange(7, 14), {"value": np.full((7, 2, 2), 9.0, np.float32)}, first=status.saved_updates // 2)
     seen = []
 
@@ -146,7 +181,8 @@ def test_a_recurrent_run_is_the_same_bit_for_bit(tmp_path):
 
 
 def newest(folder):
-    return max((folder / "checkpoint" / "running").iterdir(), key=lambda p: int(p.name))
+    whole = [p for p in (folder / "checkpoint" / "running").iterdir() if p.name.isdigit()]
+    return max(whole, key=lambda p: int(p.name))
 
 
 def data_files(checkpoint):
@@ -187,6 +223,11 @@ def empty(checkpoint):
         path.unlink() if path.is_file() else path.rmdir()
 
 
+# Orbax leaves files open where it cannot read them.
+left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+@left_open
 @pytest.mark.parametrize("harm", [flip, truncate, lose, lose_metadata, alter_metadata, empty])
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(whole, half, harm):
     damaged = newest(half)
@@ -200,6 +241,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(whole, half,
     assert_same(whole, half)
 
 
+@left_open
 def test_where_every_checkpoint_is_damaged_the_chunk_starts_over(whole, half):
     count = 0
     for checkpoint in list((half / "checkpoint" / "running").iterdir()):
@@ -291,7 +333,7 @@ def test_checkpoints_without_their_record_are_refused(half):
 
 
 def test_a_plan_larger_than_the_disk_is_refused_before_anything_is_computed(tmp_path):
-    raw = {"matches": 10**9, "updates": 10**6, "chunk_matches": 1000}
+    raw = {"matches": 10**6, "updates": 10**6, "chunk_matches": 1000}
     with pytest.raises(ConfigError, match=r"too small: .* free, the run takes up to .* \(record .*, final states .*"):
         shaping.run(raw, tmp_path / "run")
     assert not any((tmp_path / "run").iterdir())
@@ -325,7 +367,7 @@ def test_a_disk_that_fills_up_ends_it_with_one_line_and_it_can_go_on(whole, tmp_
     monkeypatch.setattr(record.Record, "write", write)
     with pytest.raises(ConfigError, match=f"{folder}: cannot be written: No space left on device; nothing that was"):
         shaping.run(CONFIG, folder)
-    assert shaping.runtime.status.read_status(folder).state == "failed"
+    assert read_status(folder).state == "failed"
     monkeypatch.undo()
     assert_same(whole, shaping.resume(folder))
 
@@ -361,13 +403,15 @@ def has_checkpoint(folder):
 def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     undisturbed = command("run", long_config, "--out", whole, "--quiet")
-    assert undisturbed.wait(timeout=200) == 0
+    undisturbed.communicate(timeout=200)
+    assert undisturbed.returncode == 0
 
     process = command("run", long_config, "--out", folder)
     wait_for(has_checkpoint(folder), process)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    status = shaping.runtime.status.read_status(folder)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    status = read_status(folder)
     assert status.state == "killed"
 
     before = newest(folder).name
@@ -397,7 +441,8 @@ def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGUSR1)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGUSR1 and "ended at once" in error
+    # Of two signals that wait together, the system chooses the order.
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGUSR1) and "ended at once" in error
 
 
 ELASTIC = """

@@ -9,6 +9,10 @@ class ConfigError(ValueError):
     """One line that names the key, its value and what is allowed."""
 
 
+class LostError(Exception):
+    """Another process of a job is gone, or was never there."""
+
+
 def shown(value: Any) -> str:
     """A value on one line, shortened."""
     text = " ".join(str(value).split()) if not isinstance(value, str) else repr(value)

@@ -20,7 +20,11 @@ def as_yaml(config: Mapping[str, Any]) -> str:
 
 def fixed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Of a resolved configuration, what must not change while a run is interrupted."""
-    return {key: value for key, value in config.items() if key != "checkpoint"}
+    # How often to save by the clock and how much to keep may change; `every_updates` cuts segments.
+    every = (config.get("checkpoint") or {}).get("every_updates")
+    return {key: value for key, value in config.items() if key != "checkpoint"} | {
+        "checkpoint": {"every_updates": every}
+    }
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from shaping.config.errors import ConfigError
+from shaping.config.errors import ConfigError, LostError
 
 HEARTBEAT_S = 60
 """Seconds without a sign of life after which a process counts as dead, and the others end."""
@@ -24,18 +24,20 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       process: the number of this one.
 
     Raises:
-      ConfigError: where the job cannot be joined.
+      ConfigError: where it cannot be known how to.
+      LostError: where the others do not answer.
     """
     # A signal to stop is answered by `stops`: JAX's own answer would come first.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_S)
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except ValueError as error:
         raise ConfigError(
-            f"--distributed: cannot join the other processes: {reason}; outside SLURM, GKE and TPU pods give "
-            "--coordinator HOST:PORT, --processes N and --process I"
+            f"--distributed: cannot join the other processes: {' '.join(str(error).split())}; outside SLURM, GKE and "
+            "TPU pods give --coordinator HOST:PORT, --processes N and --process I"
         ) from None
+    except RuntimeError as error:
+        raise LostError(f"--distributed: the other processes are not there: {' '.join(str(error).split())}") from None
 
 
 def is_main() -> bool:
@@ -54,7 +56,7 @@ def is_lost(error: BaseException) -> bool:
         "Barrier failed",
         "task is set",
     )
-    return several() and any(sign.lower() in str(error).lower() for sign in signs)
+    return isinstance(error, LostError) or several() and any(sign.lower() in str(error).lower() for sign in signs)
 
 
 def several() -> bool:

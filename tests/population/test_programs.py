@@ -125,7 +125,7 @@ def test_new_numbers_do_not_trace_the_segment_program_again(population):
         states, _ = segment(stacked, start(stacked), window_of(timetable, 0))
         if number == 0:
             once = len(traced)
-        states, _ = segment(stacked, states, jnp.ones(1, jnp.int32))
+        states, _ = segment(stacked, states, window_of(timetable, 1))
         finals.append(np.array(states.learners[0].theta))
     assert once > 0 and len(traced) == once
     assert segment._cache_size() == start._cache_size() == 1

@@ -128,7 +128,7 @@ def _again(
 
 def _thetas(states: MatchState, lane: int) -> list[np.ndarray]:
     return [
-        np.concatenate([np.asarray(leaf)[lane].ravel() for leaf in jax.tree.leaves(learner.theta)])
+        np.concatenate([np.asarray(leaf)[lane].ravel().astype(np.float64) for leaf in jax.tree.leaves(learner.theta)])
         for learner in states.learners
     ]
 
