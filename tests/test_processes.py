@@ -1,0 +1,146 @@
+"""Several processes with two devices each do what one process does with as many devices."""
+
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shaping.runtime.status import read_status
+from tests.interrupting import assert_same, command
+
+CONFIG = {
+    "game": {"name": "stag_hunt", "horizon": 1},
+    "players": {"rule": "lola", "variant": "original"},
+    "matches": 30,
+    "updates": 300,
+    "record_every": 3,
+    "record": ["policies"],
+    "chunk_matches": 37,
+    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+    "checkpoint": {"every_updates": 30, "every_s": None},
+}
+LONG = CONFIG | {"updates": 400_000, "record_every": 1000, "checkpoint": {"every_updates": 20_000, "every_s": None}}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def together(count, *arguments):
+    """The same command in several processes that find each other."""
+    where = ["--distributed", "--coordinator", f"localhost:{free_port()}", "--processes", count]
+    return [command(*arguments, *where, "--process", process) for process in range(count)]
+
+
+def ended(processes, seconds=240):
+    """Exit statuses and what was said on standard error."""
+    try:
+        said = [process.communicate(timeout=seconds)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], said
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "short.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    return path
+
+
+@pytest.fixture(scope="module")
+def long_config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "long.yaml"
+    path.write_text(yaml.safe_dump(LONG))
+    return path
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_processes_leave_what_one_process_leaves(count, config, tmp_path):
+    statuses, said = ended([command("run", config, "--out", tmp_path / "one", devices=2 * count)])
+    assert statuses == [0], said
+    statuses, said = ended(together(count, "run", config, "--out", tmp_path / "several"))
+    assert statuses == [0] * count, said
+    assert_same(tmp_path / "one", tmp_path / "several")
+    assert read_status(tmp_path / "several").processes == count
+
+
+def after(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end and process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def saved(folder):
+    running = folder / "checkpoint" / "running"
+    return running.is_dir() and any(path.name.isdigit() for path in running.iterdir())
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_and_saves_all_and_another_number_goes_on(long_config, tmp_path):
+    folder = tmp_path / "run"
+    processes = together(2, "run", long_config, "--out", folder)
+    after(lambda: saved(folder), processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    statuses, said = ended(processes)
+    assert statuses == [75, 75], said
+    assert read_status(folder).state == "stopped"
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    statuses, said = ended(together(4, "resume", folder))
+    assert statuses == [0] * 4, said
+    # Resumed on as many devices as it began with, it is the same bit for bit.
+    statuses, said = ended([command("resume", copy, devices=4)])
+    assert statuses == [0], said
+    statuses, said = ended([command("run", long_config, "--out", tmp_path / "whole", devices=4)])
+    assert statuses == [0], said
+    assert_same(tmp_path / "whole", copy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_where_one_process_is_killed_the_other_ends_within_two_minutes_and_resume_works(victim, long_config, tmp_path):
+    folder = tmp_path / "run"
+    processes = together(2, "run", long_config, "--out", folder)
+    after(lambda: saved(folder), processes[0])
+    processes[victim].kill()
+    began = time.monotonic()
+    statuses, said = ended(processes, seconds=120)
+    assert time.monotonic() - began < 120
+    assert statuses[1 - victim] not in (0, 75)
+    assert "another" in said[1 - victim] or "Terminating process" in said[1 - victim]
+    statuses, said = ended([command("resume", folder, devices=4)])
+    assert statuses == [0], said
+    statuses, said = ended([command("run", long_config, "--out", tmp_path / "whole", devices=4)])
+    assert_same(tmp_path / "whole", folder)
+
+
+def test_what_several_processes_need_is_said_in_one_line(config, tmp_path):
+    statuses, said = ended([command("run", config, "--processes", 2)])
+    assert statuses == [2] and "--coordinator, --processes, --process: only with --distributed" in said[0]
+    where = ["--coordinator", f"localhost:{free_port()}", "--processes", 1, "--process", 0]
+    statuses, said = ended([command("run", config, "--distributed", *where, "--out", tmp_path / "alone")])
+    assert statuses == [0], said
+    statuses, said = ended(together(2, "run", config))
+    assert statuses == [2, 2]
+    assert all("--out: needed where several processes run" in text for text in said)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").write_text("")
+    statuses, said = ended(together(2, "run", config, "--out", tmp_path / "used"))
+    assert statuses == [2, 2]
+    assert "exists and is not an empty folder" in said[0] and "the main process ended with an error" in said[1]
