@@ -12,7 +12,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from shaping.runtime.digests import differing, digests
-from shaping.runtime.folders import remove
+from shaping.runtime.folders import is_local, remove
 from shaping.runtime.processes import agree, is_main, on_main, wait_for_all
 
 
@@ -212,7 +212,7 @@ def _context() -> Any:
 
 
 def _absolute(path: Any) -> str:
-    return str(path.resolve())
+    return str(path.resolve() if is_local(path) else path)
 
 
 def _sealed(state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,14 @@ import envs
 from shaping.learners import gradient_learner, optimizer, values
 from shaping.objectives import Analytic
 from shaping.population.match import Match
-from shaping.population.program import Timetable, finish_program, segment_program, start_program, window_of
+from shaping.population.program import (
+    Timetable,
+    finish_program,
+    population_sharding,
+    segment_program,
+    start_program,
+    window_of,
+)
 from shaping.rules import Rule, lola, naive, named_rules
 
 LAPACK = "lapack_"  # what the names of its routines start with
@@ -67,6 +74,26 @@ def test_starting_and_finishing_call_no_lapack(players, population):
     start = start_program(mesh, np.float32).lower(stacked)
     finish = finish_program(mesh, timetable, 2).lower(stacked, states)
     assert LAPACK not in (start.as_text() + finish.as_text()).lower()
+
+
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def test_the_search_for_collectives_would_find_one(population):
+    mesh = population.mesh(2)
+    placed = jax.device_put(np.arange(4.0), population_sharding(mesh))
+    text = jax.jit(jnp.sum).lower(placed).compile().as_text()
+    assert any(word in text for word in COLLECTIVES)
+
+
+def test_matches_on_different_devices_never_talk_to_each_other(population):
+    mesh, timetable, stacked, _ = prepared(population, envs.make("ipd"), gradient_learner(lola("exact")))
+    start = start_program(mesh, np.float32).lower(stacked).compile()
+    states = start(stacked)
+    segment = segment_program(mesh, timetable, 2).lower(stacked, states, window_of(timetable, 0)).compile()
+    finish = finish_program(mesh, timetable, 2).lower(stacked, states).compile()
+    for program in (start, segment, finish):
+        assert not any(word in program.as_text() for word in COLLECTIVES)
 
 
 PROGRAM = """
