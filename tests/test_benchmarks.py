@@ -170,7 +170,7 @@ def test_the_overhead_of_saving_and_recording_is_measured(tmp_path):
     path = tmp_path / "result.json"
     saving = ["--updates", "20000", "--every-s", "0.1", "--save-updates", "20000", "--saves", "3"]
     rest = ["--record-updates", "50", "--record-every", "5", "--segments", "40"]
-    printed = benchmark("overhead", "--rounds", "1", "--matches", "64", *saving, *rest, "--json", path)
+    printed = benchmark("overhead", "--rounds", "1", "--most", "1", "--matches", "64", *saving, *rest, "--json", path)
     result = json.loads(path.read_text())
     (direct,) = result["saving"]["direct"]
     assert len(direct["still_s"]) == 3
@@ -185,7 +185,7 @@ def test_the_overhead_of_saving_and_recording_is_measured(tmp_path):
 @pytest.mark.slow
 def test_devices_are_measured_against_what_processes_side_by_side_do(tmp_path):
     path = tmp_path / "result.json"
-    size = ["--matches", "8", "--updates", "50", "--rounds", "2", "--most", "1", "--quiet-s", "0"]
+    size = ["--matches", "8", "--updates", "50", "--rounds", "2", "--most", "1"]
     printed = benchmark("devices", "--devices", "1", "2", *size, "--json", path)
     result = json.loads(path.read_text())
     assert len(result["rounds"]) == 2

@@ -1,6 +1,7 @@
 """How the matches of a group are cut: into chunks that fit the memory, blocks that fit the cache, and segments of
 updates."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -157,7 +158,11 @@ def timetable(
     budget = min(budget, every_updates or budget)
     interval = min(record_every, max(updates, 1))
     if interval <= budget:
-        return Timetable(updates, interval, max(1, min(-(-updates // interval), budget // interval)), group.extras)
+        intervals, fitting = max(1, -(-updates // interval)), budget // interval
+        if every_updates is None:
+            # A power of two: what a segment records then fills pieces of the record, and need not be taken apart.
+            fitting = 2 ** math.floor(math.log2(fitting))
+        return Timetable(updates, interval, min(intervals, fitting), group.extras)
     return Timetable(updates, interval, 1, group.extras, -(-interval // budget))
 
 

@@ -34,10 +34,11 @@ class Rows:
             self._hand_on(indices, self._next)
 
     def _hand_on(self, indices: np.ndarray, end: int) -> None:
-        names = {name: None for rows in self._held for name in rows}
-        joined = {name: np.concatenate([rows[name] for rows in self._held], axis=1) for name in names}
+        # Where segments fill pieces there is one part, and nothing to copy.
+        joined = self._held[0]
+        if len(self._held) > 1:
+            joined = {name: np.concatenate([rows[name] for rows in self._held], axis=1) for name in joined}
         count = end - self._first
         self._write(indices, {name: array[:, :count] for name, array in joined.items()}, self._first)
-        rest = {name: array[:, count:].copy() for name, array in joined.items()}
-        self._held = [rest] if end < self._next else []
+        self._held = [{name: array[:, count:].copy() for name, array in joined.items()}] if end < self._next else []
         self._first = end
