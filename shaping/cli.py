@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -141,6 +142,9 @@ def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
         if is_main() and (talks or line.startswith("warning: ")):
             print(line, file=sys.stderr if line.startswith("warning: ") else sys.stdout, flush=True)
 
+    # What fails is said in one line; the libraries' own threads would fill pages.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with Stops() as stops:
         try:
             folder = work(say=say, show_progress=talks, stops=stops)
@@ -185,7 +189,7 @@ def _status(arguments: argparse.Namespace) -> int:
     folder = folder_at(arguments.folder)
     status = read_status(folder)
     if status is None:
-        raise ConfigError(f"{folder}: holds no run; it has no status.json")
+        raise ConfigError(f"{folder}: holds no run; it has no status.json that can be read")
     for line in describe(folder, status):
         print(line)
     return 0
@@ -266,6 +270,8 @@ def _summary_lines(folder: Path) -> list[str]:
     if hidden > 0:
         lines.append(f"  ... and {hidden} more cells in {folder / 'summary.json'}")
     timing = summary["timing"]
+    if timing is None:
+        return lines
     lines.append(
         f"compiled in {timing['compile_s']:.1f} s, ran in {timing['run_s']:.1f} s: "
         f"{timing['match_updates_per_s'] / 1e6:.2f} M match-updates/s on {timing['devices']}"

@@ -2,8 +2,9 @@
 
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.folders import check_space, folder_at, guarded, new_folder, reason, remove, sweep_up, write_whole
 from shaping.runtime.keeper import RunKeeper, Saving
 from shaping.runtime.loop import Timing, run_group
-from shaping.runtime.processes import is_main, on_main, several
+from shaping.runtime.processes import agree, check_alike, is_main, on_main, several
 from shaping.runtime.progress import Progress, size_of
 from shaping.runtime.record import Record
 from shaping.runtime.status import Report, Status, read_status
@@ -113,18 +114,25 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
         sizes = top["chunk_matches"]
         sizes = sizes if isinstance(sizes, list) else [sizes] * len(groups)
         if len(sizes) != len(groups):
-            raise not_allowed("chunk_matches", sizes, f"one number, or {len(groups)}: one for every group of the plan")
+            raise not_allowed(
+                "chunk_matches", sizes, f"one number, or a list of {len(groups)}: one for every group of the plan"
+            )
         chunks = [cut(g, updates, record_every, memory, devices, n) for g, n in zip(groups, sizes, strict=True)]
         every = top["checkpoint"]["every_updates"]
         tables = [timetable(g, c, updates, record_every, every) for g, c in zip(groups, chunks, strict=True)]
     return Prepared(experiment, tuple(groups), tuple(chunks), tuple(tables))
 
 
+def _only_warnings(line: str) -> None:
+    if line.startswith("warning: "):
+        warnings.warn(line.removeprefix("warning: "), stacklevel=2)
+
+
 def run(
     source: str | Path | Mapping[str, Any],
     out: str | Path | None = None,
     overrides: Iterable[str] = (),
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = _only_warnings,
     show_progress: bool = False,
     stops: Stops | None = None,
 ) -> Any:
@@ -135,7 +143,7 @@ def run(
       out: the folder to write, new or empty, or a URL of a store; by default a new folder under `runs/`. Where several
         processes run, all must be given the same.
       overrides: `key=value` settings on top of the configuration.
-      say: receives lines for a human: the plan, what is written where.
+      say: receives lines for a human: the plan, what is written where; by default warnings alone are heard.
       show_progress: whether to draw a progress bar on standard error.
       stops: asked between segments whether to save and stop; never, if None.
 
@@ -153,19 +161,21 @@ def run(
     stem = Path(source).stem if isinstance(source, str | Path) else "run"
     config = prepared.config()
 
-    def begin() -> Any:
-        folder = new_folder(out, stem)
-        check_space(folder, prepared.bytes())
-        write_whole(folder / "config.yaml", as_yaml(config))
-        return folder
+    check_alike("run", str(out), config, _versions())
+    folder = on_main(lambda: new_folder(out, stem)) or folder_at(out)
 
-    folder = on_main(begin) or folder_at(out)
-    return _carry_out(folder, prepared, config, say, show_progress, stops or Stops(), began)
+    def begin() -> None:
+        check_space(folder, prepared.bytes())
+        if (folder / "config.yaml").exists():
+            raise ConfigError(f"--out {folder}: another process has just begun a run in it")
+        write_whole(folder / "config.yaml", as_yaml(config))
+
+    return _carry_out(folder, prepared, config, begin, say, show_progress, stops or Stops(), began)
 
 
 def resume(
     folder: str | Path,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = _only_warnings,
     show_progress: bool = False,
     stops: Stops | None = None,
 ) -> Any:
@@ -186,23 +196,33 @@ def resume(
     began = time.perf_counter()
     place = folder_at(folder)
     prepared = prepare(config_of(place))
-    status = read_status(place)
-    if status is not None and status.state == "finished" and (place / "report" / "index.html").exists():
+    config = prepared.config()
+    check_alike("resume", str(place), config, _versions())
+    (finished,) = agree([is_main() and _is_finished(place)])
+    if finished:
         say(f"{place}: nothing to do, this run is finished")
         return place
-    return _carry_out(place, prepared, prepared.config(), say, show_progress, stops or Stops(), began)
+    return _carry_out(place, prepared, config, lambda: None, say, show_progress, stops or Stops(), began)
+
+
+def _is_finished(folder: Any) -> bool:
+    status = read_status(folder)
+    left = (folder / "summary.json", folder / "report" / "index.html")
+    return status is not None and status.state == "finished" and all(path.exists() for path in left)
 
 
 def _carry_out(
     folder: Any,
     prepared: Prepared,
     config: dict[str, Any],
+    begin: Callable[[], None],
     say: Callable[[str], None],
     show_progress: bool,
     stops: Stops,
     began: float,
 ) -> Any:
-    """Everything after the folder and its config.yaml are there, whether or not some of it was done before."""
+    """Everything after the folder is there, whether or not some of it was done before; `begin` is called when nobody
+    else can be in it."""
     experiment, top = prepared.experiment, prepared.experiment.top
     status = Status(
         matches=experiment.matches,
@@ -211,13 +231,16 @@ def _carry_out(
         processes=jax.process_count(),
         devices=describe_devices(),
     )
-    with guarded(folder) if is_main() else nullcontext(), computing_in(top["precision"]):
-        for line in prepared.lines():
-            say(line)
+    with ExitStack() as stack, computing_in(top["precision"]):
+        try:
+            on_main(lambda: (stack.enter_context(guarded(folder)), begin()))
+            for line in prepared.lines():
+                say(line)
+            record = _opened_record(folder, prepared, config)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be written: {reason(error)}") from error
         report = Report(folder, status, enabled=is_main())
         try:
-            record = _opened_record(folder, prepared, config)
-            report.update(at_once=True)
             timing = Timing()
             progress = Progress(status.match_updates, enabled=show_progress and is_main())
             keeper = RunKeeper(
@@ -244,6 +267,9 @@ def _carry_out(
         except BaseException as error:
             with suppress(Exception):
                 report.update(at_once=True, state="failed", message=reason(error))
+            if isinstance(error, OSError):
+                how = f"when that is mended, `shaping resume {folder}` goes on"
+                raise ConfigError(f"{folder}: cannot be read or written: {reason(error)}; {how}") from error
             raise
         report.update(at_once=True, state="finished", match_updates_done=status.match_updates)
     return folder
@@ -289,7 +315,9 @@ def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
-    summarise(folder, timing=_timing(timing, began))
+    # Where nothing was left to train, what took the time was told before.
+    told = (folder / "summary.json").exists() and not timing.match_updates
+    summarise(folder, timing=None if told else _timing(timing, began))
     return write_report(folder)
 
 

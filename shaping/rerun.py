@@ -49,9 +49,10 @@ class Replay:
 
 
 def replay(folder: str | Path, match: int, last: int = 20) -> Replay:
-    """Runs one match of a run again, by itself, on one device.
+    """Runs one match of a run again, by itself.
 
-    The match is computed as it was then: it fills a block, and stands in it where it stood.
+    On the same kind and number of devices the match is computed as it was then: it fills blocks, and stands in them
+    where it stood.
 
     Args:
       folder: of the run.
@@ -66,6 +67,8 @@ def replay(folder: str | Path, match: int, last: int = 20) -> Replay:
     experiment = prepared.experiment
     if not 0 <= match < experiment.matches:
         raise not_allowed("--match", match, f"0 to {experiment.matches - 1}")
+    if last < 1:
+        raise not_allowed("--last", last, "at least 1")
     every = coordinates(experiment)
     settings = {
         name: (values[1] if isinstance(values, tuple) else np.asarray(values))[match] for name, values in every.items()
@@ -95,7 +98,7 @@ def _again(
     kept: deque[tuple[int, np.ndarray, list[np.ndarray], list[float]]] = deque(maxlen=max(last, 1))
     before, diverged_at, broken, stretch = _thetas(states, lane), -1, (), 0
     for update in range(table.updates):
-        old = jax.tree.map(np.asarray, states.learners)
+        old = jax.tree.map(lambda leaf: np.asarray(leaf[lane]), states.learners)
         while table.begins(stretch + 1) <= update:
             stretch += 1
         first = stretch // table.segment * table.segment
@@ -112,6 +115,10 @@ def _again(
         if diverged_at >= 0:
             broken = _broken(matches, old, lane, update)
             break
+    else:
+        # The last value is computed at the very end.
+        diverged_at = int(np.asarray(programs.finish(matches, states)["diverged_at"])[lane])
+        broken = ("value",) if diverged_at >= 0 else ()
     longest = max(theta.size for theta in before)
     padded = [[np.pad(t, (0, longest - t.size), constant_values=np.nan) for t in thetas] for _, _, thetas, _ in kept]
     players = len(before)
@@ -135,8 +142,8 @@ def _thetas(states: MatchState, lane: int) -> list[np.ndarray]:
 
 def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str, ...]:
     """Which arrays of the learners' states an update makes other than finite, and "value" where none."""
-    alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[lane], (matches, learners))
-    moved = jax.jit(lambda match, states: single.moved(match, states, jnp.int32(update)))(*alone)
+    alone = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf[lane])), matches)
+    moved = jax.jit(lambda match, states: single.moved(match, states, jnp.int32(update)))(alone, learners)
     names = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(moved):
         if jnp.issubdtype(leaf.dtype, jnp.floating) and not np.all(np.isfinite(leaf)):

@@ -90,12 +90,23 @@ def test_checkpoints_final_states_and_status_are_there_when_it_stops(half):
 
 
 def test_a_run_that_is_resumed_is_the_same_bit_for_bit(whole, half):
-    assert shaping.resume(half) == half
+    said = []
+    assert shaping.resume(half, said.append) == half
+    assert not [line for line in said if line.startswith("warning")]
     assert_same(whole, half)
     assert not (half / "checkpoint" / "running").exists()
     said = []
     shaping.resume(half, say=said.append)
     assert said == [f"{half}: nothing to do, this run is finished"]
+
+
+def test_float64_comes_back_as_float64(tmp_path):
+    raw = CONFIG | {"precision": "float64"}
+    whole, said = shaping.run(raw, tmp_path / "whole"), []
+    shaping.resume(stopped(raw, tmp_path / "run", 8), said.append)
+    assert not [line for line in said if line.startswith("warning")]
+    assert not jax.config.jax_enable_x64
+    assert_same(whole, tmp_path / "run")
 
 
 def test_it_does_not_matter_how_often_it_is_interrupted(whole, tmp_path):
@@ -449,15 +460,17 @@ ELASTIC = """
     import shaping
     from tests.interrupting import StopAfter
     from shaping.runtime.stops import StoppedError, Stops
-    folder, stops = {folder!r}, {stops}
+    folder, stops, said = {folder!r}, {stops}, []
     try:
         if {first}:
-            shaping.run({config!r}, folder, stops=stops)
+            shaping.run({config!r}, folder, say=said.append, stops=stops)
         else:
-            shaping.resume(folder, stops=stops)
-        print("finished")
+            shaping.resume(folder, said.append, stops=stops)
+        end = "finished"
     except StoppedError:
-        print("stopped")
+        end = "stopped"
+    assert not [line for line in said if line.startswith("warning")], said
+    print(end)
 """
 
 

@@ -23,7 +23,12 @@ CONFIG = {
     "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
     "checkpoint": {"every_updates": 30, "every_s": None},
 }
-LONG = CONFIG | {"updates": 400_000, "record_every": 1000, "checkpoint": {"every_updates": 20_000, "every_s": None}}
+LONG = CONFIG | {
+    "precision": "float64",
+    "updates": 400_000,
+    "record_every": 1000,
+    "checkpoint": {"every_updates": 20_000, "every_s": None},
+}
 
 
 def free_port():
@@ -103,10 +108,10 @@ def test_a_signal_to_one_process_stops_and_saves_all_and_another_number_goes_on(
     assert read_status(folder).state == "stopped"
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     statuses, said = ended(together(4, "resume", folder))
-    assert statuses == [0] * 4, said
+    assert statuses == [0] * 4 and not any("warning" in text for text in said), said
     # Resumed on as many devices as it began with, it is the same bit for bit.
     statuses, said = ended([command("resume", copy, devices=4)])
-    assert statuses == [0], said
+    assert statuses == [0] and "warning" not in said[0], said
     statuses, said = ended([command("run", long_config, "--out", tmp_path / "whole", devices=4)])
     assert statuses == [0], said
     assert_same(tmp_path / "whole", copy)
@@ -125,9 +130,39 @@ def test_where_one_process_is_killed_the_other_ends_within_two_minutes_and_resum
     assert statuses[1 - victim] not in (0, 75)
     assert "another" in said[1 - victim] or "Terminating process" in said[1 - victim]
     statuses, said = ended([command("resume", folder, devices=4)])
-    assert statuses == [0], said
+    assert statuses == [0] and "warning" not in said[0], said
     statuses, said = ended([command("run", long_config, "--out", tmp_path / "whole", devices=4)])
     assert_same(tmp_path / "whole", folder)
+
+
+def part_of_one_process(checkpoint):
+    for path in (checkpoint / "state" / "ocdbt.process_1" / "d").iterdir():
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.slow
+def test_where_one_process_cannot_read_its_part_all_take_the_checkpoint_before(long_config, tmp_path):
+    folder = tmp_path / "run"
+    processes = together(2, "run", long_config, "--out", folder)
+    after(lambda: saved(folder), processes[0])
+    processes[0].send_signal(signal.SIGTERM)
+    statuses, said = ended(processes)
+    assert statuses == [75, 75], said
+    running = [path for path in (folder / "checkpoint" / "running").iterdir() if path.name.isdigit()]
+    damaged = max(running, key=lambda path: int(path.name))
+    part_of_one_process(damaged)
+    statuses, said = ended(together(2, "resume", folder))
+    assert statuses == [0, 0], said
+    assert f"{damaged} is damaged" in said[0] and said[0].count("warning") == 1
+
+
+def test_processes_that_are_about_to_do_different_things_are_refused(config, tmp_path):
+    where = ["--distributed", "--coordinator", f"localhost:{free_port()}", "--processes", 2]
+    settings = [["--set", f"seed={process}", "--process", process] for process in range(2)]
+    statuses, said = ended([command("run", config, "--out", tmp_path / "run", *where, *own) for own in settings])
+    assert statuses == [2, 2]
+    assert all("process 1 has another command, configuration, folder or versions" in text for text in said)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_several_processes_need_is_said_in_one_line(config, tmp_path):

@@ -67,7 +67,9 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     top["memory_gib"] = check_number("memory_gib", top["memory_gib"], Range(0, open_low=True))
     if top["precision"] not in ("float32", "float64"):
         raise not_allowed("precision", top["precision"], "float32 or float64", ("float32", "float64"))
-    top["checkpoint"] = settings("checkpoint", plain("checkpoint", top["checkpoint"] or {}), CHECKPOINT, ())
+    top["checkpoint"] = settings(
+        "checkpoint", plain("checkpoint", {} if top["checkpoint"] is None else top["checkpoint"]), CHECKPOINT, ()
+    )
     top["chunk_matches"] = _chunk_matches(top["chunk_matches"])
     for key, kind, name in (
         ("sweep", Mapping, "a mapping of keys to axes"),

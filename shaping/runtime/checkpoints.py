@@ -4,16 +4,20 @@ Orbax writes in the background, and atomically. It neither notices a flipped bit
 checkpoint is damaged; so a checkpoint carries digests of its own, which are compared with what is read back.
 """
 
+import itertools
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from shaping.runtime.digests import differing, digests
 from shaping.runtime.folders import is_local, remove
-from shaping.runtime.processes import agree, is_main, on_main, wait_for_all
+from shaping.runtime.processes import agree, is_main, on_main, several, wait_for_all
 
 
 class DamagedError(Exception):
@@ -60,7 +64,8 @@ class Rolling:
           mesh: of all devices.
           about: what else is to be known, plain data.
         """
-        self._orbax.save_async(number, state, custom_metadata=_sealed(state, matches, mesh, about))
+        if not self._orbax.save_async(number, state, custom_metadata=_sealed(state, matches, mesh, about)):
+            raise OSError(f"checkpoint {number} was not saved; there are {self.numbers}")
 
     def wait(self) -> None:
         """Returns when what was begun is on disk."""
@@ -79,20 +84,18 @@ class Rolling:
         except Exception as error:
             raise DamagedError(_line(error)) from None
 
-    def restore(self, number: int, like: Any, matches: int, mesh: Mesh) -> Any:
+    def restore(self, number: int, like: Any) -> Any:
         """The state of a checkpoint; `like` has its structure, with the population of today's devices.
 
+        Each process reads its own part and waits for nobody, so that one which cannot leaves none waiting.
+
         Raises:
-          DamagedError: if it cannot be read or is not what was written.
+          DamagedError: if it cannot be read.
         """
         try:
-            state = self._orbax.load(number, like)
+            return restore(self.folder / str(number), like, alone=several())
         except Exception as error:
             raise DamagedError(_line(error)) from None
-        wrong = differing(digests(state, matches, mesh), self.about(number)["digests"])
-        if wrong:
-            raise DamagedError(wrong)
-        return state
 
     def set_aside(self, number: int, to: Any) -> None:
         """Moves a damaged checkpoint out of the way, into the folder `to`."""
@@ -100,8 +103,8 @@ class Rolling:
 
         def move() -> None:
             to.mkdir(parents=True, exist_ok=True)
-            places = range(len(list(to.iterdir())), 10**9)
-            (self.folder / str(number)).rename(next(p for i in places if not (p := to / f"{number}-{i}").exists()))
+            free = next(path for i in itertools.count() if not (path := to / f"{number}-{i}").exists())
+            (self.folder / str(number)).rename(free)
 
         on_main(move)
         self.__init__(self.folder, self._keep)
@@ -134,7 +137,9 @@ def restore_newest(
         if problem is None:
             if not wanted(about):
                 return None
-            state, problem = _attempted(lambda number=number: rolling.restore(number, like, matches, mesh))
+            state, problem = _attempted(lambda number=number: rolling.restore(number, like))
+        if problem is None:
+            problem = differing(digests(state, matches, mesh), about["digests"])
         if problem is None:
             return state, about
         before = [n for n in rolling.numbers if n < number]
@@ -193,13 +198,33 @@ def is_saved(path: Any) -> bool:
     return True
 
 
-def restore(path: Any, like: Any) -> Any:
+def restore(path: Any, like: Any, alone: bool = False) -> Any:
     """Reads a pytree back; `like` has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a
-    sharding). Where its population is longer or shorter than what was written, that is padded or cut off."""
+    sharding). Where its population is longer or shorter than what was written, that is padded or cut off. A process
+    that reads `alone` does not wait for the others."""
     from orbax.checkpoint import v1 as orbax
 
-    with _context():
+    context = _context()
+    if alone:
+        me = jax.process_index()
+        context.multiprocessing.active_processes = {me}
+        context.multiprocessing.primary_host = me
+        context.multiprocessing.barrier_sync_key_prefix = f"alone{me}"
+    with context, _precision_of_all_threads():
         return orbax.load(_absolute(path), like)
+
+
+@contextmanager
+def _precision_of_all_threads() -> Iterator[None]:
+    """Orbax reads in threads of its own, where `jax.enable_x64` of this thread does not hold: it would read float64 as
+    float32."""
+    with ThreadPoolExecutor(1) as thread:
+        before = thread.submit(lambda: jax.config.jax_enable_x64).result()
+    jax.config.update("jax_enable_x64", jax.config.jax_enable_x64)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 def _context() -> Any:

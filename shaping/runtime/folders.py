@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from shaping.runtime.progress import size_of
 
 STORES = ("gs://", "s3://", "az://", "hf://")
 """Stores that orbax, zarr and fsspec all know; each needs its own package (gcsfs, s3fs, adlfs, huggingface_hub)."""
+
+
+_NOTHING = (".lock", ".writable", ".config.yaml.partial")
+"""What a run that was killed before it began may leave in its folder."""
 
 
 def folder_at(place: Any) -> Any:
@@ -58,7 +63,7 @@ def new_folder(out: str | Path | None, stem: str) -> Any:
     else:
         folder = folder_at(out)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(p.name not in _NOTHING for p in folder.iterdir())):
             if (folder / "config.yaml").exists() and not (folder / "report" / "index.html").exists():
                 raise ConfigError(
                     f"--out {folder}: holds a run that was interrupted; `shaping resume {folder}` goes on with it"
@@ -135,12 +140,17 @@ def guarded(folder: Any) -> Iterator[None]:
     import fcntl
 
     with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{folder}: another process is running in it") from None
-        except OSError:
-            pass  # A file system without locks.
+        # Who only looks whether somebody is there holds it for a moment, too.
+        for patience in (0.1, 0.3, 0.6, None):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if patience is None:
+                    raise ConfigError(f"{folder}: another process is running in it") from None
+                time.sleep(patience)
+            except OSError:
+                break  # A file system without locks.
         yield
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,19 +16,9 @@ from shaping.runtime.chunks import Chunks
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.folders import reason
 from shaping.runtime.loop import Chunk, Timing
-from shaping.runtime.processes import (
-    agree,
-    in_turns,
-    is_lost,
-    is_main,
-    own_range,
-    own_rows,
-    several,
-    total,
-    wait_for_all,
-)
+from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
 from shaping.runtime.progress import Progress
-from shaping.runtime.record import Record
+from shaping.runtime.record import UNFINISHED, Record
 from shaping.runtime.rows import Rows
 from shaping.runtime.status import Report
 from shaping.runtime.stops import StoppedError, Stops
@@ -86,11 +76,13 @@ class RunKeeper:
         self._saved_at = time.monotonic()
         self._saved_updates = 0
         self._looked = False
+        self._failed_before = self._failed_now = 0
 
     # What the loop calls.
 
     def is_finished(self, chunk: Chunk) -> bool:
-        if not checkpoints.is_saved(self._final(chunk)):
+        (done,) = agree([is_main() and self._is_saved(chunk)])
+        if not done:
             return False
         status = self._report.status
         failed = int(np.sum(self._record.read("diverged_at", chunk.indices) >= 0)) if is_main() else 0
@@ -109,41 +101,57 @@ class RunKeeper:
         # Only the first chunk that a process takes up can have been left unfinished.
         looked, self._looked = self._looked, True
         (there,) = agree([(self._folder / "checkpoint" / "running").exists()])
-        if looked or not there:
+        if looked:
             return None
         timetable = self._plan[chunk.group][1]
+        found = self._newest(chunk, like) if there else None
+        stretch = 0 if found is None else self._stretch(timetable, found[1])
+        with self._storing():
+            on_main(lambda: self._erase(chunk, timetable.recorded_before(stretch)))
+        if found is None:
+            self._report.update(at_once=True)
+            return None
+        self._saved_updates = found[1]["updates"]
+        self._report.update(at_once=True, saved_updates=self._saved_updates)
+        return found[0], stretch
+
+    def _newest(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, dict[str, Any]] | None:
+        """The newest checkpoint of a chunk and what was saved along with it."""
+        aside = self._folder / "checkpoint" / "damaged"
 
         def wanted(about: Mapping[str, Any]) -> bool:
             self._check_identity(about)
             return [about["group"], about["chunk"]] == [chunk.group, chunk.number]
 
-        found = checkpoints.restore_newest(
-            self._open(),
-            like,
-            len(chunk.indices),
-            self._mesh,
-            wanted,
-            self._folder / "checkpoint" / "damaged",
-            self._warn,
-        )
+        rolling, count = self._open(), len(chunk.indices)
+        found = checkpoints.restore_newest(rolling, like, count, self._mesh, wanted, aside, self._warn)
         if found is None:
-            return None
-        states, about = found
+            # A later chunk's, where this one's final state was lost: numbers ascend, and nothing could be saved below.
+            for number in [n for n in rolling.numbers if n >= self._number(chunk, 0)]:
+                self._warn(f"checkpoint {rolling.folder / str(number)} is of a later chunk; it is kept in {aside}")
+                rolling.set_aside(number, aside)
+        return found
+
+    def _erase(self, chunk: Chunk, first: int) -> None:
+        """Blanks what the record holds of a chunk from a recorded update on, if the chunk had begun at all."""
+        if np.all(np.isnan(self._record.read("theta_initial", chunk.indices[:1]))):
+            return
+        self._record.erase(chunk.indices, first)
+        self._record.write(chunk.indices, {"diverged_at": np.full(len(chunk.indices), UNFINISHED, np.int32)})
+
+    def _stretch(self, timetable: Timetable, about: Mapping[str, Any]) -> int:
+        """The stretch that a checkpoint stands before."""
         stretch = next((s for s in _stretches(timetable) if timetable.begins(s) == about["updates"]), None)
         if stretch is None:
             raise ConfigError(
                 f"{self._folder}: its checkpoint was made after {about['updates']} updates, where this version of "
                 "shaping does not stop; resume it with the version that wrote it"
             )
-        self._saved_updates = about["updates"]
-        if is_main():
-            with self._storing():
-                self._record.erase(chunk.indices, timetable.recorded_before(stretch))
-        wait_for_all("erased")
-        self._report.update(at_once=True, saved_updates=about["updates"])
-        return states, stretch
+        return stretch
 
     def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
+        if "diverged_at" in variables:
+            self._failed_now = total(int(np.sum(variables["diverged_at"] >= 0)))
         self._in_turns(chunk, lambda: self._record.write(chunk.own, variables))
 
     def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
@@ -164,10 +172,7 @@ class RunKeeper:
         if stop:
             with self._storing():
                 self._open().wait()
-            name = self._stops.wanted.name if self._stops.wanted else "a signal to another process"
-            message = f"stopped by {name} after {updates:,} updates of this chunk, and saved"
-            self._report.update(at_once=True, state="stopped", message=message)
-            raise StoppedError(f"{message}; `shaping resume {self._folder}` goes on with it")
+            self._stop(f"after {updates:,} updates of this chunk, and saved")
 
     def finish(self, chunk: Chunk, states: MatchState) -> None:
         self._rows.flush(chunk.own)
@@ -180,9 +185,12 @@ class RunKeeper:
             at_once=True,
             chunks_done=status.chunks_done + 1,
             matches_done=status.matches_done + len(chunk.indices),
-            failed=self._failed_before + self._failed(chunk, states),
+            failed=self._failed_before + self._failed_now,
             saved_updates=None,
         )
+        (stop,) = agree([self._stops.wanted is not None])
+        if stop and status.chunks_done < status.chunks:
+            self._stop("at the end of a chunk; what is done is saved")
 
     # The rest.
 
@@ -191,6 +199,19 @@ class RunKeeper:
         if self._rolling is not None:
             with self._storing():
                 self._rolling.close()
+
+    def _stop(self, where: str) -> NoReturn:
+        name = self._stops.wanted.name if self._stops.wanted else "a signal to another process"
+        message = f"stopped by {name} {where}"
+        self._report.update(at_once=True, state="stopped", message=message)
+        raise StoppedError(f"{message}; `shaping resume {self._folder}` goes on with it")
+
+    def _is_saved(self, chunk: Chunk) -> bool:
+        path = self._final(chunk)
+        saved = checkpoints.is_saved(path)
+        if not saved and path.exists():
+            self._warn(f"final state {path} is damaged; its matches are trained anew")
+        return saved
 
     def _write(self, indices: np.ndarray, variables: Mapping[str, np.ndarray], first: int) -> None:
         self._in_turns(self._current, lambda: self._record.write(indices, variables, first))

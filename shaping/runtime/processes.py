@@ -1,5 +1,7 @@
 """Several processes that run one program, each with devices of its own: who is the main one, what all agree on."""
 
+import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +29,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       ConfigError: where it cannot be known how to.
       LostError: where the others do not answer.
     """
+    if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
+        raise ConfigError(f"--coordinator {coordinator}: must be HOST:PORT, for example node0:1234")
     # A signal to stop is answered by `stops`: JAX's own answer would come first.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -71,6 +75,26 @@ def agree(flags: list[bool]) -> list[bool]:
     from jax.experimental import multihost_utils
 
     return np.any(multihost_utils.process_allgather(np.asarray(flags)), axis=0).tolist()
+
+
+def check_alike(*what: Any) -> None:
+    """Refuses to go on where processes are about to do different things, or have not as many devices each.
+
+    Raises:
+      ConfigError: on all of them.
+    """
+    if not several():
+        return
+    from jax.experimental import multihost_utils
+
+    seal = zlib.crc32(json.dumps(what, sort_keys=True, default=str).encode())
+    seen = multihost_utils.process_allgather(np.array([seal, jax.local_device_count()], np.uint32))
+    for column, name in enumerate(("command, configuration, folder or versions", "number of devices")):
+        others = np.flatnonzero(seen[:, column] != seen[0, column])
+        if len(others):
+            raise ConfigError(
+                f"--distributed: process {others[0]} has another {name} than process 0; all need the same"
+            )
 
 
 def total(number: int) -> int:

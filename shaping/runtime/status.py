@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -69,17 +69,24 @@ class Report:
         if self._enabled and (at_once or now - self._written > _EVERY_S):
             self._written = now
             self.status.updated = _now()
-            write_whole(self.folder / NAME, json.dumps(asdict(self.status), indent=1) + "\n")
+            # A full disk is told of where results are written.
+            with nullcontext() if at_once else suppress(OSError):
+                write_whole(self.folder / NAME, json.dumps(asdict(self.status), indent=1) + "\n")
 
 
 def read_status(folder: Any) -> Status | None:
-    """The status in a folder; one that says "running" while no process holds the folder was "killed". None without."""
+    """The status in a folder; one that says "running" while no process holds the folder was "killed". None without one
+    that can be read."""
     path = folder / NAME
     if not path.exists():
         return None
     known = {field.name for field in fields(Status)}
-    found: Mapping[str, Any] = json.loads(path.read_text())
-    status = Status(**{name: value for name, value in found.items() if name in known})
+    try:
+        found = json.loads(path.read_text())
+        status = Status(**{name: value for name, value in found.items() if name in known})
+        describe(folder, status)
+    except (ValueError, TypeError, AttributeError):
+        return None
     guarded = is_guarded(folder)
     if status.state == "running" and guarded is False:
         status.state = "killed"
