@@ -254,14 +254,14 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(whole, half,
 
 @left_open
 def test_where_every_checkpoint_is_damaged_the_chunk_starts_over(whole, half):
-    count = 0
     for checkpoint in list((half / "checkpoint" / "running").iterdir()):
         flip(checkpoint)
-        count += 1
     said = []
     shaping.resume(half, say=said.append)
     warnings = [line for line in said if line.startswith("warning")]
-    assert len(warnings) == count and "there is none before it" in warnings[-1]
+    # Those of the chunk before are of no interest.
+    assert len(warnings) >= 2 and all("is damaged" in line for line in warnings)
+    assert len(list((half / "checkpoint" / "damaged").iterdir())) == len(warnings)
     assert_same(whole, half)
 
 
@@ -347,7 +347,7 @@ def test_a_plan_larger_than_the_disk_is_refused_before_anything_is_computed(tmp_
     raw = {"matches": 10**6, "updates": 10**6, "chunk_matches": 1000}
     with pytest.raises(ConfigError, match=r"too small: .* free, the run takes up to .* \(record .*, final states .*"):
         shaping.run(raw, tmp_path / "run")
-    assert not any((tmp_path / "run").iterdir())
+    assert [path.name for path in (tmp_path / "run").iterdir()] in ([], [".lock"])
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -219,8 +219,8 @@ def _precision_of_all_threads() -> Iterator[None]:
     """Orbax reads in threads of its own, where `jax.enable_x64` of this thread does not hold: it would read float64 as
     float32."""
     with ThreadPoolExecutor(1) as thread:
-        before = thread.submit(lambda: jax.config.jax_enable_x64).result()
-    jax.config.update("jax_enable_x64", jax.config.jax_enable_x64)
+        before = thread.submit(lambda: jax.config.read("jax_enable_x64")).result()
+    jax.config.update("jax_enable_x64", jax.config.read("jax_enable_x64"))
     try:
         yield
     finally:
