@@ -73,7 +73,7 @@ def test_the_job_set_retries_what_was_saved_and_lets_it_save():
     jobset = yaml.safe_load(text_of("gke.yaml"))
     job = job_of(jobset)
     codes = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
-    assert codes == [{"containerName": container_of(jobset)["name"], "operator": "In", "values": [STOPPED, LOST]}]
+    assert codes == [{"containerName": container_of(jobset)["name"], "operator": "In", "values": [STOPPED, LOST, 134]}]
     (rule,) = jobset["spec"]["failurePolicy"]["rules"]
     assert rule == {"action": "RestartJobSetAndIgnoreMaxRestarts", "onJobFailureReasons": ["PodFailurePolicy"]}
     assert job["parallelism"] == job["completions"]
