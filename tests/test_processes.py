@@ -143,7 +143,10 @@ def part_of_one_process(checkpoint):
 @pytest.mark.slow
 def test_where_one_process_cannot_read_its_part_all_take_the_checkpoint_before(long_config, tmp_path):
     folder = tmp_path / "run"
-    processes = together(2, "run", long_config, "--out", folder)
+    # Of few matches all is in the part that the processes share.
+    settings = {"matches": 20_000, "chunk_matches": 40_000, "updates": 4000, "checkpoint.every_updates": 500}
+    flags = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    processes = together(2, "run", long_config, "--out", folder, *flags)
     after(lambda: saved(folder), processes[0])
     processes[0].send_signal(signal.SIGTERM)
     statuses, said = ended(processes)
