@@ -81,7 +81,7 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
 
     from shaping.experiment import prepare
     from shaping.population import program
-    from shaping.runtime.loop import working_bytes
+    from shaping.runtime.chunks import working_bytes
 
     prepared = prepare(configuration(spec))
     (group,), (chunks,) = prepared.groups, prepared.chunks
