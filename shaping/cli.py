@@ -116,19 +116,24 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def _prepare_process(arguments: argparse.Namespace, raw: dict[str, Any]) -> None:
-    """What has to be decided before JAX touches a device."""
-    from shaping.config import build
+    """What has to be decided before JAX touches a device: devices, and whether others are to be joined."""
     from shaping.config.errors import ConfigError
-    from shaping.config.plan import plan
-    from shaping.runtime.devices import prepare_process
     from shaping.runtime.processes import join
 
     where = (arguments.coordinator, arguments.processes, arguments.process)
     if not arguments.distributed and where != (None, None, None):
         raise ConfigError("--coordinator, --processes, --process: only with --distributed")
-    prepare_process(build.unrolled(plan(raw)))
+    _prepare_devices(raw)
     if arguments.distributed:
         join(*where)
+
+
+def _prepare_devices(raw: dict[str, Any]) -> None:
+    from shaping.config import build
+    from shaping.config.plan import plan
+    from shaping.runtime.devices import prepare_process
+
+    prepare_process(build.unrolled(plan(raw)))
 
 
 def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
@@ -196,13 +201,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from shaping.config import build
-    from shaping.config.plan import plan
     from shaping.experiment import config_of
     from shaping.rerun import lines, replay
-    from shaping.runtime.devices import prepare_process
 
-    prepare_process(build.unrolled(plan(config_of(arguments.folder))))
+    _prepare_devices(config_of(arguments.folder))
     for line in lines(replay(arguments.folder, arguments.match, arguments.last)):
         print(line)
     return 0

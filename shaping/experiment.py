@@ -33,7 +33,7 @@ from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_main, on_main, several
 from shaping.runtime.progress import Progress, size_of
 from shaping.runtime.record import Record
-from shaping.runtime.status import Report, Status, read_status
+from shaping.runtime.status import Status, StatusWriter, read_status
 from shaping.runtime.stops import StoppedError, Stops
 
 
@@ -239,17 +239,16 @@ def _carry_out(
             record = _opened_record(folder, prepared, config)
         except OSError as error:
             raise ConfigError(f"{folder}: cannot be written: {reason(error)}") from error
-        report = Report(folder, status, enabled=is_main())
+        writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
+        progress = Progress(status.match_updates, enabled=show_progress and is_main())
         try:
-            timing = Timing()
-            progress = Progress(status.match_updates, enabled=show_progress and is_main())
             keeper = RunKeeper(
                 folder,
                 record,
                 Saving(**top["checkpoint"]),
                 list(zip(prepared.chunks, prepared.timetables, strict=True)),
                 {"config": fingerprint(config), "versions": _versions()},
-                report,
+                writer,
                 progress,
                 timing,
                 stops,
@@ -266,12 +265,13 @@ def _carry_out(
             raise
         except BaseException as error:
             with suppress(Exception):
-                report.update(at_once=True, state="failed", message=reason(error))
+                done = {"match_updates_done": progress.done}
+                writer.update(at_once=True, state="failed", message=reason(error), **done)
             if isinstance(error, OSError):
                 how = f"when that is mended, `shaping resume {folder}` goes on"
                 raise ConfigError(f"{folder}: cannot be read or written: {reason(error)}; {how}") from error
             raise
-        report.update(at_once=True, state="finished", match_updates_done=status.match_updates)
+        writer.update(at_once=True, state="finished", match_updates_done=status.match_updates)
     return folder
 
 

@@ -76,8 +76,8 @@ def replay(folder: str | Path, match: int, last: int = 20) -> Replay:
     number = next(n for n, group in enumerate(prepared.groups) if match in group.indices)
     group, chunks, table = prepared.groups[number], prepared.chunks[number], prepared.timetables[number]
     with computing_in(experiment.top["precision"]):
-        steps, state, diverged_at, broken = _again(group, chunks, table, match, last)
-    recorded, difference = _compared(place, match, state, diverged_at)
+        steps, thetas, diverged_at, broken = _again(group, chunks, table, match, last)
+    recorded, difference = _compared(place, match, thetas)
     return Replay(match, settings, steps, diverged_at, broken, recorded, difference)
 
 
@@ -95,7 +95,7 @@ def _again(
     matches = spread_out(group.matches_of(np.full(blocks * chunks.block, match)), blocks * chunks.block, mesh)
     programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, matches)
     states = programs.start(matches)
-    kept: deque[tuple[int, np.ndarray, list[np.ndarray], list[float]]] = deque(maxlen=max(last, 1))
+    kept: deque[tuple[int, np.ndarray, list[np.ndarray], list[float]]] = deque(maxlen=last)
     before, diverged_at, broken, stretch = _thetas(states, lane), -1, (), 0
     for update in range(table.updates):
         old = jax.tree.map(lambda leaf: np.asarray(leaf[lane]), states.learners)
@@ -151,7 +151,7 @@ def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str,
     return tuple(names) or ("value",)
 
 
-def _compared(folder: Any, match: int, thetas: list[np.ndarray], diverged_at: int) -> tuple[int | None, float | None]:
+def _compared(folder: Any, match: int, thetas: list[np.ndarray]) -> tuple[int | None, float | None]:
     """What the record says of the match: when it failed, and how far its parameters are from these."""
     try:
         record = Record(folder / "record.zarr")

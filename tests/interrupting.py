@@ -16,6 +16,19 @@ from shaping.runtime.stops import StoppedError, Stops
 from tests.runs import summary
 
 ROOT = Path(__file__).parents[1]
+# One-shot, because it compiles fastest.
+CONFIG = {
+    "game": {"name": "stag_hunt", "horizon": 1},
+    "players": {"rule": "lola", "variant": "original"},
+    "optimizer": "adam",
+    "matches": 12,
+    "updates": 23,
+    "record_every": 2,
+    "record": ["policies"],
+    "chunk_matches": 7,
+    "checkpoint": {"every_updates": 4, "every_s": None},
+    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+}
 
 
 class StopAfter(Stops):
@@ -90,3 +103,9 @@ def python(code, devices, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def newest(folder):
+    """The newest whole checkpoint in the folder of a run."""
+    whole = [p for p in (folder / "checkpoint" / "running").iterdir() if p.name.isdigit()]
+    return max(whole, key=lambda p: int(p.name))

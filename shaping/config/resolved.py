@@ -22,9 +22,7 @@ def fixed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Of a resolved configuration, what must not change while a run is interrupted."""
     # How often to save by the clock and how much to keep may change; `every_updates` cuts segments.
     every = (config.get("checkpoint") or {}).get("every_updates")
-    return {key: value for key, value in config.items() if key != "checkpoint"} | {
-        "checkpoint": {"every_updates": every}
-    }
+    return {**config, "checkpoint": {"every_updates": every}}
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:

@@ -72,17 +72,8 @@ class Rolling:
         self._orbax.wait()
 
     def about(self, number: int) -> dict[str, Any]:
-        """What was saved along with a checkpoint.
-
-        Raises:
-          DamagedError: if it cannot be read or is not what was written.
-        """
-        try:
-            return _opened(self._orbax.metadata(number).custom_metadata)
-        except DamagedError:
-            raise
-        except Exception as error:
-            raise DamagedError(_line(error)) from None
+        """What was saved along with a checkpoint; see `about`."""
+        return about(self.folder / str(number))
 
     def restore(self, number: int, like: Any) -> Any:
         """The state of a checkpoint; `like` has its structure, with the population of today's devices.

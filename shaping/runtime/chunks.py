@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.population.match import Match
+from shaping.population.match import Match, MatchState
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
 
@@ -67,10 +67,8 @@ def cut(
 ) -> Chunks:
     """Chunks of nearly equal size that fit the memory, or of the given size."""
     template = group.template()
-    dtype = dtype_of(template)
-    start = jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
-    leaves = jax.tree.leaves((template, start))
-    own = _bytes(leaves)
+    start = _start_of(template)
+    own = _bytes((template, start))
     numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
     players = len(template.learners)
     itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
@@ -85,13 +83,24 @@ def cut(
     if template.form.sampled:
         return _cut_sampled(group, template, per_match, _bytes(start), memory_bytes, devices, size)
     count, size = _counted(len(group.indices), memory_bytes // per_match, devices, size)
-    local = -(-size // devices)
-    on_cpu = jax.default_backend() == "cpu"
-    block_limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2)) if on_cpu else local
-    blocks = -(-local // block_limit)
-    block = -(-local // blocks)
-    padded = devices * blocks * block
+    limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2))
+    block, padded = _blocks(size, devices, limit)
     return Chunks(count, size, padded, block, padded * per_match, per_match, _bytes(start))
+
+
+def _start_of(template: Match) -> MatchState:
+    """Shapes and types of the state that the matches of a template start from."""
+    dtype = dtype_of(template)
+    return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
+
+
+def _blocks(size: int, devices: int, limit: int) -> tuple[int, int]:
+    """Matches of a block, `limit` at most where the matches of a block share a cache, and of all blocks."""
+    local = -(-size // devices)
+    # Elsewhere than on a CPU a device's share is one block.
+    blocks = -(-local // limit) if jax.default_backend() == "cpu" else 1
+    block = -(-local // blocks)
+    return block, devices * blocks * block
 
 
 def _bytes(tree: Any) -> int:
@@ -118,11 +127,8 @@ def _cut_sampled(
     # On a CPU the matches of a block share the caches; elsewhere a chunk is one block.
     fitting = memory_bytes // (kept if on_cpu else per_match)
     count, size = _counted(len(group.indices), fitting, devices, size)
-    local = -(-size // devices)
-    limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // working // devices))) if on_cpu else local
-    blocks = -(-local // limit)
-    block = -(-local // blocks)
-    padded = devices * blocks * block
+    limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // working // devices)))
+    block, padded = _blocks(size, devices, limit)
     return Chunks(count, size, padded, block, padded * kept + devices * block * working, per_match, state_bytes)
 
 
@@ -177,6 +183,5 @@ def _cost(template: Match) -> int:
     sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.game, template.number))]
     sizes += [policy.num_parameters for policy in template.form.policies]
     # What learners hold beside parameters (networks, say) is gone through at every update, too.
-    start = jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype_of(template))), template)
-    held = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(start.learners))
+    held = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(_start_of(template).learners))
     return max(1, (max(sizes) // 8) ** 2, held // 64) * gradients

@@ -44,7 +44,7 @@ def folder_at(place: Any) -> Any:
 
 def is_local(folder: Any) -> bool:
     """Whether a folder lies on a disk of this machine, or looks like it."""
-    return isinstance(folder, Path) and not str(folder).startswith(STORES)
+    return isinstance(folder, Path)
 
 
 def new_folder(out: str | Path | None, stem: str) -> Any:

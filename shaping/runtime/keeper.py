@@ -20,7 +20,7 @@ from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import UNFINISHED, Record
 from shaping.runtime.rows import Rows
-from shaping.runtime.status import Report
+from shaping.runtime.status import StatusWriter
 from shaping.runtime.stops import StoppedError, Stops
 
 
@@ -49,7 +49,7 @@ class RunKeeper:
         saving: Saving,
         plan: Sequence[tuple[Chunks, Timetable]],
         identity: Mapping[str, Any],
-        report: Report,
+        writer: StatusWriter,
         progress: Progress,
         timing: Timing,
         stops: Stops,
@@ -62,13 +62,13 @@ class RunKeeper:
           saving: when to save.
           plan: of every group, how it is cut.
           identity: what a checkpoint must agree in to belong to this run: plain data.
-          report: of how far it is.
+          writer: of how far it is.
           progress, timing: of the loop.
           stops: asked after every segment.
           warn: receives a line where something is not as it should be.
         """
         self._folder, self._record, self._saving, self._plan = folder, record, saving, plan
-        self._identity, self._report, self._progress, self._timing = dict(identity), report, progress, timing
+        self._identity, self._writer, self._progress, self._timing = dict(identity), writer, progress, timing
         self._stops, self._warn = stops, warn
         self._mesh = population_mesh()
         self._rows = Rows(self._write, record.stretch())
@@ -84,9 +84,9 @@ class RunKeeper:
         (done,) = agree([is_main() and self._is_saved(chunk)])
         if not done:
             return False
-        status = self._report.status
+        status = self._writer.status
         failed = int(np.sum(self._record.read("diverged_at", chunk.indices) >= 0)) if is_main() else 0
-        self._report.update(
+        self._writer.update(
             chunks_done=status.chunks_done + 1,
             matches_done=status.matches_done + len(chunk.indices),
             failed=status.failed + failed,
@@ -96,23 +96,23 @@ class RunKeeper:
     def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
         self._rows = Rows(self._write, self._record.stretch())
         self._saved_at, self._saved_updates = time.monotonic(), 0
-        self._failed_before = self._report.status.failed
+        self._failed_before = self._writer.status.failed
         self._current = chunk
         # Only the first chunk that a process takes up can have been left unfinished.
         looked, self._looked = self._looked, True
-        (there,) = agree([(self._folder / "checkpoint" / "running").exists()])
         if looked:
             return None
+        (there,) = agree([(self._folder / "checkpoint" / "running").exists()])
         timetable = self._plan[chunk.group][1]
         found = self._newest(chunk, like) if there else None
         stretch = 0 if found is None else self._stretch(timetable, found[1])
         with self._storing():
             on_main(lambda: self._erase(chunk, timetable.recorded_before(stretch)))
         if found is None:
-            self._report.update(at_once=True)
+            self._tell(at_once=True)
             return None
         self._saved_updates = found[1]["updates"]
-        self._report.update(at_once=True, saved_updates=self._saved_updates)
+        self._tell(at_once=True, saved_updates=self._saved_updates)
         return found[0], stretch
 
     def _newest(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, dict[str, Any]] | None:
@@ -180,7 +180,7 @@ class RunKeeper:
             if self._rolling is not None:
                 self._rolling.wait()
             checkpoints.save(self._final(chunk), states, len(chunk.indices), self._mesh, self._about(chunk, None))
-        status = self._report.status
+        status = self._writer.status
         self._tell(
             at_once=True,
             chunks_done=status.chunks_done + 1,
@@ -203,7 +203,7 @@ class RunKeeper:
     def _stop(self, where: str) -> NoReturn:
         name = self._stops.wanted.name if self._stops.wanted else "a signal to another process"
         message = f"stopped by {name} {where}"
-        self._report.update(at_once=True, state="stopped", message=message)
+        self._writer.update(at_once=True, state="stopped", message=message)
         raise StoppedError(f"{message}; `shaping resume {self._folder}` goes on with it")
 
     def _is_saved(self, chunk: Chunk) -> bool:
@@ -235,7 +235,7 @@ class RunKeeper:
             )
         self._saved_at, self._saved_updates = time.monotonic(), updates
         failed = self._failed_before + self._failed(chunk, states)
-        self._report.update(saved_updates=updates, failed=failed)
+        self._writer.update(saved_updates=updates, failed=failed)
 
     def _about(self, chunk: Chunk, updates: int | None) -> dict[str, Any]:
         # Every stream of random numbers is a function of seed, match, seat, use and update; matches are played by the
@@ -270,7 +270,7 @@ class RunKeeper:
 
     def _tell(self, at_once: bool = False, **changes: Any) -> None:
         progress = self._progress
-        self._report.update(at_once, match_updates_done=progress.done, rate=round(progress.rate(), 1), **changes)
+        self._writer.update(at_once, match_updates_done=progress.done, rate=round(progress.rate(), 1), **changes)
 
     def _final(self, chunk: Chunk) -> Any:
         place = self._folder / "checkpoint" / f"group-{chunk.group}"

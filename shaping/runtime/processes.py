@@ -51,16 +51,9 @@ def is_main() -> bool:
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error means that another process is gone."""
-    signs = (
-        "heartbeat",
-        "UNAVAILABLE",
-        "Gloo",
-        "Connection reset",
-        "Connection closed",
-        "Barrier failed",
-        "task is set",
-    )
-    return isinstance(error, LostError) or several() and any(sign.lower() in str(error).lower() for sign in signs)
+    # Not "unavailable": a store may be that, too.
+    signs = ("heartbeat", "gloo", "connection reset", "connection closed", "barrier failed", "task is set")
+    return isinstance(error, LostError) or several() and any(sign in str(error).lower() for sign in signs)
 
 
 def several() -> bool:

@@ -52,12 +52,12 @@ class Status:
     devices: str = ""
 
 
-class Report:
+class StatusWriter:
     """Writes a status now and then; a dead letter on any process but the main one."""
 
     def __init__(self, folder: Any, status: Status, enabled: bool):
         self.folder, self.status, self._enabled = folder, status, enabled
-        self._written = 0.0
+        self._written = time.monotonic()
         status.started = _now()
         status.host, status.pid = platform.node(), os.getpid()
 

@@ -50,6 +50,13 @@ def test_a_record_is_written_from_any_update_on_read_and_erased(record):
     assert (np.delete(found, INDICES, axis=0) == 1).all() and (found[:, :3] == 1).all()
 
 
+def test_whoever_writes_and_whoever_reads_mean_the_same_by_unfinished():
+    from shaping.analysis import record as reading
+    from shaping.runtime import record as writing
+
+    assert reading.UNFINISHED == writing.UNFINISHED
+
+
 def test_matches_are_unfinished_until_their_end_is_written(record):
     assert record.read("diverged_at", np.arange(10)).tolist() == [-2] * 10
     record.write(INDICES, {"diverged_at": np.array([-1, 5, -1], np.int32)})

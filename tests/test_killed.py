@@ -1,0 +1,139 @@
+"""Runs in processes of their own: killed, asked to stop, taken to other devices."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+import shaping
+from shaping.runtime.status import read_status
+from tests.interrupting import CONFIG, assert_same, command, newest, python
+from tests.runs import played, summary
+
+LONG = CONFIG | {"updates": 60_000, "record_every": 100, "chunk_matches": 24, "checkpoint": {"every_updates": 2000}}
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture(scope="module")
+def long_config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("long") / "long.yaml"
+    path.write_text(yaml.safe_dump(LONG))
+    return path
+
+
+def has_checkpoint(folder):
+    running = folder / "checkpoint" / "running"
+    return lambda: running.is_dir() and any(p.name.isdigit() for p in running.iterdir())
+
+
+def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    undisturbed = command("run", long_config, "--out", whole, "--quiet")
+    undisturbed.communicate(timeout=200)
+    assert undisturbed.returncode == 0
+
+    process = command("run", long_config, "--out", folder)
+    wait_for(has_checkpoint(folder), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    status = read_status(folder)
+    assert status.state == "killed"
+
+    before = newest(folder).name
+    process = command("resume", folder)
+    wait_for(lambda: newest(folder).name != before, process)
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 75, error
+    assert "SIGTERM: saving at the end of this segment" in error
+    assert f"`shaping resume {folder}` goes on with it" in error and "Traceback" not in error
+
+    process = command("status", folder)
+    text, _ = process.communicate(timeout=60)
+    assert f"{folder}: stopped" in text and "goes on with it" in text
+
+    process = command("resume", folder)
+    out, error = process.communicate(timeout=200)
+    assert process.returncode == 0 and "warning" not in error, error
+    assert "all matches" in out or "lookahead_rate" in out
+    assert_same(whole, folder)
+
+
+def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
+    folder = tmp_path / "run"
+    process = command("run", long_config, "--out", folder, "--set", "checkpoint.every_updates=60000")
+    wait_for(lambda: (folder / "status.json").exists(), process)
+    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, signal.SIGUSR1)
+    _, error = process.communicate(timeout=60)
+    # Of two signals that wait together, the system chooses the order.
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGUSR1) and "ended at once" in error
+
+
+ELASTIC = """
+    import shaping
+    from tests.interrupting import StopAfter
+    from shaping.runtime.stops import StoppedError, Stops
+    folder, stops, said = {folder!r}, {stops}, []
+    try:
+        if {first}:
+            shaping.run({config!r}, folder, say=said.append, stops=stops)
+        else:
+            shaping.resume(folder, said.append, stops=stops)
+        end = "finished"
+    except StoppedError:
+        end = "stopped"
+    assert not [line for line in said if line.startswith("warning")], said
+    print(end)
+"""
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-9), ("float32", 5e-5)])
+def test_one_run_on_one_four_and_two_devices_is_the_run_on_two(tmp_path, precision, tolerance):
+    config = CONFIG | {"precision": precision, "chunk_matches": 24, "sweep": {}, "matches": 13, "updates": 20}
+    whole = shaping.run(config, tmp_path / "whole")
+    folder = str(tmp_path / "run")
+    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(2)"), (2, "Stops()")]):
+        code = ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config)
+        assert python(code, devices).split()[-1] == ("finished" if devices == 2 else "stopped")
+    ours, theirs = played(tmp_path / "run"), played(whole)
+    np.testing.assert_array_equal(ours.theta_initial, theirs.theta_initial)
+    np.testing.assert_allclose(ours.value, theirs.value, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(ours.diverged_at, theirs.diverged_at)
+    assert summary(tmp_path / "run")["cells"][0]["matches"] == 13
+
+
+@pytest.mark.slow
+def test_statistics_at_the_end_do_not_depend_on_devices_but_for_sampling(tmp_path):
+    config = {
+        "game": "ipd",
+        "players": {"rule": "lola", "variant": "exact"},
+        "matches": 400,
+        "updates": 200,
+        "record_every": 50,
+        "checkpoint": {"every_updates": 50, "every_s": None},
+    }
+    whole = shaping.run(config, tmp_path / "whole")
+    folder = str(tmp_path / "run")
+    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(1)"), (2, "Stops()")]):
+        python(ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config), devices)
+    (ours,), (theirs,) = (summary(place)["cells"] for place in (tmp_path / "run", whole))
+    # The same matches: their mean wanders by less than the error of a mean over other ones.
+    error = np.array(theirs["value_sd"]) / 20
+    assert np.all(np.abs(np.array(ours["value_mean"]) - theirs["value_mean"]) < error)
+    assert theirs["cooperative_ci95"][0] < ours["cooperative"] < theirs["cooperative_ci95"][1]
+    assert ours["diverged"] == theirs["diverged"] == 0
