@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from shaping.runtime.digests import differing, digests
 from shaping.runtime.folders import is_local, remove
+from shaping.runtime.forced import force_all
 from shaping.runtime.processes import agree, is_main, on_main, several, wait_for_all
 
 
@@ -160,6 +161,9 @@ def save(path: Any, state: Any, matches: int, mesh: Mesh, about: dict[str, Any])
     wait_for_all("save")
     with _context():
         orbax.save(_absolute(path), state, custom_metadata=_sealed(state, matches, mesh, about))
+    if is_main():
+        # Of the smallest files orbax leaves that to the system.
+        force_all(path)
 
 
 def about(path: Any) -> dict[str, Any]:

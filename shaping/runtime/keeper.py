@@ -23,6 +23,9 @@ from shaping.runtime.rows import Rows
 from shaping.runtime.status import StatusWriter
 from shaping.runtime.stops import StoppedError, Stops
 
+# Stores have errors of their own kinds; these are of none.
+_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
+
 
 @dataclass(frozen=True)
 class Saving:
@@ -179,6 +182,7 @@ class RunKeeper:
         with self._storing():
             if self._rolling is not None:
                 self._rolling.wait()
+            self._record.force()
             checkpoints.save(self._final(chunk), states, len(chunk.indices), self._mesh, self._about(chunk, None))
         status = self._writer.status
         self._tell(
@@ -230,6 +234,8 @@ class RunKeeper:
 
     def _save(self, chunk: Chunk, stretch: int, updates: int, states: MatchState) -> None:
         with self._storing():
+            # A checkpoint that outlives the machine must not find less of the record than it knows of.
+            self._record.force()
             self._open().save(
                 self._number(chunk, stretch), states, len(chunk.indices), self._mesh, self._about(chunk, updates)
             )
@@ -286,7 +292,7 @@ class RunKeeper:
     def _storing(self) -> Any:
         try:
             yield
-        except (ConfigError, StoppedError):
+        except (ConfigError, StoppedError, *_MISTAKES):
             raise
         except Exception as error:
             if is_lost(error):

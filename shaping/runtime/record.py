@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from envs.coin_counts import HISTORIES
+from shaping.runtime.folders import is_local
+from shaping.runtime.forced import Forced, force_all, noting_store
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,10 @@ class Record:
         import zarr
 
         self.path = path
-        self._group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2, use_consolidated=True)
+        self._written: set[str] = set()
+        self._forced = Forced()
+        store = noting_store(path, self._written) if is_local(path) else str(path)
+        self._group: Any = zarr.open_group(store, mode="r+", zarr_format=2, use_consolidated=True)
 
     @classmethod
     def create(
@@ -211,6 +216,7 @@ class Record:
                 array[:] = UNFINISHED
         # Last, and so the sign that all the rest is there.
         zarr.consolidate_metadata(str(path), zarr_format=2)
+        force_all(path)
         return cls(path)
 
     @property
@@ -235,6 +241,7 @@ class Record:
                 if first is not None:
                     inner[0] = slice(first, first + array.shape[1])
                 self._group[name][(rows, *inner)] = np.asarray(array[picked])
+        self._begin_to_force()
 
     def read(self, name: str, indices: np.ndarray) -> np.ndarray:
         """One variable of some matches, `indices` ascending."""
@@ -246,6 +253,19 @@ class Record:
             for name, array in self._group.arrays():
                 if self._along_updates(name) and first < array.shape[1]:
                     array[(rows, slice(first, None))] = np.nan
+        self._begin_to_force()
+
+    def force(self) -> None:
+        """Returns when what was written is on the disk, where that is one of this machine, and outlives it.
+
+        Raises:
+          OSError: if it cannot be brought there.
+        """
+        self._forced.wait()
+
+    def _begin_to_force(self) -> None:
+        written = {self._written.pop() for _ in range(len(self._written))}
+        self._forced.begin(self.path / key for key in sorted(written))
 
     def _along_updates(self, name: str) -> bool:
         return self._group[name].attrs["_ARRAY_DIMENSIONS"][:2] == ["match", "update"]
