@@ -180,11 +180,13 @@ def segment_program(
         start = apart(states)
         moved, rows = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
         last = bounds(timetable, window, timetable.segment)[0]
-        return put_together(states, settle(*moved, last)), rows
+        # Turned around while they are in the cache.
+        return put_together(states, settle(*moved, last)), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), rows)
 
     def function(matches: Match, states: MatchState, window: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
-        run = run_sampled_block if matches.form.sampled else run_block
-        return _over_blocks(lambda blocks: run(blocks, window), block, matches.form.sampled)((matches, states))
+        run, first = run_sampled_block if matches.form.sampled else run_block, matches.form.sampled
+        moved, rows = lax.map(lambda blocks: run(blocks, window), to_blocks((matches, states), block, first))
+        return from_blocks(moved, first), from_blocks(rows, True)
 
     wrapped = _sharded(function, mesh, 2, replicated=1)
     return jax.jit(wrapped, donate_argnums=1)

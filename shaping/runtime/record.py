@@ -235,12 +235,16 @@ class Record:
     def write(self, indices: np.ndarray, variables: Mapping[str, np.ndarray], first: int | None = None) -> None:
         """Writes variables [matches of `indices`, ...], `indices` ascending; where `first` is given, they are [matches,
         updates, ...] and begin at that recorded update."""
-        for rows, picked in _runs(indices):
-            for name, array in variables.items():
-                inner = [slice(0, size) for size in array.shape[1:]]
-                if first is not None:
-                    inner[0] = slice(first, first + array.shape[1])
-                self._group[name][(rows, *inner)] = np.asarray(array[picked])
+        import zarr
+
+        # Whether a piece holds anything takes as long to find out as to compress it.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            for rows, picked in _runs(indices):
+                for name, array in variables.items():
+                    inner = [slice(0, size) for size in array.shape[1:]]
+                    if first is not None:
+                        inner[0] = slice(first, first + array.shape[1])
+                    self._group[name][(rows, *inner)] = np.asarray(array[picked])
         self._begin_to_force()
 
     def read(self, name: str, indices: np.ndarray) -> np.ndarray:
