@@ -15,7 +15,8 @@ have hit is compared, and another is begun. The kinds are
                Adam, critics, the model and what it remembers are all part of the state
 
 Compared are every variable and coordinate of record.zarr as bytes, summary.json but for its timing, and the digests
-of the final states. The exit status is 1 if anything differs; the folders are kept then, or where `--keep` says.
+of the final states; and no checkpoint may have been found damaged. The exit status is 1 if anything differs; the
+folders are kept then, or where `--keep` says.
 """
 
 import argparse
@@ -210,8 +211,11 @@ def interrupted(path: Path, folder: Path, cache: Path, found: Found, kills: int,
 
 
 def differences(alone: Path, other: Path) -> list[str]:
-    """Everything in which two finished runs of one configuration differ, in words."""
-    return [*_record_differences(alone, other), *_summary_differences(alone, other), *_state_differences(alone, other)]
+    """Everything in which two finished runs of one configuration differ, in words, and checkpoints of the other that
+    were found damaged, as no kill may leave them."""
+    damaged = [f"checkpoint: {path.name} was not whole" for path in (other / "checkpoint" / "damaged").glob("*")]
+    found = [*_record_differences(alone, other), *_summary_differences(alone, other), *_state_differences(alone, other)]
+    return damaged + found
 
 
 def _record_differences(alone: Path, other: Path) -> list[str]:

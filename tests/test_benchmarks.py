@@ -153,7 +153,9 @@ def test_a_run_that_is_killed_ends_as_one_that_is_not_and_a_difference_would_sho
     (other / "summary.json").write_text(json.dumps(summary | {"timing": None, "failed": "none"}))
     last = max((other / "checkpoint" / "group-1").iterdir())
     last.rename(last.with_name("matches-0-1"))
-    record, text, states = differences(alone, other)
+    (other / "checkpoint" / "damaged" / "7-0").mkdir(parents=True)
+    checkpoint, record, text, states = differences(alone, other)
+    assert checkpoint == "checkpoint: 7-0 was not whole"
     assert "value differs in 1 of" in record and "first at (5, 3, 0)" in record
     assert text == "summary: failed" and states.startswith("final states: ['group-0/")
 

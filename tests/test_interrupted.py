@@ -359,3 +359,15 @@ def test_a_disk_that_fills_up_ends_it_with_one_line_and_it_can_go_on(whole, tmp_
     assert read_status(folder).state == "failed"
     monkeypatch.undo()
     assert_same(whole, shaping.resume(folder))
+
+
+def test_a_mistake_of_ours_is_not_told_as_a_disk_that_cannot_be_written(tmp_path, monkeypatch):
+    from shaping.runtime import record
+
+    def write(self, *arguments, **named):
+        raise TypeError("unsupported operand")
+
+    monkeypatch.setattr(record.Record, "write", write)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        shaping.run(CONFIG, tmp_path / "run")
+    assert read_status(tmp_path / "run").state == "failed"
