@@ -224,12 +224,15 @@ def _carry_out(
     """Everything after the folder is there, whether or not some of it was done before; `begin` is called when nobody
     else can be in it."""
     experiment, top = prepared.experiment, prepared.experiment.top
+    before = read_status(folder)
     status = Status(
         matches=experiment.matches,
         match_updates=experiment.matches * top["updates"],
         chunks=sum(chunk.count for chunk in prepared.chunks),
         processes=jax.process_count(),
         devices=describe_devices(),
+        # Until it is looked for.
+        saved_updates=before.saved_updates if before else None,
     )
     with ExitStack() as stack, computing_in(top["precision"]):
         try:

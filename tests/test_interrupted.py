@@ -72,6 +72,28 @@ def test_checkpoints_final_states_and_status_are_there_when_it_stops(half):
     assert (ended[:7] != -2).all() and (ended[7:] == -2).all()
 
 
+def test_a_status_is_there_while_programs_are_compiled(half, tmp_path, monkeypatch):
+    from shaping.runtime import loop
+
+    seen = []
+
+    def look(*arguments):
+        seen.append(read_status(folder))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "compile_programs", look)
+    saved = read_status(half).saved_updates
+    folder = tmp_path / "new"
+    with pytest.raises(KeyboardInterrupt):
+        shaping.run(CONFIG, folder)
+    folder = half
+    with pytest.raises(KeyboardInterrupt):
+        shaping.resume(folder)
+    begun, resumed = seen
+    assert (begun.state, begun.matches_done, begun.saved_updates) == ("running", 0, None)
+    assert (resumed.state, resumed.matches_done, resumed.saved_updates) == ("running", 7, saved)
+
+
 def test_a_run_that_is_resumed_is_the_same_bit_for_bit(whole, half):
     said = []
     assert shaping.resume(half, said.append) == half

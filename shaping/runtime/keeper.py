@@ -78,7 +78,7 @@ class RunKeeper:
         self._rolling: checkpoints.Rolling | None = None
         self._saved_at = time.monotonic()
         self._saved_updates = 0
-        self._looked = False
+        self._looked = self._told = False
         self._failed_before = self._failed_now = 0
 
     # What the loop calls.
@@ -86,6 +86,8 @@ class RunKeeper:
     def is_finished(self, chunk: Chunk) -> bool:
         (done,) = agree([is_main() and self._is_saved(chunk)])
         if not done:
+            # What follows may take a while: programs are compiled.
+            self._tell(at_once=not self._told)
             return False
         status = self._writer.status
         failed = int(np.sum(self._record.read("diverged_at", chunk.indices) >= 0)) if is_main() else 0
@@ -112,7 +114,7 @@ class RunKeeper:
         with self._storing():
             on_main(lambda: self._erase(chunk, timetable.recorded_before(stretch)))
         if found is None:
-            self._tell(at_once=True)
+            self._tell(at_once=True, saved_updates=None)
             return None
         self._saved_updates = found[1]["updates"]
         self._tell(at_once=True, saved_updates=self._saved_updates)
@@ -275,7 +277,7 @@ class RunKeeper:
         return total(int(np.sum(own_rows(states.diverged_at)[: len(chunk.own)] >= 0)))
 
     def _tell(self, at_once: bool = False, **changes: Any) -> None:
-        progress = self._progress
+        progress, self._told = self._progress, True
         self._writer.update(at_once, match_updates_done=progress.done, rate=round(progress.rate(), 1), **changes)
 
     def _final(self, chunk: Chunk) -> Any:
