@@ -55,7 +55,8 @@ def configuration(matches: int, updates: int, record_every: int | None = None, *
 def in_turn(
     configs: dict[str, dict[str, Any]], setup: argparse.Namespace, base: Path, cache: Path
 ) -> dict[str, list[dict[str, float]]]:
-    """Runs configurations in turn, as `scaling.run` does, some rounds again where somebody else was busy.
+    """Runs configurations in turn, as `scaling.run` does, every other round backwards; some rounds again where somebody
+    else was busy.
 
     Returns:
       By name what was measured in the quietest rounds, with `record_bytes` on disk and the share `others` of the cores.
@@ -66,8 +67,10 @@ def in_turn(
         return max(each["others"] for each in found.values())
 
     while len(rounds) < 2 * setup.rounds and sum(others(found) <= setup.most for found in rounds) < setup.rounds:
+        # Back and forth, so that a machine that grows slower or faster favours none.
+        order = list(configs.items())[:: -1 if len(rounds) % 2 else 1]
         rounds.append({})
-        for name, config in configs.items():
+        for name, config in order:
             with tempfile.TemporaryDirectory(dir=base) as temporary:
                 folder, busy = Path(temporary) / "run", busy_seconds()
                 found = run(config, folder, cache)
