@@ -356,7 +356,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         shaping.run(CONFIG, tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize("place", ["http://x/run", "ftp://x"])
+@pytest.mark.parametrize("place", ["http://x/run", "ftp://x", "gs:/x/run", "file:/x"])
 def test_stores_that_are_not_known_are_refused(place):
     with pytest.raises(ConfigError, match=r"no store of this kind; allowed: a local folder, or gs://, s3://"):
         shaping.run(CONFIG, place)

@@ -28,7 +28,8 @@ def folder_at(place: Any) -> Any:
     text = os.fspath(place)
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
-    if "://" not in text:
+    # What looks like a URL with a slash too few is no folder: orbax would take it for the URL.
+    if "://" not in text and not text.startswith(tuple(store[:-1] for store in (*STORES, "file://"))):
         return Path(text)
     if not text.startswith(STORES):
         raise ConfigError(f"{text}: no store of this kind; allowed: a local folder, or {', '.join(STORES)}")
