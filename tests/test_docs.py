@@ -11,7 +11,6 @@ import shlex
 from dataclasses import fields
 from pathlib import Path
 
-import jax
 import pytest
 import yaml
 
@@ -52,8 +51,6 @@ def blocks(text: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_and_every_python_block_runs(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # Of the programs of one document the next has no use, and the compiler fails where too many are kept.
-    jax.clear_caches()
     # The command then neither asks for devices, which this process has already, nor for a cache.
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
