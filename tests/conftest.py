@@ -11,6 +11,9 @@ import pytest
 # Before the first use of a device: two devices on any machine, so that sharding over a mesh is always tested.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_legacy_prng_key", "error")
+# XLA reads its flags once, here: not those that the first command called by a test chooses for its own process, which
+# may suit scalars alone (see `shaping.runtime.devices.CPU_FLAG`).
+jax.devices()
 
 
 @pytest.fixture

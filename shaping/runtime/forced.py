@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +18,8 @@ class Forced:
         self._thread = ThreadPoolExecutor(1, "forced")
         self._begun: list[Future[None]] = []
 
-    def begin(self, files: Iterable[Path]) -> None:
+    def begin(self, files: Sequence[Path]) -> None:
         """Takes files on; some may be gone again by then."""
-        files = list(files)
         if files:
             self._begun = [future for future in self._begun if not future.done() or future.exception()]
             self._begun.append(self._thread.submit(force, files))

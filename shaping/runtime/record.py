@@ -268,8 +268,8 @@ class Record:
         self._forced.wait()
 
     def _begin_to_force(self) -> None:
-        written = {self._written.pop() for _ in range(len(self._written))}
-        self._forced.begin(self.path / key for key in sorted(written))
+        self._forced.begin([self.path / key for key in sorted(self._written)])
+        self._written.clear()
 
     def _along_updates(self, name: str) -> bool:
         return self._group[name].attrs["_ARRAY_DIMENSIONS"][:2] == ["match", "update"]
