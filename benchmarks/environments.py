@@ -29,8 +29,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-import envs
 from benchmarks.machine import describe
+from shaping import envs
 
 STEPS = 128
 COIN = ("pola", "lola_dice", "lola2018", "loqa", "mfos", "pax", "jaxmarl", "reciprocator")

@@ -56,7 +56,7 @@ def population(theta: np.ndarray, rule: str) -> Callable[[np.ndarray], Any]:
     [2, pairs, 5]."""
     import jax
 
-    import envs
+    from shaping import envs
     from shaping.learners import gradient_learner, values
     from shaping.objectives import ExactMatrixGame
     from shaping.policies import tabular

@@ -97,7 +97,7 @@ def inside(part: str, config: dict[str, Any], base: Path, cache: Path) -> dict[s
 def saves(config: dict[str, Any], folder: str) -> dict[str, Any]:
     """Runs a configuration; seconds that the loop stood still for each save, and until it was on disk."""
     from shaping.experiment import run
-    from shaping.runtime.keeper import RunKeeper
+    from shaping.runtime.run_store import RunKeeper
 
     keeper: Any = RunKeeper
     still, written, save = [], [], keeper._save
@@ -118,7 +118,7 @@ def segments(config: dict[str, Any], folder: str) -> dict[str, Any]:
     """Runs a configuration in segments of one interval; for each but the last when it was done, and MiB in use."""
     from shaping.experiment import run
     from shaping.runtime import chunks
-    from shaping.runtime.keeper import RunKeeper
+    from shaping.runtime.run_store import RunKeeper
 
     keeper: Any = RunKeeper
     times, memory, after = [], [], keeper.after_segment

@@ -1,30 +1,33 @@
 """What is played. Knows nothing of learning and can be used alone."""
 
+if __name__ != "shaping.envs":
+    raise ImportError(f"the package {__name__!r} is called shaping.envs; write `from shaping import envs`")
+
 import inspect
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from envs.auto_reset import AutoReset, AutoResetState
-from envs.clean_up import CleanUp
-from envs.coin_dialects import coin_game
-from envs.coin_game import CoinGame, CoinGameParams, CoinGameState
-from envs.commons_harvest import CommonsHarvest
-from envs.cournot import Cournot, CournotParams, CournotState
-from envs.drawing import save_gif
-from envs.environment import Environment, check_integer
-from envs.fishery import Fishery, FisheryState
-from envs.gordon_schaefer import GordonSchaeferParams
-from envs.great_fish_war import GreatFishWarParams
-from envs.in_the_matrix import InTheMatrix
-from envs.in_the_matrix_dialects import in_the_matrix
-from envs.in_the_matrix_state import InTheMatrixParams, InTheMatrixState
-from envs.matrix_game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
-from envs.matrix_games import GAMES
-from envs.messages import Messages, MessagesState
-from envs.negotiation import Negotiation, NegotiationParams, NegotiationState
-from envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
+from shaping.envs.auto_reset import AutoReset, AutoResetState
+from shaping.envs.clean_up import CleanUp
+from shaping.envs.coin_game import dialects as coin_dialects
+from shaping.envs.coin_game.game import CoinGame, CoinGameParams, CoinGameState
+from shaping.envs.commons_harvest.game import CommonsHarvest
+from shaping.envs.cournot import Cournot, CournotParams, CournotState
+from shaping.envs.drawing import save_gif
+from shaping.envs.environment import Environment, check_integer
+from shaping.envs.fishery.game import Fishery, FisheryState
+from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
+from shaping.envs.fishery.great_fish_war import GreatFishWarParams
+from shaping.envs.in_the_matrix import dialects as matrix_dialects
+from shaping.envs.in_the_matrix.game import InTheMatrix
+from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
+from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
+from shaping.envs.matrix.games import GAMES
+from shaping.envs.messages import Messages, MessagesState
+from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
+from shaping.envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
 
 __all__ = [
     "AutoReset",
@@ -64,8 +67,8 @@ _COMMON = ("discount", "noise", "horizon", "state_view")
 _WRAPPERS = ("auto_reset", "episodes", "messages")
 
 ENVIRONMENTS: dict[str, Any] = {
-    "coin_game": coin_game,
-    "in_the_matrix": in_the_matrix,
+    "coin_game": coin_dialects.coin_game,
+    "in_the_matrix": matrix_dialects.in_the_matrix,
     "cournot": Cournot,
     "fishery": Fishery,
     "negotiation": Negotiation,
@@ -92,7 +95,7 @@ def make(
         episodes: episodes of a trial, with auto_reset only.
         messages: words that players can say with each action, or numbers where actions are numbers (see `Messages`); 0
             for silence.
-        **settings: of a matrix game the payoff arguments (see `envs.matrix_games`; each a single number), or
+        **settings: of a matrix game the payoff arguments (see `envs.matrix.games`; each a single number), or
             `payoffs` for "matrix_game", and `discount`, `noise`, `horizon`, `state_view` of `MatrixGame`; of any other
             environment the arguments of its factory in `ENVIRONMENTS`.
 

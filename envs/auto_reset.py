@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.environment import Environment, check_integer
-from envs.spaces import Box, Discrete
+from shaping.envs.environment import Environment, check_integer
+from shaping.envs.spaces import Box, Discrete
 
 # The key of a start that may follow a step differs from the step's in these bits.
 _RESET = 0x9E3779B9

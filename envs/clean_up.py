@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.drawing import Sprite, empty_floor, grid_image, player_colour
-from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.occupancy import draw_below, draw_distinct, enters, happens
-from envs.seats import own_first
-from envs.spaces import Box, Discrete
+from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
+from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens
+from shaping.envs.grid.seats import own_first
+from shaping.envs.spaces import Box, Discrete
 
 ACTIONS = ("up", "right", "down", "left", "stay", "zap")
 _ZAP = 5

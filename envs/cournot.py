@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.drawing import gauge_image
-from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.seats import own_first
-from envs.spaces import Box
+from shaping.envs.drawing import gauge_image
+from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
+from shaping.envs.grid.seats import own_first
+from shaping.envs.spaces import Box
 
 MAX_PLAYERS = 8
 VIEWS = ("quantities", "price")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs.environment import Environment
+from shaping.envs.environment import Environment
 
 # Okabe and Ito's palette, apart for colour-blind eyes too; players and their coins in seat order, red and blue first.
 PLAYER_COLOURS = (

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete
 
 
 class Environment(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.coin_counts import CoinCounts
+from shaping.envs.coin_game.counts import CoinCounts
 
 
 def own_fraction(counts: CoinCounts) -> jax.Array:
@@ -29,7 +29,7 @@ def spared_fraction(counts: CoinCounts) -> jax.Array:
 
 
 def cooperation_by_history(counts: CoinCounts) -> jax.Array:
-    """Of the pickups after each of the nine `envs.coin_counts.HISTORIES`, those of the own colour,
+    """Of the pickups after each of the nine `envs.coin_game.counts.HISTORIES`, those of the own colour,
     [..., players, 9]."""
     own, other = _floats(counts.own_after), _floats(counts.other_after)
     return fraction(own, own + other)

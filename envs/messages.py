@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.environment import Environment, check_actions, check_integer
-from envs.seats import own_first
-from envs.spaces import Box, Discrete
+from shaping.envs.environment import Environment, check_actions, check_integer
+from shaping.envs.grid.seats import own_first
+from shaping.envs.spaces import Box, Discrete
 
 
 @flax.struct.dataclass

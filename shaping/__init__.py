@@ -1,6 +1,8 @@
 """Opponent shaping at population scale, in JAX.
 
-import envs, shaping
+import shaping
+
+from shaping import envs
 
 game = envs.make("ipd", discount=0.96)
 population = shaping.train(game, shaping.lola(variant="exact"), matches=1000, updates=100)
@@ -76,6 +78,8 @@ __all__ = ["__version__", *sorted(_EXPORTS)]  # pyright: ignore[reportUnsupporte
 
 
 def __getattr__(name: str) -> Any:
+    if name == "envs":
+        return importlib.import_module("shaping.envs")
     if name in _EXPORTS:
         return getattr(importlib.import_module(f"shaping.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module 'shaping' has no attribute {name!r}")

@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     and can be resumed, or 1 where `verify` finds ours unlike the published."""
     arguments = _parser().parse_args(argv)
     from shaping.config.errors import ConfigError, LostError
-    from shaping.runtime.stops import LOST
+    from shaping.runtime.signals import LOST
 
     try:
         return arguments.handler(arguments)
@@ -139,7 +139,7 @@ def _prepare_devices(raw: dict[str, Any]) -> None:
 def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
     """Runs or resumes; all but the main process are silent."""
     from shaping.runtime.processes import is_main, several
-    from shaping.runtime.stops import STOPPED, StoppedError, Stops
+    from shaping.runtime.signals import STOPPED, StoppedError, Stops
 
     talks = is_main() and not arguments.quiet
 
@@ -173,7 +173,7 @@ def _leave(error: Exception) -> NoReturn:
 
     from shaping.config.errors import ConfigError
     from shaping.runtime.processes import is_lost
-    from shaping.runtime.stops import LOST
+    from shaping.runtime.signals import LOST
 
     status = 2 if isinstance(error, ConfigError) else LOST if is_lost(error) else 1
     if status == LOST:
@@ -226,10 +226,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
-    from envs.analytic_games import ANALYTIC_GAMES
-    from envs.coin_dialects import coin_game
-    from envs.matrix_games import GAMES
     from shaping.config.files import parse, shipped
+    from shaping.envs.coin_game.dialects import coin_game
+    from shaping.envs.matrix.analytic import ANALYTIC_GAMES
+    from shaping.envs.matrix.games import GAMES
     from shaping.rules import named_rules
 
     print("games:")

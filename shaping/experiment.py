@@ -25,16 +25,16 @@ from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.results import draw_episode
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
-from shaping.runtime.contents import attributes, coordinates, layout
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.folders import check_space, folder_at, guarded, new_folder, reason, remove, sweep_up, write_whole
-from shaping.runtime.keeper import RunKeeper, Saving
 from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_main, on_main, several
 from shaping.runtime.progress import Progress, size_of
 from shaping.runtime.record import Record
+from shaping.runtime.record_schema import attributes, coordinates, layout
+from shaping.runtime.run_store import RunKeeper, Saving
+from shaping.runtime.signals import StoppedError, Stops
 from shaping.runtime.status import Status, StatusWriter, read_status
-from shaping.runtime.stops import StoppedError, Stops
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from shaping.population.match import Match, MatchState
 from shaping.population.program import Timetable, window_of
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
-from shaping.runtime.contents import coordinates
 from shaping.runtime.devices import computing_in, population_mesh
 from shaping.runtime.folders import folder_at
 from shaping.runtime.processes import everywhere, spread_out
 from shaping.runtime.record import UNFINISHED, Record
+from shaping.runtime.record_schema import coordinates
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs import MatrixGame
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.normal import LIMITS
+from shaping.config.validate import LIMITS
+from shaping.envs import MatrixGame
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives import Analytic
 from shaping.objectives.exact_coin import ExactCoinGame
@@ -19,11 +19,11 @@ from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
 from shaping.rules import Rule
 from shaping.runtime.chunks import Group, cut, timetable
-from shaping.runtime.contents import histories
 from shaping.runtime.devices import computing_in
 from shaping.runtime.loop import Chunk, Timing, run_group
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import DIMENSIONS
+from shaping.runtime.record_schema import histories
 
 
 class InMemory:

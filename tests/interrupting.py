@@ -12,7 +12,7 @@ import xarray
 
 import shaping
 from shaping.runtime.checkpoints import about
-from shaping.runtime.stops import StoppedError, Stops
+from shaping.runtime.signals import StoppedError, Stops
 from tests.runs import summary
 
 ROOT = Path(__file__).parents[1]

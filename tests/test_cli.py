@@ -43,9 +43,9 @@ def imported(code):
 
 
 def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
-    from envs.analytic_games import ANALYTIC_GAMES
-    from envs.matrix_games import GAMES
     from shaping.config.files import shipped
+    from shaping.envs.matrix.analytic import ANALYTIC_GAMES
+    from shaping.envs.matrix.games import GAMES
     from shaping.rules import named_rules
 
     assert main(["list"]) == 0

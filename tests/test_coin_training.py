@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.config.errors import ConfigError
 from tests.runs import cell, played, summary
 

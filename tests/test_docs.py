@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-import envs
 import shaping
-from envs.analytic_games import ANALYTIC_GAMES
-from envs.matrix_games import GAMES
+from shaping import envs
 from shaping.analysis.published import METRICS
 from shaping.cli import main
-from shaping.config.normal import CHECKPOINT, EXTRAS, TOP, number_fields
 from shaping.config.plan import plan
+from shaping.config.validate import CHECKPOINT, EXTRAS, TOP, number_fields
+from shaping.envs.matrix.analytic import ANALYTIC_GAMES
+from shaping.envs.matrix.games import GAMES
 from shaping.rules import named_rules
 from shaping.runtime.folders import STORES
 from shaping.runtime.record import DIMENSIONS
+from shaping.runtime.signals import LOST, SIGNALS, STOPPED
 from shaping.runtime.status import Status
-from shaping.runtime.stops import LOST, SIGNALS, STOPPED
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

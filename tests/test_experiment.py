@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-import envs
 import shaping
+from shaping import envs
 from shaping.analysis.record import open_record
 from shaping.config.errors import ConfigError
 from shaping.config.files import read

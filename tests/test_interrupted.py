@@ -13,8 +13,8 @@ from jax.experimental.compilation_cache import compilation_cache
 import shaping
 from shaping.config.errors import ConfigError
 from shaping.runtime.folders import guarded
-from shaping.runtime.keeper import RunKeeper
 from shaping.runtime.record import Record
+from shaping.runtime.run_store import RunKeeper
 from shaping.runtime.status import read_status
 from tests.interrupting import CONFIG, assert_same, finals, newest, stopped
 from tests.runs import played

@@ -87,7 +87,7 @@ def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
 ELASTIC = """
     import shaping
     from tests.interrupting import StopAfter
-    from shaping.runtime.stops import StoppedError, Stops
+    from shaping.runtime.signals import StoppedError, Stops
     folder, stops, said = {folder!r}, {stops}, []
     try:
         if {first}:

@@ -48,6 +48,25 @@ def test_the_command_is_installed():
     assert callable(script.load())
 
 
+def test_the_old_name_of_the_games_says_the_new_one():
+    result = subprocess.run([sys.executable, "-c", "import envs"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode != 0
+    assert "write `from shaping import envs`" in result.stderr.splitlines()[-1]
+
+
+def test_an_editable_copy_puts_shaping_alone_on_the_path(tmp_path):
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["editable"])
+    with zipfile.ZipFile(wheel) as archive:
+        lines = [
+            line.strip()
+            for name in archive.namelist()
+            if name.endswith(".pth")
+            for line in archive.read(name).decode().splitlines()
+        ]
+    assert lines
+    assert str(ROOT) not in lines
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
 def test_help_is_shown_without_the_numerical_libraries(arguments):
     program = f"""
@@ -75,24 +94,18 @@ assert not status, status
 
 
 def test_games_import_neither_the_learning_side_nor_tensorflow_probability():
-    loaded = modules_after("import envs")
-    learning = {"shaping", "optax", "distrax", "chex", "tensorflow_probability", "orbax"}
+    loaded = modules_after("from shaping import envs")
+    learning = {"optax", "distrax", "chex", "tensorflow_probability", "orbax"}
     reporting = {"xarray", "zarr", "matplotlib", "pandas"}
-    assert "envs" in loaded
     assert not loaded & (learning | reporting)
 
 
-def test_the_wheel_carries_both_packages_and_every_shipped_configuration(tmp_path):
+def test_the_wheel_carries_the_package_its_games_and_every_shipped_configuration(tmp_path):
     (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     carried = set(zipfile.ZipFile(wheel).namelist())
-    modules = {
-        path.relative_to(ROOT).as_posix() for name in ("shaping", "envs") for path in (ROOT / name).rglob("*.py")
-    }
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "shaping").rglob("*.py")}
+    modules |= {f"shaping/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "envs").rglob("*.py")}
     configurations = {path.name for path in (ROOT / "configs").glob("*.yaml")}
     assert configurations, "configs/ is empty"
     assert carried >= modules | {f"shaping/_configs/{name}" for name in configurations}
-    assert {name.partition("/")[0] for name in carried} == {
-        "shaping",
-        "envs",
-        f"shaping-{PROJECT['version']}.dist-info",
-    }
+    assert {name.partition("/")[0] for name in carried} == {"shaping", f"shaping-{PROJECT['version']}.dist-info"}

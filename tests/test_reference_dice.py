@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular
 from shaping.rules import lola, naive

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import xarray
 
-import envs
 import shaping
+from shaping import envs
 
 pytestmark = pytest.mark.slow
 

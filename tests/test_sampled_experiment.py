@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import shaping
-from envs.spaces import Discrete
 from shaping.config import build
 from shaping.config.plan import plan
+from shaping.envs.spaces import Discrete
 from shaping.experiment import prepare
 from shaping.policies import Policy
 from shaping.policies.distributions import categorical

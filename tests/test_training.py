@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-import envs
 import shaping
-from envs.matrix_games import GAMES
+from shaping import envs
 from shaping.config.errors import ConfigError
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
+from shaping.envs.matrix.games import GAMES
 from tests.runs import VARIABLES, cell, played, summary
 
 TFT = [[60.0, 60.0, -60.0, 60.0, -60.0]] * 2

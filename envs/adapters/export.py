@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from envs.adapters.peers import Policy, require
-from envs.auto_reset import AutoReset
-from envs.environment import Environment, check_integer
+from shaping.envs.adapters.peers import Policy, require
+from shaping.envs.auto_reset import AutoReset
+from shaping.envs.environment import Environment, check_integer
 
 
 def to_jaxmarl(env: Environment, params: Any = None) -> Any:
@@ -29,7 +29,7 @@ def to_jaxmarl(env: Environment, params: Any = None) -> Any:
         ValueError: `env` resets itself.
     """
     require("jaxmarl.environments.multi_agent_env")
-    from envs.adapters.jaxmarl_export import JaxMARLExport
+    from shaping.envs.adapters.jaxmarl_export import JaxMARLExport
 
     _check_plain(env, "JaxMARL")
     return JaxMARLExport(env, env.default_params if params is None else params)
@@ -56,7 +56,7 @@ def to_gymnax(env: Environment, player: int | None = None, others: Policy | Sequ
             there are other seats.
     """
     require("gymnax.environments.environment")
-    from envs.adapters.gymnax_export import GymnaxExport
+    from shaping.envs.adapters.gymnax_export import GymnaxExport
 
     _check_plain(env, "gymnax")
     if player is None:

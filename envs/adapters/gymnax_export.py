@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces  # pyright: ignore[reportMissingImports]
 
-from envs.adapters.peers import Policy, typed
-from envs.environment import Environment, check_actions
-from envs.spaces import Box, Discrete
+from shaping.envs.adapters.peers import Policy, typed
+from shaping.envs.environment import Environment, check_actions
+from shaping.envs.spaces import Box, Discrete
 
 
 @flax.struct.dataclass

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxmarl.environments import spaces  # pyright: ignore[reportMissingImports]
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv, State  # pyright: ignore[reportMissingImports]
 
-from envs.adapters.peers import typed
-from envs.environment import Environment
-from envs.spaces import Box, Discrete
+from shaping.envs.adapters.peers import typed
+from shaping.envs.environment import Environment
+from shaping.envs.spaces import Box, Discrete
 
 
 @flax.struct.dataclass

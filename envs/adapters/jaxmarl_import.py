@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.adapters.peers import require
-from envs.drawing import FLOOR
-from envs.environment import check_actions
-from envs.spaces import Box, Discrete
+from shaping.envs.adapters.peers import require
+from shaping.envs.drawing import FLOOR
+from shaping.envs.environment import check_actions
+from shaping.envs.spaces import Box, Discrete
 
 _COLUMNS = 72
 

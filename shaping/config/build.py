@@ -8,15 +8,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs import MatrixGameParams
-from envs.matrix_games import GAMES
 from shaping.config.coin import REWARDS, coin_env, is_coin
 from shaping.config.game import game_fields, is_analytic, num_players, num_states
-from shaping.config.normal import build_rule, number_fields, rule_settings
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
 from shaping.config.policy import is_network
 from shaping.config.sampled import critic_settings, model_settings, network_of, sampled_game, sampled_numbers
+from shaping.config.validate import build_rule, number_fields, rule_settings
+from shaping.envs import MatrixGameParams
+from shaping.envs.matrix.games import GAMES
 from shaping.learners import fan_in, gradient_learner, m_maml, normal, optimizer, uniform, values, zeros
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import envs
-from envs.coin_chain import check_size
-from envs.coin_game import CoinGame
+from shaping import envs
 from shaping.config.checks import check_number, discount_range
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.envs.coin_game.chain import check_size
+from shaping.envs.coin_game.game import CoinGame
 from shaping.schema import Field, Range
 
 NAME = "coin_game"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from shaping.config.errors import ConfigError, shown
-from shaping.config.normal import TOP
+from shaping.config.validate import TOP
 
 BARE = {"game": "name", "optimizer": "name", "policy": "kind", "objective": "kind"}
 """Parts of a configuration that may be given by a bare name, and the key that name stands for."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from envs.analytic_games import ANALYTIC_GAMES
-from envs.matrix_game import MAX_PLAYERS
-from envs.matrix_games import GAMES
 from shaping.config.checks import check_number, discount_range, plain, settings
 from shaping.config.coin import NAME, coin_fields, is_coin, normal_coin_game
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.envs.matrix.analytic import ANALYTIC_GAMES
+from shaping.envs.matrix.game import MAX_PLAYERS
+from shaping.envs.matrix.games import GAMES
 from shaping.objectives.memory_k import num_histories
 from shaping.schema import Field, Range, fields
 

@@ -15,7 +15,7 @@ from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.files import assign, open_up
 from shaping.config.game import is_matrix, normal_game, num_players
 from shaping.config.learning import KEY as MODEL
-from shaping.config.normal import (
+from shaping.config.validate import (
     CELL,
     LIMITS,
     check_record,

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from shaping.config.normal import CELL, check_top
+from shaping.config.validate import CELL, check_top
 
 MATCHES = 200
 """Matches a cell where a configuration does not say what makes it quick."""

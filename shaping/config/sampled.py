@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-import envs
-from envs import CoinGameParams, MatrixGame, MatrixGameParams
-from envs.coin_game import CoinGame
+from shaping import envs
 from shaping.config.coin import coin_env, is_coin
 from shaping.config.game import num_players
 from shaping.config.learning import KEY as MODEL
 from shaping.config.policy import is_network
+from shaping.envs import CoinGameParams, MatrixGame, MatrixGameParams
+from shaping.envs.coin_game.game import CoinGame
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.objectives.exact_coin import ExactCoinGame

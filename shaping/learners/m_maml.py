@@ -20,7 +20,7 @@ from jax import lax
 
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.rules.seats import computed_once, gradients, move, replace
+from shaping.rules.gradients import computed_once, gradients, move, replace
 
 
 @struct.dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.analytic_games import ANALYTIC_GAMES
+from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
@@ -81,7 +81,7 @@ class Analytic:
 
 
 def analytic_game(name: str, **settings: Any) -> Analytic:
-    """A game of `envs.analytic_games` by name, to be trained like any other.
+    """A game of `envs.matrix.analytic` by name, to be trained like any other.
 
     Args:
       name: one of `ANALYTIC_GAMES`.

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from envs.coin_chain import CoinChain, coin_chain
-from envs.coin_game import CoinGame, CoinGameParams
+from shaping.envs.coin_game.chain import CoinChain, coin_chain
+from shaping.envs.coin_game.game import CoinGame, CoinGameParams
 from shaping.objectives.objective import Objective, Thetas
-from shaping.objectives.visits import visits_of
+from shaping.objectives.occupancy import visits_of
 from shaping.policies.policy import Policy
 
 

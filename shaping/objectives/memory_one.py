@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import MatrixGame, MatrixGameParams
-from envs.matrix_game import own_view
+from shaping.envs import MatrixGame, MatrixGameParams
+from shaping.envs.matrix.game import own_view
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays

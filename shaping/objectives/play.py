@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from envs.measures import fraction
-from envs.spaces import Discrete
+from shaping.envs.measures import fraction
+from shaping.envs.spaces import Discrete
 from shaping.objectives.rollout import Event, Moment, advance, begin, streams
 from shaping.policies.policy import Policy
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from envs.environment import check_integer
+from shaping.envs.environment import check_integer
 from shaping.policies.policy import Policy
 
 # What a key is folded with for the first reset; steps are numbered below it.

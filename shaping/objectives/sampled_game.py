@@ -10,10 +10,10 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from envs.auto_reset import AutoReset
-from envs.coin_counts import CoinCounts
-from envs.environment import check_integer
-from envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
+from shaping.envs.auto_reset import AutoReset
+from shaping.envs.coin_game.counts import CoinCounts
+from shaping.envs.environment import check_integer
+from shaping.envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
 from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from envs.spaces import Discrete
+from shaping.envs.spaces import Discrete
 from shaping.objectives.rollout import Moment, begin, move
 from shaping.policies.policy import Policy
 from shaping.policies.sequences import compare, read

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.environment import check_integer
+from shaping.envs.environment import check_integer
 from shaping.policies.memory_one import choice
 from shaping.policies.policy import Policy
 

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.coin_chain import board_number, memory_number, num_boards, num_memories, remember
-from envs.coin_game import CoinGame, CoinGameState
-from envs.coin_observation import channel_order
+from shaping.envs.coin_game.chain import board_number, memory_number, num_boards, num_memories, remember
+from shaping.envs.coin_game.game import CoinGame, CoinGameState
+from shaping.envs.coin_game.observation import channel_order
 from shaping.policies.policy import Policy
 
 
 def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded: bool = True) -> Policy:
-    """pi(a | s) = softmax(theta[s])[a], theta [states, actions], the state as the player sees it (`envs.coin_chain`).
+    """pi(a | s) = softmax(theta[s])[a], theta [states, actions], the state as the player sees it (`coin_game.chain`).
 
     A reactive policy on the whole board: everything it needs is in one observation, and with `last_takers` in what it
     remembers, who last took a coin of each colour, the least with which it can reciprocate.

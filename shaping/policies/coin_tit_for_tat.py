@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.coin_game import CoinGame
+from shaping.envs.coin_game.game import CoinGame
 from shaping.policies.coin_table import seen_cells
 from shaping.policies.grid_players import cooperate, greedy_any
 from shaping.policies.policy import Policy

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete
 from shaping.policies.networks import body
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.auto_reset import AutoReset
-from envs.coin_game import MOVES, CoinGame
-from envs.environment import check_integer
+from shaping.envs.auto_reset import AutoReset
+from shaping.envs.coin_game.game import MOVES, CoinGame
+from shaping.envs.environment import check_integer
 from shaping.policies.coin_table import seen_cells
 from shaping.policies.policy import Policy
 

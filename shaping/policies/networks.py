@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from envs.environment import check_choice, check_integer
-from envs.spaces import Box, Discrete
+from shaping.envs.environment import check_choice, check_integer
+from shaping.envs.spaces import Box, Discrete
 from shaping.policies.fan_in import fan_in_init
 from shaping.policies.policy import Policy
 

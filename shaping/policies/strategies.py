@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.environment import check_integer, check_number
+from shaping.envs.environment import check_integer, check_number
 from shaping.policies.automaton import Machine, automaton, explored, from_table, padded
 from shaping.policies.memory_one import memory_one
 from shaping.policies.policy import Policy

@@ -14,7 +14,7 @@ rivals?").
 
 import numpy as np
 
-from envs.environment import check_number
+from shaping.envs.environment import check_number
 
 
 def extortionate(

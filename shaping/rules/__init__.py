@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import cache
 
 from shaping.rules.first_order import first_order, lookahead
+from shaping.rules.gradients import computed_once
 from shaping.rules.lola import lola
 from shaping.rules.naive import naive
 from shaping.rules.rule import Rule
-from shaping.rules.seats import computed_once
 
 __all__ = ["Rule", "computed_once", "first_order", "lola", "lookahead", "naive", "named_rules"]
 

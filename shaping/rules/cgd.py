@@ -19,9 +19,9 @@ import numpy as np
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.dense_solve import solve, solve_scalars
+from shaping.rules.gradients import computed_once, scale
 from shaping.rules.joint import block_of_scalars, dense, joint, minus, seat_of_entry
 from shaping.rules.rule import Rule
-from shaping.rules.seats import computed_once, scale
 from shaping.schema import NonNegative
 
 # Up to this many parameters a player, given as scalars, the elimination is unrolled over them.

@@ -27,8 +27,8 @@ from jax.flatten_util import ravel_pytree
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
 from shaping.rules.consistency import inconsistency
+from shaping.rules.gradients import move
 from shaping.rules.rule import Rule
-from shaping.rules.seats import move
 from shaping.schema import NonNegative, Positive, Probability, Range
 
 

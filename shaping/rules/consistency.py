@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from shaping.objectives.objective import Objective, Thetas
-from shaping.rules.seats import computed_once, move, replace
+from shaping.rules.gradients import computed_once, move, replace
 
 
 def inconsistency(

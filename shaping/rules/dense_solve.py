@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from shaping.objectives.batching import population_last
-from shaping.rules.seats import computed_once
+from shaping.rules.gradients import computed_once
 
 # Up to this many unknowns the elimination is unrolled; beyond, it would take long to compile.
 _UNROLLED = 12

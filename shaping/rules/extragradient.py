@@ -9,9 +9,9 @@ from typing import Any
 import jax
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import add, gradient, scale
 from shaping.rules.joint import joint_gradient, minus
 from shaping.rules.rule import Rule
-from shaping.rules.seats import add, gradient, scale
 from shaping.schema import NonNegative
 
 

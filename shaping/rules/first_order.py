@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import add, batched, gradient, gradients, replace, scale
 from shaping.rules.rule import Rule
-from shaping.rules.seats import add, batched, gradient, gradients, replace, scale
 from shaping.schema import NonNegative, Range
 
 

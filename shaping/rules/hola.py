@@ -16,8 +16,8 @@ import jax
 from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import computed_once, gradients, move, replace
 from shaping.rules.rule import Rule
-from shaping.rules.seats import computed_once, gradients, move, replace
 from shaping.schema import NonNegative, Range
 
 

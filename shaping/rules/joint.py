@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 
 from shaping.objectives.batching import population_last
 from shaping.objectives.objective import Objective, Thetas
-from shaping.rules.seats import add, batched, gradient, gradients, replace
+from shaping.rules.gradients import add, batched, gradient, gradients, replace
 
 JointVector = list[Any]
 

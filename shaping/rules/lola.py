@@ -16,9 +16,9 @@ from jax import lax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.first_order import first_order
+from shaping.rules.gradients import opponents_step, replace
 from shaping.rules.hola import hola
 from shaping.rules.rule import Rule
-from shaping.rules.seats import opponents_step, replace
 from shaping.rules.second_order import SecondOrder
 from shaping.rules.second_order import direction as second_order_direction
 from shaping.schema import NonNegative, Range

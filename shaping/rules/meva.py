@@ -29,9 +29,9 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
 from shaping.rules.first_order import FirstOrder
 from shaping.rules.first_order import direction as first_order_direction
+from shaping.rules.gradients import gradient, move
 from shaping.rules.meta_value import MetaValueNetwork, quantile_huber
 from shaping.rules.rule import Rule
-from shaping.rules.seats import gradient, move
 from shaping.schema import NonNegative, Positive, Probability, Range
 
 _TARGET_RATE = 0.01  # 1 - rho of the target network's moving average

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import gradient
 from shaping.rules.rule import Rule
-from shaping.rules.seats import gradient
 
 
 def naive() -> Rule:

@@ -27,8 +27,8 @@ from flax import struct
 from jax import lax
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import computed_once, move, opponents_step, replace
 from shaping.rules.rule import Rule
-from shaping.rules.seats import computed_once, move, opponents_step, replace
 from shaping.schema import NonNegative, Positive, Range
 
 

@@ -18,7 +18,7 @@ from flax import struct
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.first_order import FirstOrder
 from shaping.rules.first_order import direction as first_order_direction
-from shaping.rules.seats import computed_once, gradients, replace
+from shaping.rules.gradients import computed_once, gradients, replace
 
 
 @struct.dataclass

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import add
 from shaping.rules.joint import inner, joint, length, minus
 from shaping.rules.rule import Rule
-from shaping.rules.seats import add
 from shaping.schema import NonNegative
 
 

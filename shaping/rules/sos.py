@@ -29,9 +29,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
+from shaping.rules.gradients import add, batched, gradients, replace, scale
 from shaping.rules.joint import Joint, JointVector, inner, joint, minus, off_diagonal_times, zeros
 from shaping.rules.rule import Rule
-from shaping.rules.seats import add, batched, gradients, replace, scale
 from shaping.schema import NonNegative, Probability, Range
 
 

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from shaping.runtime.digests import differing, digests
 from shaping.runtime.folders import is_local, remove
-from shaping.runtime.forced import force_all
+from shaping.runtime.fsync import force_all
 from shaping.runtime.processes import agree, is_main, on_main, several, wait_for_all
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from envs import save_gif
+from shaping.envs import save_gif
 from shaping.objectives.rollout import Moment, advance, begin
 from shaping.objectives.sampled_game import SampledGame
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.coin_counts import HISTORIES
+from shaping.envs.coin_game.counts import HISTORIES
 from shaping.runtime.folders import is_local
-from shaping.runtime.forced import Forced, force_all, noting_store
+from shaping.runtime.fsync import Forced, force_all, noting_store
 
 
 @dataclass(frozen=True)

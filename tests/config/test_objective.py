@@ -4,8 +4,8 @@ import pytest
 
 from shaping.config import build
 from shaping.config.errors import ConfigError
-from shaping.config.normal import CELL
 from shaping.config.plan import plan
+from shaping.config.validate import CELL
 
 MATRIX, COIN, ANALYTIC = "ipd", "coin_game", "tandem"
 

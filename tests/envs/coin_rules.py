@@ -1,5 +1,5 @@
 """The rules of the Coin Game as a plain program over (row, column) pairs, and hand-made states, for tests to compare
-with. Written from the rules as the papers state them; shares nothing with `envs.coin_game`.
+with. Written from the rules as the papers state them; shares nothing with `envs.coin_game.game`.
 """
 
 from types import SimpleNamespace
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import CoinGameState
+from shaping.envs import CoinGameState
 
 GOES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
 

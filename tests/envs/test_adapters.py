@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs import adapters
+from shaping import envs
+from shaping.envs import adapters
 from tests.compiling import quickly
 
 # name -> settings of `envs.make`, for any environment of discrete actions. Episodes of HORIZON steps, so that they end.

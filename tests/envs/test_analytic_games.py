@@ -6,8 +6,8 @@ import pytest
 import xarray
 
 import shaping
-from envs.analytic_games import ANALYTIC_GAMES
 from shaping.config.errors import ConfigError
+from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 
 LOG3 = np.log(3)  # sigmoid(log 3) = 3/4
 CASES = [

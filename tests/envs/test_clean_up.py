@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.clean_up import ACTIONS, CleanUpState
+from shaping import envs
+from shaping.envs.clean_up import ACTIONS, CleanUpState
 from tests.compiling import quickly
 
 UP, RIGHT, DOWN, LEFT, STAY, ZAP = range(6)

@@ -5,8 +5,16 @@ import itertools
 import numpy as np
 import pytest
 
-import envs
-from envs.coin_chain import board_number, board_of, coin_chain, memories, memory_number, num_boards, remember
+from shaping import envs
+from shaping.envs.coin_game.chain import (
+    board_number,
+    board_of,
+    coin_chain,
+    memories,
+    memory_number,
+    num_boards,
+    remember,
+)
 
 SIDE, CELLS = 3, 9
 MOVES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import envs
+from shaping import envs
 from tests.compiling import quickly
 from tests.envs.coin_rules import numbers, place, play
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from tests.compiling import quickly
 from tests.envs.coin_rules import GOES, numbers, pairs, place, play
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from tests.compiling import quickly
 
 INNER, OUTER, GAMES, STEPS = 10, 3, 64, 66

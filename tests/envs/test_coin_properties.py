@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
+from shaping import envs
 from tests.compiling import quickly
 from tests.envs.coin_rules import names, near, pairs, transition
 

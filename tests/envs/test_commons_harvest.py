@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.commons_harvest import COMPASS, TURNING, CommonsHarvestState
-from envs.harvest_maps import read_map
+from shaping import envs
+from shaping.envs.commons_harvest.game import COMPASS, TURNING, CommonsHarvestState
+from shaping.envs.commons_harvest.maps import read_map
 from tests.compiling import quickly
 
 STAY, FORWARD, BACKWARD, STEP_LEFT, STEP_RIGHT, TURN_LEFT, TURN_RIGHT, ZAP = range(8)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
-import envs
-from envs.cournot import (
+from shaping import envs
+from shaping.envs.cournot import (
     best_responses,
     collusive_outcome,
     consumer_surplus,

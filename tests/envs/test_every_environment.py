@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import envs
-from envs.matrix_games import GAMES
-from envs.spaces import Discrete
+from shaping import envs
+from shaping.envs.matrix.games import GAMES
+from shaping.envs.spaces import Discrete
 from tests.compiling import quickly
 
 SETTINGS = {"matrix_game": {"payoffs": [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]], "horizon": 7}}

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs import gordon_schaefer as logistic
-from envs import great_fish_war as war
-from envs.cournot import best_responses, collusive_outcome, nash_equilibrium
+from shaping import envs
+from shaping.envs.cournot import best_responses, collusive_outcome, nash_equilibrium
+from shaping.envs.fishery import gordon_schaefer as logistic
+from shaping.envs.fishery import great_fish_war as war
 
 
 def war_params(**numbers):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from tests.compiling import quickly
 
 LEFT, RIGHT, FORWARD, FIRE, STAY = range(5)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import adapters
-from envs.spaces import Box, Discrete
+from shaping.envs import adapters
+from shaping.envs.spaces import Box, Discrete
 from tests.compiling import quickly
 from tests.envs.test_every_environment import (  # noqa: F401
     actions_of,

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import MatrixGame, MatrixGameParams, MatrixGameState, make
-from envs.matrix_game import own_view
+from shaping.envs import MatrixGame, MatrixGameParams, MatrixGameState, make
+from shaping.envs.matrix.game import own_view
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import MatrixGame, make
-from envs.matrix_game import own_view
+from shaping.envs import MatrixGame, make
+from shaping.envs.matrix.game import own_view
 
 
 def chain_returns(game: MatrixGame, cooperation: np.ndarray) -> np.ndarray:

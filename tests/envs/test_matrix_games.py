@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs import matrix_games
+from shaping import envs
+from shaping.envs.matrix import games as matrix_games
 
 TABLES = {  # name: rewards of player 0 and of player 1 at CC, CD, DC, DD
     "ipd": ([-1, -3, 0, -2], [-1, 0, -3, -2]),

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-import envs
-from envs import measures
-from envs.coin_counts import HISTORIES
+from shaping import envs
+from shaping.envs import measures
+from shaping.envs.coin_game.counts import HISTORIES
 
 
 def test_fractions_are_of_what_came_up():

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.messages import append, join, split
-from envs.spaces import Box, Discrete
+from shaping import envs
+from shaping.envs.messages import append, join, split
+from shaping.envs.spaces import Box, Discrete
 
 STEPS = 7
 # name, settings, messages; discrete and continuous actions with discrete observations, vectors and planes.

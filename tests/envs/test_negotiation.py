@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.negotiation import cooperative_proposals, efficient_welfare, shares, utilities
+from shaping import envs
+from shaping.envs.negotiation import cooperative_proposals, efficient_welfare, shares, utilities
 
 
 def state_of(values, quantities=None, dtype=float):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.occupancy import draw_below, draw_distinct, enters, happens, uniform
-from envs.seats import own_first
+from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens, uniform
+from shaping.envs.grid.seats import own_first
 
 enter = jax.jit(enters)
 

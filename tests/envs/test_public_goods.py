@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.public_goods import dominant_contribution, optimal_contribution, payoffs, punishment_payoffs
+from shaping import envs
+from shaping.envs.public_goods import dominant_contribution, optimal_contribution, payoffs, punishment_payoffs
 
 
 def start(env):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.random_cells import nth_free_cell, num_words, random_free_cell, split_word
+from shaping.envs.grid.random_cells import nth_free_cell, num_words, random_free_cell, split_word
 
 
 @pytest.mark.parametrize("ranges", [[9], [2, 9, 8], [1, 5, 1, 3], [4, 4, 4, 4]])

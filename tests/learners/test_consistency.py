@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import shaping
-from envs import MatrixGameParams
+from shaping.envs import MatrixGameParams
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.gradient import GradientMemory
 from shaping.learners.learner import LearnerState

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.config.build import matches_of
 from shaping.config.plan import plan
 from shaping.learners import gradient_learner

@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.learners import gradient_learner, normal, optimizer, values, zeros
 from shaping.learners.gradient import GradientMemory
 from shaping.learners.learner import LearnerState

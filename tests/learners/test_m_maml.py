@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.learners.initial import m_maml
 from shaping.learners.m_maml import MetaInitial, meta_learned
 from shaping.objectives import exact, from_returns

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.learners import gradient_learner, values
 from shaping.learners.learner import LearnerState
 from shaping.learners.opponent_model import error_of, fitted, imagined, opponent_model, start, trust_of

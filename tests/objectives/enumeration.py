@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import envs
+from shaping import envs
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
-from envs.coin_chain import board_of, num_boards
+from shaping import envs
+from shaping.envs.coin_game.chain import board_of, num_boards
 from shaping.objectives.best_response import best_response, exploitability
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
-from envs.coin_chain import board_number, board_of, coin_chain, num_boards
+from shaping import envs
+from shaping.envs.coin_game.chain import board_number, board_of, coin_chain, num_boards
 from shaping.rules import named_rules
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
-from envs import MatrixGameParams
+from shaping import envs
+from shaping.envs import MatrixGameParams
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular

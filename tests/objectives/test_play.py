@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
-from envs import measures
+from shaping import envs
+from shaping.envs import measures
 from tests.compiling import quickly
 
 # Exact values of the Markov chains, seat 0 red. Policies are those of Zhao et al. (2022, POLA, `coin_game_jax.py`).

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import MatrixGameParams, make
-from envs.matrix_game import own_view
+from shaping.envs import MatrixGameParams, make
+from shaping.envs.matrix.game import own_view
 from shaping.objectives.memory_one import ExactMatrixGame, exact
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import returns_scalars

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.objectives.rollout import rollout
 from shaping.policies import Policy
 from shaping.policies.distributions import categorical

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-import envs
+from shaping import envs
 from shaping.objectives.memory_one import exact
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective

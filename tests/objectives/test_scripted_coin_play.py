@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.coin_chain import coin_chain
-from envs.coin_dialects import DIALECTS
+from shaping import envs
+from shaping.envs.coin_game.chain import coin_chain
+from shaping.envs.coin_game.dialects import DIALECTS
+from shaping.objectives.occupancy import visits_of
 from shaping.objectives.play import play
-from shaping.objectives.visits import visits_of
 from shaping.policies import grid_players
 
 PAIRS = [("random", "random"), ("greedy_any", "greedy_any"), ("cooperate", "greedy_any"), ("avoid_other", "greedy_own")]

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.policies import mealy_machine
 from tests.compiling import quickly
 

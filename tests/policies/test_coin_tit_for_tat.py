@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.coin_game import CoinGameState
+from shaping import envs
+from shaping.envs.coin_game.game import CoinGameState
 from shaping.objectives.play import play
 from shaping.policies import coin_tit_for_tat, grid_players
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.spaces import Box, Discrete
+from shaping import envs
+from shaping.envs.spaces import Box, Discrete
 from shaping.objectives.rollout import rollout
 from shaping.policies import Critic, network, network_critic, tabular, tabular_critic
 from shaping.policies.sequences import values_over_time

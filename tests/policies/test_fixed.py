@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.spaces import Discrete
+from shaping import envs
+from shaping.envs.spaces import Discrete
 from shaping.objectives.memory_one import exact
 from shaping.policies import fixed, memory_one, mlp, network, tabular
 

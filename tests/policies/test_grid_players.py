@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
-from envs.coin_dialects import DIALECTS
-from envs.coin_game import MOVES, CoinGameState
+from shaping import envs
+from shaping.envs.coin_game.dialects import DIALECTS
+from shaping.envs.coin_game.game import MOVES, CoinGameState
 from shaping.policies import grid_players
 from tests.compiling import quickly
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.config.errors import ConfigError
 from shaping.learners.initial import fan_in, initial_parameters, uniform
 from shaping.policies import mlp, preconditioned, tabular

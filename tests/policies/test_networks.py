@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete
 from shaping.policies import network, tabular
 from tests.compiling import quickly
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.objectives.memory_one import exact
 from shaping.policies import preconditioned, tabular
 from shaping.rules import lola, naive

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.policies import Machine, explored, mealy_machine
 from shaping.policies.automaton import from_table, padded
 from shaping.policies.memory_one import logit

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-import envs
-from envs.spaces import Box, Discrete
+from shaping import envs
+from shaping.envs.spaces import Box, Discrete
 from shaping.objectives.rollout import rollout
 from shaping.policies import network, network_critic, tabular
 from shaping.policies.policy import Policy

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.learners import gradient_learner, values
 from shaping.population.keys import learner_key, match_key, use
 from shaping.rules import first_order, lola, naive

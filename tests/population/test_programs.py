@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.learners import gradient_learner, optimizer, values
 from shaping.objectives import Analytic
 from shaping.population.match import Match
@@ -99,7 +99,7 @@ def test_matches_on_different_devices_never_talk_to_each_other(population):
 PROGRAM = """
 import jax, numpy as np, jax.numpy as jnp
 jax.config.update("jax_num_cpu_devices", 2)
-import envs
+from shaping import envs
 from shaping.learners import gradient_learner
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular

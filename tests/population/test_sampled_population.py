@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
 import shaping
+from shaping import envs
 from shaping.learners import gradient_learner, values
 from shaping.learners.critic import critic
 from shaping.learners.learner import Learner, LearnerState

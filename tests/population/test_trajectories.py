@@ -7,7 +7,7 @@ starts run side by side."""
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.learners import gradient_learner, values
 from shaping.rules import first_order, lola
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import MatrixGameParams
+from shaping.envs import MatrixGameParams
 from shaping.objectives import from_losses, from_returns
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular

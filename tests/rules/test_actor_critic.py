@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.objectives import exact
 from shaping.objectives.sampled import sampled_objective
 from shaping.objectives.sampler import Sampler

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from envs import MatrixGameParams
+from shaping.envs import MatrixGameParams
 from shaping.objectives import from_returns
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.objectives import from_returns
 from shaping.rules.cgd import cgd
 from shaping.rules.consensus import consensus

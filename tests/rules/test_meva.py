@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.objectives import exact, from_returns
 from shaping.policies import tabular
 from shaping.policies.tabular import parameters

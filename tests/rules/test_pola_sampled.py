@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.objectives.memory_one import exact
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampled import sampled_objective

@@ -9,7 +9,7 @@ Letcher et al. (ICLR 2019); exact is the actual update of LOLA-DiCE (Foerster et
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.rules import first_order, lola, lookahead, naive
 
 PROBE = ((0.1, -0.2, 0.3, -0.4, 0.5), (-0.5, 0.4, -0.3, 0.2, -0.1))

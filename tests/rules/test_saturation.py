@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import envs
+from shaping import envs
 from shaping.rules import first_order, lola, naive
 
 RULES = {"naive": naive(), "first_order": first_order(), "exact": lola("exact"), "exact-3": lola("exact", 1.0, 3)}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from envs import MatrixGameParams
-from envs.matrix_game import own_view
+from shaping.envs import MatrixGameParams
+from shaping.envs.matrix.game import own_view
 from shaping.rules import first_order, lola, naive
 from shaping.rules.pola import pola
 

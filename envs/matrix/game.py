@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.drawing import Sprite, empty_floor, grid_image, player_colour
-from envs.environment import check_actions
-from envs.spaces import Discrete
+from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from shaping.envs.environment import check_actions
+from shaping.envs.spaces import Discrete
 
 MAX_PLAYERS = 6
 STATE_VIEWS = ("own", "shared")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from envs.coin_game import MAX_PLAYERS, CoinGame
-from envs.environment import check_choice, check_integer
+from shaping.envs.coin_game.game import MAX_PLAYERS, CoinGame
+from shaping.envs.environment import check_choice, check_integer
 
 # What the programs of LOLA, DiCE and POLA share; later ones say in what they differ from `CoinGame`'s defaults.
 _ONE_COIN = {"coins": "alternating", "respawn": "free", "start_coins": "free", "view": "shared"}

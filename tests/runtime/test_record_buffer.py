@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shaping.runtime.record import Layout, Record
-from shaping.runtime.rows import Rows
+from shaping.runtime.record_buffer import Rows
 
 INDICES = np.array([3, 4, 7])
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.in_the_matrix_state import InTheMatrixState
+from shaping.envs.in_the_matrix.state import InTheMatrixState
 
 BEAM = ((1, 0), (2, 0), (1, 1), (1, -1))
 """Cells of the beam as (ahead, to the left)."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from envs.coin_chain import CoinChain
+from shaping.envs.coin_game.chain import CoinChain
 from shaping.objectives.elimination import inverse, multiply, multiply_transposed
 from shaping.objectives.sparse import sparse_product
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.matrix_game import MAX_PLAYERS
+from shaping.envs.matrix.game import MAX_PLAYERS
 
 
 # Annotations here are types, not text: `make` and configuration readers look at them.

@@ -19,9 +19,9 @@ from shaping.runtime.loop import Chunk, Timing
 from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import UNFINISHED, Record
-from shaping.runtime.rows import Rows
+from shaping.runtime.record_buffer import Rows
+from shaping.runtime.signals import StoppedError, Stops
 from shaping.runtime.status import StatusWriter
-from shaping.runtime.stops import StoppedError, Stops
 
 # Stores have errors of their own kinds; these are of none.
 _MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)

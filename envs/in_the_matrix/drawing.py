@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from envs.drawing import Sprite, empty_floor, grid_image, player_colour
-from envs.in_the_matrix_state import InTheMatrixState
-from envs.in_the_matrix_view import beam_cells
+from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from shaping.envs.in_the_matrix.state import InTheMatrixState
+from shaping.envs.in_the_matrix.view import beam_cells
 
 _COIN_COLOURS = ((0, 158, 115), (214, 39, 40), (230, 159, 0), (86, 180, 233), (204, 121, 167), (90, 90, 90))
 _LIT = (250, 236, 150)

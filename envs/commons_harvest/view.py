@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.harvest_maps import HarvestMap
+from shaping.envs.commons_harvest.maps import HarvestMap
 
 
 def one_ahead(facing: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import harvest_drawing
-from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.harvest_maps import HarvestMap, read_map
-from envs.harvest_view import full_view, one_ahead, seen_from, window_view
-from envs.occupancy import draw_below, draw_distinct, enters, happens
-from envs.spaces import Box, Discrete
+from shaping.envs.commons_harvest import drawing as harvest_drawing
+from shaping.envs.commons_harvest.maps import HarvestMap, read_map
+from shaping.envs.commons_harvest.view import full_view, one_ahead, seen_from, window_view
+from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
+from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens
+from shaping.envs.spaces import Box, Discrete
 
 TURNING = ("stay", "forward", "backward", "step left", "step right", "turn left", "turn right", "zap")
 COMPASS = ("stay", "up", "right", "down", "left", "zap")

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.in_the_matrix_state import InTheMatrixState
-from envs.in_the_matrix_view import heading, relative
-from envs.matrix_game import finite_numbers
+from shaping.envs.in_the_matrix.state import InTheMatrixState
+from shaping.envs.in_the_matrix.view import heading, relative
+from shaping.envs.matrix.game import finite_numbers
 
 
 def move(words: jax.Array, state: InTheMatrixState, forward: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:

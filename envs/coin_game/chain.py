@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.coin_game import CoinGame, CoinGameState
+from shaping.envs.coin_game.game import CoinGame, CoinGameState
 
 # States x joint actions x outcomes of one chain: about a minute and a few GiB.
 _LARGEST = 2 * 10**8

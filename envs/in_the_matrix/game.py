@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import in_the_matrix_drawing as drawing
-from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.in_the_matrix_map import (
+from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
+from shaping.envs.in_the_matrix import drawing
+from shaping.envs.in_the_matrix.maps import (
     draw_sites,
     draw_words,
     fixed_sites,
@@ -18,10 +18,10 @@ from envs.in_the_matrix_map import (
     start_cells,
     start_directions,
 )
-from envs.in_the_matrix_rules import check_payoffs, move, pair_rewards, pairs
-from envs.in_the_matrix_state import InTheMatrixParams, InTheMatrixState
-from envs.in_the_matrix_view import observation
-from envs.spaces import Box, Discrete
+from shaping.envs.in_the_matrix.rules import check_payoffs, move, pair_rewards, pairs
+from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
+from shaping.envs.in_the_matrix.view import observation
+from shaping.envs.spaces import Box, Discrete
 
 ACTIONS = ("turn_left", "turn_right", "forward", "interact", "stay")
 MAX_PLAYERS = 8
@@ -56,12 +56,12 @@ class InTheMatrix:
     the numbers. Type uint8, counts above 255 show as 255.
 
     Map: "corners" is that of Pax and JaxMARL, twelve sites about the inner corners and 18 cells at the rim to start on
-    (see `envs.in_the_matrix_map`). The kinds alternate along the list of the twelve; `shuffle_coins` deals them anew at
+    (see `in_the_matrix.maps`). The kinds alternate along the list of the twelve; `shuffle_coins` deals them anew at
     every reset. "random" draws the coins' sites anew at every reset from all cells. Places: "mirrored" puts player 1 at
     the point reflection of player 0 (two players, corners); "free" draws each from the cells of the layout that no
     other player is on.
 
-    Settings of published programs have names: see `envs.in_the_matrix_dialects`, and `envs.make`, which takes them.
+    Settings of published programs have names: see `envs.in_the_matrix.dialects`, and `envs.make`, which takes them.
 
     Attributes:
         num_players: 2 to 8.

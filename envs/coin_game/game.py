@@ -2,7 +2,7 @@
 that other.
 
 Six incompatible games go by this name. Here every point they differ in is a switch of `CoinGame`, and
-`envs.coin_dialects` has the named combinations.
+`envs.coin_game.dialects` has the named combinations.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import coin_counts
-from envs.coin_observation import LAYOUTS, VIEWS, planes
-from envs.drawing import Sprite, empty_floor, grid_image, player_colour
-from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.random_cells import (
+from shaping.envs.coin_game import counts as coin_counts
+from shaping.envs.coin_game.observation import LAYOUTS, VIEWS, planes
+from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
+from shaping.envs.grid.random_cells import (
     free_cell_outcomes,
     nth_free_cell,
     num_words,
@@ -26,7 +26,7 @@ from envs.random_cells import (
     split_word,
     word_outcomes,
 )
-from envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 8
 MOVES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
@@ -338,7 +338,7 @@ class CoinGame:
         )
 
     def start_counts(self) -> coin_counts.CoinCounts:
-        """See `envs.coin_counts`."""
+        """See `envs.coin_game.counts`."""
         return coin_counts.start(self.num_players)
 
     def count(

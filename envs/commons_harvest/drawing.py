@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from envs.drawing import Sprite, empty_floor, grid_image, player_colour
-from envs.harvest_maps import HarvestMap
+from shaping.envs.commons_harvest.maps import HarvestMap
+from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
 
 _FACINGS = ("up", "right", "down", "left")
 _GRASS, _WALL, _APPLE = (214, 232, 200), (120, 120, 115), (40, 140, 50)

@@ -1,5 +1,5 @@
 """A common fishery: what one catches today nobody catches tomorrow. The environment; its two models, with their closed
-forms, are `envs.great_fish_war` and `envs.gordon_schaefer`."""
+forms, are `envs.fishery.great_fish_war` and `envs.fishery.gordon_schaefer`."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import gordon_schaefer, great_fish_war
-from envs.drawing import gauge_image
-from envs.environment import check_actions, check_choice, check_integer, check_number
-from envs.gordon_schaefer import GordonSchaeferParams
-from envs.great_fish_war import GreatFishWarParams
-from envs.seats import own_first
-from envs.spaces import Box
+from shaping.envs.drawing import gauge_image
+from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
+from shaping.envs.fishery import gordon_schaefer, great_fish_war
+from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
+from shaping.envs.fishery.great_fish_war import GreatFishWarParams
+from shaping.envs.grid.seats import own_first
+from shaping.envs.spaces import Box
 
 MAX_PLAYERS = 8
 MODELS = {"great_fish_war": great_fish_war.DEFAULTS, "gordon_schaefer": gordon_schaefer.DEFAULTS}
@@ -57,7 +57,7 @@ class Fishery:
     An action is an effort in [0, 1]. With model "great_fish_war" (Levhari and Mirman 1980) it is the part of the stock
     to catch, divided by the sum of all where that is above 1; the reward is the logarithm of the catch, and what is
     left grows to a power below 1. Depletion ends the game and is paid for as if there were next to nothing to catch for
-    ever after (`envs.great_fish_war.play`; there is no depletion in the paper). With model "gordon_schaefer" (Gordon
+    ever after (`great_fish_war.play`; there is no depletion in the paper). With model "gordon_schaefer" (Gordon
     1954, Schaefer 1957; Pax's `Fishery`) catches are efficiency x effort x stock, the reward is price x catch - cost x
     effort, and growth is logistic; depletion ends the game, with nothing to come. Differences from Pax: efforts have an
     upper bound, everybody sees the own effort first, and depletion terminates.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shaping.runtime import checkpoints
-from shaping.runtime.forced import Forced, force, force_all
+from shaping.runtime.fsync import Forced, force, force_all
 from shaping.runtime.record import Layout, Record
 
 

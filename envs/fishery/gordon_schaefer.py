@@ -10,7 +10,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from envs.cournot import CournotParams
+from shaping.envs.cournot import CournotParams
 
 DEFAULTS = {
     "initial": 1.0,

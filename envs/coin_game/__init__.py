@@ -1,0 +1,1 @@
+"""The Coin Game: rules, dialects, observations, statistics, and its enumerated chain."""

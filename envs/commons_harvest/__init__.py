@@ -1,0 +1,1 @@
+"""Commons harvest: apples that do not grow back where all are taken."""

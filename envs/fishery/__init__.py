@@ -1,0 +1,1 @@
+"""The fishery: many catch from one stock, and its closed forms."""

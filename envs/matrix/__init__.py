@@ -1,0 +1,1 @@
+"""Matrix games, and games that are functions of the parameters themselves."""
