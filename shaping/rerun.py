@@ -105,7 +105,7 @@ def _again(
         window = everywhere(window_of(table, first, (update, update + 1)), mesh)
         states, rows = programs.segment(matches, states, window)
         value = np.asarray(rows["value"])[lane, stretch - first]
-        if matches.form.sampled and update % table.record_every:
+        if matches.game.sampled and update % table.record_every:
             value = np.full_like(value, np.nan)
         after = _thetas(states, lane)
         moved = [float(np.linalg.norm(a - b)) for a, b in zip(after, before, strict=True)]

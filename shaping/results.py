@@ -95,5 +95,5 @@ def draw_episode(folder: Any, experiment: Experiment) -> None:
         thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
         # The library that writes it knows local files alone.
         with tempfile.TemporaryDirectory() as place:
-            path = save_episode(Path(place) / "episode.gif", match.form, match.game.game, thetas, jax.random.key(0))
+            path = save_episode(Path(place) / "episode.gif", match.game, match.params.env, thetas, jax.random.key(0))
             (folder / "episode.gif").write_bytes(path.read_bytes())

@@ -140,7 +140,7 @@ def test_recurrent_lola_plays_ppo_for_coins_and_trained_policies_play_again_as_t
     for number in range(2):
         policies = run.policies(number)
         assert [policy for policy, _ in policies] == list(form.policies)
-        numbers = build.matches_of(plan(run.config), [block], np.array([number])).game
+        numbers = build.matches_of(plan(run.config), [block], np.array([number])).params
         numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), numbers)
         thetas = [jax.tree.map(jnp.asarray, theta) for _, theta in policies]
         key = use(match_key(jnp.int32(0), jnp.int32(number), 2), "evaluation", 2)

@@ -155,7 +155,7 @@ def unrolled(experiment: Experiment) -> bool:
     """Whether every match is computed scalar by scalar from start to end; touches no device."""
     matches = [_match(block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
     return all(
-        match.form.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
+        match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
         for match in matches
     )
 

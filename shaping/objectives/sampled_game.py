@@ -30,13 +30,13 @@ class SampledParams:
     """The numbers of a sampled game.
 
     Attributes:
-      game: those of its environment.
+      env: those of its environment.
       discount: gamma, in [0, 1].
       estimator: those of the estimator.
       exact: those of the exact game beside it (`SampledGame.exact`), or None.
     """
 
-    game: Any
+    env: Any
     discount: Any
     estimator: EstimatorNumbers = EstimatorNumbers()
     exact: Any = None
@@ -83,7 +83,7 @@ class SampledGame:
 
     def sampler(self, params: SampledParams) -> Sampler:
         """What plays the game at one setting of its numbers."""
-        return Sampler(self.env, self.policies, params.game, params.discount, self.batch, self.horizon)
+        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon)
 
     def objective(self, params: SampledParams) -> Objective:
         """The objective at one setting of the game's numbers."""
@@ -137,7 +137,7 @@ class SampledGame:
         assert key is not None
         every = self._meetings(params, thetas, key)
         played: Statistics = jax.tree.map(lambda leaf: leaf[0], every)
-        noise = getattr(params.game, "noise", None)
+        noise = getattr(params.env, "noise", None)
         discount = jnp.asarray(params.discount)
         found: dict[str, jax.Array] = {
             "discount": discount,
@@ -179,7 +179,7 @@ class SampledGame:
 
     def _played(self, params: SampledParams, policies: Sequence[Policy], thetas: Thetas, key: jax.Array) -> Statistics:
         thetas = jax.lax.stop_gradient(list(thetas))
-        found = play(self.env, policies, thetas, key, self.horizon, self.evaluation, params.game, params.discount)
+        found = play(self.env, policies, thetas, key, self.horizon, self.evaluation, params.env, params.discount)
         return found.pooled()
 
 

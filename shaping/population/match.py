@@ -3,7 +3,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,53 +11,9 @@ from flax import struct
 
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.learner import Learner, LearnerState
-from shaping.objectives.objective import Objective
-from shaping.policies.policy import Policy
+from shaping.objectives.game import Game
 from shaping.population.keys import learner_key, match_key, use
 from shaping.rules import computed_once
-
-
-class Form(Protocol):
-    """The static part of a game, hashable: what is compiled, as opposed to the numbers it is fed."""
-
-    @property
-    def policies(self) -> tuple[Policy, ...]:
-        """One policy per seat."""
-        ...
-
-    @property
-    def unrolled(self) -> bool:
-        """Whether it takes small arrays as nested tuples of scalars (see `layout`), for speed."""
-        ...
-
-    @property
-    def sampled(self) -> bool:
-        """Whether returns are estimated by play; values are then measured where they are recorded, and only there."""
-        ...
-
-    def objective(self, params: Any) -> Objective:
-        """The objective at one setting of the game's numbers."""
-        ...
-
-    def value_scale(self, params: Any) -> jax.Array:
-        """The factor that turns a return into a reported value."""
-        ...
-
-    def describe(self, params: Any, thetas: Sequence[Any], key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """What a record tells of one match besides values and parameters; `key` is for what has to be played."""
-        ...
-
-    def cooperation(self, thetas: Sequence[Any]) -> jax.Array | None:
-        """P(choose action 0 | state) of everybody, [players, states]; None where there is no such table."""
-        ...
-
-
-class SampledForm(Form, Protocol):
-    """The static part of a game whose returns are sampled."""
-
-    def evaluate(self, params: Any, thetas: Sequence[Any], key: jax.Array) -> dict[str, jax.Array]:
-        """What a fresh batch of play shows, `value` [players] among it; of forms that are sampled."""
-        ...
 
 
 @struct.dataclass
@@ -67,16 +23,16 @@ class Match:
     Attributes:
       seed: [] int32, the seed of its cell.
       number: [] int32, its number within the cell.
-      game: the numbers of the game.
+      params: the numbers of the game.
       learners: one per seat.
-      form: the game's static part.
+      game: the game's static part.
     """
 
     seed: Any
     number: Any
-    game: Any
+    params: Any
     learners: tuple[Learner, ...]
-    form: Form = struct.field(pytree_node=False)
+    game: Game = struct.field(pytree_node=False)
 
 
 @struct.dataclass
@@ -97,8 +53,8 @@ class MatchState:
 
 def start(match: Match, dtype: Any) -> MatchState:
     """The state before the first update, parameters in `dtype`."""
-    objective = match.form.objective(match.game)
-    policies = match.form.policies
+    objective = match.game.objective(match.params)
+    policies = match.game.policies
     common = use(match_key(match.seed, match.number, len(match.learners)), "prepare")
     learners = tuple(
         learner.init(use(learner_key(match.seed, match.number, seat), "init"), common, policies, seat, objective, dtype)
@@ -110,8 +66,8 @@ def start(match: Match, dtype: Any) -> MatchState:
 
 def values(match: Match, thetas: Sequence[Any]) -> list[jax.Array]:
     """The reported value of each player, scalars."""
-    scale = match.form.value_scale(match.game)
-    returns = match.form.objective(match.game)(thetas)[0]
+    scale = match.game.value_scale(match.params)
+    returns = match.game.objective(match.params)(thetas)[0]
     return [scale * returns[player] for player in range(len(thetas))]
 
 
@@ -160,13 +116,12 @@ def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchSt
     """What a settled match whose returns are sampled is worth after `number` updates.
 
     Returns:
-      The state, its values counted in; and variables of the record, NaN where the match has diverged: what the form
+      The state, its values counted in; and variables of the record, NaN where the match has diverged: what the game
       measures (`value` [players] among it), and diagnostics of the learners, [players] each, NaN for those without.
     """
     thetas = [learner.theta for learner in state.learners]
     key = use(match_key(match.seed, match.number, len(match.learners)), "evaluation", number)
-    form = cast(SampledForm, match.form)
-    found = form.evaluate(match.game, thetas, key) | _diagnoses(match, state.learners, number)
+    found = match.game.evaluate(match.params, thetas, key) | _diagnoses(match, state.learners, number)
     finite = state.diverged_at < 0
     shown = {name: jnp.where(finite, value, jnp.full_like(value, jnp.nan)) for name, value in found.items()}
     counted = [jnp.where(finite & (number > 0), value, 0) for value in found["value"]]
@@ -175,7 +130,7 @@ def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchSt
 
 
 def _diagnoses(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> dict[str, jax.Array]:
-    objective = match.form.objective(match.game)
+    objective = match.game.objective(match.params)
     each = []
     for seat, learner in enumerate(match.learners):
         key = use(learner_key(match.seed, match.number, seat), "diagnosis", number)
@@ -190,7 +145,7 @@ def _diagnoses(match: Match, states: tuple[LearnerState, ...], number: jax.Array
 
 def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
     """Everybody's state after one more update, all from the same old ones."""
-    objective = match.form.objective(match.game)
+    objective = match.game.objective(match.params)
     if any(learner.observes for learner in match.learners):
         key = use(match_key(match.seed, match.number, len(match.learners)), "play", number)
         played = objective.sampler.play([state.theta for state in states], key)
@@ -257,12 +212,12 @@ def finish(
     Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
         value where there are no updates); both NaN where diverged; diverged_at; theta_final [players, parameters],
-        padded with NaN where one has fewer; what the game's form describes; and, where `extras` names "consistency",
+        padded with NaN where one has fewer; what the game describes; and, where `extras` names "consistency",
         consistency_loss, a scalar.
     """
     thetas = [learner.theta for learner in state.learners]
     measured, key = {}, None
-    if match.form.sampled:
+    if match.game.sampled:
         _, measured = measure(match, state, jnp.int32(updates))
         last = measured["value"]
         key = use(match_key(match.seed, match.number, len(match.learners)), "description")
@@ -277,9 +232,9 @@ def finish(
     own = {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}
     own["theta_final"] = _rows(thetas)
     if "consistency" in extras:
-        loss = consistency_loss(match.learners, state.learners, match.form.objective(match.game))
+        loss = consistency_loss(match.learners, state.learners, match.game.objective(match.params))
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
-    return measured | match.form.describe(match.game, thetas, key) | own
+    return measured | match.game.describe(match.params, thetas, key) | own
 
 
 def _rows(thetas: Sequence[Any]) -> jax.Array:

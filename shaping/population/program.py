@@ -121,7 +121,7 @@ def segment_program(
         update = jax.vmap(single.sampled_update, in_axes=(0, 0, 0, None))
         settle = jax.vmap(single.sampled_settle, in_axes=(0, 0, None))
         measure = jax.vmap(single.measure, in_axes=(0, 0, None))
-        policies: Any = jax.vmap(lambda learners: matches.form.cooperation([s.theta for s in learners]))
+        policies: Any = jax.vmap(lambda learners: matches.game.cooperation([s.theta for s in learners]))
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
             begin, end = bounds(timetable, window, index)
@@ -156,7 +156,7 @@ def segment_program(
         whole, states = blocks
         apart = take_apart if _unrolled(whole) else lambda tree: tree
         matches = apart(whole)
-        policies: Any = jax.vmap(lambda learners: whole.form.cooperation([s.theta for s in learners]), -1, -1)
+        policies: Any = jax.vmap(lambda learners: whole.game.cooperation([s.theta for s in learners]), -1, -1)
         update = jax.vmap(single.update, in_axes=(-1, -1, -1, None), out_axes=-1)
         settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
 
@@ -184,7 +184,7 @@ def segment_program(
         return put_together(states, settle(*moved, last)), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), rows)
 
     def function(matches: Match, states: MatchState, window: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
-        run, first = run_sampled_block if matches.form.sampled else run_block, matches.form.sampled
+        run, first = run_sampled_block if matches.game.sampled else run_block, matches.game.sampled
         moved, rows = lax.map(lambda blocks: run(blocks, window), to_blocks((matches, states), block, first))
         return from_blocks(moved, first), from_blocks(rows, True)
 
@@ -196,7 +196,7 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
     """`(matches, states) -> record variables`, leaves [population, ...]; see `match.finish`."""
 
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
-        sampled = matches.form.sampled
+        sampled = matches.game.sampled
         recorded = timetable.measured if sampled else None
         axis = 0 if sampled else -1
         finish = jax.vmap(
@@ -213,7 +213,7 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
 
 def _unrolled(matches: Match) -> bool:
     """Whether matches of this structure may be taken apart into scalars."""
-    return matches.form.unrolled and all(learner.elementwise for learner in matches.learners)
+    return matches.game.unrolled and all(learner.elementwise for learner in matches.learners)
 
 
 def _over_blocks(run_block: Callable[[Any], Any], block: int, first: bool) -> Callable[[Any], Any]:

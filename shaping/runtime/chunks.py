@@ -76,11 +76,11 @@ def cut(
     recorded = held * players * itemsize
     if "policies" in group.extras:
         thetas = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
-        policies = jax.eval_shape(template.form.cooperation, [state.theta for state in thetas])
+        policies = jax.eval_shape(template.game.cooperation, [state.theta for state in thetas])
         recorded += held * policies.size * itemsize
     # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
     per_match = 4 * own + 3 * recorded
-    if template.form.sampled:
+    if template.game.sampled:
         return _cut_sampled(group, template, per_match, _bytes(start), memory_bytes, devices, size)
     count, size = _counted(len(group.indices), memory_bytes // per_match, devices, size)
     limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2))
@@ -135,7 +135,7 @@ def _cut_sampled(
 def working_bytes(template: Match) -> int:
     """About how many bytes one update of a match needs beside its state: the batches of play that are alive at once,
     and what derivatives keep of the networks that read them."""
-    form: Any = template.form
+    form: Any = template.game
     itemsize = np.dtype(dtype_of(template)).itemsize
     space, players = form.env.observation_space, form.env.num_players
     seen = int(np.prod(space.shape, dtype=np.int64)) * np.dtype(space.dtype).itemsize
@@ -174,14 +174,14 @@ def timetable(
 
 def _cost(template: Match) -> int:
     """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
-    form: Any = template.form
+    form: Any = template.game
     gradients = max(getattr(getattr(learner.settings, "rule", None), "gradients", 1) for learner in template.learners)
     if form.sampled:
         # A few rollouts for every player, some 10 ns a step and more for what networks compute in it.
         parameters = max(policy.num_parameters for policy in form.policies)
         return form.batch * form.horizon * len(form.policies) * (1 + parameters // 100) * gradients
-    sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.game, template.number))]
-    sizes += [policy.num_parameters for policy in template.form.policies]
+    sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.params, template.number))]
+    sizes += [policy.num_parameters for policy in template.game.policies]
     # What learners hold beside parameters (networks, say) is gone through at every update, too.
     held = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(_start_of(template).learners))
     return max(1, (max(sizes) // 8) ** 2, held // 64) * gradients

@@ -108,7 +108,7 @@ def test_floats_have_the_precision_of_the_run_and_do_not_lose_it_on_the_way():
     for precision in ("float32", "float64"):
         experiment = plan({"precision": precision, "sweep": {"game.discount": [0.1, 0.123456789012345]}, "matches": 1})
         (blocks,) = groups(experiment)
-        discount = matches_of(experiment, blocks, np.arange(2)).game.discount
+        discount = matches_of(experiment, blocks, np.arange(2)).params.discount
         assert discount.dtype == precision
         np.testing.assert_array_equal(discount, np.array([0.1, 0.123456789012345], precision))
 
@@ -117,4 +117,4 @@ def test_what_does_not_vary_takes_no_memory_per_match():
     experiment = plan({"matches": 10**6})
     (blocks,) = groups(experiment)
     matches = matches_of(experiment, blocks, np.arange(10**6))
-    assert matches.game.payoffs.strides[0] == 0
+    assert matches.params.payoffs.strides[0] == 0

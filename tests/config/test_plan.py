@@ -253,21 +253,21 @@ def test_drawn_keys_make_no_cells_and_are_the_same_in_every_cell():
     (blocks,) = groups(experiment)
     matches = matches_of(experiment, blocks, np.arange(8))
     first, second = np.arange(4), np.arange(4, 8)
-    np.testing.assert_array_equal(matches.game.payoffs[first], matches.game.payoffs[second])
-    np.testing.assert_array_equal(matches.game.noise[first], matches.game.noise[second])
+    np.testing.assert_array_equal(matches.params.payoffs[first], matches.params.payoffs[second])
+    np.testing.assert_array_equal(matches.params.noise[first], matches.params.noise[second])
     rates = [learner.settings.rule.settings.lookahead_rate for learner in matches.learners]
     np.testing.assert_array_equal(rates[0][first], rates[0][second])
     np.testing.assert_array_equal(rates[0], rates[1])
-    for draw in (matches.game.payoffs[first, 0, 1, 0], matches.game.noise[first, 0], rates[0][first]):
+    for draw in (matches.params.payoffs[first, 0, 1, 0], matches.params.noise[first, 0], rates[0][first]):
         assert len(np.unique(draw)) == 4
-    assert np.all((rates[0] >= 0.1) & (rates[0] <= 10)) and np.all(matches.game.noise <= 0.1)
+    assert np.all((rates[0] >= 0.1) & (rates[0] <= 10)) and np.all(matches.params.noise <= 0.1)
 
 
 def test_a_draw_does_not_depend_on_the_other_keys_or_on_how_many_matches_there_are():
     def temptations(matches, sweep):
         experiment = plan({"matches": matches, "sweep": {"game.temptation": {"uniform": [0, 1]}, **sweep}})
         (blocks,) = groups(experiment)
-        return matches_of(experiment, blocks, np.arange(3)).game.payoffs[:, 0, 1, 0]
+        return matches_of(experiment, blocks, np.arange(3)).params.payoffs[:, 0, 1, 0]
 
     alone = temptations(3, {})
     np.testing.assert_array_equal(alone, temptations(100, {}))
@@ -279,7 +279,7 @@ def test_different_keys_are_drawn_independently():
     raw = {"matches": 500, "sweep": {key: {"uniform": [0, 1]} for key in ("game.temptation", "game.noise")}}
     experiment = plan(raw)
     (blocks,) = groups(experiment)
-    game = matches_of(experiment, blocks, np.arange(500)).game
+    game = matches_of(experiment, blocks, np.arange(500)).params
     correlation = np.corrcoef(game.payoffs[:, 0, 1, 0], game.noise[:, 0])[0, 1]
     assert abs(correlation) < 0.2
     assert abs(game.noise[:, 0].mean() - 0.5) < 0.05
@@ -300,11 +300,11 @@ def test_a_whole_table_of_payoffs_can_be_drawn_or_swept():
     raw = {"matches": 2, "game": {"payoffs": tables[0].tolist()}}
     experiment = plan({**raw, "sweep": {"game.payoffs": tables.tolist()}})
     (blocks,) = groups(experiment)
-    np.testing.assert_array_equal(matches_of(experiment, blocks, np.arange(4)).game.payoffs, tables[[0, 0, 1, 1]])
+    np.testing.assert_array_equal(matches_of(experiment, blocks, np.arange(4)).params.payoffs, tables[[0, 0, 1, 1]])
     assert experiment.coordinates["game.payoffs"].tolist() == [0, 1]
     experiment = plan({**raw, "sweep": {"game.payoffs": {"normal": [0, 1]}}})
     (blocks,) = groups(experiment)
-    drawn = matches_of(experiment, blocks, np.arange(2)).game.payoffs
+    drawn = matches_of(experiment, blocks, np.arange(2)).params.payoffs
     assert drawn.shape == (2, 2, 2, 2) and len(np.unique(drawn)) == 16
 
 
@@ -316,7 +316,7 @@ def test_a_single_payoff_can_be_swept():
     }
     experiment = plan(raw)
     (blocks,) = groups(experiment)
-    payoffs = matches_of(experiment, blocks, np.arange(2)).game.payoffs
+    payoffs = matches_of(experiment, blocks, np.arange(2)).params.payoffs
     np.testing.assert_array_equal(payoffs[:, 1, 0, 1], [5, 6])
     assert np.count_nonzero(payoffs) == 2
 

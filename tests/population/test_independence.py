@@ -16,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("x64")
 @jax.jit
 def update_alone(match, states):
     """Learner states after one update of everybody, and the values before it."""
-    objective = match.form.objective(match.game)
-    value = match.form.value_scale(match.game) * jnp.stack(list(objective([s.theta for s in states])[0]))
+    objective = match.game.objective(match.params)
+    value = match.game.value_scale(match.params) * jnp.stack(list(objective([s.theta for s in states])[0]))
     key = jax.random.key(0)
     return tuple(own.step(key, states, seat, objective)[0] for seat, own in enumerate(match.learners)), value
 
@@ -27,9 +27,9 @@ def alone(match, updates):
     states = []
     for seat, learner in enumerate(match.learners):
         key = use(learner_key(match.seed, match.number, seat), "init")
-        states.append(learner.init(key, key, match.form.policies, seat, None, jnp.float64))
-    as_float = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (match.game, match.learners))
-    match = match.replace(game=as_float[0], learners=as_float[1])
+        states.append(learner.init(key, key, match.game.policies, seat, None, jnp.float64))
+    as_float = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (match.params, match.learners))
+    match = match.replace(params=as_float[0], learners=as_float[1])
     states, curve = tuple(states), []
     for _ in range(updates):
         states, value = update_alone(match, states)
@@ -69,7 +69,7 @@ def test_draws_differ_between_matches_and_seats_and_depend_on_nothing_else(popul
     few = population.play([matches[6], matches[1]], 1).initial
     for seat in range(2):
         key = use(learner_key(3, 6, seat), "init")
-        own = learners[seat].init(key, key, matches[6].form.policies, seat, None, jnp.float64).theta
+        own = learners[seat].init(key, key, matches[6].game.policies, seat, None, jnp.float64).theta
         # Drawn in float32, whose last bit may depend on how the program was compiled.
         np.testing.assert_allclose(few[seat], together[seat][[6, 1]], rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(few[seat][0], own, rtol=1e-6, atol=1e-6)
