@@ -8,6 +8,8 @@ blocks marked for continuous integration are left to it.
 import json
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -80,6 +82,14 @@ def test_every_link_into_the_repository_leads_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+def test_the_documentation_builds_into_a_site_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert built.returncode == 0, built.stderr
+    pages = {page.parent.name for page in (tmp_path / "site").glob("*/index.html")}
+    assert pages >= {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
 
 
 def test_the_readme_is_short():
