@@ -131,14 +131,14 @@ def _matrix_game(name: str, settings: dict[str, Any]) -> MatrixGame:
     if name == _OWN_PAYOFFS:
         if "payoffs" not in own:
             raise ValueError(f"game {name!r} needs payoffs; allowed: payoffs[player][action_0][action_1]...")
-        payoffs = own["payoffs"]
-    else:
-        for key, value in own.items():
-            allowed = "a finite number (arrays of them go into MatrixGameParams)"
-            if finite_numbers(key, value, allowed).ndim:
-                raise ValueError(f"{key} has the shape {list(np.shape(value))}; allowed: {allowed}")
-        payoffs = GAMES[name](**own)
-    return MatrixGame(payoffs, name=name, **settings)
+        return MatrixGame(own["payoffs"], name=name, **settings)
+    for key, value in own.items():
+        allowed = "a finite number (arrays of them go into MatrixGameParams)"
+        if finite_numbers(key, value, allowed).ndim:
+            raise ValueError(f"{key} has the shape {list(np.shape(value))}; allowed: {allowed}")
+    payoffs = GAMES[name](**own)
+    defaults = {key: parameter.default for key, parameter in inspect.signature(GAMES[name]).parameters.items()}
+    return MatrixGame(payoffs, name=name, settings=tuple((defaults | own).items()), **settings)
 
 
 def _check_known(name: str, settings: dict[str, Any], known: tuple[str, ...]) -> None:
