@@ -265,8 +265,12 @@ class MatrixGame:
     @property
     def number_names(self) -> tuple[str, ...]:
         """The numbers that the payoffs are made of, or payoffs; and discount and noise."""
-        own = tuple(name for name, _ in self.settings if name != "num_players")
-        return (*(own or ("payoffs",)), "discount", "noise")
+        return tuple(self.default_numbers)
+
+    @property
+    def default_numbers(self) -> dict[str, Any]:
+        own = {name: value for name, value in self.settings if name != "num_players"}
+        return (own or {"payoffs": self.payoffs}) | {"discount": self.discount, "noise": self.noise}
 
     def with_numbers(self, params: MatrixGameParams, numbers: Mapping[str, Any]) -> MatrixGameParams:
         """See `envs.declarations.with_numbers`. Where a number of the payoffs is given, those that are not are the
