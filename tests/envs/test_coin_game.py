@@ -334,8 +334,8 @@ def test_noise_may_differ_between_the_games_of_one_program():
 def test_noise_is_what_the_numbers_say_whatever_the_description():
     noisy, plain = one_coin(noise=0.1), one_coin()
     state = place(plain, [(0, 0), (0, 0)], [(1, 1)])
-    for numbers in (noisy.default_params, plain.default_params):
-        one, other = (play(env, state, "right", "right", params=numbers) for env in (noisy, plain))
+    for params in (noisy.default_params, plain.default_params):
+        one, other = (play(env, state, "right", "right", params=params) for env in (noisy, plain))
         jax.tree.map(np.testing.assert_array_equal, one.state, other.state)
 
 

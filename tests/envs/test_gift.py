@@ -82,7 +82,7 @@ def test_a_gift_goes_to_the_player_chosen_and_is_doubled_there():
         expected = np.ones(4)
         expected[2], expected[receiver] = 0, 3
         np.testing.assert_allclose(rewards_of(env, [0, 0, action, 0]), expected)
-    np.testing.assert_allclose(rewards_of(env, [3, 2, 3, 0]), [0, 0, 0, 7])
+    np.testing.assert_allclose(rewards_of(env, [3, 3, 3, 0]), [0, 0, 0, 7])
 
 
 def test_everybody_sees_who_gave_to_whom_with_oneself_first():
