@@ -1,5 +1,6 @@
 """Matrix games that are played by gathering strategies in a grid world: STORM, "... in the matrix"."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
-from shaping.envs.in_the_matrix import drawing
+from shaping.envs.in_the_matrix import drawing, measures
 from shaping.envs.in_the_matrix.maps import (
     draw_sites,
     draw_words,
     fixed_sites,
     free_places,
     mirrored_places,
+    must_be_free,
     start_cells,
     start_directions,
 )
@@ -78,7 +81,7 @@ class InTheMatrix:
         return_of: "world" or "players".
         mutual: whether both of a pair must fire.
         pay_last_step: whether the last step of an episode pays.
-        regrowth: a probability; None for never, also whatever the params say (compiles less).
+        regrowth: a probability; None for never, which compiles less.
         shuffle_coins: see above.
         observation: "planes" or "flat".
 
@@ -155,7 +158,7 @@ class InTheMatrix:
         return InTheMatrixParams(
             payoffs=jnp.asarray(self.payoffs, dtype=float),
             freeze=jnp.int32(self.freeze),
-            regrowth=jnp.asarray(self.regrowth or 0.0, dtype=float),
+            regrowth=None if self.regrowth is None else jnp.asarray(self.regrowth, dtype=float),
             horizon=jnp.int32(self.horizon),
         )
 
@@ -277,7 +280,7 @@ class InTheMatrix:
 
     def _grown(self, key: jax.Array, params: InTheMatrixParams) -> jax.Array:
         total = self.num_kinds * self.num_coins
-        if self.regrowth is None:
+        if params.regrowth is None:
             return jnp.zeros((total,), bool)
         drawn = jax.random.uniform(jax.random.fold_in(key, 4), (total,), params.regrowth.dtype)
         return drawn < params.regrowth
@@ -320,6 +323,19 @@ class InTheMatrix:
             "strategies": counts["strategies"] + info["strategies"],
         }
 
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What `metrics` gives."""
+        return measures.measures(self.num_kinds)
+
+    def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        return measures.metrics(counts)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return ("freeze", "regrowth")
+
     def image(self, state: InTheMatrixState, params: InTheMatrixParams) -> np.ndarray:
         """The map and what the players hold; see `in_the_matrix_drawing.image`."""
         del params
@@ -329,8 +345,3 @@ class InTheMatrix:
         """The map and what the players hold; see `in_the_matrix_drawing.text`."""
         del params
         return drawing.text(state, self.grid_size)
-
-
-def must_be_free(num_players: int, layout: str, return_of: str) -> bool:
-    """Whether there are no mirrored places for players to start on."""
-    return num_players > 2 or layout == "random" or return_of == "players"

@@ -12,8 +12,9 @@ from jax.core import Tracer
 
 from shaping.envs.auto_reset import AutoReset
 from shaping.envs.coin_game.counts import CoinCounts
+from shaping.envs.coin_game.measures import cooperation_by_history, own_fraction
 from shaping.envs.environment import check_integer
-from shaping.envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
+from shaping.envs.matrix.measures import cooperation_by_state
 from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
