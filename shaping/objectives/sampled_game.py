@@ -1,5 +1,6 @@
 """A game played for its returns, as a population trains on it: estimated returns, and what a batch of play shows."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ from flax import struct
 from jax.core import Tracer
 
 from shaping.envs.auto_reset import AutoReset
-from shaping.envs.coin_game.counts import CoinCounts
+from shaping.envs.coin_game.counts import HISTORIES, CoinCounts
+from shaping.envs.coin_game.game import CoinGame
 from shaping.envs.environment import check_integer
 from shaping.envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
-from shaping.objectives.exact_coin import ExactCoinGame
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_coin import pickup_variables
+from shaping.objectives.game import Episode, Game, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play import Statistics, play
 from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
@@ -23,6 +25,7 @@ from shaping.objectives.sampler import Sampler
 from shaping.policies.critics import Critic
 from shaping.policies.one_of import one_of
 from shaping.policies.policy import Policy
+from shaping.variables import Variable, against, declared
 
 
 @struct.dataclass
@@ -67,9 +70,9 @@ class SampledGame:
     estimator: Estimator = Estimator()
     critics: tuple[Critic, ...] = ()
     evaluation: int = 64
-    exact: ExactMatrixGame | ExactCoinGame | None = None
+    exact: Game | None = None
     opponents: tuple[tuple[str, tuple[Policy, ...]], ...] = ()
-    matrix: ExactMatrixGame | None = None
+    matrix: Game | None = None
 
     @property
     def unrolled(self) -> bool:
@@ -81,6 +84,70 @@ class SampledGame:
         """Always."""
         return True
 
+    @property
+    def tabular(self) -> bool:
+        """Whether the closed form beside it is of tables."""
+        return self.exact is not None and self.exact.tabular
+
+    @property
+    def reference(self) -> Game | None:
+        """The game in closed form, of these policies or of others, that says what is known of it without play."""
+        return self.exact or self.matrix
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What is measured on play, what the environment declares, and what the closed form tells."""
+        own = declared("reward_per_step", "entropy", "discount", "noise")
+        if self.exact is not None:
+            own |= declared("value_exact")
+        if isinstance(self.env, CoinGame):
+            history = "of the coins taken after each history of pickups, those of the own colour"
+            dims = ("match", "player", "history")
+            own |= pickup_variables()
+            own["cooperation_by_history"] = Variable(dims, history, low=0, high=1, source="environment")
+            if self.opponents:
+                own["own_fraction_against"] = against("own_fraction", own["own_fraction"])
+        elif self.reference is not None:
+            own |= self.reference.variables
+        if self.matrix is not None:
+            own |= declared("theta_initial", "theta_final")
+        return own | (declared("reward_against") if self.opponents else {})
+
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Of what the environment and the closed form have, and of scripted opponents."""
+        found = {} if self.reference is None else dict(self.reference.labels)
+        if isinstance(self.env, CoinGame):
+            found |= {"colour": tuple(map(str, range(self.env.num_players))), "history": HISTORIES}
+        return found | ({"opponent": tuple(name for name, _ in self.opponents)} if self.opponents else {})
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the closed form says."""
+        return {} if self.reference is None else self.reference.about
+
+    def working_bytes(self, itemsize: int, lookaheads: int) -> int:
+        """The batches of play that are alive at once, and what derivatives keep of the networks that read them."""
+        space, players = self.env.observation_space, self.env.num_players
+        seen = math.prod(space.shape) * np.dtype(space.dtype).itemsize
+        steps = self.batch * self.horizon
+        # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
+        rollout = steps * players * (seen + 10 * itemsize)
+        # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
+        outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(self.policies[0].shapes))
+        kept = 1 if self.estimator.rematerialise else 1 + lookaheads
+        return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * kept // self.estimator.slices
+
+    def work(self, params: SampledParams) -> int:
+        """A few rollouts for every player, some 10 ns a step and more for what networks compute in it."""
+        del params
+        parameters = max(policy.num_parameters for policy in self.policies)
+        return self.batch * self.horizon * len(self.policies) * (1 + parameters // 100)
+
+    def episode(self, params: SampledParams) -> Episode:
+        """One from a reset to the horizon."""
+        return Episode(self.env, params.env, self.policies, self.horizon)
+
     def sampler(self, params: SampledParams) -> Sampler:
         """What plays the game at one setting of its numbers."""
         return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon)
@@ -91,12 +158,8 @@ class SampledGame:
         return sampled_objective(self.sampler(params), self.estimator, params.estimator, critics)
 
     def value_scale(self, params: SampledParams) -> jax.Array:
-        """The factor that turns a return into a reported value: 1 - discount, the mean per step (1 / horizon) at
-        discount 1, and 1 for a single step."""
-        discount = jnp.asarray(params.discount)
-        if self.horizon == 1:
-            return jnp.ones_like(discount)
-        return jnp.where(discount == 1, 1 / self.horizon, 1 - discount)
+        """The factor that turns a return into a reported value, see `game.value_scale`."""
+        return value_scale(params.discount, self.horizon)
 
     def evaluate(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> dict[str, jax.Array]:
         """What a fresh batch of play shows.
@@ -121,9 +184,7 @@ class SampledGame:
 
     def cooperation(self, thetas: Thetas) -> jax.Array | None:
         """P(choose action 0 | state), [players, states], of policies that are tables of it; else None."""
-        if not isinstance(self.exact, ExactMatrixGame):
-            return None
-        return self.exact.cooperation(thetas)
+        return None if self.exact is None else self.exact.cooperation(thetas)
 
     def describe(self, params: SampledParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record tells of one match at its end.
@@ -147,7 +208,7 @@ class SampledGame:
         if coins:
             found["pickups"] = played.counts.pickups / played.episodes
             found["cooperation_by_history"] = cooperation_by_history(played.counts)
-        elif isinstance(self.exact, ExactMatrixGame):
+        elif self.exact is not None:
             found |= self.exact.describe(params.exact, thetas)
         elif isinstance(played.counts, dict) and "cooperations" in played.counts:
             if self.matrix is not None:
