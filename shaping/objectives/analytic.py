@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
-from shaping.objectives.game import closed_form_work
+from shaping.objectives.game import closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
@@ -100,6 +100,11 @@ class Analytic:
         """Nothing: all there is to tell are the parameters."""
         del params, thetas, key
         return {}
+
+    def evaluate(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """value [players], in closed form."""
+        del key
+        return closed_form_values(self, params, thetas)
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """None to speak of."""

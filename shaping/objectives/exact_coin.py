@@ -22,7 +22,7 @@ from jax import lax
 from shaping.envs.coin_game.chain import CoinChain, coin_chain
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams
 from shaping.envs.measures import fraction
-from shaping.objectives.game import closed_form_work, value_scale
+from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
 from shaping.policies.policy import Policy
@@ -120,6 +120,11 @@ class ExactCoinGame:
     def value_scale(self, params: ExactCoinParams) -> jax.Array:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
+
+    def evaluate(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """value [players], in closed form."""
+        del key
+        return closed_form_values(self, params, thetas)
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """The probabilities of joint actions in every state, once for every derivative that is taken."""

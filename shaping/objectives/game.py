@@ -82,7 +82,7 @@ class Game(Protocol):
         ...
 
     def evaluate(self, params: Any, thetas: Sequence[Any], key: jax.Array) -> dict[str, jax.Array]:
-        """What a fresh batch of play shows, `value` [players] among it. Asked of sampled games alone."""
+        """What a fresh batch of play shows, `value` [players] among it; of a closed form the value, without play."""
         ...
 
     def describe(self, params: Any, thetas: Sequence[Any], key: jax.Array | None = None) -> dict[str, jax.Array]:
@@ -129,6 +129,12 @@ def value_scale(discount: Any, horizon: int | None) -> jax.Array:
     if horizon is None:
         return 1 - discount
     return jnp.where(discount == 1, 1 / horizon, 1 - discount)
+
+
+def closed_form_values(game: Game, params: Any, thetas: Sequence[Any]) -> dict[str, jax.Array]:
+    """`Game.evaluate` of a closed form: value [players]."""
+    returns = game.objective(params)(thetas)[0]
+    return {"value": game.value_scale(params) * jnp.stack([returns[player] for player in range(len(thetas))])}
 
 
 def closed_form_work(params: Any, policies: Sequence[Policy]) -> int:

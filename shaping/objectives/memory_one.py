@@ -23,7 +23,7 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.game import closed_form_work, value_scale
+from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
@@ -182,6 +182,11 @@ class ExactMatrixGame:
     def value_scale(self, params: MatrixGameParams) -> jax.Array:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
+
+    def evaluate(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """value [players], in closed form."""
+        del key
+        return closed_form_values(self, params, thetas)
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """None to speak of: a chain has as many states as a policy."""
