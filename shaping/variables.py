@@ -1,8 +1,8 @@
 """Every variable that a record may hold, declared once: its dimensions, what it means, how a report shows it.
 
 A game says which of them it records (`Game.variables`), a learner what it records besides (`Learner.variables`). What
-an environment measures it declares itself (`shaping.envs.declarations`); `measured` makes variables of that. A record
-carries each declaration as attributes of the array, and whoever reads it needs no other.
+an environment measures it declares itself (`shaping.envs.declarations`), and `of_measure` makes a variable of each. A
+record carries each declaration as attributes of the array, and whoever reads it needs no other.
 """
 
 import dataclasses
@@ -134,25 +134,14 @@ def as_table(variables: Mapping[str, Variable]) -> dict[str, Variable]:
     return {name: dataclasses.replace(found, dims=along_states(found.dims)) for name, found in variables.items()}
 
 
-def measured(measures: Mapping[str, Any], showcase: str) -> dict[str, Variable]:
-    """What an environment measures as variables of a record: along updates, or at the end where a measure has an axis.
+def of_measure(measure: Any) -> Variable:
+    """What an environment measures as a variable of a record: along updates, or at the end where it has an axis.
 
     Args:
-      measures: by name, see `shaping.envs.declarations.Measure`.
-      showcase: which one picks the match whose episode is drawn.
+      measure: see `shaping.envs.declarations.Measure`.
     """
-    return {
-        name: Variable(
-            (*_END, found.axis) if found.axis else _ALONG,
-            found.meaning,
-            found.label,
-            found.low,
-            found.high,
-            source="environment",
-            showcase=name == showcase,
-        )
-        for name, found in measures.items()
-    }
+    dims = (*_END, measure.axis) if measure.axis else _ALONG
+    return Variable(dims, measure.meaning, measure.label, measure.low, measure.high, source="environment")
 
 
 def against(name: str, variable: Variable) -> Variable:

@@ -21,12 +21,13 @@ from jax import lax
 
 from shaping.envs.coin_game.chain import CoinChain, coin_chain
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams
+from shaping.envs.declarations import measures
 from shaping.envs.measures import fraction
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
 from shaping.policies.policy import Policy
-from shaping.variables import Variable, declared
+from shaping.variables import Variable, declared, of_measure
 
 
 @flax.struct.dataclass
@@ -80,12 +81,14 @@ class ExactCoinGame:
     @property
     def variables(self) -> Mapping[str, Variable]:
         """What `describe` tells, as the environment declares it; the own fraction is known at the end alone."""
-        return declared("discount", "noise") | pickup_variables()
+        known = measures(self.env)
+        own = {name: of_measure(known[name]) for name in ("pickups", "own_fraction")}
+        return declared("discount", "noise") | own
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
         """Of colours, numbered as players."""
-        return {"colour": tuple(map(str, range(self.env.num_players)))}
+        return {"colour": measures(self.env)["pickups"].labels}
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -216,16 +219,6 @@ def exact_coin_game(
     numbers = env.default_params if params is None else params
     noise = jnp.zeros(env.num_players) if numbers.noise is None else numbers.noise
     return form, ExactCoinParams(numbers.rewards, jnp.asarray(discount, numbers.rewards.dtype), noise)
-
-
-def pickup_variables() -> dict[str, Variable]:
-    """What a record holds of the coins that were taken."""
-    pickups = "coins of each colour that each player takes with the final policies, in an episode or per step"
-    own = "of the coins a player took, those of its own colour"
-    return {
-        "pickups": Variable(("match", "player", "colour"), pickups, low=0, source="environment"),
-        "own_fraction": Variable(("match", "update", "player"), own, "own colour", 0, 1, False, "environment", True),
-    }
 
 
 @functools.lru_cache(maxsize=64)

@@ -233,6 +233,18 @@ class ExactMatrixGame:
             "value_defection": pure[1],
         }
 
+    def describe_played(self, params: MatrixGameParams, measured: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """`describe` of players whose policies are no tables: `policy` is what they were seen to do, NaN in states that
+        did not come up.
+
+        Args:
+          params: the numbers.
+          measured: what `envs.MatrixGame` measures, `cooperation_by_state` [players, states] among it.
+        """
+        dtype = jnp.asarray(params.discount).dtype
+        anything = [jnp.zeros(policy.shapes.shape, dtype) for policy in self.policies]
+        return self.describe(params, anything) | {"policy": measured["cooperation_by_state"]}
+
 
 def histories(labels: Sequence[str], rounds: int) -> tuple[str, ...]:
     """Labels of states: the start and what happened since, up to that many rounds, the earliest first."""
