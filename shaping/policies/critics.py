@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.networks import body
+from shaping.policies.remaking import remade, remakable
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class Critic:
     def __hash__(self) -> int:
         return hash((self.kind, self.structure))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return remade(self, f"critic {self.kind}")
 
+
+@remakable
 def tabular_critic(num_states: int) -> Critic:
     """One value a state, phi [num_states], observations being states 0 .. num_states - 1; `init` is normal."""
 
@@ -55,18 +60,19 @@ def tabular_critic(num_states: int) -> Critic:
     return Critic("tabular", (num_states,), init, lambda batch_shape: None, apply)
 
 
+@remakable
 def network_critic(
-    observations: Discrete | Box,
-    encoder: str = "dense",
+    observation_space: Discrete | Box,
+    encoder: str | None = None,
     hidden: Sequence[int] = (16,),
-    channels: Sequence[int] = (),
+    channels: Sequence[int] | None = None,
     recurrent: str | None = None,
     units: int = 16,
-    layout: str = "channels_first",
+    layout: str | None = None,
 ) -> Critic:
     """A network of its own with one linear output; arguments, start and errors are those of `policies.network`."""
     heads = (("value", 1),)
-    structure, init, start, run = body(observations, heads, encoder, hidden, channels, recurrent, units, layout)
+    structure, init, start, run = body(observation_space, heads, encoder, hidden, channels, recurrent, units, layout)
 
     def apply(phi: Any, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
         outputs, memory = run(phi, observation, memory)
