@@ -105,13 +105,25 @@ def opponent_model(
 
 
 def start(
-    settings: ModelSettings, key: jax.Array, policies: Sequence[Policy], player: int, objective: Objective, dtype: Any
+    settings: ModelSettings,
+    key: jax.Array,
+    policies: Sequence[Policy],
+    seats: Sequence[int],
+    objective: Objective,
+    dtype: Any,
 ) -> ModelState:
-    """Models before anything was seen: drawn like anybody's parameters, not those of the opponents."""
+    """Models before anything was seen, of everybody who is not on the learner's own `seats`: drawn like anybody's
+    parameters, not those of the opponents.
+
+    Raises:
+      ValueError: if there is nobody else.
+    """
+    if len(seats) == len(policies):
+        raise ValueError("opponent_model is given; allowed: for learners that have opponents")
     transform = _transform(settings)
     thetas: list[Any] = []
     for seat, policy in enumerate(policies):
-        if seat == player:
+        if seat in seats:
             thetas.append(None)
             continue
         keys = [jax.random.fold_in(jax.random.fold_in(key, seat), member) for member in range(settings.members)]

@@ -40,7 +40,7 @@ def played(at, number=0):
 
 def begun(settings, at):
     """Of player 0: models of player 1 alone."""
-    return start(settings, jax.random.key(0), POLICIES, 0, at, jnp.float64)
+    return start(settings, jax.random.key(0), POLICIES, (0,), at, jnp.float64)
 
 
 @partial(quickly, static_argnames=("batch", "steps"))
