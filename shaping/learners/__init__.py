@@ -10,6 +10,7 @@ from shaping.learners.initial import Initial, fan_in, m_maml, normal, uniform, v
 from shaping.learners.learner import Common, Learner, LearnerState
 from shaping.learners.names import named_learner, named_learners, named_players
 from shaping.learners.optimizer import Optimizer, optimizer
+from shaping.learners.schedule import Schedule, schedule
 
 __all__ = [
     "Common",
@@ -17,6 +18,7 @@ __all__ = [
     "Learner",
     "LearnerState",
     "Optimizer",
+    "Schedule",
     "a2c",
     "fan_in",
     "frozen",
@@ -28,6 +30,7 @@ __all__ = [
     "normal",
     "optimizer",
     "ppo",
+    "schedule",
     "uniform",
     "values",
     "zeros",
