@@ -17,7 +17,7 @@ from shaping.config.sampled import critic_settings, model_settings, network_of, 
 from shaping.config.validate import build_rule, number_fields, rule_settings
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.games import GAMES
-from shaping.learners import fan_in, gradient_learner, m_maml, normal, optimizer, uniform, values, zeros
+from shaping.learners import Common, fan_in, m_maml, named_learner, normal, optimizer, uniform, values, zeros
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
 from shaping.objectives.sampled_game import SampledGame
@@ -100,24 +100,22 @@ def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: boo
     the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     form = form_of(settings)
-    rules = []
-    for player in settings["players"]:
-        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in rule_settings(player).items()}
-        rules.append(jax.tree.map(lambda leaf: number(leaf, rank=0), build_rule(player | own)))
     learners = []
-    for seat, (player, rule) in enumerate(zip(settings["players"], rules, strict=True)):
+    for seat, player in enumerate(settings["players"]):
+        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in rule_settings(player).items()}
+        rule = build_rule(player)
         chosen = {k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"}
-        learners.append(
-            gradient_learner(
-                rule,
-                number(player["step_size"], rank=0),
-                optimizer(settings["optimizer"]["name"], **chosen),
-                _initial(*_init_of(settings, seat), number),
-                critic_settings(settings, form, seat, number) if wants_critic(settings, rule) else None,
-                model_settings(player, number),
-                SHAPING_SAMPLES if shaping and rule.shaping is not None else 0,
-            )
+        common = Common(
+            number(player["step_size"], rank=0),
+            optimizer(settings["optimizer"]["name"], **chosen),
+            _initial(*_init_of(settings, seat), number),
+            critic_settings(settings, form, seat, number) if wants_critic(settings, player) else None,
+            model_settings(player, number),
+            SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
         )
+        learner = named_learner(player["rule"], own, common)
+        # Numbers that are a part of what a rule is are the same for all.
+        learners.append(jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner))
     numbers = _game_numbers(settings["game"], number)
     if isinstance(form, SampledGame):
         numbers = sampled_numbers(settings, numbers, number)
@@ -128,9 +126,12 @@ SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
-def wants_critic(normal: Mapping[str, Any], rule: Any) -> bool:
-    """Whether a learner with this rule needs critics."""
-    return rule.needs_critic or normal["objective"].get("baseline") == "critic"
+def wants_critic(normal: Mapping[str, Any], player: Mapping[str, Any]) -> bool:
+    """Whether a player needs critics."""
+    return (
+        named_learner(player["rule"], rule_settings(player)).needs_critic
+        or normal["objective"].get("baseline") == "critic"
+    )
 
 
 def _game_numbers(game: Mapping[str, Any], number: Any) -> Any:
@@ -168,7 +169,7 @@ def form_of(normal: Mapping[str, Any]) -> Any:
         return analytic_game(game["name"], **({"num_players": seats} if "num_players" in game else {}))
     policies = tuple(policy_of(normal, seat) for seat in range(seats))
     if is_sampled(normal):
-        needs_critic = any(wants_critic(normal, build_rule(player)) for player in normal["players"])
+        needs_critic = any(wants_critic(normal, player) for player in normal["players"])
         return sampled_game(normal, policies, needs_critic)
     if is_coin(game):
         return ExactCoinGame(coin_env(game, policy["last_takers"]), game["horizon"], policies, policy["last_takers"])

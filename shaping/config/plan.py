@@ -24,7 +24,7 @@ from shaping.config.validate import (
     number_fields,
     player_fields,
 )
-from shaping.rules import named_rules
+from shaping.learners import named_players
 from shaping.schema import Range
 
 
@@ -250,12 +250,12 @@ def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
     if not swept:
         return
     players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
-    every = {name for rule in named_rules() for name in player_fields(rule)}
+    every = {name for rule in named_players() for name in player_fields(rule)}
     for player in players:
         if (
             not isinstance(player, dict)
             or not isinstance(player.get("rule"), str)
-            or player["rule"] not in named_rules()
+            or player["rule"] not in named_players()
         ):
             continue
         known = player_fields(player["rule"])

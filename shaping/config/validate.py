@@ -12,6 +12,7 @@ from shaping.config.learning import KEY as MODEL
 from shaping.config.learning import model_fields, normal_model
 from shaping.config.objective import normal_objective, objective_fields
 from shaping.config.policy import init_shape, normal_policy
+from shaping.learners import Learner, named_learner, named_players
 from shaping.learners.optimizer import named_optimizers, optimizer_fields
 from shaping.rules import Rule, named_rules
 from shaping.schema import Field, Range, fields
@@ -208,19 +209,21 @@ def check_record(record: Sequence[str], normal: Mapping[str, Any]) -> None:
             who = f"players.{seat}.rule {player['rule']}"
             if "lookahead_rate" not in player_fields(player["rule"]):
                 raise ConfigError(f"record: consistency needs a lookahead_rate; {who} has none")
-            if not build_rule(player).differentiable:
+            rule = build_rule(player)
+            if rule is None or not rule.differentiable:
                 raise ConfigError(f"record: consistency needs directions that can be differentiated, not {who}")
         if normal["objective"]["kind"] != "exact":
             raise ConfigError("record: consistency needs exact returns; objective.kind must be exact")
     if "shaping" in record:
         if normal["objective"]["kind"] == "exact":
             raise ConfigError("record: shaping is the spread of an estimate; objective.kind must be dice, not exact")
-        if all(build_rule(player).shaping is None for player in normal["players"]):
+        rules = [build_rule(player) for player in normal["players"]]
+        if all(rule is None or rule.shaping is None for rule in rules):
             raise ConfigError("record: shaping needs a rule with a shaping term: lola, lookahead or first_order")
 
 
 def player_fields(rule: str) -> dict[str, Field]:
-    return {"step_size": Field("step_size", "number", 1.0, Range(0)), **fields(named_rules()[rule])}
+    return {"step_size": Field("step_size", "number", 1.0, Range(0)), **fields(named_players()[rule])}
 
 
 _NOT_OF_THE_RULE = ("rule", "step_size", "init", MODEL)
@@ -246,11 +249,11 @@ def _players(
         where = f"players.{seat}"
         given = plain(where, entry, "rule")
         rule = given.get("rule", None)
-        if not isinstance(rule, str) or rule not in named_rules():
-            raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(named_rules())}", named_rules())
+        if not isinstance(rule, str) or rule not in named_players():
+            raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(named_players())}", named_players())
         player = {"rule": rule} | settings(where, given, player_fields(rule), ("rule", "init", MODEL))
         try:
-            made = build_rule(player)
+            made = named_learner(rule, rule_settings(player))
         except ValueError as error:
             raise ConfigError(f"{where}.{error}") from None
         if made.needs_distance and is_analytic(game):
@@ -264,25 +267,27 @@ def _players(
     return players
 
 
-def _check_sampling(where: str, rule: Rule, objective: Mapping[str, Any]) -> None:
-    """Refuses a rule that needs returns to be computed otherwise."""
+def _check_sampling(where: str, learner: Learner, objective: Mapping[str, Any]) -> None:
+    """Refuses a learner that needs returns to be computed otherwise."""
     exact = objective["kind"] == "exact"
-    if rule.needs_sampler and exact:
+    if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
-    if rule.prepare is not None and not exact:
+    if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
-    if rule.collect is not None and objective["batch"] % getattr(rule.settings, "minibatches", 1):
+    if not exact and objective["batch"] % learner.minibatches:
         raise not_allowed(
-            f"{where}.minibatches", rule.settings.minibatches, f"a divisor of objective.batch, {objective['batch']}"
+            f"{where}.minibatches", learner.minibatches, f"a divisor of objective.batch, {objective['batch']}"
         )
 
 
-def build_rule(player: Mapping[str, Any]) -> Rule:
-    """The rule of a normal player.
+def build_rule(player: Mapping[str, Any]) -> Rule | None:
+    """The update rule of a normal player, None where it is a learner of another kind.
 
     Raises:
       ValueError: for settings that do not fit together.
     """
+    if player["rule"] not in named_rules():
+        return None
     return named_rules()[player["rule"]](**rule_settings(player))
 
 

@@ -8,23 +8,26 @@ import numpy as np
 class Rows:
     """Recorded rows of a chunk's matches on their way to the record, where they go in whole pieces."""
 
-    def __init__(self, write: Callable[[np.ndarray, Mapping[str, np.ndarray], int], None], stretch: int):
+    def __init__(self, write: Callable[[np.ndarray, Mapping[str, np.ndarray], int], None], rows_per_write: int):
         """
         Args:
           write: `Record.write`, or as it.
-          stretch: recorded updates to a piece.
+          rows_per_write: recorded updates to a piece.
         """
-        self._write, self._stretch = write, stretch
+        self._write, self._rows_per_write = write, rows_per_write
         self._held: list[Mapping[str, np.ndarray]] = []
         self._first = self._next = 0
 
     def append(self, indices: np.ndarray, first: int, rows: Mapping[str, np.ndarray]) -> None:
         """Takes rows [matches of `indices`, rows, ...], number `first` and those after it."""
+        if self._held and self._held[0].keys() != rows.keys():
+            # What is known at the end alone comes with the last row.
+            self.flush(indices)
         if not self._held:
             self._first = first
         self._held.append(rows)
         self._next = first + next(iter(rows.values())).shape[1]
-        whole = self._next // self._stretch * self._stretch
+        whole = self._next // self._rows_per_write * self._rows_per_write
         if whole > self._first:
             self._hand_on(indices, whole)
 

@@ -15,7 +15,7 @@ from shaping.learners.opponent_model import error_of, fitted, imagined, opponent
 from shaping.objectives.sampled import sampled_objective
 from shaping.objectives.sampler import Sampler
 from shaping.policies import tabular
-from shaping.rules import lola
+from shaping.rules import lola, named_rules
 from tests.compiling import quickly
 from tests.objectives.enumeration import PROBE
 
@@ -40,7 +40,7 @@ def played(at, number=0):
 
 def begun(settings, at):
     """Of player 0: models of player 1 alone."""
-    return start(settings, jax.random.key(0), POLICIES, 0, at, jnp.float64)
+    return start(settings, jax.random.key(0), POLICIES, (0,), at, jnp.float64)
 
 
 @partial(quickly, static_argnames=("batch", "steps"))
@@ -75,7 +75,7 @@ def test_a_perfect_model_makes_the_step_of_a_learner_that_knows_the_parameters()
     known, guessed, misled = quickly(all_three)()
     np.testing.assert_allclose(guessed.theta, known, rtol=1e-12)
     assert np.abs(misled - known).max() > 1e-3
-    assert guessed.memory.model.seen == 1 and guessed.memory.model.thetas[0] is None
+    assert guessed.memory.model.window.seen == 1 and guessed.memory.model.thetas[0] is None
 
 
 def test_a_model_knows_what_was_seen_and_done_and_neither_parameters_nor_rewards():
@@ -111,7 +111,7 @@ def test_a_step_of_the_fit_ascends_the_mean_log_likelihood():
     slope = np.array([np.sum((seen == s) * ((taken == 0) - p[s])) for s in range(5)]) / seen.size
     after = fit(settings, state, batch)
     np.testing.assert_allclose(after.thetas[1][0], before + 0.7 * slope, rtol=1e-12)
-    assert after.seen == 1 and np.abs(slope).max() > 0.01
+    assert after.window.seen == 1 and np.abs(slope).max() > 0.01
 
 
 def test_the_fit_converges_to_the_policy_that_plays():
@@ -170,7 +170,7 @@ def test_a_model_that_is_shown_some_streams_knows_those_alone():
     settings = opponent_model(streams=4, members=2, trust=0.3, first_steps=5)
     state, batch = begun(settings, at), played(at)
     plain = fit(settings, state, batch)
-    assert plain.window["actions"].shape == (1, 6, 4, 2)
+    assert plain.window.entries["actions"].shape == (1, 6, 4, 2)
     for hidden, unchanged in ((slice(4, None), True), (slice(3, None), False)):
         actions = batch.actions.at[:, hidden].set(1 - batch.actions[:, hidden])
         changed = batch.replace(actions=actions, observations=batch.observations.at[:, hidden].set(0))
@@ -223,6 +223,29 @@ def test_a_learner_looks_ahead_as_far_as_it_trusts_and_averages_over_members():
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+ANTICIPATING = {name: make for name, make in named_rules().items() if make().anticipates and make().prepare is None}
+
+
+@pytest.mark.parametrize("name", ANTICIPATING)
+def test_trust_slows_every_rule_that_imagines_a_step(name):
+    at, key = objective(4, 3), jax.random.key(7)
+    observed = played(at)
+    members = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5)))
+    rule = ANTICIPATING[name](**({"max_iterations": 2} if name == "pola" else {}))
+
+    def after(trust):
+        model = opponent_model(rate=0.0, members=2).replace(trust=trust)
+        learner = gradient_learner(rule, 0.5, initial=values(PROBE[0]), model=model)
+        states = [learner.init(key, key, POLICIES, 0, at, jnp.float64), LearnerState(thetas()[1], None)]
+        known = replace_model(states[0].memory.model, members)
+        states[0] = states[0].replace(memory=states[0].memory.replace(model=known))
+        return learner.step(key, states, 0, replace(at, observed=observed))[0].theta
+
+    found = quickly(jax.vmap(after))(jnp.array([1e6, 1.0, 1e-6]))
+    apart = np.abs(found[:-1] - found[1:]).max(axis=1)
+    assert np.all(np.isfinite(found)) and np.all(apart > 1e-6), apart
+
+
 def test_the_window_keeps_the_last_batches_and_forgets_older_ones():
     at = objective()
     batches = [played(at, number) for number in range(4)]
@@ -238,9 +261,9 @@ def test_the_window_keeps_the_last_batches_and_forgets_older_ones():
         return state
 
     state = after([0, 1, 2])
-    assert state.seen == 3
-    np.testing.assert_array_equal(state.window["actions"][0], batches[2].actions)
-    np.testing.assert_array_equal(state.window["actions"][1], batches[1].actions)
+    assert state.window.seen == 3
+    np.testing.assert_array_equal(state.window.entries["actions"][0], batches[2].actions)
+    np.testing.assert_array_equal(state.window.entries["actions"][1], batches[1].actions)
     np.testing.assert_array_equal(after([3, 1, 2]).thetas[1], state.thetas[1])
     assert np.abs(after([0, 3, 2]).thetas[1] - state.thetas[1]).max() > 1e-4
     # What it does not hold yet weighs nothing.
