@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from shaping.analysis.derived import FOUND, known_shares
 from shaping.analysis.measures import Measures
 from shaping.analysis.statistics import (
     Z95,
@@ -29,26 +31,31 @@ METRICS = (
     "value_trajectory_mean",
     "cooperative",
     "consistency_loss",
-    "own_fraction",
-    "own_colour_found",
-    "reward_per_step",
-    "value_exact",
 )
+"""Metrics of every record; what a record declares besides are metrics as well, see `known_metrics`."""
 SMALL = ("consistency_loss",)
-"""Metrics of which values near zero are told apart: shown with their digits, not as 0.000."""
+"""Of these, those whose values near zero are told apart: shown with their digits, not as 0.000."""
+SHARES = ("cooperative", "tft_found", *FOUND)
+"""Metrics that are a share of the matches, with Wilson's interval."""
 _NEEDS = {
     "tft_match": "two players with memory-one policies",
     "tft_found": "`record: [policies]`, two players with memory-one policies, and V_CC above V_DD",
     "nash_match": "two players with memory-one policies, and a stage game without a pure equilibrium",
     "cooperative": "V_CC above V_DD",
     "consistency_loss": "`record: [consistency]`",
-    "own_fraction": "the Coin Game, and a player that takes a coin",
-    "own_colour_found": "the Coin Game",
-    "reward_per_step": "an objective that is sampled",
-    "value_exact": "an objective that is sampled, and policies that are tables",
     "value_sd": "two matches that did not diverge",
 }
 """What a metric is not defined without, besides a match that did not diverge."""
+
+
+def known_metrics(variables: Iterable[str]) -> tuple[str, ...]:
+    """What `published:` may name as a metric where these variables are recorded along updates and players.
+
+    Those are the metrics of every record, the variables, and measures that follow from them (`derived.FOUND`).
+    """
+    recorded = tuple(variables)
+    follows = ("own_fraction",) if "pickups" in recorded and "own_fraction" not in recorded else ()
+    return (*METRICS, *(v for v in recorded if v != "pickups"), *follows, *known_shares(recorded))
 
 
 def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
@@ -66,6 +73,15 @@ def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
     return True
 
 
+def coordinates_among(entries: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The values that entries name of each coordinate, so that each can be shown with the digits that tell it apart."""
+    found: dict[str, list[Any]] = {}
+    for entry in entries:
+        for key, value in (entry.get("cell") or {}).items():
+            found.setdefault(key, []).append(value)
+    return found
+
+
 def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
     """Our value of a metric in a cell, its 95 % interval and what a comparison needs.
 
@@ -77,8 +93,9 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
     Raises:
         ValueError: unknown metric or player.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} is not one of {', '.join(METRICS)}")
+    along = {name: x for name, x in cell.measured.items() if x.ndim == 2}
+    if metric not in (*METRICS, *along, *cell.found):
+        raise ValueError(f"this record has no {metric}; it has {', '.join((*METRICS, *along, *cell.found))}")
     players = cell.value.shape[1]
     if player is not None and not 0 <= player < players:
         raise ValueError(f"player {player} is not one of 0..{players - 1}")
@@ -97,24 +114,19 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
             "unit_error": unit,
             "finite": int(cell.finite.sum()),
         }
-    per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory}
-    per_player |= {"own_fraction": cell.own_fraction}
-    for name in ("reward_per_step", "value_exact"):
-        per_player[name] = cell.play.get(name, np.full_like(cell.value, np.nan))
+    per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory} | along
     if metric in per_player:
         x = per_player[metric]
         x = x.mean(axis=1) if player is None else x[:, player]
     else:
-        per_match = {"tft_match": cell.tft, "nash_match": cell.nash, "cooperative": cell.cooperative}
-        per_match |= {"tft_found": cell.tft_found, "consistency_loss": cell.consistency}
-        per_match |= {"own_colour_found": cell.own_colour_found}
-        x = per_match[metric]
+        per_match = {"tft_match": cell.tft, "nash_match": cell.nash, "cooperative": cell.cooperative} | cell.found
+        x = (per_match | {"tft_found": cell.tft_found, "consistency_loss": cell.consistency})[metric]
     x = x[np.isfinite(x)]
     if len(x) == 0:
         return _nothing(cell)
     value, error = float(x.mean()), standard_error(x)
     unit = error * np.sqrt(len(x))
-    if metric in ("cooperative", "tft_found", "own_colour_found"):
+    if metric in SHARES:
         low, high = wilson_ci95(x.sum(), len(x))
         assert low is not None and high is not None
         error = (high - low) / (2 * Z95)  # not zero where all or none did
@@ -138,7 +150,7 @@ def _undefined(metric: str, finite: int) -> str:
     """Why a metric is not defined in a cell with this many finite matches."""
     if not finite and metric != "tft_found":
         return "every match of ours diverged"
-    return f"ours is not defined in this cell: {metric} needs {_NEEDS[metric]}"
+    return f"ours is not defined in this cell: {metric} needs {_NEEDS.get(metric, 'a match in which it was measured')}"
 
 
 def divergence(share: float | None, median: float | None) -> str:

@@ -10,7 +10,16 @@ import textwrap
 from html import escape
 from typing import Any
 
-from shaping.analysis.published import AGREES, DIFFERS, NO_UNCERTAINTY, NOT_COMPARED, SMALL, divergence
+from shaping.analysis.axes import value_name
+from shaping.analysis.published import (
+    AGREES,
+    DIFFERS,
+    NO_UNCERTAINTY,
+    NOT_COMPARED,
+    SMALL,
+    coordinates_among,
+    divergence,
+)
 
 _HEAD = ("cell", "metric (player)", "published", "ours", "interval", "verdict")
 _RIGHT = ("published", "ours")
@@ -58,7 +67,7 @@ def lines(row: dict[str, Any]) -> list[str]:
     """One configuration as a table for a terminal."""
     if row["status"] != "ran":
         return [f"  {row['status']}: {row['reason']}"]
-    table = [_HEAD, *(_columns(entry) for entry in row["published"])]
+    table = [_HEAD, *(_columns(entry, coordinates_among(row["published"])) for entry in row["published"])]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
     text = []
     for place, line in enumerate(table):
@@ -96,12 +105,13 @@ def _is_known(entry: dict[str, Any]) -> bool:
     return entry["verdict"] == DIFFERS and bool(entry.get("known"))
 
 
-def _columns(entry: dict[str, Any]) -> tuple[str, ...]:
+def _columns(entry: dict[str, Any], among: dict[str, list[Any]]) -> tuple[str, ...]:
     cell = entry.get("cell") or {}
-    name = ", ".join(str(v) if k == "variant" else f"{k}={_short(v)}" for k, v in cell.items()) or "all matches"
+    parts = [str(v) if k == "variant" else f"{k}={value_name(v, among[k])}" for k, v in cell.items()]
+    name = ", ".join(parts) or "all matches"
     player = entry.get("player")
     low, high = entry["ours_ci95"]
-    small = entry["metric"] in SMALL
+    small = entry["metric"] in SMALL or bool(entry.get("small"))
     verdict = entry["verdict"]
     if _is_known(entry):
         verdict += " (known)"
@@ -117,10 +127,6 @@ def _columns(entry: dict[str, Any]) -> tuple[str, ...]:
         "" if low is None else f"[{_number(low, small)}, {_number(high, small)}]",
         verdict,
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(x: float | None, small: bool = False) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shaping.analysis.axes import spread
-from shaping.analysis.play_measures import mean_of_known
+from shaping.analysis.derived import mean_of_known
 from shaping.analysis.record import Record
 from shaping.analysis.statistics import Z95
 
@@ -36,6 +36,11 @@ class Trace:
     def known(self) -> bool:
         """Whether there is anything to draw."""
         return bool(np.isfinite(self.mean).any())
+
+    @property
+    def along(self) -> bool:
+        """Whether it was measured along the run, and not at one update alone."""
+        return bool(np.isfinite(self.mean).any(axis=1).sum() > 1)
 
     @property
     def half(self) -> np.ndarray:
