@@ -89,7 +89,7 @@ def _picture(
     text = [
         "Thin lines are matches"
         + (f" (the first {SEEDS} of a cell)" if most > SEEDS else "")
-        + ", the thick line is their mean, the band its 95 % interval (1.96 standard errors). Matches that diverged "
+        + ", the thick line is their mean, the band its 95 % interval by Student's t. Matches that diverged "
         "are left out. Where players end up unequal each has its own lines, else the mean over players is drawn."
     ]
     for variable in columns[1:] if columns[0] is _VALUE else columns:
@@ -142,7 +142,12 @@ def _ends(
     keys = []
     for row, mark, level in zip(found, marks, levels, strict=True):
         # Cells of other games measure other things.
-        keys.append((tuple(round(v, 4) for v in mark) if mark else None, tuple(n for n, one in row.items() if one)))
+        keys.append(
+            (
+                tuple(round(v, 4) for v in mark) if mark else None,
+                tuple(n for n, one in row.items() if one and n not in DRAWN_APART),
+            )
+        )
         seen = groups.setdefault(keys[-1], [])
         one = row[variable.name]
         if one is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shaping.analysis.damage import REMEDY, DamagedRecordError, absent_piece, first_line
+from shaping.analysis.damage import REMEDY, DamagedRecordError, absent_piece, first_line, naming_damage
 from shaping.analysis.declarations import Variable, declared
 from shaping.analysis.derived import with_derived
 
@@ -78,18 +79,24 @@ def open_record(directory: Any) -> Record:
     path = directory / "record.zarr"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no record here")
-    # Without consolidated metadata the record of a run that still goes on opens too, and without a warning.
     try:
-        dataset = xr.open_dataset(str(path), engine="zarr", chunks=None, consolidated=False)
+        # Without consolidated metadata the record of a run that still goes on opens too.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = xr.open_dataset(str(path), engine="zarr", chunks=None, consolidated=False)
     except Exception as error:
         raise DamagedRecordError(f"{path}: cannot be opened ({first_line(error)}); {REMEDY}") from error
+    with naming_damage(directory):
+        return _opened(directory, dataset)
+
+
+def _opened(directory: Any, dataset: xr.Dataset) -> Record:
+    path = directory / "record.zarr"
     for name in _NEEDED:
         if name not in dataset:
             raise DamagedRecordError(f"{path}: has no {name}, which every record has; {REMEDY}")
-    if "match" not in dataset["value"].dims or dataset["value"].ndim != 3:
-        raise DamagedRecordError(
-            f"{path / 'value'}: is along {dataset['value'].dims}, not match, update, player; {REMEDY}"
-        )
+    if (dims := tuple(map(str, dataset["value"].dims))) != ("match", "update", "player"):
+        raise DamagedRecordError(f"{path / 'value'}: is along {', '.join(dims)}, not match, update, player; {REMEDY}")
     config = _config(directory, dataset.attrs.get("config", ""))
     cell = dataset["cell"].values
     starts = np.concatenate([[0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)]]).astype(np.int64)

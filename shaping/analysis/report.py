@@ -206,11 +206,8 @@ def _ended(cells: list[dict[str, Any]]) -> str:
     gone = sum(round(c["diverged"] * c["matches"]) for c in cells)
     waiting = sum(c.get("unfinished", 0) for c in cells)
     absent = sum(c["matches"] - c["finite"] for c in cells) - gone - waiting
-    text = (
-        f"{gone:,} {'match' if gone == 1 else 'matches'} diverged and are left out of the means."
-        if gone
-        else "No match diverged."
-    )
+    verb = "match diverged and is" if gone == 1 else "matches diverged and are"
+    text = f"{gone:,} {verb} left out of the means." if gone else "No match diverged."
     if waiting:
         text += f" {waiting:,} {_matches(waiting)} not finished yet, and are left out as well."
     if absent > 0:
@@ -236,6 +233,7 @@ def _games(config: dict[str, Any]) -> list[str]:
         told += [k for k in ("discount", "horizon", "noise") if game.get(k) not in (None, 0) and k not in told]
         details = [f"{k.replace('_', ' ')} {game[k]}" for k in told]
         name = str(game["name"]).replace("_", " ").replace("ipd", "the iterated prisoner's dilemma")
+        name = f"the {name}" if name.endswith("game") else name
         names.append(f"{name} ({', '.join(details)})" if details else name)
     return list(dict.fromkeys(names))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 BOOTSTRAP_LIMIT = 10_000
@@ -12,6 +14,7 @@ same.
 RESAMPLES = 2_000
 Z95 = 1.959963984540054
 _SEED = 20180711
+_FEW = 8
 
 
 def resampling_counts(matches: int) -> np.ndarray:
@@ -35,9 +38,10 @@ def mean_ci95_columns(x: np.ndarray, counts: np.ndarray | None = None) -> tuple[
 
     Up to BOOTSTRAP_LIMIT finite entries it is the bootstrap-t (Efron 1979; Hall 1988): the mean less the standard error
     times quantiles of Student's ratio over resamples. Unlike the percentile bootstrap it covers the mean as often as it
-    says with 8 matches too, and follows skewed data. Where more than 2.5 % of the resamples have no spread (few
-    matches, nearly all of one value) those quantiles do not exist, and Student's t takes their place. Above the limit
-    it is the mean plus or minus 1.96 standard errors. A column with no finite entry gives NaN, one with a single or a
+    says with 8 matches too, and follows skewed data. Below
+    8 entries, and where more than 2.5 % of the resamples have no spread (few matches, nearly all of one value), those
+    quantiles are noise or do not exist, and Student's t takes their place. Above the limit it is the mean plus or minus
+    1.96 standard errors. A column with no finite entry gives NaN, one with a single or a
     constant entry that entry. `counts` is resampling_counts(len(x)), to share it between calls.
 
     Returns:
@@ -72,7 +76,7 @@ def mean_ci95_columns(x: np.ndarray, counts: np.ndarray | None = None) -> tuple[
             kept = centred[finite[:, column], column][:, None]
             ratios = _student_ratios(kept, np.ones(kept.shape, bool), resampling_counts(len(kept)))
             quantiles[:, column] = ratios[:, 0]
-    flat = todo[~np.isfinite(quantiles[:, todo]).all(axis=0)]
+    flat = todo[~np.isfinite(quantiles[:, todo]).all(axis=0) | (number[todo] < _FEW)]
     methods[flat] = "student_t"
     t = np.array([student_t975(int(n) - 1) for n in number[flat]])
     quantiles[:, flat] = np.stack([-t, t])
@@ -101,6 +105,7 @@ def _student_ratios(centred: np.ndarray, finite: np.ndarray, counts: np.ndarray)
     return np.round(np.stack([low, high]) * 2**14) / 2**14
 
 
+@cache
 def student_t975(freedom: int) -> float:
     """The 97.5 % quantile of Student's t with so many degrees of freedom, at least 1, to 1e-9.
 
@@ -114,6 +119,13 @@ def student_t975(freedom: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if _student_within(middle, freedom) < 0.95 else (low, middle)
     return low
+
+
+def student_half(error: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Half the width of Student's 95 % interval of means with these standard errors over so many matches."""
+    numbers, where = np.unique(number, return_inverse=True)
+    quantiles = np.array([student_t975(max(int(n) - 1, 1)) for n in numbers])
+    return quantiles[where].reshape(number.shape) * error
 
 
 def _student_within(t: float, freedom: int) -> float:
