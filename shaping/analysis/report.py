@@ -13,7 +13,7 @@ from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.markup import each, interval, number, percent, table
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
-from shaping.analysis.published import SHARES, SMALL, coordinates_among, divergence
+from shaping.analysis.published import SHARES, SMALL, coordinates_among, divergence, not_told_from
 from shaping.analysis.quarantine import failed_table
 from shaping.analysis.record import Record, folder_of, open_record, text_of
 from shaping.analysis.selection import measured_cells
@@ -245,7 +245,7 @@ def _rule(seat: dict[str, Any]) -> str:
 
 def published_table(entries: list[dict[str, Any]]) -> str:
     """Published values beside ours: entries as in summary.json."""
-    head = ["cell", "measure", "source", "published", "ours", "difference", "verdict"]
+    head = ["cell", "measure", "source", "published", "ours", "difference", "notices", "verdict"]
     among = coordinates_among(entries)
     rows = []
     for e in entries:
@@ -264,6 +264,8 @@ def published_table(entries: list[dict[str, Any]]) -> str:
         gone = divergence(e.get("diverged"), e.get("diverged_at_median"))
         if gone:
             basis += f"<br><small>{escape(gone)}</small>"
+        if apart := not_told_from(e):
+            basis += f"<br><small>{escape(apart)}</small>"
         if e.get("known") and verdict == "differs":
             basis += f"<br><small>known: {escape(e['known'])}</small>"
         rows.append(
@@ -274,17 +276,19 @@ def published_table(entries: list[dict[str, Any]]) -> str:
                 theirs,
                 number(e["ours"], small=small) + interval(e["ours_ci95"], small).replace(" <small>", "<br><small>"),
                 number(e["difference"], small=small),
+                "" if e.get("limit") is None else f"{e['limit']:.2g}",
                 f'<span{style}>{escape(verdict)}</span><span class="w">{basis}</span>',
             ]
         )
     made = table(head, rows, left=3).replace("<td><span", '<td class="t w"><span')
     made = made.replace("<th>verdict</th>", '<th class="t">verdict</th>')
     return made + (
-        '<p class="note">Two values agree when they lie within the tolerance stated with the published one '
-        "or, without one, within 3.5 standard errors of their difference: the published standard error is "
-        "its standard deviation over runs divided by the square root of their number. Where only the number "
-        "of runs is known, they are taken to spread as ours do, and the row says so. The interval is the "
-        "95 % interval of ours.</p>"
+        '<p class="note">A value agrees when it lies no further from the published one than the row can notice. That '
+        "is the tolerance stated with it or, without one, what rounding may have changed and 3.5 standard errors of the "
+        "difference. The published standard error is the standard deviation over runs divided by the square root of "
+        "their number. Where only that number is known, their runs are taken to spread as ours do, and the row says "
+        "so. A row cannot be told from another cell of the same configuration whose value would have agreed as well. The "
+        "interval is the 95 % interval of ours.</p>"
     )
 
 

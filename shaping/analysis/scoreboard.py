@@ -1,7 +1,8 @@
 """The scoreboard of many runs: published values beside ours, configuration by configuration, as text and as a page.
 
 A row is a configuration: {name, title, status ("ran", "failed" or "skipped"), reason, seconds, left_out, published};
-`published` holds the entries of its summary.json, `left_out` is how many a quick check does not recompute.
+`published` holds the entries of its summary.json, `left_out` is how many a quick check does not recompute. The column
+"notices" is the smallest difference that a row could have noticed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from shaping.analysis.published import (
     SMALL,
     coordinates_among,
     divergence,
+    not_told_from,
 )
 
-_HEAD = ("cell", "metric (player)", "published", "ours", "interval", "verdict")
-_RIGHT = ("published", "ours")
+_HEAD = ("cell", "metric (player)", "published", "ours", "interval", "notices", "verdict")
+_RIGHT = ("published", "ours", "notices")
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -73,10 +75,11 @@ def lines(row: dict[str, Any]) -> list[str]:
     for place, line in enumerate(table):
         cells = [c.rjust(w) if h in _RIGHT else c.ljust(w) for c, w, h in zip(line, widths, _HEAD, strict=True)]
         text.append("  " + "  ".join(cells).rstrip())
-        if place and _is_known(row["published"][place - 1]):
-            text += textwrap.wrap(
-                f"known: {row['published'][place - 1]['known']}", 110, initial_indent="    ", subsequent_indent="    "
-            )
+        entry = row["published"][place - 1] if place else {}
+        said = [f"known: {entry['known']}"] if entry and _is_known(entry) else []
+        said += [apart] if (apart := not_told_from(entry)) else []
+        for line in said:
+            text += textwrap.wrap(line, 110, initial_indent="    ", subsequent_indent="    ")
     if row["left_out"]:
         text.append(f"  left out of a quick check: {row['left_out']} more")
     return text
@@ -125,6 +128,7 @@ def _columns(entry: dict[str, Any], among: dict[str, list[Any]]) -> tuple[str, .
         f"{entry['value']:g}",
         _number(entry["ours"], small),
         "" if low is None else f"[{_number(low, small)}, {_number(high, small)}]",
+        "" if entry.get("limit") is None else f"{entry['limit']:.2g}",
         verdict,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis import published
+from shaping.analysis.axes import cell_name, sweep_axes
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.declarations import Variable, labels_of
 from shaping.analysis.derived import FOUND, known_shares, mean_of_known
@@ -75,6 +76,8 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     wrong: dict[int, str] = {}
     cells: list[dict[str, Any]] = []
     drawn = _drawn(record)
+    asked = {(entry["metric"], entry.get("player")) for entry in entries}
+    means: dict[tuple[str, int | None], dict[int, float]] = {key: {} for key in asked}
     counts: np.ndarray | None = None
     labels = labels_of(record.dataset, record.variables)
     for cell_range in groups(record):
@@ -90,6 +93,9 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             mine = measures[slice(i * n, (i + 1) * n)]
             cells.append({"cell": cell} | coordinates[i] | _entry(mine, shape) | intervals[i])
             cells[-1] |= _measured(mine, record.variables, labels) | _found(mine)
+            for key in asked:
+                if (mean := _comparable(*key, mine)) is not None:
+                    means[key][cell] = mean
             for k, entry in enumerate(entries):
                 if published.matches_cell(entry.get("cell") or {}, coordinates[i]["coordinates"]):
                     try:
@@ -101,10 +107,24 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     compared = [published.compare(entry, f) for entry, f in zip(entries, found, strict=True)]
     for k, reason in wrong.items():
         compared[k]["basis"] = reason
-    for entry in compared:
+    axes = sweep_axes(cells)
+    for entry, here in zip(compared, found, strict=True):
+        others = means[entry["metric"], entry.get("player")].items()
+        mine_is = {one["cell"] for one in here}
+        named = [(cell_name(cells[cell], axes), mean) for cell, mean in others if cell not in mine_is]
+        entry["not_told_from"] = published.not_told_apart(entry, named)
         variable = record.variables.get(entry["metric"])
         entry |= {"small": True} if variable is not None and variable.small else {}
     return cells, compared
+
+
+def _comparable(metric: str, player: int | None, mine: Measures) -> float | None:
+    """The value of a metric in a cell, for comparison with other cells; None where it is not defined."""
+    try:
+        x = mine.value[:0, 0] if metric == "value_sd" else published.samples(metric, player, mine)
+    except ValueError:
+        return None
+    return float(x.mean()) if len(x) else None
 
 
 def _swept(record: Record) -> list[str]:
