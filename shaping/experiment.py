@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from shaping import __version__
-from shaping.analysis.published import METRICS
+from shaping.analysis.published import known_metrics
 from shaping.config import build
 from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.config.files import parse, read
@@ -99,9 +99,11 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
     """
     experiment = plan(raw)
     top = experiment.top
-    for place, entry in enumerate(top["published"]):
-        if entry["metric"] not in METRICS:
-            raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(METRICS)}", METRICS)
+    if top["published"]:
+        metrics = known_metrics(_measured(experiment))
+        for place, entry in enumerate(top["published"]):
+            if entry["metric"] not in metrics:
+                raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(metrics)}", metrics)
     with computing_in(top["precision"]):
         groups = []
         for blocks in build.groups(experiment):
@@ -329,6 +331,13 @@ def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float
     told = (folder / "summary.json").exists() and not timing.match_updates
     summarise(folder, timing=None if told else _timing(timing, began))
     return write_report(folder)
+
+
+def _measured(experiment: Experiment) -> list[str]:
+    """Names of the variables besides values that the record of an experiment has along updates and players."""
+    dimensions = layout(experiment).dimensions()
+    along = [name for name, dims in dimensions.items() if dims == ("match", "update", "player") and name != "value"]
+    return along + [name for name in ("pickups",) if name in dimensions]
 
 
 def config_of(folder: Any) -> dict[str, Any]:

@@ -65,16 +65,20 @@ def report(folder: str | Path) -> Any:
     """Makes summary and report again from the record alone; returns the report's path.
 
     Raises:
-      ConfigError: if the folder holds no record.
+      ConfigError: if the folder holds no record, or one of its files is damaged.
     """
     place = folder_at(folder)
     if not (place / "record.zarr").is_dir():
         raise ConfigError(f"{place}: holds no record.zarr; give the folder of a run")
+    from shaping.analysis.damage import DamagedRecordError
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
-    summarise(place)
-    return write_report(place)
+    try:
+        summarise(place)
+        return write_report(place)
+    except DamagedRecordError as error:
+        raise ConfigError(str(error)) from error
 
 
 def draw_episode(folder: Any, experiment: Experiment) -> None:

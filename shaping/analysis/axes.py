@@ -5,7 +5,7 @@ figure.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,23 +70,51 @@ def axis_name(axis: Axis) -> str:
     return f"{name} (and {len(axis.tied)} tied keys)" if axis.tied else name
 
 
-def value_name(value: Any) -> str:
-    """A coordinate's value, short."""
+def value_name(value: Any, among: Iterable[Any] = ()) -> str:
+    """A coordinate's value in three digits, or as many more as tell it from the others among which it stands."""
     if value is None:
         return "none"
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value)
+    if not isinstance(value, float):
+        return str(value)
+    others = {float(v) for v in among if isinstance(v, int | float) and v != value}
+    digits = 3
+    while digits < 17 and any(f"{v:.{digits}g}" == f"{value:.{digits}g}" for v in others):
+        digits += 1
+    return f"{value:.{digits}g}"
+
+
+def fixed_name(key: str, value: Any, among: Iterable[Any] = ()) -> str:
+    """A coordinate and its value: the value alone where it is text."""
+    text = value_name(value, among)
+    return text if isinstance(value, str) else f"{key_name(key)} = {text}"
 
 
 def cell_name(cell: dict[str, Any], axes: Sequence[Axis]) -> str:
     """A cell by the axes on which it differs from others; "all matches" where there are none."""
-    parts = []
-    for axis in axes:
-        value = cell["coordinates"].get(axis.key)
-        text = value_name(value)
-        parts.append(text if isinstance(value, str) else f"{key_name(axis.key)} = {text}")
+    parts = [fixed_name(axis.key, cell["coordinates"].get(axis.key), axis.values) for axis in axes]
     return ", ".join(parts) or "all matches"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that tell cells apart: swept keys, tied ones too, and the values they take."""
+
+    values: dict[str, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, cells: Sequence[dict[str, Any]]) -> Columns:
+        """Of all the cells of a summary."""
+        keys = [k for axis in sweep_axes(cells) for k in (axis.key, *axis.tied)]
+        return cls({k: tuple(dict.fromkeys(c["coordinates"].get(k) for c in cells)) for k in keys})
+
+    def heads(self) -> list[str]:
+        """The keys in words, after the cell's number."""
+        return ["cell", *map(key_name, self.values)]
+
+    def names(self, cell: dict[str, Any]) -> list[str]:
+        """A cell's number, and its value of each key."""
+        own = cell["coordinates"]
+        return [str(cell["cell"]), *(value_name(own.get(k), among) for k, among in self.values.items())]
 
 
 def wrapped(name: str, width: int, lines: int = 5) -> str:

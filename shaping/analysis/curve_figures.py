@@ -10,7 +10,7 @@ import numpy as np
 from shaping.analysis.axes import spread, wrapped
 from shaping.analysis.record import Record, read
 from shaping.analysis.selection import Selection
-from shaping.analysis.statistics import Z95
+from shaping.analysis.statistics import student_half
 from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, png
 
 _POINTS = 300
@@ -108,7 +108,7 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
             axes.legend(handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(0, drop), ncols=across)
     caption = (
         "Mean normalised value over the finite matches of a cell after each number of updates; the band is "
-        "the 95 % interval of that mean (1.96 standard errors)."
+        "the 95 % interval of that mean, by Student's t."
     )
     if seats:
         caption += " Players end up unequal: solid is player 0, dashed player 1, dotted player 2."
@@ -142,7 +142,7 @@ def _draw(axes: Any, c: Curve, colour: str, name: str, index: int, constant: boo
     lines = range(c.mean.shape[1] - 1) if split else [-1]
     for seat in lines:
         style = ("-", "--", ":")[seat] if split else DASHES[index % len(DASHES)]
-        mean, half = c.mean[:, seat], Z95 * c.error[:, seat]
+        mean, half = c.mean[:, seat], student_half(c.error[:, seat], np.asarray(c.finite))
         axes.fill_between(c.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
         first = seat in (0, -1)
         axes.plot(c.updates, mean, color=colour, ls=style, lw=1.6, label=label if first else None)

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 from shaping.analysis.curve_figures import learning_curves
 from shaping.analysis.diagnosis_figures import model_errors, shaping_terms
+from shaping.analysis.label_figures import by_label
 from shaping.analysis.match_figures import outcomes, policies
-from shaping.analysis.play_figures import histories, play_curves
+from shaping.analysis.play_figures import play_curves
 from shaping.analysis.record import Record, folder_of
-from shaping.analysis.selection import Selection, sampled_cells, select_cells
+from shaping.analysis.selection import Selection, measured_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
 from shaping.analysis.style import RC, Picture
 from shaping.analysis.sweep_figures import sweep_figures
@@ -19,8 +20,8 @@ from shaping.analysis.sweep_figures import sweep_figures
 def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     """Every figure that applies to this record.
 
-    Sweep maps or lines, learning curves, distribution of outcomes, learned policies, nearest strategies; of sampled
-    runs also play over updates, cooperation by history, opponent models and the shaping term.
+    Sweep maps or lines, learning curves, distribution of outcomes, learned policies, nearest strategies; and of what
+    the record declares as measured its curves and maps, opponent models and the shaping term.
     Figures of single cells show at most ten cells and say which.
     """
     import matplotlib
@@ -31,10 +32,11 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     with matplotlib.rc_context(cast(Any, RC)):
         pictures = list(sweep_figures(summary))
         pictures += _applicable((learning_curves,), record, summary, chosen)
-        sampled = sampled_cells(summary["cells"])
-        if sampled:
-            shown = select_cells(summary["cells"], among=sampled)
-            pictures += _applicable((play_curves, histories, model_errors, shaping_terms), record, summary, shown)
+        measured = measured_cells(summary)
+        if measured:
+            shown = select_cells(summary["cells"], among=measured)
+            pictures += play_curves(record, summary, shown) + by_label(record, summary, shown)
+            pictures += _applicable((model_errors, shaping_terms), record, summary, shown)
         pictures += _applicable((outcomes, policies, strategies), record, summary, chosen)
     return pictures
 

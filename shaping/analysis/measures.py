@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
 from shaping.analysis import strategies
-from shaping.analysis.play_measures import LABELLED, MEASURED, own_colour_found, own_fraction, play
+from shaping.analysis.derived import FOUND, completed, known_shares
 from shaping.analysis.record import BLOCK, Record, Shape, finite_matches, read
 
 _READ = (
@@ -21,10 +22,6 @@ _READ = (
     "noise",
     "value_cooperation",
     "value_defection",
-    "pickups",
-    "own_fraction",
-    *MEASURED,
-    *LABELLED,
 )
 _FOUND = ("value", "policy_trajectory")
 _ROWS = 2**14
@@ -36,16 +33,15 @@ class Measures:
     """Measures of matches that share a shape. What is undefined, and all of a diverged match, is NaN (label
     -1).
 
-    value [match, player] is at the last update, trajectory [match, player] the mean over updates 1 to the
-    last; own_fraction [match, player] the share of a player's pickups
-    that are of its own colour; cooperative, tft, nash, tft_found, consistency, own_colour_found [match]; label, chi
-    [match, player]; finite [match] bool; diverged_at [match], -1 where not. tft_found counts what a match was before
-    it diverged, too. play holds what was measured of play, see `play_measures.play`.
+    value [match, player] is at the last update, trajectory [match, player] the mean over updates 1 to the last;
+    cooperative, tft, nash, tft_found, consistency [match]; label, chi [match, player]; finite [match] bool;
+    diverged_at [match], -1 where not. tft_found counts what a match was before it diverged, too. measured holds the
+    variables that the record declares, at the last update, [match, player] or [match, player, label]; found those of
+    `derived.FOUND`, [match] 0 or 1.
     """
 
     value: np.ndarray
     trajectory: np.ndarray
-    own_fraction: np.ndarray
     cooperative: np.ndarray
     tft: np.ndarray
     nash: np.ndarray
@@ -55,8 +51,8 @@ class Measures:
     chi: np.ndarray
     finite: np.ndarray
     diverged_at: np.ndarray
-    own_colour_found: np.ndarray
-    play: dict[str, np.ndarray] = field(default_factory=dict)
+    measured: dict[str, np.ndarray] = field(default_factory=dict)
+    found: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, index: slice) -> Measures:
         return _together([self], lambda parts: parts[0][index])
@@ -70,14 +66,21 @@ def measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
 
 def _together(parts: list[Measures], join: Callable[[list[np.ndarray]], np.ndarray]) -> Measures:
     """Measures whose every array is `join` of those of the parts."""
-    plain = [f.name for f in fields(Measures) if f.name != "play"]
-    play = {name: join([p.play[name] for p in parts]) for name in parts[0].play}
-    return Measures(**{name: join([getattr(p, name) for p in parts]) for name in plain}, play=play)
+
+    def joined(key: str) -> Any:
+        first = getattr(parts[0], key)
+        if isinstance(first, dict):
+            return {name: join([getattr(p, key)[name] for p in parts]) for name in first}
+        return join([getattr(p, key) for p in parts])
+
+    return Measures(**{f.name: joined(f.name) for f in fields(Measures)})
 
 
 def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
-    data = read(record, _READ, lo, hi, shape)
+    names = (*_READ, *record.variables, *(need for share in FOUND.values() for need in share.needs))
+    data = read(record, tuple(dict.fromkeys(names)), lo, hi, shape)
     value = data["value"]
+    data = completed(data, value)
     n = len(value)
     diverged_at = data.get("diverged_at", np.full(n, -1))
     finite = finite_matches(value, diverged_at)
@@ -87,50 +90,54 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
     payoffs = data.get("payoffs", np.full((n, shape.players, 2**shape.players), np.nan))
     bounds = [data.get(name, np.full_like(value, np.nan)) for name in ("value_cooperation", "value_defection")]
     label, chi = strategies.nearest_strategy(policy, payoffs, shape.state_view)
-    share = own_fraction(data, value)
-    each, row = finite[:, None], finite
 
-    def kept(x: np.ndarray, where: np.ndarray) -> np.ndarray:
-        return np.where(where, x, np.nan)
+    def kept(x: np.ndarray) -> np.ndarray:
+        return np.where(finite.reshape(-1, *[1] * (x.ndim - 1)), x, np.nan)
 
     return Measures(
-        value=kept(value, each),
-        trajectory=kept(trajectory, each),
-        own_fraction=kept(share, each),
-        cooperative=kept(strategies.cooperative(value, bounds[0], bounds[1]), row),
-        tft=kept(strategies.tft_match(policy, shape.state_view), row),
-        nash=kept(strategies.nash_match(policy, payoffs, noise, shape.state_view), row),
+        value=kept(value),
+        trajectory=kept(trajectory),
+        cooperative=kept(strategies.cooperative(value, bounds[0], bounds[1])),
+        tft=kept(strategies.tft_match(policy, shape.state_view)),
+        nash=kept(strategies.nash_match(policy, payoffs, noise, shape.state_view)),
         tft_found=_tft_found(record, lo, hi, shape, *bounds),
-        consistency=kept(data.get("consistency_loss", np.full(n, np.nan)), row),
-        label=np.where(each, label, strategies.UNDEFINED).astype(np.int8),
-        chi=kept(chi, each),
+        consistency=kept(data.get("consistency_loss", np.full(n, np.nan))),
+        label=np.where(finite[:, None], label, strategies.UNDEFINED).astype(np.int8),
+        chi=kept(chi),
         finite=finite,
         diverged_at=np.where(np.isfinite(diverged_at), diverged_at, -1).astype(np.int64),
-        own_colour_found=kept(own_colour_found(data, share), row),
-        play=play(data, finite),
+        measured={name: kept(data[name]) for name in record.variables},
+        found={name: kept(FOUND[name].of(data)) for name in known_shares(map(str, record.dataset.data_vars))},
     )
 
 
 def _tft_found(
     record: Record, lo: int, hi: int, shape: Shape, cooperating: np.ndarray, defecting: np.ndarray
 ) -> np.ndarray:
-    """[match] 1 where at some recorded update both players had found tit-for-tat, else 0; NaN without policies."""
+    """[match] 1 where after some recorded update both players had found tit-for-tat, else 0; NaN without policies.
+
+    As in the program of Zhao et al. (2022), who look after each update, what an untrained policy happens to be does
+    not count.
+    """
     found = np.full(hi - lo, np.nan)
     if "policy_trajectory" not in record.dataset or shape.states == 0:
         return found
-    updates = record.dataset.sizes["update"]
+    trained = np.flatnonzero(record.dataset["update"].values > 0)
+    if not len(trained):
+        return found
+    begin, updates = int(trained[0]), record.dataset.sizes["update"]
     for a in range(0, hi - lo, _ROWS):
         rows = slice(a, min(a + _ROWS, hi - lo))
         ends = cooperating[rows], defecting[rows]
         n = len(ends[0])
         # As many updates at a time as fit: what is read lies compressed in chunks of many.
         stretch = max(1, _ELEMENTS // max(1, n * shape.players * shape.states))
-        for first in range(0, updates, stretch):
+        for first in range(begin, updates, stretch):
             now = read(record, _FOUND, lo + a, lo + rows.stop, shape, slice(first, first + stretch))
             policy, value = now["policy_trajectory"], now["value"]
             policy, value = policy.reshape(-1, *policy.shape[2:]), value.reshape(-1, shape.players)
             best, worst = (np.repeat(end, len(value) // n, axis=0) for end in ends)
             each = strategies.tft_found(policy, value, best, worst, shape.state_view)
             here = each.reshape(n, -1).max(axis=1)
-            found[rows] = here if first == 0 else np.maximum(found[rows], here)
+            found[rows] = here if first == begin else np.maximum(found[rows], here)
     return found

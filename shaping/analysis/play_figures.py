@@ -1,13 +1,16 @@
-"""Figures of sampled play: value, own colour and reward over updates, and what was done after which history."""
+"""Curves of what was measured, beside the value: a row a cell, a column a variable."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.curve_figures import bounds, curve
+from shaping.analysis.declarations import Variable
+from shaping.analysis.play_tables import SCRIPTED
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, png
@@ -16,91 +19,150 @@ from shaping.analysis.traces import SEEDS, Trace, trace
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = {"value": "value", "reward_per_step": "reward per step", "own_fraction": "own colour"}
-_LAST = {"S": "none", "C": "own colour", "D": "another's"}
+DRAWN_APART = ("value_exact", "model_error", "model_trust", "shaping_norm", "shaping_sd")
+"""Variables that other figures draw, or that are drawn over the value."""
+_VALUE = Variable("value", ("match", "update", "player"), label="value")
+_MOST_COLUMNS = 4
 
 
-def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """A row a cell: its matches one by one and their mean, for value, reward per step and own colour (Coin Game)."""
-    found = [{name: trace(record, cell, name) for name in (*_COLUMNS, "value_exact")} for cell in chosen.cells]
-    columns = [name for name in _COLUMNS if any(row[name] for row in found)]
-    if not columns:
-        return None
+def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> list[Picture]:
+    """Every variable that was measured along updates, beside the value, at most four to a picture."""
+    shown = {name: v for name, v in record.variables.items() if v.label and not v.axis and name not in DRAWN_APART}
+    names = ("value", *shown, "value_exact")
+    found = [{name: trace(record, cell, name) for name in names} for cell in chosen.cells]
+    along = [v for name, v in shown.items() if any((one := row[name]) and one.along for row in found)]
+    columns = [_VALUE, *along]
+    if not along and not any(row["value_exact"] for row in found):
+        return []
+    scripts = [summary["cells"][cell].get(SCRIPTED, {}) for cell in chosen.cells]
+    parts = [columns[i : i + _MOST_COLUMNS] for i in range(0, len(columns), _MOST_COLUMNS)]
+    return [_picture(record, found, part, scripts, chosen, number) for number, part in enumerate(parts)]
+
+
+def _picture(
+    record: Record,
+    found: list[dict[str, Trace | None]],
+    columns: list[Variable],
+    scripts: list[dict[str, Any]],
+    chosen: Selection,
+    number: int,
+) -> Picture:
     marks = [curve(record, cell).game for cell in chosen.cells]
-    ends = {name: _ends(found, marks, name) for name in columns}
+    levels = [_scripted(one) for one in scripts]
+    ends = {v.name: _ends(found, marks, levels, v) for v in columns}
     figure = new_figure(0.75 + len(found) * (2.0 if len(found) > 1 else 2.8))
     grid = figure.subplots(len(found), len(columns), squeeze=False)
     for i, row in enumerate(found):
-        for j, name in enumerate(columns):
-            axes, one = grid[i, j], row[name]
-            if one is None and (name == "own_fraction" or i < len(found) - 1 and not any(row.values())):
+        for j, variable in enumerate(columns):
+            axes, one = grid[i, j], row[variable.name]
+            if one is None and (variable is not _VALUE or i < len(found) - 1 and not any(row.values())):
                 axes.set_axis_off()
                 continue
             if one is None:
                 nothing_here(axes)
                 continue
-            if name == "own_fraction":
-                for at in (0.5, 1):
-                    axes.axhline(at, color="black", lw=0.8, ls=":", zorder=1)
-                axes.set(ylim=(-0.03, 1.05), yticks=(0, 0.5, 1))
-            else:
-                axes.set_ylim(*ends[name][i])
+            axes.set_ylim(*ends[variable.name][i])
+            if variable.bounded and (variable.low, variable.high) == (0, 1):
+                axes.set_yticks((0, 0.5, 1))
+                axes.grid(axis="y", color="#DDDDDD", lw=0.6)
+                axes.set_axisbelow(True)
             _traces(axes, one)
-            if name == "value":
+            if variable is _VALUE:
                 _exact(axes, row["value_exact"], _seats(one))
                 game = marks[i]
                 if game is not None and game[0] > game[1]:
                     bounds(axes, game)
-            axes.set_ylabel(_COLUMNS[name])
+            if variable.name == "reward_per_step":
+                _levels(axes, levels[i])
+            axes.set_ylabel(wrapped(variable.label, 30 if len(found) > 1 else 40, 2))
             axes.xaxis.get_major_locator().set_params(integer=True)
-            if i == len(found) - 1 or found[i + 1][name] is None:
+            if i == len(found) - 1 or found[i + 1][variable.name] is None:
                 axes.set_xlabel("updates")
             else:
                 axes.tick_params(labelbottom=False)
         if len(found) > 1:
             grid[i, 0].set_title(wrapped(chosen.names[i], 120 // len(columns), 2), loc="left", fontsize=8.5)
-    drawn = [_seats(one) for row in found for one in (row[name] for name in columns) if one is not None]
-    _legend(figure, sorted({seat for seats in drawn for seat in seats}), any(row["value_exact"] for row in found))
+    drawn = [_seats(one) for row in found for one in (row[v.name] for v in columns) if one is not None]
+    exact = _VALUE in columns and any(row["value_exact"] for row in found)
+    _legend(figure, sorted({seat for seats in drawn for seat in seats}), exact)
     most = max(int(record.starts[c + 1] - record.starts[c]) for c in chosen.cells)
-    caption = (
-        "Play on a fresh batch after each number of updates: thin lines are matches"
+    text = [
+        "Thin lines are matches"
         + (f" (the first {SEEDS} of a cell)" if most > SEEDS else "")
-        + ", the thick line is their mean, the band its 95 % interval (1.96 standard errors). Matches that diverged "
-        "are left out."
-    )
-    caption += " Where players end up unequal each has its own lines, else the mean over players is drawn."
-    if any(row["value_exact"] for row in found):
-        caption += " Dashed: the mean of the value in closed form, which play estimates."
-    if any(row["own_fraction"] for row in found):
-        caption += (
-            " Own colour: share of a player's coins that are of its own colour, with lines at 0.5, where two players "
-            "do not look at colours, and at 1."
-        )
-    if any(marks):
-        caption += " V_CC and V_DD are the values of everybody always cooperating and always defecting."
-    return Picture("play_curves", "Play over updates", f"{caption} {chosen.note}".strip(), png(figure))
+        + ", the thick line is their mean, the band its 95 % interval by Student's t. Matches that diverged "
+        "are left out. Where players end up unequal each has its own lines, else the mean over players is drawn."
+    ]
+    for variable in columns[1:] if columns[0] is _VALUE else columns:
+        if variable.description:
+            text.append(f"{variable.label[:1].upper()}{variable.label[1:]}: {variable.description.rstrip('.')}.")
+    if exact:
+        text.append("Dashed: the mean of the value in closed form, which play estimates.")
+    if any(levels) and any(v.name == "reward_per_step" for v in columns):
+        text.append("Dotted: the reward per step, mean over players, where everybody plays the script named beside it.")
+    if _VALUE in columns and any(marks):
+        text.append("V_CC and V_DD are the values of everybody always cooperating and always defecting.")
+    name, title = ("play_curves", "Play over updates")
+    if number:
+        name, title = f"{name}_{number + 1}", f"{title} ({number + 1})"
+    return Picture(name, title, f"{' '.join(text)} {chosen.note}".strip(), png(figure))
+
+
+def _scripted(cell: dict[str, Any]) -> dict[str, float]:
+    """Reward per step by script, mean over players; of a cell where scripts were played."""
+    known = {script: [v for v in values if v is not None] for script, values in cell.items()}
+    return {script: sum(values) / len(values) for script, values in known.items() if values}
+
+
+def _levels(axes: Axes, levels: dict[str, float]) -> None:
+    """Dotted lines at what scripts earn, named at the right edge; scripts that earn alike share a name."""
+    low, high = axes.get_ylim()
+    together: list[tuple[float, list[str]]] = []
+    for script, at in sorted(levels.items(), key=lambda pair: pair[1]):
+        axes.axhline(at, color="black", lw=0.8, ls=":", zorder=1)
+        if together and at - together[-1][0] < 0.07 * (high - low):
+            together[-1][1].append(script)
+        else:
+            together.append((at, [script]))
+    for at, scripts in together:
+        style: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 7.5}
+        axes.annotate(", ".join(scripts), (1, at), xytext=(-2, 2), ha="right", va="bottom", color=GREY, **style)
 
 
 def _ends(
-    found: list[dict[str, Trace | None]], marks: list[tuple[float, float] | None], name: str
+    found: list[dict[str, Trace | None]],
+    marks: list[tuple[float, float] | None],
+    levels: list[dict[str, float]],
+    variable: Variable,
 ) -> list[tuple[float, float]]:
-    """Of each cell the range of a variable, the same for cells of one game, so that they can be compared."""
+    """Of each cell the range of a variable's axis: as declared, else what is drawn, the same for cells of one game."""
+    if variable.bounded:
+        margin = 0.04 * (variable.high - variable.low)
+        return [(variable.low - margin, variable.high + margin)] * len(found)
     groups: dict[Any, list[float]] = {}
     keys = []
-    for row, mark in zip(found, marks, strict=True):
-        keys.append((tuple(round(v, 4) for v in mark) if mark else None, row["own_fraction"] is None))
+    for row, mark, level in zip(found, marks, levels, strict=True):
+        # Cells of other games measure other things.
+        keys.append(
+            (
+                tuple(round(v, 4) for v in mark) if mark else None,
+                tuple(n for n, one in row.items() if one and n not in DRAWN_APART),
+            )
+        )
         seen = groups.setdefault(keys[-1], [])
-        one = row[name]
+        one = row[variable.name]
         if one is not None:
             seats = _seats(one)
             drawn = np.concatenate([one.each[..., seats].ravel(), one.mean[:, seats].ravel()])
             seen += [float(np.nanmin(drawn)), float(np.nanmax(drawn))]
-        seen += list(mark or ()) if name == "value" else []
+        seen += list(mark or ()) if variable is _VALUE else []
+        seen += level.values() if variable.name == "reward_per_step" else []
     out = []
     for key in keys:
         low, high = (min(groups[key]), max(groups[key])) if groups[key] else (0.0, 1.0)
         margin = 0.08 * (high - low) or 0.5
-        out.append((low - margin, high + margin))
+        low = low - margin if math.isinf(variable.low) else variable.low
+        high = high + margin if math.isinf(variable.high) else variable.high
+        out.append((low, high) if low < high else (low - 0.5, high + 0.5))
     return out
 
 
@@ -134,76 +196,3 @@ def _legend(figure: Any, seats: list[int], exact: bool) -> None:
         handles.append(Line2D([], [], color=COLOURS[seat + 1], lw=1.8, label=name))
     handles += [Line2D([], [], color="black", lw=1.1, ls=(0, (4, 3)), label="value in closed form")] if exact else []
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
-
-
-def histories(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Share of own colour among the coins taken after each history of pickups: a row a player of a cell."""
-    rows = []
-    for cell, name in zip(chosen.cells, chosen.names, strict=True):
-        entry = summary["cells"][cell]
-        shares = entry.get("cooperation_by_history") or {}
-        for player in range(entry["players"]):
-            mean = np.array([shares[label][player] for label in shares], float)
-            if np.isfinite(mean).any():
-                ends = [entry["cooperation_by_history_ci95"][label][player] for label in shares]
-                rows.append((name, player, mean, ends, list(shares)))
-    if not rows:
-        return None
-    labels = rows[0][4]
-    grid = np.array([row[2] for row in rows])
-    figure = new_figure(1.45 + 0.46 * len(rows))
-    axes = figure.subplots()
-    axes.set_facecolor("#DDDDDD")
-    mesh = axes.pcolormesh(np.ma.masked_invalid(grid), cmap="viridis", vmin=0, vmax=1, edgecolors="white", lw=1.2)
-    for (i, j), share in np.ndenumerate(grid):
-        if not np.isfinite(share):
-            axes.text(j + 0.5, i + 0.5, "not met", ha="center", va="center", fontsize=7.5, color=GREY)
-            continue
-        colour = "black" if share > 0.6 else "white"
-        low, high = rows[i][3][j]
-        same = low == high
-        style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-        axes.text(j + 0.5, i + (0.5 if same else 0.36), f"{share:.2f}", fontsize=8.5, **style)
-        if not same:
-            axes.text(j + 0.5, i + 0.74, f"{low:.2f} to {high:.2f}", fontsize=6.5, **style)
-    several = len({row[0] for row in rows}) > 1
-    names = [f"{wrapped(name, 30, 2)}\n" * several + f"player {player}" for name, player, *_ in rows]
-    axes.set_yticks(np.arange(len(rows)) + 0.5, names)
-    axes.set_xticks(np.arange(len(labels)) + 0.5, [_LAST[label[1]] for label in labels])
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    axes.invert_yaxis()
-    axes.spines[:].set_visible(False)
-    for place, own in enumerate("SCD"):
-        _beside(axes, _LAST[own], 3 * place + 1.5, 22, "center")
-    _beside(axes, "its own last pickup", -0.1, 22, "right")
-    _beside(axes, "the other's last pickup", -0.1, 3.5, "right")
-    for edge in (3, 6):
-        axes.axvline(edge, color="white", lw=4)
-    bar = figure.colorbar(mesh, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.set_label("share of own colour")
-    caption = (
-        "Of the coins that a player took with its final policy, the share of its own colour, by what it picked up "
-        "last in that episode and what the other player did (of several others, whoever was last): nothing yet, a "
-        "coin of its own colour, or another's. Means over finite matches, with their 95 % intervals below where "
-        "matches differ. A player that answers greed takes less of its own where the other last took another's. Where"
-        " there is one coin at a time and its colours alternate, it is the colours' turn that makes shares 0 and 1. "
-        "Not met: this history came up in no match."
-    )
-    return Picture("histories", "Cooperation by history", f"{caption} {chosen.note}".strip(), png(figure))
-
-
-def _beside(axes: Axes, text: str, x: float, above: float, side: str) -> None:
-    """Text so many points above the top of a map, at x in its columns."""
-    axes.annotate(
-        text,
-        (x, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, above),
-        textcoords="offset points",
-        ha=side,
-        va="bottom",
-        fontsize=8,
-        annotation_clip=False,
-    )

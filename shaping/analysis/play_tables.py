@@ -1,89 +1,104 @@
-"""Tables of the report on sampled play: what it showed at the end, and against scripted opponents."""
+"""Tables of the report on what was measured: what it was at the end, and against scripted opponents."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import Any
 
-from shaping.analysis.axes import key_name, sweep_axes, value_name
-from shaping.analysis.markup import each, interval, percent, table
+from shaping.analysis.axes import Columns
+from shaping.analysis.markup import each, interval, number, percent, table
 
-_COLUMNS = {
-    "reward_per_step": "reward per step",
-    "value_exact": "value in closed form",
-    "entropy": "entropy",
-    "model_error": "model error",
-    "model_trust": "trust",
-    "shaping_norm": "shaping norm",
-    "shaping_sd": "shaping sd",
-}
-_SMALL = ("model_error", "shaping_norm", "shaping_sd")
-_PLAY = (
-    "Play on a fresh batch after the last update, one line a player, with 95 % intervals over matches in brackets. "
-    "Reward per step is not discounted. Entropy is that of a player's distribution over actions, in nats."
-)
-_OWN_COLOUR = (
-    " Own colour found: the share of matches in which more than 0.6 of the coins that a player takes, in the mean over "
-    "players, are of its own colour, with its Wilson interval."
-)
-_AGAINST = (
-    "Each player's final policy with a scripted opponent in every other seat, one line a player: reward per "
-    "step, and in the Coin Game the share of own colour among the coins it took there. ALLC always cooperates "
-    "(takes coins of its own colour alone), ALLD always defects (takes coins of any colour), TFT does what was "
-    "done to it."
-)
+SCRIPTED = "scripted_reward_per_step"
+"""Reward per step of every player where everybody plays the script that is its label."""
+_PLAY = "Measured with the final policies, one line a player, with 95 % intervals over matches in brackets."
+_AGAINST = "Each player's final policy with a scripted opponent in every other seat, one line a player."
 
 
-def play_table(cells: list[dict[str, Any]], places: list[int], most: int) -> str:
-    """What play showed in these cells of a summary; at most so many rows."""
-    known = [name for name in _COLUMNS if any(_any(cells[i].get(name)) for i in places)]
-    coins = any(cells[i].get("own_colour_found") is not None for i in places)
-    heads, names = _names(cells)
-    head = [*heads, *(_COLUMNS[name] for name in known), *["own colour found"] * coins]
+def play_table(summary: dict[str, Any], places: list[int], most: int) -> str:
+    """What was measured in these cells of a summary; at most so many rows."""
+    cells, told = summary["cells"], summary["variables"]
+    along = [name for name, one in told.items() if one["label"] and not one.get("share") and not one["axis"]]
+    known = [name for name in along if any(_any(cells[i].get(name)) for i in places)]
+    shares = [n for n, one in told.items() if one.get("share") and any(cells[i].get(n) is not None for i in places)]
+    columns = Columns.of(cells)
+    heads = [escape(h) for h in columns.heads()]
     rows = []
     for i in places[:most]:
         c = cells[i]
-        row = names(c) + [each(c[name], c[f"{name}_ci95"], small=name in _SMALL) for name in known]
-        if coins:
-            found = c["own_colour_found"]
-            row.append(percent(found) + (interval(c["own_colour_found_ci95"]) if found is not None else ""))
+        row = [escape(n) for n in columns.names(c)]
+        row += [each(c[name], c[f"{name}_ci95"], small=told[name]["small"]) for name in known]
+        for name in shares:
+            row.append(percent(c[name]) + (interval(c[f"{name}_ci95"]) if c[name] is not None else ""))
         rows.append(row)
-    note = _PLAY + _OWN_COLOUR * coins + _rest(places, most)
-    return table(head, rows, left=len(heads)) + f'<p class="note">{escape(note)}</p>'
+    head = [*heads, *(escape(told[name]["label"]) for name in (*known, *shares))]
+    said = [*(_meaning(told[name]) for name in known), *(_share(told[name]) for name in shares)]
+    return table(head, rows, left=len(heads)) + _note(_PLAY, said, places, most)
 
 
-def against_table(cells: list[dict[str, Any]], places: list[int], most: int) -> str:
+def against_table(summary: dict[str, Any], places: list[int], most: int) -> str:
     """How players fare against scripted opponents; empty where none was met."""
-    measures = {"reward_against": "reward against", "own_fraction_against": "own colour against"}
+    cells, told = summary["cells"], summary["variables"]
+    measures = [name for name, one in told.items() if one.get("axis") == "opponent" and name != SCRIPTED]
     columns = []
     for measure in measures:
         labels = dict.fromkeys(label for i in places for label in cells[i].get(measure, {}))
         columns += [(measure, label) for label in labels if any(_any(cells[i][measure][label]) for i in places)]
     if not columns:
         return ""
-    heads, names = _names(cells)
-    head = [*heads, *(f"{measures[measure]} {escape(label)}" for measure, label in columns)]
+    found = Columns.of(cells)
+    heads = [escape(h) for h in found.heads()]
+    head = [*heads, *(escape(f"{told[measure]['label'] or measure} {label}") for measure, label in columns)]
     rows = [
-        names(cells[i]) + [each(cells[i][m][label], cells[i][f"{m}_ci95"][label]) for m, label in columns]
+        [escape(n) for n in found.names(cells[i])]
+        + [each(cells[i][m][label], cells[i][f"{m}_ci95"][label], small=told[m]["small"]) for m, label in columns]
         for i in places[:most]
     ]
-    return table(head, rows, left=len(heads)) + f'<p class="note">{escape(_AGAINST + _rest(places, most))}</p>'
+    said = [_meaning(told[name]) for name in measures if any(name == m for m, _ in columns)]
+    return table(head, rows, left=len(heads)) + _note(_AGAINST, said, places, most)
+
+
+def welfare_table(summary: dict[str, Any], places: list[int], most: int) -> str:
+    """Welfare, the mean over players of the reward per step, beside that of everybody playing one script; empty where
+    no script was played."""
+    cells = summary["cells"]
+    scripts = dict.fromkeys(s for i in places for s, x in cells[i].get(SCRIPTED, {}).items() if _any(x))
+    if not scripts:
+        return ""
+    found = Columns.of(cells)
+    heads = [escape(h) for h in found.heads()]
+    rows = []
+    for i in places[:most]:
+        c = cells[i]
+        row = [escape(n) for n in found.names(c)] + [_welfare(c["reward_per_step"])]
+        rows.append(row + [_welfare(c.get(SCRIPTED, {}).get(script)) for script in scripts])
+    note = (
+        "Welfare is the mean over players of the reward per step: with the final policies, and where everybody plays "
+        "one script instead."
+    )
+    return table([*heads, "learned", *map(escape, scripts)], rows, left=len(heads)) + _note(note, [], places, most)
+
+
+def _welfare(values: list[Any] | None) -> str:
+    known = [v for v in values or () if v is not None]
+    return number(sum(known) / len(known) if known else None)
+
+
+def _meaning(told: dict[str, Any]) -> str:
+    label = told["label"]
+    return f"{label[:1].upper()}{label[1:]}: {told['description'].rstrip('.')}."
+
+
+def _share(told: dict[str, Any]) -> str:
+    label = told["label"]
+    description = told["description"].removeprefix("whether ")
+    return f"{label[:1].upper()}{label[1:]}: the share of matches in which {description}, with its Wilson interval."
 
 
 def _any(values: list[Any] | None) -> bool:
     return any(v is not None for v in values or ())
 
 
-def _names(cells: list[dict[str, Any]]) -> tuple[list[str], Any]:
-    keys = [k for axis in sweep_axes(cells) for k in (axis.key, *axis.tied)]
-
-    def names(cell: dict[str, Any]) -> list[str]:
-        return [str(cell["cell"]), *(escape(value_name(cell["coordinates"].get(k))) for k in keys)]
-
-    return ["cell", *(escape(key_name(k)) for k in keys)], names
-
-
-def _rest(places: list[int], most: int) -> str:
-    if len(places) <= most:
-        return ""
-    return f" The first {most} of {len(places):,} sampled cells are listed; summary.json has them all."
+def _note(first: str, said: list[str], places: list[int], most: int) -> str:
+    rest = f"The first {most} of {len(places):,} cells are listed; summary.json has them all."
+    text = " ".join([first, *(s for s in said if not s.startswith(":")), *[rest] * (len(places) > most)])
+    return f'<p class="note">{escape(text)}</p>'

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from shaping.analysis.derived import FOUND, known_shares
 from shaping.analysis.measures import Measures
 from shaping.analysis.statistics import (
     Z95,
@@ -29,26 +31,31 @@ METRICS = (
     "value_trajectory_mean",
     "cooperative",
     "consistency_loss",
-    "own_fraction",
-    "own_colour_found",
-    "reward_per_step",
-    "value_exact",
 )
+"""Metrics of every record; what a record declares besides are metrics as well, see `known_metrics`."""
 SMALL = ("consistency_loss",)
-"""Metrics of which values near zero are told apart: shown with their digits, not as 0.000."""
+"""Of these, those whose values near zero are told apart: shown with their digits, not as 0.000."""
+SHARES = ("cooperative", "tft_found", *FOUND)
+"""Metrics that are a share of the matches, with Wilson's interval."""
 _NEEDS = {
     "tft_match": "two players with memory-one policies",
     "tft_found": "`record: [policies]`, two players with memory-one policies, and V_CC above V_DD",
     "nash_match": "two players with memory-one policies, and a stage game without a pure equilibrium",
     "cooperative": "V_CC above V_DD",
     "consistency_loss": "`record: [consistency]`",
-    "own_fraction": "the Coin Game, and a player that takes a coin",
-    "own_colour_found": "the Coin Game",
-    "reward_per_step": "an objective that is sampled",
-    "value_exact": "an objective that is sampled, and policies that are tables",
     "value_sd": "two matches that did not diverge",
 }
 """What a metric is not defined without, besides a match that did not diverge."""
+
+
+def known_metrics(variables: Iterable[str]) -> tuple[str, ...]:
+    """What `published:` may name as a metric where these variables are recorded along updates and players.
+
+    Those are the metrics of every record, the variables, and measures that follow from them (`derived.FOUND`).
+    """
+    recorded = tuple(variables)
+    follows = ("own_fraction",) if "pickups" in recorded and "own_fraction" not in recorded else ()
+    return (*METRICS, *(v for v in recorded if v != "pickups"), *follows, *known_shares(recorded))
 
 
 def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
@@ -66,6 +73,15 @@ def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
     return True
 
 
+def coordinates_among(entries: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The values that entries name of each coordinate, so that each can be shown with the digits that tell it apart."""
+    found: dict[str, list[Any]] = {}
+    for entry in entries:
+        for key, value in (entry.get("cell") or {}).items():
+            found.setdefault(key, []).append(value)
+    return found
+
+
 def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
     """Our value of a metric in a cell, its 95 % interval and what a comparison needs.
 
@@ -77,68 +93,80 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
     Raises:
         ValueError: unknown metric or player.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r} is not one of {', '.join(METRICS)}")
-    players = cell.value.shape[1]
-    if player is not None and not 0 <= player < players:
-        raise ValueError(f"player {player} is not one of 0..{players - 1}")
+    found: dict[str, Any] = {"ci95": [None, None], "finite": int(cell.finite.sum())}
     if metric == "value_sd":
+        _check(metric, player, cell)
         columns = cell.value[cell.finite]
         columns = columns if player is None else columns[:, [player]]
         if len(columns) < 2:
-            return _nothing(cell)
+            return found | dict.fromkeys(("value", "error", "unit_error"), np.nan)
         sds = columns.std(axis=0, ddof=1)
         unit = float(np.mean([s * deviation_relative_error(c) for s, c in zip(sds, columns.T, strict=True)]))
         value, error = float(sds.mean()), unit / np.sqrt(len(columns))
-        return {
+        return found | {
             "value": value,
             "ci95": [value - Z95 * error, value + Z95 * error],
             "error": error,
             "unit_error": unit,
-            "finite": int(cell.finite.sum()),
         }
-    per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory}
-    per_player |= {"own_fraction": cell.own_fraction}
-    for name in ("reward_per_step", "value_exact"):
-        per_player[name] = cell.play.get(name, np.full_like(cell.value, np.nan))
+    x = samples(metric, player, cell)
+    if len(x) == 0:
+        return found | dict.fromkeys(("value", "error", "unit_error"), np.nan)
+    value, error = float(x.mean()), standard_error(x)
+    unit = error * np.sqrt(len(x))
+    if metric in SHARES:
+        low, high = wilson_ci95(x.sum(), len(x))
+        error = share_error(value, len(x))
+    else:
+        low, high, _ = mean_ci95(x)
+    return found | {"value": value, "ci95": [low, high], "error": error, "unit_error": unit}
+
+
+def samples(metric: str, player: int | None, cell: Measures) -> np.ndarray:
+    """A metric in each match of a cell where it is defined; its value is their mean. (`value_sd` has none.)
+
+    Raises:
+        ValueError: unknown metric or player.
+    """
+    along = _check(metric, player, cell)
+    per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory} | along
     if metric in per_player:
         x = per_player[metric]
         x = x.mean(axis=1) if player is None else x[:, player]
     else:
-        per_match = {"tft_match": cell.tft, "nash_match": cell.nash, "cooperative": cell.cooperative}
-        per_match |= {"tft_found": cell.tft_found, "consistency_loss": cell.consistency}
-        per_match |= {"own_colour_found": cell.own_colour_found}
-        x = per_match[metric]
-    x = x[np.isfinite(x)]
-    if len(x) == 0:
-        return _nothing(cell)
-    value, error = float(x.mean()), standard_error(x)
-    unit = error * np.sqrt(len(x))
-    if metric in ("cooperative", "tft_found", "own_colour_found"):
-        low, high = wilson_ci95(x.sum(), len(x))
-        assert low is not None and high is not None
-        error = (high - low) / (2 * Z95)  # not zero where all or none did
-    else:
-        low, high, _ = mean_ci95(x)
-    return {
-        "value": value,
-        "ci95": [low, high],
-        "error": error,
-        "unit_error": unit,
-        "finite": int(cell.finite.sum()),
-    }
+        per_match = {"tft_match": cell.tft, "nash_match": cell.nash, "cooperative": cell.cooperative} | cell.found
+        x = (per_match | {"tft_found": cell.tft_found, "consistency_loss": cell.consistency})[metric]
+    return x[np.isfinite(x)]
 
 
-def _nothing(cell: Measures) -> dict[str, Any]:
-    finite = int(cell.finite.sum())
-    return {"value": np.nan, "ci95": [None, None], "error": np.nan, "unit_error": np.nan, "finite": finite}
+def _check(metric: str, player: int | None, cell: Measures) -> dict[str, np.ndarray]:
+    """Variables along updates of a cell, which are metrics too.
+
+    Raises:
+        ValueError: unknown metric or player.
+    """
+    along = {name: x for name, x in cell.measured.items() if x.ndim == 2}
+    known = (*METRICS, *along, *cell.found)
+    if metric not in known:
+        raise ValueError(f"this record has no {metric}; it has {', '.join(known)}")
+    players = cell.value.shape[1]
+    if player is not None and not 0 <= player < players:
+        raise ValueError(f"player {player} is not one of 0..{players - 1}")
+    return along
+
+
+def share_error(share: float, runs: int) -> float:
+    """Standard error of a share of so many runs, not zero where all or none did."""
+    low, high = wilson_ci95(share * runs, runs)
+    assert low is not None and high is not None
+    return (high - low) / (2 * Z95)
 
 
 def _undefined(metric: str, finite: int) -> str:
     """Why a metric is not defined in a cell with this many finite matches."""
     if not finite and metric != "tft_found":
         return "every match of ours diverged"
-    return f"ours is not defined in this cell: {metric} needs {_NEEDS[metric]}"
+    return f"ours is not defined in this cell: {metric} needs {_NEEDS.get(metric, 'a match in which it was measured')}"
 
 
 def divergence(share: float | None, median: float | None) -> str:
@@ -146,24 +174,34 @@ def divergence(share: float | None, median: float | None) -> str:
     return f"{100 * share:.2g} % diverged, median update {median:g}" if share and median is not None else ""
 
 
+def not_told_from(entry: dict[str, Any]) -> str:
+    """Which other cells an entry cannot tell from its own, in words; empty where there is none."""
+    names = entry.get("not_told_from") or []
+    shown = "; ".join(names[:5]) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"cannot be told from: {shown}" if names else ""
+
+
 def compare(entry: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
     """One entry of `published:` with ours beside it.
 
     Args:
-        entry: {cell, metric, value, player?, sd?, runs?, tolerance?, matches?, known?, source}; sd is over
-            runs; matches is how many a cell the tolerance was chosen for.
+        entry: {cell, metric, value, player?, sd?, runs?, rounding?, tolerance?, matches?, known?, source}; sd is over
+            runs; rounding is how far rounding, or reading a figure, may have moved the value; matches is how many a
+            cell the tolerance was chosen for.
         found: what `ours` gave for each cell that has the entry's coordinates, with the cell's matches.
 
     Returns:
-        the entry with ours, ours_ci95, difference (ours - published), verdict and basis, and with diverged
-        and diverged_at_median of the cell. The verdict is
-        "agrees" or "differs": within `tolerance` where given (where ours has fewer matches than it was chosen
-        for, within hypot(tolerance, 3.5 standard errors of ours)), else within 3.5 standard errors of the
-        difference, the published one being sd/sqrt(runs), or with runs but no sd (and for value_sd) taken
-        from the spread of our own matches; "no uncertainty published" where none of that is known, "not
-        compared" where there is not exactly one such cell.
+        the entry with ours, ours_ci95, difference (ours - published), limit, verdict and basis, and with diverged
+        and diverged_at_median of the cell. The verdict is "agrees" or "differs", as the difference is within `limit`,
+        the smallest difference that could have been noticed, or not. The limit is `tolerance` where given (where ours
+        has fewer matches than it was chosen for, hypot(tolerance, 3.5 standard errors of ours)), else `rounding` and
+        3.5 standard errors of the difference. The published standard error is sd/sqrt(runs); with runs but no sd (and
+        for value_sd) their runs are taken to spread as ours, and those of a share as so many runs do; of a value that
+        has only a rounding it is 0. "no uncertainty published" where none of that is known, "not compared" where there
+        is not exactly one such cell.
     """
-    out = dict(entry) | {"ours": None, "ours_ci95": [None, None], "difference": None, "verdict": NOT_COMPARED}
+    nothing = {"ours": None, "ours_ci95": [None, None], "difference": None, "limit": None, "verdict": NOT_COMPARED}
+    out = dict(entry) | nothing
     if len(found) != 1:
         out["basis"] = "no such cell" if not found else f"{len(found)} cells have these coordinates"
         return out
@@ -173,36 +211,62 @@ def compare(entry: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any
         out["basis"] = _undefined(entry["metric"], mine["finite"])
         return out
     out["ours"], out["ours_ci95"] = mine["value"], mine["ci95"]
-    difference = mine["value"] - float(entry["value"])
-    out["difference"] = difference
+    out["difference"] = mine["value"] - float(entry["value"])
+    limit, out["basis"] = _limit(entry, mine)
+    if limit is None:
+        out["verdict"] = NO_UNCERTAINTY
+    elif np.isfinite(limit):
+        out["limit"] = limit
+        out["verdict"] = AGREES if abs(out["difference"]) <= limit else DIFFERS
+    return out
+
+
+def _limit(entry: dict[str, Any], mine: dict[str, Any]) -> tuple[float | None, str]:
+    """The smallest difference that could be noticed, and what that rests on; None where no uncertainty was published,
+    NaN where ours is not known."""
+    alone = "ours has no standard error (one match)"
     if entry.get("tolerance") is not None:
         limit = float(entry["tolerance"])
         basis = f"stated tolerance {limit:.3g}"
-        if mine["matches"] < (entry.get("matches") or 0):
-            if not np.isfinite(mine["error"]):
-                out["basis"] = "ours has no standard error (one match)"
-                return out
-            limit = float(np.hypot(limit, ERRORS * mine["error"]))
-            basis += (
-                f" for {entry['matches']:,} matches, widened to {limit:.2g} "
-                f"by {ERRORS} standard errors of our {mine['matches']:,}"
-            )
-        out["verdict"] = AGREES if abs(difference) <= limit else DIFFERS
-        out["basis"] = basis
-        return out
-    runs, sd = entry.get("runs"), entry.get("sd")
-    if not runs or (sd is None and not np.isfinite(mine["unit_error"])):
-        out["verdict"] = NO_UNCERTAINTY
-        out["basis"] = "neither a tolerance nor a spread over a known number of runs"
-        return out
-    if sd is not None and entry["metric"] != "value_sd":
-        theirs, assumption = float(sd) / np.sqrt(runs), ""
+        if mine["matches"] >= (entry.get("matches") or 0):
+            return limit, basis
+        if not np.isfinite(mine["error"]):
+            return np.nan, alone
+        wider = float(np.hypot(limit, ERRORS * mine["error"]))
+        return wider, (
+            f"{basis} for {entry['matches']:,} matches, widened to {wider:.2g} "
+            f"by {ERRORS} standard errors of our {mine['matches']:,}"
+        )
+    runs, sd, rounding = entry.get("runs"), entry.get("sd"), entry.get("rounding")
+    share = entry["metric"] in SHARES
+    if not runs and rounding is None or runs and sd is None and not share and not np.isfinite(mine["unit_error"]):
+        return None, "neither a tolerance nor a spread over a known number of runs"
+    if not runs:
+        theirs, whose = 0.0, "ours"
+    elif sd is not None and entry["metric"] != "value_sd":
+        theirs, whose = float(sd) / np.sqrt(runs), "the difference"
+    elif share:
+        theirs, whose = share_error(float(entry["value"]), runs), "the difference"
     else:
-        theirs, assumption = mine["unit_error"] / np.sqrt(runs), "; their runs taken to spread as ours"
+        theirs, whose = mine["unit_error"] / np.sqrt(runs), "the difference"
     if not np.isfinite(mine["error"]):
-        out["basis"] = "ours has no standard error (one match)"
-        return out
-    limit = ERRORS * float(np.hypot(theirs, mine["error"]))
-    out["verdict"] = AGREES if abs(difference) <= limit else DIFFERS
-    out["basis"] = f"{ERRORS} standard errors of the difference = {limit:.2g}{assumption}"
-    return out
+        return np.nan, alone
+    limit = (rounding or 0.0) + ERRORS * float(np.hypot(theirs, mine["error"]))
+    basis = f"{ERRORS} standard errors of {whose}"
+    basis += f" and {float(rounding):.2g} for rounding" if rounding else ""
+    basis += f" = {limit:.2g}"
+    assumed = runs and not share and (sd is None or entry["metric"] == "value_sd")
+    return limit, basis + ("; their runs taken to spread as ours" if assumed else "")
+
+
+def not_told_apart(entry: dict[str, Any], others: Iterable[tuple[str, float]]) -> list[str]:
+    """Names of other cells whose value of the same metric is as near to the published one as `limit` allows: the entry
+    cannot tell them from the cell it is about.
+
+    Args:
+        entry: as `compare` returns it.
+        others: name and value of each other cell.
+    """
+    if entry["limit"] is None:
+        return []
+    return [name for name, value in others if abs(value - float(entry["value"])) <= entry["limit"]]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from shaping.analysis.axes import value_name
 from shaping.analysis.markup import table
 from shaping.analysis.record import BLOCK, Record
 
@@ -45,10 +46,11 @@ def failed_table(failed: dict[str, Any], directory: str) -> str:
     if not listed:
         return ""
     names = list(listed[0]["settings"])
+    among = {name: [one["settings"][name] for one in listed] for name in names}
     head = ["match", "cell", "stopped being finite at update", *map(escape, names)]
     rows = [
         [str(one["match"]), str(one["cell"]), str(one["diverged_at"])]
-        + [escape(f"{x:.6g}" if isinstance(x := one["settings"][name], float) else str(x)) for name in names]
+        + [escape(value_name(one["settings"][name], among[name])) for name in names]
         for one in listed
     ]
     text = (

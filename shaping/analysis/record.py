@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shaping.analysis.damage import REMEDY, DamagedRecordError, absent_piece, first_line, naming_damage
+from shaping.analysis.declarations import Variable, declared
+from shaping.analysis.derived import with_derived
+
 if TYPE_CHECKING:
     import xarray as xr
 
 UNFINISHED = -2
 """`diverged_at` of a match that has not come to its end."""
+_NEEDED = ("value", "cell", "match_in_cell", "seed", "update", "player")
+_KINDS = (
+    ("published", list, "a list"),
+    ("variants", dict, "a mapping"),
+    ("sweep", dict, "a mapping"),
+    ("tie", list, "a list"),
+)
 BLOCK = 2**17
 """Matches held at a time; what is kept of each afterwards is a few tens of bytes."""
 
@@ -31,13 +43,17 @@ class Shape:
 
 @dataclass(frozen=True)
 class Record:
-    """An opened record: cell c is the matches starts[c] .. starts[c + 1] - 1, all of shape shapes[c]."""
+    """An opened record: cell c is the matches starts[c] .. starts[c + 1] - 1, all of shape shapes[c].
+
+    variables are those that were measured, as the record declares them, see `declarations.declared`.
+    """
 
     directory: Any
     dataset: xr.Dataset
     config: dict[str, Any]
     starts: np.ndarray
     shapes: tuple[Shape, ...]
+    variables: dict[str, Variable]
 
     @property
     def cells(self) -> int:
@@ -55,23 +71,85 @@ def open_record(directory: Any) -> Record:
 
     Raises:
         FileNotFoundError: DIR holds no record.zarr.
+        DamagedRecordError: a file cannot be read, or holds something else than a run left there.
     """
     import xarray as xr
-    import yaml
 
     directory = folder_of(directory)
     path = directory / "record.zarr"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no record here")
-    # Without consolidated metadata the record of a run that still goes on opens too, and without a warning.
-    dataset = xr.open_dataset(str(path), engine="zarr", chunks=None, consolidated=False)
-    resolved = directory / "config.yaml"
-    text = resolved.read_text() if resolved.exists() else dataset.attrs.get("config", "")
+    try:
+        # Without consolidated metadata the record of a run that still goes on opens too.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = xr.open_dataset(str(path), engine="zarr", chunks=None, consolidated=False)
+    except Exception as error:
+        raise DamagedRecordError(f"{path}: cannot be opened ({first_line(error)}); {REMEDY}") from error
+    with naming_damage(directory):
+        return _opened(directory, dataset)
+
+
+def _opened(directory: Any, dataset: xr.Dataset) -> Record:
+    path = directory / "record.zarr"
+    for name in _NEEDED:
+        if name not in dataset:
+            raise DamagedRecordError(f"{path}: has no {name}, which every record has; {REMEDY}")
+    if (dims := tuple(map(str, dataset["value"].dims))) != ("match", "update", "player"):
+        raise DamagedRecordError(f"{path / 'value'}: is along {', '.join(dims)}, not match, update, player; {REMEDY}")
+    config = _config(directory, dataset.attrs.get("config", ""))
     cell = dataset["cell"].values
     starts = np.concatenate([[0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)]]).astype(np.int64)
     if len(cell) == 0:
         starts = np.zeros(1, np.int64)
-    return Record(directory, dataset, yaml.safe_load(text) or {}, starts, _shapes(dataset, starts))
+    if (dataset["match_in_cell"].values != np.arange(len(cell)) - np.repeat(starts[:-1], np.diff(starts))).any():
+        raise DamagedRecordError(f"{path / 'cell'}: does not fit {path / 'match_in_cell'}; {REMEDY}")
+    if missing := absent_piece(path, dataset):
+        raise DamagedRecordError(missing)
+    variables = with_derived(declared(dataset), map(str, dataset.data_vars))
+    return Record(directory, dataset, config, starts, _shapes(dataset, starts), variables)
+
+
+def text_of(path: Any) -> str:
+    """A text file of a run.
+
+    Raises:
+        DamagedRecordError: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedRecordError(f"{path}: cannot be read as text ({first_line(error)}); {REMEDY}") from error
+
+
+def _config(directory: Any, kept: Any) -> dict[str, Any]:
+    """The configuration in the folder, or without one that in the record's attributes."""
+    import yaml
+
+    path = directory / "config.yaml"
+    text, where = (text_of(path), path) if path.exists() else (str(kept), directory / "record.zarr")
+    try:
+        config = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DamagedRecordError(f"{where}: not a configuration ({first_line(error)}); {REMEDY}") from error
+    if not isinstance(config, dict):
+        raise DamagedRecordError(f"{where}: its configuration is {type(config).__name__}, not a mapping; {REMEDY}")
+    for key, kind, allowed in _KINDS:
+        if not isinstance(config.get(key) or kind(), kind):
+            raise DamagedRecordError(f"{where}: {key} is {str(config[key])[:40]!r}; it must be {allowed}")
+    for place, entry in enumerate(config.get("published") or []):
+        if not _compares(entry):
+            raise DamagedRecordError(
+                f"{where}: published.{place} must be a mapping with a metric and a number as value"
+            )
+    return config
+
+
+def _compares(entry: Any) -> bool:
+    """Whether this is an entry of `published:`, as far as it is read here."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("cell") or {}, dict):
+        return False
+    return isinstance(entry.get("metric"), str) and isinstance(entry.get("value"), int | float)
 
 
 def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
@@ -159,7 +237,7 @@ def read(
     the record lacks is left out.
     Floats come as float64.
     """
-    cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players, "colour": shape.players}
+    cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players}
     out = {}
     for name in names:
         if name not in record.dataset:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import base64
-import json
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 from shaping.analysis import figures
-from shaping.analysis.axes import key_name, sweep_axes, value_name
+from shaping.analysis.axes import Columns, fixed_name, key_name, sweep_axes
+from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.markup import each, interval, number, percent, table
-from shaping.analysis.play_tables import against_table, play_table
-from shaping.analysis.published import SMALL, divergence
+from shaping.analysis.play_tables import against_table, play_table, welfare_table
+from shaping.analysis.published import SHARES, SMALL, coordinates_among, divergence, not_told_from
 from shaping.analysis.quarantine import failed_table
-from shaping.analysis.record import Record, folder_of, open_record
-from shaping.analysis.selection import sampled_cells
+from shaping.analysis.record import Record, folder_of, open_record, text_of
+from shaping.analysis.selection import measured_cells
 from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture
-from shaping.analysis.summary import summarise
+from shaping.analysis.summary import summarise, written_summary
 
 MOST_ROWS = 60
 
@@ -39,22 +40,41 @@ pre { background: #f6f6f6; padding: 12px; overflow-x: auto; font-size: 12px; lin
 summary { cursor: pointer; font-weight: 600; margin-top: 32px; }
 """
 
-_MEASURES = (
-    "Values are normalised: (1 - discount) times the discounted return, or unscaled for a one-shot "
-    "game and for an analytic one, where they are the returns. "
-    "Means are over the finite matches, those that did not diverge, with 95 % intervals over matches in "
-    "brackets (percentile bootstrap up to 10,000 matches a cell, normal above). Cooperative: the players' "
-    "mean value is at least V_CC - 0.2 (V_CC - V_DD), where V_CC and V_DD are the values of everybody "
-    "always cooperating and always defecting. TFT match: the mean share of the five joint states in which "
-    "both players are within 0.5 of tit-for-tat; a pair that always defects scores 0.2. Nash match: the "
-    "same within 0.25 of the mixed equilibrium of the stage game, where it has no pure one. TFT found: the "
-    "share of matches in which, at some recorded update, both players cooperated with less than 0.65 after "
-    "the other's defection and their mean value was above V_DD + 0.8 (V_CC - V_DD). Consistency loss: the "
-    "squared distance of the final directions from those that answer them. Own colour: the share of a "
-    "player's pickups in the Coin Game that are coins of its own colour, in brackets as for values."
-)
+_MEASURES = {
+    "value": (
+        "A value is a discounted return times (1 - discount), so that it is on the scale of one round; of a one-shot "
+        "game and of an analytic one it is the return itself. Means are over the finite matches, those that did not "
+        "diverge. In brackets are 95 % intervals over matches{method}."
+    ),
+    "cooperative": (
+        "Cooperative: a match counts where the players' mean value is at least V_CC - 0.2 (V_CC - V_DD). V_CC is the "
+        "value when everybody always cooperates, V_DD when everybody always defects."
+    ),
+    "tft_match": (
+        "TFT match: in how many of the five joint states both players are within 0.5 of tit-for-tat, as a share. A "
+        "pair that always defects scores 0.2, because tit-for-tat defects after DD too."
+    ),
+    "tft_found": (
+        "TFT found: a match counts where, after some recorded update, both players cooperated with less than 0.65 "
+        "after the other's defection and their mean value was above V_DD + 0.8 (V_CC - V_DD)."
+    ),
+    "nash_match": (
+        "Nash match: as TFT match, but within 0.25 of the stage game's mixed equilibrium, where it has no pure one."
+    ),
+    "consistency_loss": (
+        "Consistency loss: the squared distance between the players' final directions and the directions that answer "
+        "them."
+    ),
+}
+_METHODS = {
+    "bootstrap_t": "the bootstrap-t",
+    "student_t": "Student's t",
+    "normal": "1.96 standard errors",
+}
 
-_EPISODE = "An episode of final policies: the match whose players take most coins of their own colour (episode.gif)."
+
+_OWN_KEYS = {"cells", "variables", "published"}
+"""What a summary of this version has; an older one is made again."""
 
 
 def write_report(directory: Any) -> Any:
@@ -68,12 +88,15 @@ def write_report(directory: Any) -> Any:
 
     Raises:
         FileNotFoundError: DIR holds no record.zarr.
+        DamagedRecordError: a file of the folder cannot be read.
     """
     directory = folder_of(directory)
     record = open_record(directory)
-    path = directory / "summary.json"
-    summary = json.loads(path.read_text()) if path.exists() else summarise(directory)
-    pictures = figures.draw(record, summary)
+    summary = written_summary(directory / "summary.json")
+    if not summary or not set(summary) >= _OWN_KEYS:
+        summary = summarise(directory)
+    with naming_damage(directory):
+        pictures = figures.draw(record, summary)
     folder = directory / "report"
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
@@ -96,10 +119,13 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         parts.append("<h2>Beside the published values</h2>" + published_table(summary["published"]))
     if summary["cells"]:
         parts.append("<h2>Cells</h2>" + _cell_table(summary["cells"]))
-    if sampled := sampled_cells(summary["cells"]):
-        parts.append("<h2>Play</h2>" + play_table(summary["cells"], sampled, MOST_ROWS))
-        against = against_table(summary["cells"], sampled, MOST_ROWS)
-        parts += ["<h2>Against scripted opponents</h2>" + against] if against else []
+    if measured := measured_cells(summary):
+        parts.append("<h2>Play</h2>" + play_table(summary, measured, MOST_ROWS))
+        for heading, made in (
+            ("Welfare beside the scripted extremes", welfare_table(summary, measured, MOST_ROWS)),
+            ("Against scripted opponents", against_table(summary, measured, MOST_ROWS)),
+        ):
+            parts += [f"<h2>{heading}</h2>{made}"] if made else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
     if failed := failed_table(summary.get("failed") or {"listed": []}, str(record.directory)):
         parts.append("<h2>Matches that failed</h2>" + failed)
@@ -108,7 +134,7 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         if picture.name == explained:
             parts.append(f"<p>{escape(READING)}</p>")
     if (episode := record.directory / "episode.gif").exists():
-        parts.append(_figure(Picture("episode", "An episode", _EPISODE, episode.read_bytes(), "gif")))
+        parts.append(_figure(Picture("episode", "An episode", _episode(record), episode.read_bytes(), "gif")))
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
     if text := _config_text(record):
@@ -135,14 +161,21 @@ def page(title: str, parts: list[str]) -> str:
     )
 
 
+def _episode(record: Record) -> str:
+    """Which match's episode is drawn."""
+    shown = next((v.label or v.name for v in record.variables.values() if v.showcase), "")
+    best = f" of the match with the highest {shown}, mean over its players" if shown else ""
+    return f"One episode with the final policies{best} (episode.gif)."
+
+
 def _config_text(record: Record) -> str:
     path = record.directory / "config.yaml"
-    return path.read_text() if path.exists() else str(record.dataset.attrs.get("config", ""))
+    return text_of(path) if path.exists() else str(record.dataset.attrs.get("config", ""))
 
 
 def _what_was_run(record: Record, summary: dict[str, Any]) -> str:
     config, cells = record.config, summary["cells"]
-    matches, finite = sum(c["matches"] for c in cells), sum(c["finite"] for c in cells)
+    matches = sum(c["matches"] for c in cells)
     players = sorted({s.players for s in record.shapes})
     count = " or ".join(str(p) for p in players)
     noun = "player" if players == [1] else "players"
@@ -159,17 +192,31 @@ def _what_was_run(record: Record, summary: dict[str, Any]) -> str:
     text.append(". ")
     if len(cells) > 1:
         axes = [f"{key_name(a.key)} ({len(a.values)} values)" for a in sweep_axes(cells)]
-        text.append(f"They fill {len(cells):,} cells of {cells[0]['matches']:,} matches")
-        text.append(f", which differ in {', '.join(axes)}. " if axes else ". ")
+        text.append(f"There are {len(cells):,} cells of {cells[0]['matches']:,} matches each")
+        text.append(f"; they differ in {', '.join(axes)}. " if axes else ". ")
     drawn = sorted({k for c in cells for k in c.get("drawn", {})})
     if drawn:
-        text.append(f"Drawn anew for each match: {', '.join(key_name(k) for k in drawn)}. ")
-    waiting = sum(c.get("unfinished", 0) for c in cells)
-    gone = matches - finite - waiting
-    text.append(f"{gone:,} matches diverged." if gone else "No match diverged.")
-    if waiting:
-        text.append(f" {waiting:,} have not come to their end yet, and are left out.")
+        text.append(f"Each match draws its own {', '.join(key_name(k) for k in drawn)}. ")
+    text.append(_ended(cells))
     return "".join(text)
+
+
+def _ended(cells: list[dict[str, Any]]) -> str:
+    """How many matches did not come to a value, and why."""
+    gone = sum(round(c["diverged"] * c["matches"]) for c in cells)
+    waiting = sum(c.get("unfinished", 0) for c in cells)
+    absent = sum(c["matches"] - c["finite"] for c in cells) - gone - waiting
+    verb = "match diverged and is" if gone == 1 else "matches diverged and are"
+    text = f"{gone:,} {verb} left out of the means." if gone else "No match diverged."
+    if waiting:
+        text += f" {waiting:,} {_matches(waiting)} not finished yet, and are left out as well."
+    if absent > 0:
+        text += f" {absent:,} {_matches(absent)} without a value in the record, although none of them diverged."
+    return text
+
+
+def _matches(number: int) -> str:
+    return "match is" if number == 1 else "matches are"
 
 
 def _games(config: dict[str, Any]) -> list[str]:
@@ -181,9 +228,12 @@ def _games(config: dict[str, Any]) -> list[str]:
         game = {"name": game} if isinstance(game, str) else game
         if not isinstance(game, dict) or not game.get("name"):
             continue
-        details = [f"{k} {game[k]}" for k in ("discount", "horizon", "noise") if game.get(k) not in (None, 0)]
+        # What is text is a version of the game; of its numbers those that every game has.
+        told = [k for k, v in game.items() if k != "name" and isinstance(v, str)]
+        told += [k for k in ("discount", "horizon", "noise") if game.get(k) not in (None, 0) and k not in told]
+        details = [f"{k.replace('_', ' ')} {game[k]}" for k in told]
         name = str(game["name"]).replace("_", " ").replace("ipd", "the iterated prisoner's dilemma")
-        name = name.replace("coin game", f"the Coin Game in the dialect {game.get('dialect', 'pola')}")
+        name = f"the {name}" if name.endswith("game") else name
         names.append(f"{name} ({', '.join(details)})" if details else name)
     return list(dict.fromkeys(names))
 
@@ -195,20 +245,18 @@ def _rule(seat: dict[str, Any]) -> str:
 
 def published_table(entries: list[dict[str, Any]]) -> str:
     """Published values beside ours: entries as in summary.json."""
-    head = ["cell", "measure", "source", "published", "ours", "difference", "verdict"]
+    head = ["cell", "measure", "source", "published", "ours", "difference", "notices", "verdict"]
+    among = coordinates_among(entries)
     rows = []
     for e in entries:
-        fraction = e["metric"] in ("tft_match", "tft_found", "nash_match", "cooperative", "own_colour_found")
-        small = e["metric"] in SMALL
+        fraction = e["metric"] in (*SHARES, "tft_match", "nash_match")
+        small = e["metric"] in SMALL or bool(e.get("small"))
         theirs = number(e["value"], small=small)
         if e.get("sd") is not None:
             theirs += f" <small>sd {number(e['sd'])}</small>"
         if e.get("runs"):
             theirs += f"<br><small>{escape(str(e['runs']))} runs</small>"
-        cell = ", ".join(
-            value_name(v) if isinstance(v, str) else f"{key_name(k)} {value_name(v)}"
-            for k, v in (e.get("cell") or {}).items()
-        )
+        cell = ", ".join(fixed_name(k, v, among[k]) for k, v in (e.get("cell") or {}).items())
         metric = e["metric"].replace("_", " ") + (f", player {e['player']}" if e.get("player") is not None else "")
         verdict = e["verdict"]
         style = f' class="{verdict}"' if verdict in ("agrees", "differs") else ""
@@ -216,6 +264,8 @@ def published_table(entries: list[dict[str, Any]]) -> str:
         gone = divergence(e.get("diverged"), e.get("diverged_at_median"))
         if gone:
             basis += f"<br><small>{escape(gone)}</small>"
+        if apart := not_told_from(e):
+            basis += f"<br><small>{escape(apart)}</small>"
         if e.get("known") and verdict == "differs":
             basis += f"<br><small>known: {escape(e['known'])}</small>"
         rows.append(
@@ -226,59 +276,57 @@ def published_table(entries: list[dict[str, Any]]) -> str:
                 theirs,
                 number(e["ours"], small=small) + interval(e["ours_ci95"], small).replace(" <small>", "<br><small>"),
                 number(e["difference"], small=small),
+                "" if e.get("limit") is None else f"{e['limit']:.2g}",
                 f'<span{style}>{escape(verdict)}</span><span class="w">{basis}</span>',
             ]
         )
     made = table(head, rows, left=3).replace("<td><span", '<td class="t w"><span')
     made = made.replace("<th>verdict</th>", '<th class="t">verdict</th>')
     return made + (
-        '<p class="note">Two values agree when they lie within the tolerance stated with the published one '
-        "or, without one, within 3.5 standard errors of their difference: the published standard error is "
-        "its standard deviation over runs divided by the square root of their number. Where only the number "
-        "of runs is known, they are taken to spread as ours do, and the row says so. The interval is the "
-        "95 % interval of ours.</p>"
+        '<p class="note">A value agrees when it lies no further from the published one than the row can notice. That '
+        "is the tolerance stated with it or, without one, what rounding may have changed and 3.5 standard errors of the "
+        "difference. The published standard error is the standard deviation over runs divided by the square root of "
+        "their number. Where only that number is known, their runs are taken to spread as ours do, and the row says "
+        "so. A row cannot be told from another cell of the same configuration whose value would have agreed as well. The "
+        "interval is the 95 % interval of ours.</p>"
     )
 
 
 def _cell_table(cells: list[dict[str, Any]]) -> str:
-    axes = sweep_axes(cells)
-    keys = [k for a in axes for k in (a.key, *a.tied)]
-    nash = any(c["nash_match"] is not None for c in cells)
-    tft = any(c["tft_match"] is not None for c in cells)
-    found = any(c["tft_found"] is not None for c in cells)
-    consistency = any(c["consistency_loss"] is not None for c in cells)
+    found = Columns.of(cells)
+    known = [k for k in _MEASURES if k != "value" and any(c[k] is not None for c in cells)]
     nearest = any(c["nearest_strategy"] for c in cells)
-    own = any(share is not None for c in cells for share in c["own_fraction"])
-    cooperative = any(c["cooperative"] is not None for c in cells) or not own
-    head = ["cell", *(escape(key_name(k)) for k in keys), "matches", "value", "sd"]
-    head += (
-        ["own colour"] * own
-        + ["cooperative"] * cooperative
-        + ["TFT match"] * tft
-        + ["TFT found"] * found
-        + ["Nash match"] * nash
-    )
-    head += ["consistency loss"] * consistency + ["most frequent strategy"] * nearest + ["diverged"]
+    heads = [escape(h) for h in found.heads()]
+    head = [*heads, "matches", "value", "sd", *(_HEADS[k][0] for k in known)]
+    head += ["most frequent strategy"] * nearest + ["diverged"]
     rows = []
     for c in cells[:MOST_ROWS]:
-        row = [str(c["cell"])]
-        row += [escape(value_name(c["coordinates"].get(k))) for k in keys]
+        row = [escape(n) for n in found.names(c)]
         row += [f"{c['matches']:,}", each(c["value_mean"], c["value_ci95"]), each(c["value_sd"])]
-        row += [each(c["own_fraction"], c["own_fraction_ci95"])] * own + [percent(c["cooperative"])] * cooperative
-        row += [number(c["tft_match"])] * tft + [percent(c["tft_found"])] * found
-        row += [number(c["nash_match"])] * nash + [number(c["consistency_loss"], small=True)] * consistency
+        row += [_HEADS[k][1](c[k]) for k in known]
         # As in the figure: the names speak of cooperation and would mislead where it does not pay.
         row += [_most_frequent(c["nearest_strategy"] if c["cooperative"] is not None else None)] * nearest
         when = f"<br><small>median update {c['diverged_at_median']:g}</small>" if c["diverged"] else ""
         row += [percent(c["diverged"]) + when if c["diverged"] else "0"]
         rows.append(row)
-    players = {c["players"] for c in cells}
-    per_player = "" if players == {1} else " Values stand one line a player, player 0 first."
-    rest = ""
+    methods = dict.fromkeys(_METHODS[m] for c in cells if (m := c.get("ci_method")) in _METHODS)
+    text = [_MEASURES["value"].format(method=f", by {' or '.join(methods)}" if methods else "")]
+    text += [_MEASURES[k] for k in known]
+    if {c["players"] for c in cells} != {1}:
+        text.append("Values stand one line a player, player 0 first.")
     if len(cells) > MOST_ROWS:
-        rest = f" The first {MOST_ROWS} of {len(cells):,} cells are listed; summary.json has them all."
-    made = table(head, rows, left=1 + len(keys))
-    return f'{made}<p class="note">{escape(_MEASURES + per_player + rest)}</p>'
+        text.append(f"The first {MOST_ROWS} of {len(cells):,} cells are listed; summary.json has them all.")
+    return f'{table(head, rows, left=len(heads))}<p class="note">{escape(" ".join(text))}</p>'
+
+
+_HEADS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "cooperative": ("cooperative", percent),
+    "tft_match": ("TFT match", number),
+    "tft_found": ("TFT found", percent),
+    "nash_match": ("Nash match", number),
+    "consistency_loss": ("consistency loss", lambda x: number(x, small=True)),
+}
+"""Headings of the measures that only some cells have, and how a cell shows them."""
 
 
 def _most_frequent(shares: dict[str, Any] | None) -> str:

@@ -1,7 +1,8 @@
 """The scoreboard of many runs: published values beside ours, configuration by configuration, as text and as a page.
 
 A row is a configuration: {name, title, status ("ran", "failed" or "skipped"), reason, seconds, left_out, published};
-`published` holds the entries of its summary.json, `left_out` is how many a quick check does not recompute.
+`published` holds the entries of its summary.json, `left_out` is how many a quick check does not recompute. The column
+"notices" is the smallest difference that a row could have noticed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,20 @@ import textwrap
 from html import escape
 from typing import Any
 
-from shaping.analysis.published import AGREES, DIFFERS, NO_UNCERTAINTY, NOT_COMPARED, SMALL, divergence
+from shaping.analysis.axes import value_name
+from shaping.analysis.published import (
+    AGREES,
+    DIFFERS,
+    NO_UNCERTAINTY,
+    NOT_COMPARED,
+    SMALL,
+    coordinates_among,
+    divergence,
+    not_told_from,
+)
 
-_HEAD = ("cell", "metric (player)", "published", "ours", "interval", "verdict")
-_RIGHT = ("published", "ours")
+_HEAD = ("cell", "metric (player)", "published", "ours", "interval", "notices", "verdict")
+_RIGHT = ("published", "ours", "notices")
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -58,16 +69,17 @@ def lines(row: dict[str, Any]) -> list[str]:
     """One configuration as a table for a terminal."""
     if row["status"] != "ran":
         return [f"  {row['status']}: {row['reason']}"]
-    table = [_HEAD, *(_columns(entry) for entry in row["published"])]
+    table = [_HEAD, *(_columns(entry, coordinates_among(row["published"])) for entry in row["published"])]
     widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
     text = []
     for place, line in enumerate(table):
         cells = [c.rjust(w) if h in _RIGHT else c.ljust(w) for c, w, h in zip(line, widths, _HEAD, strict=True)]
         text.append("  " + "  ".join(cells).rstrip())
-        if place and _is_known(row["published"][place - 1]):
-            text += textwrap.wrap(
-                f"known: {row['published'][place - 1]['known']}", 110, initial_indent="    ", subsequent_indent="    "
-            )
+        entry = row["published"][place - 1] if place else {}
+        said = [f"known: {entry['known']}"] if entry and _is_known(entry) else []
+        said += [apart] if (apart := not_told_from(entry)) else []
+        for line in said:
+            text += textwrap.wrap(line, 110, initial_indent="    ", subsequent_indent="    ")
     if row["left_out"]:
         text.append(f"  left out of a quick check: {row['left_out']} more")
     return text
@@ -96,12 +108,13 @@ def _is_known(entry: dict[str, Any]) -> bool:
     return entry["verdict"] == DIFFERS and bool(entry.get("known"))
 
 
-def _columns(entry: dict[str, Any]) -> tuple[str, ...]:
+def _columns(entry: dict[str, Any], among: dict[str, list[Any]]) -> tuple[str, ...]:
     cell = entry.get("cell") or {}
-    name = ", ".join(str(v) if k == "variant" else f"{k}={_short(v)}" for k, v in cell.items()) or "all matches"
+    parts = [str(v) if k == "variant" else f"{k}={value_name(v, among[k])}" for k, v in cell.items()]
+    name = ", ".join(parts) or "all matches"
     player = entry.get("player")
     low, high = entry["ours_ci95"]
-    small = entry["metric"] in SMALL
+    small = entry["metric"] in SMALL or bool(entry.get("small"))
     verdict = entry["verdict"]
     if _is_known(entry):
         verdict += " (known)"
@@ -115,12 +128,9 @@ def _columns(entry: dict[str, Any]) -> tuple[str, ...]:
         f"{entry['value']:g}",
         _number(entry["ours"], small),
         "" if low is None else f"[{_number(low, small)}, {_number(high, small)}]",
+        "" if entry.get("limit") is None else f"{entry['limit']:.2g}",
         verdict,
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(x: float | None, small: bool = False) -> str:

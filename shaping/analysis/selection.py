@@ -42,7 +42,7 @@ def select_cells(
         known = [i for i, s in scores.items() if s is not None] or places
         order = sorted(known, key=lambda i: scores[i] or 0.0)
         chosen = sorted(order[i] for i in spread(len(order), most))
-        kind = "" if among is None else "sampled "
+        kind = "" if among is None or len(among) == len(cells) else "measured "
         note = f"{len(chosen)} of the {len(places):,} {kind}cells are shown, evenly spread over the ranks of {by}."
     return Selection(tuple(chosen), tuple(cell_name(cells[i], axes) for i in chosen), note)
 
@@ -52,6 +52,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def sampled_cells(cells: Sequence[dict[str, Any]]) -> list[int]:
-    """Places of the cells whose returns were sampled, as far as any of their matches is finite."""
-    return [i for i, c in enumerate(cells) if any(v is not None for v in c.get("reward_per_step", ()))]
+def measured_cells(summary: dict[str, Any]) -> list[int]:
+    """Places of the cells in which something that the record declares was measured in a finite match."""
+    cells, told = summary["cells"], summary.get("variables", {})
+    return [i for i, cell in enumerate(cells) if any(_known(cell.get(name)) for name in told)]
+
+
+def _known(x: Any) -> bool:
+    if isinstance(x, dict):
+        return any(map(_known, x.values()))
+    return any(map(_known, x)) if isinstance(x, list) else x is not None

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis import published
+from shaping.analysis.axes import cell_name, sweep_axes
+from shaping.analysis.damage import naming_damage
+from shaping.analysis.declarations import Variable, labels_of
+from shaping.analysis.derived import FOUND, known_shares, mean_of_known
 from shaping.analysis.measures import Measures, measure
-from shaping.analysis.play_measures import LABELLED, by_label, mean_of_known
 from shaping.analysis.quarantine import failed_matches
 from shaping.analysis.record import UNFINISHED, Record, Shape, folder_of, groups, open_record
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
@@ -30,24 +33,53 @@ def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str,
             without it the timing of an existing summary.json is kept.
 
     Returns:
-        {"cells": [...], "failed": {...}, "published": [...], "timing": {...} or null}, as written.
+        {"cells": [...], "variables": {...}, "failed": {...}, "published": [...], "timing": {...} or null}, as written;
+        variables are what the record declares of the variables that cells hold by name.
 
     Raises:
         FileNotFoundError: no record there.
+        DamagedRecordError: a file of the folder cannot be read.
     """
+    directory = folder_of(directory)
     record = open_record(directory)
-    path = folder_of(directory) / "summary.json"
-    if timing is None and path.exists():
-        timing = json.loads(path.read_text()).get("timing")
+    path = directory / "summary.json"
+    if timing is None:
+        timing = (written_summary(path) or {}).get("timing")
+    with naming_damage(directory):
+        cells, compared = _cells(record)
+        failed = failed_matches(record, _swept(record))
+    variables = {name: variable.told() for name, variable in record.variables.items()}
+    for name in known_shares(map(str, record.dataset.data_vars)):
+        variables[name] = {"label": FOUND[name].label, "description": FOUND[name].description, "share": True}
+    summary = _plain(
+        {"cells": cells, "variables": variables, "failed": failed, "published": compared, "timing": timing}
+    )
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return summary
+
+
+def written_summary(path: Any) -> dict[str, Any] | None:
+    """The summary that a folder holds, or None where it holds none that can be read: it can be made again."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The cells of the summary, and the published values beside ours."""
     entries = record.config.get("published") or []
     found: list[list[dict[str, Any]]] = [[] for _ in entries]
     wrong: dict[int, str] = {}
     cells: list[dict[str, Any]] = []
     drawn = _drawn(record)
+    asked = {(entry["metric"], entry.get("player")) for entry in entries}
+    means: dict[tuple[str, int | None], dict[int, float]] = {key: {} for key in asked}
     counts: np.ndarray | None = None
-    named = [d for d in set(LABELLED.values()) if d in record.dataset.coords]
-    labels = {d: tuple(str(x) for x in record.dataset[d].values) for d in named}
-    coins = bool({"pickups", "own_fraction"} & set(record.dataset))
+    labels = labels_of(record.dataset, record.variables)
     for cell_range in groups(record):
         lo, hi = record.starts[cell_range.start], record.starts[cell_range.stop]
         shape = record.shapes[cell_range.start]
@@ -56,28 +88,43 @@ def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str,
             counts = resampling_counts(n)
         measures = measure(record, int(lo), int(hi), shape)
         coordinates = _coordinates(record, int(lo), int(hi), n, drawn)
-        intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None, labels)
+        intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None, record.variables, labels)
         for i, cell in enumerate(cell_range):
             mine = measures[slice(i * n, (i + 1) * n)]
             cells.append({"cell": cell} | coordinates[i] | _entry(mine, shape) | intervals[i])
-            cells[-1] |= _play(mine, labels) | (_own_colour(mine) if coins else {})
+            cells[-1] |= _measured(mine, record.variables, labels) | _found(mine)
+            for key in asked:
+                if (mean := _comparable(*key, mine)) is not None:
+                    means[key][cell] = mean
             for k, entry in enumerate(entries):
                 if published.matches_cell(entry.get("cell") or {}, coordinates[i]["coordinates"]):
                     try:
                         value = published.ours(entry["metric"], entry.get("player"), mine)
                         gone = {key: cells[-1][key] for key in ("diverged", "diverged_at_median")}
-                        found[k].append(value | {"matches": n} | gone)
+                        found[k].append(value | {"matches": n, "cell": cell} | gone)
                     except ValueError as error:
                         wrong[k] = str(error)
     compared = [published.compare(entry, f) for entry, f in zip(entries, found, strict=True)]
     for k, reason in wrong.items():
         compared[k]["basis"] = reason
-    failed = failed_matches(record, _swept(record))
-    summary = _plain({"cells": cells, "failed": failed, "published": compared, "timing": timing})
-    temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    temporary.replace(path)
-    return summary
+    axes = sweep_axes(cells)
+    for entry, here in zip(compared, found, strict=True):
+        others = means[entry["metric"], entry.get("player")].items()
+        mine_is = {one["cell"] for one in here}
+        named = [(cell_name(cells[cell], axes), mean) for cell, mean in others if cell not in mine_is]
+        entry["not_told_from"] = published.not_told_apart(entry, named)
+        variable = record.variables.get(entry["metric"])
+        entry |= {"small": True} if variable is not None and variable.small else {}
+    return cells, compared
+
+
+def _comparable(metric: str, player: int | None, mine: Measures) -> float | None:
+    """The value of a metric in a cell, for comparison with other cells; None where it is not defined."""
+    try:
+        x = mine.value[:0, 0] if metric == "value_sd" else published.samples(metric, player, mine)
+    except ValueError:
+        return None
+    return float(x.mean()) if len(x) else None
 
 
 def _swept(record: Record) -> list[str]:
@@ -135,11 +182,16 @@ def _coordinates(record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...
 
 
 def _intervals(
-    measures: Measures, n: int, counts: np.ndarray | None, labels: dict[str, tuple[str, ...]]
+    measures: Measures,
+    n: int,
+    counts: np.ndarray | None,
+    variables: dict[str, Variable],
+    labels: dict[str, tuple[str, ...]],
 ) -> list[dict[str, Any]]:
     """Intervals of all the cells of a group at once: they share one matrix of resampling counts."""
-    averaged = {"value": measures.value, "own_fraction": measures.own_fraction}
-    averaged |= {"tft_match": measures.tft, "nash_match": measures.nash} | measures.play
+    averaged = {"value": measures.value, "tft_match": measures.tft, "nash_match": measures.nash} | measures.measured
+    ranges = {"tft_match": (0.0, 1.0), "nash_match": (0.0, 1.0)}
+    ranges |= {name: (variable.low, variable.high) for name, variable in variables.items()}
     columns = np.concatenate([x.reshape(len(x), -1) for x in averaged.values()], axis=1)
     width = columns.shape[1]
     columns = columns.reshape(-1, n, width)  # [cell, match, column]
@@ -154,28 +206,38 @@ def _intervals(
         at = 0
         for name, x in averaged.items():
             size = int(np.prod(x.shape[1:], dtype=int))
-            found[f"{name}_ci95"] = _named(name, ends[i, at : at + size].reshape(*x.shape[1:], 2), labels)
+            here = ends[i, at : at + size].reshape(*x.shape[1:], 2)
+            # A mean is where its values can be, whatever an interval on the line says.
+            here = np.clip(here, *ranges[name]) if name in ranges else here
+            found[f"{name}_ci95"] = _named(here, variables.get(name), labels)
             at += size
-        first = {key: found.pop(key) for key in ("value_ci95",)}
-        first |= {"ci_method": methods[i * width], "cooperative_ci95": wilson_ci95(together.sum(), len(together))}
+        first = {"value_ci95": found.pop("value_ci95"), "ci_method": methods[i * width]}
+        first |= {"cooperative_ci95": wilson_ci95(together.sum(), len(together))}
         out.append(first | found)
     return out
 
 
-def _named(name: str, x: np.ndarray, labels: dict[str, tuple[str, ...]]) -> Any:
+def _named(x: np.ndarray, variable: Variable | None, labels: dict[str, tuple[str, ...]]) -> Any:
     """x [player, ...], or where the variable has labels a mapping from label to it."""
-    return by_label(x, labels[LABELLED[name]]) if name in LABELLED else x
+    if variable is None or not variable.axis:
+        return x
+    return {label: x[:, i] for i, label in enumerate(labels[variable.axis][: x.shape[1]])}
 
 
-def _play(mine: Measures, labels: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Means over matches of what was measured of play, where the record has it."""
+def _measured(mine: Measures, variables: dict[str, Variable], labels: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Means over matches of what was measured, where the record has it."""
     # Averaged along the last axis, so that what is not finite is left out everywhere alike.
-    return {name: _named(name, mean_of_known(np.moveaxis(x, 0, -1)), labels) for name, x in mine.play.items()}
+    means = {name: mean_of_known(np.moveaxis(x, 0, -1)) for name, x in mine.measured.items()}
+    return {name: _named(x, variables[name], labels) for name, x in means.items()}
 
 
-def _own_colour(mine: Measures) -> dict[str, Any]:
-    known = mine.own_colour_found[np.isfinite(mine.own_colour_found)]
-    return {"own_colour_found": _mean(known), "own_colour_found_ci95": wilson_ci95(known.sum(), len(known))}
+def _found(mine: Measures) -> dict[str, Any]:
+    """Shares of matches that have found something, with their Wilson intervals."""
+    out: dict[str, Any] = {}
+    for name, x in mine.found.items():
+        known = x[np.isfinite(x)]
+        out |= {name: _mean(known), f"{name}_ci95": wilson_ci95(known.sum(), len(known))}
+    return out
 
 
 def _mean(x: np.ndarray) -> float:
@@ -205,7 +267,6 @@ def _entry(mine: Measures, shape: Shape) -> dict[str, Any]:
         "value_mean": value.mean(axis=0) if finite else nothing,
         "value_sd": value.std(axis=0, ddof=1) if finite > 1 else nothing,
         "value_trajectory_mean": [_mean(column) for column in mine.trajectory.T],
-        "own_fraction": [_mean(column) for column in mine.own_fraction.T],
         "cooperative": _mean(mine.cooperative),
         "cooperative_matches": int(np.isfinite(mine.cooperative).sum()),
         "tft_match": _mean(mine.tft),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shaping.analysis.axes import Axis, axis_name, key_name, scale, spread, sweep_axes, value_name
+from shaping.analysis.axes import Axis, axis_name, fixed_name, key_name, scale, spread, sweep_axes, value_name
 from shaping.analysis.statistics import wilson_ci95
 from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, png
 
@@ -22,12 +23,27 @@ _COOPERATIVE = (
     "Share of matches that are cooperative: the players' mean value at the last update is at least V_CC - "
     "0.2 (V_CC - V_DD)"
 )
-_OWN = "Share of own colour among a player's pickups at the last update"
-_BAR = {
-    "cooperative": "share of cooperative matches",
-    "own_fraction": "own colour, mean over players",
-    "value_mean": "value, mean over players",
-}
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What a sweep is drawn by: its key in the summary, its axis label, its caption, and its range where it has one."""
+
+    key: str
+    label: str
+    caption: str
+    ends: tuple[float, float] | None = None
+    undefined: str = "every match diverged"
+
+
+_VALUE = _Measure("value_mean", "value, mean over players", "Mean normalised value at the last update")
+_SHARE = _Measure(
+    "cooperative",
+    "share of cooperative matches",
+    _COOPERATIVE,
+    (0.0, 1.0),
+    "V_CC not above V_DD, or all diverged",
+)
 
 
 def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
@@ -42,19 +58,29 @@ def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
     if not numeric:
         return []
     if len(numeric) == 1:
-        return [_lines(cells, numeric[0], others)]
+        return [_lines(cells, numeric[0], others, _measure(summary))]
     pairs = list(combinations(numeric, 2))[:_MOST_MAPS]
-    return [_maps(cells, x, y, others + [a for a in numeric if a not in (x, y)]) for x, y in pairs]
+    rest = [others + [a for a in numeric if a not in pair] for pair in pairs]
+    return [_maps(cells, x, y, more, _measure(summary)) for (x, y), more in zip(pairs, rest, strict=True)]
 
 
-def _measure(cells: Sequence[dict[str, Any]]) -> str:
-    found = "own_fraction" if _picks(cells) else "value_mean"
-    return "cooperative" if any(c["cooperative"] is not None for c in cells) else found
-
-
-def _picks(cells: Sequence[dict[str, Any]]) -> bool:
-    # Of a sampled Coin Game own colour says more than the value.
-    return any(_known(c["own_fraction"]) and _known(c.get("reward_per_step", [])) for c in cells)
+def _measure(summary: dict[str, Any]) -> _Measure:
+    """The share of cooperative matches where that is defined, else what the game says it is about, else the value."""
+    cells = summary["cells"]
+    if any(c["cooperative"] is not None for c in cells):
+        return _SHARE
+    for name, told in summary.get("variables", {}).items():
+        if told.get("showcase") and told.get("label") and any(_known(c[name]) for c in cells):
+            low, high = told["range"]
+            caption = told["description"] or told["label"]
+            return _Measure(
+                name,
+                f"{told['label']}, mean over players",
+                f"{caption[0].upper()}{caption[1:]}, at the last update",
+                None if low is None or high is None else (low, high),
+                "never measured, or every match diverged",
+            )
+    return _VALUE
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
@@ -121,25 +147,22 @@ def _ticks(axes: Axes, which: str, axis: Axis, spacing: str) -> None:
             return
     shown = spread(len(axis.values), 7)
     positions = shown if spacing == "uneven" else [axis.values[i] for i in shown]
-    side.set_ticks(positions, [value_name(float(axis.values[i])) for i in shown])
+    side.set_ticks(positions, [value_name(float(axis.values[i]), axis.values) for i in shown])
     side.set_ticks([], minor=True)
     axes.tick_params(length=2.5)
 
 
-def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Axis]) -> Picture:
-    measure = _measure(cells)
+def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Axis], measure: _Measure) -> Picture:
+    among = {a.key: a.values for a in others}
     rows, held = _facets(others)
     grids = {}
     for i, row in enumerate(rows):
         for j, fixed in enumerate(row):
             chosen = [c for c in cells if _where(c, fixed | held)]
-            grids[i, j] = _grid(chosen, x, y, measure)
+            grids[i, j] = _grid(chosen, x, y, measure.key)
     finite = np.concatenate([g[np.isfinite(g)] for g in grids.values()])
-    low, high = (
-        (0.0, 1.0)
-        if measure != "value_mean"
-        else ((float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0))
-    )
+    seen = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    low, high = measure.ends or seen
     columns = max(len(row) for row in rows)
     width = min(10.0, 1.6 + 4.0 * columns)
     height = 0.5 + len(rows) * {1: 4.0, 2: 3.7, 3: 2.9}[columns]
@@ -165,32 +188,25 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
             if len(x.values) * columns <= 21 and len(y.values) <= 12:
                 _print_values(axes, grids[i, j], x, y, spacing, low, high)
             fixed = rows[i][j]
-            title = ", ".join(_fixed_name(k, v) for k, v in fixed.items())
+            title = ", ".join(fixed_name(k, v, among[k]) for k, v in fixed.items())
             axes.set_title(title)
     assert mesh is not None
     figure.supxlabel(axis_name(x), fontsize=9)
     figure.supylabel(axis_name(y), fontsize=9)
     bar = figure.colorbar(mesh, ax=grid.ravel().tolist(), fraction=0.05, pad=0.02, aspect=28)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.set_label(_BAR[measure])
-    caption = {"cooperative": f"{_COOPERATIVE}.", "own_fraction": f"{_OWN}, over players and finite matches."}.get(
-        measure, "Mean normalised value at the last update, over players and finite matches."
-    )
+    bar.set_label(measure.label)
+    caption = f"{measure.caption}{'' if measure is _SHARE else ', mean over players and finite matches'}."
     caption += " One panel for each value of the remaining axes" if others else ""
     if others and any(len(a.values) > len(spread(len(a.values), 6)) for a in others[:1]):
         caption += " (a spread of them)"
     if held:
-        caption += "; held at " + ", ".join(_fixed_name(k, v) for k, v in held.items())
+        caption += "; held at " + ", ".join(fixed_name(k, v, among[k]) for k, v in held.items())
     caption = caption.rstrip(".") + "."
     if any(np.isnan(g).any() for g in grids.values()):
-        lacking = "no coin taken" if measure == "own_fraction" else "V_CC not above V_DD"
-        caption += f" Grey: not defined, {lacking} or every match diverged."
+        caption += f" Grey: not defined ({measure.undefined})."
     name = f"map_{_file_name(x.key)}_{_file_name(y.key)}"
     return Picture(name, f"{key_name(x.key)} and {key_name(y.key)}", caption, png(figure))
-
-
-def _fixed_name(key: str, value: Any) -> str:
-    return value_name(value) if isinstance(value, str) else f"{key_name(key)} = {value_name(value)}"
 
 
 def _file_name(key: str) -> str:
@@ -217,11 +233,12 @@ def _print_values(
         )
 
 
-def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> Picture:
+def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis], first: _Measure) -> Picture:
+    among = {a.key: a.values for a in others}
     series = [dict(zip([a.key for a in others], v, strict=True)) for v in product(*(a.values for a in others))]
     series = [s for s in series if any(_where(c, s) for c in cells)]
     shown = [series[i] for i in spread(len(series), _MOST_SERIES)]
-    measures = [*([_measure(cells)] if _measure(cells) != "value_mean" else []), "value_mean"]
+    measures = [first, _VALUE] if first is not _VALUE else [_VALUE]
     figure = new_figure(3.9, 10.0 if len(measures) == 2 else 6.5)
     grid = figure.subplots(1, len(measures), squeeze=False)[0]
     spacing = scale(x.values)
@@ -230,10 +247,12 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> 
     for axes, measure in zip(grid, measures, strict=True):
         for k, fixed in enumerate(shown):
             chosen = [c for c in cells if _where(c, fixed)]
-            label = ", ".join(_fixed_name(key, v) for key, v in fixed.items()) or None
-            lines = list(range(players)) if measure == "value_mean" and seats else [None]
+            label = ", ".join(fixed_name(key, v, among[key]) for key, v in fixed.items()) or None
+            lines = list(range(players)) if measure is _VALUE and seats else [None]
             for seat in lines:
-                points = [_point([c for c in chosen if c["coordinates"][x.key] == v], measure, seat) for v in x.values]
+                points = [
+                    _point([c for c in chosen if c["coordinates"][x.key] == v], measure.key, seat) for v in x.values
+                ]
                 at = np.arange(len(x.values)) if spacing == "uneven" else np.asarray(x.values, float)
                 mid, low, high = np.array(points, float).T
                 style = ("-", "--", ":")[seat] if seat is not None else DASHES[k % len(DASHES)]
@@ -251,19 +270,17 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis]) -> 
                 )
         _ticks(axes, "x", x, spacing)
         axes.set_xlabel(axis_name(x))
-        if measure == "cooperative":
-            axes.set(ylim=(-0.03, 1.03), ylabel="share of cooperative matches")
-        elif measure == "own_fraction":
-            axes.set(ylim=(-0.03, 1.03), ylabel="own colour, mean over players")
-        else:
-            axes.set_ylabel("value per step" + ("" if seats else ", mean over players"))
+        axes.set_ylabel("value" if measure is _VALUE and seats else measure.label)
+        if measure.ends:
+            margin = 0.03 * (measure.ends[1] - measure.ends[0])
+            axes.set_ylim(measure.ends[0] - margin, measure.ends[1] + margin)
         axes.grid(axis="y", color="#E5E5E5", lw=0.6)
         axes.set_axisbelow(True)
     handles, labels = grid[0].get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False)
-    caption = f"{_COOPERATIVE} (Wilson 95 % band). " if "cooperative" in measures else ""
-    caption += f"{_OWN}, mean over players with its 95 % band. " if "own_fraction" in measures else ""
+    caption = f"{_COOPERATIVE} (Wilson 95 % band). " if first is _SHARE else ""
+    caption += f"{first.caption}, mean over players with its 95 % band. " if first not in (_SHARE, _VALUE) else ""
     caption += "Value: mean over finite matches at the last update with its 95 % band"
     caption += "; solid is player 0, dashed player 1, dotted player 2." if seats else "."
     if len(shown) < len(series):

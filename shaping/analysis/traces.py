@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from shaping.analysis.axes import spread
-from shaping.analysis.play_measures import mean_of_known
+from shaping.analysis.derived import mean_of_known
 from shaping.analysis.record import Record
-from shaping.analysis.statistics import Z95
+from shaping.analysis.statistics import student_half
 
 SEEDS = 30
 """Most matches of a cell that are drawn one by one."""
@@ -22,15 +22,16 @@ _ELEMENTS = 2**22
 class Trace:
     """A variable in the matches of a cell that did not diverge, at up to 300 recorded updates.
 
-    updates [u]; each [match, u, players + 1] of the first 30 matches; mean, error [u, players + 1] over all of them,
-    the error being the standard error of the mean. The mean over the players that have the variable stands last. NaN
-    where nothing was measured.
+    updates [u]; each [match, u, players + 1] of the first 30 matches; mean, error, number [u, players + 1] over all of
+    them: the standard error of the mean, and how many matches have the variable. The mean over the players that have
+    it stands last. NaN where nothing was measured.
     """
 
     updates: np.ndarray
     each: np.ndarray
     mean: np.ndarray
     error: np.ndarray
+    number: np.ndarray
 
     @property
     def known(self) -> bool:
@@ -38,9 +39,14 @@ class Trace:
         return bool(np.isfinite(self.mean).any())
 
     @property
+    def along(self) -> bool:
+        """Whether it was measured along the run, and not at one update alone."""
+        return bool(np.isfinite(self.mean).any(axis=1).sum() > 1)
+
+    @property
     def half(self) -> np.ndarray:
-        """Half the 95 % interval of the mean, [u, players + 1]."""
-        return Z95 * self.error
+        """Half the 95 % interval of the mean by Student's t, [u, players + 1]."""
+        return student_half(self.error, self.number)
 
     @property
     def unequal(self) -> bool:
@@ -85,5 +91,6 @@ def trace(record: Record, cell: int, name: str) -> Trace | None:
         np.concatenate(shown) if shown else np.empty((0, len(picked), players + 1)),
         mean + shift,
         np.sqrt(variance / np.maximum(number, 1)),
+        number,
     )
     return found if found.known else None

@@ -107,7 +107,7 @@ def _chunk_matches(value: Any) -> Any:
     return check_number("chunk_matches", value, LIMITS["matches"], integer=True)
 
 
-_PUBLISHED = ("cell", "metric", "player", "value", "sd", "runs", "tolerance", "matches", "known", "source")
+_PUBLISHED = ("cell", "metric", "player", "value", "sd", "runs", "rounding", "tolerance", "matches", "known", "source")
 
 
 def _check_published(where: str, entry: Any) -> None:
@@ -119,7 +119,7 @@ def _check_published(where: str, entry: Any) -> None:
             raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in _PUBLISHED])
     if not isinstance(entry.get("cell") or {}, Mapping):
         raise not_allowed(f"{where}.cell", entry["cell"], "a mapping of coordinates, for example {variant: name}")
-    for key, allowed in (("value", Range()), ("sd", Range(0)), ("tolerance", Range(0))):
+    for key, allowed in (("value", Range()), ("sd", Range(0)), ("rounding", Range(0)), ("tolerance", Range(0))):
         if key == "value" or entry.get(key) is not None:
             check_number(f"{where}.{key}", entry[key], allowed)
     for key, allowed in (("player", Range(0)), ("runs", Range(1)), ("matches", Range(1))):

@@ -13,24 +13,32 @@ IPD = np.array([[-1, -3, 0, -2], [-1, 0, -3, -2]], float)
 
 
 OPPONENTS, HISTORIES = ["ALLC", "ALLD", "TFT"], [own + other for own in "SCD" for other in "SCD"]
+ALONG = ("match", "update", "player")
+
+
+def declared(label, source="play", low=None, high=None, description=None, **more):
+    """What an array of a record says of itself."""
+    told = {"label": label, "source": source, "range": [low, high], "small": False, "showcase": False}
+    return told | {"description": description or f"what {label} means"} | more
+
+
+OWN = {"source": "environment", "low": 0.0, "high": 1.0}
 PLAY = {
-    name: ("match", "update", "player")
-    for name in (
-        "reward_per_step",
-        "entropy",
-        "value_exact",
-        "own_fraction",
-        "model_error",
-        "model_trust",
-        "shaping_norm",
-        "shaping_sd",
-    )
-} | {
-    "reward_against": ("match", "player", "opponent"),
-    "own_fraction_against": ("match", "player", "opponent"),
-    "cooperation_by_history": ("match", "player", "history"),
-    "pickups": ("match", "player", "colour"),
-    "theta_initial": ("match", "player", "parameter"),
+    "reward_per_step": (ALONG, declared("reward per step")),
+    "entropy": (ALONG, declared("entropy", low=0.0)),
+    "value_exact": (ALONG, declared("value in closed form")),
+    "own_fraction": (ALONG, declared("own colour", **OWN, showcase=True)),
+    "model_error": (ALONG, declared("model error", "learner", low=0.0, small=True)),
+    "model_trust": (ALONG, declared("trust", "learner", 0.0, 1.0)),
+    "shaping_norm": (ALONG, declared("shaping norm", "learner", low=0.0, small=True)),
+    "shaping_sd": (ALONG, declared("shaping sd", "learner", low=0.0, small=True)),
+    "apples": (ALONG, declared("apples eaten", "environment", low=0.0, description="apples a player eats a step.")),
+    "reward_against": (("match", "player", "opponent"), declared("reward against")),
+    "scripted_reward_per_step": (("match", "player", "opponent"), declared("reward of scripts")),
+    "own_fraction_against": (("match", "player", "opponent"), declared("own colour against", **OWN)),
+    "cooperation_by_history": (("match", "player", "history"), declared("own colour by history", **OWN)),
+    "pickups": (("match", "player", "colour"), {}),
+    "theta_initial": (("match", "player", "parameter"), {}),
 }
 
 
@@ -38,13 +46,13 @@ def _labels(players: int) -> list[str]:
     return [f"{a:0{players}b}".replace("0", "C").replace("1", "D") for a in range(2**players)]
 
 
-def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=None, chunks=None) -> Path:
+def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=None, chunks=None, declare=True) -> Path:
     """Write a record with one block of matches a cell.
 
     A cell: coordinates {key: scalar or [match]}, policy [match, player, state], value [match, update,
     player] or [match, player]; optional payoffs [player, joint action], vcc, vdd [player], diverged_at
     [match], noise, trajectory [match, update, player, state], consistency [match], and play {variable of
-    PLAY: array}.
+    PLAY: array}. Without `declare` the arrays say nothing of themselves, as in older records.
     """
     n = len(cells[0]["policy"])
     players = max(c["policy"].shape[1] for c in cells)
@@ -73,7 +81,8 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
     sizes = {"match": m, "update": len(steps), "player": players, "colour": players, "parameter": 1}
     sizes |= {"opponent": len(OPPONENTS), "history": len(HISTORIES)}
     for name in sorted({k for c in cells for k in c.get("play", {})}):
-        out[name] = (PLAY[name], empty(*(sizes[d] for d in PLAY[name][1:])))
+        dims, told = PLAY[name]
+        out[name] = (dims, empty(*(sizes[d] for d in dims[1:])), told if declare else {})
     keys = sorted({k for c in cells for k in c.get("coordinates", {})})
     columns: dict[str, list] = {k: [] for k in keys}
     for i, cell in enumerate(cells):
@@ -86,7 +95,8 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
         diverged = np.asarray(cell.get("diverged_at", np.full(n, -1)))
         value = np.where((diverged >= 0)[:, None, None] & (steps >= diverged[:, None])[..., None], np.nan, value)
         out["value"][1][rows, :, :p] = value
-        out["value_trajectory_mean"][1][rows, :p] = value[:, 1:].mean(axis=1)
+        if len(steps) > 1:
+            out["value_trajectory_mean"][1][rows, :p] = value[:, 1:].mean(axis=1)
         out["policy"][1][rows, :p, :s] = cell["policy"]
         out["diverged_at"][1][rows] = diverged
         out["payoffs"][1][rows, :p, : 2**p] = payoffs
@@ -110,7 +120,7 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
         "state": ("state", np.array((["start"] + _labels(players))[:states], object)),
         "joint_action": ("joint_action", np.array(_labels(players), object)),
     } | {k: ("match", np.asarray(v, object if isinstance(v[0], str) else None)) for k, v in columns.items()}
-    used = {d for dims, _ in out.values() for d in dims}
+    used = {d for dims, *_ in out.values() for d in dims}
     coords |= {d: (d, np.array(v, object)) for d, v in (("opponent", OPPONENTS), ("history", HISTORIES)) if d in used}
     settings = {"title": "Synthetic", "updates": int(steps[-1]), "matches": n} | (config or {})
     dataset = xr.Dataset(
@@ -122,7 +132,15 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
     )
     directory.mkdir(parents=True, exist_ok=True)
     encoding = {} if chunks is None else {"value": {"chunks": chunks}}
-    dataset.to_zarr(directory / "record.zarr", mode="w", consolidated=False, encoding=encoding)
+    # As a run leaves it: every piece is there, whatever it holds.
+    dataset.to_zarr(
+        directory / "record.zarr",
+        mode="w",
+        consolidated=False,
+        encoding=encoding,
+        zarr_format=2,
+        write_empty_chunks=True,
+    )
     (directory / "config.yaml").write_text(yaml.safe_dump(settings))
     return directory
 

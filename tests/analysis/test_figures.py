@@ -139,7 +139,7 @@ def analytic(run):
         kept = record.load()[["value", "value_trajectory_mean", "diverged_at"]]
     kept["theta_initial"] = (("match", "player", "parameter"), np.zeros((kept.sizes["match"], kept.sizes["player"], 1)))
     shutil.rmtree(run / "record.zarr")
-    kept.to_zarr(run / "record.zarr", consolidated=False)
+    kept.drop_encoding().to_zarr(run / "record.zarr", consolidated=False, zarr_format=2)
     return run
 
 

@@ -42,6 +42,13 @@ def test_tft_found_at_any_recorded_update_counts(write_record):
     assert entry["tft_found"] == 0.5
 
 
+def test_what_an_untrained_policy_happens_to_be_does_not_count(write_record):
+    at_the_start = [TFT, ALLD, ALLD, ALLD, ALLD]
+    assert found(write_record([cell([at_the_start, ALWAYS])])) == [0, 1]
+    untrained = write_record([cell([[TFT]])], "untrained", updates=0)
+    assert np.isnan(found(untrained)).all()
+
+
 def test_one_of_four_probabilities_is_enough_not_to_have_found_it(write_record):
     policies = trajectory(ALWAYS, ALWAYS, ALWAYS, ALWAYS)
     for match, (player, state) in enumerate([(0, 2), (0, 4), (1, 2), (1, 4)]):

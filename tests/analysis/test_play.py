@@ -7,9 +7,10 @@ import pytest
 
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.figures import draw
+from shaping.analysis.published import METRICS, known_metrics
 from shaping.analysis.record import Shape, open_record
 from shaping.analysis.report import render, write_report
-from shaping.analysis.selection import sampled_cells, select_cells
+from shaping.analysis.selection import measured_cells, select_cells
 from shaping.analysis.statistics import mean_ci95, wilson_ci95
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import sweep_figures
@@ -65,7 +66,9 @@ def test_what_was_measured_at_the_last_update_is_averaged_with_its_interval(writ
     error = 10.0 ** -np.arange(N)[:, None] * [1, 2]
     (entry,) = summarise(write_record([matrix(play={"model_error": over_updates(error)})]))["cells"]
     assert entry["model_error"] == pytest.approx(error.mean(axis=0), rel=1e-6)
-    assert entry["model_error_ci95"][1] == pytest.approx(mean_ci95(error[:, 1].astype(np.float32))[:2], rel=1e-4)
+    assert entry["model_error_ci95"][1] == pytest.approx(
+        (0, mean_ci95(error[:, 1])[1]), rel=1e-4
+    )  # cut at 0, as declared
     assert entry["entropy"] == [0.5, 0.5] and entry["entropy_ci95"] == [[0.5, 0.5]] * 2
     assert entry["value_exact"] == pytest.approx(np.add(entry["value_mean"], 0.01), abs=1e-6)
     assert entry["tft_match"] == 1 and entry["cooperative"] is not None
@@ -157,11 +160,66 @@ def test_published_values_of_play_are_compared(write_record, metric, value):
     assert got["verdict"] == "differs"
 
 
-@pytest.mark.parametrize(("metric", "needs"), [("own_colour_found", "the Coin Game"), ("reward_per_step", "sampled")])
-def test_published_values_of_play_say_what_they_need(write_record, metric, needs):
+@pytest.mark.parametrize("metric", ["own_colour_found", "reward_per_step"])
+def test_a_published_value_of_what_the_record_lacks_is_not_compared_and_says_so(write_record, metric):
     entry = {"metric": metric, "value": 1, "tolerance": 1e-3, "source": "S"}
     (got,) = summarise(write_record([exact()], config={"published": [entry]}))["published"]
-    assert got["verdict"] == "not compared" and needs in got["basis"]
+    assert got["verdict"] == "not compared" and f"this record has no {metric}; it has value_mean" in got["basis"]
+
+
+def test_every_variable_along_updates_is_a_metric_and_so_is_what_follows_from_it():
+    assert known_metrics([]) == METRICS
+    assert known_metrics(["apples", "own_fraction"]) == (*METRICS, "apples", "own_fraction", "own_colour_found")
+    assert known_metrics(["pickups"])[-2:] == ("own_fraction", "own_colour_found")
+
+
+def test_a_variable_nobody_here_has_heard_of_is_averaged_drawn_tabulated_explained_and_compared(write_record):
+    apples = over_updates(np.linspace(1, 2, N)[:, None] * [1.0, 3.0])
+    entry = {"metric": "apples", "player": 1, "value": 4.5, "tolerance": 0.01, "source": "S"}
+    run = write_record([matrix(play={"apples": apples})], config={"published": [entry]})
+    summary = summarise(run)
+    (cell,) = summary["cells"]
+    assert cell["apples"] == pytest.approx([1.5, 4.5]) and cell["apples_ci95"][0][0] < 1.5 < cell["apples_ci95"][0][1]
+    assert summary["published"][0]["verdict"] == "agrees"
+    assert summary["variables"]["apples"]["label"] == "apples eaten"
+    found = pictures(run)
+    assert "Apples eaten: apples a player eats a step." in found["play_curves"].caption
+    text = render(open_record(run), summary, [])
+    assert "<th>apples eaten</th>" in text and "Apples eaten: apples a player eats a step." in text
+
+
+def test_a_record_that_declares_nothing_opens_and_shows_nothing_of_play(write_record):
+    run = write_record([matrix(play={"apples": over_updates(1.0)})], declare=False)
+    summary = summarise(run)
+    assert summary["variables"] == {} and "apples" not in summary["cells"][0]
+    assert "play_curves" not in pictures(run) and "<h2>Play" not in render(open_record(run), summary, [])
+
+
+def test_what_is_known_at_the_end_alone_has_a_column_and_no_curve(write_record):
+    made = matrix()
+    made["play"] = {"own_fraction": np.full((N, UPDATES, 2), np.nan)}
+    made["play"]["own_fraction"][:, -1] = 0.7
+    run = write_record([made])
+    assert "play_curves" not in pictures(run)
+    assert "<th>own colour</th>" in render(open_record(run), summarise(run), [])
+
+
+def test_more_variables_than_fit_beside_each_other_get_a_second_picture(write_record):
+    play = {"apples": over_updates(1.0), "own_fraction": over_updates(0.5)}
+    found = pictures(write_record([matrix(play=play)]))
+    assert {"play_curves", "play_curves_2"} <= set(found)
+    assert "V_CC" not in found["play_curves_2"].caption
+
+
+def test_what_scripts_earn_is_marked_beside_the_reward_and_stands_in_a_table_of_welfare(write_record):
+    scripted = np.array([1.0, -0.5, 0.25]) * np.ones((N, 2, 1))
+    run = write_record([matrix(play={"scripted_reward_per_step": scripted})])
+    summary = summarise(run)
+    assert "everybody plays the script" in pictures(run)["play_curves"].caption
+    text = render(open_record(run), summary, [])
+    welfare = text[text.index("<h2>Welfare") : text.index("<h2>Timing") if "<h2>Timing" in text else None]
+    assert "<th>learned</th><th>ALLC</th>" in welfare and "<td>1.000</td><td>&minus;0.500</td>" in welfare
+    assert "<h2>Against" not in text
 
 
 def test_states_that_no_match_came_to_leave_the_shape_of_policies_as_it_is(write_record):
@@ -201,15 +259,22 @@ def test_at_most_thirty_matches_are_drawn_one_by_one_and_the_caption_says_so(wri
 
 def test_sampled_cells_have_figures_of_play_beside_those_of_all_cells(write_record):
     found = pictures(write_record([matrix(coordinates={"variant": "a"}), coins(0.9, coordinates={"variant": "b"})]))
-    assert set(found) == {"learning_curves", "play_curves", "histories", "outcomes", "policies", "strategies"}
+    assert set(found) == {
+        "learning_curves",
+        "play_curves",
+        "by_history_cooperation_by_history",
+        "outcomes",
+        "policies",
+        "strategies",
+    }
     caption = found["play_curves"].caption
-    assert "closed form" in caption and "0.5" in caption and "V_CC" in caption
+    assert "closed form" in caption and "Own colour:" in caption and "V_CC" in caption
 
 
 def test_exact_cells_have_no_row_among_the_figures_of_play(write_record):
     both = write_record([exact(coordinates={"variant": "e"}), matrix(coordinates={"variant": "s"})])
     summary = summarise(both)
-    assert sampled_cells(summary["cells"]) == [1]
+    assert measured_cells(summary) == [1]
     chosen = select_cells(summary["cells"], among=[1])
     assert chosen.cells == (1,) and chosen.names == ("s",)
     assert "play_curves" in pictures(both)

@@ -33,7 +33,7 @@ def test_a_cell_of_tft_pairs_is_summarised(write_record):
     assert entry["value_mean"][0] == pytest.approx(x.mean(), abs=1e-9)
     assert entry["value_sd"][0] == pytest.approx(x.std(ddof=1), rel=1e-6)
     assert entry["value_ci95"][0] == pytest.approx(mean_ci95(x)[:2], rel=1e-6)
-    assert entry["ci_method"] == "percentile_bootstrap"
+    assert entry["ci_method"] == "bootstrap_t"
     assert json.loads((run / "summary.json").read_text()) == summary
 
 
