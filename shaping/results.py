@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from shaping.config import build
 from shaping.config.coin import is_coin
@@ -15,9 +14,11 @@ from shaping.config.errors import ConfigError
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
 from shaping.policies import Policy
+from shaping.runtime.damage import check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in
 from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.folders import folder_at
+from shaping.runtime.run_folder import config_of, summary_of
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def load(folder: str | Path) -> Run:
     import xarray
 
     place = folder_at(folder)
-    if not (place / "record.zarr").is_dir() or not (place / "config.yaml").is_file():
+    if not (place / "record.zarr").is_dir() or not (place / "config.yaml").exists():
         raise ConfigError(f"{place}: holds no run; it needs config.yaml and record.zarr")
-    config = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
+    config = config_of(place)
+    check_metadata(place / "record.zarr")
     return Run(place, config, xarray.open_zarr(str(place / "record.zarr")))
 
 
@@ -76,8 +78,14 @@ def report(folder: str | Path) -> Any:
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
-    summarise(place)
-    return write_report(place)
+    config_of(place)
+    check_metadata(place / "record.zarr")
+    if summary_of(place) is None and (place / "summary.json").is_file():
+        # It cannot be read, and is written anew.
+        (place / "summary.json").unlink()
+    with explaining_damage(place / "record.zarr"):
+        summarise(place)
+        return write_report(place)
 
 
 def draw_episode(folder: Any, experiment: Experiment) -> None:

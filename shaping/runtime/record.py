@@ -9,7 +9,7 @@ import numpy as np
 
 from shaping.envs.coin_game.counts import HISTORIES
 from shaping.runtime.folders import is_local
-from shaping.runtime.fsync import Forced, force_all, noting_store
+from shaping.runtime.fsync import BackgroundSync, sync_folder, tracking_store
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ class Record:
 
         self.path = path
         self._written: set[str] = set()
-        self._forced = Forced()
-        store = noting_store(path, self._written) if is_local(path) else str(path)
+        self._forced = BackgroundSync()
+        store = tracking_store(path, self._written) if is_local(path) else str(path)
         self._group: Any = zarr.open_group(store, mode="r+", zarr_format=2, use_consolidated=True)
 
     @classmethod
@@ -216,7 +216,7 @@ class Record:
                 array[:] = UNFINISHED
         # Last, and so the sign that all the rest is there.
         zarr.consolidate_metadata(str(path), zarr_format=2)
-        force_all(path)
+        sync_folder(path)
         return cls(path)
 
     @property
