@@ -97,9 +97,9 @@ def inside(part: str, config: dict[str, Any], base: Path, cache: Path) -> dict[s
 def saves(config: dict[str, Any], folder: str) -> dict[str, Any]:
     """Runs a configuration; seconds that the loop stood still for each save, and until it was on disk."""
     from shaping.experiment import run
-    from shaping.runtime.run_store import RunKeeper
+    from shaping.runtime.run_store import RunStore
 
-    keeper: Any = RunKeeper
+    keeper: Any = RunStore
     still, written, save = [], [], keeper._save
 
     def timed(self: Any, *arguments: Any) -> None:
@@ -118,9 +118,9 @@ def segments(config: dict[str, Any], folder: str) -> dict[str, Any]:
     """Runs a configuration in segments of one interval; for each but the last when it was done, and MiB in use."""
     from shaping.experiment import run
     from shaping.runtime import chunks
-    from shaping.runtime.run_store import RunKeeper
+    from shaping.runtime.run_store import RunStore
 
-    keeper: Any = RunKeeper
+    keeper: Any = RunStore
     times, memory, after = [], [], keeper.after_segment
     page = os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -1,41 +1,105 @@
 """The command line: parse, call, print. Nothing heavy is imported before it is needed."""
 
 import argparse
-import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from shaping import exit_statuses as statuses
+
+
+class _OutputError(Exception):
+    """Standard output cannot be written."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status: 0, 2 for anything the user can mend, 75 where a run was stopped, saved
-    and can be resumed, or 1 where `verify` finds ours unlike the published."""
+    """Runs the command and returns its exit status; `shaping.exit_statuses` says what each means."""
     arguments = _parser().parse_args(argv)
     from shaping.config.errors import ConfigError, LostError
-    from shaping.runtime.signals import LOST
+    from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
 
+    if getattr(arguments, "quiet", False):
+        _silence_libraries()
     try:
-        return arguments.handler(arguments)
+        status = arguments.handler(arguments)
+        _print_lines([])
+        return status
+    except ExhaustedError as error:
+        _complain(str(error))
+        return statuses.STOPPED
     except ConfigError as error:
-        print(f"shaping: {error}", file=sys.stderr)
-        return 2
+        _complain(str(error))
+        return statuses.REFUSED
     except LostError as error:
-        print(f"shaping: {error}", file=sys.stderr)
-        return LOST
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone: nothing to say, and nowhere to say it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _complain(str(error))
+        return statuses.LOST
+    except _OutputError as error:
+        _discard_output()
+        if isinstance(error.__cause__, BrokenPipeError):
+            # The reader of a pipe (head, less) has seen enough.
+            return statuses.FINISHED
+        _complain(f"standard output: cannot be written: {reason(error.__cause__ or error)}")
+        return statuses.REFUSED
     except KeyboardInterrupt:
-        print("shaping: interrupted", file=sys.stderr)
-        return 130
+        _complain("interrupted")
+        return statuses.INTERRUPTED
+    except Exception as error:
+        if is_out_of_memory(error):
+            _complain(f"out of memory: {reason(error)[:300]}")
+            return statuses.REFUSED
+        if is_exhausted(error):
+            _complain(reason(error)[:300])
+            return statuses.STOPPED
+        raise
+
+
+def _complain(message: str, prefix: str = "shaping: ") -> None:
+    """Prints a line to standard error, if that can be written."""
+    with suppress(OSError):
+        print(f"{prefix}{message}".encode(errors="backslashreplace").decode(), file=sys.stderr, flush=True)
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    """Prints to standard output, at once.
+
+    Raises:
+      _OutputError: if that cannot be written.
+    """
+    try:
+        for line in lines:
+            # A lone surrogate, from a file name for example, cannot be encoded.
+            print(line.encode(errors="backslashreplace").decode())
+        sys.stdout.flush()
+    except OSError as error:
+        raise _OutputError from error
+
+
+def _discard_output() -> None:
+    """Sends what is still to be printed nowhere, so that Python does not fail on it as it ends."""
+    # In a test it may be no file.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _silence_libraries() -> None:
+    """Keeps other libraries' warnings off the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="shaping", description="Opponent shaping at population scale.")
+    parser = argparse.ArgumentParser(
+        prog="shaping",
+        description="Opponent shaping at population scale.",
+        epilog="\n".join(statuses.lines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"shaping {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -51,28 +115,36 @@ def _parser() -> argparse.ArgumentParser:
         help="override a key, e.g. matches=100",
     )
     run.add_argument("--dry-run", action="store_true", help="check the configuration, show the plan and stop")
-    run.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
+    run.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     run.set_defaults(handler=_run)
 
     _add_distributed(run)
 
-    resume = commands.add_parser("resume", help="go on with a run that was interrupted, from its newest checkpoint")
+    resume = commands.add_parser("resume", help="continue a run that was interrupted, or extend one that is finished")
     resume.add_argument("folder", metavar="DIR", help="the folder of the run")
-    resume.add_argument("--quiet", action="store_true", help="no plan, no progress bar")
+    resume.add_argument(
+        "--set",
+        metavar="updates=N",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="extend a finished run to N updates",
+    )
+    resume.add_argument("--quiet", action="store_true", help="print warnings and errors only")
     resume.set_defaults(handler=_resume)
     _add_distributed(resume)
 
-    status = commands.add_parser("status", help="how far a run is: done, failed, rate, time left")
+    status = commands.add_parser("status", help="show how far a run is: done, failed, rate, time left")
     status.add_argument("folder", metavar="DIR", help="the folder of the run")
     status.set_defaults(handler=_status)
 
-    replay = commands.add_parser("replay", help="run one match of a run again, alone, update by update")
+    replay = commands.add_parser("replay", help="replay one match of a run, alone, update by update")
     replay.add_argument("folder", metavar="DIR", help="the folder of the run")
     replay.add_argument("--match", metavar="M", type=int, required=True, help="its number, as summary.json lists it")
     replay.add_argument("--last", metavar="N", type=int, default=20, help="how many updates to show (default: 20)")
     replay.set_defaults(handler=_replay)
 
-    report = commands.add_parser("report", help="make summary and report again from a record")
+    report = commands.add_parser("report", help="write summary and report anew from a record")
     report.add_argument("folder", metavar="DIR", help="the folder of a run")
     report.set_defaults(handler=_report)
 
@@ -82,105 +154,133 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
     verify.set_defaults(handler=_verify)
 
+    doctor = commands.add_parser("doctor", help="show versions, devices, settings, paths, and what is odd about them")
+    doctor.set_defaults(handler=_doctor)
+
     listing = commands.add_parser("list", help="games, rules and shipped configurations")
     listing.set_defaults(handler=_list)
     return parser
 
 
 def _add_distributed(parser: argparse.ArgumentParser) -> None:
-    several = parser.add_argument_group("several processes, each started with the same command")
-    several.add_argument("--distributed", action="store_true", help="join them; on SLURM, GKE and TPU pods that is all")
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: where process 0 is to be reached")
-    several.add_argument("--processes", metavar="N", type=int, help="how many there are")
-    several.add_argument("--process", metavar="I", type=int, help="the number of this one, from 0")
+    several = parser.add_argument_group("distributed runs: several processes, each started with the same command")
+    several.add_argument("--distributed", action="store_true", help="join them; enough on SLURM, GKE and TPU pods")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: the address of process 0")
+    several.add_argument("--processes", metavar="N", type=int, help="elsewhere: how many processes there are")
+    several.add_argument("--process", metavar="I", type=int, help="elsewhere: the number of this process, from 0")
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    _import_jax()
     from shaping.config.files import read
+    from shaping.config.plan import plan
     from shaping.experiment import prepare, run
 
-    raw = read(arguments.config, arguments.overrides)
-    _prepare_process(arguments, raw)
+    experiment = plan(read(arguments.config, arguments.overrides))
+    _prepare_process(arguments, experiment)
     if arguments.dry_run:
-        for line in prepare(raw).lines():
-            print(line)
-        return 0
-    return _carry_out(arguments, lambda **how: run(arguments.config, arguments.out, arguments.overrides, **how))
+        _print_lines(prepare(experiment).lines())
+        return statuses.FINISHED
+    name = Path(arguments.config).stem
+    return _carry_out(arguments, lambda **how: run(experiment, arguments.out, name=name, **how))
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from shaping.experiment import config_of, resume
+    _import_jax()
+    from shaping.experiment import planned, resume
 
-    _prepare_process(arguments, config_of(arguments.folder))
-    return _carry_out(arguments, lambda **how: resume(arguments.folder, **how))
+    experiment = planned(arguments.folder, arguments.overrides)
+    _prepare_process(arguments, experiment)
+    return _carry_out(arguments, lambda **how: resume(arguments.folder, experiment=experiment, **how))
 
 
-def _prepare_process(arguments: argparse.Namespace, raw: dict[str, Any]) -> None:
-    """What has to be decided before JAX touches a device: devices, and whether others are to be joined."""
+def _import_jax() -> None:
+    from shaping.runtime.environment import import_jax
+
+    import_jax()
+
+
+def _prepare_process(arguments: argparse.Namespace, experiment: Any) -> None:
+    """Decides what must be decided before JAX touches a device: its devices, and whether to join other processes."""
     from shaping.config.errors import ConfigError
+    from shaping.runtime.devices import check_devices
     from shaping.runtime.processes import join
 
     where = (arguments.coordinator, arguments.processes, arguments.process)
     if not arguments.distributed and where != (None, None, None):
         raise ConfigError("--coordinator, --processes, --process: only with --distributed")
-    _prepare_devices(raw)
+    _prepare_devices(experiment)
     if arguments.distributed:
         join(*where)
+    check_devices()
 
 
-def _prepare_devices(raw: dict[str, Any]) -> None:
+def _prepare_devices(experiment: Any) -> None:
     from shaping.config import build
-    from shaping.config.plan import plan
     from shaping.runtime.devices import prepare_process
 
-    prepare_process(build.unrolled(plan(raw)))
+    prepare_process(build.unrolled(experiment))
 
 
 def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
-    """Runs or resumes; all but the main process are silent."""
+    """Runs or resumes. Only the main process of a distributed run prints."""
+    from shaping.runtime.failures import reason
     from shaping.runtime.processes import is_main, several
-    from shaping.runtime.signals import STOPPED, StoppedError, Stops
+    from shaping.runtime.signals import StoppedError, StopRequest
 
-    talks = is_main() and not arguments.quiet
+    prints = is_main() and not arguments.quiet
 
     def say(line: str) -> None:
-        if is_main() and (talks or line.startswith("warning: ")):
-            print(line, file=sys.stderr if line.startswith("warning: ") else sys.stdout, flush=True)
+        nonlocal prints
+        if line.startswith("warning: ") and is_main():
+            _complain(line, prefix="")
+        elif prints:
+            try:
+                _print_lines([line])
+            except _OutputError as error:
+                # Hours of training are worth more than a line about them.
+                prints = False
+                _discard_output()
+                if not isinstance(error.__cause__, BrokenPipeError):
+                    why = reason(error.__cause__ or error)
+                    _complain(f"standard output cannot be written ({why}); the run continues without it")
 
-    # What fails is said in one line; the libraries' own threads would fill pages.
+    # Failures are reported in one line; the libraries' own threads would fill pages.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with Stops() as stops:
+    with StopRequest() as stop_request:
         try:
-            folder = work(say=say, show_progress=talks, stops=stops)
+            folder = work(say=say, show_progress=prints, stop_request=stop_request)
         except StoppedError as stopped:
             if is_main():
-                print(f"shaping: {stopped}", file=sys.stderr)
-            return STOPPED
+                _complain(str(stopped))
+            return statuses.STOPPED
         except Exception as error:
             if not several():
                 raise
             _leave(error)
-    if talks:
-        for line in _summary_lines(folder):
-            print(line)
-    return 0
+    for line in _summary_lines(folder):
+        say(line)
+    return statuses.FINISHED
 
 
 def _leave(error: Exception) -> NoReturn:
-    """Ends one of several processes at once: an orderly end waits for others, which may be gone or wait for it."""
+    """Ends one process of a distributed run at once. An orderly end would wait for processes that may have gone, or
+    that wait for this one."""
     import traceback
 
     from shaping.config.errors import ConfigError
+    from shaping.runtime.failures import ExhaustedError
     from shaping.runtime.processes import is_lost
-    from shaping.runtime.signals import LOST
 
-    status = 2 if isinstance(error, ConfigError) else LOST if is_lost(error) else 1
-    if status == LOST:
-        print("shaping: another process of this job is gone; `shaping resume DIR` goes on", file=sys.stderr)
-    elif status == 2:
-        print(f"shaping: {error}", file=sys.stderr)
+    if isinstance(error, ConfigError):
+        status = statuses.STOPPED if isinstance(error, ExhaustedError) else statuses.REFUSED
+        _complain(str(error))
+    elif is_lost(error):
+        status = statuses.LOST
+        _complain("another process of this run has gone; `shaping resume DIR` continues the run")
     else:
+        status = statuses.FAILED
         traceback.print_exception(error)
     sys.stderr.flush()
     os._exit(status)
@@ -195,68 +295,85 @@ def _status(arguments: argparse.Namespace) -> int:
     status = read_status(folder)
     if status is None:
         raise ConfigError(f"{folder}: holds no run; it has no status.json that can be read")
-    for line in describe(folder, status):
-        print(line)
-    return 0
+    _print_lines(describe(folder, status))
+    return statuses.FINISHED
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from shaping.experiment import config_of
+    _import_jax()
+    from shaping.experiment import planned
     from shaping.rerun import lines, replay
+    from shaping.runtime.devices import check_devices
 
-    _prepare_devices(config_of(arguments.folder))
-    for line in lines(replay(arguments.folder, arguments.match, arguments.last)):
-        print(line)
-    return 0
+    experiment = planned(arguments.folder)
+    _prepare_devices(experiment)
+    check_devices()
+    _print_lines(lines(replay(arguments.folder, arguments.match, arguments.last, experiment)))
+    return statuses.FINISHED
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    _import_jax()
     from shaping.results import report
 
-    print(report(arguments.folder))
-    return 0
+    _print_lines([str(report(arguments.folder))])
+    return statuses.FINISHED
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    del arguments
+    from shaping.doctor import lines
+
+    _print_lines(lines())
+    return statuses.FINISHED
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from shaping.verify import verify
 
-    board = verify(arguments.names, arguments.out, arguments.quick, lambda line: print(line, flush=True))
-    return 1 if board["total"]["differs"] or board["total"]["failed"] else 0
+    board = verify(arguments.names, arguments.out, arguments.quick, lambda line: _print_lines([line]))
+    return statuses.FAILED if board["total"]["differs"] or board["total"]["failed"] else statuses.FINISHED
 
 
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
+    _import_jax()
     from shaping.config.files import parse, shipped
     from shaping.envs.coin_game.dialects import coin_game
     from shaping.envs.matrix.analytic import ANALYTIC_GAMES
     from shaping.envs.matrix.games import GAMES
     from shaping.learners import named_players
 
-    print("games:")
+    lines = ["games:"]
     for name, function in GAMES.items():
-        print(f"  {name:<22}{_first_line(function)}")
-    print(f"  {'(payoffs)':<22}Any payoffs you write down: game: {{payoffs: [...]}}.")
-    print(f"  {'coin_game':<22}{_first_line(coin_game)}")
-    print("analytic games:")
+        lines.append(f"  {name:<22}{_first_line(function)}")
+    lines.append(f"  {'(payoffs)':<22}Any payoffs you write down: game: {{payoffs: [...]}}.")
+    lines.append(f"  {'coin_game':<22}{_first_line(coin_game)}")
+    lines.append("analytic games:")
     for name, function in ANALYTIC_GAMES.items():
-        print(f"  {name:<22}{_first_line(function)}")
-    print("rules:")
+        lines.append(f"  {name:<22}{_first_line(function)}")
+    lines.append("rules:")
     for name, function in named_players().items():
-        print(f"  {name:<22}{_first_line(function)}")
-    print("configurations:")
+        lines.append(f"  {name:<22}{_first_line(function)}")
+    lines.append("configurations:")
     for name, path in shipped().items():
         title = parse(path.read_text(encoding="utf-8"), name).get("title", "")
-        print(f"  {name:<22}{title}")
-    return 0
+        lines.append(f"  {name:<22}{title}")
+    _print_lines(lines)
+    return statuses.FINISHED
 
 
 _SHARES = ("cooperative", "tft_match", "tft_found", "nash_match")
 
 
 def _summary_lines(folder: Path) -> list[str]:
-    """A few lines per cell; the report has the rest."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    """A line for each of the first cells; the report has the rest."""
+    from shaping.runtime.run_folder import summary_of
+
+    summary = summary_of(folder)
     lines = []
+    if summary is None:
+        return lines
     for cell in summary["cells"][:12]:
         name = ", ".join(str(v) if k == "variant" else f"{k}={_short(v)}" for k, v in cell["coordinates"].items())
         values = " ".join("-" if v is None else f"{v:.3f}" for v in cell["value_mean"])

@@ -11,34 +11,37 @@ from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from shaping import __version__
 from shaping.analysis.published import known_metrics
 from shaping.config import build
-from shaping.config.errors import ConfigError, not_allowed, shown
-from shaping.config.files import parse, read
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.files import read
 from shaping.config.plan import Experiment, plan
-from shaping.config.resolved import as_yaml, fingerprint, first_difference, fixed, plain_data
+from shaping.config.resolved import as_yaml, fingerprint, plain_data
 from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.results import draw_episode
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
+from shaping.runtime.damage import explaining_damage
 from shaping.runtime.devices import computing_in, describe_devices
-from shaping.runtime.folders import check_space, folder_at, guarded, new_folder, reason, remove, sweep_up, write_whole
+from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
+from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
+from shaping.runtime.folders import check_space, folder_at, locked, new_folder, remove, write_whole
 from shaping.runtime.loop import Timing, run_group
-from shaping.runtime.processes import agree, check_alike, is_main, on_main, several
+from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
 from shaping.runtime.progress import Progress, size_of
 from shaping.runtime.record import Record
-from shaping.runtime.record_schema import attributes, coordinates, layout
-from shaping.runtime.run_store import RunKeeper, Saving
-from shaping.runtime.signals import StoppedError, Stops
+from shaping.runtime.record_schema import layout
+from shaping.runtime.run_folder import config_of, is_finished, open_record, summary_of
+from shaping.runtime.run_store import RunStore, Saving
+from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import Status, StatusWriter, read_status
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An experiment with its groups cut into chunks and segments: everything known before the first update."""
+    """An experiment whose groups are cut into chunks and segments: everything that is known before the first update."""
 
     experiment: Experiment
     groups: tuple[Group, ...]
@@ -51,9 +54,9 @@ class Prepared:
         return plain_data(self.experiment.resolved() | {"chunk_matches": sizes})
 
     def bytes(self) -> dict[str, int]:
-        """What the run takes on disk, by what it is, if nothing can be compressed."""
+        """Bytes the run takes on disk if nothing can be compressed, by what takes them."""
         final = sum(len(group.indices) * c.state_bytes for group, c in zip(self.groups, self.chunks, strict=True))
-        # One more than is kept: the oldest goes when the newest is there.
+        # One more than are kept: the oldest is deleted when the newest is complete.
         rolling = (self.experiment.top["checkpoint"]["keep"] + 1) * max(c.padded * c.state_bytes for c in self.chunks)
         record = layout(self.experiment, self.templates()).bytes()
         return {"record": record, "final states": final, "checkpoints": rolling}
@@ -63,7 +66,7 @@ class Prepared:
         return [group.template() for group in self.groups]
 
     def lines(self) -> list[str]:
-        """The plan, for a human."""
+        """The plan in a few lines of text."""
         top = self.experiment.top
         cells, matches = self.experiment.cells, self.experiment.matches
         text = [
@@ -91,13 +94,16 @@ class Prepared:
         return list(found)
 
 
-def prepare(raw: Mapping[str, Any]) -> Prepared:
-    """Checks a configuration and lays out its groups and chunks; computes nothing.
+def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
+    """Cuts an experiment into groups and chunks; computes nothing.
+
+    Args:
+      source: a configuration, or one that is planned already.
 
     Raises:
       ConfigError: one line for the first thing that is not allowed.
     """
-    experiment = plan(raw)
+    experiment = source if isinstance(source, Experiment) else plan(source)
     top = experiment.top
     if top["published"]:
         metrics = known_metrics(_measured(experiment))
@@ -136,36 +142,39 @@ def _only_warnings(line: str) -> None:
 
 
 def run(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | Experiment,
     out: str | Path | None = None,
     overrides: Iterable[str] = (),
     say: Callable[[str], None] = _only_warnings,
     show_progress: bool = False,
-    stops: Stops | None = None,
+    stop_request: StopRequest | None = None,
+    name: str = "run",
 ) -> Any:
     """Runs a configuration: trains, records, summarises and reports.
 
     Args:
-      source: a YAML file, the bare name of a shipped configuration, or a mapping.
-      out: the folder to write, new or empty, or a URL of a store; by default a new folder under `runs/`. Where several
-        processes run, all must be given the same.
-      overrides: `key=value` settings on top of the configuration.
-      say: receives lines for a human: the plan, what is written where; by default warnings alone are heard.
+      source: a YAML file, the bare name of a shipped configuration, a mapping, or an experiment that is planned.
+      out: the folder to write, new or empty, or the URL of an object store; by default a new folder under `runs/`. All
+        processes of a distributed run must be given the same.
+      overrides: `key=value` settings on top of a configuration that is not planned yet.
+      say: receives lines of text: the plan, and what is written where. By default only warnings are shown.
       show_progress: whether to draw a progress bar on standard error.
-      stops: asked between segments whether to save and stop; never, if None.
+      stop_request: looked at after every segment; where it was received, the run saves and stops.
+      name: what the new folder under `runs/` is called where `source` is no file.
 
     Returns:
       The folder, with config.yaml, record.zarr, summary.json, status.json, checkpoint/ and report/index.html.
 
     Raises:
-      ConfigError: for anything that is not allowed, before any compute; and where the folder can no longer be written.
-      StoppedError: when it was asked to stop; `resume` goes on.
+      ConfigError: for anything that is not allowed, before anything is computed; and if the folder can no longer be
+        written.
+      StoppedError: if it was asked to stop; `resume` continues it.
     """
     began = time.perf_counter()
-    prepared = prepare(read(source, overrides))
+    prepared = prepare(source if isinstance(source, Experiment) else read(source, overrides))
     if several() and out is None:
-        raise ConfigError("--out: needed where several processes run; all must write to the same folder")
-    stem = Path(source).stem if isinstance(source, str | Path) else "run"
+        raise ConfigError("--out: needed in a distributed run; all processes must write to the same folder")
+    stem = Path(source).stem if isinstance(source, str | Path) else name
     config = prepared.config()
 
     check_alike("run", str(out), config, _versions())
@@ -174,48 +183,85 @@ def run(
     def begin() -> None:
         check_space(folder, prepared.bytes())
         if (folder / "config.yaml").exists():
-            raise ConfigError(f"--out {folder}: another process has just begun a run in it")
+            raise ConfigError(f"--out {folder}: another process has just started a run in it")
         write_whole(folder / "config.yaml", as_yaml(config))
 
-    return _carry_out(folder, prepared, config, begin, say, show_progress, stops or Stops(), began)
+    return _carry_out(folder, prepared, config, begin, say, show_progress, stop_request or StopRequest(), began)
 
 
 def resume(
     folder: str | Path,
     say: Callable[[str], None] = _only_warnings,
     show_progress: bool = False,
-    stops: Stops | None = None,
+    stop_request: StopRequest | None = None,
+    overrides: Iterable[str] = (),
+    experiment: Experiment | None = None,
 ) -> Any:
-    """Goes on with a run that was interrupted, from its newest checkpoint that is whole, or from the start if it has
-    none; on any number of devices. What is finished is not done again.
+    """Continues a run that was interrupted, or extends one that is finished. What is done is not done again.
+
+    It continues from the newest checkpoint that is intact, or from the start where there is none, on any number of
+    devices.
 
     Args:
-      folder: of the run.
-      say, show_progress, stops: as for `run`.
+      folder: the folder of the run.
+      say, show_progress, stop_request: as for `run`.
+      overrides: `updates=N` extends a finished run to N updates; nothing else can be changed. The result is that of a
+        run that was so long from the start.
+      experiment: the experiment in the folder, where it is planned already.
 
     Returns:
       The folder, as `run`.
 
     Raises:
-      ConfigError: if the folder holds no run, another process runs in it, or its configuration was changed.
-      StoppedError: when it was asked to stop.
+      ConfigError: if the folder holds no run or a damaged one, another process runs in it, or its configuration was
+        changed.
+      StoppedError: if it was asked to stop.
     """
     began = time.perf_counter()
     place = folder_at(folder)
-    prepared = prepare(config_of(place))
+    experiment = experiment or planned(place, overrides)
+    prepared = prepare(experiment)
     config = prepared.config()
     check_alike("resume", str(place), config, _versions())
-    (finished,) = agree([is_main() and _is_finished(place)])
-    if finished:
+    before = config_of(place)["updates"]
+    extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
+    (finished,) = agree([is_main() and is_finished(place)])
+    if finished and not extends:
         say(f"{place}: nothing to do, this run is finished")
         return place
-    return _carry_out(place, prepared, config, lambda: None, say, show_progress, stops or Stops(), began)
+
+    def begin() -> None:
+        if not extends:
+            return
+        if pending_updates(place) is None and not finished:
+            raise ConfigError(
+                f"{place}: only a finished run can be extended; `shaping resume {place}` finishes it, with its "
+                f"{before} updates"
+            )
+        check_space(place, prepared.bytes())
+        extend(place, list(layout(prepared.experiment).updates), as_yaml(config))
+
+    return _carry_out(place, prepared, config, begin, say, show_progress, stop_request or StopRequest(), began)
 
 
-def _is_finished(folder: Any) -> bool:
-    status = read_status(folder)
-    left = (folder / "summary.json", folder / "report" / "index.html")
-    return status is not None and status.state == "finished" and all(path.exists() for path in left)
+def planned(folder: Any, overrides: Iterable[str] = ()) -> Experiment:
+    """The experiment in the folder of a run, with the number of updates it is extended to.
+
+    Args:
+      folder: the folder of the run.
+      overrides: see `resume`.
+
+    Raises:
+      ConfigError: if there is none, or it cannot be extended so.
+    """
+    place = folder_at(folder)
+    raw = config_of(place)
+    asked, pending = asked_updates(list(overrides)), pending_updates(place)
+    experiment = plan(raw if pending is None else raw | {"updates": pending})
+    if asked is None or asked == experiment.top["updates"]:
+        return experiment
+    check_extension(experiment.top, asked)
+    return plan(raw | {"updates": asked})
 
 
 def _carry_out(
@@ -225,11 +271,10 @@ def _carry_out(
     begin: Callable[[], None],
     say: Callable[[str], None],
     show_progress: bool,
-    stops: Stops,
+    stop_request: StopRequest,
     began: float,
 ) -> Any:
-    """Everything after the folder is there, whether or not some of it was done before; `begin` is called when nobody
-    else can be in it."""
+    """Trains what is not trained yet, then summarises and reports. `begin` is called once the folder is locked."""
     experiment, top = prepared.experiment, prepared.experiment.top
     before = read_status(folder)
     status = Status(
@@ -238,122 +283,97 @@ def _carry_out(
         chunks=sum(chunk.count for chunk in prepared.chunks),
         processes=jax.process_count(),
         devices=describe_devices(),
-        # Until it is looked for.
+        # Right unless that checkpoint turns out to be damaged.
         saved_updates=before.saved_updates if before else None,
     )
     with ExitStack() as stack, computing_in(top["precision"]):
         try:
-            on_main(lambda: (stack.enter_context(guarded(folder)), begin()))
+            on_main(lambda: (stack.enter_context(locked(folder)), begin()))
             for line in prepared.lines():
                 say(line)
-            record = _opened_record(folder, prepared, config)
+            on_main(lambda: open_record(folder, experiment, config))
+            record = Record(folder / "record.zarr")
         except OSError as error:
-            raise ConfigError(f"{folder}: cannot be written: {reason(error)}") from error
+            kind = ExhaustedError if is_exhausted(error) else ConfigError
+            raise kind(f"{folder}: cannot be written: {reason(error)}") from error
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
         progress = Progress(status.match_updates, enabled=show_progress and is_main())
+        store = RunStore(
+            folder,
+            record,
+            Saving(**top["checkpoint"]),
+            list(zip(prepared.chunks, prepared.timetables, strict=True)),
+            {"config": fingerprint(config), "versions": _versions() | {"platform": jax.default_backend()}},
+            writer,
+            progress,
+            timing,
+            stop_request,
+            lambda line: say(f"warning: {line}"),
+        )
         try:
-            keeper = RunKeeper(
-                folder,
-                record,
-                Saving(**top["checkpoint"]),
-                list(zip(prepared.chunks, prepared.timetables, strict=True)),
-                {"config": fingerprint(config), "versions": _versions()},
-                writer,
-                progress,
-                timing,
-                stops,
-                lambda line: say(f"warning: {line}"),
-            )
             for number, (group, chunks, table) in enumerate(
                 zip(prepared.groups, prepared.chunks, prepared.timetables, strict=True)
             ):
-                run_group(number, group, chunks, table, keeper, progress, timing)
-            keeper.close()
+                run_group(number, group, chunks, table, store, progress, timing)
+            store.close()
             progress.close()
             on_main(lambda: say(f"report: {_concluded(folder, experiment, timing, began)}"))
         except StoppedError:
             raise
         except BaseException as error:
+            if not is_lost(error):
+                with suppress(Exception):
+                    store.close()
             with suppress(Exception):
                 done = {"match_updates_done": progress.done}
                 writer.update(at_once=True, state="failed", message=reason(error), **done)
-            if isinstance(error, OSError):
-                how = f"when that is mended, `shaping resume {folder}` goes on"
-                raise ConfigError(f"{folder}: cannot be read or written: {reason(error)}; {how}") from error
-            raise
+            explained = _explained(error, folder)
+            if explained is error:
+                raise
+            raise explained from error
         writer.update(at_once=True, state="finished", match_updates_done=status.match_updates)
     return folder
 
 
-def _opened_record(folder: Any, prepared: Prepared, config: dict[str, Any]) -> Record:
-    """The record of a run, created where there is none yet.
-
-    Raises:
-      ConfigError: if it is the record of another configuration, or lost.
-    """
-    path, experiment = folder / "record.zarr", prepared.experiment
-
-    def open_or_create() -> None:
-        sweep_up(path)
-        try:
-            known = yaml.safe_load(Record(path).attributes["config"])
-        except (FileNotFoundError, KeyError, ValueError):
-            if (folder / "checkpoint").exists():
-                raise ConfigError(
-                    f"{folder}: holds checkpoints but no whole record.zarr; put it back, or run its config.yaml anew"
-                ) from None
-            remove(path)
-            text = as_yaml(config)
-            matches = prepared.templates()
-            about = attributes(experiment, matches, text)
-            Record.create(path, layout(experiment, matches), coordinates(experiment), about)
-            return
-        changed = first_difference(fixed(known), fixed(config))
-        if changed:
-            key, before, now = changed
-            raise ConfigError(
-                f"{folder / 'config.yaml'}: {key} was {shown(before)} when the run began and is {shown(now)} now; "
-                "put it back, or run the new configuration into a folder of its own"
-            )
-
-    on_main(open_or_create)
-    return Record(path)
+def _explained(error: BaseException, folder: Any) -> BaseException:
+    """An error of the machine as one line that says what to do; any other as it is."""
+    if isinstance(error, ConfigError) or is_lost(error):
+        return error
+    continues = f"`shaping resume {folder}` continues the run"
+    if is_out_of_memory(error):
+        return ConfigError(
+            f"{folder}: out of memory: {reason(error)[:300]}; with more memory {continues}; a new run with a smaller "
+            "memory_gib or chunk_matches needs less"
+        )
+    if is_exhausted(error):
+        return ExhaustedError(f"{folder}: {reason(error)[:300]}; {continues}")
+    if isinstance(error, OSError):
+        return ConfigError(f"{folder}: cannot be read or written: {reason(error)}; once that is corrected, {continues}")
+    return error
 
 
 def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float) -> Any:
-    """Summary and report of a run whose matches are all final; what was kept to go on with is no longer needed."""
-    remove(folder / "checkpoint" / "running")
-    draw_episode(folder, experiment)
+    """Summarises and reports a run whose matches are all final, and deletes what is only needed to continue one."""
+    for name in ("running", STATES):
+        remove(folder / "checkpoint" / name)
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
-    # Where nothing was left to train, what took the time was told before.
-    told = (folder / "summary.json").exists() and not timing.match_updates
-    summarise(folder, timing=None if told else _timing(timing, began))
-    return write_report(folder)
+    with explaining_damage(folder / "record.zarr"):
+        draw_episode(folder, experiment)
+        # If nothing was left to train, the summary already says how long training took.
+        summary = summary_of(folder)
+        if summary is None and (folder / "summary.json").is_file():
+            (folder / "summary.json").unlink()
+        keeps_timing = summary is not None and not timing.match_updates
+        summarise(folder, timing=None if keeps_timing else _timing(timing, began))
+        return write_report(folder)
 
 
 def _measured(experiment: Experiment) -> list[str]:
     """Names of the variables besides values that the record of an experiment has along updates and players."""
-    dimensions = layout(experiment).dimensions()
-    along = [name for name, dims in dimensions.items() if dims == ("match", "update", "player") and name != "value"]
-    return along + [name for name in ("pickups",) if name in dimensions]
-
-
-def config_of(folder: Any) -> dict[str, Any]:
-    """The configuration in the folder of a run, as it stands there.
-
-    Raises:
-      ConfigError: if there is none, or it cannot be read.
-    """
-    folder = folder_at(folder)
-    path = folder / "config.yaml"
-    if not path.exists():
-        raise ConfigError(f"{folder}: holds no run; it has no config.yaml")
-    raw = parse(path.read_text(encoding="utf-8"), str(path))
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values, not {shown(raw)}")
-    return raw
+    variables = layout(experiment).variables
+    return [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]
 
 
 def _versions() -> dict[str, str]:

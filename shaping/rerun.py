@@ -1,4 +1,4 @@
-"""One match of a run again, alone and update by update: what happened to a match that failed."""
+"""Replays one match of a run, alone and update by update, to see what happened to a match that failed."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,33 +10,36 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.config.errors import not_allowed
-from shaping.experiment import config_of, prepare
+from shaping.config.plan import Experiment
+from shaping.experiment import planned, prepare
 from shaping.population import match as single
 from shaping.population.match import Match, MatchState
 from shaping.population.program import Timetable, segment_at
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
+from shaping.runtime.damage import check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in, population_mesh
 from shaping.runtime.folders import folder_at
 from shaping.runtime.processes import everywhere, spread_out
 from shaping.runtime.record import UNFINISHED, Record
-from shaping.runtime.record_schema import coordinates
+from shaping.runtime.record_schema import coordinates, layout
+from shaping.runtime.run_folder import check_settings
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a match did when it was run again.
+    """What a match did when it was replayed.
 
     Attributes:
       match: its number in the run.
-      settings: its coordinates, by name: cell, number within it, seed, what is swept or drawn.
-      steps: `xarray.Dataset` over `update` (the last few that were asked for): value [update, player] before the
-        update, NaN where it was not measured; theta [update, player, parameter] after it; step [update, player], the
-        length of the change.
-      diverged_at: the update at which it stopped being finite, -1 if it did not.
-      broken: what was not finite then, by name.
-      recorded: `diverged_at` as recorded, None where the match is not finished there.
-      difference: the greatest between its final parameters and those recorded; 0.0: the same bits.
+      settings: its coordinates, by name: cell, number within the cell, seed, whatever is swept or drawn.
+      steps: `xarray.Dataset` over `update`, the last few updates: value [update, player] before the update, NaN where
+        it was not measured; theta [update, player, parameter] after it; step [update, player], the length of the
+        change.
+      diverged_at: the update at which the match stopped being finite, -1 if it did not.
+      broken: names of what was not finite then.
+      recorded: `diverged_at` in the record, None where the match is not finished there.
+      difference: the largest difference between its final parameters and the recorded ones; 0.0: the same bits.
     """
 
     match: int
@@ -48,27 +51,31 @@ class Replay:
     difference: float | None
 
 
-def replay(folder: str | Path, match: int, last: int = 20) -> Replay:
-    """Runs one match of a run again, by itself.
+def replay(folder: str | Path, match: int, last: int = 20, experiment: Experiment | None = None) -> Replay:
+    """Replays one match of a run by itself.
 
-    On the same kind and number of devices the match is computed as it was then: it fills blocks, and stands in them
-    where it stood.
+    On the same kind and number of devices the result is the same bit for bit: copies of the match fill whole blocks,
+    and the one that is looked at has the position in its block that the match had in the run.
 
     Args:
-      folder: of the run.
+      folder: the folder of the run.
       match: its number, from 0.
-      last: for how many updates, up to the last or to its failure, steps are kept.
+      last: how many updates to return steps for, up to the last update or to the failure.
+      experiment: the experiment in the folder, where it is planned already.
 
     Raises:
-      ConfigError: if the folder holds no run, or the run no such match.
+      ConfigError: if the folder holds no run or a damaged one, or the run has no such match.
     """
     place = folder_at(folder)
-    prepared = prepare(config_of(place))
+    prepared = prepare(experiment or planned(place))
     experiment = prepared.experiment
+    record = _opened(place, experiment)
     if not 0 <= match < experiment.matches:
         raise not_allowed("--match", match, f"0 to {experiment.matches - 1}")
     if last < 1:
         raise not_allowed("--last", last, "at least 1")
+    # More than there are asks for all of them.
+    last = min(last, max(experiment.top["updates"], 1))
     every = coordinates(experiment)
     settings = {
         name: (values[1] if isinstance(values, tuple) else np.asarray(values))[match] for name, values in every.items()
@@ -77,20 +84,21 @@ def replay(folder: str | Path, match: int, last: int = 20) -> Replay:
     group, chunks, table = prepared.groups[number], prepared.chunks[number], prepared.timetables[number]
     with computing_in(experiment.top["precision"]):
         steps, thetas, diverged_at, broken = _again(group, chunks, table, match, last)
-    recorded, difference = _compared(place, match, thetas)
+    with explaining_damage(place / "record.zarr"):
+        recorded, difference = _compared(record, match, thetas)
     return Replay(match, settings, steps, diverged_at, broken, recorded, difference)
 
 
 def _again(
     group: Group, chunks: Chunks, table: Timetable, match: int, last: int
 ) -> tuple[Any, list[np.ndarray], int, tuple[str, ...]]:
-    """Steps, final parameters of each player, when it failed and what of it."""
+    """The steps, each player's final parameters, the update at which the match failed, and what was not finite then."""
     import xarray
 
     place = int(np.searchsorted(group.indices, match)) % chunks.size
     lane = place % chunks.block
     mesh = population_mesh()
-    # Whether a device has one block or more makes another program; how many more does not.
+    # One block on a device compiles to another program than several; any number of several compiles to the same.
     blocks = min(2, chunks.padded // chunks.block // jax.device_count()) * jax.device_count()
     matches = spread_out(group.matches_of(np.full(blocks * chunks.block, match)), blocks * chunks.block, mesh)
     programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, matches)
@@ -116,7 +124,7 @@ def _again(
             broken = _broken(matches, old, lane, update)
             break
     else:
-        # The last value is computed at the very end.
+        # The value after the last update is computed by another program.
         diverged_at = int(np.asarray(programs.finish(matches, states)["diverged_at"])[lane])
         broken = ("value",) if diverged_at >= 0 else ()
     longest = max(theta.size for theta in before)
@@ -141,7 +149,7 @@ def _thetas(states: MatchState, lane: int) -> list[np.ndarray]:
 
 
 def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str, ...]:
-    """Which arrays of the learners' states an update makes other than finite, and "value" where none."""
+    """The arrays of the learners' states that are not finite after an update; "value" if all are."""
     alone = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf[lane])), matches)
     moved = jax.jit(lambda match, states: single.moved(match, states, jnp.int32(update)))(alone, learners)
     names = []
@@ -151,11 +159,19 @@ def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str,
     return tuple(names) or ("value",)
 
 
-def _compared(folder: Any, match: int, thetas: list[np.ndarray]) -> tuple[int | None, float | None]:
-    """What the record says of the match: when it failed, and how far its parameters are from these."""
-    try:
-        record = Record(folder / "record.zarr")
-    except FileNotFoundError:
+def _opened(folder: Any, experiment: Experiment) -> Record | None:
+    """The record of the run, or None where there is none yet."""
+    path = folder / "record.zarr"
+    if not path.exists():
+        return None
+    expected = layout(experiment)
+    check_settings(folder, check_metadata(path, expected.dimensions(), expected.sizes()))
+    return Record(path)
+
+
+def _compared(record: Record | None, match: int, thetas: list[np.ndarray]) -> tuple[int | None, float | None]:
+    """`recorded` and `difference` of a `Replay` with these final parameters."""
+    if record is None:
         return None, None
     index = np.array([match])
     recorded = int(record.read("diverged_at", index)[0])
@@ -167,7 +183,7 @@ def _compared(folder: Any, match: int, thetas: list[np.ndarray]) -> tuple[int | 
 
 
 def lines(found: Replay) -> list[str]:
-    """A replay for a human."""
+    """A replay in a few lines of text."""
     settings = ", ".join(f"{name} {_shown(value)}" for name, value in found.settings.items())
     players = found.steps.sizes["player"]
     head = ["update", *(f"value {p}" for p in range(players)), *(f"step {p}" for p in range(players))]
@@ -179,11 +195,11 @@ def lines(found: Replay) -> list[str]:
         text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
     if found.diverged_at >= 0:
         text.append(f"stopped being finite at update {found.diverged_at}: {', '.join(found.broken)}")
-        text.append("the last row is its last finite state, where it is frozen")
+        text.append("the last row is its last finite state, in which it stays")
     else:
         text.append("stayed finite to the end")
     if found.recorded is None:
-        text.append("the record does not have its end yet")
+        text.append("the record does not have the end of this match yet")
     else:
         same = "bit for bit" if found.difference == 0 else f"but for {found.difference:.3g} in the final parameters"
         agrees = found.recorded == found.diverged_at

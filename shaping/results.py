@@ -7,16 +7,17 @@ from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment, plan
 from shaping.policies import Policy
 from shaping.population.match import Match
+from shaping.runtime.damage import check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in
 from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.folders import folder_at
+from shaping.runtime.run_folder import config_of, summary_of
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def load(folder: str | Path) -> Run:
     import xarray
 
     place = folder_at(folder)
-    if not (place / "record.zarr").is_dir() or not (place / "config.yaml").is_file():
+    if not (place / "record.zarr").is_dir() or not (place / "config.yaml").exists():
         raise ConfigError(f"{place}: holds no run; it needs config.yaml and record.zarr")
-    config = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
+    config = config_of(place)
+    check_metadata(place / "record.zarr")
     return Run(place, config, xarray.open_zarr(str(place / "record.zarr")))
 
 
@@ -74,9 +76,15 @@ def report(folder: str | Path) -> Any:
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
+    config_of(place)
+    check_metadata(place / "record.zarr")
+    if summary_of(place) is None and (place / "summary.json").is_file():
+        # It cannot be read, and is written anew.
+        (place / "summary.json").unlink()
     try:
-        summarise(place)
-        return write_report(place)
+        with explaining_damage(place / "record.zarr"):
+            summarise(place)
+            return write_report(place)
     except DamagedRecordError as error:
         raise ConfigError(str(error)) from error
 

@@ -11,8 +11,8 @@ import numpy as np
 import xarray
 
 import shaping
-from shaping.runtime.checkpoints import about
-from shaping.runtime.signals import StoppedError, Stops
+from shaping.runtime.checkpoints import read_metadata
+from shaping.runtime.signals import StoppedError, StopRequest
 from tests.runs import summary
 
 ROOT = Path(__file__).parents[1]
@@ -31,14 +31,14 @@ CONFIG = {
 }
 
 
-class StopAfter(Stops):
+class StopAfter(StopRequest):
     """Asks to stop when it has been asked for the given time."""
 
     def __init__(self, times):
         self.times = times
 
     @property
-    def wanted(self):
+    def received(self):
         self.times -= 1
         return signal.SIGTERM if self.times <= 0 else None
 
@@ -48,9 +48,9 @@ def stopped(config, folder, *times):
     for place, count in enumerate(times):
         try:
             if place == 0:
-                shaping.run(config, folder, stops=StopAfter(count))
+                shaping.run(config, folder, stop_request=StopAfter(count))
             else:
-                shaping.resume(folder, stops=StopAfter(count))
+                shaping.resume(folder, stop_request=StopAfter(count))
         except StoppedError:
             continue
         raise AssertionError("it was not stopped")
@@ -59,7 +59,7 @@ def stopped(config, folder, *times):
 
 def finals(folder):
     """What was saved along with every chunk's final state, by its place."""
-    return {p.relative_to(folder): about(p) for p in sorted((folder / "checkpoint").glob("group-*/matches-*"))}
+    return {p.relative_to(folder): read_metadata(p) for p in sorted((folder / "checkpoint").glob("group-*/matches-*"))}
 
 
 def assert_same(one, other):

@@ -24,10 +24,11 @@ from shaping.config.plan import plan
 from shaping.config.validate import CHECKPOINT, EXTRAS, TOP, number_fields
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
+from shaping.exit_statuses import LOST, STOPPED
 from shaping.learners import named_learner, named_players
 from shaping.runtime.folders import STORES
 from shaping.runtime.record import DIMENSIONS
-from shaping.runtime.signals import LOST, SIGNALS, STOPPED
+from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,9 +12,9 @@ from jax.experimental.compilation_cache import compilation_cache
 
 import shaping
 from shaping.config.errors import ConfigError
-from shaping.runtime.folders import guarded
+from shaping.runtime.folders import locked
 from shaping.runtime.record import Record
-from shaping.runtime.run_store import RunKeeper
+from shaping.runtime.run_store import RunStore
 from shaping.runtime.status import read_status
 from tests.interrupting import CONFIG, assert_same, finals, newest, stopped
 from tests.runs import played
@@ -140,7 +140,7 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
             seen.append(record.value.values[7:14])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RunKeeper, "after_segment", look)
+    monkeypatch.setattr(RunStore, "after_segment", look)
     with pytest.raises(KeyboardInterrupt):
         shaping.resume(half)
     assert np.isnan(seen[0][:, status.saved_updates // 2 :]).all()
@@ -325,7 +325,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(half, tmp_path):
 
 def test_run_on_an_interrupted_folder_says_how_to_go_on(half):
     before = state_of(half)
-    with pytest.raises(ConfigError, match=f"holds a run that was interrupted; `shaping resume {half}` goes on"):
+    with pytest.raises(ConfigError, match=f"holds a run that was interrupted; `shaping resume {half}` continues it"):
         shaping.run(CONFIG, half)
     assert state_of(half) == before
 
@@ -333,7 +333,7 @@ def test_run_on_an_interrupted_folder_says_how_to_go_on(half):
 def test_a_folder_without_a_run_and_one_in_use_are_refused(tmp_path, half):
     with pytest.raises(ConfigError, match="holds no run; it has no config.yaml"):
         shaping.resume(tmp_path / "nothing")
-    with guarded(half), pytest.raises(ConfigError, match="another process is running in it"):
+    with locked(half), pytest.raises(ConfigError, match="another process is running in it"):
         shaping.resume(half)
 
 

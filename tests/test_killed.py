@@ -60,11 +60,11 @@ def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
     out, error = process.communicate(timeout=60)
     assert process.returncode == 75, error
     assert "SIGTERM: saving at the end of this segment" in error
-    assert f"`shaping resume {folder}` goes on with it" in error and "Traceback" not in error
+    assert f"`shaping resume {folder}` continues it" in error and "Traceback" not in error
 
     process = command("status", folder)
     text, _ = process.communicate(timeout=60)
-    assert f"{folder}: stopped" in text and "goes on with it" in text
+    assert f"{folder}: stopped" in text and "continues it" in text
 
     process = command("resume", folder)
     out, error = process.communicate(timeout=200)
@@ -87,13 +87,13 @@ def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
 ELASTIC = """
     import shaping
     from tests.interrupting import StopAfter
-    from shaping.runtime.signals import StoppedError, Stops
+    from shaping.runtime.signals import StoppedError, StopRequest
     folder, stops, said = {folder!r}, {stops}, []
     try:
         if {first}:
-            shaping.run({config!r}, folder, say=said.append, stops=stops)
+            shaping.run({config!r}, folder, say=said.append, stop_request=stops)
         else:
-            shaping.resume(folder, said.append, stops=stops)
+            shaping.resume(folder, said.append, stop_request=stops)
         end = "finished"
     except StoppedError:
         end = "stopped"
@@ -107,7 +107,7 @@ def test_one_run_on_one_four_and_two_devices_is_the_run_on_two(tmp_path, precisi
     config = CONFIG | {"precision": precision, "chunk_matches": 24, "sweep": {}, "matches": 13, "updates": 20}
     whole = shaping.run(config, tmp_path / "whole")
     folder = str(tmp_path / "run")
-    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(2)"), (2, "Stops()")]):
+    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(2)"), (2, "StopRequest()")]):
         code = ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config)
         assert python(code, devices).split()[-1] == ("finished" if devices == 2 else "stopped")
     ours, theirs = played(tmp_path / "run"), played(whole)
@@ -129,7 +129,7 @@ def test_statistics_at_the_end_do_not_depend_on_devices_but_for_sampling(tmp_pat
     }
     whole = shaping.run(config, tmp_path / "whole")
     folder = str(tmp_path / "run")
-    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(1)"), (2, "Stops()")]):
+    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(1)"), (2, "StopRequest()")]):
         python(ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config), devices)
     (ours,), (theirs,) = (summary(place)["cells"] for place in (tmp_path / "run", whole))
     # The same matches: their mean wanders by less than the error of a mean over other ones.

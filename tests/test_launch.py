@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from shaping.cli import _parser
-from shaping.runtime.signals import LOST, STOPPED
+from shaping.exit_statuses import LOST, STOPPED
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "launch"
 RECIPES = ("gke.yaml", "slurm.sbatch", "tpu_pod.sh")

@@ -36,6 +36,12 @@ def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
     return [tuple(blocks) for blocks in found.values()]
 
 
+def templates(experiment: Experiment) -> list[Match]:
+    """A match of every block, leaves [1, ...]."""
+    per_cell = experiment.top["matches"]
+    return [matches_of(experiment, [b], np.array([b.cells.start * per_cell])) for b in experiment.blocks]
+
+
 def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> np.ndarray:
     """The match indices of a group, ascending."""
     per_cell = experiment.top["matches"]

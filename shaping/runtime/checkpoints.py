@@ -1,7 +1,8 @@
-"""States of a population on disk; the only module that imports orbax.
+"""States of a population on disk. The only module that imports orbax.
 
-Orbax writes in the background, and atomically. It neither notices a flipped bit nor looks further where the newest
-checkpoint is damaged; so a checkpoint carries digests of its own, which are compared with what is read back.
+Orbax writes atomically and in the background. It does not notice a flipped bit, and it does not fall back to an older
+checkpoint when the newest one is damaged. A checkpoint of ours therefore carries digests of its own, which are compared
+with what is read back.
 """
 
 import itertools
@@ -15,31 +16,36 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from shaping.config.errors import ConfigError
 from shaping.runtime.digests import differing, digests
 from shaping.runtime.folders import is_local, remove
-from shaping.runtime.fsync import force_all
+from shaping.runtime.fsync import sync_folder
 from shaping.runtime.processes import agree, is_main, on_main, several, wait_for_all
+
+LAYOUT = 2
+"""Version of what a checkpoint holds. 1 had one state for each match, 2 has one for each learner."""
 
 
 class DamagedError(Exception):
     """What is on disk is not what was saved."""
 
 
-class Rolling:
-    """The newest few checkpoints of a run that goes on, by ascending number."""
+class RollingCheckpoints:
+    """The newest few checkpoints of a run, numbered in ascending order."""
 
     def __init__(self, folder: Any, keep: int):
         """Opens a folder, new or with checkpoints in it.
 
         Args:
           folder: a path, local or of a store that orbax knows.
-          keep: how many checkpoints, at least 1.
+          keep: how many checkpoints to keep, at least 1.
         """
         from orbax.checkpoint import v1 as orbax
 
         self.folder = folder
         self._keep = keep
-        # When to save is decided by the caller. Orbax's own policies do not fit its own annotations.
+        self._pending: Any = None
+        # The caller decides when to save. Orbax's own policies do not fit its own annotations.
         always: Any = orbax.training.save_decision_policies.FixedIntervalPolicy(1)
         newest: Any = orbax.training.preservation_policies.LatestN(keep)
         self._orbax = orbax.training.Checkpointer(
@@ -52,34 +58,43 @@ class Rolling:
 
     @property
     def numbers(self) -> list[int]:
-        """Of the checkpoints there are, ascending."""
+        """Numbers of the checkpoints there are, ascending."""
         return [checkpoint.step for checkpoint in self._orbax.checkpoints]
 
-    def save(self, number: int, state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> None:
-        """Begins to save; returns when the state's buffers may be reused.
+    def save(self, number: int, state: Any, matches: int, mesh: Mesh, metadata: dict[str, Any]) -> None:
+        """Starts to save, and returns as soon as the state's buffers may be reused.
 
         Args:
-          number: above all there are.
+          number: greater than that of every checkpoint there is.
           state: leaves [population, ...] on the mesh.
-          matches: how many of the population are no padding.
+          matches: how many of the population are not padding.
           mesh: of all devices.
-          about: what else is to be known, plain data.
+          metadata: plain data to store along with the state.
+
+        Raises:
+          OSError: if the checkpoint before this one could not be written.
         """
-        if not self._orbax.save_async(number, state, custom_metadata=_sealed(state, matches, mesh, about)):
+        self.wait()
+        self._pending = self._orbax.save_async(number, state, custom_metadata=_sealed(state, matches, mesh, metadata))
+        if self._pending is None:
             raise OSError(f"checkpoint {number} was not saved; there are {self.numbers}")
 
     def wait(self) -> None:
-        """Returns when what was begun is on disk."""
-        self._orbax.wait()
+        """Returns when the last checkpoint is on disk."""
+        # Asking for the result is also what makes orbax end the thread and the event loop of this save. Left alone they
+        # hold three file descriptors for ever, and a long run would die of too many open files.
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
-    def about(self, number: int) -> dict[str, Any]:
-        """What was saved along with a checkpoint; see `about`."""
-        return about(self.folder / str(number))
+    def metadata(self, number: int) -> dict[str, Any]:
+        """What was saved along with a checkpoint; see `read_metadata`."""
+        return read_metadata(self.folder / str(number))
 
     def restore(self, number: int, like: Any) -> Any:
         """The state of a checkpoint; `like` has its structure, with the population of today's devices.
 
-        Each process reads its own part and waits for nobody, so that one which cannot leaves none waiting.
+        Each process reads its own part without waiting for the others, so that one which fails leaves none hanging.
 
         Raises:
           DamagedError: if it cannot be read.
@@ -90,8 +105,8 @@ class Rolling:
             raise DamagedError(_line(error)) from None
 
     def set_aside(self, number: int, to: Any) -> None:
-        """Moves a damaged checkpoint out of the way, into the folder `to`."""
-        self._orbax.close()
+        """Moves a checkpoint out of the way, into the folder `to`."""
+        self.close()
 
         def move() -> None:
             to.mkdir(parents=True, exist_ok=True)
@@ -102,12 +117,13 @@ class Rolling:
         self.__init__(self.folder, self._keep)
 
     def close(self) -> None:
-        """Waits, and lets go of the folder."""
+        """Waits for the last checkpoint and closes the folder."""
+        self.wait()
         self._orbax.close()
 
 
 def restore_newest(
-    rolling: Rolling,
+    rolling: RollingCheckpoints,
     like: Any,
     matches: int,
     mesh: Mesh,
@@ -115,34 +131,51 @@ def restore_newest(
     aside: Any,
     warn: Callable[[str], None],
 ) -> tuple[Any, dict[str, Any]] | None:
-    """The newest checkpoint that is whole and wanted, or None.
+    """The newest checkpoint that is intact, and its metadata; None where there is none, or the newest is not wanted.
 
     Args:
       rolling, like, matches, mesh: as above.
-      wanted: says from what was saved along whether a checkpoint is of interest; may raise.
-      aside: folder for damaged ones.
-      warn: receives a line for each damaged one.
+      wanted: says from a checkpoint's metadata whether to restore it; may raise.
+      aside: folder to which damaged checkpoints are moved.
+      warn: receives one line for each damaged checkpoint.
     """
     for number in reversed(rolling.numbers):
-        about, problem = _attempted(lambda number=number: rolling.about(number))
+        metadata, problem = _attempted(lambda number=number: rolling.metadata(number))
         state = None
         if problem is None:
-            if not wanted(about):
+            if not wanted(metadata):
                 return None
             state, problem = _attempted(lambda number=number: rolling.restore(number, like))
         if problem is None:
-            problem = differing(digests(state, matches, mesh), about["digests"])
+            problem = differing(digests(state, matches, mesh), metadata["digests"])
         if problem is None:
-            return state, about
+            return state, metadata
         before = [n for n in rolling.numbers if n < number]
-        instead = f"looking at the one before, {before[-1]}" if before else "there is none before it"
-        warn(f"checkpoint {rolling.folder / str(number)} is damaged ({problem}); {instead}; it is kept in {aside}")
+        instead = f"trying the one before it, {before[-1]}" if before else "there is none before it"
+        warn(f"checkpoint {rolling.folder / str(number)} is damaged ({problem}); {instead}; it was moved to {aside}")
         rolling.set_aside(number, aside)
     return None
 
 
+def restore_intact(path: Any, like: Any, matches: int, mesh: Mesh) -> tuple[Any, dict[str, Any]] | None:
+    """A state and its metadata, or None where they are not what was saved; the arguments are those of
+    `restore_newest`."""
+
+    def read() -> tuple[Any, dict[str, Any]]:
+        metadata = read_metadata(path)
+        try:
+            return restore(path, like, alone=several()), metadata
+        except Exception as error:
+            raise DamagedError(_line(error)) from None
+
+    found, problem = _attempted(read)
+    if problem is not None or differing(digests(found[0], matches, mesh), found[1]["digests"]):
+        return None
+    return found
+
+
 def _attempted(work: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What `work` returns, and why it failed: on any process, if several try together."""
+    """What `work` returns, and why it failed. It has failed on all processes if it failed on one."""
     found, problem = None, None
     try:
         found = work()
@@ -152,51 +185,68 @@ def _attempted(work: Callable[[], Any]) -> tuple[Any, str | None]:
     return found, (problem or "another process cannot read it") if failed else None
 
 
-def save(path: Any, state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> None:
-    """Writes a state once and for all, atomically and before it returns; the arguments are those of `Rolling.save`."""
+def save(path: Any, state: Any, matches: int, mesh: Mesh, metadata: dict[str, Any]) -> None:
+    """Writes a state atomically, and returns when it is on disk; arguments as for `RollingCheckpoints.save`."""
     from orbax.checkpoint import v1 as orbax
 
     if is_main():
         remove(path)
     wait_for_all("save")
     with _context():
-        orbax.save(_absolute(path), state, custom_metadata=_sealed(state, matches, mesh, about))
+        orbax.save(_absolute(path), state, custom_metadata=_sealed(state, matches, mesh, metadata))
     if is_main():
-        # Of the smallest files orbax leaves that to the system.
-        force_all(path)
+        # Orbax does not sync its smallest files.
+        sync_folder(path)
 
 
-def about(path: Any) -> dict[str, Any]:
-    """What was saved along with a state: its `digests`, of how many `matches`, and what its writer told of it.
+def read_metadata(path: Any) -> dict[str, Any]:
+    """What was saved along with a state: its `digests`, its number of `matches`, and what its writer added.
 
     Raises:
       DamagedError: if it cannot be read or is not what was written.
+      ConfigError: if it was written in another layout.
     """
     from orbax.checkpoint import v1 as orbax
 
     try:
-        return _opened(orbax.metadata(_absolute(path)).custom_metadata)
+        content = _opened(orbax.metadata(_absolute(path)).custom_metadata)
     except DamagedError:
         raise
     except Exception as error:
         raise DamagedError(_line(error)) from None
+    layout = content.get("layout", 1)
+    if layout != LAYOUT:
+        raise ConfigError(
+            f"{path}: was written in checkpoint layout {layout}, this version of shaping reads layout {LAYOUT}; resume "
+            "with the version that wrote it, or run its config.yaml into a new folder"
+        )
+    return content
 
 
 def is_saved(path: Any) -> bool:
-    """Whether a state was written there to its end."""
+    """Whether a state was written there completely.
+
+    Raises:
+      ConfigError: if it was written in another layout.
+    """
     if not path.exists():
         return False
     try:
-        about(path)
+        read_metadata(path)
     except DamagedError:
         return False
     return True
 
 
 def restore(path: Any, like: Any, alone: bool = False) -> Any:
-    """Reads a pytree back; `like` has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a
-    sharding). Where its population is longer or shorter than what was written, that is padded or cut off. A process
-    that reads `alone` does not wait for the others."""
+    """Reads a pytree back.
+
+    Args:
+      path: where it was written.
+      like: has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a sharding). Where its
+        population is longer or shorter than the one that was written, that one is padded or cut off.
+      alone: whether this process reads without waiting for the others.
+    """
     from orbax.checkpoint import v1 as orbax
 
     context = _context()
@@ -211,8 +261,11 @@ def restore(path: Any, like: Any, alone: bool = False) -> Any:
 
 @contextmanager
 def _precision_of_all_threads() -> Iterator[None]:
-    """Orbax reads in threads of its own, where `jax.enable_x64` of this thread does not hold: it would read float64 as
-    float32."""
+    """Sets the precision of this thread for all threads.
+
+    Orbax reads in threads of its own, where `jax.enable_x64` of this thread does not apply: it would read float64 as
+    float32.
+    """
     with ThreadPoolExecutor(1) as thread:
         before = thread.submit(lambda: jax.config.read("jax_enable_x64")).result()
     jax.config.update("jax_enable_x64", jax.config.read("jax_enable_x64"))
@@ -226,7 +279,7 @@ def _context() -> Any:
     from orbax.checkpoint import v1 as orbax
 
     context = orbax.Context()
-    # How far a population is padded depends on the devices.
+    # How much padding a population has depends on the number of devices.
     context.array.loading.enable_padding_and_truncation = True
     return context
 
@@ -235,15 +288,16 @@ def _absolute(path: Any) -> str:
     return str(path.resolve() if is_local(path) else path)
 
 
-def _sealed(state: Any, matches: int, mesh: Mesh, about: dict[str, Any]) -> dict[str, Any]:
-    content = about | {"matches": matches, "digests": digests(state, matches, mesh)}
+def _sealed(state: Any, matches: int, mesh: Mesh, metadata: dict[str, Any]) -> dict[str, Any]:
+    content = metadata | {"layout": LAYOUT, "matches": matches, "digests": digests(state, matches, mesh)}
     return {"content": content, "seal": _seal(content)}
 
 
 def _opened(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict) or "content" not in found or found.get("seal") != _seal(found["content"]):
-        raise DamagedError("what is said of it is not what was written")
-    return found["content"]
+    content = found.get("content") if isinstance(found, dict) else None
+    if not isinstance(content, dict) or found.get("seal") != _seal(content):
+        raise DamagedError("its metadata is not what was written")
+    return content
 
 
 def _seal(content: Any) -> int:

@@ -1,4 +1,4 @@
-"""The mesh a population is spread over."""
+"""Devices: what a process decides about them, and the mesh a population is spread over."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -9,30 +9,32 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from shaping.config.errors import ConfigError
 from shaping.population.program import AXIS
+from shaping.runtime.failures import reason
 
 
 def population_mesh() -> Mesh:
-    """All devices JAX finds, in one axis, those of a process side by side."""
+    """All devices that JAX finds along one axis, those of a process next to each other."""
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    # Automatic axes: with explicit ones, now the default, a scan whose carry starts from a constant is refused.
+    # With explicit axes, JAX's default, a scan whose carry starts from a constant is refused.
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
-"""Without it XLA's CPU compiler computes what several results share once for each of them: programs over scalars take
-1.6 times as long. It is experimental there: on arrays it gains nothing, and has been seen to abort."""
+"""Makes XLA's CPU compiler compute once what several results share. Without it, programs over scalars take 1.6 times as
+long. The option is experimental: on arrays it gains nothing and has been seen to abort."""
 
 
 def prepare_process(scalars: bool = False) -> None:
-    """What only a command may decide: one host device per core on the CPU, how XLA compiles for it, and a persistent
-    compilation cache.
+    """Sets what only a command may decide for its process: one CPU device per core, how XLA compiles for it, and a
+    persistent compilation cache.
 
-    Must run before JAX touches a device. An existing choice (JAX_NUM_CPU_DEVICES, xla_backend_extra_options in
-    XLA_FLAGS, JAX_COMPILATION_CACHE_DIR) is kept.
+    Must be called before JAX touches a device. What the environment has set already is kept (JAX_NUM_CPU_DEVICES,
+    xla_backend_extra_options in XLA_FLAGS, JAX_COMPILATION_CACHE_DIR).
 
     Args:
-      scalars: whether every match will be computed scalar by scalar.
+      scalars: whether every match is computed scalar by scalar.
     """
     if scalars and "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {CPU_FLAG}".strip()
@@ -45,10 +47,24 @@ def prepare_process(scalars: bool = False) -> None:
 
 
 def _usable_cores() -> int:
-    """Cores this process may run on."""
+    """The number of cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
+
+
+def check_devices() -> None:
+    """Makes JAX look for its devices.
+
+    Raises:
+      ConfigError: if it finds none, as where JAX_PLATFORMS names what this machine does not have.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        where = f"JAX_PLATFORMS={asked}" if asked else "JAX"
+        raise ConfigError(f"{where}: no such device can be used here: {reason(error)[:300]}") from None
 
 
 def computing_in(precision: str) -> AbstractContextManager[Any]:
@@ -57,6 +73,6 @@ def computing_in(precision: str) -> AbstractContextManager[Any]:
 
 
 def describe_devices() -> str:
-    """For a human: how many devices of which kind."""
+    """The number and kind of devices, as text."""
     devices = jax.devices()
     return f"{len(devices)} x {devices[0].device_kind}"

@@ -1,11 +1,13 @@
-"""Digests of a population's state, by leaf and block of matches, whatever devices it lies on.
+"""Digests of a population's state, one for each leaf and block of matches, independent of the devices it is on.
 
-A word of 32 bits at place p of a leaf (match times words a match, plus the word's own place) counts as
+A 32-bit word at position p of a leaf (its match times the words of a match, plus its position within the match)
+contributes
 
     mix(word xor mix(p)),    mix: the finaliser of MurmurHash3 (Appleby 2011), a bijection of 32 bits,
 
-and a block's digest is the sum of its words, modulo 2^32. A change of one word always shows, because the mix is a
-bijection; of several, but for one case in 2^32. Sums do not care how matches are spread over devices and processes.
+and a block's digest is the sum over its words, modulo 2^32. A change of one word always changes the digest, because the
+mix is a bijection. A change of several words goes unnoticed once in 2^32 cases. The sum does not depend on how matches
+are spread over devices and processes.
 """
 
 from typing import Any
@@ -16,15 +18,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 BLOCK = 4096
-"""Matches of a block; a constant of the format."""
+"""Matches in a block; part of the checkpoint format."""
 
 
 def digests(tree: Any, matches: int, mesh: Mesh) -> dict[str, list[int]]:
-    """One number of 32 bits for each block of `BLOCK` matches, by the path of the leaf.
+    """For each leaf, by its path, a 32-bit number for each block of `BLOCK` matches.
 
     Args:
-      tree: leaves [population, ...] on the mesh, the population padded at its end.
-      matches: how many of them are not padding.
+      tree: leaves [population, ...] on the mesh; padding is at the end of the population.
+      matches: how many of the population are not padding.
       mesh: of all devices.
     """
     paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
@@ -33,11 +35,11 @@ def digests(tree: Any, matches: int, mesh: Mesh) -> dict[str, list[int]]:
 
 
 def differing(found: dict[str, list[int]], expected: dict[str, list[int]]) -> str | None:
-    """The first leaf and block whose digests differ, in words; None where all agree."""
+    """Says which leaf and block is the first whose digests differ; None where all agree."""
     for path in sorted({*found, *expected}):
         ours, theirs = found.get(path), expected.get(path)
         if ours is None or theirs is None or len(ours) != len(theirs):
-            return f"{path} is missing or of another size"
+            return f"{path} is missing or has another size"
         for block, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             if a != b:
                 return f"{path} differs in matches {block * BLOCK} to {(block + 1) * BLOCK - 1} of its chunk"
@@ -72,7 +74,7 @@ def _of_leaf(leaf: jax.Array, matches: int) -> jax.Array:
 
 
 def _words(leaf: jax.Array) -> jax.Array:
-    """The bits of an array as numbers of 32 bits."""
+    """The bits of an array as 32-bit numbers."""
     if leaf.dtype == jnp.bool_:
         return leaf.astype(jnp.uint32)
     if leaf.dtype.itemsize < 4:

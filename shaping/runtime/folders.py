@@ -1,4 +1,4 @@
-"""The folder of a run, on a local disk or in a store of objects: making it, guarding it, writing small files whole."""
+"""The folder of a run, on a local disk or in an object store: making it, locking it, reading and writing its files."""
 
 import contextlib
 import os
@@ -6,31 +6,39 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from shaping.config.errors import ConfigError
+from shaping.runtime.failures import reason
 from shaping.runtime.progress import size_of
 
 STORES = ("gs://", "s3://", "az://", "hf://")
-"""Stores that orbax, zarr and fsspec all know; each needs its own package (gcsfs, s3fs, adlfs, huggingface_hub)."""
+"""Object stores that orbax, zarr and fsspec all know; each needs a package (gcsfs, s3fs, adlfs, huggingface_hub)."""
 
-
-_NOTHING = (".lock", ".writable", ".config.yaml.partial")
-"""What a run that was killed before it began may leave in its folder."""
+_LEFTOVERS = (".lock", ".writable", ".config.yaml.partial")
+"""Files that a run killed before it began may leave in its folder."""
 
 
 def folder_at(place: Any) -> Any:
-    """A path to a folder: a `Path`, or for a URL of `STORES` an object that behaves like one.
+    """The path of a folder: a `Path` with `~` expanded, or for a URL of `STORES` an object that behaves like one.
+
+    Every folder a user names comes through here once: libraries further down expand `~` in some places and not in
+    others.
 
     Raises:
-      ConfigError: for any other URL, or a store whose package is missing.
+      ConfigError: for any other URL, a store whose package is missing, or the home of an unknown user.
     """
     text = os.fspath(place)
+    if not text or "\0" in text:
+        raise ConfigError(f"{text!r}: not the name of a folder")
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
-    # What looks like a URL with a slash too few is no folder: orbax would take it for the URL.
+    # Orbax takes a URL that lacks a slash (gs:/x) for the URL, so it is not accepted as the name of a folder either.
     if "://" not in text and not text.startswith(tuple(store[:-1] for store in (*STORES, "file://"))):
-        return Path(text)
+        try:
+            return Path(text).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"{text}: {reason(error).rstrip('.')}") from None
     if not text.startswith(STORES):
         raise ConfigError(f"{text}: no store of this kind; allowed: a local folder, or {', '.join(STORES)}")
     from etils import epath
@@ -44,15 +52,15 @@ def folder_at(place: Any) -> Any:
 
 
 def is_local(folder: Any) -> bool:
-    """Whether a folder lies on a disk of this machine, or looks like it."""
+    """Whether a folder is on a file system of this machine."""
     return isinstance(folder, Path)
 
 
 def new_folder(out: str | Path | None, stem: str) -> Any:
-    """Makes the folder `out`, which must be new or empty; without one the next of runs/STEM-1, runs/STEM-2, ...
+    """Creates the folder `out`, which must be new or empty; by default the next of runs/STEM-1, runs/STEM-2, ...
 
     Raises:
-      ConfigError: if it is neither, or cannot be written.
+      ConfigError: if it is not empty, or cannot be written.
     """
     if out is None:
         base = Path("runs")
@@ -64,10 +72,14 @@ def new_folder(out: str | Path | None, stem: str) -> Any:
     else:
         folder = folder_at(out)
     try:
-        if folder.exists() and (not folder.is_dir() or any(p.name not in _NOTHING for p in folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(p.name not in _LEFTOVERS for p in folder.iterdir())):
+            if is_locked(folder):
+                raise ConfigError(
+                    f"--out {folder}: another process is running in it; `shaping status {folder}` shows it"
+                )
             if (folder / "config.yaml").exists() and not (folder / "report" / "index.html").exists():
                 raise ConfigError(
-                    f"--out {folder}: holds a run that was interrupted; `shaping resume {folder}` goes on with it"
+                    f"--out {folder}: holds a run that was interrupted; `shaping resume {folder}` continues it"
                 )
             raise ConfigError(f"--out {folder}: exists and is not an empty folder; nothing was written")
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,14 +92,14 @@ def new_folder(out: str | Path | None, stem: str) -> Any:
 
 
 def check_space(folder: Any, parts: dict[str, int]) -> None:
-    """Refuses a plan whose files, none of them compressed, would not fit on the disk.
+    """Refuses a plan whose files would not fit on the disk if none of them could be compressed.
 
     Args:
-      folder: of the run.
-      parts: bytes by what takes them.
+      folder: the folder of the run.
+      parts: bytes needed, by what needs them.
 
     Raises:
-      ConfigError: if there is less room.
+      ConfigError: if there is not enough free space.
     """
     if not is_local(folder):
         return
@@ -95,15 +107,53 @@ def check_space(folder: Any, parts: dict[str, int]) -> None:
     if needed > free:
         detail = ", ".join(f"{name} {size_of(count)}" for name, count in parts.items())
         raise ConfigError(
-            f"{folder}: too small: {size_of(free)} free, the run takes up to {size_of(needed)} ({detail}); "
+            f"{folder}: the disk is too small: {size_of(free)} free, the run takes up to {size_of(needed)} ({detail}); "
             "a larger record_every or a smaller checkpoint.keep takes less"
         )
 
 
+def read_text(path: Any, remedy: str) -> str:
+    """The text of a small file.
+
+    Args:
+      path: where it should be.
+      remedy: what to do where it is not, as the second half of a sentence.
+
+    Raises:
+      ConfigError: if it is missing, not a file, cannot be read or is not UTF-8.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path}: is missing; {remedy}")
+    # Opening a named pipe would wait for somebody to write into it.
+    if not path.is_file():
+        raise ConfigError(f"{path}: is {kind_of(path)}, not a file; {remedy}")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); {remedy}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {reason(error)}; {remedy}") from None
+
+
+def kind_of(path: Any) -> str:
+    """What a path that is not a regular file is, in words."""
+    if path.is_dir():
+        return "a folder"
+    for method, words in (
+        ("is_fifo", "a named pipe"),
+        ("is_socket", "a socket"),
+        ("is_char_device", "a device"),
+        ("is_block_device", "a device"),
+    ):
+        if getattr(path, method, bool)():
+            return words
+    return "no regular file"
+
+
 def write_whole(path: Any, text: str) -> None:
-    """Writes a small text file so that nobody ever sees half of it."""
+    """Writes a small text file in UTF-8, atomically: a reader sees the old file or the new one."""
     if not is_local(path):
-        path.write_text(text)
+        path.write_bytes(text.encode())
         return
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -122,48 +172,46 @@ def remove(folder: Any) -> None:
 
 
 def sweep_up(folder: Path) -> None:
-    """Deletes what a process that was killed left of files it was writing."""
+    """Deletes files that a killed process had not finished writing."""
     if is_local(folder):
         for partial in folder.rglob("*.partial"):
             partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def guarded(folder: Any) -> Iterator[None]:
-    """Nobody else runs in this folder meanwhile; where the system has such locks, they end with the process.
+def locked(folder: Any) -> Iterator[None]:
+    """Holds the lock of a run's folder, so that no second process runs in it. The lock ends with the process.
+
+    Does nothing where there are no such locks: on Windows, in object stores and on some network file systems.
 
     Raises:
-      ConfigError: if somebody does.
+      ConfigError: if another process holds it.
     """
     if not is_local(folder):
         yield
         return
-    import fcntl
-
     with (folder / ".lock").open("a") as file:
-        # Who only looks whether somebody is there holds it for a moment, too.
+        # A process that only looks whether the folder is locked holds the lock for a moment, too.
         for patience in (0.1, 0.3, 0.6, None):
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file, exclusive=True)
                 break
             except BlockingIOError:
                 if patience is None:
                     raise ConfigError(f"{folder}: another process is running in it") from None
                 time.sleep(patience)
             except OSError:
-                break  # A file system without locks.
+                break  # There are no locks here.
         yield
 
 
-def is_guarded(folder: Any) -> bool | None:
-    """Whether somebody runs in the folder; None where that cannot be known."""
-    if not is_local(folder) or not (folder / ".lock").exists():
+def is_locked(folder: Any) -> bool | None:
+    """Whether a process runs in the folder; None where that cannot be known."""
+    if not is_local(folder) or not (folder / ".lock").is_file():
         return None
-    import fcntl
-
     try:
         with (folder / ".lock").open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _lock(file, exclusive=False)
     except BlockingIOError:
         return True
     except OSError:
@@ -171,7 +219,15 @@ def is_guarded(folder: Any) -> bool | None:
     return False
 
 
-def reason(error: BaseException) -> str:
-    """An error in one line."""
-    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return str(text)
+def _lock(file: IO[str], exclusive: bool) -> None:
+    """Locks an open file without waiting.
+
+    Raises:
+      BlockingIOError: if another process holds the lock.
+      OSError: if the system or the file system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("no file locks on this system") from None
+    fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Files that outlive a machine that goes down: what was written may lie in its memory alone until it is forced out."""
+"""Getting files onto the disk (fsync), so that they survive a machine that crashes or loses power."""
 
 import errno
 import os
@@ -11,35 +11,37 @@ from typing import Any
 from shaping.runtime.folders import is_local
 
 
-class Forced:
-    """Forces files to the disk in the background, while others are written."""
+class BackgroundSync:
+    """Syncs files to the disk in a thread of its own, while others are being written."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "forced")
-        self._begun: list[Future[None]] = []
+        self._thread = ThreadPoolExecutor(1, "fsync")
+        self._pending: list[Future[None]] = []
 
     def begin(self, files: Sequence[Path]) -> None:
-        """Takes files on; some may be gone again by then."""
+        """Queues files; one that is deleted before its turn is skipped."""
         if files:
-            self._begun = [future for future in self._begun if not future.done() or future.exception()]
-            self._begun.append(self._thread.submit(force, files))
+            self._pending = [future for future in self._pending if not future.done() or future.exception()]
+            self._pending.append(self._thread.submit(sync_files, files))
 
     def wait(self) -> None:
-        """Returns when all of them are on the disk.
+        """Returns when every queued file is on the disk.
 
         Raises:
-          OSError: if one cannot be brought there.
+          OSError: if one could not be synced.
         """
-        begun, self._begun = self._begun, []
-        for future in begun:
+        pending, self._pending = self._pending, []
+        for future in pending:
             future.result()
 
 
-def force(files: Iterable[Path]) -> None:
-    """Returns when local files that there still are, and the entries of their folders, are on the disk.
+def sync_files(files: Iterable[Path]) -> None:
+    """Returns when these local files, and the entries of the folders they are in, are on the disk.
+
+    Files that no longer exist are skipped.
 
     Raises:
-      OSError: if they cannot be brought there.
+      OSError: if one could not be synced.
     """
     files = list(files)
     for path in files:
@@ -51,22 +53,22 @@ def force(files: Iterable[Path]) -> None:
         except FileNotFoundError:
             pass
         except OSError as error:
-            # Some file systems keep entries safe in ways of their own.
+            # Some file systems cannot sync a folder; they keep its entries safe in another way.
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
 
 
-def force_all(folder: Any) -> None:
-    """Forces everything in a folder, where that is on a disk of this machine."""
+def sync_folder(folder: Any) -> None:
+    """Syncs every file below a folder; does nothing where the folder is not on a disk of this machine."""
     if is_local(folder):
-        force(path for path in folder.rglob("*") if path.is_file())
+        sync_files(path for path in folder.rglob("*") if path.is_file())
 
 
-def noting_store(folder: Path, written: set[str]) -> Any:
-    """A store of zarr in a local folder, which puts down what files it wrote or deleted."""
+def tracking_store(folder: Path, written: set[str]) -> Any:
+    """A zarr store in a local folder that adds to `written` the key of every file it writes or deletes."""
     from zarr.storage import LocalStore
 
-    class NotingStore(LocalStore):
+    class TrackingStore(LocalStore):
         async def set(self, key: str, value: Any) -> None:
             await super().set(key, value)
             written.add(key)
@@ -75,7 +77,7 @@ def noting_store(folder: Path, written: set[str]) -> Any:
             await super().delete(key)
             written.add(key)
 
-    return NotingStore(folder)
+    return TrackingStore(folder)
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Several processes that run one program, each with devices of its own: who is the main one, what all agree on."""
+"""Distributed runs: several processes run one program, each with devices of its own.
+
+Every process must call the functions that communicate (`agree`, `total`, `wait_for_all`, ...) in the same order."""
 
 import json
 import zlib
@@ -12,26 +14,26 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from shaping.config.errors import ConfigError, LostError
 
 HEARTBEAT_S = 60
-"""Seconds without a sign of life after which a process counts as dead, and the others end."""
+"""Seconds without a heartbeat after which a process counts as dead and the others end."""
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Joins the other processes of a job; must run before JAX touches a device.
+    """Joins the other processes of a distributed run; must be called before JAX touches a device.
 
-    Without arguments JAX finds its own way on SLURM, GKE, Cloud TPU and Open MPI.
+    Without arguments JAX finds out by itself on SLURM, GKE, Cloud TPU and Open MPI.
 
     Args:
       coordinator: HOST:PORT of process 0.
-      processes: how many there are.
-      process: the number of this one.
+      processes: the number of processes.
+      process: the number of this one, from 0.
 
     Raises:
-      ConfigError: where it cannot be known how to.
-      LostError: where the others do not answer.
+      ConfigError: if the arguments are wrong, or are needed and missing.
+      LostError: if the other processes do not answer.
     """
     if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
         raise ConfigError(f"--coordinator {coordinator}: must be HOST:PORT, for example node0:1234")
-    # A signal to stop is answered by `stops`: JAX's own answer would come first.
+    # JAX would handle signals to stop before `StopRequest` sees them.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_S)
@@ -41,28 +43,28 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
             "TPU pods give --coordinator HOST:PORT, --processes N and --process I"
         ) from None
     except RuntimeError as error:
-        raise LostError(f"--distributed: the other processes are not there: {' '.join(str(error).split())}") from None
+        raise LostError(f"--distributed: the other processes do not answer: {' '.join(str(error).split())}") from None
 
 
 def is_main() -> bool:
-    """Whether this process writes what there is only one of, and talks."""
+    """Whether this is the process that prints, and writes the files that exist once."""
     return jax.process_index() == 0
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error means that another process is gone."""
-    # Not "unavailable": a store may be that, too.
+    """Whether an error means that another process has gone."""
+    # "unavailable" is not among the signs: an object store may be unavailable, too.
     signs = ("heartbeat", "gloo", "connection reset", "connection closed", "barrier failed", "task is set")
     return isinstance(error, LostError) or several() and any(sign in str(error).lower() for sign in signs)
 
 
 def several() -> bool:
-    """Whether there are others."""
+    """Whether this run is distributed over several processes."""
     return jax.process_count() > 1
 
 
 def agree(flags: list[bool]) -> list[bool]:
-    """For each flag, whether any process raised it; all must ask."""
+    """For each flag, whether any process has set it."""
     if not several():
         return flags
     from jax.experimental import multihost_utils
@@ -71,27 +73,38 @@ def agree(flags: list[bool]) -> list[bool]:
 
 
 def check_alike(*what: Any) -> None:
-    """Refuses to go on where processes are about to do different things, or have not as many devices each.
+    """Checks that all processes are about to do the same, with equal numbers of devices.
+
+    Args:
+      *what: plain data that must be equal on all processes.
 
     Raises:
-      ConfigError: on all of them.
+      ConfigError: on all processes, if it is not.
     """
     if not several():
         return
     from jax.experimental import multihost_utils
 
+    # Counted first and without communication: collective operations fail where the numbers differ.
+    counts = np.bincount([device.process_index for device in jax.devices()], minlength=jax.process_count())
+    (others,) = np.nonzero(counts != counts[0])
+    if len(others):
+        raise ConfigError(
+            f"--distributed: process {others[0]} has {counts[others[0]]} devices and process 0 has {counts[0]}; all "
+            "need the same number"
+        )
     seal = zlib.crc32(json.dumps(what, sort_keys=True, default=str).encode())
-    seen = multihost_utils.process_allgather(np.array([seal, jax.local_device_count()], np.uint32))
-    for column, name in enumerate(("command, configuration, folder or versions", "number of devices")):
-        others = np.flatnonzero(seen[:, column] != seen[0, column])
-        if len(others):
-            raise ConfigError(
-                f"--distributed: process {others[0]} has another {name} than process 0; all need the same"
-            )
+    seals = multihost_utils.process_allgather(np.array([seal], np.uint32)).ravel()
+    (others,) = np.nonzero(seals != seals[0])
+    if len(others):
+        raise ConfigError(
+            f"--distributed: process {others[0]} has another command, configuration, folder or versions than process "
+            "0; all need the same"
+        )
 
 
 def total(number: int) -> int:
-    """The sum over all processes; all must ask."""
+    """The sum of a number over all processes."""
     if not several():
         return number
     from jax.experimental import multihost_utils
@@ -100,7 +113,7 @@ def total(number: int) -> int:
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when all processes have got here."""
+    """Returns when all processes have called it."""
     if several():
         from jax.experimental import multihost_utils
 
@@ -108,10 +121,13 @@ def wait_for_all(name: str) -> None:
 
 
 def on_main(work: Callable[[], Any]) -> Any:
-    """What `work` returns on the main process, None on the others, which wait for it.
+    """Does `work` on the main process alone, while the others wait.
+
+    Returns:
+      What `work` returns on the main process, None on the others.
 
     Raises:
-      ConfigError: on the others, if it failed.
+      ConfigError: on the others, if `work` failed.
     """
     result, failure = None, None
     if is_main():
@@ -123,12 +139,12 @@ def on_main(work: Callable[[], Any]) -> Any:
     if failure is not None:
         raise failure
     if failed:
-        raise ConfigError("the main process ended with an error; its message says why")
+        raise ConfigError("the main process ended with an error; see its message")
     return result
 
 
 def in_turns(work: Callable[[], Any], together: bool) -> None:
-    """`work` on all processes: at once where `together`, else one after the other."""
+    """Does `work` on all processes: at the same time if `together`, else one after the other."""
     if together or not several():
         work()
         return
@@ -139,7 +155,7 @@ def in_turns(work: Callable[[], Any], together: bool) -> None:
 
 
 def own_rows(array: jax.Array) -> np.ndarray:
-    """The part of a population [population, ...] that lies on this process's devices, one stretch of it."""
+    """The contiguous rows of a population [population, ...] that are on this process's devices."""
     if not several():
         return np.asarray(array)
     shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
@@ -147,13 +163,19 @@ def own_rows(array: jax.Array) -> np.ndarray:
 
 
 def own_range(population: int) -> range:
-    """Which rows of a population of that size lie on this process's devices."""
+    """Which rows of a population of this size are on this process's devices."""
     each = population // jax.process_count()
     return range(jax.process_index() * each, (jax.process_index() + 1) * each)
 
 
 def spread_out(tree: Any, population: int, mesh: Mesh) -> Any:
-    """Arrays on the mesh, the population axis over its devices, of leaves that hold this process's own rows."""
+    """Puts this process's own rows on the mesh, the population axis spread over its devices.
+
+    Args:
+      tree: leaves [own rows, ...].
+      population: the number of rows of all processes.
+      mesh: of all devices.
+    """
     sharding = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
     if not several():
         return jax.device_put(tree, sharding)
@@ -169,5 +191,5 @@ def spread_out(tree: Any, population: int, mesh: Mesh) -> Any:
 
 
 def everywhere(array: np.ndarray, mesh: Mesh) -> jax.Array:
-    """The same small array on every device of the mesh."""
+    """A small array, replicated on every device of the mesh."""
     return jax.make_array_from_callback(array.shape, NamedSharding(mesh, PartitionSpec()), lambda index: array[index])

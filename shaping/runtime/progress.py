@@ -1,4 +1,4 @@
-"""A progress bar on standard error, one line, host side only."""
+"""A progress bar on standard error."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from typing import TextIO
 
 
 class Progress:
-    """Counts match-updates and shows rate and time left; on a terminal as a line that rewrites itself."""
+    """Counts match-updates and shows rate and time left: on a terminal in one line that rewrites itself."""
 
     def __init__(self, total: int, stream: TextIO | None = None, enabled: bool = True):
         self.total = total
@@ -28,17 +28,17 @@ class Progress:
             self._show()
 
     def skip(self, match_updates: int) -> None:
-        """Adds match-updates that were finished before this process began."""
+        """Adds match-updates that an earlier process did; the rate leaves them out."""
         self.done += match_updates
         self._skipped += match_updates
 
     def rate(self) -> float:
-        """Match-updates per second, compilation apart."""
+        """Match-updates per second, without the time for compilation."""
         elapsed = time.perf_counter() - self.started - self.compiling
         return (self.done - self._skipped) / max(elapsed, 1e-9)
 
     def close(self) -> None:
-        """Ends the line."""
+        """Shows the last state and ends the line."""
         if self.enabled and self._last_shown:
             self._show()
             if self.stream.isatty():

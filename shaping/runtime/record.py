@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shaping.runtime.folders import is_local
-from shaping.runtime.fsync import Forced, force_all, noting_store
+from shaping.runtime.fsync import BackgroundSync, sync_folder, tracking_store
 from shaping.variables import Variable
 
 
@@ -45,6 +45,10 @@ class Layout:
         own = {"update": np.asarray(self.updates, np.int64), "player": np.arange(self.players)}
         return own | {name: _labels(labels) for name, labels in self.labels.items()}
 
+    def dimensions(self) -> dict[str, tuple[str, ...]]:
+        """The dimensions of every variable."""
+        return {name: variable.dims for name, variable in self.variables.items()}
+
     def bytes(self) -> int:
         """What the record takes on disk if nothing of it can be compressed."""
         sizes = self.sizes()
@@ -74,8 +78,8 @@ class Record:
 
         self.path = path
         self._written: set[str] = set()
-        self._forced = Forced()
-        store = noting_store(path, self._written) if is_local(path) else str(path)
+        self._forced = BackgroundSync()
+        store = tracking_store(path, self._written) if is_local(path) else str(path)
         self._group: Any = zarr.open_group(store, mode="r+", zarr_format=2, use_consolidated=True)
 
     @classmethod
@@ -118,7 +122,7 @@ class Record:
                 array[:] = UNFINISHED
         # Last, and so the sign that all the rest is there.
         zarr.consolidate_metadata(str(path), zarr_format=2)
-        force_all(path)
+        sync_folder(path)
         return cls(path)
 
     @property

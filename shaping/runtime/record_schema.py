@@ -13,13 +13,14 @@ from shaping.runtime.record import Layout, spread
 from shaping.variables import CORE, Variable, declared
 
 
-def layout(experiment: Experiment, matches: Sequence[Match]) -> Layout:
+def layout(experiment: Experiment, matches: Sequence[Match] | None = None) -> Layout:
     """What the record of an experiment holds.
 
     Args:
       experiment: the experiment.
-      matches: one or more of every group.
+      matches: one or more of every group; made here if None.
     """
+    matches = build.templates(experiment) if matches is None else matches
     top = experiment.top
     updates = [*range(0, top["updates"], top["record_every"]), top["updates"]]
     return layout_of(matches, experiment.matches, updates, np.dtype(top["precision"]), top["record"])

@@ -1,4 +1,4 @@
-"""A wish to stop: signals of a user, of a scheduler, or of a machine about to be taken away."""
+"""Signals that ask a run to stop: from its user, from a scheduler, or before a machine is taken away."""
 
 import os
 import signal
@@ -7,44 +7,47 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""SIGTERM is what a cluster sends before it takes a machine away, SIGUSR1 what SLURM is often told to."""
-STOPPED = 75
-"""Exit status of a run that was stopped, saved, and can be resumed (EX_TEMPFAIL of sysexits.h)."""
-
-
-LOST = 69
-"""Exit status where another process of a job is gone (EX_UNAVAILABLE)."""
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+)  # Windows has no SIGUSR1.
+"""SIGTERM is what a cluster sends before it takes a machine away, SIGUSR1 what SLURM is often told to send."""
 
 
 class StoppedError(Exception):
     """A run saved its state and stopped, as it was asked to."""
 
 
-class Stops:
-    """While it is entered, the first signal sets `wanted`, the second ends the process at once."""
+class StopRequest:
+    """Listens for `SIGNALS` while it is entered: the first one is kept in `received`, the second ends the process."""
 
     def __init__(self) -> None:
-        self.wanted: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self.received: signal.Signals | None = None
+        self._handlers_before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         # Python hands signals to the main thread alone.
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            self._handlers_before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.wanted is not None:
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\nshaping: ended at once\n")
+        if self.received is not None:
+            _print("\nshaping: ended at once, without saving\n")
             os._exit(128 + number)
-        self.wanted = signal.Signals(number)
-        text = f"\nshaping: {self.wanted.name}: saving at the end of this segment; once more ends at once\n"
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())
+        self.received = signal.Signals(number)
+        _print(
+            f"\nshaping: {self.received.name}: saving at the end of this segment; a second signal ends the run at once "
+            "without saving\n"
+        )
+
+
+def _print(text: str) -> None:
+    # A handler may run in the middle of another print, so it writes to the descriptor itself.
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())

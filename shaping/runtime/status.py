@@ -1,4 +1,4 @@
-"""How far a run is: a small file that it rewrites as it goes, and what a bystander reads from it."""
+"""The progress of a run: a small file that the run rewrites as it goes, for others to read."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from shaping.runtime.folders import is_guarded, write_whole
+from shaping.runtime.folders import is_locked, write_whole
 from shaping.runtime.progress import clock, human
 
 NAME = "status.json"
@@ -22,13 +22,13 @@ class Status:
 
     Attributes:
       state: "running", "stopped" (asked to, and saved), "failed" (by an error) or "finished".
-      matches, matches_done: all of them, and those whose results are final.
-      failed: matches that stopped being finite and are frozen at their last finite state.
-      match_updates, match_updates_done: updates of all matches together.
-      chunks, chunks_done: pieces of the queue.
-      rate: match-updates a second, compilation apart.
-      started, updated: when this process began and when it last wrote this, ISO 8601, UTC.
-      saved_updates: updates of the current chunk that its newest checkpoint holds; null without one.
+      matches, matches_done: number of matches, and of those whose results are final.
+      failed: number of matches that stopped being finite, frozen at their last finite state.
+      match_updates, match_updates_done: updates of all matches added up, and those done.
+      chunks, chunks_done: chunks of matches, and those done.
+      rate: match-updates per second, without the time for compilation.
+      started, updated: when this process began and when it last wrote this file, ISO 8601, UTC.
+      saved_updates: updates of the current chunk in its newest checkpoint; null while there is none.
       message: why it stopped or failed.
       host, pid, processes, devices: where it runs.
     """
@@ -53,7 +53,7 @@ class Status:
 
 
 class StatusWriter:
-    """Writes a status now and then; a dead letter on any process but the main one."""
+    """Writes the status every few seconds. Only the main process writes; elsewhere `enabled` is False."""
 
     def __init__(self, folder: Any, status: Status, enabled: bool):
         self.folder, self.status, self._enabled = folder, status, enabled
@@ -62,41 +62,43 @@ class StatusWriter:
         status.host, status.pid = platform.node(), os.getpid()
 
     def update(self, at_once: bool = False, **changes: Any) -> None:
-        """Changes fields of the status, and writes it, at most every few seconds but where `at_once`."""
+        """Changes fields of the status and writes it: now if `at_once`, else if the last time was a few seconds ago."""
         for name, value in changes.items():
             setattr(self.status, name, value)
         now = time.monotonic()
         if self._enabled and (at_once or now - self._written > _EVERY_S):
             self._written = now
             self.status.updated = _now()
-            # A full disk is told of where results are written.
+            # A full disk is reported when results are written.
             with nullcontext() if at_once else suppress(OSError):
                 write_whole(self.folder / NAME, json.dumps(asdict(self.status), indent=1) + "\n")
 
 
 def read_status(folder: Any) -> Status | None:
-    """The status in a folder; one that says "running" while no process holds the folder was "killed". None without one
-    that can be read."""
+    """The status in a folder, or None where there is none that can be read.
+
+    The state is "killed" where the file says "running" but no process runs in the folder.
+    """
     path = folder / NAME
-    if not path.exists():
+    if not path.is_file():
         return None
     known = {field.name for field in fields(Status)}
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         status = Status(**{name: value for name, value in found.items() if name in known})
         describe(folder, status)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, OSError):
         return None
-    guarded = is_guarded(folder)
-    if status.state == "running" and guarded is False:
+    locked = is_locked(folder)
+    if status.state == "running" and locked is False:
         status.state = "killed"
-    elif guarded:
+    elif locked:
         status.state = "running"
     return status
 
 
 def describe(folder: Any, status: Status) -> list[str]:
-    """A status for a human."""
+    """A status in a few lines of text."""
     share = status.match_updates_done / status.match_updates if status.match_updates else 1.0
     lines = [
         f"{folder}: {status.state}, {share:.1%} of {human(status.match_updates)} match-updates",
@@ -116,7 +118,7 @@ def describe(folder: Any, status: Status) -> list[str]:
     if status.message:
         lines.append(f"  message    {status.message}")
     if status.state in ("killed", "stopped", "failed"):
-        lines.append(f"  `shaping resume {folder}` goes on with it")
+        lines.append(f"  `shaping resume {folder}` continues it")
     return lines
 
 

@@ -85,7 +85,7 @@ def test_every_flipped_bit_shows_and_is_located(name):
 def test_what_is_missing_is_named():
     assert differing({"a": [1]}, {"a": [1]}) is None
     assert "b is missing" in differing({"a": [1]}, {"a": [1], "b": [2]})
-    assert "a is missing or of another size" in differing({"a": [1, 2]}, {"a": [1]})
+    assert "a is missing or has another size" in differing({"a": [1, 2]}, {"a": [1]})
 
 
 def test_exchanged_matches_show():

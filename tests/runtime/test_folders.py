@@ -1,4 +1,4 @@
-"""Folders of runs: where they may be, how they are guarded, how files are written."""
+"""Folders of runs: where they may be, how they are locked, how files are written."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from shaping.config.errors import ConfigError
 from shaping.runtime.checkpoints import _absolute
-from shaping.runtime.folders import folder_at, guarded, is_guarded, is_local, remove, sweep_up, write_whole
+from shaping.runtime.folders import folder_at, is_local, is_locked, locked, remove, sweep_up, write_whole
 from shaping.runtime.status import Status, StatusWriter, describe, read_status
 
 
@@ -44,18 +44,18 @@ def test_files_are_written_whole_and_what_is_left_of_others_is_swept_up(tmp_path
 
 
 def test_a_folder_is_guarded_while_a_run_is_in_it(tmp_path):
-    assert is_guarded(tmp_path) is None
-    with guarded(tmp_path):
-        assert is_guarded(tmp_path)
-        with pytest.raises(ConfigError, match="another process"), guarded(tmp_path):
+    assert is_locked(tmp_path) is None
+    with locked(tmp_path):
+        assert is_locked(tmp_path)
+        with pytest.raises(ConfigError, match="another process"), locked(tmp_path):
             pass
-    assert is_guarded(tmp_path) is False
+    assert is_locked(tmp_path) is False
 
 
 def test_a_status_tells_running_from_killed_and_how_to_go_on(tmp_path):
     assert read_status(tmp_path) is None
     status = Status(matches=10, match_updates=1000, chunks=2)
-    with guarded(tmp_path):
+    with locked(tmp_path):
         StatusWriter(tmp_path, status, enabled=True).update(at_once=True, match_updates_done=250, rate=50.0)
         seen = read_status(tmp_path)
         assert seen.state == "running" and seen.started and seen.updated
@@ -63,7 +63,7 @@ def test_a_status_tells_running_from_killed_and_how_to_go_on(tmp_path):
         assert "running, 25.0% of 1 k match-updates" in text and "0:15 left" in text
     seen = read_status(tmp_path)
     assert seen.state == "killed"
-    assert f"`shaping resume {tmp_path}` goes on with it" in "\n".join(describe(tmp_path, seen))
+    assert f"`shaping resume {tmp_path}` continues it" in "\n".join(describe(tmp_path, seen))
     StatusWriter(tmp_path, status, enabled=True).update(at_once=True, state="finished")
     assert "resume" not in "\n".join(describe(tmp_path, read_status(tmp_path)))
 

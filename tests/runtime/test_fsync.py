@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shaping.runtime import checkpoints
-from shaping.runtime.fsync import Forced, force, force_all
+from shaping.runtime.fsync import BackgroundSync, sync_files, sync_folder
 from shaping.runtime.record import Layout, Record
 
 
@@ -33,10 +33,10 @@ def test_files_are_forced_and_then_the_folders_they_stand_in(tmp_path, forced):
     files = [tmp_path / "a" / "one", tmp_path / "two", tmp_path / "a" / "gone"]
     for path in files[:2]:
         path.write_text("")
-    force(files)
+    sync_files(files)
     assert forced == [*files[:2], tmp_path, tmp_path / "a"]
     forced.clear()
-    force_all(tmp_path)
+    sync_folder(tmp_path)
     assert set(forced) == {*files[:2], tmp_path, tmp_path / "a"}
 
 
@@ -46,7 +46,7 @@ def test_waiting_tells_of_what_could_not_be_forced(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", sync)
     (tmp_path / "one").write_text("")
-    background = Forced()
+    background = BackgroundSync()
     background.begin([tmp_path / "one"])
     with pytest.raises(OSError, match="Input/output"):
         background.wait()
@@ -77,7 +77,7 @@ def test_a_record_is_forced_before_a_checkpoint_and_before_a_final_state(tmp_pat
     import shaping
 
     order = []
-    for owner, name in ((Record, "force"), (checkpoints.Rolling, "save"), (checkpoints, "save")):
+    for owner, name in ((Record, "force"), (checkpoints.RollingCheckpoints, "save"), (checkpoints, "save")):
         genuine = getattr(owner, name)
 
         def told(*arguments, _genuine=genuine, _name=name, **named):

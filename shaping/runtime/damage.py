@@ -1,0 +1,157 @@
+"""Damaged records: which file is damaged, said in one line.
+
+Metadata is small and checked whole. Data is checked only after something failed to read it: `explaining_damage` then
+tries every piece, so that a healthy record costs nothing.
+"""
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from shaping.config.errors import ConfigError
+from shaping.runtime.failures import is_out_of_memory, reason
+from shaping.runtime.folders import read_text
+
+REMEDY = "restore it from a copy, or run config.yaml into a new folder"
+
+_COORDINATES = ("update", "player", "cell", "match_in_cell", "seed")
+_VARIABLES = ("value", "diverged_at", "theta_initial", "theta_final")
+
+
+def check_metadata(
+    path: Any, dimensions: Mapping[str, Sequence[str]] | None = None, sizes: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Checks the metadata of a record, and returns its attributes.
+
+    Args:
+      path: of record.zarr.
+      dimensions: those of every variable it should have; None where that is not known.
+      sizes: the length of every dimension.
+
+    Raises:
+      ConfigError: names the file that is damaged or missing.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"{path}: is missing or not a folder; {REMEDY}")
+    files = _json(path / ".zmetadata").get("metadata")
+    if not isinstance(files, dict):
+        raise ConfigError(f"{path / '.zmetadata'}: does not list the arrays of the record; {REMEDY}")
+    attributes = files.get(".zattrs")
+    if not isinstance(attributes, dict) or not isinstance(attributes.get("config"), str):
+        raise ConfigError(f"{path / '.zmetadata'}: the attribute `config` is missing or no text; {REMEDY}")
+    _check_texts(path, attributes)
+    found: dict[str, dict[str, int]] = {}
+    for key in files:
+        name, _, kind = key.rpartition("/")
+        if kind == ".zarray":
+            found[name] = _check_array(path, name, files)
+    for name in (*_COORDINATES, *(dimensions or _VARIABLES)):
+        if name not in found:
+            raise ConfigError(f"{path}: has no {name}; {REMEDY}")
+    for name, dims in (dimensions or {}).items():
+        expected = {dim: (sizes or {}).get(dim) for dim in dims}
+        if found[name] != expected and sizes is not None:
+            raise ConfigError(f"{path / name}: has the dimensions {found[name]}, must have {expected}; {REMEDY}")
+    matches = found["diverged_at"].get("match", 0)
+    for name, own in found.items():
+        if own.get("match", matches) != matches:
+            raise ConfigError(f"{path / name}: has {own['match']} matches, the record has {matches}; {REMEDY}")
+    if not matches or not found["update"].get("update"):
+        raise ConfigError(f"{path}: holds no matches or no updates; {REMEDY}")
+    return attributes
+
+
+def _check_texts(path: Any, attributes: Mapping[str, Any]) -> None:
+    try:
+        config = yaml.safe_load(attributes["config"])
+    except (yaml.YAMLError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path / '.zmetadata'}: the attribute `config` is no configuration; {REMEDY}")
+    for name, kinds in {"updates": int, "state_view": str, "horizon": (int, str), "jax_settings": str}.items():
+        if not isinstance(attributes.get(name, "" if kinds is not int else None), kinds):
+            raise ConfigError(f"{path / '.zmetadata'}: the attribute `{name}` has the wrong type; {REMEDY}")
+    try:
+        settings = json.loads(attributes.get("jax_settings", "{}"))
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path / '.zmetadata'}: the attribute `jax_settings` cannot be read; {REMEDY}")
+
+
+def _check_array(path: Any, name: str, files: Mapping[str, Any]) -> dict[str, int]:
+    """The length of each dimension of an array, by name."""
+    array, attributes = files[f"{name}/.zarray"], files.get(f"{name}/.zattrs")
+    shape = array.get("shape") if isinstance(array, dict) else None
+    dims = attributes.get("_ARRAY_DIMENSIONS") if isinstance(attributes, dict) else None
+    if (
+        not isinstance(shape, list)
+        or not isinstance(dims, list)
+        or len(shape) != len(dims)
+        or not all(isinstance(size, int) for size in shape)
+        or not all(isinstance(dim, str) for dim in dims)
+    ):
+        raise ConfigError(f"{path / '.zmetadata'}: the description of {name} is damaged; {REMEDY}")
+    # The copies beside the data are what a reader without consolidated metadata finds.
+    for kind in (".zarray", ".zattrs"):
+        if _json(path / name / kind) != files[f"{name}/{kind}"]:
+            raise ConfigError(f"{path / name / kind}: differs from {path / '.zmetadata'}; {REMEDY}")
+    return dict(zip(dims, shape, strict=True))
+
+
+def _json(path: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(read_text(path, REMEDY))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path}: is not valid JSON; {REMEDY}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: is not a JSON object; {REMEDY}")
+    return found
+
+
+@contextlib.contextmanager
+def explaining_damage(path: Any) -> Iterator[None]:
+    """If something fails in its body, looks for a damaged piece of the record at `path` and names it instead.
+
+    Raises:
+      ConfigError: names the piece.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ConfigError) or is_out_of_memory(error):
+            raise
+        check_metadata(path)
+        damaged = damaged_piece(path)
+        if damaged is None:
+            raise
+        raise ConfigError(f"{damaged[0]}: cannot be read ({damaged[1]}); {REMEDY}") from error
+
+
+def damaged_piece(path: Any) -> tuple[Any, str] | None:
+    """The first piece of a record's arrays that cannot be decoded, and why; None where all can."""
+    import zarr
+
+    try:
+        group: Any = zarr.open_group(str(path), mode="r", zarr_format=2, use_consolidated=False)
+        arrays = sorted(group.arrays())
+    except Exception as error:
+        return path, reason(error)[:200]
+    for name, array in arrays:
+        counts = [-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True)]
+        for place in itertools.product(*map(range, counts)):
+            file = path / name / ".".join(map(str, place))
+            if not file.exists():
+                continue
+            inner = tuple(slice(i * piece, (i + 1) * piece) for i, piece in zip(place, array.chunks, strict=True))
+            try:
+                array[inner]
+            except Exception as error:
+                return file, reason(error)[:200]
+    return None

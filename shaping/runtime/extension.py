@@ -1,0 +1,124 @@
+"""More updates for a finished run: its record grows, and its final states become the states it continues from.
+
+The folder is changed in steps that can be repeated. The file `extension.json` is there from before the first step until
+after the last. If the process is killed in between, `resume` finds it and repeats the steps.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.files import parse
+from shaping.runtime.folders import read_text, remove, write_whole
+from shaping.runtime.fsync import sync_folder
+from shaping.runtime.status import NAME as STATUS
+
+MARKER = "extension.json"
+STATES = "extended"
+"""Folder below `checkpoint/` that holds the final states a run is extended from."""
+
+
+def asked_updates(overrides: list[str]) -> int | None:
+    """The number of updates that `--set updates=N` asks for; None where nothing is set.
+
+    Raises:
+      ConfigError: if anything else is set.
+    """
+    found = None
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if key.strip() != "updates":
+            raise ConfigError(f"--set {override}: only updates can be set for a run that has begun, as updates=1000")
+        value = parse(text, f"--set {key}")
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise not_allowed("updates", value, "a whole number, at least what the run has")
+        found = value
+    return found
+
+
+def pending_updates(folder: Any) -> int | None:
+    """The number of updates an extension that was interrupted was to reach; None where there is none.
+
+    Raises:
+      ConfigError: if it was noted in a file that cannot be read.
+    """
+    path = folder / MARKER
+    if not path.exists():
+        return None
+    try:
+        updates = json.loads(read_text(path, "restore it"))["updates"]
+        if isinstance(updates, int):
+            return updates
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, LookupError, RecursionError):
+        pass
+    raise ConfigError(f'{path}: is damaged; it must hold the new number of updates, as {{"updates": 1000}}')
+
+
+def check_extension(config: Mapping[str, Any], updates: int) -> None:
+    """Checks that a finished run can be extended to a number of updates.
+
+    Args:
+      config: its resolved configuration.
+      updates: the new number.
+
+    Raises:
+      ConfigError: if it cannot.
+    """
+    before, every = config["updates"], config["record_every"]
+    if updates < before:
+        raise not_allowed("updates", updates, f"at least {before}, which the run has already")
+    if before % every:
+        raise ConfigError(
+            f"updates: this run cannot be extended: its {before} updates are no multiple of record_every ({every}), so "
+            "a longer run would record other updates; run the new configuration into a new folder"
+        )
+
+
+def extend(folder: Any, updates: list[int], config_yaml: str) -> None:
+    """Prepares the folder of a finished run for more updates. May be repeated after it was interrupted.
+
+    Args:
+      folder: the folder of the run.
+      updates: the updates it will have recorded, ascending.
+      config_yaml: its configuration with the new number of updates.
+    """
+    write_whole(folder / MARKER, json.dumps({"updates": updates[-1]}) + "\n")
+    _grow(folder / "record.zarr", updates, config_yaml)
+    states = folder / "checkpoint" / STATES
+    states.mkdir(parents=True, exist_ok=True)
+    for group in (folder / "checkpoint").glob("group-*"):
+        group.rename(states / group.name)
+    remove(folder / "checkpoint" / "running")
+    write_whole(folder / "config.yaml", config_yaml)
+    # It says that the run is finished.
+    if (folder / STATUS).exists():
+        (folder / STATUS).unlink()
+    (folder / MARKER).unlink()
+
+
+def _grow(path: Any, updates: list[int], config_yaml: str) -> None:
+    import zarr
+
+    group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2, use_consolidated=False)
+    for name, array in group.arrays():
+        dims = array.attrs["_ARRAY_DIMENSIONS"]
+        if "update" in dims and name != "update":
+            place = dims.index("update")
+            shape = (*array.shape[:place], len(updates), *array.shape[place + 1 :])
+            if shape != array.shape:
+                array.resize(shape)
+    if group["update"].shape != (len(updates),):
+        attributes = dict(group["update"].attrs)
+        del group["update"]
+        shape = (len(updates),)
+        # xarray takes an integer fill value for a sign of missing data.
+        group.create_array("update", shape=shape, chunks=shape, dtype="int64", fill_value=None, attributes=attributes)
+    group["update"][:] = np.asarray(updates, np.int64)
+    group.attrs.update({"config": config_yaml, "updates": updates[-1]})
+    zarr.consolidate_metadata(str(path), zarr_format=2)
+    sync_folder(path)
