@@ -231,6 +231,6 @@ def test_noise_is_what_the_numbers_say_whatever_the_description():
     noisy, plain = envs.make("cournot", noise=0.1), envs.make("cournot")
     _, state = plain.reset(jax.random.key(0), plain.default_params)
     actions = jnp.full((2, 1), 3.0)
-    for params, price in ((plain.default_params, True), (noisy.default_params, False)):
+    for params, certain in ((plain.default_params, True), (noisy.default_params, False)):
         one, other = (float(env.step(jax.random.key(1), state, actions, params)[1].price) for env in (noisy, plain))
-        assert one == other and (one == 4.0) == price
+        assert one == other and (one == 4.0) == certain
