@@ -379,9 +379,15 @@ def _summary_lines(folder: Path) -> list[str]:
         values = " ".join("-" if v is None else f"{v:.3f}" for v in cell["value_mean"])
         shares = [f"{k} {cell[k]:.0%}" for k in _SHARES if cell.get(k) is not None]
         shares += [f"{k} {cell[k]:.3g}" for k in ("consistency_loss",) if cell.get(k) is not None]
-        if any(share is not None for share in cell["own_fraction"]):
-            own = " ".join("-" if share is None else f"{share:.0%}" for share in cell["own_fraction"])
-            shares.append(f"own colour {own}")
+        declared = summary.get("variables", {})
+        # The one measure that the environment itself would show.
+        of_environment = [v for v, a in declared.items() if a.get("source") == "environment" and not a.get("axis")]
+        shown = [v for v in of_environment if declared[v].get("showcase")] or of_environment[:1]
+        for measure in shown:
+            each = cell.get(measure) or []
+            if any(one is not None for one in each):
+                values_each = " ".join("-" if one is None else f"{one:.3g}" for one in each)
+                shares.append(f"{declared[measure]['label']} {values_each}")
         if cell["diverged"]:
             shares.append(f"diverged {cell['diverged']:.1%} (median update {cell['diverged_at_median']:g})")
         lines.append(f"  {name or 'all matches':<40} value {values}  {'  '.join(shares)}")
