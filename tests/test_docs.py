@@ -24,7 +24,7 @@ from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.learners import named_learner, named_players
 from shaping.runtime.folders import STORES
-from shaping.runtime.record import DIMENSIONS
+from shaping.variables import VARIABLES
 from shaping.runtime.signals import LOST, SIGNALS, STOPPED
 from shaping.runtime.status import Status
 
@@ -141,7 +141,7 @@ def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path)
     folder = shaping.run({"matches": 2, "updates": 1} | extras, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
     (cell,) = summary["cells"]
-    assert {*DIMENSIONS, *summary, *cell, *summary["failed"], *summary["timing"]} - named == set()
+    assert {*VARIABLES, *summary, *cell, *summary["failed"], *summary["timing"]} - named == set()
     record = shaping.load(folder).record
     assert {str(name) for name in (*record.dims, *record.coords, *record.data_vars, *record.attrs)} - named - {
         "match"
