@@ -11,7 +11,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.validate import LIMITS
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
-from shaping.objectives.memory_one import form_of
+from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
 from shaping.rules import Rule
@@ -135,7 +135,7 @@ def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, C
             raise not_allowed("game", game, wanted)
         policies = (policy or tabular(game.num_states),) * game.num_players
         try:
-            return form_of(game, policies), lambda: game.default_params if parameters is None else parameters
+            return exact_matrix_game(game, policies), lambda: game.default_params if parameters is None else parameters
         except ValueError as error:
             raise ConfigError(f"policy: {error}") from None
     if policy is not None:

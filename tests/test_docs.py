@@ -27,9 +27,9 @@ from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import LOST, STOPPED
 from shaping.learners import named_learner, named_players
 from shaping.runtime.folders import STORES
-from shaping.runtime.record import DIMENSIONS
 from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
+from shaping.variables import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -157,7 +157,7 @@ def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path)
     folder = shaping.run({"matches": 2, "updates": 1} | extras, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
     (cell,) = summary["cells"]
-    assert {*DIMENSIONS, *summary, *cell, *summary["failed"], *summary["timing"]} - named == set()
+    assert {*VARIABLES, *summary, *cell, *summary["failed"], *summary["timing"]} - named == set()
     record = shaping.load(folder).record
     assert {str(name) for name in (*record.dims, *record.coords, *record.data_vars, *record.attrs)} - named - {
         "match"

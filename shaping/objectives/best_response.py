@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams, events
+from shaping.objectives.game import value_scale
 
 # Actions whose values differ by less than this part of the largest value are equally good.
 _TIE = 1e-11
@@ -36,8 +37,8 @@ class BestResponse:
 
 @dataclass(frozen=True)
 class Exploitability:
-    """How far a profile of policies is from an equilibrium, in the units of reports: returns x (1 - discount), or at
-    discount 1 the mean per step.
+    """How far a profile of policies is from an equilibrium, in the units of reports (`game.value_scale`): returns x
+    (1 - discount), at discount 1 the mean per step, and returns themselves where there is one step.
 
     Attributes:
       gains: [players] value of the best response less that of the own policy; never below 0 but for rounding.
@@ -53,7 +54,7 @@ class Exploitability:
 
 
 def best_response(
-    form: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], player: int, probabilities: bool = False
+    game: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], player: int, probabilities: bool = False
 ) -> BestResponse:
     """The best that one player can do while the others stay as they are.
 
@@ -61,7 +62,7 @@ def best_response(
     best of the stationary policies that an `ExactCoinGame` has.
 
     Args:
-      form: the game, see `shaping.exact_coin_game`; its states are what the response may look at.
+      game: the game, see `shaping.exact_coin_game`; its states are what the response may look at.
       params: its numbers, of one game: discount [] without leading axes.
       thetas: parameters of all seats; that of `player` is not used.
       player: the seat.
@@ -71,66 +72,65 @@ def best_response(
     Raises:
       ValueError: a seat the game has not, numbers of several games, or tables that are no policies of this game.
     """
-    if player not in range(form.env.num_players):
-        raise ValueError(f"player is {player!r}; allowed: 0 to {form.env.num_players - 1}")
-    return _best(form, params, _executed(form, params, thetas, probabilities), player)
+    if player not in range(game.env.num_players):
+        raise ValueError(f"player is {player!r}; allowed: 0 to {game.env.num_players - 1}")
+    return _best(game, params, _executed(game, params, thetas, probabilities), player)
 
 
 def exploitability(
-    form: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool = False
+    game: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool = False
 ) -> Exploitability:
     """What each player would gain by a best response to the others, see `best_response` for the arguments.
 
     Raises:
       ValueError: as `best_response`.
     """
-    tables = _executed(form, params, thetas, probabilities)
-    seats, discount = range(form.env.num_players), float(params.discount)
-    # `value_scale`, without its float32.
-    scale = 1 / form.horizon if form.horizon and discount == 1 else 1 - discount
-    own = np.array([_own_value(form, params, tables, player) for player in seats]) * scale
-    best = np.array([_best(form, params, tables, player).value for player in seats]) * scale
+    tables = _executed(game, params, thetas, probabilities)
+    seats, discount = range(game.env.num_players), float(params.discount)
+    scale = float(value_scale(discount, game.horizon))
+    own = np.array([_own_value(game, params, tables, player) for player in seats]) * scale
+    best = np.array([_best(game, params, tables, player).value for player in seats]) * scale
     return Exploitability(best - own, float(np.sum(best - own)), own, best)
 
 
-def _best(form: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int) -> BestResponse:
+def _best(game: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int) -> BestResponse:
     noise = float(params.noise[player])
 
     def best(worth: np.ndarray) -> np.ndarray:
         return (1 - noise) * worth.max(1) + noise * worth.mean(1)
 
-    decisions = _decisions(form, params, tables, player)
-    values = _values(form.chain.num_states, decisions, best, float(params.discount), _steps(form))
+    decisions = _decisions(game, params, tables, player)
+    values = _values(game.chain.num_states, decisions, best, float(params.discount), _steps(game))
     chosen = []
     for following in values[1:]:
         worth = decisions(following)
         slack = _TIE * max(np.abs(worth).max(), np.finfo(float).tiny)
         chosen.append(np.argmax(worth >= worth.max(1, keepdims=True) - slack, axis=1))
-    actions = np.empty((len(chosen), form.chain.num_states), np.int32)
-    actions[:, form.chain.own_states(player)] = chosen
-    return BestResponse(float(form.chain.start @ values[0]), actions[0] if form.horizon is None else actions)
+    actions = np.empty((len(chosen), game.chain.num_states), np.int32)
+    actions[:, game.chain.own_states(player)] = chosen
+    return BestResponse(float(game.chain.start @ values[0]), actions[0] if game.horizon is None else actions)
 
 
-def _own_value(form: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int) -> float:
-    decisions = _decisions(form, params, tables, player)
+def _own_value(game: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int) -> float:
+    decisions = _decisions(game, params, tables, player)
 
     def own(worth: np.ndarray) -> np.ndarray:
         return np.sum(tables[player] * worth, axis=1)
 
-    values = _values(form.chain.num_states, decisions, own, float(params.discount), _steps(form))
-    return float(form.chain.start @ values[0])
+    values = _values(game.chain.num_states, decisions, own, float(params.discount), _steps(game))
+    return float(game.chain.start @ values[0])
 
 
-def _steps(form: ExactCoinGame) -> int | None:
+def _steps(game: ExactCoinGame) -> int | None:
     """Steps that pay."""
-    return None if form.horizon is None else form.horizon - (form.env.last_step != "play")
+    return None if game.horizon is None else game.horizon - (game.env.last_step != "play")
 
 
 def _executed(
-    form: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool
+    game: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool
 ) -> list[np.ndarray]:
     """Everybody's probabilities of executed actions by state of the chain, [states, actions] float64 each."""
-    n, chain, actions = form.env.num_players, form.chain, form.env.action_space.num_values
+    n, chain, actions = game.env.num_players, game.chain, game.env.action_space.num_values
     if np.ndim(params.discount) or np.shape(params.rewards) != (n, 3) or np.shape(params.noise) != (n,):
         raise ValueError(
             f"discount, rewards and noise have shapes {list(np.shape(params.discount))}, "
@@ -141,7 +141,7 @@ def _executed(
         raise ValueError(f"thetas has the length {len(thetas)}; allowed: {n}, one a seat")
     executed = []
     for player, theta in enumerate(thetas):
-        table = np.asarray(theta if probabilities else form.policies[player].table(theta), float)
+        table = np.asarray(theta if probabilities else game.policies[player].table(theta), float)
         if table.shape != (chain.num_states, actions):
             raise ValueError(
                 f"player {player} has a table of shape {list(table.shape)}; allowed: [{chain.num_states}, {actions}], "
@@ -161,10 +161,10 @@ def _executed(
 
 
 def _decisions(
-    form: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int
+    game: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The player's problem: from values of next states [states] to those of its executed actions [states, actions]."""
-    chain, n, actions = form.chain, form.env.num_players, form.env.action_space.num_values
+    chain, n, actions = game.chain, game.env.num_players, game.env.action_space.num_values
     states, joint = chain.outlook.shape
     played = [np.ones_like(table) if seat == player else table for seat, table in enumerate(tables)]
     others = functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(states, -1), played)

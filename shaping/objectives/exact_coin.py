@@ -210,15 +210,15 @@ def exact_coin_game(
         raise ValueError(f"horizon is 1; allowed: 2 or more with last_step {env.last_step}, which pays nothing")
     if len(policies) != env.num_players:
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one a seat")
-    form = ExactCoinGame(env, None if infinite else env.horizon, tuple(policies), memory, folded)
-    wanted = (form.chain.num_states, env.action_space.num_values)
+    game = ExactCoinGame(env, None if infinite else env.horizon, tuple(policies), memory, folded)
+    wanted = (game.chain.num_states, env.action_space.num_values)
     for policy in policies:
         found = jax.eval_shape(policy.table, policy.shapes).shape
         if found != wanted:
             raise ValueError(f"a policy has logits of shape {list(found)}; allowed: {list(wanted)}, states and actions")
     numbers = env.default_params if params is None else params
     noise = jnp.zeros(env.num_players) if numbers.noise is None else numbers.noise
-    return form, ExactCoinParams(numbers.rewards, jnp.asarray(discount, numbers.rewards.dtype), noise)
+    return game, ExactCoinParams(numbers.rewards, jnp.asarray(discount, numbers.rewards.dtype), noise)
 
 
 @functools.lru_cache(maxsize=64)

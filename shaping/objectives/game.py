@@ -115,20 +115,20 @@ class Game(Protocol):
         ...
 
 
-def value_scale(discount: Any, horizon: int | None) -> jax.Array:
+def value_scale(discount: Any, horizon: int | None) -> Any:
     """The factor that turns a return into a reported value, one definition for every game that is played in steps:
     1 - discount, and the mean per step (1 / horizon) at discount 1; 1, a value unscaled, where there is one step.
 
     Args:
-      discount: of a step, any shape.
+      discount: of a step, any shape; in numpy's precision where it is none of jax's arrays.
       horizon: steps; None without end.
     """
-    discount = jnp.asarray(discount)
+    arrays = jnp if isinstance(discount, jax.Array) else np
     if horizon == 1:
-        return jnp.ones_like(discount)
+        return arrays.ones_like(discount)
     if horizon is None:
         return 1 - discount
-    return jnp.where(discount == 1, 1 / horizon, 1 - discount)
+    return arrays.where(discount == 1, 1 / horizon, 1 - discount)
 
 
 def closed_form_values(game: Game, params: Any, thetas: Sequence[Any]) -> dict[str, jax.Array]:

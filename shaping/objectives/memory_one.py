@@ -256,14 +256,14 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
     """The exact objective of a matrix game for given policies; at the game's own numbers unless `params` are given.
 
     Raises:
-      ValueError: if the policies do not fit the game, see `form_of`; params with a horizon of their own.
+      ValueError: if the policies do not fit the game, see `exact_matrix_game`; params with a horizon of their own.
     """
     if params is not None and params.horizon is not None:
         raise ValueError("params.horizon is given; allowed: None, as the horizon of an exact game is the description's")
-    return form_of(game, policies).objective(game.default_params if params is None else params)
+    return exact_matrix_game(game, policies).objective(game.default_params if params is None else params)
 
 
-def form_of(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
+def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
     """The static part of a matrix game played by these policies.
 
     Raises:

@@ -65,11 +65,11 @@ def test_a_learner_trains_against_a_strategy_in_either_seat_of_an_exact_game():
     for seat in range(2):
         policies = [tabular(5), tft] if seat == 0 else [tft, tabular(5)]
         players = [gradient_learner(shaping.lola("original", 0.5), 1.0), frozen()]
-        from shaping.objectives.memory_one import form_of
+        from shaping.objectives.memory_one import exact_matrix_game
         from shaping.population import match as single
         from shaping.population.match import Match
 
-        form = form_of(game, tuple(policies))
+        form = exact_matrix_game(game, tuple(policies))
         match = Match(0, 0, game.default_params, tuple(players if seat == 0 else players[::-1]), form)
 
         def path(match=match):

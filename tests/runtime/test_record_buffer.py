@@ -5,6 +5,14 @@ import pytest
 
 from shaping.runtime.record import Layout, Record
 from shaping.runtime.record_buffer import Rows
+from shaping.variables import CORE, VARIABLES, declared
+
+
+def layout(matches, updates):
+    names = (*CORE, "policy", "policy_trajectory")
+    labels = {"state": ("start", "CC", "CD", "DC", "DD")}
+    return Layout(matches, range(updates), 2, np.dtype("float32"), declared(*names), labels, 5)
+
 
 INDICES = np.array([3, 4, 7])
 
@@ -29,10 +37,29 @@ def test_rows_are_handed_on_in_whole_pieces_and_in_order(sizes):
     np.testing.assert_array_equal(np.concatenate([x for _, x in written], axis=1), everything)
 
 
+def test_what_is_known_at_the_end_alone_comes_with_the_last_row():
+    written = []
+    rows = Rows(lambda indices, variables, first: written.append((first, variables)), 4)
+    rows.append(INDICES, 0, {"x": np.zeros((3, 6, 2))})
+    rows.append(INDICES, 6, {"x": np.ones((3, 1, 2)), "y": np.ones((3, 1, 2))})
+    rows.flush(INDICES)
+    seen = [(first, "".join(sorted(found)), found["x"].shape[1]) for first, found in written]
+    assert seen == [(0, "x", 4), (4, "x", 2), (6, "xy", 1)]
+
+
+def test_every_array_says_what_it_is(record):
+    arrays = {name: x for name, x in record._group.arrays() if "description" in x.attrs}
+    assert set(arrays) == {*CORE, "policy", "policy_trajectory"}
+    for name, array in arrays.items():
+        said = dict(array.attrs)
+        assert said.pop("_ARRAY_DIMENSIONS") == list(VARIABLES[name].dims)
+        assert said == VARIABLES[name].attributes() and said["description"]
+    assert arrays["policy"].attrs["range"] == [0, 1] and arrays["value"].attrs["range"] == [None, None]
+
+
 @pytest.fixture
 def record(tmp_path):
-    layout = Layout(10, range(7), ["start"], [], 2, np.dtype("float32"), extras=("policies",))
-    return Record.create(tmp_path / "record.zarr", layout, {"seed": np.zeros(10, int)}, {"config": "a: 1"})
+    return Record.create(tmp_path / "record.zarr", layout(10, 7), {"seed": np.zeros(10, int)}, {"config": "a: 1"})
 
 
 def test_a_record_is_written_from_any_update_on_read_and_erased(record):
@@ -65,9 +92,8 @@ def test_matches_are_unfinished_until_their_end_is_written(record):
 
 def test_pieces_of_a_record_on_disk_are_a_few_mib_whatever_its_size(tmp_path):
     for matches, updates in ((10, 5), (20_000, 100_000)):
-        layout = Layout(matches, range(updates), ["a"] * 5, [], 2, np.dtype("float32"), extras=("policies",))
         path = tmp_path / str(matches)
-        record = Record.create(path, layout, {}, {})
+        record = Record.create(path, layout(matches, updates), {}, {})
         arrays = dict(record._group.arrays())
         assert all(np.prod(x.chunks) <= 2**21 for x in arrays.values())
         ends = {name: arrays[name].chunks[1] for name in ("value", "policy_trajectory")}
