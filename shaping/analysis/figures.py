@@ -12,7 +12,7 @@ from shaping.analysis.play_figures import histories, play_curves
 from shaping.analysis.record import Record, folder_of
 from shaping.analysis.selection import Selection, sampled_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
-from shaping.analysis.style import RC, Picture
+from shaping.analysis.style import RC, Picture, import_matplotlib
 from shaping.analysis.sweep_figures import sweep_figures
 
 
@@ -23,8 +23,7 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     runs also play over updates, cooperation by history, opponent models and the shaping term.
     Figures of single cells show at most ten cells and say which.
     """
-    import matplotlib
-
+    matplotlib = import_matplotlib()
     if not summary["cells"]:
         return []
     chosen = select_cells(summary["cells"])
