@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_lines([])
         return status
     except ExhaustedError as error:
+        if argv is None:
+            # Objects that could not be set up for want of files complain once more when they are deleted.
+            sys.unraisablehook = lambda unraisable: None
+            warnings.simplefilter("ignore")
         _complain(str(error))
         return statuses.STOPPED
     except ConfigError as error:
@@ -48,9 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return statuses.INTERRUPTED
+    except RecursionError:
+        _complain("something in a file or on the command line is nested too deeply")
+        return statuses.REFUSED
     except Exception as error:
         if is_out_of_memory(error):
-            _complain(f"out of memory: {reason(error)[:300]}")
+            _complain(f"out of memory: {reason(error)[:300]}" if str(error) else "out of memory")
             return statuses.REFUSED
         if is_exhausted(error):
             _complain(reason(error)[:300])

@@ -23,7 +23,7 @@ from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.results import draw_episode
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
-from shaping.runtime.damage import explaining_damage
+from shaping.runtime.damage import check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
@@ -233,12 +233,16 @@ def resume(
     def begin() -> None:
         if not extends:
             return
-        if pending_updates(place) is None and not finished:
+        pending = pending_updates(place) is not None
+        if not pending and not finished:
             raise ConfigError(
                 f"{place}: only a finished run can be extended; `shaping resume {place}` finishes it, with its "
                 f"{before} updates"
             )
         check_space(place, prepared.bytes())
+        if not pending:
+            # Nothing is changed where something is damaged.
+            check_metadata(place / "record.zarr", layout(prepared.experiment).dimensions())
         extend(place, list(layout(prepared.experiment).updates), as_yaml(config))
 
     return _carry_out(place, prepared, config, begin, say, show_progress, stop_request or StopRequest(), began)

@@ -13,7 +13,7 @@ from shaping.analysis.play_figures import play_curves
 from shaping.analysis.record import Record, folder_of
 from shaping.analysis.selection import Selection, measured_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
-from shaping.analysis.style import RC, Picture
+from shaping.analysis.style import RC, Picture, import_matplotlib
 from shaping.analysis.sweep_figures import sweep_figures
 
 
@@ -24,8 +24,7 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     the record declares as measured its curves and maps, opponent models and the shaping term.
     Figures of single cells show at most ten cells and say which.
     """
-    import matplotlib
-
+    matplotlib = import_matplotlib()
     if not summary["cells"]:
         return []
     chosen = select_cells(summary["cells"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +43,24 @@ class Picture:
     caption: str
     png: bytes
     kind: str = "png"
+
+
+def import_matplotlib() -> Any:
+    """matplotlib, whatever backend MPLBACKEND names. Figures here bring their own canvas and need none.
+
+    matplotlib refuses to be imported where MPLBACKEND names a backend that is not installed, as it may in a process
+    that a notebook starts. A backend that it accepts stays chosen for whoever plots in this process later.
+    """
+    asked = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
+    if asked:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = asked
+    return matplotlib
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

@@ -137,6 +137,8 @@ def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
             f"{above}{key}: players is one mapping for every seat; allowed: players.*.{rest or 'rule'}, or a list"
         )
     if head in ("*", "all") and head not in tree:
+        if not rest:
+            raise ConfigError(f"{above}{key}: every seat's what? allowed: {above}{head}.KEY, as {above}{head}.rule")
         # One mapping that stands for every seat.
         assign(tree, rest, value, inside)
     elif not rest or (head == "sweep"):

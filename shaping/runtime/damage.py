@@ -44,6 +44,8 @@ def check_metadata(
     if not isinstance(attributes, dict) or not isinstance(attributes.get("config"), str):
         raise ConfigError(f"{path / '.zmetadata'}: the attribute `config` is missing or no text; {REMEDY}")
     _check_texts(path, attributes)
+    for name in (".zgroup", ".zattrs"):
+        _check_copy(path, name, files)
     found: dict[str, dict[str, int]] = {}
     for key in files:
         name, _, kind = key.rpartition("/")
@@ -96,11 +98,15 @@ def _check_array(path: Any, name: str, files: Mapping[str, Any]) -> dict[str, in
         or not all(isinstance(dim, str) for dim in dims)
     ):
         raise ConfigError(f"{path / '.zmetadata'}: the description of {name} is damaged; {REMEDY}")
-    # The copies beside the data are what a reader without consolidated metadata finds.
     for kind in (".zarray", ".zattrs"):
-        if _json(path / name / kind) != files[f"{name}/{kind}"]:
-            raise ConfigError(f"{path / name / kind}: differs from {path / '.zmetadata'}; {REMEDY}")
+        _check_copy(path, f"{name}/{kind}", files)
     return dict(zip(dims, shape, strict=True))
+
+
+def _check_copy(path: Any, key: str, files: Mapping[str, Any]) -> None:
+    """Checks the copy of some metadata that a reader without consolidated metadata finds."""
+    if _json(path / key) != files.get(key):
+        raise ConfigError(f"{path / key}: differs from {path / '.zmetadata'}; {REMEDY}")
 
 
 def _json(path: Any) -> dict[str, Any]:

@@ -61,10 +61,11 @@ def check_devices() -> None:
     """
     try:
         jax.devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         asked = os.environ.get("JAX_PLATFORMS")
-        where = f"JAX_PLATFORMS={asked}" if asked else "JAX"
-        raise ConfigError(f"{where}: no such device can be used here: {reason(error)[:300]}") from None
+        where = f"JAX_PLATFORMS={asked}: JAX" if asked else "JAX"
+        why = f" ({reason(error)[:300]})" if str(error) else ""
+        raise ConfigError(f"{where} finds no such device on this machine{why}") from None
 
 
 def computing_in(precision: str) -> AbstractContextManager[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from shaping.config.errors import ConfigError
+from shaping.config.errors import ConfigError, shown
 from shaping.runtime.failures import reason
 from shaping.runtime.progress import size_of
 
@@ -36,9 +36,11 @@ def folder_at(place: Any) -> Any:
     # Orbax takes a URL that lacks a slash (gs:/x) for the URL, so it is not accepted as the name of a folder either.
     if "://" not in text and not text.startswith(tuple(store[:-1] for store in (*STORES, "file://"))):
         try:
-            return Path(text).expanduser()
-        except RuntimeError as error:
-            raise ConfigError(f"{text}: {reason(error).rstrip('.')}") from None
+            path = Path(text).expanduser()
+            path.exists()
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ConfigError(f"{shown(text)}: cannot be used as a folder: {reason(error).rstrip('.')}") from None
+        return path
     if not text.startswith(STORES):
         raise ConfigError(f"{text}: no store of this kind; allowed: a local folder, or {', '.join(STORES)}")
     from etils import epath

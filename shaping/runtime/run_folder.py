@@ -81,8 +81,7 @@ def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> 
         own = attributes(experiment, matches, as_yaml(config)) | {SETTINGS_ATTRIBUTE: json.dumps(numeric_settings())}
         Record.create(path, layout(experiment, matches), coordinates(experiment), own)
         return
-    expected = layout(experiment)
-    found = check_metadata(path, expected.dimensions(), expected.sizes())
+    found = check_metadata(path)
     changed = first_difference(fixed(yaml.safe_load(found["config"])), fixed(config))
     if changed:
         key, before, now = changed
@@ -90,6 +89,8 @@ def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> 
             f"{folder / 'config.yaml'}: {key} was {shown(before)} when the run began and is {shown(now)} now; "
             "change it back, or run the new configuration into a new folder"
         )
+    expected = layout(experiment)
+    check_metadata(path, expected.dimensions(), expected.sizes())
     check_settings(folder, found)
 
 
