@@ -15,11 +15,12 @@ from shaping.envs.coin_game import dialects as coin_dialects
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams, CoinGameState
 from shaping.envs.commons_harvest.game import CommonsHarvest
 from shaping.envs.cournot import Cournot, CournotParams, CournotState
-from shaping.envs.drawing import save_gif
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import Environment, check_integer
 from shaping.envs.fishery.game import Fishery, FisheryState
 from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
 from shaping.envs.fishery.great_fish_war import GreatFishWarParams
+from shaping.envs.gif import save_gif
 from shaping.envs.in_the_matrix import dialects as matrix_dialects
 from shaping.envs.in_the_matrix.game import InTheMatrix
 from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
@@ -49,6 +50,7 @@ __all__ = [
     "MatrixGame",
     "MatrixGameParams",
     "MatrixGameState",
+    "Measure",
     "Messages",
     "MessagesState",
     "Negotiation",

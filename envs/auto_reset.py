@@ -1,5 +1,6 @@
 """Episodes one after the other: an environment that starts anew where an episode ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs import declarations
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import Environment, check_integer
 from shaping.envs.spaces import Box, Discrete
 
@@ -90,21 +93,39 @@ class AutoReset:
             boundary.
         """
         obs, after, rewards, terminated, truncated, info = self.env.step(key, state.env, actions, params)
-        _, start = self.env.reset(_other(key), params)
+        first, start = self.env.reset(_other(key), params)
         ended = terminated | truncated
         episode = state.episode + ended.astype(jnp.int32)
         trial_ended = jnp.asarray(False) if self.episodes is None else episode >= self.episodes
         episode = jnp.where(trial_ended, 0, episode)
         info = info | {"terminal_observation": obs, "episode_ended": ended, "trial_ended": trial_ended}
         after = jax.tree.map(lambda new, old: jnp.where(ended, new, old), start, after)
-        # Observing once more costs less than choosing between two observations, and nothing where the last is not used.
-        return self.env.observe(after, params), AutoResetState(after, episode), rewards, terminated, truncated, info
+        # To observe once more costs less than to choose between two observations, and nothing where none is used.
+        again = declarations.observes(self.env)
+        obs = declarations.observe(self.env, after, params) if again else jnp.where(ended, first, obs)
+        return obs, AutoResetState(after, episode), rewards, terminated, truncated, info
+
+    @property
+    def observes(self) -> bool:
+        """Whether there is an `observe`: where the wrapped environment has one."""
+        return declarations.observes(self.env)
 
     def observe(self, state: AutoResetState, params: Any) -> jax.Array:
-        return self.env.observe(state.env, params)
+        return declarations.observe(self.env, state.env, params)
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        return declarations.measures(self.env)
+
+    def metrics(self, counts: Any) -> dict[str, jax.Array]:
+        return declarations.metrics(self.env, counts)
+
+    @property
+    def showcase(self) -> str:
+        return declarations.showcase(self.env)
 
     def start_counts(self) -> Any:
-        return self.env.start_counts()
+        return declarations.start_counts(self.env)
 
     def count(
         self,
@@ -115,13 +136,20 @@ class AutoReset:
         ended: jax.Array,
         info: dict[str, Any],
     ) -> Any:
-        return self.env.count(counts, state.env, actions, rewards, ended, info)
+        return declarations.count(self.env, counts, state.env, actions, rewards, ended, info)
 
     def image(self, state: AutoResetState, params: Any) -> np.ndarray:
-        return self.env.image(state.env, params)
+        return declarations.image(self.env, state.env, params)
 
     def text(self, state: AutoResetState, params: Any) -> str:
-        return f"episode {int(state.episode)}\n{self.env.text(state.env, params)}"
+        return f"episode {int(state.episode)}\n{declarations.text(self.env, state.env, params)}"
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return declarations.number_names(self.env)
+
+    def with_numbers(self, params: Any, numbers: Mapping[str, Any]) -> Any:
+        return declarations.with_numbers(self.env, params, numbers)
 
 
 def _other(key: jax.Array) -> jax.Array:

@@ -1,14 +1,11 @@
-"""Pictures of play: grids of coloured cells as arrays of pixels, and animated GIFs of episodes. On the host."""
+"""What pictures of play are made of: grids of coloured cells, bars, and text, as arrays of pixels. On the host."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-
-from shaping.envs.environment import Environment
 
 # Okabe and Ito's palette, apart for colour-blind eyes too; players and their coins in seat order, red and blue first.
 PLAYER_COLOURS = (
@@ -24,6 +21,7 @@ PLAYER_COLOURS = (
 FLOOR = (245, 245, 242)
 LINES = (205, 205, 200)
 _PIXELS = 32
+_COLUMNS = 72
 _SHAPES = ("square", "disc", "ring", "up", "right", "down", "left")
 
 
@@ -100,35 +98,23 @@ def gauge_image(levels: Sequence[float], common: Sequence[float] = (), height: i
     return picture
 
 
-def save_gif(
-    path: str | Path, env: Environment, states: Any, params: Any = None, milliseconds: int = 300, scale: int = 2
-) -> Path:
-    """An episode as an animated GIF that repeats for ever.
+def array_lines(arrays: Any) -> list[str]:
+    """A line such as "step: 3" for each array of a pytree."""
+    lines = []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(arrays)[0]:
+        values = np.array2string(np.asarray(leaf), precision=3, suppress_small=True, threshold=64)
+        lines.append(f"{jax.tree_util.keystr(path, simple=True, separator='.')}: {' '.join(values.split())}")
+    return lines
 
-    Args:
-        path: where to write; its folder must exist.
-        env: what was played.
-        states: the states in order, leaves [time, ...].
-        params: the environment's numbers; its own defaults if None.
-        milliseconds: that each state is shown; GIFs know hundredths of a second.
-        scale: pixels of the file for one of `env.image`.
 
-    Returns:
-        the path.
+def text_image(text: str) -> np.ndarray:
+    """Lines of text as a picture, [height, width, 3] uint8; as wide for every text, and lines that are too long are
+    cut."""
+    from PIL import Image, ImageDraw
 
-    Raises:
-        ValueError: there is no state.
-    """
-    from PIL import Image
-
-    numbers = env.default_params if params is None else params
-    states = jax.tree.map(np.asarray, states)
-    length = len(jax.tree.leaves(states)[0])
-    if not length:
-        raise ValueError("states has the length 0; allowed: at least one state")
-    frames = []
-    for time in range(length):
-        picture = env.image(jax.tree.map(lambda leaf, time=time: leaf[time], states), numbers)
-        frames.append(Image.fromarray(np.repeat(np.repeat(picture, scale, 0), scale, 1)))
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
-    return Path(path)
+    lines = [line[:_COLUMNS].ljust(_COLUMNS) for line in text.splitlines()]
+    panel = Image.new("RGB", (6 * _COLUMNS + 16, 16 * len(lines) + 16), FLOOR)
+    draw = ImageDraw.Draw(panel)
+    for row, line in enumerate(lines):
+        draw.text((8, 8 + 16 * row), line, fill=(0, 0, 0))
+    return np.asarray(panel, np.uint8)

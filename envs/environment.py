@@ -18,6 +18,11 @@ class Environment(Protocol):
     pytree of arrays, and `reset` and `step` use only the numbers they are given, so that one compiled program plays
     many games: any leaf may carry leading axes that a vmap maps over. All functions are pure and for one environment.
 
+    That is all there must be. What an environment may have besides, each with a default, stands in
+    `envs.declarations`: `measures`, `metrics`, `start_counts` and `count` (what is measured of play), `showcase`,
+    `image` and `text` (what is shown), `number_names` and `with_numbers` (which settings are numbers), and `observe`,
+    observations [players, ...] from `(state, params)` alone, the same that `reset` and `step` return.
+
     Attributes:
         name: for records and messages.
         num_players: seats 0 .. num_players - 1, in this order everywhere.
@@ -52,29 +57,6 @@ class Environment(Protocol):
             truncated: [] bool, a limit of time that players do not see has cut the episode.
             info: what happened, arrays by name. The same names and shapes at every step.
         """
-        ...
-
-    def observe(self, state: Any, params: Any) -> jax.Array:
-        """What the players see in a state, [players, ...]; `reset` and `step` return the same."""
-        ...
-
-    def start_counts(self) -> Any:
-        """Statistics of play before the first step, a pytree of arrays (int32 or float32); {} where there are none."""
-        ...
-
-    def count(
-        self, counts: Any, state: Any, actions: jax.Array, rewards: jax.Array, ended: jax.Array, info: dict[str, Any]
-    ) -> Any:
-        """Statistics after one more step: from the state before it, and what the step returned; `ended` where it ended
-        an episode."""
-        ...
-
-    def image(self, state: Any, params: Any) -> np.ndarray:
-        """A picture of one state, [height, width, 3] uint8. On the host."""
-        ...
-
-    def text(self, state: Any, params: Any) -> str:
-        """One state in a few lines. On the host."""
         ...
 
 

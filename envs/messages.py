@@ -1,5 +1,6 @@
 """Cheap talk: an environment in which every action carries a message."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs import declarations
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import Environment, check_actions, check_integer
 from shaping.envs.grid.seats import own_first
 from shaping.envs.spaces import Box, Discrete
@@ -134,11 +137,10 @@ class Messages:
 
     def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, MessagesState]:
         """The start of an episode: nothing has been said."""
-        _, state = self.env.reset(key, params)
+        seen, state = self.env.reset(key, params)
         n, actions = self.num_players, self.env.action_space
         none = jnp.zeros((n,), jnp.int32) if self._words else jnp.zeros((n, self.messages), actions.dtype)
-        after = MessagesState(state, none)
-        return self.observe(after, params), after
+        return self._with_words(seen, none), MessagesState(state, none)
 
     def step(
         self, key: jax.Array, state: MessagesState, actions: jax.Array, params: Any
@@ -160,32 +162,43 @@ class Messages:
         """
         actions = check_actions(actions, self.num_players, self.action_space)
         played, said = self._split(actions)
-        _, after, rewards, terminated, truncated, info = self.env.step(key, state.env, played, params)
+        seen, after, rewards, terminated, truncated, info = self.env.step(key, state.env, played, params)
         heard = said + 1 if self._words else said.astype(self.env.action_space.dtype)
-        now = MessagesState(after, heard)
-        return self.observe(now, params), now, rewards, terminated, truncated, info | {"messages": said}
+        obs, info = self._with_words(seen, heard), info | {"messages": said}
+        return obs, MessagesState(after, heard), rewards, terminated, truncated, info
+
+    @property
+    def observes(self) -> bool:
+        """Whether there is an `observe`: where the wrapped environment has one."""
+        return declarations.observes(self.env)
 
     def observe(self, state: MessagesState, params: Any) -> jax.Array:
         """What the players see and hear, [players, ...]."""
-        n, space = self.num_players, self.env.observation_space
-        seen = self.env.observe(state.env, params)
-        if self._words and isinstance(space, Discrete):
-            base = self.messages + 1
-            places = np.array([base ** (n - 1 - k) for k in range(n)], np.int32)
-            return seen * self._joint_words + jnp.sum(own_first(state.heard) * places[None], axis=1, dtype=jnp.int32)
-        dtype = self.observation_space.dtype
-        if self._words:
-            words = jnp.arange(1, self.messages + 1, dtype=jnp.int32)
-            said = own_first((state.heard[:, None] == words[None]).astype(dtype))
-        else:
-            said = own_first(state.heard.astype(dtype))
-        if isinstance(space, Discrete):
-            seen = seen[:, None] == jnp.arange(space.num_values, dtype=jnp.int32)[None]
-        return jnp.concatenate([seen.reshape(n, -1).astype(dtype), said.reshape(n, -1)], axis=1)
+        seen = declarations.observe(self.env, state.env, params)
+        return self._with_words(seen, state.heard)
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """Those of the wrapped environment, as all that follows."""
+        return declarations.measures(self.env)
+
+    def metrics(self, counts: Any) -> dict[str, jax.Array]:
+        return declarations.metrics(self.env, counts)
+
+    @property
+    def showcase(self) -> str:
+        return declarations.showcase(self.env)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return declarations.number_names(self.env)
+
+    def with_numbers(self, params: Any, numbers: Mapping[str, Any]) -> Any:
+        return declarations.with_numbers(self.env, params, numbers)
 
     def start_counts(self) -> Any:
         """Those of the wrapped environment."""
-        return self.env.start_counts()
+        return declarations.start_counts(self.env)
 
     def count(
         self,
@@ -197,11 +210,11 @@ class Messages:
         info: dict[str, Any],
     ) -> Any:
         """The wrapped environment's statistics, one step further."""
-        return self.env.count(counts, state.env, self._split(actions)[0], rewards, ended, info)
+        return declarations.count(self.env, counts, state.env, self._split(actions)[0], rewards, ended, info)
 
     def image(self, state: MessagesState, params: Any) -> np.ndarray:
         """The picture of the wrapped environment's state."""
-        return self.env.image(state.env, params)
+        return declarations.image(self.env, state.env, params)
 
     def text(self, state: MessagesState, params: Any) -> str:
         """The wrapped environment's text, and a line such as "said: 2 -", a dash where nothing was said yet."""
@@ -210,7 +223,24 @@ class Messages:
             said = ["-" if word == 0 else str(word - 1) for word in heard]
         else:
             said = ["[" + " ".join(f"{x:.2f}" for x in message) + "]" for message in heard]
-        return f"{self.env.text(state.env, params)}\nsaid: {' '.join(said)}"
+        return f"{declarations.text(self.env, state.env, params)}\nsaid: {' '.join(said)}"
+
+    def _with_words(self, seen: jax.Array, heard: jax.Array) -> jax.Array:
+        """What is seen of the wrapped environment, [players, ...], and what is heard, in one observation."""
+        n, space = self.num_players, self.env.observation_space
+        if self._words and isinstance(space, Discrete):
+            base = self.messages + 1
+            places = np.array([base ** (n - 1 - k) for k in range(n)], np.int32)
+            return seen * self._joint_words + jnp.sum(own_first(heard) * places[None], axis=1, dtype=jnp.int32)
+        dtype = self.observation_space.dtype
+        if self._words:
+            words = jnp.arange(1, self.messages + 1, dtype=jnp.int32)
+            said = own_first((heard[:, None] == words[None]).astype(dtype))
+        else:
+            said = own_first(heard.astype(dtype))
+        if isinstance(space, Discrete):
+            seen = seen[:, None] == jnp.arange(space.num_values, dtype=jnp.int32)[None]
+        return jnp.concatenate([seen.reshape(n, -1).astype(dtype), said.reshape(n, -1)], axis=1)
 
     def _split(self, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
         space = self.env.action_space

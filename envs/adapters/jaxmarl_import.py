@@ -11,11 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs.adapters.peers import require
-from shaping.envs.drawing import FLOOR
+from shaping.envs.drawing import array_lines
 from shaping.envs.environment import check_actions
 from shaping.envs.spaces import Box, Discrete
-
-_COLUMNS = 72
 
 
 def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
@@ -72,7 +70,7 @@ class JaxMARLGame:
         - `terminated` is `dones["__all__"]`, and `truncated` never: JaxMARL does not tell a limit of time from an end.
         - `info` is JaxMARL's own, with `dones` [players] bool besides: an agent may be done before the others are.
         - Observations are cast to the dtype their space declares, which JaxMARL does not always keep to.
-        - No counts; the picture shows the text of the state.
+        - No measures; the picture shows the text of the state.
         - Actions that are not available at times (`get_avail_actions`) are not told apart.
 
     JaxMARL's code is not written for strict promotion of dtypes and ranks: around it both are as jax has them at first.
@@ -135,40 +133,10 @@ class JaxMARLGame:
         del params
         return state.observations
 
-    def start_counts(self) -> dict[str, Any]:
-        return {}
-
-    def count(
-        self,
-        counts: dict[str, Any],
-        state: Any,
-        actions: jax.Array,
-        rewards: jax.Array,
-        ended: jax.Array,
-        info: dict[str, Any],
-    ) -> dict[str, Any]:
-        del state, actions, rewards, ended, info
-        return counts
-
-    def image(self, state: Any, params: Any) -> np.ndarray:
-        """The text, drawn; as large for every state. JaxMARL's own pictures need a drawing program each."""
-        from PIL import Image, ImageDraw
-
-        lines = [line[:_COLUMNS].ljust(_COLUMNS) for line in self.text(state, params).splitlines()]
-        panel = Image.new("RGB", (6 * _COLUMNS + 16, 16 * len(lines) + 16), FLOOR)
-        draw = ImageDraw.Draw(panel)
-        for row, line in enumerate(lines):
-            draw.text((8, 8 + 16 * row), line, fill=(0, 0, 0))
-        return np.asarray(panel, np.uint8)
-
     def text(self, state: JaxMARLState, params: Any) -> str:
-        """The name, and one line a variable of the state."""
+        """The name, and one line for each array of JaxMARL's state."""
         del params
-        lines = [self.name]
-        for path, leaf in jax.tree_util.tree_flatten_with_path(state.env)[0]:
-            values = np.array2string(np.asarray(leaf), precision=3, suppress_small=True, threshold=64)
-            lines.append(f"{jax.tree_util.keystr(path, simple=True, separator='.')}: {' '.join(values.split())}")
-        return "\n".join(lines)
+        return "\n".join([self.name, *array_lines(state.env)])
 
     def _seen(self, observations: dict[str, jax.Array], state: Any) -> JaxMARLState:
         dtype = self.observation_space.dtype
