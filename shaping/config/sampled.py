@@ -22,6 +22,7 @@ from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.policies import Policy, coin_tit_for_tat, fixed, grid_players, network
 from shaping.policies.critics import Critic, network_critic, tabular_critic
 from shaping.policies.memory_one import memory_one
+from shaping.policies.networks import board_layout
 from shaping.policies.tabular import tabular
 
 
@@ -97,9 +98,8 @@ def _trembles(game: Mapping[str, Any]) -> bool:
 def network_of(normal: Mapping[str, Any]) -> Policy:
     """The network that plays, the same on every seat."""
     policy, env = normal["policy"], sampled_env(normal)
-    return network(
-        env.observation_space, env.action_space.num_values, critic=policy["critic"] == "shared", **_built(env, policy)
-    )
+    critic = policy["critic"] == "shared"
+    return network(env.observation_space, env.action_space, critic=critic, **_built(env, policy))
 
 
 def _built(env: Any, policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _built(env: Any, policy: Mapping[str, Any]) -> dict[str, Any]:
         "channels": channels,
         "recurrent": policy["kind"] if policy["kind"] in ("gru", "lstm") else None,
         "units": max(policy["units"], 1),
-        "layout": getattr(env, "layout", "channels_first"),
+        "layout": board_layout(env),
     }
 
 

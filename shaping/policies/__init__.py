@@ -6,9 +6,11 @@ from shaping.policies.coin_table import coin_table
 from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
 from shaping.policies.critics import Critic, network_critic, tabular_critic
 from shaping.policies.fixed import fixed
+from shaping.policies.gaussian import gaussian
+from shaping.policies.kinds import default_kind
 from shaping.policies.memory_one import memory_one
 from shaping.policies.mlp import mlp
-from shaping.policies.networks import network
+from shaping.policies.networks import board_layout, network
 from shaping.policies.policy import Policy
 from shaping.policies.preconditioned import preconditioned
 from shaping.policies.strategies import STRATEGIES, stack_automata, strategy
@@ -20,10 +22,13 @@ __all__ = [
     "Machine",
     "Policy",
     "automaton",
+    "board_layout",
     "coin_table",
     "coin_tit_for_tat",
+    "default_kind",
     "explored",
     "fixed",
+    "gaussian",
     "grid_players",
     "mealy_machine",
     "memory_one",

@@ -56,17 +56,17 @@ def tabular_critic(num_states: int) -> Critic:
 
 
 def network_critic(
-    observations: Discrete | Box,
-    encoder: str = "dense",
+    observation_space: Discrete | Box,
+    encoder: str | None = None,
     hidden: Sequence[int] = (16,),
-    channels: Sequence[int] = (),
+    channels: Sequence[int] | None = None,
     recurrent: str | None = None,
     units: int = 16,
-    layout: str = "channels_first",
+    layout: str | None = None,
 ) -> Critic:
     """A network of its own with one linear output; arguments, start and errors are those of `policies.network`."""
     heads = (("value", 1),)
-    structure, init, start, run = body(observations, heads, encoder, hidden, channels, recurrent, units, layout)
+    structure, init, start, run = body(observation_space, heads, encoder, hidden, channels, recurrent, units, layout)
 
     def apply(phi: Any, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
         outputs, memory = run(phi, observation, memory)

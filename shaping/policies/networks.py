@@ -1,5 +1,6 @@
-"""Neural policies for any environment: from one observation, and what is remembered, to logits of the actions."""
+"""Neural policies for any environment: from one observation, and what is remembered, to a distribution of actions."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -14,63 +15,66 @@ from shaping.policies.policy import Policy
 
 
 def network(
-    observations: Discrete | Box,
-    actions: int,
-    encoder: str = "dense",
+    observation_space: Discrete | Box,
+    action_space: Discrete | Box,
+    encoder: str | None = None,
     hidden: Sequence[int] = (16,),
-    channels: Sequence[int] = (),
+    channels: Sequence[int] | None = None,
     recurrent: str | None = None,
     units: int = 16,
     critic: bool = False,
-    layout: str = "channels_first",
+    layout: str | None = None,
 ) -> Policy:
-    """pi(a | o, m) = softmax(network(o, m))[a], a network of tanh layers, convolutional and recurrent if asked for.
+    """A network of tanh layers, convolutional and recurrent if asked for, from what a player sees to what it does.
 
-    In this order: the observation, integers one-hot and boxes as floats; with `encoder` "conv" 3 x 3 convolutions with
-    ReLU, then flattened; dense layers with tanh; a recurrent layer; a linear layer to the logits [actions] and, with
-    `critic`, one to a value []. It computes in the precision of theta and takes observations with any leading axes,
-    which memory then has too.
+    Discrete actions: pi(a | o, m) = softmax(network(o, m))[a]. A `Box` of actions: a normal of independent dimensions,
+    its mean and the logarithm of its standard deviation by the network, squashed to the box (`distributions`).
+
+    In this order: the observation, integers one-hot and boxes as floats, those of integers divided by their largest
+    value; with `encoder` "conv" 3 x 3 convolutions with ReLU, then flattened; dense layers with tanh; a recurrent
+    layer; a linear layer to the logits [actions], or to mean and log_sd, and, with `critic`, one to a value []. It
+    computes in the precision of theta and takes observations with any leading axes, which memory then has too. Without
+    any layer between, a network of discrete observations is a table.
 
     Convolutions wrap around the edges, as the boards of the Coin Game do: they are tori.
 
     `init` draws the weights and biases of a layer in float32 and uniformly from +-scale / sqrt(inputs), at scale 1 what
     PyTorch's linear layers start from; the inputs of a recurrent kernel are its units. The same key gives a policy
-    with a critic the same logits as one without.
+    with a critic the same actions as one without.
 
     Args:
-      observations: what one player may observe, `env.observation_space`.
-      actions: number of actions, at least 1.
-      encoder: "dense" or "conv", the latter for boxes of three axes.
+      observation_space: what one player may observe, `env.observation_space`.
+      action_space: what one player may do, `env.action_space`; of a box the bounds have to be finite.
+      encoder: "dense" or "conv", the latter for boxes of three axes. None for what the space suggests: "conv" for
+        boxes of three axes with boards of 3 x 3 cells or more, or where there are `channels`, else "dense".
       hidden: widths of the dense layers, () for none.
-      channels: of the convolutions, one or more; () without them.
+      channels: of the convolutions, one or more; () without them. None for (16,) with "conv", else ().
       recurrent: None, "gru" (Cho et al. 2014) or "lstm" (Hochreiter and Schmidhuber 1997), both as flax has them.
       units: of the recurrent layer; memory is [..., units], for an LSTM (cell, output) of these.
-      critic: whether there is a value beside the logits, see `Policy.evaluate`.
-      layout: which axis of a box of three is the channels', "channels_first" or "channels_last"; only for "conv".
+      critic: whether there is a value beside the actions, see `Policy.evaluate`.
+      layout: which axis of a box of three is the channels', "channels_first" or "channels_last"; only for "conv". None
+        for the one that leaves a square board, where only one does.
 
     Raises:
-      ValueError: a setting out of its range, or channels and encoder that do not fit each other or the observations.
+      ValueError: a setting out of its range, channels and encoder that do not fit each other or the observations, or a
+        board whose shape does not tell its layout.
       TypeError: from `table`, as there is none.
     """
-    check_integer("actions", actions, 1)
-    heads = (("logits", actions), ("value", 1)) if critic else (("logits", actions),)
-    structure, init, start, run = body(observations, heads, encoder, hidden, channels, recurrent, units, layout)
+    heads, distribution, details = _actions(action_space)
+    heads = (*heads, ("value", 1)) if critic else heads
+    structure, init, start, run = body(observation_space, heads, encoder, hidden, channels, recurrent, units, layout)
 
     def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
-        from shaping.policies.distributions import categorical
-
         outputs, memory = run(theta, observation, memory)
-        return categorical(outputs["logits"]), memory
+        return distribution(outputs), memory
 
     def evaluate(theta: Any, observation: jax.Array, memory: Any) -> tuple[Any, jax.Array, Any]:
-        from shaping.policies.distributions import categorical
-
         outputs, memory = run(theta, observation, memory)
-        return categorical(outputs["logits"]), outputs["value"][..., 0], memory
+        return distribution(outputs), outputs["value"][..., 0], memory
 
     return Policy(
         "network",
-        structure,
+        structure + details,
         init,
         start,
         apply,
@@ -81,40 +85,57 @@ def network(
     )
 
 
+def _actions(space: Discrete | Box) -> tuple[tuple[tuple[str, int], ...], Callable[[dict[str, jax.Array]], Any], tuple]:
+    """(heads, outputs of the heads -> distribution, what else shapes the program) of a space of actions."""
+    if isinstance(space, Discrete):
+
+        def choose(outputs: dict[str, jax.Array]) -> Any:
+            from shaping.policies.distributions import categorical
+
+            return categorical(outputs["logits"])
+
+        return (("logits", space.num_values),), choose, ()
+    check_bounded(space)
+    size = math.prod(space.shape)
+
+    def squash(outputs: dict[str, jax.Array]) -> Any:
+        from shaping.policies.distributions import squashed_normal
+
+        mean, log_sd = (outputs[name].reshape(*outputs[name].shape[:-1], *space.shape) for name in ("mean", "log_sd"))
+        return squashed_normal(mean, log_sd, space)
+
+    return (("log_sd", size), ("mean", size)), squash, (space,)
+
+
 def body(
-    observations: Discrete | Box,
+    observation_space: Discrete | Box,
     heads: tuple[tuple[str, int], ...],
-    encoder: str,
+    encoder: str | None,
     hidden: Sequence[int],
-    channels: Sequence[int],
+    channels: Sequence[int] | None,
     recurrent: str | None,
     units: int,
-    layout: str,
+    layout: str | None,
 ) -> tuple[tuple[Any, ...], Callable, Callable, Callable]:
     """What policies and critics share: (structure, init, start, run) of a network with linear heads (name, width).
 
     `run(parameters, observation, memory) -> ({name: [..., width]}, memory)`; the rest as in `Policy`. See `network`.
     """
-    check_choice("encoder", encoder, ("dense", "conv"))
+    encoder, channels, layout = _encoder(observation_space, encoder, channels, layout)
     check_choice("recurrent", recurrent, (None, "gru", "lstm"))
-    check_choice("layout", layout, ("channels_first", "channels_last"))
     hidden = tuple(check_integer("hidden", width, 1) for width in hidden)
-    channels = tuple(check_integer("channels", width, 1) for width in channels)
     check_integer("units", units, 1)
-    if encoder == "conv" and len(observations.shape) != 3:
-        raise ValueError(f"encoder is 'conv'; allowed: with boxes of 3 axes, not {list(observations.shape)}")
-    if bool(channels) != (encoder == "conv"):
-        allowed = "one or more with encoder conv" if encoder == "conv" else "() with encoder dense"
-        raise ValueError(f"channels is {channels!r}; allowed: {allowed}")
     module = _Network(heads, hidden, channels, recurrent, units)
 
     def features(observation: Any, dtype: Any) -> jax.Array:
-        if isinstance(observations, Discrete):
-            return jax.nn.one_hot(observation, observations.num_values, dtype=dtype)
+        if isinstance(observation_space, Discrete):
+            return jax.nn.one_hot(observation, observation_space.num_values, dtype=dtype)
         x = jnp.asarray(observation).astype(dtype)
+        if jnp.issubdtype(observation_space.dtype, jnp.integer) and 1 < observation_space.high < math.inf:
+            x = x / observation_space.high
         if encoder == "conv":
             return jnp.moveaxis(x, -3, -1) if layout == "channels_first" else x
-        return x.reshape(*x.shape[: x.ndim - len(observations.shape)], -1)
+        return x.reshape(*x.shape[: x.ndim - len(observation_space.shape)], -1)
 
     def start(batch_shape: tuple[int, ...]) -> Any:
         # float32, or float64 where that is enabled: the carry of a scan has to keep its dtype, whatever theta's is.
@@ -123,7 +144,7 @@ def body(
 
     def init(key: jax.Array, scale: jax.Array) -> Any:
         def fresh() -> Any:
-            x = features(jnp.zeros(observations.shape, observations.dtype), jnp.float32)
+            x = features(jnp.zeros(observation_space.shape, observation_space.dtype), jnp.float32)
             return module.init(jax.random.key(0), x, start(()))["params"]
 
         # Only shapes come from flax.
@@ -135,7 +156,60 @@ def body(
         outputs, after = module.apply({"params": parameters}, features(observation, dtype), carried)
         return outputs, jax.tree.map(lambda new, old: new.astype(old.dtype), after, memory)
 
-    return (observations, heads, encoder, hidden, channels, recurrent, units, layout), init, start, run
+    return (observation_space, heads, encoder, hidden, channels, recurrent, units, layout), init, start, run
+
+
+def _encoder(
+    space: Discrete | Box, encoder: str | None, channels: Sequence[int] | None, layout: str | None
+) -> tuple[str, tuple[int, ...], str]:
+    """Encoder, channels and layout, those that are None as the space suggests."""
+    check_choice("encoder", encoder, ("dense", "conv", None))
+    check_choice("layout", layout, ("channels_first", "channels_last", None))
+    if encoder is None:
+        encoder = "conv" if (is_board(space) if channels is None else channels) else "dense"
+    if channels is None:
+        channels = (16,) if encoder == "conv" else ()
+    channels = tuple(check_integer("channels", width, 1) for width in channels)
+    if encoder == "conv" and len(space.shape) != 3:
+        raise ValueError(f"encoder is 'conv'; allowed: with boxes of 3 axes, not {list(space.shape)}")
+    if bool(channels) != (encoder == "conv"):
+        allowed = "one or more with encoder conv" if encoder == "conv" else "() with encoder dense"
+        raise ValueError(f"channels is {channels!r}; allowed: {allowed}")
+    if encoder == "dense":
+        return encoder, channels, layout or "channels_first"
+    first, last = space.shape[1] == space.shape[2], space.shape[0] == space.shape[1]
+    if layout is None and first == last:
+        raise ValueError(
+            f"layout is None; allowed: channels_first or channels_last, as boxes of {list(space.shape)} tell neither"
+        )
+    return encoder, channels, layout or ("channels_first" if first else "channels_last")
+
+
+def board_layout(env: Any) -> str | None:
+    """Which axis of an environment's boards is the channels': what the environment says as `layout`, else the last;
+    None where it shows no boards."""
+    said = getattr(env, "layout", None)
+    if len(env.observation_space.shape) != 3:
+        return None
+    return said if said in ("channels_first", "channels_last") else "channels_last"
+
+
+def is_board(space: Discrete | Box) -> bool:
+    """Whether observations are planes of a board, three axes of which two at least are 3 or more long."""
+    return len(space.shape) == 3 and sorted(space.shape)[1] >= 3
+
+
+def check_bounded(space: Discrete | Box) -> None:
+    """Refuses a space of actions that no normal can be squashed to.
+
+    Raises:
+      ValueError: it is no box of floats with finite bounds, low below high.
+    """
+    if not isinstance(space, Box):
+        raise ValueError(f"action_space is {space!r}; allowed: Discrete, or a Box of floats with finite bounds")
+    floats = jnp.issubdtype(space.dtype, jnp.floating)
+    if not (floats and math.isfinite(space.low) and math.isfinite(space.high) and space.low < space.high):
+        raise ValueError(f"action_space is {space!r}; allowed: a Box of floats with finite bounds, low below high")
 
 
 class _Network(nn.Module):

@@ -92,7 +92,7 @@ def test_targets_are_generalised_advantages_added_to_what_is_expected_and_end_wi
 
 def test_a_critic_in_the_trunk_moves_trunk_and_value_head_alone():
     env = envs.make("ipd")
-    policy = network(env.observation_space, 2, hidden=(3,), critic=True)
+    policy = network(env.observation_space, env.action_space, hidden=(3,), critic=True)
     at = objective(8, policy=policy, critics=None)
     key, rate, size = jax.random.key(2), 0.3, 0.5
 
@@ -160,7 +160,7 @@ def test_settings_out_of_range_are_refused():
 
 def test_a_value_head_that_nothing_would_train_is_refused():
     env = envs.make("ipd", discount=0.9)
-    policy = shaping.network(env.observation_space, 2, critic=True)
+    policy = shaping.network(env.observation_space, env.action_space, critic=True)
     game, numbers = shaping.sampled(env, (policy,) * 2, batch=4, horizon=3)
     with pytest.raises(ValueError, match="^critic is None; allowed: what `critic` returns"):
         shaping.train(game, shaping.a2c(), 1, 1, parameters=numbers)

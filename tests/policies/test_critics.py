@@ -64,7 +64,7 @@ def test_a_table_of_values_is_looked_up_and_starts_normal():
 
 
 def test_a_network_critic_is_the_value_of_a_network_with_a_shared_trunk():
-    policy = network(BOARD, 4, "conv", (3,), (2,), "gru", 4, critic=True)
+    policy = network(BOARD, Discrete(4), "conv", (3,), (2,), "gru", 4, critic=True)
     critic = network_critic(BOARD, "conv", (3,), (2,), "gru", 4)
     theta = policy.init(jax.random.key(0), jnp.float32(1))
     phi = {name: layer for name, layer in theta.items() if name != "logits"}
@@ -80,14 +80,14 @@ def test_critics_of_the_same_shape_compile_to_the_same_program():
     first = network_critic(Discrete(5), hidden=[16])
     assert first == network_critic(Discrete(5), hidden=(16,)) and hash(first) == hash(network_critic(Discrete(5)))
     assert first != network_critic(Discrete(6)) and first != network_critic(Discrete(5), recurrent="gru")
-    assert first != network(Discrete(5), 1) and isinstance(first, Critic)
+    assert first != network(Discrete(5), Discrete(1)) and isinstance(first, Critic)
 
 
 @pytest.mark.parametrize("game", ["coin_game", "ipd"])
 def test_critics_look_at_what_was_played(game):
     env = envs.make(game, flat=False) if game == "coin_game" else envs.make(game)
     space = env.observation_space
-    actions = env.action_space.num_values
+    actions = env.action_space
     policies = (tabular(5),) * 2 if game == "ipd" else (network(space, actions, hidden=()),) * 2
     thetas = tuple(policy.init(jax.random.key(0), jnp.float32(1)) for policy in policies)
     critics = [network_critic(space, hidden=(3,), recurrent=recurrent, units=2) for recurrent in (None, "gru")]

@@ -25,7 +25,7 @@ def test_it_does_what_the_policy_does_with_its_parameters_and_has_none_itself():
 
 
 def test_what_is_known_of_the_policy_is_known_of_it():
-    for policy in (tabular(5), tabular(21, memory=2), memory_one(5), mlp(2), network(Discrete(5), 2)):
+    for policy in (tabular(5), tabular(21, memory=2), memory_one(5), mlp(2), network(Discrete(5), Discrete(2))):
         theta = jax.tree.map(lambda x: np.zeros(x.shape), policy.shapes)
         still = fixed(policy, theta)
         known = [(p.rounds, p.scalars, p.tabulated) for p in (policy, still)]

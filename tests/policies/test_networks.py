@@ -15,7 +15,7 @@ KINDS = {
     "linear": (Discrete(5), 2, {"hidden": ()}),
     "states, GRU": (Discrete(5), 2, {"hidden": (3,), "recurrent": "gru", "units": 4}),
     "numbers, LSTM": (Box((2,)), 3, {"hidden": (), "recurrent": "lstm", "units": 4, "critic": True}),
-    "boards": (Box((4, 3, 3), dtype="int8"), 4, {"hidden": (3, 2), "critic": True}),
+    "boards": (Box((4, 3, 3), dtype="int8"), 4, {"encoder": "dense", "hidden": (3, 2), "critic": True}),
     "boards, conv": (BOARD, 4, {"encoder": "conv", "channels": (3, 2), "hidden": (), "critic": True}),
     "boards, conv, GRU": (
         Box((2, 3, 4)),
@@ -27,7 +27,7 @@ KINDS = {
 
 def made(kind):
     space, actions, settings = KINDS[kind]
-    return space, actions, network(space, actions, **settings)
+    return space, actions, network(space, Discrete(actions), **settings)
 
 
 def parameters(policy, scale=1.0, seed=0):
@@ -108,7 +108,7 @@ def test_convolutions_wrap_around_the_board_and_come_before_the_dense_layers(lay
     """Every cell of a torus has eight neighbours; ReLU, tanh and two linear heads by hand."""
     rows, columns, planes, wide = 3, 4, 2, 3
     shape = (planes, rows, columns) if layout == "channels_first" else (rows, columns, planes)
-    policy = network(Box(shape), 4, "conv", (5,), (wide,), critic=True, layout=layout)
+    policy = network(Box(shape), Discrete(4), "conv", (5,), (wide,), critic=True, layout=layout)
     theta = parameters(policy)
     assert set(theta) == {"conv_0", "hidden_0", "logits", "value"}
     seen = jax.random.normal(jax.random.key(1), shape)
@@ -128,7 +128,7 @@ def test_convolutions_wrap_around_the_board_and_come_before_the_dense_layers(lay
 
 
 def test_a_gru_is_the_equations_that_flax_gives():
-    policy = network(Discrete(5), 2, hidden=(3,), recurrent="gru", units=4)
+    policy = network(Discrete(5), Discrete(2), hidden=(3,), recurrent="gru", units=4)
     theta, h = parameters(policy, 2), np.array([0.3, -0.8, 0.5, 0.1])
     w = plain(theta)
     for state in range(5):
@@ -146,7 +146,7 @@ def test_a_gru_is_the_equations_that_flax_gives():
 
 
 def test_an_lstm_is_the_equations_that_flax_gives():
-    policy = network(Box((2,)), 3, hidden=(), recurrent="lstm", units=4)
+    policy = network(Box((2,)), Discrete(3), hidden=(), recurrent="lstm", units=4)
     theta, c, h = parameters(policy, 2), np.array([0.3, -0.8, 0.5, 0.1]), np.array([0.2, 0.4, -0.3, -0.1])
     w, cell = plain(theta), plain(theta)["recurrent"]
     for seed in range(4):
@@ -164,8 +164,8 @@ def test_an_lstm_is_the_equations_that_flax_gives():
 
 
 def test_memory_starts_at_zero_and_keeps_its_dtype_whatever_that_of_the_parameters():
-    policy = network(Discrete(5), 2, recurrent="lstm", units=4)
-    assert network(Discrete(5), 2).start((2,)) is None
+    policy = network(Discrete(5), Discrete(2), recurrent="lstm", units=4)
+    assert network(Discrete(5), Discrete(2)).start((2,)) is None
     for memory in policy.start((2, 3)):
         assert memory.shape == (2, 3, 4) and memory.dtype == jnp.float32 and not memory.any()
     with jax.enable_x64(True):
@@ -182,7 +182,7 @@ def test_memory_starts_at_zero_and_keeps_its_dtype_whatever_that_of_the_paramete
 
 def test_a_start_is_uniform_between_plus_and_minus_scale_over_root_inputs_of_each_layer():
     space = Box((3, 3, 2))
-    policy = network(space, 4, "conv", (6,), (5,), "gru", 7, critic=True, layout="channels_last")
+    policy = network(space, Discrete(4), "conv", (6,), (5,), "gru", 7, critic=True, layout="channels_last")
     inputs = {"conv_0": 9 * 2, "hidden_0": 9 * 5, "logits": 7, "value": 7}
     inputs |= {f"i{gate}": 6 for gate in "rzn"} | {f"h{gate}": 7 for gate in "rzn"}
     keys = jax.random.split(jax.random.key(3), 300)
@@ -204,7 +204,7 @@ def test_a_start_is_uniform_between_plus_and_minus_scale_over_root_inputs_of_eac
 
 
 def test_a_start_is_the_same_numbers_in_either_precision_and_zero_at_scale_zero():
-    policy = network(Discrete(5), 2, recurrent="gru", critic=True)
+    policy = network(Discrete(5), Discrete(2), recurrent="gru", critic=True)
     theta = parameters(policy, 0.7)
     with jax.enable_x64(True):
         leaves_equal(parameters(policy, 0.7), theta, rtol=0)
@@ -213,7 +213,7 @@ def test_a_start_is_the_same_numbers_in_either_precision_and_zero_at_scale_zero(
 
 
 def test_a_critic_beside_leaves_the_policy_of_a_key_as_it_is():
-    alone, beside = (network(Discrete(5), 2, recurrent="gru", critic=critic) for critic in (False, True))
+    alone, beside = (network(Discrete(5), Discrete(2), recurrent="gru", critic=critic) for critic in (False, True))
     theta, more = parameters(alone), parameters(beside)
     assert set(more) - set(theta) == {"value"}
     leaves_equal(theta, {name: more[name] for name in theta}, rtol=0)
@@ -222,27 +222,27 @@ def test_a_critic_beside_leaves_the_policy_of_a_key_as_it_is():
 
 
 def test_a_network_says_that_it_has_no_table():
-    policy = network(Discrete(5), 2)
+    policy = network(Discrete(5), Discrete(2))
     assert policy.tabulated is False and policy.scalars is False and tabular(5).tabulated is True
     with pytest.raises(TypeError, match="no table of logits"):
         policy.table(parameters(policy))
 
 
 def test_networks_of_the_same_shape_compile_to_the_same_program():
-    first = network(BOARD, 4, "conv", [16], [8])
-    assert first == network(Box((4, 3, 3)), 4, "conv", (16,), (8,))
-    assert hash(first) == hash(network(BOARD, 4, "conv", (16,), (8,)))
+    first = network(BOARD, Discrete(4), "conv", [16], [8])
+    assert first == network(Box((4, 3, 3)), Discrete(4), "conv", (16,), (8,))
+    assert hash(first) == hash(network(BOARD, Discrete(4), "conv", (16,), (8,)))
     others = [
-        network(Box((4, 2, 3)), 4, "conv", (16,), (8,)),
-        network(BOARD, 5, "conv", (16,), (8,)),
-        network(BOARD, 4, "dense", (16,)),
-        network(BOARD, 4, "conv", (8,), (8,)),
-        network(BOARD, 4, "conv", (16,), (9,)),
-        network(BOARD, 4, "conv", (16,), (8,), "gru"),
-        network(BOARD, 4, "conv", (16,), (8,), "lstm"),
-        network(BOARD, 4, "conv", (16,), (8,), "lstm", 8),
-        network(BOARD, 4, "conv", (16,), (8,), critic=True),
-        network(BOARD, 4, "conv", (16,), (8,), layout="channels_last"),
+        network(Box((4, 2, 3)), Discrete(4), "conv", (16,), (8,), layout="channels_first"),
+        network(BOARD, Discrete(5), "conv", (16,), (8,)),
+        network(BOARD, Discrete(4), "dense", (16,)),
+        network(BOARD, Discrete(4), "conv", (8,), (8,)),
+        network(BOARD, Discrete(4), "conv", (16,), (9,)),
+        network(BOARD, Discrete(4), "conv", (16,), (8,), "gru"),
+        network(BOARD, Discrete(4), "conv", (16,), (8,), "lstm"),
+        network(BOARD, Discrete(4), "conv", (16,), (8,), "lstm", 8),
+        network(BOARD, Discrete(4), "conv", (16,), (8,), critic=True),
+        network(BOARD, Discrete(4), "conv", (16,), (8,), layout="channels_last"),
     ]
     assert len({first, *others}) == 1 + len(others)
 
@@ -253,25 +253,33 @@ def test_networks_of_the_same_shape_compile_to_the_same_program():
         ({"encoder": "mlp"}, "encoder is 'mlp'; allowed: dense, conv"),
         ({"recurrent": "rnn"}, "recurrent is 'rnn'; allowed: None, gru, lstm"),
         ({"layout": "first"}, "layout is 'first'; allowed: channels_first, channels_last"),
-        ({"actions": 0}, "actions is 0; allowed: an integer of 1 or more"),
+        ({"action_space": 4}, "action_space is 4; allowed: Discrete, or a Box of floats with finite bounds"),
+        (
+            {"action_space": Box((1,), -np.inf, np.inf)},
+            r"action_space is Box\(.*\); allowed: a Box of floats with finite bounds, low below high",
+        ),
         ({"hidden": (0,)}, "hidden is 0; allowed: an integer of 1 or more"),
         ({"units": 0}, "units is 0; allowed: an integer of 1 or more"),
-        ({"channels": (8,)}, r"channels is \(8,\); allowed: \(\) with encoder dense"),
-        ({"encoder": "conv"}, r"channels is \(\); allowed: one or more with encoder conv"),
+        ({"encoder": "dense", "channels": (8,)}, r"channels is \(8,\); allowed: \(\) with encoder dense"),
+        ({"encoder": "conv", "channels": ()}, r"channels is \(\); allowed: one or more with encoder conv"),
         (
-            {"encoder": "conv", "channels": (8,), "observations": Discrete(5)},
+            {"encoder": "conv", "channels": (8,), "observation_space": Discrete(5)},
             r"encoder is 'conv'; allowed: with boxes of 3 axes, not \[\]",
+        ),
+        (
+            {"observation_space": Box((4, 4, 4))},
+            r"layout is None; allowed: channels_first or channels_last, as boxes of \[4, 4, 4\] tell neither",
         ),
     ],
 )
 def test_a_network_refuses_what_it_cannot_be_in_one_line(settings, reason):
     with pytest.raises(ValueError, match=reason):
-        network(**({"observations": BOARD, "actions": 4} | settings))
+        network(**({"observation_space": BOARD, "action_space": Discrete(4)} | settings))
 
 
 @pytest.mark.parametrize("recurrent", [None, "gru", "lstm"])
 def test_saturated_parameters_have_finite_log_probabilities_and_gradients(recurrent):
-    policy = network(BOARD, 4, "conv", (4,), (2,), recurrent, 3, critic=True)
+    policy = network(BOARD, Discrete(4), "conv", (4,), (2,), recurrent, 3, critic=True)
     theta = parameters(policy, 1e3)
     seen = BOARD.sample(jax.random.key(1), (6,))
 

@@ -21,10 +21,10 @@ STATES = Discrete(5)
 KINDS = {
     "table": (STATES, tabular(5)),
     "table with a memory of two rounds": (STATES, tabular(21, 2)),
-    "dense": (STATES, network(STATES, 2, hidden=(3,))),
-    "conv": (BOARD, network(BOARD, 4, "conv", (3,), (2,))),
-    "GRU": (STATES, network(STATES, 2, hidden=(3,), recurrent="gru", units=3)),
-    "conv, LSTM": (BOARD, network(BOARD, 4, "conv", (), (2,), "lstm", 3)),
+    "dense": (STATES, network(STATES, Discrete(2), hidden=(3,))),
+    "conv": (BOARD, network(BOARD, Discrete(4), "conv", (3,), (2,))),
+    "GRU": (STATES, network(STATES, Discrete(2), hidden=(3,), recurrent="gru", units=3)),
+    "conv, LSTM": (BOARD, network(BOARD, Discrete(4), "conv", (), (2,), "lstm", 3)),
 }
 
 
@@ -142,7 +142,7 @@ def test_what_was_done_is_read_of_any_distribution(entropy):
 def test_networks_play_in_one_compiled_program(game, recurrent):
     """A population of matches, and what one match does is what it does alone."""
     env = envs.make(game, flat=False) if game == "coin_game" else envs.make(game)
-    actions = env.action_space.num_values
+    actions = env.action_space
     conv = {"encoder": "conv", "channels": (3,)} if game == "coin_game" else {}
     policy = network(env.observation_space, actions, hidden=(4,), recurrent=recurrent, units=3, **conv)
     dense = network(env.observation_space, actions, hidden=(4,), recurrent=recurrent, units=3, critic=True)
@@ -165,7 +165,7 @@ def test_networks_play_in_one_compiled_program(game, recurrent):
 @pytest.mark.parametrize("recurrent", [None, "gru", "lstm"])
 def test_a_rollout_is_read_as_it_was_played(game, recurrent):
     env = envs.make(**game)
-    policy = network(env.observation_space, env.action_space.num_values, hidden=(4,), recurrent=recurrent, units=3)
+    policy = network(env.observation_space, env.action_space, hidden=(4,), recurrent=recurrent, units=3)
     thetas = tuple(policy.init(jax.random.key(seat), jnp.float32(3)) for seat in range(2))
 
     @quickly

@@ -1,0 +1,30 @@
+"""Which kind of policy a player takes where nobody has chosen one."""
+
+from shaping.envs.spaces import Box, Discrete
+from shaping.policies.networks import check_bounded, is_board
+
+# Up to this many states a table of logits is small.
+_TABLE = 256
+
+
+def default_kind(observation_space: Discrete | Box, action_space: Discrete | Box, recurrent: bool = False) -> str:
+    """The configuration's name of the policy for these spaces.
+
+    "gru" where it has to remember; "tabular" for two actions in a few states; "conv" for boards of three axes; else
+    "mlp", a network on vectors or on one-hot states.
+
+    Args:
+      observation_space, action_space: of one player.
+      recurrent: whether it has to remember more than it is shown.
+
+    Raises:
+      ValueError: a box of actions whose bounds are not finite.
+    """
+    if isinstance(action_space, Box):
+        check_bounded(action_space)
+    if recurrent:
+        return "gru"
+    if isinstance(observation_space, Discrete):
+        two_actions = isinstance(action_space, Discrete) and action_space.num_values == 2
+        return "tabular" if two_actions and observation_space.num_values <= _TABLE else "mlp"
+    return "conv" if is_board(observation_space) else "mlp"
