@@ -18,7 +18,7 @@ from shaping.analysis.published import METRICS
 from shaping.config import build
 from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.config.files import parse, read
-from shaping.config.game import is_matrix
+from shaping.config.games import is_matrix
 from shaping.config.plan import Experiment, plan
 from shaping.config.resolved import as_yaml, fingerprint, first_difference, fixed, plain_data
 from shaping.population.match import Match

@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 
 from shaping.config import build
-from shaping.config.coin import is_coin
 from shaping.config.errors import ConfigError
+from shaping.config.games import is_coin
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
 from shaping.policies import Policy

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from shaping import envs
+from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, unknown_key
 from shaping.config.family import Family, discount_range, noise_fields, normal_noise, trembles
-from shaping.config.models import check_number
 from shaping.envs import CoinGameParams
 from shaping.envs.coin_game.chain import check_size
 from shaping.envs.coin_game.game import CoinGame
@@ -82,7 +82,9 @@ def _exact(game: Mapping[str, Any], policy: Mapping[str, Any], policies: Any, ho
     return ExactCoinGame(coin_env(game, remembers), horizon, policies, remembers)
 
 
-def _played(game: Mapping[str, Any], objective: Mapping[str, Any], exact: ExactCoinParams, number: Any, noise: Any) -> Any:
+def _played(
+    game: Mapping[str, Any], objective: Mapping[str, Any], exact: ExactCoinParams, number: Any, noise: Any
+) -> Any:
     return CoinGameParams(exact.rewards, np.full(len(exact.discount), objective["horizon"], np.int32), noise)
 
 

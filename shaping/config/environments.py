@@ -12,16 +12,18 @@ from typing import Any
 import jax
 import numpy as np
 
+from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, unknown_key
 from shaping.config.family import Family, discount_range, entries, plain_lists
-from shaping.config.models import check_number
 from shaping.envs import ENVIRONMENTS
 from shaping.envs.declarations import number_names, with_numbers
 from shaping.extensions import Named
+from shaping.policies.kinds import default_kind
 from shaping.schema import Field, Range, fields
 
 _HORIZON = Range(1, 10**6)
-NETWORKS = ("mlp", "conv", "gru", "lstm")
+KINDS = ("mlp", "conv", "gru", "lstm", "gaussian", "tabular")
+"""What policies may be; whether the spaces allow it the policy says itself."""
 
 
 def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> Any:
@@ -41,7 +43,9 @@ def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> Any:
     try:
         return from_jaxmarl(make(id, **{key: value for key, value in settings}))
     except (TypeError, KeyError) as error:
-        raise ValueError(f"id is {id!r}; allowed: an environment of JaxMARL and settings that it has ({error})") from None
+        raise ValueError(
+            f"id is {id!r}; allowed: an environment of JaxMARL and settings that it has ({error})"
+        ) from None
 
 
 def environments() -> Mapping[str, Callable[..., Any]]:
@@ -81,7 +85,9 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     known = _settings(name)
     for key in given:
         if key not in (*known, "name", "discount", "horizon"):
-            raise unknown_key(f"game.{key}", [f"game.{k}" for k in dict.fromkeys(("name", *known, "discount", "horizon"))])
+            raise unknown_key(
+                f"game.{key}", [f"game.{k}" for k in dict.fromkeys(("name", *known, "discount", "horizon"))]
+            )
     for key, field in known.items():
         if field.default is Parameter.empty and key not in given:
             raise ConfigError(f"game.{key}: must be given for the game {name}")
@@ -113,9 +119,7 @@ def _floats(value: Any) -> Any:
 
 def _own(game: Mapping[str, Any]) -> dict[str, Any]:
     """Its factory's settings, one value of each where there are arrays [matches, ...]."""
-    return {
-        key: _first(game[key]) for key in _settings(game["name"]) if key in game and game[key] is not None
-    }
+    return {key: _first(game[key]) for key in _settings(game["name"]) if key in game and game[key] is not None}
 
 
 def _first(value: Any) -> Any:
@@ -153,7 +157,9 @@ def _played(game: Mapping[str, Any], objective: Mapping[str, Any], exact: Any, n
 
     def stacked(leaf: Any) -> np.ndarray:
         array = np.asarray(leaf)
-        return number(array, rank=array.ndim) if array.dtype.kind == "f" else np.broadcast_to(array, (count, *array.shape))
+        return (
+            number(array, rank=array.ndim) if array.dtype.kind == "f" else np.broadcast_to(array, (count, *array.shape))
+        )
 
     params = jax.tree.map(stacked, env.default_params)
     given = {key: game[key] for key in number_names(env) if key in game and key != "horizon"}
@@ -167,6 +173,14 @@ def _number(value: Any, number: Any) -> Any:
     return number(value, rank=np.ndim(value) - 1 if isinstance(value, np.ndarray) else _depth(value))
 
 
+def _default_kind(game: Mapping[str, Any]) -> str:
+    env = _env(game)
+    try:
+        return default_kind(env.observation_space, env.action_space)
+    except ValueError as error:
+        raise ConfigError(f"game: {error}") from None
+
+
 def _depth(value: Any) -> int:
     return 1 + _depth(value[0]) if isinstance(value, list) else 0
 
@@ -176,7 +190,8 @@ ENVIRONMENT = Family(
     fields=_fields,
     seats=lambda game: _build(game["name"], _own(game)).num_players,
     exact_kinds=(),
-    sampled_kinds=NETWORKS,
+    sampled_kinds=KINDS,
+    default_kind=_default_kind,
     env=_env,
     played=_played,
     check=lambda game: _build(game["name"], _own(game)) and None,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from shaping.config.checks import check_number
 from shaping.config.errors import not_allowed
-from shaping.config.models import check_number
 from shaping.schema import Field, Range
 
 
@@ -27,6 +27,7 @@ class Family:
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
       played: `(game, objective, params, number, noise) -> numbers of the environment`; noise is None where it never
         comes.
+      default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
       check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
     """
 
@@ -39,6 +40,7 @@ class Family:
     exact: Callable[..., Any] = lambda game, policy, policies, horizon: None
     env: Callable[..., Any] = lambda game, policy: None
     played: Callable[..., Any] = lambda game, objective, params, number, noise: params
+    default_kind: Callable[[Mapping[str, Any]], str] | None = None
     check: Callable[[Mapping[str, Any]], None] = lambda game: None
 
 
@@ -80,4 +82,3 @@ def plain_lists(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [plain_lists(part) for part in value] if isinstance(value, list | tuple) else value
-

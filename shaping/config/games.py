@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from shaping import envs
+from shaping.config.checks import check_number, mapping, settings
 from shaping.config.coin import COIN
 from shaping.config.environments import ENVIRONMENT, environments
-from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.family import Family, discount_range, entries, noise_fields, normal_noise
-from shaping.config.models import check_number, mapping, settings
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.game import MAX_PLAYERS
@@ -18,11 +18,6 @@ from shaping.envs.matrix.games import GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.schema import Field, Range, fields
 
-_COMMON = {
-    "discount": Field("discount", "number", 0.96, Range(0, 1)),
-    "noise": Field("noise", "number", 0.0, Range(0, 1)),
-    "horizon": Field("horizon", "integer", None, Range(1, 10**6), optional=True),
-}
 _PLAYERS = Range(2, MAX_PLAYERS)
 
 
@@ -56,18 +51,22 @@ def normal_game(raw: Any) -> dict[str, Any]:
 
 def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
     name = given.get("name")
+    common = {
+        "discount": Field("discount", "number", 0.96, discount_range(given.get("horizon"))),
+        "noise": Field("noise", "number", 0.0, Range(0, 1)),
+        "horizon": Field("horizon", "integer", None, Range(1, 10**6), optional=True),
+    }
     if "payoffs" in given:
         if isinstance(name, str) and (name in GAMES or name in ANALYTIC_GAMES):
             raise ConfigError(
                 f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs"
             )
         own: dict[str, Any] = {"name": "matrix_game", "payoffs": _payoffs(given["payoffs"])}
-        known, skip = _COMMON, ("payoffs", "name")
+        known, skip = common, ("payoffs", "name")
     else:
-        own, known, skip = {"name": name}, fields(GAMES[str(name)]) | _COMMON, ("name",)
+        own, known, skip = {"name": name}, fields(GAMES[str(name)]) | common, ("name",)
     noise = given.get("noise", 0.0)
     game = own | settings("game", {**given, "noise": 0.0}, known, skip)
-    game["discount"] = check_number("game.discount", game["discount"], discount_range(game["horizon"]))
     if "num_players" in game:
         check_number("game.num_players", game["num_players"], _PLAYERS, integer=True)
     return game | {"noise": normal_noise(noise, _seats(game))}
@@ -167,3 +166,8 @@ def num_players(game: Mapping[str, Any]) -> int:
 def is_matrix(game: Mapping[str, Any]) -> bool:
     """Whether a normal game is a matrix game, whose policies may be tables of P(cooperate | state)."""
     return family_of(game) is MATRIX
+
+
+def is_coin(game: Mapping[str, Any]) -> bool:
+    """Whether a normal game is the Coin Game."""
+    return family_of(game) is COIN

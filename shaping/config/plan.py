@@ -13,18 +13,15 @@ from shaping.config.axes import Axis, Drawn, check_draw, parse_axis
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.files import assign, open_up
-from shaping.config.game import is_matrix, normal_game, num_players
-from shaping.config.learning import KEY as MODEL
+from shaping.config.games import is_matrix, normal_game, num_players
+from shaping.config.players import MODEL, check_record, player_fields, rules
 from shaping.config.validate import (
     CELL,
     LIMITS,
-    check_record,
     check_top,
     normal_cell,
     number_fields,
-    player_fields,
 )
-from shaping.rules import named_rules
 from shaping.schema import Range
 
 
@@ -250,13 +247,9 @@ def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
     if not swept:
         return
     players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
-    every = {name for rule in named_rules() for name in player_fields(rule)}
+    every = {name for rule in rules() for name in player_fields(rule)}
     for player in players:
-        if (
-            not isinstance(player, dict)
-            or not isinstance(player.get("rule"), str)
-            or player["rule"] not in named_rules()
-        ):
+        if not isinstance(player, dict) or not isinstance(player.get("rule"), str) or player["rule"] not in rules():
             continue
         known = player_fields(player["rule"])
         for name in list(player):

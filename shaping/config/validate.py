@@ -1,20 +1,18 @@
 """The normal form of one experiment: every default filled in, every value checked, one line of error for the first
 that is not allowed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from shaping.config.checks import check_number, discount_range, plain, settings
+from shaping.config.checks import check_number, mapping, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.game import game_fields, is_analytic, normal_game, num_players
-from shaping.config.initial import entries, init_fields, normal_init
-from shaping.config.learning import KEY as MODEL
-from shaping.config.learning import model_fields, normal_model
+from shaping.config.games import family_of, normal_game
+from shaping.config.initial import init_fields
 from shaping.config.objective import normal_objective, objective_fields
-from shaping.config.policy import init_shape, normal_policy
-from shaping.learners.optimizer import named_optimizers, optimizer_fields
-from shaping.rules import Rule, named_rules
-from shaping.schema import Field, Range, fields
+from shaping.config.players import MODEL, model_fields, normal_optimizer, normal_players, player_fields
+from shaping.config.policy import kind_of, normal_policy
+from shaping.learners.optimizer import optimizer_fields
+from shaping.schema import Field, Range
 
 TOP = {
     "title": "",
@@ -22,8 +20,8 @@ TOP = {
     "game": {"name": "ipd"},
     "players": {"rule": "naive"},
     "optimizer": "sgd",
-    "policy": {"kind": "tabular"},
-    "objective": {"kind": "exact"},
+    "policy": {},
+    "objective": {},
     "precision": "float32",
     "matches": 100,
     "updates": 100,
@@ -68,7 +66,7 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     if top["precision"] not in ("float32", "float64"):
         raise not_allowed("precision", top["precision"], "float32 or float64", ("float32", "float64"))
     top["checkpoint"] = settings(
-        "checkpoint", plain("checkpoint", {} if top["checkpoint"] is None else top["checkpoint"]), CHECKPOINT, ()
+        "checkpoint", mapping("checkpoint", {} if top["checkpoint"] is None else top["checkpoint"]), CHECKPOINT, ()
     )
     top["chunk_matches"] = _chunk_matches(top["chunk_matches"])
     for key, kind, name in (
@@ -149,149 +147,45 @@ def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
 
 
 def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of `CELL` in normal form; numbers may be numpy arrays over cells or matches."""
+    """The keys of `CELL` in normal form."""
     game = normal_game(raw["game"])
     objective = normal_objective(raw["objective"], game)
     policy = normal_policy(raw["policy"], game, objective["kind"] != "exact")
-    players = _players(raw["players"], game, policy, objective)
+    players = normal_players(raw["players"], game, policy, objective)
     for where, init in [
         ("policy", policy["init"]),
         *((f"players.{i}", p.get("init", {})) for i, p in enumerate(players)),
     ]:
         if "m_maml" in init and objective["kind"] != "exact":
             raise ConfigError(f"{where}.init.m_maml: it learns about the game beforehand; objective.kind must be exact")
-    return {
-        "game": game,
-        "players": players,
-        "optimizer": _optimizer(raw["optimizer"]),
-        "policy": policy,
-        "objective": objective,
-    }
+    optimizer = normal_optimizer(raw["optimizer"])
+    return {"game": game, "players": players, "optimizer": optimizer, "policy": policy, "objective": objective}
 
 
 def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     """Every number of a normal form that may carry the population axis, by dotted key, with its range."""
-    found: dict[str, Field] = {}
-    game = normal["game"]
-    if "payoffs" in game:
-        found |= entries("game.payoffs", game["payoffs"], Field("payoffs", "number", None, Range()))
-    else:
-        for name, field in game_fields(game["name"]).items():
-            if field.kind == "number":
-                found[f"game.{name}"] = field
-    if not is_analytic(game):
-        found["game.discount"] = Field("discount", "number", None, discount_range(game["horizon"]))
-        found |= entries("game.noise", game["noise"], Field("noise", "number", None, Range(0, 1)))
+    found = _prefixed("game", family_of(normal["game"]).fields(normal["game"]))
     for seat, player in enumerate(normal["players"]):
-        for name, field in player_fields(player["rule"]).items():
-            if field.kind == "number":
-                found[f"players.{seat}.{name}"] = field
-        if "init" in player:
-            found |= init_fields(f"players.{seat}.init", player["init"])
-        for name, field in model_fields().items():
-            if field.kind == "number" and player.get(MODEL, {}).get(name) is not None:
-                found[f"players.{seat}.{MODEL}.{name}"] = field
-    for name, field in objective_fields().items():
-        if field.kind == "number" and normal["objective"].get(name) is not None:
-            found[f"objective.{name}"] = field
-    for name, field in optimizer_fields(normal["optimizer"]["name"]).items():
-        if field.kind == "number" and normal["optimizer"].get(name) is not None:
-            found[f"optimizer.{name}"] = field
-    found |= init_fields("policy.init", normal["policy"]["init"])
-    return found
-
-
-def check_record(record: Sequence[str], normal: Mapping[str, Any]) -> None:
-    """Refuses to record of a cell what it has not."""
-    if "consistency" in record:
-        for seat, player in enumerate(normal["players"]):
-            who = f"players.{seat}.rule {player['rule']}"
-            if "lookahead_rate" not in player_fields(player["rule"]):
-                raise ConfigError(f"record: consistency needs a lookahead_rate; {who} has none")
-            if not build_rule(player).differentiable:
-                raise ConfigError(f"record: consistency needs directions that can be differentiated, not {who}")
-        if normal["objective"]["kind"] != "exact":
-            raise ConfigError("record: consistency needs exact returns; objective.kind must be exact")
-    if "shaping" in record:
-        if normal["objective"]["kind"] == "exact":
-            raise ConfigError("record: shaping is the spread of an estimate; objective.kind must be dice, not exact")
-        if all(build_rule(player).shaping is None for player in normal["players"]):
-            raise ConfigError("record: shaping needs a rule with a shaping term: lola, lookahead or first_order")
-
-
-def player_fields(rule: str) -> dict[str, Field]:
-    return {"step_size": Field("step_size", "number", 1.0, Range(0)), **fields(named_rules()[rule])}
-
-
-_NOT_OF_THE_RULE = ("rule", "step_size", "init", MODEL)
-
-
-def rule_settings(player: Mapping[str, Any]) -> dict[str, Any]:
-    """What a player's entry says of its rule."""
-    return {key: value for key, value in player.items() if key not in _NOT_OF_THE_RULE}
-
-
-def _players(
-    raw: Any, game: Mapping[str, Any], policy: Mapping[str, Any], objective: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    seats = num_players(game)
-    if isinstance(raw, Mapping):
-        raw = [dict(raw) for _ in range(seats)]
-    if not isinstance(raw, list | tuple) or len(raw) != seats:
-        raise not_allowed(
-            "players", raw, f"a list of {seats}, one entry per seat of {game['name']}, or one mapping for all seats"
-        )
-    players = []
-    for seat, entry in enumerate(raw):
         where = f"players.{seat}"
-        given = plain(where, entry, "rule")
-        rule = given.get("rule", None)
-        if not isinstance(rule, str) or rule not in named_rules():
-            raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(named_rules())}", named_rules())
-        player = {"rule": rule} | settings(where, given, player_fields(rule), ("rule", "init", MODEL))
-        try:
-            made = build_rule(player)
-        except ValueError as error:
-            raise ConfigError(f"{where}.{error}") from None
-        if made.needs_distance and is_analytic(game):
-            raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} has not")
-        _check_sampling(where, made, objective)
-        if MODEL in given and given[MODEL] is not None and given[MODEL] is not False:
-            player[MODEL] = normal_model(f"{where}.{MODEL}", given[MODEL], objective)
-        if "init" in given:
-            player["init"] = normal_init(f"{where}.init", given["init"], init_shape(game, policy))
-        players.append(player)
-    return players
+        found |= _numbers(where, player, player_fields(player["rule"]))
+        found |= _numbers(f"{where}.{MODEL}", player.get(MODEL, {}), model_fields())
+        found |= init_fields(f"{where}.init", player["init"]) if "init" in player else {}
+    for part, known in (
+        ("objective", objective_fields()),
+        ("optimizer", optimizer_fields(normal["optimizer"]["name"])),
+        ("policy", kind_of(normal["game"], normal["policy"]["kind"]).fields),
+    ):
+        found |= _numbers(part, normal[part], known)
+    return found | init_fields("policy.init", normal["policy"]["init"])
 
 
-def _check_sampling(where: str, rule: Rule, objective: Mapping[str, Any]) -> None:
-    """Refuses a rule that needs returns to be computed otherwise."""
-    exact = objective["kind"] == "exact"
-    if rule.needs_sampler and exact:
-        raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
-    if rule.prepare is not None and not exact:
-        raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
-    if rule.collect is not None and objective["batch"] % getattr(rule.settings, "minibatches", 1):
-        raise not_allowed(
-            f"{where}.minibatches", rule.settings.minibatches, f"a divisor of objective.batch, {objective['batch']}"
-        )
+def _numbers(where: str, part: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Field]:
+    return {
+        f"{where}.{name}": field
+        for name, field in known.items()
+        if field.kind == "number" and part.get(name) is not None
+    }
 
 
-def build_rule(player: Mapping[str, Any]) -> Rule:
-    """The rule of a normal player.
-
-    Raises:
-      ValueError: for settings that do not fit together.
-    """
-    return named_rules()[player["rule"]](**rule_settings(player))
-
-
-def _optimizer(raw: Any) -> dict[str, Any]:
-    given = plain("optimizer", raw, "name")
-    name = given.get("name")
-    if not isinstance(name, str) or name not in named_optimizers():
-        raise not_allowed("optimizer.name", name, f"one of {', '.join(named_optimizers())}", named_optimizers())
-    if "learning_rate" in given:
-        raise ConfigError("optimizer.learning_rate: not allowed; a player's step_size is its learning rate")
-    known = optimizer_fields(name)
-    return {"name": name} | settings("optimizer", given, known, ("name",))
+def _prefixed(where: str, known: Mapping[str, Field]) -> dict[str, Field]:
+    return {f"{where}.{name}": field for name, field in known.items()}

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from shaping.config import build
-from shaping.config.coin import is_coin
-from shaping.config.game import is_matrix, num_players
-from shaping.config.learning import KEY as MODEL
+from shaping.config.games import is_coin, is_matrix, num_players
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment
+from shaping.config.players import MODEL
 from shaping.envs.coin_game.game import CoinGame
 from shaping.objectives.sampled_game import SampledGame
 from shaping.runtime.record import Layout, spread
