@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from shaping.config.checks import check_number, mapping, settings
 from shaping.config.coin import check_last_takers, coin_env
 from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.environments import ENVIRONMENT
 from shaping.config.games import ANALYTIC, COIN, MATRIX, family_of
 from shaping.config.initial import normal_init
 from shaping.envs.spaces import Discrete
@@ -77,6 +78,10 @@ def _channels(channels: Widths = ()) -> None:
     """Of the convolutions before it, on a board."""
 
 
+def _board(layout: Literal["channels_first", "channels_last"] | None = None) -> None:
+    """Which axis of a board of other people's environments is the channels'."""
+
+
 def _view(state_view: View = "own") -> None:
     """What a state of a matrix game is."""
 
@@ -137,8 +142,14 @@ def _layers(policy: Normal, env: Any) -> dict[str, Any]:
         "channels": channels,
         "recurrent": policy["kind"] if policy["kind"] in ("gru", "lstm") else None,
         "units": max(policy.get("units", 1), 1),
-        "layout": getattr(env, "layout", None) if channels else None,
+        "layout": _layout(policy, env) if channels else None,
     }
+
+
+def _layout(policy: Normal, env: Any) -> str:
+    """Which axis of a board is the channels': as the policy or else the environment says, the last if neither does."""
+    told = policy.get("layout") or getattr(env, "layout", None)
+    return told if told in ("channels_first", "channels_last") else "channels_last"
 
 
 def _told(build: Callable[[], Any]) -> Any:
@@ -159,6 +170,7 @@ def _network_kind(kind: str, game: Normal) -> Kind:
     recurrent, family = kind in ("gru", "lstm"), family_of(game)
     own = fields(_recurrent if recurrent else _feedforward)
     own |= fields(_view) if family is MATRIX else fields(_channels)
+    own |= fields(_board) if family is ENVIRONMENT else {}
     if kind == "conv":
         own["channels"] = Field("channels", "integers", (16,), own["channels"].range)
     return Kind(_build_network, own, {"fan_in": 1.0}, check=_check_network, network=True)
