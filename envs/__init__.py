@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shaping.envs.auto_reset import AutoReset, AutoResetState
-from shaping.envs.clean_up import CleanUp
+from shaping.envs.clean_up.game import CleanUp
 from shaping.envs.coin_game import dialects as coin_dialects
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams, CoinGameState
 from shaping.envs.commons_harvest.game import CommonsHarvest
@@ -131,14 +131,15 @@ def _matrix_game(name: str, settings: dict[str, Any]) -> MatrixGame:
     if name == _OWN_PAYOFFS:
         if "payoffs" not in own:
             raise ValueError(f"game {name!r} needs payoffs; allowed: payoffs[player][action_0][action_1]...")
-        payoffs = own["payoffs"]
-    else:
-        for key, value in own.items():
-            allowed = "a finite number (arrays of them go into MatrixGameParams)"
-            if finite_numbers(key, value, allowed).ndim:
-                raise ValueError(f"{key} has the shape {list(np.shape(value))}; allowed: {allowed}")
-        payoffs = GAMES[name](**own)
-    return MatrixGame(payoffs, name=name, **settings)
+        return MatrixGame(own["payoffs"], name=name, **settings)
+    for key, value in own.items():
+        allowed = "a finite number (arrays of them go into MatrixGameParams)"
+        if finite_numbers(key, value, allowed).ndim:
+            raise ValueError(f"{key} has the shape {list(np.shape(value))}; allowed: {allowed}")
+    payoffs = GAMES[name](**own)
+    defaults = {key: parameter.default for key, parameter in inspect.signature(GAMES[name]).parameters.items()}
+    made_of = {key: value if key == "num_players" else float(value) for key, value in (defaults | own).items()}
+    return MatrixGame(payoffs, name=name, settings=tuple(made_of.items()), **settings)
 
 
 def _check_known(name: str, settings: dict[str, Any], known: tuple[str, ...]) -> None:

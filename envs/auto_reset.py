@@ -148,6 +148,10 @@ class AutoReset:
     def number_names(self) -> tuple[str, ...]:
         return declarations.number_names(self.env)
 
+    @property
+    def default_numbers(self) -> dict[str, Any]:
+        return declarations.default_numbers(self.env)
+
     def with_numbers(self, params: Any, numbers: Mapping[str, Any]) -> Any:
         return declarations.with_numbers(self.env, params, numbers)
 

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure
 from shaping.envs.drawing import gauge_image
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.grid.seats import own_first
+from shaping.envs.measures import fraction, per_player
 from shaping.envs.spaces import Box
 
 MAX_PLAYERS = 8
@@ -31,7 +33,7 @@ class CournotParams:
         costs: [players] float, of one unit, of each firm.
         horizon: [] int32, rounds of an episode.
         noise: [] float, standard deviation of the intercept, normal and drawn anew each round; None where the game was
-            made without noise.
+            made without one.
     """
 
     intercept: jax.Array
@@ -234,9 +236,7 @@ class Cournot:
         dtype = params.costs.dtype
         quantities = actions[:, 0].astype(dtype)
         market_price = price(quantities, params)
-        if self.noise is not None:
-            if params.noise is None:
-                raise ValueError("params.noise is None; allowed: a number, as the game was made with noise")
+        if params.noise is not None:
             market_price = market_price + params.noise * jax.random.normal(key, (), dtype)
         if self.floor:
             market_price = jnp.maximum(market_price, 0)
@@ -290,6 +290,30 @@ class Cournot:
             "price": counts["price"] + info["price"].astype(jnp.float32),
             "welfare": counts["welfare"] + (jnp.sum(rewards) + info["consumer_surplus"]).astype(jnp.float32),
         }
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Means over rounds."""
+        return {
+            "quantity": Measure("The quantity that a firm sells in a round.", "quantity", low=0.0),
+            "price": Measure("The price of a round, the same for all firms.", "price"),
+            "surplus": Measure(
+                "Profits of all firms and consumer surplus of a round, the same for all firms.", "total surplus"
+            ),
+        }
+
+    def metrics(self, counts: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        steps, n = counts["steps"], self.num_players
+        return {
+            "quantity": fraction(counts["quantities"], jnp.asarray(steps)[..., None]),
+            "price": per_player(fraction(counts["price"], steps), n),
+            "surplus": per_player(fraction(counts["welfare"], steps), n),
+        }
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return ("intercept", "slope", "costs", "noise")
 
     def image(self, state: CournotState, params: CournotParams) -> np.ndarray:
         """A bar a firm, its quantity over intercept / slope; the black one is the price over the intercept."""

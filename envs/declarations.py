@@ -141,6 +141,14 @@ def number_names(env: Any) -> tuple[str, ...]:
     return tuple(name for name, value in fields.items() if hasattr(env, name) and _is_float(value))
 
 
+def default_numbers(env: Any) -> dict[str, Any]:
+    """What its numbers are in `default_params`, by name: numbers, or one a player; None where the program leaves it
+    out. Its property `default_numbers`; by default the attributes of the environment of these names."""
+    if hasattr(env, "default_numbers"):
+        return env.default_numbers
+    return {name: getattr(env, name) for name in number_names(env)}
+
+
 def with_numbers(env: Any, params: Any, numbers: Mapping[str, Any]) -> Any:
     """Parameters with some of the numbers replaced.
 

@@ -1,7 +1,7 @@
-"""Numbers derived from what environments count: fractions of whatever came up, NaN where nothing did.
+"""What metrics of several environments are made of.
 
-All take counts with any leading axes. Where a fraction over several streams of play is wanted, add the counts up first:
-a mean of fractions weighs a stream with one pickup like one with a thousand.
+All take arrays with any leading axes. Where a fraction over several streams of play is wanted, add the counts up first:
+a mean of fractions weighs a stream with one event like one with a thousand.
 """
 
 from typing import Any
@@ -9,43 +9,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from shaping.envs.coin_game.counts import CoinCounts
-
-
-def own_fraction(counts: CoinCounts) -> jax.Array:
-    """Of the coins a player took, those of its own colour, [..., players]."""
-    pickups = _floats(counts.pickups)
-    return fraction(jnp.diagonal(pickups, axis1=-2, axis2=-1), pickups.sum(-1))
-
-
-def missed_fraction(counts: CoinCounts) -> jax.Array:
-    """Of the steps that began one move from a coin of the own colour, those that did not take it, [..., players]."""
-    return fraction(counts.own_missed, counts.own_near)
-
-
-def spared_fraction(counts: CoinCounts) -> jax.Array:
-    """Of the steps that began one move from a coin of another's colour, those that took none, [..., players]."""
-    return fraction(counts.other_spared, counts.other_near)
-
-
-def cooperation_by_history(counts: CoinCounts) -> jax.Array:
-    """Of the pickups after each of the nine `envs.coin_game.counts.HISTORIES`, those of the own colour,
-    [..., players, 9]."""
-    own, other = _floats(counts.own_after), _floats(counts.other_after)
-    return fraction(own, own + other)
-
-
-def cooperation_by_state(counts: dict[str, Any]) -> jax.Array:
-    """Of the steps in which a player of a matrix game was in each of its states, those in which it cooperated, as
-    executed, [..., players, states]."""
-    return fraction(counts["cooperations"], counts["steps"])
-
 
 def fraction(part: Any, whole: Any) -> jax.Array:
     """part / whole in floats, NaN where the whole is 0."""
-    above, below = _floats(part), _floats(whole)
+    above, below = jnp.asarray(part, dtype=float), jnp.asarray(whole, dtype=float)
     return jnp.where(below == 0, jnp.nan, above / jnp.where(below == 0, 1, below))
 
 
-def _floats(counts: Any) -> jax.Array:
-    return jnp.asarray(counts, dtype=float)
+def per_player(value: Any, num_players: int) -> jax.Array:
+    """What is one for all players, [...], once for each of them, [..., players] in floats."""
+    array = jnp.asarray(value, dtype=float)
+    return jnp.broadcast_to(array[..., None], (*array.shape, num_players))
+
+
+def equality(amounts: Any) -> jax.Array:
+    """1 - Gini's index of what the players got (Perolat et al. 2017), [..., players] -> [...]: 1 where all got the
+    same, 1 / players where one got everything; NaN where nobody got anything, or the sum is below 0."""
+    given = jnp.asarray(amounts, dtype=float)
+    differences = jnp.abs(given[..., :, None] - given[..., None, :]).sum((-2, -1))
+    total = given.sum(-1)
+    return 1 - fraction(differences, jnp.where(total > 0, 2 * given.shape[-1] * total, 0))

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure
 from shaping.envs.drawing import gauge_image
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.grid.seats import own_first
+from shaping.envs.measures import fraction, per_player
 from shaping.envs.spaces import Box
 
 MAX_PLAYERS = 8
@@ -240,6 +242,40 @@ class Negotiation:
             "rounds_others": rounds_others,
         }
         return {name: counts[name] + more for name, more in added.items()}
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Efficiency, and what parts are asked for."""
+        return {
+            "efficiency": Measure(
+                "The sum of all rewards over the largest that could have been had, the same for all players.",
+                "efficiency",
+                low=0.0,
+                high=1.0,
+            ),
+            "asked_own": Measure(
+                "The part that a player asks for of the items it values most.", "asked of own items", low=0.0, high=1.0
+            ),
+            "asked_others": Measure(
+                "The part that a player asks for of the items that another values more.",
+                "asked of others' items",
+                low=0.0,
+                high=1.0,
+            ),
+        }
+
+    def metrics(self, counts: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        rewards = jnp.asarray(counts["rewards"])
+        return {
+            "efficiency": per_player(fraction(rewards.sum(-1), counts["efficient_welfare"]), self.num_players),
+            "asked_own": fraction(counts["asked_own"], counts["rounds_own"]),
+            "asked_others": fraction(counts["asked_others"], counts["rounds_others"]),
+        }
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return ("low", "high")
 
     def image(self, state: NegotiationState, params: NegotiationParams) -> np.ndarray:
         """One row of bars for the values of what is on the table over the highest, item by item, and one for the last

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure
 from shaping.envs.drawing import gauge_image
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.grid.seats import others, own_first
+from shaping.envs.measures import fraction
 from shaping.envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 8
@@ -265,6 +267,31 @@ class PublicGoods:
             "payoffs": rewards.astype(jnp.float32),
         }
         return {name: counts[name] + more for name, more in added.items()}
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Means of a round."""
+        found = {
+            "contribution": Measure("What a player contributes in a round, in units of money.", "contribution", 0.0)
+        }
+        if self.punishment:
+            found["points_given"] = Measure("Punishment points that a player gives in a round.", "points given", 0.0)
+            found["points_received"] = Measure(
+                "Punishment points that a player receives in a round.", "points received", 0.0
+            )
+        return found
+
+    def metrics(self, counts: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        rounds = jnp.asarray(counts["rounds"])[..., None]
+        found = {"contribution": fraction(counts["contributed"], rounds)}
+        if self.punishment:
+            found |= {name: fraction(counts[name], rounds) for name in ("points_given", "points_received")}
+        return found
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return ("endowment", "factor", "max_points", "cost", "harm")
 
     def image(self, state: PublicGoodsState, params: PublicGoodsParams) -> np.ndarray:
         """A bar a player, its last contribution over the endowment; with punishment a black one each for the share of

@@ -18,7 +18,6 @@ from shaping.analysis.published import METRICS
 from shaping.config import build
 from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.config.files import parse, read
-from shaping.config.games import is_matrix
 from shaping.config.plan import Experiment, plan
 from shaping.config.resolved import as_yaml, fingerprint, first_difference, fixed, plain_data
 from shaping.population.match import Match
@@ -56,7 +55,12 @@ class Prepared:
         final = sum(len(group.indices) * c.state_bytes for group, c in zip(self.groups, self.chunks, strict=True))
         # One more than is kept: the oldest goes when the newest is there.
         rolling = (self.experiment.top["checkpoint"]["keep"] + 1) * max(c.padded * c.state_bytes for c in self.chunks)
-        return {"record": layout(self.experiment).bytes(), "final states": final, "checkpoints": rolling}
+        record = layout(self.experiment, self.templates()).bytes()
+        return {"record": record, "final states": final, "checkpoints": rolling}
+
+    def templates(self) -> list[Match]:
+        """A match of every group."""
+        return [group.template() for group in self.groups]
 
     def lines(self) -> list[str]:
         """The plan, for a human."""
@@ -105,10 +109,11 @@ def prepare(raw: Mapping[str, Any]) -> Prepared:
             def matches_of(indices: np.ndarray, blocks: Any = blocks) -> Match:
                 return build.matches_of(experiment, blocks, indices)
 
-            # Where games of both kinds stand side by side, those with policies have theirs recorded.
-            matrix = is_matrix(blocks[0].normal["game"])
-            extras = tuple(extra for extra in top["record"] if matrix or extra != "policies")
-            groups.append(Group(build.group_indices(experiment, blocks), matches_of, extras))
+            # Where games of several kinds stand side by side, those of tables have their policies recorded.
+            indices = build.group_indices(experiment, blocks)
+            tabular = matches_of(indices[:1]).game.tabular
+            extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
+            groups.append(Group(indices, matches_of, extras))
         memory, devices = top["memory_gib"] * 2**30, jax.device_count()
         updates, record_every = top["updates"], top["record_every"]
         sizes = top["chunk_matches"]
@@ -297,7 +302,9 @@ def _opened_record(folder: Any, prepared: Prepared, config: dict[str, Any]) -> R
                 ) from None
             remove(path)
             text = as_yaml(config)
-            Record.create(path, layout(experiment), coordinates(experiment), attributes(experiment, text))
+            matches = prepared.templates()
+            about = attributes(experiment, matches, text)
+            Record.create(path, layout(experiment, matches), coordinates(experiment), about)
             return
         changed = first_difference(fixed(known), fixed(config))
         if changed:

@@ -9,12 +9,9 @@ import numpy as np
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.validate import LIMITS
-from shaping.envs import MatrixGame
 from shaping.learners import Learner, gradient_learner
-from shaping.objectives import Analytic
-from shaping.objectives.exact_coin import ExactCoinGame
+from shaping.objectives.game import Game
 from shaping.objectives.memory_one import form_of
-from shaping.objectives.sampled_game import SampledGame
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
 from shaping.rules import Rule
@@ -22,8 +19,8 @@ from shaping.runtime.chunks import Group, cut, timetable
 from shaping.runtime.devices import computing_in
 from shaping.runtime.loop import Chunk, Timing, run_group
 from shaping.runtime.progress import Progress
-from shaping.runtime.record import DIMENSIONS
-from shaping.runtime.record_schema import histories
+from shaping.runtime.record import Layout
+from shaping.runtime.record_schema import layout_of
 
 
 class InMemory:
@@ -47,7 +44,9 @@ class InMemory:
         for name, array in rows.items():
             parts = self._along.setdefault(name, [])
             if len(parts) == chunk.number:
-                parts.append([])
+                # What is known at the end alone is NaN before.
+                blank = np.full((len(array), first, *array.shape[2:]), np.nan, array.dtype)
+                parts.append([blank] if first else [])
             parts[-1].append(array)
 
     def after_segment(self, chunk: Chunk, stretch: int, states: MatchState, written: Callable[[], None]) -> None:
@@ -63,7 +62,7 @@ class InMemory:
 
 
 def train(
-    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
+    game: Any,
     players: Sequence[Learner | Rule] | Learner | Rule,
     matches: int = 100,
     updates: int = 100,
@@ -76,20 +75,21 @@ def train(
     """Trains a population of independent matches and returns its record, in memory.
 
     Args:
-      game: a matrix game, an analytic game of the user's own, an exact Coin Game (`shaping.exact_coin_game`), or any
-        game whose returns are sampled (`shaping.sampled`).
+      game: a matrix game (`envs.MatrixGame`), or any game in the sense of `objectives.game.Game`: an analytic game of
+        the user's own, an exact Coin Game (`shaping.exact_coin_game`), one whose returns are sampled
+        (`shaping.sampled`), or another implementation of that protocol.
       players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one for all seats.
       matches: how many matches, at least 1.
       updates: updates of each, at least 0.
       seed: of the initial parameters, as in a configuration.
       record_every: updates from one recorded value to the next.
       precision: "float32" or "float64".
-      parameters: the numbers of an analytic game, any pytree, its own defaults if None; or of an exact Coin Game or a
-        sampled game.
+      parameters: the numbers of the game, any pytree; if None those of a matrix game, or the game's own
+        `default_parameters`.
       policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
 
     Returns:
-      An `xarray.Dataset` with the variables of a record.
+      An `xarray.Dataset` with the variables, coordinates and attributes of a record.
 
     Raises:
       ConfigError: for a number out of its range, as many players as the game has no seats for, or a policy that does
@@ -99,21 +99,7 @@ def train(
         check_number(key, value, LIMITS[key], integer=True)
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
-    if not isinstance(game, MatrixGame | Analytic | ExactCoinGame | SampledGame):
-        wanted = "a MatrixGame (envs.make), an Analytic game, or what exact_coin_game or sampled returns"
-        raise not_allowed("game", game, wanted)
-    if isinstance(game, ExactCoinGame | SampledGame) and parameters is None:
-        raise ConfigError("parameters: needed; exact_coin_game and sampled return them beside the game")
-    if isinstance(game, MatrixGame):
-        policies = (policy or tabular(game.num_states),) * game.num_players
-        try:
-            form: Any = form_of(game, policies)
-        except ValueError as error:
-            raise ConfigError(f"policy: {error}") from None
-    elif policy is not None:
-        raise ConfigError("policy: leave it out; an analytic game is played with the parameters, any other has its own")
-    else:
-        form = game
+    form, numbers = _game_of(game, policy, parameters)
     seats = len(form.policies)
     each = [players] * seats if isinstance(players, Learner | Rule) else list(players)
     if len(each) != seats:
@@ -121,10 +107,7 @@ def train(
     learners = tuple(p if isinstance(p, Learner) else gradient_learner(p) for p in each)
 
     with computing_in(precision):
-        if isinstance(game, MatrixGame):
-            numbers = game.default_params
-        else:
-            numbers = game.default_parameters if parameters is None and isinstance(game, Analytic) else parameters
+        numbers = numbers()
 
         def matches_of(indices: np.ndarray) -> Match:
             def spread_over(leaf: Any) -> np.ndarray:
@@ -140,27 +123,35 @@ def train(
         table = timetable(group, chunks, updates, record_every)
         memory = InMemory()
         run_group(0, group, chunks, table, memory, Progress(matches * updates, enabled=False), Timing())
-    return _dataset(game, form.policies[0], memory.variables(), [*range(0, updates, record_every), updates])
+        found = layout_of([group.template()], matches, table.recorded, np.dtype(precision))
+    return _dataset(found, form.about, memory.variables())
 
 
-def _dataset(
-    game: MatrixGame | Analytic | ExactCoinGame | SampledGame,
-    policy: Policy,
-    variables: Mapping[str, np.ndarray],
-    recorded: Sequence[int],
-) -> Any:
+def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
+    """The game that is trained on, and a function that gives its numbers in the precision of the run."""
+    if not hasattr(game, "objective"):
+        if not hasattr(game, "num_states"):
+            wanted = "a matrix game (envs.make), or a game: what exact_coin_game, sampled or analytic_game returns"
+            raise not_allowed("game", game, wanted)
+        policies = (policy or tabular(game.num_states),) * game.num_players
+        try:
+            return form_of(game, policies), lambda: game.default_params if parameters is None else parameters
+        except ValueError as error:
+            raise ConfigError(f"policy: {error}") from None
+    if policy is not None:
+        raise ConfigError("policy: leave it out; an analytic game is played with the parameters, any other has its own")
+    if parameters is None and not hasattr(game, "default_parameters"):
+        raise ConfigError("parameters: needed; exact_coin_game and sampled return them beside the game")
+    return game, lambda: game.default_parameters if parameters is None else parameters
+
+
+def _dataset(layout: Layout, about: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> Any:
     import xarray
 
-    dims = dict(DIMENSIONS)
-    coords: dict[str, Any] = {"update": recorded}
-    if isinstance(game, MatrixGame):
-        states = histories(game.joint_action_labels, policy.rounds) if game.horizon != 1 else ["start"]
-        coords |= {"state": states, "joint_action": list(game.joint_action_labels)}
-        about = {"state_view": game.state_view}
-    else:
-        about = {}
-    if isinstance(game, SampledGame):
-        coords |= {"opponent": [name for name, _ in game.opponents]} if game.opponents else {}
-    if not isinstance(game, MatrixGame) or variables["theta_final"].shape[-1] != variables["policy"].shape[-1]:
-        dims |= {"theta_initial": ("match", "player", "parameter"), "theta_final": ("match", "player", "parameter")}
-    return xarray.Dataset({k: (dims[k], v) for k, v in variables.items()}, coords, about)
+    used = {dim for name in variables for dim in layout.variables[name].dims}
+    coords = {name: values for name, values in layout.coordinates().items() if name in {*used, "update"}}
+    arrays = {
+        name: (layout.variables[name].dims, array, layout.variables[name].attributes())
+        for name, array in variables.items()
+    }
+    return xarray.Dataset(arrays, coords, dict(about))

@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs.coin_game.game import CoinGame, CoinGameState
+from shaping.envs.coin_game.enumeration import begin_outcomes, step_outcomes
+from shaping.envs.coin_game.game import CoinGame
+from shaping.envs.coin_game.state import CoinGameState
 
 # States x joint actions x outcomes of one chain: about a minute and a few GiB.
 _LARGEST = 2 * 10**8
@@ -104,7 +106,7 @@ def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> Coin
 def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
     if memory:
         return _remembering(_enumerated(env, folded, False))
-    outcomes = np.array(list(itertools.product(*map(range, env.step_outcomes))), np.uint32)
+    outcomes = np.array(list(itertools.product(*map(range, step_outcomes(env)))), np.uint32)
     count = num_boards(env, folded)
     boards = board_of(env, np.arange(count), folded)
     actions = np.array(list(itertools.product(range(env.action_space.num_values), repeat=env.num_players)), np.int32)
@@ -128,7 +130,7 @@ def check_size(env: CoinGame, folded: bool = True, memory: bool = False) -> None
       ValueError: one line with how large it is.
     """
     joint = env.action_space.num_values**env.num_players
-    size = num_boards(env, folded) * joint * math.prod(env.step_outcomes) * (num_memories(env) if memory else 1)
+    size = num_boards(env, folded) * joint * math.prod(step_outcomes(env)) * (num_memories(env) if memory else 1)
     if size > _LARGEST:
         rows, columns = env.grid
         raise ValueError(
@@ -234,7 +236,7 @@ def _transitions(
 
 def _starts(env: CoinGame, folded: bool) -> np.ndarray:
     """Numbers of the first boards, each as often as it is likely."""
-    sizes = env.begin_outcomes
+    sizes = begin_outcomes(env)
     total = math.prod(sizes)
     words = np.stack(np.unravel_index(np.arange(total), sizes), axis=-1).astype(np.uint32)
     number = jax.jit(

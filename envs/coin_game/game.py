@@ -6,26 +6,22 @@ Six incompatible games go by this name. Here every point they differ in is a swi
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs.coin_game import counts as coin_counts
+from shaping.envs.coin_game import drawing, rules
+from shaping.envs.coin_game import measures as coin_measures
 from shaping.envs.coin_game.observation import LAYOUTS, VIEWS, planes
-from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from shaping.envs.coin_game.state import REWARDS, CoinGameParams, CoinGameState, with_numbers
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
-from shaping.envs.grid.random_cells import (
-    free_cell_outcomes,
-    nth_free_cell,
-    num_words,
-    random_free_cell,
-    split_word,
-    word_outcomes,
-)
+from shaping.envs.grid.random_cells import num_words
 from shaping.envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 8
@@ -46,59 +42,6 @@ _CHOICES = {
 }
 _RESTART = 0x5EED
 _SWITCHES = ("stay", "egocentric", "flat")
-
-
-@flax.struct.dataclass
-class CoinGameParams:
-    """The numbers of a Coin Game. Every leaf may carry leading axes that a vmap maps over.
-
-    Attributes:
-        rewards: [players, 3] float: for taking a coin of one's own colour, of another's colour, and for having a coin
-            of one's colour taken by another.
-        horizon: [] int32, steps of an episode.
-        noise: [players] float in [0, 1], the probability that a uniformly random action is executed in place of the
-            chosen one; None where the game was made without noise.
-    """
-
-    rewards: jax.Array
-    horizon: jax.Array
-    noise: jax.Array | None = None
-
-
-@flax.struct.dataclass
-class CoinGameState:
-    """Where everything is. Cells are numbered row by row, row x columns + column.
-
-    Each cell is a scalar of its own: over a batch it is then a plain vector, with which a step takes half the time that
-    it takes with rows of two or four.
-
-    Attributes:
-        player_cells: one [] int32 a player.
-        coin_cells: one [] int32 for the only coin, or for the coin of each colour in seat order.
-        colour: [] int32, the colour of the only coin; 0 where each colour has its own.
-        step: [] int32, steps taken since the reset.
-    """
-
-    player_cells: tuple[jax.Array, ...]
-    coin_cells: tuple[jax.Array, ...]
-    colour: jax.Array
-    step: jax.Array
-
-    @classmethod
-    def of(cls, players: Any, coins: Any, colour: Any, step: Any) -> "CoinGameState":
-        """A state or a batch of them, from arrays players [..., players], coins [..., coins], colour, step [...]."""
-        apart = [tuple(cells[..., i] for i in range(cells.shape[-1])) for cells in (players, coins)]
-        return cls(player_cells=apart[0], coin_cells=apart[1], colour=colour, step=step)
-
-    @property
-    def players(self) -> jax.Array:
-        """Cells of the players as one array, [..., players]."""
-        return _together(self.player_cells)
-
-    @property
-    def coins(self) -> jax.Array:
-        """Cells of the coins as one array, [..., coins]."""
-        return _together(self.coin_cells)
 
 
 @dataclass(frozen=True)
@@ -173,7 +116,7 @@ class CoinGame:
         # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
         object.__setattr__(self, "grid", _grid(self.grid))
         check_integer("horizon", self.horizon, 1, 2**31 - 2)
-        for field in ("own", "other", "taken"):
+        for field in REWARDS:
             object.__setattr__(self, field, check_number(field, getattr(self, field)))
         if isinstance(self.noise, list | tuple):
             if len(self.noise) != n:
@@ -233,29 +176,14 @@ class CoinGame:
         return CoinGameParams(jnp.asarray(rewards, dtype=float), jnp.int32(self.horizon), noise)
 
     def reset(self, key: jax.Array, params: CoinGameParams) -> tuple[jax.Array, CoinGameState]:
-        """A random start, see `start_players` and `start_coins`; the first colour of an only coin is uniform.
-
-        Returns:
-            obs: [players, ...] see `observation_space`.
-            state: the start.
-        """
-        state = self.begin(jax.random.bits(key, (len(self.begin_outcomes),), jnp.uint32))
+        """A random start, see `start_players` and `start_coins`; the first colour of an only coin is uniform."""
+        state = self.begin(jax.random.bits(key, (self.begin_words,), jnp.uint32))
         return self.observe(state, params), state
 
     def begin(self, words: jax.Array) -> CoinGameState:
-        """The start that random words stand for, [len(begin_outcomes)] uint32."""
-        n, distinct = self.num_players, self.start_players == "distinct"
-        ranges = self._begin_ranges
-        shared = num_words(ranges)
-        colour, *drawn = split_word(words[:shared], ranges)
-        players: list[jax.Array] = []
-        for rank in drawn[:n]:
-            players.append(nth_free_cell(rank, players) if distinct else rank)
-        coins = drawn[n:]
-        if self.start_coins == "free":
-            for c in range(self.num_coins):
-                coins.append(random_free_cell(words[shared + c], [*players, *coins], self.num_cells))
-        return CoinGameState(tuple(players), tuple(coins), colour, jnp.int32(0))
+        """The start that random words stand for, [begin_words] uint32."""
+        sizes = self.num_players, self.num_coins, self.num_cells
+        return rules.start(words, self.begin_ranges, *sizes, distinct=self.start_players == "distinct")
 
     def step(
         self, key: jax.Array, state: CoinGameState, actions: jax.Array, params: CoinGameParams
@@ -277,19 +205,15 @@ class CoinGame:
             info: {"pickups": [players, colours] int32}, 1 where a player took a coin of a colour.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value; params with noise for
-                a game made without, or without noise for a game made with it.
+            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
-        n, cells = self.num_players, len(self.step_outcomes)
+        n, cells = self.num_players, self.step_words
         actions = check_actions(actions, n, self.action_space)
-        if (params.noise is None) != (self.noise is None):
-            given, made = ("None", "an array, as") if params.noise is None else ("an array", "None, unless")
-            raise ValueError(f"params.noise is {given}; allowed: {made} the game is made with noise")
-        words = jax.random.bits(key, (cells + (0 if self.noise is None else 2 * n),), jnp.uint32)
-        if self.noise is not None:
-            actions = self._tremble(words[cells:], actions, params)
+        words = jax.random.bits(key, (cells + (0 if params.noise is None else 2 * n),), jnp.uint32)
+        if params.noise is not None:
+            actions = rules.tremble(words[cells:], actions, params.noise, self.action_space.num_values)
         after, pickups = self.transition(words[:cells], state, actions)
-        rewards = jnp.stack(self._rewards(pickups, params))
+        rewards = jnp.stack(rules.rewards(pickups, params.rewards, self.penalty))
         pickups = jnp.stack([jnp.stack(row) for row in pickups]).astype(jnp.int32)
         truncated = after.step >= params.horizon
         if self.last_step != "play":
@@ -308,7 +232,7 @@ class CoinGame:
         """Where executed actions lead, given the random words: what `step` does but for noise and the last step.
 
         Args:
-            words: [len(step_outcomes)] uint32.
+            words: [step_words] uint32.
             state: the state before.
             actions: [players] int32.
 
@@ -317,14 +241,14 @@ class CoinGame:
             pickups: pickups[player][colour], scalars of bool.
         """
         n = self.num_players
-        chosen = [actions[i] for i in range(n)]
-        players = [self._move(state.player_cells[i], chosen[i]) for i in range(n)]
-        reached = self._reached(players, state)
+        coins = state.coin_cells
+        players = [rules.move(state.player_cells[i], actions[i], self.action_names, self.grid) for i in range(n)]
+        reached = rules.reach(players, coins, self.tie)
         pickups = [[self._is_colour(state, c, reached[i]) for c in range(n)] for i in range(n)]
         after = CoinGameState(
             player_cells=tuple(players),
-            coin_cells=tuple(self._coins_after(words, players, state, reached)),
-            colour=self._colour_after(state, reached),
+            coin_cells=tuple(rules.coins_after(words, players, coins, reached, self.respawn, self.num_cells)),
+            colour=rules.colour_after(state.colour, reached) if self.coins == "alternating" else state.colour,
             step=state.step + 1,
         )
         return after, pickups
@@ -332,7 +256,7 @@ class CoinGame:
     def observe(self, state: CoinGameState, params: CoinGameParams) -> jax.Array:
         """What everybody sees in a state, [players, ...] see `observation_space`."""
         del params
-        coins = self._by_colour(state)
+        coins = rules.by_colour(state, self.num_players, self.coins)
         return planes(
             state.player_cells, coins, self.grid, self.view, self.egocentric, self.layout, self.flat, self.dtype
         )
@@ -352,150 +276,68 @@ class CoinGame:
     ) -> coin_counts.CoinCounts:
         """Pickups, misses and their history, one step further."""
         del actions, rewards
-        at = self._by_colour(state)
-        near = [[self._adjacent(cell, coin) for coin in at] for cell in state.player_cells]
+        at = rules.by_colour(state, self.num_players, self.coins)
+        near = [[rules.adjacent(cell, coin, self.grid) for coin in at] for cell in state.player_cells]
         if self.last_step == "restart":
             # What was near at a step that ignores actions could not be taken, so nobody missed it.
             near = [[flag & ~ended for flag in row] for row in near]
         return coin_counts.count(counts, near, info["pickups"], ended)
 
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Own fraction, pickups, and cooperation by history."""
+        return coin_measures.measures(self.num_players)
+
+    def metrics(self, counts: coin_counts.CoinCounts) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        return coin_measures.metrics(counts)
+
+    @property
+    def showcase(self) -> str:
+        return "own_fraction"
+
     def image(self, state: CoinGameState, params: CoinGameParams) -> np.ndarray:
-        """The board from above: coins are discs, players rings of their colour, the lowest seat's the widest."""
+        """See `envs.coin_game.drawing`."""
         del params
-        columns = self.grid[1]
-        colours = [int(state.colour)] if self.coins == "alternating" else range(self.num_coins)
-        cells = np.asarray(state.coins)
-        sprites = [
-            Sprite(*divmod(int(cell), columns), player_colour(c), "disc", 0.42 - 0.1 * (list(cells[:i]).count(cell)))
-            for i, (c, cell) in enumerate(zip(colours, cells, strict=True))
-        ]
-        for i, cell in enumerate(np.asarray(state.players)):
-            sprites.append(Sprite(*divmod(int(cell), columns), player_colour(i), "ring", 0.95 - 0.07 * i))
-        return grid_image(empty_floor(*self.grid), sprites)
+        return drawing.image(state, self.grid, self._colours(state))
 
     def text(self, state: CoinGameState, params: CoinGameParams) -> str:
-        """A board on which 0, 1, ... are players and a, b, ... the coins of their colours."""
+        """See `envs.coin_game.drawing`."""
         del params
-        rows, columns = self.grid
-        colours = [int(state.colour)] if self.coins == "alternating" else range(self.num_coins)
-        cells = [""] * self.num_cells
-        for i, cell in enumerate(np.asarray(state.players)):
-            cells[cell] += str(i)
-        for c, cell in zip(colours, np.asarray(state.coins), strict=True):
-            cells[cell] += "abcdefgh"[c]
-        width = max(1, *map(len, cells))
-        board = [" ".join(cells[r * columns + c].ljust(width, ".") for c in range(columns)) for r in range(rows)]
-        return "\n".join([f"step {int(state.step)}", *board])
+        return drawing.text(state, self.grid, self._colours(state))
 
     @property
-    def begin_outcomes(self) -> tuple[int, ...]:
-        """For each random word of `begin`, a number of values 0, 1, ... over which every start comes equally often as
-        it is likely: all starts, exactly, for who wants to enumerate them."""
-        found = word_outcomes(self._begin_ranges)
-        if self.start_coins == "free":
-            found += tuple(free_cell_outcomes(self.num_players + c, self.num_cells) for c in range(self.num_coins))
-        return found
+    def number_names(self) -> tuple[str, ...]:
+        return (*REWARDS, "noise")
+
+    def with_numbers(self, params: CoinGameParams, numbers: Mapping[str, Any]) -> CoinGameParams:
+        """See `envs.declarations.with_numbers`; own, other and taken are columns of the rewards."""
+        return with_numbers(params, numbers, self.default_params)
 
     @property
-    def step_outcomes(self) -> tuple[int, ...]:
-        """Likewise for `transition`."""
-        if self.respawn == "any":
-            return word_outcomes([self.num_cells] * self.num_coins)
-        return (free_cell_outcomes(self.num_players + self.num_coins - 1, self.num_cells),) * self.num_coins
+    def begin_words(self) -> int:
+        """How many random words `begin` takes."""
+        return num_words(self.begin_ranges) + (self.num_coins if self.start_coins == "free" else 0)
 
     @property
-    def _begin_ranges(self) -> list[int]:
+    def step_words(self) -> int:
+        """How many random words `transition` takes."""
+        return num_words([self.num_cells] * self.num_coins) if self.respawn == "any" else self.num_coins
+
+    @property
+    def begin_ranges(self) -> list[int]:
+        """How many values each of the integers has that `begin` draws together: the colour, places of players, and,
+        where they may be anywhere, of coins."""
         n, cells, distinct = self.num_players, self.num_cells, self.start_players == "distinct"
         ranges = [n if self.coins == "alternating" else 1, *(cells - i * distinct for i in range(n))]
         return ranges + [cells] * (self.num_coins if self.start_coins == "any" else 0)
 
-    def _tremble(self, words: jax.Array, actions: jax.Array, params: CoinGameParams) -> jax.Array:
-        """The executed actions, [players] int32."""
-        n = self.num_players
-        assert params.noise is not None
-        trembles = (words[:n] >> 8).astype(params.noise.dtype) * 2.0**-24 < params.noise
-        random = (words[n:] % self.action_space.num_values).astype(jnp.int32)
-        return jnp.where(trembles, random, actions)
-
-    def _move(self, cell: jax.Array, action: jax.Array) -> jax.Array:
-        rows, columns = self.grid
-        row, column = cell // columns, cell % columns
-        does = {name: action == number for number, name in enumerate(self.action_names)}
-        row = jnp.where(does["down"], jnp.where(row == rows - 1, 0, row + 1), row)
-        row = jnp.where(does["up"], jnp.where(row == 0, rows - 1, row - 1), row)
-        column = jnp.where(does["right"], jnp.where(column == columns - 1, 0, column + 1), column)
-        column = jnp.where(does["left"], jnp.where(column == 0, columns - 1, column - 1), column)
-        return row * columns + column
-
-    def _adjacent(self, cell: jax.Array, other: jax.Array) -> jax.Array:
-        """Whether one move, not counting to stay, leads from a cell to another; never to cell -1."""
-        rows, columns = self.grid
-        down, right = (other // columns - cell // columns) % rows, (other % columns - cell % columns) % columns
-        near_row = (right == 0) & ((down == 1 % rows) | (down == (rows - 1) % rows))
-        near_column = (down == 0) & ((right == 1 % columns) | (right == (columns - 1) % columns))
-        return (near_row | near_column) & (other >= 0)
-
-    def _by_colour(self, state: CoinGameState) -> list[jax.Array]:
-        """The cell of the coin of each colour, -1 where there is none."""
-        if self.coins == "per_colour":
-            return list(state.coin_cells)
-        return [jnp.where(state.colour == c, state.coin_cells[0], -1) for c in range(self.num_players)]
-
-    def _reached(self, players: list[jax.Array], state: CoinGameState) -> list[list[jax.Array]]:
-        """reached[player][coin]: who takes which coin, scalars of bool."""
-        reached: list[list[jax.Array]] = []
-        for cell in players:
-            row = [cell == state.coin_cells[c] for c in range(self.num_coins)]
-            if self.tie == "lowest_seat" and reached:
-                row = [here & ~coin_counts.any_of([lower[c] for lower in reached]) for c, here in enumerate(row)]
-            reached.append(row)
-        return reached
-
     def _is_colour(self, state: CoinGameState, colour: int, reached: list[jax.Array]) -> jax.Array:
         return reached[0] & (state.colour == colour) if self.coins == "alternating" else reached[colour]
 
-    def _rewards(self, pickups: list[list[jax.Array]], params: CoinGameParams) -> list[jax.Array]:
-        """Rewards of a step, one scalar a player."""
-        n, dtype = self.num_players, params.rewards.dtype
-        rewards = []
-        for i in range(n):
-            own, other, taken = (params.rewards[i, k] for k in range(3))
-            by_others = [pickups[j][i] for j in range(n) if j != i]
-            if self.penalty == "per_coin":
-                by_others = [coin_counts.any_of(by_others)]
-            rewards.append(
-                own * pickups[i][i].astype(dtype)
-                + other * sum(pickups[i][c].astype(dtype) for c in range(n) if c != i)
-                + taken * sum(by.astype(dtype) for by in by_others)
-            )
-        return rewards
-
-    def _colour_after(self, state: CoinGameState, reached: list[list[jax.Array]]) -> jax.Array:
-        if self.coins == "per_colour":
-            return state.colour
-        following = jnp.where(state.colour == self.num_players - 1, 0, state.colour + 1)
-        return jnp.where(coin_counts.any_of([row[0] for row in reached]), following, state.colour)
-
-    def _coins_after(
-        self, words: jax.Array, players: list[jax.Array], state: CoinGameState, reached: list[list[jax.Array]]
-    ) -> list[jax.Array]:
-        """Cells of the coins, those that were taken drawn anew."""
-        coins = list(state.coin_cells)
-        if self.respawn == "any":
-            drawn = split_word(words, [self.num_cells] * self.num_coins)
-            return [
-                jnp.where(coin_counts.any_of([row[c] for row in reached]), new, old)
-                for c, (new, old) in enumerate(zip(drawn, coins, strict=True))
-            ]
-        for c in range(self.num_coins):
-            others = [*players, *coins[:c], *coins[c + 1 :]]
-            new = random_free_cell(words[c], others, self.num_cells)
-            coins[c] = jnp.where(coin_counts.any_of([row[c] for row in reached]), new, coins[c])
-        return coins
-
-
-def _together(cells: tuple[Any, ...]) -> Any:
-    return (np if isinstance(cells[0], np.ndarray) else jnp).stack(cells, axis=-1)
+    def _colours(self, state: CoinGameState) -> list[int]:
+        """Of the coins of one state, on the host."""
+        return [int(state.colour)] if self.coins == "alternating" else list(range(self.num_coins))
 
 
 def _grid(value: Any) -> tuple[int, int]:

@@ -1,69 +1,34 @@
 """Commons harvest: apples that regrow only near other apples, and a beam that sends players off the map."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs.commons_harvest import drawing as harvest_drawing
+from shaping.envs.commons_harvest import measures, rules
 from shaping.envs.commons_harvest.maps import HarvestMap, read_map
-from shaping.envs.commons_harvest.view import full_view, one_ahead, seen_from, window_view
+from shaping.envs.commons_harvest.rules import COMPASS, TURNING
+from shaping.envs.commons_harvest.state import CommonsHarvestParams, CommonsHarvestState
+from shaping.envs.commons_harvest.view import full_view, window_view
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
-from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens
+from shaping.envs.grid.occupancy import draw_distinct, happens
 from shaping.envs.spaces import Box, Discrete
 
-TURNING = ("stay", "forward", "backward", "step left", "step right", "turn left", "turn right", "zap")
-COMPASS = ("stay", "up", "right", "down", "left", "zap")
 MAX_PLAYERS = 24
-
-
-@flax.struct.dataclass
-class CommonsHarvestParams:
-    """The numbers of the game. Every leaf may carry leading axes that a vmap maps over.
-
-    Attributes:
-        regrowth: [numbers] float in [0, 1], the probability that an eaten apple is back after a step, by the number of
-            apples within a distance of 2; the last entry holds from that number on.
-        apple_reward: [] float, for an apple.
-        zap_reward, zapped_reward: [] float, for zapping (each time, hit or not) and for being hit.
-        beam_length, beam_radius: [] int32, cells that a beam reaches ahead, and to either side.
-        timeout: [] int32, steps that a hit player is off the map.
-        cooldown: [] int32, steps after a zap in which its player cannot zap.
-        horizon: [] int32, steps of an episode.
-    """
-
-    regrowth: jax.Array
-    apple_reward: jax.Array
-    zap_reward: jax.Array
-    zapped_reward: jax.Array
-    beam_length: jax.Array
-    beam_radius: jax.Array
-    timeout: jax.Array
-    cooldown: jax.Array
-    horizon: jax.Array
-
-
-@flax.struct.dataclass
-class CommonsHarvestState:
-    """Everything there is.
-
-    Attributes:
-        places: [players, 2] int32, row and column; of a player off the map the last ones.
-        facing: [players] int32, 0 up, 1 right, 2 down, 3 left.
-        away: [players] int32, steps still to spend off the map; 0 for who is on it.
-        cooldown: [players] int32, steps in which it still cannot zap.
-        apples: [apple cells] bool, in reading order.
-        step: [] int32, steps taken since the reset.
-    """
-
-    places: jax.Array
-    facing: jax.Array
-    away: jax.Array
-    cooldown: jax.Array
-    apples: jax.Array
-    step: jax.Array
+_NUMBERS = (
+    "apple_reward",
+    "zap_reward",
+    "zapped_reward",
+    "beam_length",
+    "beam_radius",
+    "timeout",
+    "cooldown",
+)
 
 
 @dataclass(frozen=True)
@@ -215,7 +180,7 @@ class CommonsHarvest:
         zeros = jnp.zeros((n,), jnp.int32)
         state = CommonsHarvestState(
             places=jnp.concatenate(places),
-            facing=_any_facing(words),
+            facing=rules.any_facing(words),
             away=zeros,
             cooldown=zeros,
             apples=jnp.ones((len(world.apples),), bool),
@@ -238,7 +203,9 @@ class CommonsHarvest:
         words = jax.random.bits(key, (2 * n + len(world.apples),), jnp.uint32)
         acts = state.away == 0
 
-        places, facing, away = self._move(state, jnp.where(acts, chosen, 0), words[:n], words[n : 2 * n])
+        places, facing, away = rules.move(
+            state, jnp.where(acts, chosen, 0), words[:n], words[n : 2 * n], world, self.movement == "turning"
+        )
         here = away == 0
         cells = places[:, 0] * world.columns + places[:, 1]
         bearing = np.array([row * world.columns + column for row, column in world.apples], np.int32)
@@ -247,10 +214,10 @@ class CommonsHarvest:
         left = state.apples & ~jnp.any(standing, axis=0)
 
         zaps = acts & (chosen == len(self.actions) - 1) & (state.cooldown == 0)
-        hit = zaps[:, None] & here[None] & self._in_beam(places, facing, params)
+        hit = zaps[:, None] & here[None] & rules.in_beam(places, facing, world.walls, params)
         zapped = jnp.any(hit, axis=0)
 
-        grown = ~state.apples & happens(words[2 * n :], self._regrowth(left, params))
+        grown = ~state.apples & happens(words[2 * n :], rules.regrowth(left, world.apples, params.regrowth))
         after = CommonsHarvestState(
             places=places,
             facing=facing,
@@ -305,6 +272,19 @@ class CommonsHarvest:
         more |= {"eaten_at": (info["apples_eaten"] * info["step"]).astype(jnp.float32)}
         return {what: counts[what] + more[what] for what in counts}
 
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What `metrics` gives."""
+        return measures.MEASURES
+
+    def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        return measures.metrics(counts)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return _NUMBERS
+
     def image(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> np.ndarray:
         """The map; see `harvest_drawing.image`."""
         del params
@@ -315,66 +295,6 @@ class CommonsHarvest:
         del params
         grid = harvest_drawing.text(self.world, state.apples, state.places, state.facing, state.away)
         return f"step {int(state.step)}: {grid}"
-
-    def _move(
-        self, state: CommonsHarvestState, actions: jax.Array, words: jax.Array, back_words: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Where players are, where they face and how long they are away, after their moves."""
-        world = self.world
-        moving = (actions >= 1) & (actions <= 4)
-        if self.movement == "turning":
-
-            def is_to(action: str) -> jax.Array:
-                return (actions == TURNING.index(action)).astype(jnp.int32)
-
-            facing = (state.facing + is_to("turn right") - is_to("turn left")) % 4
-            # Quarter turns to the right from where the player faces.
-            heading = (facing + is_to("step right") + 2 * is_to("backward") + 3 * is_to("step left")) % 4
-        else:
-            facing = heading = jnp.where(moving, actions - 1, state.facing)
-        down, right = one_ahead(heading)
-        targets = state.places + jnp.stack([down, right], axis=1)
-
-        back = state.away == 1
-        starts = jnp.asarray(world.starts, jnp.int32)[draw_below(back_words, len(world.starts))]
-        targets = jnp.where(back[:, None], starts, targets)
-        inside = (targets >= 0) & (targets < np.array([world.rows, world.columns], np.int32)[None])
-        allowed = jnp.all(inside, axis=1)
-        if world.walls:
-            at_wall = jnp.all(targets[:, None] == np.array(world.walls, np.int32)[None], axis=2)
-            allowed &= ~jnp.any(at_wall, axis=1)
-        entered = enters(state.places, targets, state.away == 0, (moving | back) & allowed, words)
-        places = jnp.where(entered[:, None], targets, state.places)
-        facing = jnp.where(back & entered, _any_facing(back_words), facing)
-        away = jnp.maximum(state.away - 1, (back & ~entered).astype(jnp.int32))
-        return places, facing, jnp.maximum(away, 0)
-
-    def _in_beam(self, places: jax.Array, facing: jax.Array, params: CommonsHarvestParams) -> jax.Array:
-        """[players, players] bool, whether a beam of the first would reach the second, if both are on the map."""
-        ahead, aside = seen_from(places, facing, places)
-        reached = (ahead >= 1) & (ahead <= params.beam_length) & (jnp.abs(aside) <= params.beam_radius)
-        walls = self.world.walls
-        if not walls:
-            return reached
-        wall_ahead, wall_aside = seen_from(places, facing, jnp.asarray(walls, jnp.int32))
-        # A wall stops a lane of the beam from where it starts, beside the player, and all lanes beyond it do not start.
-        in_lane = (wall_aside[:, None] == aside[:, :, None]) & (wall_ahead[:, None] < ahead[:, :, None])
-        in_lane &= wall_ahead[:, None] >= 0
-        beside = (wall_ahead[:, None] == 0) & (wall_aside[:, None] * jnp.sign(aside)[:, :, None] > 0)
-        beside &= jnp.abs(wall_aside)[:, None] <= jnp.abs(aside)[:, :, None]
-        return reached & ~jnp.any(in_lane | beside, axis=2)
-
-    def _regrowth(self, apples: jax.Array, params: CommonsHarvestParams) -> jax.Array:
-        """[apple cells] float, the probability with which an apple grows on each cell."""
-        cells = np.array(self.world.apples)
-        distance = np.sum((cells[:, None] - cells[None]) ** 2, axis=2)
-        near = (distance <= 4) & (distance > 0)
-        # Counts of at most 12 are exact in a product of any precision.
-        counts = apples.astype(jnp.float32) @ near.astype(np.float32)
-        rates = jnp.broadcast_to(params.regrowth[0], counts.shape)
-        for number in range(1, len(self.regrowth)):
-            rates = jnp.where(counts >= number, params.regrowth[number], rates)
-        return rates
 
     def _reach(self) -> tuple[int, int]:
         """Cells of the window before and behind its player."""
@@ -389,8 +309,3 @@ class CommonsHarvest:
         turned = state.facing if self.movement == "turning" else jnp.zeros_like(state.facing)
         window = (*self._reach(), self.sides)
         return window_view(self.world, state.apples, state.places, state.facing, here, ready, turned, window)
-
-
-def _any_facing(words: jax.Array) -> jax.Array:
-    """Directions drawn uniformly from the lowest bits of words, which `draw_below` does not look at."""
-    return (words & np.uint32(3)).astype(jnp.int32)

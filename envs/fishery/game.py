@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure
 from shaping.envs.drawing import gauge_image
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.fishery import gordon_schaefer, great_fish_war
 from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
 from shaping.envs.fishery.great_fish_war import GreatFishWarParams
 from shaping.envs.grid.seats import own_first
+from shaping.envs.measures import fraction, per_player
 from shaping.envs.spaces import Box
 
 MAX_PLAYERS = 8
@@ -215,6 +217,36 @@ class Fishery:
             "rewards": rewards.astype(jnp.float32),
         }
         return {name: counts[name] + more for name, more in added.items()}
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Efforts and catches, and what becomes of the stock."""
+        return {
+            "effort": Measure("The effort of a player, mean over steps.", "effort", low=0.0, high=1.0),
+            "catch": Measure("What a player catches in a step.", "catch", low=0.0),
+            "stock": Measure("The stock before fishing, mean over steps; the same for all players.", "stock", low=0.0),
+            "depletion": Measure(
+                "The fraction of episodes in which the stock is depleted; the same for all players.",
+                "depleted episodes",
+                low=0.0,
+                high=1.0,
+                per_episode=True,
+            ),
+        }
+
+    def metrics(self, counts: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        steps, n = jnp.asarray(counts["steps"]), self.num_players
+        return {
+            "effort": fraction(counts["efforts"], steps[..., None]),
+            "catch": fraction(counts["catches"], steps[..., None]),
+            "stock": per_player(fraction(counts["stock"], steps), n),
+            "depletion": per_player(counts["depletions"], n),
+        }
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return tuple(MODELS[self.model])
 
     def image(self, state: FisheryState, params: GreatFishWarParams | GordonSchaeferParams) -> np.ndarray:
         """A bar a player, its last effort; the black one is the stock, over the one that stays if nobody fishes."""

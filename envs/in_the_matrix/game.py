@@ -1,5 +1,6 @@
 """Matrix games that are played by gathering strategies in a grid world: STORM, "... in the matrix"."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
-from shaping.envs.in_the_matrix import drawing
+from shaping.envs.in_the_matrix import drawing, measures
 from shaping.envs.in_the_matrix.maps import (
     draw_sites,
     draw_words,
@@ -78,7 +80,7 @@ class InTheMatrix:
         return_of: "world" or "players".
         mutual: whether both of a pair must fire.
         pay_last_step: whether the last step of an episode pays.
-        regrowth: a probability; None for never, also whatever the params say (compiles less).
+        regrowth: a probability; None for never, which compiles less.
         shuffle_coins: see above.
         observation: "planes" or "flat".
 
@@ -155,7 +157,7 @@ class InTheMatrix:
         return InTheMatrixParams(
             payoffs=jnp.asarray(self.payoffs, dtype=float),
             freeze=jnp.int32(self.freeze),
-            regrowth=jnp.asarray(self.regrowth or 0.0, dtype=float),
+            regrowth=None if self.regrowth is None else jnp.asarray(self.regrowth, dtype=float),
             horizon=jnp.int32(self.horizon),
         )
 
@@ -277,7 +279,7 @@ class InTheMatrix:
 
     def _grown(self, key: jax.Array, params: InTheMatrixParams) -> jax.Array:
         total = self.num_kinds * self.num_coins
-        if self.regrowth is None:
+        if params.regrowth is None:
             return jnp.zeros((total,), bool)
         drawn = jax.random.uniform(jax.random.fold_in(key, 4), (total,), params.regrowth.dtype)
         return drawn < params.regrowth
@@ -319,6 +321,19 @@ class InTheMatrix:
             "collected": counts["collected"] + info["collected"],
             "strategies": counts["strategies"] + info["strategies"],
         }
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What `metrics` gives."""
+        return measures.measures(self.num_kinds)
+
+    def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        return measures.metrics(counts)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return ("freeze", "regrowth")
 
     def image(self, state: InTheMatrixState, params: InTheMatrixParams) -> np.ndarray:
         """The map and what the players hold; see `in_the_matrix_drawing.image`."""

@@ -12,13 +12,14 @@ class InTheMatrixParams:
         payoffs: [2, kinds, kinds] float, payoffs[role][strategy of role 0][strategy of role 1]; of a pair the player
             with the lower seat has role 0.
         freeze: [] int32, steps that a pair stands still after an interaction.
-        regrowth: [] float in [0, 1], the probability of a step that a coin comes back to its empty site.
+        regrowth: [] float in [0, 1], the probability of a step that a coin comes back to its empty site;
+            None for never, which saves drawing it.
         horizon: [] int32, steps of an episode.
     """
 
     payoffs: jax.Array
     freeze: jax.Array
-    regrowth: jax.Array
+    regrowth: jax.Array | None
     horizon: jax.Array
 
 

@@ -6,6 +6,8 @@ most significant first, are b. For two players: start, CC, CD, DC, DD. The share
 in a player's own view its own action comes first, then the others by ascending seat.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,11 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.declarations import Measure, leading_rank, placed
 from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
 from shaping.envs.environment import check_actions
+from shaping.envs.matrix import measures as matrix_measures
+from shaping.envs.matrix.games import GAMES, MAX_PLAYERS
 from shaping.envs.spaces import Discrete
 
-MAX_PLAYERS = 6
 STATE_VIEWS = ("own", "shared")
 
 
@@ -94,6 +98,8 @@ class MatrixGame:
         state_view: "own" shows each player the state with its own action first, "shared" shows all players
             the same.
         name: for records and messages.
+        settings: the arguments, with their names, of the function of `envs.matrix.games` that the payoffs are of; they,
+            in place of the payoffs, are then the game's numbers. () for payoffs of another origin.
 
     Raises:
         ValueError: a field is out of its range. One line: the field, its value and what is allowed.
@@ -105,6 +111,7 @@ class MatrixGame:
     horizon: int | None = None
     state_view: str = "own"
     name: str = "matrix_game"
+    settings: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self):
         allowed = (
@@ -245,6 +252,40 @@ class MatrixGame:
             "steps": counts["steps"] + here.astype(jnp.int32),
             "cooperations": counts["cooperations"] + cooperated.astype(jnp.int32),
         }
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """Cooperation, and cooperation by state."""
+        return matrix_measures.measures(self.state_labels)
+
+    def metrics(self, counts: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        return matrix_measures.metrics(counts)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """The numbers that the payoffs are made of, or payoffs; and discount and noise."""
+        return tuple(self.default_numbers)
+
+    @property
+    def default_numbers(self) -> dict[str, Any]:
+        own = {name: value for name, value in self.settings if name != "num_players"}
+        return (own or {"payoffs": self.payoffs}) | {"discount": self.discount, "noise": self.noise}
+
+    def with_numbers(self, params: MatrixGameParams, numbers: Mapping[str, Any]) -> MatrixGameParams:
+        """See `envs.declarations.with_numbers`. Where a number of the payoffs is given, those that are not are the
+        description's."""
+        defaults = self.default_params
+        lead = leading_rank(params, defaults)
+        fields = {name: number for name, number in numbers.items() if name in ("payoffs", "discount", "noise")}
+        others = {name: number for name, number in numbers.items() if name not in fields}
+        if others:
+            fields["payoffs"] = GAMES[self.name](**dict(self.settings) | others)
+        new = {
+            name: placed(name, number, getattr(params, name), getattr(defaults, name), lead)
+            for name, number in fields.items()
+        }
+        return dataclasses.replace(params, **new)
 
     def image(self, state: MatrixGameState, params: MatrixGameParams) -> np.ndarray:
         """The last executed joint action: a disc where a player cooperated, a square where it defected, a ring at the

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs.matrix.game import MAX_PLAYERS
+MAX_PLAYERS = 6
 
 
 # Annotations here are types, not text: `make` and configuration readers look at them.

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
+from shaping.objectives.game import closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 from shaping.schema import fields
+from shaping.variables import Variable
 
 
 def from_returns(function: Callable[[Thetas], Any]) -> Objective:
@@ -61,6 +63,26 @@ class Analytic:
         return False
 
     @property
+    def tabular(self) -> bool:
+        """Never: parameters are no probabilities."""
+        return False
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """None: all there is to tell are the parameters."""
+        return {}
+
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """None."""
+        return {}
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    @property
     def unrolled(self) -> bool:
         """Never: the user's function sees parameter vectors, and numbers, as arrays."""
         return False
@@ -78,6 +100,24 @@ class Analytic:
         """Nothing: all there is to tell are the parameters."""
         del params, thetas, key
         return {}
+
+    def evaluate(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """value [players], in closed form."""
+        del key
+        return closed_form_values(self, params, thetas)
+
+    def working_bytes(self, itemsize: int, lookaheads: int) -> int:
+        """None to speak of."""
+        del itemsize, lookaheads
+        return 0
+
+    def work(self, params: Any) -> int:
+        """Grows with the square of its largest array."""
+        return closed_form_work(params, self.policies)
+
+    def episode(self, params: Any) -> None:
+        """None: nothing is played."""
+        del params
 
 
 def analytic_game(name: str, **settings: Any) -> Analytic:

@@ -9,7 +9,7 @@ with the discounted visits. Noise mixes every policy with the uniform one before
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,13 @@ from jax import lax
 
 from shaping.envs.coin_game.chain import CoinChain, coin_chain
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams
+from shaping.envs.declarations import measures
+from shaping.envs.measures import fraction
+from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
 from shaping.policies.policy import Policy
+from shaping.variables import Variable, declared, of_measure
 
 
 @flax.struct.dataclass
@@ -70,6 +74,28 @@ class ExactCoinGame:
         return False
 
     @property
+    def tabular(self) -> bool:
+        """Never: a move is neither cooperation nor defection."""
+        return False
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What `describe` tells, as the environment declares it; the own fraction is known at the end alone."""
+        known = measures(self.env)
+        own = {name: of_measure(known[name]) for name in ("pickups", "own_fraction")}
+        return declared("discount", "noise") | own
+
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Of colours, numbered as players."""
+        return {"colour": measures(self.env)["pickups"].labels}
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    @property
     def unrolled(self) -> bool:
         """Never: states are too many to be scalars one by one."""
         return False
@@ -95,20 +121,38 @@ class ExactCoinGame:
         return jnp.sum(jnp.exp(old) * (old - new))
 
     def value_scale(self, params: ExactCoinParams) -> jax.Array:
-        """1 - discount; at discount 1 the mean per step."""
-        if self.horizon is None:
-            return 1 - params.discount
-        return jnp.where(params.discount == 1, 1 / self.horizon, 1 - params.discount)
+        """The factor that turns a return into a reported value, see `game.value_scale`."""
+        return value_scale(params.discount, self.horizon)
+
+    def evaluate(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """value [players], in closed form."""
+        del key
+        return closed_form_values(self, params, thetas)
+
+    def working_bytes(self, itemsize: int, lookaheads: int) -> int:
+        """The probabilities of joint actions in every state, once for every derivative that is taken."""
+        states, joint = self.chain.outlook.shape
+        return 4 * (1 + lookaheads) * states * joint * itemsize
+
+    def work(self, params: ExactCoinParams) -> int:
+        """Grows with the square of the states."""
+        return closed_form_work(params, self.policies)
+
+    def episode(self, params: ExactCoinParams) -> None:
+        """None: nothing is played."""
+        del params
 
     def cooperation(self, thetas: Thetas) -> None:
         """None: a move is neither cooperation nor defection."""
         del thetas
 
     def describe(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """What a record tells of one match besides values: pickups [players, colours], discount [], noise [players]."""
+        """What a record tells of one match besides values: pickups [players, colours], own_fraction [players],
+        discount [], noise [players]."""
         del key
-        found = {"pickups": self.pickups(params, thetas)}
-        return found | {"discount": params.discount, "noise": params.noise}
+        pickups = self.pickups(params, thetas)
+        own = fraction(jnp.diagonal(pickups), pickups.sum(1)).astype(pickups.dtype)
+        return {"pickups": pickups, "own_fraction": own, "discount": params.discount, "noise": params.noise}
 
     def pickups(self, params: ExactCoinParams, thetas: Thetas) -> jax.Array:
         """Expected coins of each colour that each player takes, [players, colours], differentiable: in an episode,

@@ -13,6 +13,7 @@ follow the executed action.
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +23,13 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
+from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
 from shaping.policies.policy import Policy
+from shaping.variables import Variable, as_table, declared
 
 # Up to this many joint actions the elimination is unrolled over scalars; beyond, it would take long to compile.
 _UNROLLED_STATES = 4
@@ -53,6 +56,13 @@ class ExactMatrixGame:
     def memory(self) -> int:
         """How many rounds the policies remember."""
         return self.policies[0].rounds
+
+    @property
+    def num_states(self) -> int:
+        """How many states a policy tells apart."""
+        if self.memory > 1:
+            return num_histories(self.memory)
+        return 1 if self.horizon == 1 else 1 + 2**self.num_players
 
     def objective(self, params: MatrixGameParams) -> Objective:
         """The objective at one setting of payoffs, discount and noise."""
@@ -88,6 +98,29 @@ class ExactMatrixGame:
     def sampled(self) -> bool:
         """Never: returns are exact."""
         return False
+
+    @property
+    def tabular(self) -> bool:
+        """Always: a policy is its table of P(C | state)."""
+        return True
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What `describe` tells; parameters stand beside the states where each has one."""
+        own = declared("policy", "payoffs", "discount", "noise", "value_cooperation", "value_defection")
+        one_each = all(policy.num_parameters == self.num_states for policy in self.policies)
+        return own | (as_table(declared("theta_initial", "theta_final")) if one_each else {})
+
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Of states, as a player sees them, and of joint actions."""
+        joint = tuple("".join(letters) for letters in itertools.product("CD", repeat=self.num_players))
+        return {"state": ("start",) if self.horizon == 1 else histories(joint, self.memory), "joint_action": joint}
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """How states are seen, and for how many rounds it goes on."""
+        return {"state_view": self.state_view, "horizon": "infinite" if self.horizon is None else self.horizon}
 
     @property
     def unrolled(self) -> bool:
@@ -147,24 +180,31 @@ class ExactMatrixGame:
         return tuple(view.index(state) for state in range(len(view)))
 
     def value_scale(self, params: MatrixGameParams) -> jax.Array:
-        """The factor that turns a return into a reported value.
+        """The factor that turns a return into a reported value, see `game.value_scale`."""
+        return value_scale(params.discount, self.horizon)
 
-        1 - discount for infinite and finite games, the mean per step (1 / horizon) at discount 1, and 1 for one-shot
-        games.
-        """
-        if self.horizon == 1:
-            return jnp.ones_like(params.discount)
-        if self.horizon is None:
-            return 1 - params.discount
-        return jnp.where(params.discount == 1, 1 / self.horizon, 1 - params.discount)
+    def evaluate(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
+        """value [players], in closed form."""
+        del key
+        return closed_form_values(self, params, thetas)
+
+    def working_bytes(self, itemsize: int, lookaheads: int) -> int:
+        """None to speak of: a chain has as many states as a policy."""
+        del itemsize, lookaheads
+        return 0
+
+    def work(self, params: MatrixGameParams) -> int:
+        """Grows with the square of the states."""
+        return closed_form_work(params, self.policies)
+
+    def episode(self, params: MatrixGameParams) -> None:
+        """None: nothing is played."""
+        del params
 
     def pure_returns(self, cooperate: bool, params: MatrixGameParams) -> list[jax.Array]:
         """Unnormalised returns when everybody always chooses C (or always D)."""
         chosen = jnp.ones_like(params.discount) if cooperate else jnp.zeros_like(params.discount)
-        states = 1 if self.horizon == 1 else 1 + 2**self.num_players
-        if self.memory > 1:
-            states = num_histories(self.memory)
-        table = [chosen] * states if self._small else jnp.full(states, chosen)
+        table = [chosen] * self.num_states if self._small else jnp.full(self.num_states, chosen)
         return self.from_cooperation([table] * self.num_players, params)
 
     def cooperation(self, thetas: Thetas) -> jax.Array:
@@ -192,6 +232,24 @@ class ExactMatrixGame:
             "value_cooperation": pure[0],
             "value_defection": pure[1],
         }
+
+    def describe_played(self, params: MatrixGameParams, measured: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """`describe` of players whose policies are no tables: `policy` is what they were seen to do, NaN in states that
+        did not come up.
+
+        Args:
+          params: the numbers.
+          measured: what `envs.MatrixGame` measures, `cooperation_by_state` [players, states] among it.
+        """
+        dtype = jnp.asarray(params.discount).dtype
+        anything = [jnp.zeros(policy.shapes.shape, dtype) for policy in self.policies]
+        return self.describe(params, anything) | {"policy": measured["cooperation_by_state"]}
+
+
+def histories(labels: Sequence[str], rounds: int) -> tuple[str, ...]:
+    """Labels of states: the start and what happened since, up to that many rounds, the earliest first."""
+    lengths = range(1, rounds + 1)
+    return ("start", *(" ".join(each) for length in lengths for each in itertools.product(labels, repeat=length)))
 
 
 def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGameParams | None = None) -> Objective:

@@ -1,5 +1,7 @@
 """A game played for its returns, as a population trains on it: estimated returns, and what a batch of play shows."""
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +12,9 @@ import numpy as np
 from flax import struct
 from jax.core import Tracer
 
-from shaping.envs.auto_reset import AutoReset
-from shaping.envs.coin_game.counts import CoinCounts
+from shaping.envs.declarations import measures, metrics, showcase
 from shaping.envs.environment import check_integer
-from shaping.envs.measures import cooperation_by_history, cooperation_by_state, own_fraction
-from shaping.objectives.exact_coin import ExactCoinGame
+from shaping.objectives.game import Episode, Game, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play import Statistics, play
@@ -23,6 +23,7 @@ from shaping.objectives.sampler import Sampler
 from shaping.policies.critics import Critic
 from shaping.policies.one_of import one_of
 from shaping.policies.policy import Policy
+from shaping.variables import CORE, VARIABLES, Variable, against, declared, of_measure
 
 
 @struct.dataclass
@@ -67,7 +68,7 @@ class SampledGame:
     estimator: Estimator = Estimator()
     critics: tuple[Critic, ...] = ()
     evaluation: int = 64
-    exact: ExactMatrixGame | ExactCoinGame | None = None
+    exact: Game | None = None
     opponents: tuple[tuple[str, tuple[Policy, ...]], ...] = ()
     matrix: ExactMatrixGame | None = None
 
@@ -81,6 +82,77 @@ class SampledGame:
         """Always."""
         return True
 
+    @property
+    def tabular(self) -> bool:
+        """Whether the closed form beside it is of tables."""
+        return self.exact is not None and self.exact.tabular
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """What is measured on play, what the environment declares, and what the closed form tells."""
+        found: dict[str, Variable] = {}
+        if self.exact is not None:
+            found |= {**self.exact.variables, **declared("value_exact")}
+        elif self.matrix is not None:
+            found |= {name: one for name, one in self.matrix.variables.items() if name not in CORE}
+        found |= declared("reward_per_step", "entropy", "discount", *["noise"] * self._trembles)
+        found |= declared("reward_against") if self.opponents else {}
+        found |= {name: of_measure(one) for name, one in measures(self.env).items()}
+        shown = showcase(self.env)
+        found[shown] = dataclasses.replace(found[shown] if shown in found else VARIABLES[shown], showcase=True)
+        return found | {f"{name}_against": against(name, found[name]) for name in self._met}
+
+    @property
+    def _met(self) -> tuple[str, ...]:
+        """What is measured with scripted opponents, beside which it is told: rewards, and what picks the showcase."""
+        if not self.opponents:
+            return ()
+        shown = showcase(self.env)
+        return (shown,) if shown in measures(self.env) and not measures(self.env)[shown].axis else ()
+
+    @property
+    def _trembles(self) -> bool:
+        """Whether what is called noise is, for every player, the probability of another action; None is none of it."""
+        numbers = self.env.default_params
+        found = getattr(numbers, "noise", ())
+        return found is None or np.shape(found) == (self.env.num_players,)
+
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Of what the environment and the closed form have, and of scripted opponents."""
+        found = {one.axis: tuple(one.labels) for one in measures(self.env).values() if one.axis}
+        form = self.exact or self.matrix
+        found |= {} if form is None else form.labels
+        return found | ({"opponent": tuple(name for name, _ in self.opponents)} if self.opponents else {})
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the closed form says."""
+        form = self.exact or self.matrix
+        return {} if form is None else form.about
+
+    def working_bytes(self, itemsize: int, lookaheads: int) -> int:
+        """The batches of play that are alive at once, and what derivatives keep of the networks that read them."""
+        space, players = self.env.observation_space, self.env.num_players
+        seen = math.prod(space.shape) * np.dtype(space.dtype).itemsize
+        steps = self.batch * self.horizon
+        # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
+        rollout = steps * players * (seen + 10 * itemsize)
+        # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
+        outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(self.policies[0].shapes))
+        kept = 1 if self.estimator.rematerialise else 1 + lookaheads
+        return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * kept // self.estimator.slices
+
+    def work(self, params: SampledParams) -> int:
+        """A few rollouts for every player, some 10 ns a step and more for what networks compute in it."""
+        del params
+        parameters = max(policy.num_parameters for policy in self.policies)
+        return self.batch * self.horizon * len(self.policies) * (1 + parameters // 100)
+
+    def episode(self, params: SampledParams) -> Episode:
+        """One from a reset to the horizon."""
+        return Episode(self.env, params.env, self.policies, self.horizon)
+
     def sampler(self, params: SampledParams) -> Sampler:
         """What plays the game at one setting of its numbers."""
         return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon)
@@ -91,19 +163,15 @@ class SampledGame:
         return sampled_objective(self.sampler(params), self.estimator, params.estimator, critics)
 
     def value_scale(self, params: SampledParams) -> jax.Array:
-        """The factor that turns a return into a reported value: 1 - discount, the mean per step (1 / horizon) at
-        discount 1, and 1 for a single step."""
-        discount = jnp.asarray(params.discount)
-        if self.horizon == 1:
-            return jnp.ones_like(discount)
-        return jnp.where(discount == 1, 1 / self.horizon, 1 - discount)
+        """The factor that turns a return into a reported value, see `game.value_scale`."""
+        return value_scale(params.discount, self.horizon)
 
     def evaluate(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> dict[str, jax.Array]:
         """What a fresh batch of play shows.
 
         Returns:
-          value, reward_per_step, entropy [players]; value_exact [players] where there is a closed form; of a Coin Game
-          own_fraction [players].
+          value, reward_per_step, entropy [players]; value_exact [players] where there is a closed form; and what the
+          environment measures of each player, [players].
         """
         played = self._played(params, self.policies, thetas, key)
         scale = self.value_scale(params)
@@ -114,52 +182,50 @@ class SampledGame:
         }
         if self.exact is not None:
             found["value_exact"] = scale * jnp.stack(list(self.exact.objective(params.exact)(thetas)[0]))
-        if isinstance(played.counts, CoinCounts):
-            found["own_fraction"] = own_fraction(played.counts)
+        found |= {name: one for name, one in self._measured(played).items() if not measures(self.env)[name].axis}
         dtype = jax.tree.leaves(list(thetas))[0].dtype
         return {name: value.astype(dtype) for name, value in found.items()}
 
+    def _measured(self, played: Statistics) -> dict[str, jax.Array]:
+        """What the environment measures, [players] or [players, labels], from pooled statistics."""
+        found = metrics(self.env, played.counts)
+        known = measures(self.env)
+        return {name: found[name] / played.episodes if one.per_episode else found[name] for name, one in known.items()}
+
     def cooperation(self, thetas: Thetas) -> jax.Array | None:
         """P(choose action 0 | state), [players, states], of policies that are tables of it; else None."""
-        if not isinstance(self.exact, ExactMatrixGame):
-            return None
-        return self.exact.cooperation(thetas)
+        return None if self.exact is None else self.exact.cooperation(thetas)
 
     def describe(self, params: SampledParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record tells of one match at its end.
 
         Returns:
-          discount []; noise [players]; of a matrix game what its exact form describes, `policy` as measured where
-          policies are no tables (NaN in states that did not come up); of a Coin Game pickups [players, colours], per
-          episode, and cooperation_by_history [players, 9]; reward_against [players, opponents], a player's reward per
-          step against each scripted opponent in all other seats, and own_fraction_against likewise.
+          discount []; noise [players], where the game has it; what the closed form describes; what the environment
+          measures with labels, [players, labels]; reward_against [players, opponents], a player's reward per step
+          against each scripted opponent in all other seats, and NAME_against likewise, NAME the measure that picks the
+          showcase.
         """
         assert key is not None
         every = self._meetings(params, thetas, key)
         played: Statistics = jax.tree.map(lambda leaf: leaf[0], every)
-        noise = getattr(params.env, "noise", None)
+        known = measures(self.env)
+        measured = {name: one for name, one in self._measured(played).items() if known[name].axis}
+        found: dict[str, jax.Array] = {}
+        if self.exact is not None:
+            found |= {name: one for name, one in self.exact.describe(params.exact, thetas).items() if name not in known}
+        elif self.matrix is not None:
+            found |= self.matrix.describe_played(params.exact, measured)
         discount = jnp.asarray(params.discount)
-        found: dict[str, jax.Array] = {
-            "discount": discount,
-            "noise": jnp.zeros(len(thetas), discount.dtype) if noise is None else jnp.asarray(noise),
-        }
-        coins = isinstance(played.counts, CoinCounts)
-        if coins:
-            found["pickups"] = played.counts.pickups / played.episodes
-            found["cooperation_by_history"] = cooperation_by_history(played.counts)
-        elif isinstance(self.exact, ExactMatrixGame):
-            found |= self.exact.describe(params.exact, thetas)
-        elif isinstance(played.counts, dict) and "cooperations" in played.counts:
-            if self.matrix is not None:
-                anything = [jnp.zeros(policy.shapes.shape, discount.dtype) for policy in self.matrix.policies]
-                found |= self.matrix.describe(params.exact, anything)
-            found["policy"] = cooperation_by_state(played.counts)
+        found |= measured | {"discount": discount}
+        if self._trembles:
+            noise = params.env.noise
+            found["noise"] = jnp.zeros(len(thetas), discount.dtype) if noise is None else jnp.asarray(noise)
         if self.opponents:
             # Meetings after the first: opponent by opponent, and seat by seat.
             seats, shape = jnp.arange(len(thetas)), (len(self.opponents), len(thetas), len(thetas))
-            found["reward_against"] = every.rewards_per_step[1:].reshape(shape)[:, seats, seats].T
-            if coins:
-                found["own_fraction_against"] = own_fraction(every.counts)[1:].reshape(shape)[:, seats, seats].T
+            met = {"reward": every.rewards_per_step}
+            met |= {name: jax.vmap(self._measured)(every)[name] for name in self._met}
+            found |= {f"{name}_against": x[1:].reshape(shape)[:, seats, seats].T for name, x in met.items()}
         return found
 
     def _meetings(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> Statistics:
@@ -181,6 +247,18 @@ class SampledGame:
         thetas = jax.lax.stop_gradient(list(thetas))
         found = play(self.env, policies, thetas, key, self.horizon, self.evaluation, params.env, params.discount)
         return found.pooled()
+
+
+def resets_itself(env: Any) -> bool:
+    """Whether a step at the end of an episode begins the next, and says so."""
+    params, shape = env.default_params, (env.num_players, *env.action_space.shape)
+    actions = jax.ShapeDtypeStruct(shape, env.action_space.dtype)
+
+    def step(key: jax.Array, actions: jax.Array) -> dict[str, Any]:
+        _, state = env.reset(key, params)
+        return env.step(key, state, actions, params)[-1]
+
+    return "episode_ended" in jax.eval_shape(step, jax.random.key(0), actions)
 
 
 def sampled(
@@ -221,7 +299,7 @@ def sampled(
       ValueError: a setting out of its range, no horizon or discount known, not one policy a player, or an environment
         that resets itself.
     """
-    if isinstance(env, AutoReset):
+    if resets_itself(env):
         raise ValueError(
             f"env is {env.name}, which resets itself; allowed: one whose episodes end, a stream is one of them"
         )

@@ -199,9 +199,12 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
         sampled = matches.game.sampled
         recorded = timetable.measured if sampled else None
         axis = 0 if sampled else -1
-        finish = jax.vmap(
-            lambda match, state: single.finish(match, state, timetable.updates, timetable.extras, recorded), axis, axis
-        )
+
+        def finished(match: Match, state: MatchState) -> dict[str, jax.Array]:
+            found = single.finish(match, state, timetable.updates, timetable.extras, recorded)
+            return found | ({"policy_trajectory": found["policy"]} if "policies" in timetable.extras else {})
+
+        finish: Any = jax.vmap(finished, axis, axis)
 
         def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
             return finish(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))

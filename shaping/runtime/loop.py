@@ -15,7 +15,7 @@ from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.processes import everywhere, own_range, own_rows, spread_out
 from shaping.runtime.progress import Progress
-from shaping.runtime.record import MEASURED
+from shaping.runtime.record_schema import variables_of
 
 
 @dataclass
@@ -179,9 +179,8 @@ def _run_chunk(
     write_waiting()
 
     variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
-    last = {name: variables.pop(name)[:, None] for name in ("value", *MEASURED) if name in variables}
-    if "policies" in timetable.extras:
-        last["policy_trajectory"] = variables["policy"][:, None]
+    along = [name for name, one in variables_of(matches, timetable.extras).items() if one.along_updates]
+    last = {name: variables.pop(name)[:, None] for name in along if name in variables}
     keeper.append(chunk, timetable.intervals, last)
     keeper.write(chunk, variables)
     keeper.finish(chunk, states)

@@ -7,137 +7,51 @@ from typing import Any
 
 import numpy as np
 
-from shaping.envs.coin_game.counts import HISTORIES
 from shaping.runtime.folders import is_local
 from shaping.runtime.fsync import Forced, force_all, noting_store
+from shaping.variables import Variable
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes and labels of a record.
+    """What a record holds, and its sizes.
 
     Attributes:
       matches: number of matches.
       updates: recorded updates, ascending.
-      states: labels of the `state` dimension, of the largest game.
-      joint_actions: labels of the `joint_action` dimension, of the largest game.
       players: the largest number of players.
       dtype: of the floating-point variables.
-      parameters: length of the `parameter` dimension that thetas have where some are not one number a state, else None.
-      matrix_games: whether there are any; policies, payoffs and what they are worth are those of matrix games.
-      coin_games: whether there are any; pickups are theirs.
-      extras: what else is recorded, as in a `Timetable`.
-      measured: variables of play that are recorded along with values, where returns are sampled.
-      opponents: labels of the `opponent` dimension, scripted players that the final policies met.
-      sampled_coins: whether pickups are known by what was last picked up.
+      variables: by name, with their declarations; `diverged_at` is one of them.
+      labels: of every other dimension, of the largest game; labels that are all numbers are recorded as numbers.
+      parameters: length of the dimension `parameter`, the largest number of a policy's parameters.
     """
 
     matches: int
     updates: Sequence[int]
-    states: Sequence[str]
-    joint_actions: Sequence[str]
     players: int
     dtype: np.dtype
-    parameters: int | None = None
-    matrix_games: bool = True
-    coin_games: bool = False
-    extras: tuple[str, ...] = ()
-    measured: tuple[str, ...] = ()
-    opponents: tuple[str, ...] = ()
-    sampled_coins: bool = False
+    variables: Mapping[str, Variable]
+    labels: Mapping[str, Sequence[str]]
+    parameters: int = 0
 
     def sizes(self) -> dict[str, int]:
         """The length of every dimension."""
-        return {
-            "match": self.matches,
-            "update": len(self.updates),
-            "player": self.players,
-            "colour": self.players,
-            "state": len(self.states),
-            "joint_action": len(self.joint_actions),
-            "parameter": self.parameters or 0,
-            "opponent": len(self.opponents),
-            "history": len(HISTORIES),
-        }
+        own = {"match": self.matches, "update": len(self.updates), "player": self.players}
+        own["parameter"] = self.parameters
+        return own | {name: len(labels) for name, labels in self.labels.items()}
+
+    def coordinates(self) -> dict[str, np.ndarray]:
+        """What the places along a dimension stand for."""
+        own = {"update": np.asarray(self.updates, np.int64), "player": np.arange(self.players)}
+        return own | {name: _labels(labels) for name, labels in self.labels.items()}
 
     def bytes(self) -> int:
         """What the record takes on disk if nothing of it can be compressed."""
         sizes = self.sizes()
-        numbers = sum(math.prod(sizes[d] for d in dims) for dims in self.dimensions().values())
+        numbers = sum(math.prod(sizes[d] for d in variable.dims) for variable in self.variables.values())
         return numbers * self.dtype.itemsize
 
-    def dimensions(self) -> dict[str, tuple[str, ...]]:
-        """The dimensions of every variable of this record."""
-        kinds = {name: self.matrix_games for name in _MATRIX_GAMES}
-        kinds |= {name: self.coin_games or kinds.get(name, False) for name in _COIN_GAMES}
-        kinds |= {name: name in self.measured for name in MEASURED}
-        kinds |= {name: self.sampled_coins for name in ("cooperation_by_history", "own_fraction_against")}
-        kinds["reward_against"] = bool(self.opponents)
-        found = {name: dims for name, dims in DIMENSIONS.items() if kinds.get(name, True)}
-        if self.parameters is not None:
-            found |= {name: ("match", "player", "parameter") for name in ("theta_initial", "theta_final")}
-        if self.matrix_games and "policies" in self.extras:
-            found["policy_trajectory"] = ("match", "update", "player", "state")
-        if "consistency" in self.extras:
-            found["consistency_loss"] = ("match",)
-        return found
 
-
-DIMENSIONS: dict[str, tuple[str, ...]] = {
-    "value": ("match", "update", "player"),
-    "value_trajectory_mean": ("match", "player"),
-    "policy": ("match", "player", "state"),
-    "theta_initial": ("match", "player", "state"),
-    "theta_final": ("match", "player", "state"),
-    "diverged_at": ("match",),
-    "payoffs": ("match", "player", "joint_action"),
-    "discount": ("match",),
-    "noise": ("match", "player"),
-    "value_cooperation": ("match", "player"),
-    "value_defection": ("match", "player"),
-    "pickups": ("match", "player", "colour"),
-    "reward_against": ("match", "player", "opponent"),
-    "own_fraction_against": ("match", "player", "opponent"),
-    "cooperation_by_history": ("match", "player", "history"),
-}
-MEASURED = (
-    "reward_per_step",
-    "entropy",
-    "value_exact",
-    "own_fraction",
-    "model_error",
-    "model_trust",
-    "shaping_norm",
-    "shaping_sd",
-)
-"""What is recorded along with values where returns are sampled."""
-DIMENSIONS |= dict.fromkeys(MEASURED, ("match", "update", "player"))
-_MATRIX_GAMES = ("policy", "payoffs", "discount", "noise", "value_cooperation", "value_defection")
-_COIN_GAMES = ("pickups", "discount", "noise")
-DESCRIPTIONS = {
-    "value": "normalised value after the given number of updates; NaN once diverged",
-    "value_trajectory_mean": "mean of the normalised value over updates 1 to the last",
-    "policy": "final P(cooperate | state) as chosen, before execution noise",
-    "policy_trajectory": "P(cooperate | state) after the given number of updates",
-    "consistency_loss": "squared distance of the final directions from the ones that answer them",
-    "theta_initial": "parameters before the first update",
-    "theta_final": "parameters after the last update (the last finite ones where diverged)",
-    "pickups": "coins of each colour that each player takes with the final policies, in an episode or per step",
-    "reward_per_step": "mean reward of a step, undiscounted, on a fresh batch",
-    "entropy": "mean entropy of a player's distribution over actions, in nats, on the same batch",
-    "value_exact": "what `value` estimates, in closed form",
-    "own_fraction": "of the coins a player took on the same batch, those of its own colour",
-    "model_error": "KL of the opponents' policies from the models of them, on the states of a fresh batch",
-    "model_trust": "factor by which trust in the models multiplies the lookahead rate",
-    "shaping_norm": "length of the mean of independent estimates of the shaping term",
-    "shaping_sd": "root mean square distance of one estimate of the shaping term from that mean",
-    "reward_against": "a player's reward per step, final policy, with a scripted opponent in every other seat",
-    "own_fraction_against": "of the coins a player took there, those of its own colour",
-    "cooperation_by_history": "of the coins taken after each history of pickups, those of the own colour",
-    "diverged_at": "update at which the match stopped being finite; -1 where it did not",
-    "value_cooperation": "value when everybody always cooperates",
-    "value_defection": "value when everybody always defects",
-}
 UNFINISHED = -2
 """`diverged_at` of a match that has not come to its end."""
 _MATCH_CHUNK = 16384
@@ -179,19 +93,7 @@ class Record:
         import xarray
         import zarr
 
-        coords: dict[str, Any] = {
-            "update": np.asarray(layout.updates, np.int64),
-            "player": np.arange(layout.players),
-        }
-        if layout.coin_games:
-            coords |= {"colour": np.arange(layout.players)}
-        if layout.matrix_games:
-            coords |= {"state": np.asarray(layout.states, object)}
-            coords |= {"joint_action": np.asarray(layout.joint_actions, object)}
-        if layout.opponents:
-            coords |= {"opponent": np.asarray(layout.opponents, object)}
-        if layout.sampled_coins:
-            coords |= {"history": np.asarray(HISTORIES, object)}
+        coords: dict[str, Any] = dict(layout.coordinates())
         for name, values in coordinates.items():
             dims, array = values if isinstance(values, tuple) else ("match", values)
             array = np.asarray(array)
@@ -201,8 +103,8 @@ class Record:
         )
         group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2)
         sizes = layout.sizes()
-        for name, dims in layout.dimensions().items():
-            integer = name == "diverged_at"
+        for name, variable in layout.variables.items():
+            dims, integer = variable.dims, name == "diverged_at"
             array = group.create_array(
                 name,
                 shape=tuple(sizes[d] for d in dims),
@@ -210,7 +112,7 @@ class Record:
                 dtype="int32" if integer else layout.dtype,
                 # xarray hides an integer fill value as missing.
                 fill_value=None if integer else np.nan,
-                attributes={"_ARRAY_DIMENSIONS": list(dims), "description": DESCRIPTIONS.get(name, "")},
+                attributes={"_ARRAY_DIMENSIONS": list(dims)} | variable.attributes(),
             )
             if integer:
                 array[:] = UNFINISHED
@@ -273,6 +175,11 @@ class Record:
 
     def _along_updates(self, name: str) -> bool:
         return self._group[name].attrs["_ARRAY_DIMENSIONS"][:2] == ["match", "update"]
+
+
+def _labels(labels: Sequence[str]) -> np.ndarray:
+    numbers = labels and all(label.isdecimal() for label in labels)
+    return np.array([int(label) for label in labels]) if numbers else np.asarray(labels, object)
 
 
 def _pieces(dims: Sequence[str], sizes: Mapping[str, int]) -> tuple[int, ...]:

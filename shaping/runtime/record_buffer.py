@@ -20,6 +20,9 @@ class Rows:
 
     def append(self, indices: np.ndarray, first: int, rows: Mapping[str, np.ndarray]) -> None:
         """Takes rows [matches of `indices`, rows, ...], number `first` and those after it."""
+        if self._held and self._held[0].keys() != rows.keys():
+            # What is known at the end alone comes with the last row.
+            self.flush(indices)
         if not self._held:
             self._first = first
         self._held.append(rows)

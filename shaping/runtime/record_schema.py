@@ -1,69 +1,91 @@
-"""What the record of an experiment holds, known before its first match."""
+"""What the record of an experiment holds, known before its first match: what its games and learners declare."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from shaping.config import build
-from shaping.config.games import is_coin, is_matrix, num_players
-from shaping.config.objective import is_sampled
+from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment
-from shaping.config.players import MODEL
-from shaping.envs.coin_game.game import CoinGame
-from shaping.objectives.sampled_game import SampledGame
+from shaping.population.match import Match
 from shaping.runtime.record import Layout, spread
+from shaping.variables import CORE, Variable, declared
 
 
-def layout(experiment: Experiment) -> Layout:
-    """Sizes and labels of the record of an experiment."""
-    normals = [block.normal for block in experiment.blocks]
-    matrix = [normal for normal in normals if is_matrix(normal["game"])]
-    seats = max(num_players(normal["game"]) for normal in normals)
-    in_matrix = max((num_players(normal["game"]) for normal in matrix), default=0)
-    labels = ["".join(letters) for letters in product("CD", repeat=in_matrix)]
-    memory = max((normal["policy"].get("memory", 1) for normal in matrix), default=1)
-    one_shot = all(normal["game"]["horizon"] == 1 for normal in matrix)
-    longest = max(build.policy_of(normal, 0).num_parameters for normal in normals)
-    tables = all(normal["policy"]["kind"] in ("tabular", "preconditioned") for normal in normals)
-    forms = [build.form_of(normal) for normal in normals if is_sampled(normal)]
+def layout(experiment: Experiment, matches: Sequence[Match]) -> Layout:
+    """What the record of an experiment holds.
+
+    Args:
+      experiment: the experiment.
+      matches: one or more of every group.
+    """
     top = experiment.top
+    updates = [*range(0, top["updates"], top["record_every"]), top["updates"]]
+    return layout_of(matches, experiment.matches, updates, np.dtype(top["precision"]), top["record"])
+
+
+def layout_of(
+    matches: Sequence[Match], count: int, updates: Sequence[int], dtype: np.dtype, extras: Sequence[str] = ()
+) -> Layout:
+    """What a record of `count` matches like these holds, see `Layout`; `extras` as in a `Timetable`.
+
+    Raises:
+      ConfigError: where two games or learners declare a variable of one name in different dimensions.
+    """
+    variables = _union([variables_of(match, extras) for match in matches])
+    labels: dict[str, tuple[str, ...]] = {}
+    for match in matches:
+        for name, own in match.game.labels.items():
+            labels[name] = max(labels.get(name, ()), own, key=len)
+    policies = [policy for match in matches for policy in match.game.policies]
     return Layout(
-        matches=experiment.matches,
-        updates=[*range(0, top["updates"], top["record_every"]), top["updates"]],
-        states=["start"] if one_shot else histories(labels, memory),
-        joint_actions=labels,
-        players=seats,
-        dtype=np.dtype(top["precision"]),
-        parameters=None if tables else longest,
-        matrix_games=bool(matrix),
-        coin_games=any(is_coin(normal["game"]) for normal in normals),
-        extras=tuple(top["record"]),
-        measured=_measured(normals, forms, top["record"]),
-        opponents=max((tuple(name for name, _ in form.opponents) for form in forms), key=len, default=()),
-        sampled_coins=any(isinstance(form.env, CoinGame) for form in forms),
+        matches=count,
+        updates=updates,
+        players=max(len(match.game.policies) for match in matches),
+        dtype=dtype,
+        variables=variables,
+        labels=labels,
+        parameters=max(policy.num_parameters for policy in policies),
     )
 
 
-def _measured(
-    normals: Sequence[Mapping[str, Any]], forms: Sequence[SampledGame], record: Sequence[str]
-) -> tuple[str, ...]:
-    """Variables of play recorded along with values."""
-    if not forms:
-        return ()
-    names = ["reward_per_step", "entropy"]
-    names += ["value_exact"] if any(form.exact is not None for form in forms) else []
-    names += ["own_fraction"] if any(isinstance(form.env, CoinGame) for form in forms) else []
-    modelled = any(MODEL in player for normal in normals for player in normal["players"])
-    names += ["model_error", "model_trust"] if modelled else []
-    return (*names, *(["shaping_norm", "shaping_sd"] if "shaping" in record else []))
+def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable]:
+    """Every variable that is recorded of a match, as its game and its learners declare them."""
+    found = declared(*CORE) | dict(match.game.variables)
+    for learner in match.learners:
+        found |= _of_learner(learner)
+    if "policies" in extras and match.game.tabular:
+        found |= declared("policy_trajectory")
+    return found | (declared("consistency_loss") if "consistency" in extras else {})
 
 
-def histories(labels: Sequence[str], rounds: int) -> list[str]:
-    """Labels of states: the start and what happened since, up to that many rounds, the earliest first."""
-    lengths = range(1, rounds + 1)
-    return ["start", *(" ".join(history) for length in lengths for history in product(labels, repeat=length))]
+def _of_learner(learner: Any) -> Mapping[str, Variable]:
+    known = getattr(learner, "variables", None)
+    if known is not None:
+        return known
+    # Learners that do not say what they diagnose may have any of it.
+    names = ("model_error", "model_trust", "shaping_norm", "shaping_sd")
+    return {} if learner.diagnose is None else declared(*names)
+
+
+def _union(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
+    """All of them by name. Parameters that are one a state in one game and not in another have a dimension of their
+    own."""
+    found: dict[str, Variable] = {}
+    for variables in each:
+        for name, variable in variables.items():
+            known = found.setdefault(name, variable)
+            if known.dims == variable.dims:
+                continue
+            if "parameter" in variable.dims:
+                found[name] = variable
+            elif "parameter" not in known.dims:
+                raise ConfigError(
+                    f"variable {name} is declared over {', '.join(known.dims)} and over {', '.join(variable.dims)}; "
+                    "allowed: one of the two in a run"
+                )
+    return found
 
 
 def coordinates(experiment: Experiment) -> dict[str, Any]:
@@ -88,12 +110,13 @@ def coordinates(experiment: Experiment) -> dict[str, Any]:
     return found
 
 
-def attributes(experiment: Experiment, config: str) -> dict[str, Any]:
-    """Attributes of the Dataset; `config` is the resolved configuration as text."""
-    own = {"updates": experiment.top["updates"], "config": config}
-    matrix = [block.normal for block in experiment.blocks if is_matrix(block.normal["game"])]
-    if not matrix:
-        return own
-    horizon = matrix[0]["game"]["horizon"]
-    views = {"state_view": matrix[0]["policy"]["state_view"], "horizon": "infinite" if horizon is None else horizon}
-    return views | own
+def attributes(experiment: Experiment, matches: Sequence[Match], config: str) -> dict[str, Any]:
+    """Attributes of the Dataset: what the first game that has something to say tells of itself, and `config`, the
+    resolved configuration as text.
+
+    Args:
+      experiment, matches: see `layout`.
+      config: the text.
+    """
+    about = next((match.game.about for match in matches if match.game.about), {})
+    return {**about, "updates": experiment.top["updates"], "config": config}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shaping import envs
-from shaping.envs.clean_up import ACTIONS, CleanUpState
+from shaping.envs.clean_up.game import ACTIONS, CleanUpState
 from tests.compiling import quickly
 
 UP, RIGHT, DOWN, LEFT, STAY, ZAP = range(6)

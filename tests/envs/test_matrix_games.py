@@ -151,7 +151,7 @@ def test_envs_alone_imports_neither_the_learning_side_nor_its_libraries():
     unwanted = {
         "shaping", "distrax", "tensorflow_probability", "tensorflow", "optax", "matplotlib", "orbax", "xarray"
     }  # fmt: skip
-    code = f"import sys, envs; envs.make('ipd').default_params; print(sorted({unwanted!r} & set(sys.modules)))"
+    code = f"import sys; from shaping import envs; envs.make('ipd').default_params; print(sorted({unwanted!r} & set(sys.modules)))"
     root = str(Path(envs.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
     answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)

@@ -1,13 +1,16 @@
 """CleanUp-lite: a river to clean, an orchard that bears only while the river is clean, and zaps to punish with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
+from shaping.envs.clean_up import drawing, measures
+from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens
 from shaping.envs.grid.seats import own_first
@@ -15,7 +18,6 @@ from shaping.envs.spaces import Box, Discrete
 
 ACTIONS = ("up", "right", "down", "left", "stay", "zap")
 _ZAP = 5
-_CLEAN_WATER, _DIRT, _ORCHARD, _APPLE = (170, 210, 235), (125, 105, 75), (214, 232, 200), (40, 140, 50)
 
 
 @flax.struct.dataclass
@@ -281,31 +283,29 @@ class CleanUp:
         more |= {"dirt": jnp.sum(state.dirt).astype(jnp.float32)}
         return {what: counts[what] + more[what] for what in counts}
 
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """What `metrics` gives."""
+        return measures.MEASURES
+
+    def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
+        """The values of `measures`."""
+        return measures.metrics(counts)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        return tuple(field for field in CleanUpParams.__dataclass_fields__ if field != "horizon")
+
     def image(self, state: CleanUpState, params: CleanUpParams) -> np.ndarray:
-        """The river at the right, brown where dirty; the orchard at the left; a disc for a player, a ring if frozen."""
+        """The grid; see `envs.clean_up.drawing.image`."""
         del params
-        floor = empty_floor(self.rows, self.columns)
-        floor[:, 0] = _ORCHARD
-        floor[:, -1] = np.where(np.asarray(state.dirt)[:, None], _DIRT, _CLEAN_WATER)
-        sprites = [
-            Sprite(int(row), int(column), player_colour(i), "ring" if int(state.frozen[i]) else "disc", 0.8)
-            for i, (row, column) in enumerate(np.asarray(state.places))
-        ]
-        sprites += [Sprite(int(row), 0, _APPLE, "disc", 0.4) for row in np.flatnonzero(np.asarray(state.apples))]
-        return grid_image(floor, sprites)
+        return drawing.image(self.columns, state.dirt, state.apples, state.places, state.frozen)
 
     def text(self, state: CleanUpState, params: CleanUpParams) -> str:
-        """The grid: digits are players, o apples, ~ clean and # dirty water; then who is frozen."""
+        """The grid; see `envs.clean_up.drawing.text`."""
         del params
-        cells = np.full((self.rows, self.columns), ".")
-        cells[:, 0] = np.where(np.asarray(state.apples), "o", ".")
-        cells[:, -1] = np.where(np.asarray(state.dirt), "#", "~")
-        for player, (row, column) in enumerate(np.asarray(state.places)):
-            cells[row, column] = str(player % 10)
-        apples, dirt = int(np.sum(state.apples)), int(np.sum(state.dirt))
-        lines = [f"step {int(state.step)}: {apples} apples, {dirt} dirty cells", *map("".join, cells)]
-        lines += [f"player {i} frozen for {int(left)}" for i, left in enumerate(state.frozen) if left]
-        return "\n".join(lines)
+        grid = drawing.text(self.columns, state.dirt, state.apples, state.places, state.frozen)
+        return f"step {int(state.step)}: {grid}"
 
     def _move(self, places: jax.Array, actions: jax.Array, words: jax.Array) -> jax.Array:
         down = (actions == 2).astype(jnp.int32) - (actions == 0).astype(jnp.int32)

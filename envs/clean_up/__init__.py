@@ -1,0 +1,1 @@
+"""CleanUp-lite: a river that somebody has to clean."""

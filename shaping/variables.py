@@ -1,0 +1,155 @@
+"""Every variable that a record may hold, declared once: its dimensions, what it means, how a report shows it.
+
+A game says which of them it records (`Game.variables`), a learner what it records besides (`Learner.variables`). What
+an environment measures it declares itself (`shaping.envs.declarations`), and `of_measure` makes a variable of each. A
+record carries each declaration as attributes of the array, and whoever reads it needs no other.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_END = ("match", "player")
+_ALONG = ("match", "update", "player")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a record.
+
+    Attributes:
+      dims: its dimensions, "match" first; where "update" is the second it is recorded along updates, else at the end.
+      meaning: a sentence.
+      label: heading of a column or an axis; "" where a table of play does not show it.
+      low, high: the range it is in.
+      small: whether values near zero are told apart, and shown with their digits.
+      source: who knows it: "" the core, "play" measured on play, "environment" or "learner" declared by one.
+      showcase: whether the match in which it is highest, in the mean over players, is the one whose episode is drawn.
+    """
+
+    dims: tuple[str, ...]
+    meaning: str
+    label: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    small: bool = False
+    source: str = ""
+    showcase: bool = False
+
+    @property
+    def along_updates(self) -> bool:
+        """Whether it is recorded along updates, or else once a match."""
+        return self.dims[1:2] == ("update",)
+
+    def attributes(self) -> dict[str, Any]:
+        """What an array of a record says of itself; an end of the range that is not there is None."""
+        ends = [end if math.isfinite(end) else None for end in (self.low, self.high)]
+        own = {"description": self.meaning, "label": self.label, "range": ends, "small": self.small}
+        return own | {"source": self.source, "showcase": self.showcase}
+
+
+CORE = ("value", "value_trajectory_mean", "theta_initial", "theta_final", "diverged_at")
+"""What every record holds."""
+
+VARIABLES: dict[str, Variable] = {
+    "value": Variable(_ALONG, "normalised value after the given number of updates; NaN once diverged", "value"),
+    "value_trajectory_mean": Variable(_END, "mean of the normalised value over updates 1 to the last"),
+    "theta_initial": Variable((*_END, "parameter"), "parameters before the first update"),
+    "theta_final": Variable(
+        (*_END, "parameter"), "parameters after the last update (the last finite ones where diverged)"
+    ),
+    "diverged_at": Variable(("match",), "update at which the match stopped being finite; -1 where it did not"),
+    "discount": Variable(("match",), "discount of the returns, a step or a round", low=0, high=1),
+    "noise": Variable(_END, "probability that execution noise replaces a player's action", low=0, high=1),
+    "payoffs": Variable((*_END, "joint_action"), "payoff of each joint action to each player"),
+    "policy": Variable((*_END, "state"), "final P(cooperate | state) as chosen, before execution noise", low=0, high=1),
+    "policy_trajectory": Variable(
+        (*_ALONG, "state"), "P(cooperate | state) after the given number of updates", low=0, high=1
+    ),
+    "value_cooperation": Variable(_END, "value when everybody always cooperates"),
+    "value_defection": Variable(_END, "value when everybody always defects"),
+    "consistency_loss": Variable(
+        ("match",), "squared distance of the final directions from the ones that answer them", low=0, small=True
+    ),
+    "reward_per_step": Variable(
+        _ALONG, "mean reward of a step, undiscounted, on a fresh batch", "reward per step", source="play"
+    ),
+    "value_exact": Variable(_ALONG, "what `value` estimates, in closed form", "value in closed form", source="play"),
+    "entropy": Variable(
+        _ALONG,
+        "mean entropy of a player's distribution over actions, in nats, on the same batch",
+        "entropy",
+        source="play",
+    ),
+    "reward_against": Variable(
+        (*_END, "opponent"),
+        "a player's reward per step, final policy, with a scripted opponent in every other seat",
+        "reward against",
+        source="play",
+    ),
+    "model_error": Variable(
+        _ALONG,
+        "KL of the opponents' policies from the models of them, on the states of a fresh batch",
+        "model error",
+        low=0,
+        small=True,
+        source="learner",
+    ),
+    "model_trust": Variable(
+        _ALONG, "factor by which trust in the models multiplies the lookahead rate", "trust", 0, 1, source="learner"
+    ),
+    "shaping_norm": Variable(
+        _ALONG,
+        "length of the mean of independent estimates of the shaping term",
+        "shaping norm",
+        low=0,
+        small=True,
+        source="learner",
+    ),
+    "shaping_sd": Variable(
+        _ALONG,
+        "root mean square distance of one estimate of the shaping term from that mean",
+        "shaping sd",
+        low=0,
+        small=True,
+        source="learner",
+    ),
+}
+"""Every variable of the house, by name; those of environments are declared by them."""
+
+
+def declared(*names: str) -> dict[str, Variable]:
+    """Variables of the house by name."""
+    return {name: VARIABLES[name] for name in names}
+
+
+def as_table(variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    """Variables over parameters as variables over states, for policies that have one parameter a state."""
+
+    def along_states(dims: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple("state" if dim == "parameter" else dim for dim in dims)
+
+    return {name: dataclasses.replace(found, dims=along_states(found.dims)) for name, found in variables.items()}
+
+
+def of_measure(measure: Any) -> Variable:
+    """What an environment measures as a variable of a record: along updates, or at the end where it has an axis.
+
+    Args:
+      measure: see `shaping.envs.declarations.Measure`.
+    """
+    dims = (*_END, measure.axis) if measure.axis else _ALONG
+    return Variable(dims, measure.meaning, measure.label, measure.low, measure.high, source="environment")
+
+
+def against(name: str, variable: Variable) -> Variable:
+    """`NAME_against`: a variable along updates, measured with scripted opponents at the end."""
+    return dataclasses.replace(
+        variable,
+        dims=(*_END, "opponent"),
+        meaning=f"{name} of a player's final policy with a scripted opponent in every other seat",
+        label=f"{variable.label or name} against",
+        showcase=False,
+    )
