@@ -10,7 +10,7 @@ from jax import lax
 
 from shaping.envs.measures import fraction
 from shaping.envs.spaces import Discrete
-from shaping.objectives.rollout import Event, Moment, advance, begin, streams
+from shaping.objectives.rollout import PlayState, Step, begin_stream, play_step, streams
 from shaping.policies.policy import Policy
 
 
@@ -117,15 +117,17 @@ def play(
     gamma = jnp.asarray(discount, dtype=float)
 
     def stream(key: jax.Array) -> Statistics:
-        def step(carry: tuple[jax.Array, Moment, _Tally], _: None) -> tuple[tuple[jax.Array, Moment, _Tally], None]:
+        def step(
+            carry: tuple[jax.Array, PlayState, _Tally], _: None
+        ) -> tuple[tuple[jax.Array, PlayState, _Tally], None]:
             time, before, tally = carry
-            after, event = advance(env, policies, thetas, numbers, key, before, time)
-            counted = _counted(env, tally, before, event, gamma)
-            if not event.begins:
+            after, played = play_step(env, policies, thetas, numbers, key, before, time)
+            counted = _counted(env, tally, before, played, gamma)
+            if not played.begins:
                 counted = jax.tree.map(lambda new, old: jnp.where(before.running, new, old), counted, tally)
             return (time + 1, after, counted), None
 
-        carry = (jnp.int32(0), begin(env, policies, numbers, key), _start(env))
+        carry = (jnp.int32(0), begin_stream(env, policies, numbers, key), _start(env))
         *_, tally = lax.scan(step, carry, length=steps)[0]
         rewards, discounted, entropies = tally.sums
         return Statistics(
@@ -167,31 +169,42 @@ def _start(env: Any) -> _Tally:
         sums=jnp.zeros((3, n), float),
         lost=jnp.zeros((3, n), float),
         actions=actions,
-        counts=env.start_counts(),
+        counts=_start_counts(env),
         weight=jnp.ones((), float),
         first=jnp.asarray(True),
     )
 
 
-def _counted(env: Any, tally: _Tally, before: Moment, event: Event, discount: jax.Array) -> _Tally:
+def _counted(env: Any, tally: _Tally, before: PlayState, played: Step, discount: jax.Array) -> _Tally:
     """One step further."""
-    rewards = event.rewards.astype(tally.sums.dtype)
-    entropies = jnp.stack([distribution.entropy() for distribution in event.distributions])
+    rewards = played.rewards.astype(tally.sums.dtype)
+    entropies = jnp.stack([distribution.entropy() for distribution in played.distributions])
     # Compensated (Kahan) summation: after a million steps of float32 the plain sum is off in its second digit.
     new = jnp.stack([rewards, tally.weight * rewards, entropies.astype(rewards.dtype)]) - tally.lost
     sums = tally.sums + new
     actions = tally.actions
     if actions is not None:
-        chosen = event.actions[:, None] == jnp.arange(actions.shape[-1], dtype=event.actions.dtype)[None]
+        chosen = played.actions[:, None] == jnp.arange(actions.shape[-1], dtype=played.actions.dtype)[None]
         actions = actions + chosen.astype(jnp.int32)
     return _Tally(
         steps=tally.steps + 1,
         episodes=tally.episodes + tally.first.astype(jnp.int32),
-        ended=tally.ended + event.ended.astype(jnp.int32),
+        ended=tally.ended + played.ended.astype(jnp.int32),
         sums=sums,
         lost=(sums - tally.sums) - new,
         actions=actions,
-        counts=env.count(tally.counts, before.state, event.actions, event.rewards, event.ended, event.info),
-        weight=jnp.where(event.ended, 1, tally.weight * discount),
-        first=event.ended,
+        counts=_count(env, tally.counts, before.state, played),
+        weight=jnp.where(played.ended, 1, tally.weight * discount),
+        first=played.ended,
     )
+
+
+def _start_counts(env: Any) -> Any:
+    """{} of an environment that counts nothing."""
+    return env.start_counts() if hasattr(env, "start_counts") else {}
+
+
+def _count(env: Any, counts: Any, state: Any, played: Step) -> Any:
+    if not hasattr(env, "count"):
+        return counts
+    return env.count(counts, state, played.actions, played.rewards, played.ended, played.info)

@@ -9,6 +9,7 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.environment import check_integer
+from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
 
 # What a key is folded with for the first reset; steps are numbered below it.
@@ -37,7 +38,7 @@ class Trajectory:
 
 
 @struct.dataclass
-class Moment:
+class PlayState:
     """Where one stream of play stands before a step.
 
     Attributes:
@@ -53,7 +54,7 @@ class Moment:
     running: jax.Array
 
 
-class Event(NamedTuple):
+class Step(NamedTuple):
     """What happens in one step; not to leave a scan as a whole, as it holds distributions.
 
     Attributes:
@@ -108,24 +109,25 @@ def rollout(
       params: the environment's numbers; its own defaults if None.
 
     Raises:
-      ValueError: not one policy and its parameters per player, or fewer than 1 step or stream.
+      ValueError: not one policy and its parameters per player, policies that do not fit the environment, or fewer
+        than 1 step or stream.
     """
     numbers = env.default_params if params is None else params
 
     def stream(key: jax.Array) -> Trajectory:
-        def step(before: Moment, time: jax.Array) -> tuple[Moment, Trajectory]:
-            after, event = advance(env, policies, thetas, numbers, key, before, time)
-            chosen = zip(event.distributions, event.actions, strict=True)
+        def step(before: PlayState, time: jax.Array) -> tuple[PlayState, Trajectory]:
+            after, played = play_step(env, policies, thetas, numbers, key, before, time)
+            chosen = zip(played.distributions, played.actions, strict=True)
             return after, Trajectory(
                 observations=before.observations,
-                actions=event.actions,
+                actions=played.actions,
                 log_probabilities=jnp.stack([distribution.log_prob(action) for distribution, action in chosen]),
-                rewards=jnp.where(before.running, event.rewards, 0),
+                rewards=jnp.where(before.running, played.rewards, 0),
                 running=before.running,
-                ended=event.ended & before.running,
+                ended=played.ended & before.running,
             )
 
-        return lax.scan(step, begin(env, policies, numbers, key), jnp.arange(steps))[1]
+        return lax.scan(step, begin_stream(env, policies, numbers, key), jnp.arange(steps))[1]
 
     return streams(stream, env, policies, thetas, key, steps, batch, time_axes=1)
 
@@ -147,28 +149,28 @@ def streams(
     """
     check_integer("steps", steps, 1, 2**31 - 1)
     check_integer("batch", batch, 1)
-    for what, given in (("policies", policies), ("thetas", thetas)):
-        if len(given) != env.num_players:
-            raise ValueError(f"{what} has the length {len(given)}; allowed: {env.num_players}, one per player")
+    if len(thetas) != env.num_players:
+        raise ValueError(f"thetas has the length {len(thetas)}; allowed: {env.num_players}, one per player")
+    check_policies(env, policies, thetas)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
     return jax.vmap(stream, out_axes=time_axes)(keys)
 
 
-def begin(env: Any, policies: Sequence[Policy], numbers: Any, key: jax.Array) -> Moment:
+def begin_stream(env: Any, policies: Sequence[Policy], numbers: Any, key: jax.Array) -> PlayState:
     """The start of a stream whose key is `key`."""
     observations, state = env.reset(jax.random.fold_in(key, _RESET), numbers)
-    return Moment(observations, state, [policy.start(()) for policy in policies], jnp.asarray(True))
+    return PlayState(observations, state, [policy.start(()) for policy in policies], jnp.asarray(True))
 
 
-def advance(
+def play_step(
     env: Any,
     policies: Sequence[Policy],
     thetas: Sequence[Any],
     numbers: Any,
     key: jax.Array,
-    before: Moment,
+    before: PlayState,
     time: jax.Array,
-) -> tuple[Moment, Event]:
+) -> tuple[PlayState, Step]:
     """Plays one step; the body of every scan over play.
 
     Args:
@@ -185,25 +187,25 @@ def advance(
         actions.append(lax.stop_gradient(distribution.sample(seed=jax.random.fold_in(now, 1 + seat))))
         memories.append(memory)
     chosen = jnp.stack(actions)
-    after, rewards, outcome = move(env, numbers, key, before, time, chosen, memories, policies)
+    after, rewards, outcome = environment_step(env, numbers, key, before, time, chosen, memories, policies)
     ended, info = outcome
-    return after, Event(distributions, chosen, rewards, ended, "episode_ended" in info, info)
+    return after, Step(distributions, chosen, rewards, ended, "episode_ended" in info, info)
 
 
-def move(
+def environment_step(
     env: Any,
     numbers: Any,
     key: jax.Array,
-    before: Moment,
+    before: PlayState,
     time: jax.Array,
     actions: jax.Array,
     memories: list[Any],
     policies: Sequence[Policy] = (),
-) -> tuple[Moment, jax.Array, tuple[jax.Array, dict[str, Any]]]:
+) -> tuple[PlayState, jax.Array, tuple[jax.Array, dict[str, Any]]]:
     """What the environment makes of a joint action.
 
     Args:
-      env, numbers, key, before, time: see `advance`.
+      env, numbers, key, before, time: see `play_step`.
       actions: [players, ...].
       memories: one a player, after it has chosen.
       policies: one a player, where episodes follow one another and they have to forget; else not read.
@@ -220,4 +222,4 @@ def move(
         memories = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, memories)
     else:
         running = running & ~ended
-    return Moment(observations, state, memories, running), rewards, (ended, info)
+    return PlayState(observations, state, memories, running), rewards, (ended, info)

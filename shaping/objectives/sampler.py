@@ -15,7 +15,8 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.spaces import Discrete
-from shaping.objectives.rollout import Moment, begin, move
+from shaping.objectives.rollout import PlayState, begin_stream, environment_step
+from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
 from shaping.policies.sequences import compare, read
 
@@ -31,7 +32,7 @@ class Batch:
 
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
-      actions: [time, batch, players, ...].
+      actions: [time, batch, players, ...], of the action space.
       rewards: [time, batch, players], 0 after the end of a stream.
       running: [time, batch] False after the end of a stream.
     """
@@ -58,6 +59,9 @@ class Sampler:
       discount: gamma, a scalar.
       batch: streams, at least 1.
       horizon: steps, at least 1.
+
+    Raises:
+      ValueError: policies that do not fit the environment, see `policies.fitting`.
     """
 
     env: Any
@@ -66,6 +70,9 @@ class Sampler:
     discount: Any
     batch: int
     horizon: int
+
+    def __post_init__(self):
+        check_policies(self.env, self.policies)
 
     def play(self, thetas: Sequence[Any], key: jax.Array, streams: int | None = None) -> Batch:
         """Plays everybody's policies; stream b draws from fold_in(key, b), however many there are.
@@ -90,7 +97,7 @@ class Sampler:
                 None if t is None else sampled(categorical(t), own, drawn[:, i, None]) for i, t in enumerate(tables)
             ]
 
-            def step(before: Moment, now: tuple[jax.Array, jax.Array, list[Any]]) -> tuple[Moment, Batch]:
+            def step(before: PlayState, now: tuple[jax.Array, jax.Array, list[Any]]) -> tuple[PlayState, Batch]:
                 time, uniforms, planned = now
                 actions, memories = [], []
                 for seat in seats:
@@ -103,13 +110,15 @@ class Sampler:
                         action = sampled(distribution, own_key, uniforms[seat])
                     actions.append(action)
                     memories.append(memory)
-                after, rewards, _ = move(self.env, self.numbers, own, before, time, jnp.stack(actions), memories)
+                after, rewards, _ = environment_step(
+                    self.env, self.numbers, own, before, time, jnp.stack(actions), memories
+                )
                 seen = Batch(
                     before.observations, jnp.stack(actions), jnp.where(before.running, rewards, 0), before.running
                 )
                 return after, seen
 
-            start = begin(self.env, self.policies, self.numbers, own)
+            start = begin_stream(self.env, self.policies, self.numbers, own)
             return lax.scan(step, start, (jnp.arange(self.horizon), drawn, plans))[1]
 
         from shaping.policies.distributions import categorical, sampled

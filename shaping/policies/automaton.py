@@ -9,8 +9,10 @@ import numpy as np
 from flax import struct
 
 from shaping.envs.environment import check_integer
+from shaping.envs.spaces import Discrete
 from shaping.policies.memory_one import choice
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 _MOST_STATES = 10_000
 
@@ -29,6 +31,7 @@ class Machine:
     cooperation: jax.Array
 
 
+@remakable
 def automaton(num_states: int, num_observations: int = 5) -> Policy:
     """A policy that remembers the state of a machine: theta is a `Machine`, the memory its state, [...] int32.
 
@@ -60,7 +63,17 @@ def automaton(num_states: int, num_observations: int = 5) -> Policy:
     def start(batch_shape: tuple[int, ...]) -> jax.Array:
         return jnp.zeros(batch_shape, jnp.int32)
 
-    return Policy("automaton", (num_states, num_observations), init, start, apply, table, scalars=False)
+    return Policy(
+        "automaton",
+        (num_states, num_observations),
+        init,
+        start,
+        apply,
+        table,
+        scalars=False,
+        observation_space=Discrete(num_observations),
+        action_space=Discrete(2),
+    )
 
 
 def moore_machine(

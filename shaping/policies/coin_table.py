@@ -10,8 +10,10 @@ from shaping.envs.coin_game.chain import board_number, memory_number, num_boards
 from shaping.envs.coin_game.game import CoinGame, CoinGameState
 from shaping.envs.coin_game.observation import channel_order
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded: bool = True) -> Policy:
     """pi(a | s) = softmax(theta[s])[a], theta [states, actions], the state as the player sees it (`coin_game.chain`).
 
@@ -62,7 +64,17 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
         return categorical(jnp.asarray(theta)[state]), memory
 
     structure = (env, player, last_takers, folded)
-    return Policy("coin_table", structure, init, start, apply, lambda theta: theta, scalars=False)
+    return Policy(
+        "coin_table",
+        structure,
+        init,
+        start,
+        apply,
+        lambda theta: theta,
+        scalars=False,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+    )
 
 
 def seen_cells(env: CoinGame, player: int, observation: jax.Array) -> tuple[jax.Array, jax.Array]:

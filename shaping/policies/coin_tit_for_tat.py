@@ -9,8 +9,10 @@ from shaping.envs.coin_game.game import CoinGame
 from shaping.policies.coin_table import seen_cells
 from shaping.policies.grid_players import cooperate, greedy_any
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def coin_tit_for_tat(env: CoinGame, player: int = 0) -> Policy:
     """Goes for coins of its own colour alone (`grid_players.cooperate`) until another player has taken one of them,
     and then for any (`grid_players.greedy_any`) until the last coin that another took was none of its own.
@@ -48,4 +50,14 @@ def coin_tit_for_tat(env: CoinGame, player: int = 0) -> Policy:
     def table(theta: Any) -> Any:
         raise ValueError("coin_tit_for_tat has no table of logits; allowed: policies made to learn, such as coin_table")
 
-    return Policy("coin_tit_for_tat", (env, player), kind.init, start, apply, table, scalars=False)
+    return Policy(
+        "coin_tit_for_tat",
+        (env, player),
+        kind.init,
+        start,
+        apply,
+        table,
+        scalars=False,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+    )

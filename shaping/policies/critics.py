@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.networks import body
+from shaping.policies.remaking import remade, remakable
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class Critic:
     def __hash__(self) -> int:
         return hash((self.kind, self.structure))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return remade(self, f"critic {self.kind}")
 
+
+@remakable
 def tabular_critic(num_states: int) -> Critic:
     """One value a state, phi [num_states], observations being states 0 .. num_states - 1; `init` is normal."""
 
@@ -55,6 +60,7 @@ def tabular_critic(num_states: int) -> Critic:
     return Critic("tabular", (num_states,), init, lambda batch_shape: None, apply)
 
 
+@remakable
 def network_critic(
     observation_space: Discrete | Box,
     encoder: str | None = None,

@@ -118,7 +118,7 @@ class SquashedNormal:
 
 
 def squashed_normal(mean: jax.Array, log_sd: jax.Array, space: Box) -> SquashedNormal:
-    """A learner's distribution over a box; `log_sd` is clipped to `LOG_SD_LIMITS`, beyond which it has no derivative."""
+    """A learner's distribution over a box. `log_sd` is clipped to `LOG_SD_LIMITS`: beyond it has no derivative."""
     return SquashedNormal(mean, jnp.exp(jnp.clip(log_sd, *LOG_SD_LIMITS)), space)
 
 

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def fixed(policy: Policy, theta: Any) -> Policy:
     """`policy` with the parameters theta; its own parameters are (). It has no value head, as it learns nothing.
 
@@ -39,4 +41,6 @@ def fixed(policy: Policy, theta: Any) -> Policy:
         policy.scalars,
         policy.rounds,
         policy.tabulated,
+        observation_space=policy.observation_space,
+        action_space=policy.action_space,
     )

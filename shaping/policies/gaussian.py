@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from shaping.envs.spaces import Box
 from shaping.policies.networks import check_bounded
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def gaussian(action_space: Box) -> Policy:
     """Draws each dimension of its action from a normal squashed to the box (`distributions.SquashedNormal`).
 
@@ -37,4 +39,6 @@ def gaussian(action_space: Box) -> Policy:
         del observation
         return squashed_normal(theta["mean"], theta["log_sd"], action_space), memory
 
-    return Policy("gaussian", (action_space,), init, lambda batch_shape: None, apply, scalars=False)
+    return Policy(
+        "gaussian", (action_space,), init, lambda batch_shape: None, apply, scalars=False, action_space=action_space
+    )

@@ -16,6 +16,7 @@ from shaping.envs.coin_game.game import MOVES, CoinGame
 from shaping.envs.environment import check_integer
 from shaping.policies.coin_table import seen_cells
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 # Logit of what is never done. Sampling adds to each a Gumbel number between -7 and 709, so that this always decides;
 # log-probabilities and entropies are exactly 0 where one action is left, and unlike with infinity never NaN.
@@ -90,6 +91,7 @@ def stay(env: Any, player: int = 0) -> Policy:
     return _scripted("stay", env, player)
 
 
+@remakable
 def by_number(env: Any, player: int = 0) -> Policy:
     """The rule is a parameter: theta [] int32 is a place in `NAMES`, so one program plays a population of them.
 
@@ -111,6 +113,7 @@ def by_number(env: Any, player: int = 0) -> Policy:
     return _policy("grid_player", game, player, init, mask)
 
 
+@remakable
 def _scripted(name: str, env: Any, player: int) -> Policy:
     game, rule = _coin_game(env), RULES[name]
 
@@ -138,7 +141,17 @@ def _policy(
     def table(theta: Any) -> Any:
         raise ValueError(f"{name} has no table of logits; allowed: policies made to learn, such as coin_table")
 
-    return Policy(name, (game, player), init, lambda batch_shape: None, apply, table, scalars=False)
+    return Policy(
+        name,
+        (game, player),
+        init,
+        lambda batch_shape: None,
+        apply,
+        table,
+        scalars=False,
+        observation_space=game.observation_space,
+        action_space=game.action_space,
+    )
 
 
 def _greedy_any(game: CoinGame, own: jax.Array, coins: jax.Array) -> Moves:

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.spaces import Discrete
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 # What a certain choice has for a logit. Sampling adds to each action's logit a Gumbel number between -7 and 709
 # (float64; 89 in float32), so this decides always; its sigmoid is exactly 1; and unlike infinity it has finite
@@ -14,6 +16,7 @@ from shaping.policies.policy import Policy
 _CERTAIN = 1000.0
 
 
+@remakable
 def memory_one(num_states: int = 5) -> Policy:
     """A policy whose parameters are its probabilities: theta [num_states], in [0, 1].
 
@@ -40,7 +43,16 @@ def memory_one(num_states: int = 5) -> Policy:
         probability = jnp.sum(jax.nn.one_hot(observation, num_states, dtype=theta.dtype) * theta, axis=-1)
         return choice(probability), memory
 
-    return Policy("memory_one", (num_states,), init, lambda batch_shape: None, apply, table)
+    return Policy(
+        "memory_one",
+        (num_states,),
+        init,
+        lambda batch_shape: None,
+        apply,
+        table,
+        observation_space=Discrete(num_states),
+        action_space=Discrete(2),
+    )
 
 
 def logit(probability: Any) -> jax.Array:

@@ -9,10 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.spaces import Discrete
 from shaping.policies.fan_in import fan_in_init
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
     """P(cooperate | s) = sigmoid(network(features of s)): tanh layers of the sizes `hidden`, then one linear unit.
 
@@ -44,7 +47,17 @@ def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
         logit = _apply(network, theta, jnp.asarray(states)[observation])[..., 0]
         return categorical(jnp.stack([logit, jnp.zeros_like(logit)], axis=-1)), memory
 
-    return Policy("mlp", (num_players, tuple(hidden)), init, lambda batch_shape: None, apply, table, scalars=False)
+    return Policy(
+        "mlp",
+        (num_players, tuple(hidden)),
+        init,
+        lambda batch_shape: None,
+        apply,
+        table,
+        scalars=False,
+        observation_space=Discrete(1 + 2**num_players),
+        action_space=Discrete(2),
+    )
 
 
 class _Network(nn.Module):

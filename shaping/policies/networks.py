@@ -12,8 +12,10 @@ from shaping.envs.environment import check_choice, check_integer
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.fan_in import fan_in_init
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def network(
     observation_space: Discrete | Box,
     action_space: Discrete | Box,
@@ -82,6 +84,8 @@ def network(
         scalars=False,
         tabulated=False,
         evaluate=evaluate if critic else None,
+        observation_space=observation_space,
+        action_space=action_space,
     )
 
 

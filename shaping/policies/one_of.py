@@ -7,15 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def one_of(policies: Sequence[Policy]) -> Policy:
     """The policy with the number theta[0], [] int32, of these; theta[1] holds everybody's parameters, one pytree each.
 
     All of them watch and remember; the one that was chosen acts. `init` chooses the first.
 
     Args:
-      policies: categorical ones over the same actions, at least one.
+      policies: over the same actions, at least one.
     """
     members = tuple(policies)
 
@@ -26,15 +28,27 @@ def one_of(policies: Sequence[Policy]) -> Policy:
         return tuple(policy.start(batch_shape) for policy in members)
 
     def apply(theta: Any, observation: jax.Array, memories: Any) -> tuple[Any, Any]:
-        from shaping.policies.distributions import categorical
+        from shaping.policies.distributions import one_out_of
 
         choice, thetas = theta
         found = [p.apply(t, observation, m) for p, t, m in zip(members, thetas, memories, strict=True)]
-        dtype = jnp.result_type(*(distribution.logits for distribution, _ in found))
-        logits = jnp.stack([distribution.logits.astype(dtype) for distribution, _ in found])
-        return categorical(logits[choice]), tuple(memory for _, memory in found)
+        return one_out_of([distribution for distribution, _ in found], choice), tuple(memory for _, memory in found)
 
     def table(theta: Any) -> Any:
         raise TypeError("one_of has no table of logits; allowed: policies made to learn, such as tabular")
 
-    return Policy("one_of", members, init, start, apply, table, scalars=False, tabulated=False)
+    # Members that read nothing, or do not say what they do, sit beside those that do.
+    reads = next((p.observation_space for p in members if p.observation_space is not None), None)
+    does = next((p.action_space for p in members if p.action_space is not None), None)
+    return Policy(
+        "one_of",
+        members,
+        init,
+        start,
+        apply,
+        table,
+        scalars=False,
+        tabulated=False,
+        observation_space=reads,
+        action_space=does,
+    )

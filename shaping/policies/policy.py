@@ -7,6 +7,15 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 
+from shaping.envs.spaces import Box, Discrete
+from shaping.policies.remaking import remade
+
+
+def no_params(params: Any) -> tuple[()]:
+    """The `for_params` of a policy whose parameters do not depend on an environment's numbers."""
+    del params
+    return ()
+
 
 def no_table(theta: Any) -> NoReturn:
     """The `table` of a policy that has none.
@@ -28,7 +37,8 @@ class Policy:
       init: `(key, scale) -> theta`: random parameters in float32, normally distributed with standard deviation `scale`
         unless the policy says otherwise.
       start: `(batch_shape) -> memory`: what the policy remembers before its first observation.
-      apply: `(theta, observation, memory) -> (distribution, memory)`: a distrax categorical over actions.
+      apply: `(theta, observation, memory) -> (distribution, memory)`, the distribution over actions: a distrax
+        categorical, or a `distributions.SquashedNormal` where they are continuous.
       table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a
         matrix game (an array [states] or a sequence of scalars, as theta is). Raises TypeError where `tabulated` is
         False.
@@ -37,6 +47,10 @@ class Policy:
       tabulated: whether there is a `table`; a network on boards has none, nor has a policy made without.
       evaluate: `(theta, observation, memory) -> (distribution, value, memory)` for a policy whose critic shares its
         trunk, theta holding the value's layer too; None where there is none.
+      observation_space, action_space: what it reads and what it does, so that it can be checked where it meets an
+        environment; None where it reads anything, or where only calling it tells.
+      for_params: `params -> theta` of a scripted player that depends on the numbers of its environment; () for others,
+        and () always stands for the environment's default numbers.
     """
 
     kind: str
@@ -49,6 +63,9 @@ class Policy:
     rounds: int = 1
     tabulated: bool = True
     evaluate: Callable[[Any, jax.Array, Any], tuple[Any, jax.Array, Any]] | None = None
+    observation_space: Discrete | Box | None = None
+    action_space: Discrete | Box | None = None
+    for_params: Callable[[Any], Any] = no_params
 
     def __post_init__(self):
         if self.table is no_table:
@@ -69,3 +86,6 @@ class Policy:
 
     def __hash__(self) -> int:
         return hash((self.kind, self.structure))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return remade(self, f"policy {self.kind}")

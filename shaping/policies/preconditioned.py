@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.spaces import Discrete
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 from shaping.policies.tabular import tabular
 
 
+@remakable
 def preconditioned(matrix: Sequence[Sequence[float]] | np.ndarray) -> Policy:
     """A tabular policy in other coordinates: P(cooperate | s) = sigmoid((M theta)[s]), theta [parameters].
 
@@ -41,7 +44,16 @@ def preconditioned(matrix: Sequence[Sequence[float]] | np.ndarray) -> Policy:
         return plain.apply(table(theta), observation, memory)
 
     structure = tuple(map(tuple, m.tolist()))
-    return Policy("preconditioned", structure, init, lambda batch_shape: None, apply, table)
+    return Policy(
+        "preconditioned",
+        structure,
+        init,
+        lambda batch_shape: None,
+        apply,
+        table,
+        observation_space=Discrete(m.shape[0]),
+        action_space=Discrete(2),
+    )
 
 
 def _combination(row: np.ndarray, theta: Sequence[jax.Array]) -> jax.Array:

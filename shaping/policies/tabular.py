@@ -5,9 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from shaping.envs.spaces import Discrete
 from shaping.policies.policy import Policy
+from shaping.policies.remaking import remakable
 
 
+@remakable
 def tabular(num_states: int, memory: int = 1) -> Policy:
     """A tabular policy with one logit a state, theta [num_states].
 
@@ -40,9 +43,20 @@ def tabular(num_states: int, memory: int = 1) -> Policy:
         logit = jnp.sum(jax.nn.one_hot(state, num_states, dtype=theta.dtype) * theta, axis=-1)
         return categorical(jnp.stack([logit, jnp.zeros_like(logit)], axis=-1)), history
 
-    return Policy("tabular", (num_states, memory), init, start, apply, lambda theta: theta, rounds=memory)
+    return Policy(
+        "tabular",
+        (num_states, memory),
+        init,
+        start,
+        apply,
+        lambda theta: theta,
+        rounds=memory,
+        observation_space=Discrete(num_states if memory == 1 else 5),
+        action_space=Discrete(2),
+    )
 
 
+@remakable
 def parameters(length: int) -> Policy:
     """A bare parameter vector [length], for games played with the parameters themselves; it takes no observation."""
 

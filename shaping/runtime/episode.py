@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from shaping.envs import save_gif
-from shaping.objectives.rollout import Moment, advance, begin
+from shaping.objectives.rollout import PlayState, begin_stream, play_step
 from shaping.objectives.sampled_game import SampledGame
 
 
@@ -24,11 +24,11 @@ def save_episode(path: Path, form: SampledGame, numbers: Any, thetas: Sequence[A
       key: consumed.
     """
 
-    def step(before: Moment, time: jax.Array) -> tuple[Moment, Any]:
-        return advance(form.env, form.policies, thetas, numbers, key, before, time)[0], before.state
+    def step(before: PlayState, time: jax.Array) -> tuple[PlayState, Any]:
+        return play_step(form.env, form.policies, thetas, numbers, key, before, time)[0], before.state
 
-    def played() -> tuple[Moment, Any]:
-        return lax.scan(step, begin(form.env, form.policies, numbers, key), jnp.arange(form.horizon))
+    def played() -> tuple[PlayState, Any]:
+        return lax.scan(step, begin_stream(form.env, form.policies, numbers, key), jnp.arange(form.horizon))
 
     last, states = jax.jit(played)()
     whole = jax.tree.map(lambda rest, end: np.concatenate([rest, np.asarray(end)[None]]), states, last.state)

@@ -175,7 +175,11 @@ def test_the_same_key_gives_the_same_batch_and_a_stream_does_not_depend_on_how_m
 )
 def test_slices_and_rematerialising_change_nothing(kind, recurrent, ways):
     env = envs.make("ipd", discount=GAMMA)
-    policy = tabular(5) if recurrent is None else network(env.observation_space, env.action_space, hidden=(), recurrent="gru", units=3)
+    policy = (
+        tabular(5)
+        if recurrent is None
+        else network(env.observation_space, env.action_space, hidden=(), recurrent="gru", units=3)
+    )
     sampler = Sampler(env, (policy,) * 2, env.default_params, GAMMA, 8, 4)
     thetas = [policy.init(jax.random.key(seat), jnp.float32(1)) for seat in range(2)]
     flat, unflatten = ravel_pytree(jax.tree.map(lambda x: x.astype(jnp.float64), thetas))

@@ -1,0 +1,76 @@
+"""Whether policies fit the environment they are to play, told where they meet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shaping.envs.spaces import Box, Discrete
+from shaping.policies.policy import Policy
+
+
+def check_policies(env: Any, policies: Sequence[Policy], thetas: Sequence[Any] | None = None) -> None:
+    """Refuses policies that read or do something else than what their environment shows and takes.
+
+    What a policy does not declare (`Policy.observation_space`, `action_space`) is not asked, but for its actions, which
+    are read off the shapes of one call of it.
+
+    Args:
+      env: an environment.
+      policies: one a player.
+      thetas: their parameters; None for those of the shapes that `init` draws.
+
+    Raises:
+      ValueError: not one a player, or a player whose observations or actions are others than the environment's.
+    """
+    if len(policies) != env.num_players:
+        raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")
+    shown, taken = env.observation_space, env.action_space
+    for seat, policy in enumerate(policies):
+        reads, does = policy.observation_space, policy.action_space
+        if reads is not None and not _reads(reads, shown):
+            raise _misfit(seat, policy, "reads", _words(reads, "states"), _words(shown, "states"), env)
+        if does is None:
+            theta = policy.shapes if thetas is None else thetas[seat]
+            does = _called(policy, theta, shown, taken)
+        if not (does == taken if isinstance(taken, Box) else _same_values(does, taken)):
+            raise _misfit(seat, policy, "chooses among", _words(does, "actions"), _words(taken, "actions"), env)
+
+
+def _reads(reads: Discrete | Box, shown: Discrete | Box) -> bool:
+    """A game of one round shows its start alone, which is the first state of every policy."""
+    if isinstance(reads, Box) or isinstance(shown, Box):
+        return isinstance(reads, Box) and isinstance(shown, Box) and reads.shape == shown.shape
+    return shown.num_values in (1, reads.num_values)
+
+
+def _same_values(does: Discrete | Box, taken: Discrete) -> bool:
+    return isinstance(does, Discrete) and does.num_values == taken.num_values
+
+
+def _called(policy: Policy, theta: Any, shown: Discrete | Box, taken: Discrete | Box) -> Discrete | Box:
+    """The actions of a policy that does not declare them; where its distribution does not tell, those that fit."""
+
+    def call(theta: Any) -> Any:
+        observation = jnp.zeros(shown.shape, shown.dtype)
+        distribution = policy.apply(theta, observation, policy.start(()))[0]
+        logits = getattr(distribution, "logits", None)
+        return logits if logits is not None else (distribution.sample(seed=jax.random.key(0)),)
+
+    found = jax.eval_shape(call, theta)
+    if isinstance(found, tuple):
+        fits = isinstance(taken, Box) and found[0].shape == taken.shape
+        return taken if fits else Box(found[0].shape, -jnp.inf, jnp.inf)
+    return Discrete(found.shape[-1]) if found.shape else taken
+
+
+def _words(space: Discrete | Box, what: str) -> str:
+    if isinstance(space, Discrete):
+        return f"{space.num_values} {what}"
+    bounds = f" from {space.low:g} to {space.high:g}" if what == "actions" else ""
+    return f"boxes of shape {list(space.shape)}{bounds}"
+
+
+def _misfit(seat: int, policy: Policy, verb: str, given: str, allowed: str, env: Any) -> ValueError:
+    return ValueError(f"policies[{seat}], {policy.kind}, {verb} {given}; allowed: {allowed}, those of {env.name}")
