@@ -88,7 +88,7 @@ def fields(factory: Callable[..., Any], skip: tuple[str, ...] = (), others: bool
             continue
         hint = _hint(factory, parameter.annotation)
         field = _field(name, hint, parameter.default)
-        if others and (field is None or (field.kind == "number" and _has_sequence(hint))):
+        if others and (field is None or (field.kind != "integers" and _has_sequence(hint))):
             field = Field(name, "other", parameter.default, hint=hint)
         if field is not None:
             found[name] = field
@@ -122,7 +122,7 @@ def _field(name: str, hint: Any, default: Any) -> Field | None:
         ranged = next((m for m in members if typing.get_origin(m) is Annotated), None)
         sequence = next((m for m in members if typing.get_origin(m) in (tuple, collections.abc.Sequence)), None)
         # A bare number among several accepted types is enough to be set from a configuration.
-        hint = next((m for m in members if m in (bool, int, float)), None)
+        hint = next((m for m in members if m in (bool, int, float, str)), None)
         if ranged is not None:
             hint, *extra = typing.get_args(ranged)
             allowed = next((e for e in extra if isinstance(e, Range)), allowed)
@@ -136,7 +136,7 @@ def _field(name: str, hint: Any, default: Any) -> Field | None:
         if item is None or item.kind != "integer":
             return None
         return Field(name, "integers", default, item.range, optional=optional)
-    kinds: dict[Any, Any] = {bool: "flag", int: "integer", float: "number"}
+    kinds: dict[Any, Any] = {bool: "flag", int: "integer", float: "number", str: "text"}
     if hint in kinds:
         return Field(name, kinds[hint], default, allowed, optional=optional)
     return None

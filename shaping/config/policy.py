@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from shaping.config.checks import check_number, mapping, settings
 from shaping.config.coin import check_last_takers, coin_env
-from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.environments import ENVIRONMENT
+from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import ANALYTIC, COIN, MATRIX, family_of
 from shaping.config.initial import normal_init
 from shaping.envs.spaces import Discrete

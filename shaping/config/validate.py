@@ -2,9 +2,9 @@
 that is not allowed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from shaping.config.checks import check_number, mapping, settings
+from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.games import family_of, normal_game
 from shaping.config.initial import init_fields
@@ -12,8 +12,51 @@ from shaping.config.objective import normal_objective, objective_fields
 from shaping.config.players import MODEL, model_fields, normal_optimizer, normal_players, player_fields
 from shaping.config.policy import kind_of, normal_policy
 from shaping.learners.optimizer import optimizer_fields
-from shaping.schema import Field, Range
+from shaping.schema import Field, NonNegative, Positive, Range, fields
 
+EXTRAS = ("policies", "consistency", "shaping")
+"""What a record may hold besides; see `population.program.Timetable`."""
+Count = Annotated[int, Range(1, 10**9)]
+
+
+def _top(
+    title: str = "",
+    description: str = "",
+    precision: Literal["float32", "float64"] = "float32",
+    matches: Count = 100,
+    updates: Annotated[int, Range(0, 10**9)] = 100,
+    record_every: Count = 1,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    memory_gib: Positive = 2.0,
+) -> None:
+    """What holds for the whole run, in single values."""
+
+
+def _checkpoint(
+    every_s: Positive | None = 60.0, every_updates: Count | None = None, keep: Annotated[int, Range(1, 1000)] = 3
+) -> None:
+    """When to save, and how much to keep."""
+
+
+def _published(
+    metric: str,
+    value: Annotated[float, Range()],
+    cell: Any = None,
+    player: Annotated[int, Range(0)] | None = None,
+    sd: NonNegative | None = None,
+    runs: Annotated[int, Range(1)] | None = None,
+    tolerance: NonNegative | None = None,
+    matches: Annotated[int, Range(1)] | None = None,
+    known: str | None = None,
+    source: Any = None,
+) -> None:
+    """A number of the literature that the summary sets ours beside."""
+
+
+SINGLE, CHECKPOINT, PUBLISHED = fields(_top), fields(_checkpoint), fields(_published, others=True)
+LIMITS = {name: field.range for name, field in SINGLE.items() if field.kind == "integer"}
+CELL = ("game", "players", "optimizer", "policy", "objective")
+"""The keys a variant or an axis of structure changes the program by."""
 TOP = {
     "title": "",
     "description": "",
@@ -22,13 +65,8 @@ TOP = {
     "optimizer": "sgd",
     "policy": {},
     "objective": {},
-    "precision": "float32",
-    "matches": 100,
-    "updates": 100,
-    "record_every": 1,
+    **{name: field.default for name, field in SINGLE.items()},
     "record": [],
-    "seed": 0,
-    "memory_gib": 2.0,
     "chunk_matches": None,
     "checkpoint": {},
     "sweep": {},
@@ -37,21 +75,14 @@ TOP = {
     "published": [],
     "quick": None,
 }
-CELL = ("game", "players", "optimizer", "policy", "objective")
-"""The keys a variant or an axis of structure changes the program by."""
-LIMITS = {
-    "matches": Range(1, 10**9),
-    "updates": Range(0, 10**9),
-    "record_every": Range(1, 10**9),
-    "seed": Range(0, 2**31 - 1),
+_CONTAINERS = {
+    "sweep": (dict, "a mapping of keys to axes"),
+    "variants": (dict, "a mapping of names to replacements of top-level keys"),
+    "tie": (list, "a list of lists of swept keys"),
+    "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
+    "published": (list, "a list of published values"),
+    "checkpoint": (dict, "a mapping of settings"),
 }
-CHECKPOINT = {
-    "every_s": Field("every_s", "number", 60.0, Range(0, open_low=True), optional=True),
-    "every_updates": Field("every_updates", "integer", None, Range(1, 10**9), optional=True),
-    "keep": Field("keep", "integer", 3, Range(1, 1000)),
-}
-EXTRAS = ("policies", "consistency", "shaping")
-"""What a record may hold besides; see `population.program.Timetable`."""
 
 
 def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,73 +91,54 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
         if key not in TOP:
             raise unknown_key(str(key), TOP)
     top = {key: raw.get(key, default) for key, default in TOP.items()}
-    for key, allowed in LIMITS.items():
-        top[key] = check_number(key, top[key], allowed, integer=True)
-    top["memory_gib"] = check_number("memory_gib", top["memory_gib"], Range(0, open_low=True))
-    if top["precision"] not in ("float32", "float64"):
-        raise not_allowed("precision", top["precision"], "float32 or float64", ("float32", "float64"))
-    top["checkpoint"] = settings(
-        "checkpoint", mapping("checkpoint", {} if top["checkpoint"] is None else top["checkpoint"]), CHECKPOINT, ()
-    )
-    top["chunk_matches"] = _chunk_matches(top["chunk_matches"])
-    for key, kind, name in (
-        ("sweep", Mapping, "a mapping of keys to axes"),
-        ("variants", Mapping, "a mapping of names to replacements of top-level keys"),
-        ("tie", list, "a list of lists of swept keys"),
-        ("record", list, f"a list of some of {', '.join(EXTRAS)}"),
-        ("published", list, "a list of published values"),
-    ):
-        top[key] = top[key] if top[key] is not None else kind() if kind is list else {}
+    top |= settings("", {key: raw[key] for key in SINGLE if key in raw}, SINGLE)
+    for key, (kind, wanted) in _CONTAINERS.items():
+        top[key] = kind() if top[key] is None else top[key]
         if not isinstance(top[key], kind):
-            raise not_allowed(key, top[key], name)
+            raise not_allowed(key, top[key], wanted)
+    top["checkpoint"] = settings("checkpoint", top["checkpoint"], CHECKPOINT)
+    sizes = top["chunk_matches"]
+    for key, size in (
+        [(f"chunk_matches.{i}", size) for i, size in enumerate(sizes)]
+        if isinstance(sizes, list)
+        else [("chunk_matches", sizes)]
+    ):
+        if sizes is not None:
+            check_number(key, size, LIMITS["matches"], integer=True)
     for entry in top["record"]:
         if entry not in EXTRAS:
             raise not_allowed("record", entry, f"some of {', '.join(EXTRAS)}", EXTRAS)
     for place, entry in enumerate(top["published"]):
         _check_published(f"published.{place}", entry)
+    _check_variants(top["variants"])
     _check_quick(top["quick"], top["variants"])
-    for name, variant in top["variants"].items():
+    return top
+
+
+def _check_variants(variants: Mapping[Any, Any]) -> None:
+    names: dict[str, Any] = {}
+    for name, variant in variants.items():
         where = f"variants.{name}"
         if not isinstance(variant, Mapping):
             raise not_allowed(where, variant, "a mapping of top-level keys")
         for key in variant:
             if key not in CELL:
                 raise unknown_key(f"{where}.{key}", CELL, " in a variant")
-    return top
-
-
-def _chunk_matches(value: Any) -> Any:
-    """None, a number, or a list of numbers."""
-    if value is None:
-        return None
-    if isinstance(value, list):
-        return [check_number(f"chunk_matches.{i}", v, LIMITS["matches"], integer=True) for i, v in enumerate(value)]
-    return check_number("chunk_matches", value, LIMITS["matches"], integer=True)
-
-
-_PUBLISHED = ("cell", "metric", "player", "value", "sd", "runs", "tolerance", "matches", "known", "source")
+        if str(name) in names:
+            raise ConfigError(f"variants: {names[str(name)]!r} and {name!r} are written alike, {name}; rename one")
+        names[str(name)] = name
 
 
 def _check_published(where: str, entry: Any) -> None:
     """A published value must be one the summary can set ours beside."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), str) or "value" not in entry:
         raise not_allowed(where, entry, "a mapping with metric, value, and where known cell, player, sd, runs, source")
-    for key in entry:
-        if key not in _PUBLISHED:
-            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in _PUBLISHED])
+    known = entry.get("known")
+    if known is not None and not (isinstance(known, str) and known.strip()):
+        raise not_allowed(f"{where}.known", known, "text: why ours differs")
+    settings(where, entry, PUBLISHED)
     if not isinstance(entry.get("cell") or {}, Mapping):
         raise not_allowed(f"{where}.cell", entry["cell"], "a mapping of coordinates, for example {variant: name}")
-    for key, allowed in (("value", Range()), ("sd", Range(0)), ("tolerance", Range(0))):
-        if key == "value" or entry.get(key) is not None:
-            check_number(f"{where}.{key}", entry[key], allowed)
-    for key, allowed in (("player", Range(0)), ("runs", Range(1)), ("matches", Range(1))):
-        if entry.get(key) is not None:
-            check_number(f"{where}.{key}", entry[key], allowed, integer=True)
-    if entry.get("known") is not None and not (isinstance(entry["known"], str) and entry["known"].strip()):
-        raise not_allowed(f"{where}.known", entry["known"], "text: why ours differs")
-
-
-_QUICK = ("matches", "variants")
 
 
 def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
@@ -134,14 +146,12 @@ def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
     if value is None or value is False:
         return
     if not isinstance(value, Mapping):
-        raise not_allowed("quick", value, f"a mapping of {' and '.join(_QUICK)}, or false")
-    for key in value:
-        if key not in _QUICK:
-            raise unknown_key(f"quick.{key}", [f"quick.{name}" for name in _QUICK])
-    if "matches" in value:
-        check_number("quick.matches", value["matches"], LIMITS["matches"], integer=True)
+        raise not_allowed("quick", value, "a mapping of matches and variants, or false")
+    matches = Field("matches", "integer", 1, LIMITS["matches"])
+    settings("quick", value, {"matches": matches}, ("variants",))
     kept = value.get("variants", [*variants])
-    if not isinstance(kept, list) or any(name not in variants for name in kept) or ("variants" in value and not kept):
+    names = [*variants]
+    if not isinstance(kept, list) or any(name not in names for name in kept) or ("variants" in value and not kept):
         wanted = f"a list of {', '.join(map(str, variants))}" if variants else "left out: there are no variants"
         raise not_allowed("quick.variants", kept, wanted)
 
