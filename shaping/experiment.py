@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from shaping import __version__
 from shaping.analysis.published import METRICS
@@ -294,7 +293,7 @@ def _opened_record(folder: Any, prepared: Prepared, config: dict[str, Any]) -> R
     def open_or_create() -> None:
         sweep_up(path)
         try:
-            known = yaml.safe_load(Record(path).attributes["config"])
+            known = parse(Record(path).attributes["config"])
         except (FileNotFoundError, KeyError, ValueError):
             if (folder / "checkpoint").exists():
                 raise ConfigError(

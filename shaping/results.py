@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.games import is_coin
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
+from shaping.config.yaml_text import parse
 from shaping.policies import Policy
 from shaping.runtime.devices import computing_in
 from shaping.runtime.episode import best_match, save_episode
@@ -60,7 +60,7 @@ def load(folder: str | Path) -> Run:
     place = folder_at(folder)
     if not (place / "record.zarr").is_dir() or not (place / "config.yaml").is_file():
         raise ConfigError(f"{place}: holds no run; it needs config.yaml and record.zarr")
-    config = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
+    config = parse((place / "config.yaml").read_text(encoding="utf-8"))
     return Run(place, config, xarray.open_zarr(str(place / "record.zarr")))
 
 
