@@ -230,7 +230,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from shaping.envs.coin_game.dialects import coin_game
     from shaping.envs.matrix.analytic import ANALYTIC_GAMES
     from shaping.envs.matrix.games import GAMES
-    from shaping.rules import named_rules
+    from shaping.learners import named_players
 
     print("games:")
     for name, function in GAMES.items():
@@ -241,7 +241,7 @@ def _list(arguments: argparse.Namespace) -> int:
     for name, function in ANALYTIC_GAMES.items():
         print(f"  {name:<22}{_first_line(function)}")
     print("rules:")
-    for name, function in named_rules().items():
+    for name, function in named_players().items():
         print(f"  {name:<22}{_first_line(function)}")
     print("configurations:")
     for name, path in shipped().items():

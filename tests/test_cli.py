@@ -202,7 +202,7 @@ def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses
 def test_every_rule_compiles_as_the_command_compiles_it(tmp_path):
     """In a process of its own, where XLA shares results between fusions."""
     exact = {name: rule() for name, rule in named_rules().items() if name != "lola"}
-    rules = [name for name, rule in exact.items() if rule.prepare is None and not rule.needs_sampler]
+    rules = [name for name, rule in exact.items() if rule.prepare is None]
     variants = {name: {"players": {"rule": name}} for name in rules}
     variants |= {name: {"players": {"rule": "lola", "variant": name}} for name in ("original", "taylor", "exact")}
     variants["five lookaheads"] = {"players": {"rule": "lola", "variant": "exact", "lookaheads": 5}}

@@ -22,7 +22,7 @@ from shaping.config.plan import plan
 from shaping.config.validate import CHECKPOINT, EXTRAS, TOP, number_fields
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
-from shaping.rules import named_rules
+from shaping.learners import named_learner, named_players
 from shaping.runtime.folders import STORES
 from shaping.runtime.record import DIMENSIONS
 from shaping.runtime.signals import LOST, SIGNALS, STOPPED
@@ -89,7 +89,7 @@ def test_the_readme_names_every_analytic_game_and_every_kind_of_policy():
 
 def test_the_tables_of_the_readme_name_every_game_and_every_rule():
     first_columns = set(re.findall(r"^\| `(\w+)` \|", text_of("README.md"), re.MULTILINE))
-    assert first_columns >= {name for name in envs.registered() if name != "matrix_game"} | set(named_rules())
+    assert first_columns >= {name for name in envs.registered() if name != "matrix_game"} | set(named_players())
 
 
 def test_configuration_md_names_every_key():
@@ -105,8 +105,8 @@ def test_configuration_md_names_every_key():
     keys |= {*block.normal["objective"], *block.normal["players"][0]["opponent_model"], *block.normal["policy"]}
     for name in (*GAMES, "matrix_game"):
         game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
-        for rule, make in named_rules().items():
-            objective = {"kind": "dice" if make().needs_sampler else "exact"}
+        for rule, make in named_players().items():
+            objective = {"kind": "dice" if named_learner(rule, {}).needs_sampler else "exact"}
             (block,) = plan({"game": game, "players": {"rule": rule}, "objective": objective}).blocks
             keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}
             keys |= {key.rsplit(".", 1)[-1] for key in number_fields(block.normal) if not key[-1].isdigit()}
@@ -114,7 +114,7 @@ def test_configuration_md_names_every_key():
 
 
 def test_rules_md_names_every_rule():
-    assert set(re.findall(r"`rule: (\w+)", text_of("docs/rules.md"))) == set(named_rules())
+    assert set(re.findall(r"`rule: (\w+)", text_of("docs/rules.md"))) == set(named_players())
 
 
 def test_running_md_names_every_key_signal_exit_status_and_store():

@@ -83,11 +83,11 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_rule_runs_under_its_defaults(tmp_path):
-    from shaping.rules import named_rules
+    from shaping.learners import named_learner, named_players
 
-    variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in named_rules()}
-    for name, make in named_rules().items():
-        if make().needs_sampler:
+    variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in named_players() if name != "frozen"}
+    for name in variants:
+        if named_learner(name, {}).needs_sampler:
             variants[name]["objective"] = {"kind": "dice", "batch": 8, "horizon": 8}
     record = played(shaping.run({"matches": 2, "updates": 3, "variants": variants}, tmp_path / "run"))
     for name in variants:

@@ -12,14 +12,16 @@ from shaping.config.family import trembles
 from shaping.config.games import family_of, num_players
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
-from shaping.config.players import MODEL, build_rule, rule_settings
+from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import critic_of, is_network, kind_of
+from shaping.config.strategies import strategy_of
 from shaping.config.validate import number_fields
 from shaping.envs import MatrixGame
 from shaping.envs.coin_game.game import CoinGame
-from shaping.learners import fan_in, gradient_learner, m_maml, normal, optimizer, uniform, values, zeros
+from shaping.learners import Common, Learner, fan_in, frozen, m_maml, normal, optimizer, uniform, values, zeros
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
+from shaping.learners.schedule import schedule
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.policies import Policy, coin_tit_for_tat, fixed, grid_players, tabular
@@ -102,37 +104,56 @@ def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: boo
     the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     form = form_of(settings)
-    rules = []
-    for player in settings["players"]:
-        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in rule_settings(player).items()}
-        rules.append(jax.tree.map(lambda leaf: number(leaf, rank=0), build_rule(player | own)))
-    learners = []
-    for seat, (player, rule) in enumerate(zip(settings["players"], rules, strict=True)):
-        chosen = {k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"}
-        learners.append(
-            gradient_learner(
-                rule,
-                number(player["step_size"], rank=0),
-                optimizer(settings["optimizer"]["name"], **chosen),
-                _initial(*_init_of(settings, seat), number),
-                _critic_settings(settings, form, seat, number) if wants_critic(settings, rule) else None,
-                _model_settings(player, number),
-                SHAPING_SAMPLES if shaping and rule.shaping is not None else 0,
-            )
-        )
+    seats = played_by(settings["players"])
+    own_seats = range(len(settings["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
+    learners = tuple(_learner(settings, form, seat, number, shaping) for seat in own_seats)
     numbers = family_of(settings["game"]).params(settings["game"], number)
     if isinstance(form, SampledGame):
         numbers = _sampled_numbers(settings, numbers, number)
-    return Match(0, 0, numbers, tuple(learners), form)
+    return Match(0, 0, numbers, learners, form, seats)
 
 
 SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
-def wants_critic(normal: Mapping[str, Any], rule: Any) -> bool:
-    """Whether a learner with this rule needs critics."""
-    return rule.needs_critic or normal["objective"].get("baseline") == "critic"
+def _learner(settings: Mapping[str, Any], form: Any, seat: int, number: Any, shaping: bool) -> Learner:
+    player = settings["players"][seat]
+    if "strategy" in player:
+        _, theta = strategy_of(player)
+        table = number(np.asarray(theta), rank=1) if theta != () else ()
+        return frozen(Common(initial=values(table)))
+    own = _numbered(rule_settings(player), number)
+    rule, step = build_rule(player), player["step_size"]
+    if isinstance(step, dict):
+        given = _numbered({key: value for key, value in step.items() if key != "schedule"}, number)
+        step = schedule(step["schedule"], **given)
+    else:
+        step = number(step, rank=0)
+    chosen = _numbered({key: value for key, value in settings["optimizer"].items() if key != "name"}, number)
+    common = Common(
+        step,
+        optimizer(settings["optimizer"]["name"], **chosen),
+        _initial(*_init_of(settings, seat), number),
+        _critic_settings(settings, form, seat, number) if wants_critic(settings, player) else None,
+        _model_settings(player, number),
+        SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
+    )
+    learner = build_learner(player, own, common)
+    # Numbers that are a part of what a rule is are the same for all.
+    return jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner)
+
+
+def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
+    return {key: number(value, rank=0) if _is_number(value) else value for key, value in given.items()}
+
+
+def wants_critic(normal: Mapping[str, Any], player: Mapping[str, Any]) -> bool:
+    """Whether a player needs critics."""
+    if "strategy" in player:
+        return False
+    needs = build_learner(player, rule_settings(player)).needs_critic
+    return needs or normal["objective"].get("baseline") == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:
@@ -154,7 +175,7 @@ def form_of(normal: Mapping[str, Any]) -> Any:
     policies = tuple(policy_of(normal, seat, env) for seat in range(num_players(game)))
     if not is_sampled(normal):
         return family.exact(game, policy, policies, game.get("horizon"))
-    needs_critic = any(wants_critic(normal, build_rule(player)) for player in normal["players"])
+    needs_critic = any(wants_critic(normal, player) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
     # A chain with memory is too large to look at again and again.
     tables = not (is_network(normal) or policy.get("last_takers"))
@@ -179,6 +200,8 @@ def form_of(normal: Mapping[str, Any]) -> Any:
 def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
     """The policy of a seat of a normal form; `env` is what is played, where returns are sampled."""
     game, policy = normal["game"], normal["policy"]
+    if "strategy" in normal["players"][seat]:
+        return strategy_of(normal["players"][seat])[0]
     if env is None and is_sampled(normal):
         env = family_of(game).env(game, policy)
     return kind_of(game, policy["kind"]).build(policy, game, seat, env)
@@ -208,7 +231,7 @@ def _model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | N
     """A player's opponent model, or None."""
     if MODEL not in player:
         return None
-    return ModelSettings(**{k: number(v, rank=0) if _is_number(v) else v for k, v in player[MODEL].items()})
+    return ModelSettings(**_numbered(player[MODEL], number))
 
 
 def _opponents(env: Any) -> tuple[tuple[str, tuple[Policy, ...]], ...]:
@@ -238,8 +261,8 @@ def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], in
 def _initial(init: Mapping[str, Any], seat: int | None, number: Any) -> Any:
     """The distribution of a seat's first parameters; `values` are its own where `seat` is None."""
     if "m_maml" in init:
-        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in init["m_maml"].items()}
-        return jax.tree.map(lambda leaf: number(leaf, rank=0), m_maml(**own))
+        own = m_maml(**_numbered(init["m_maml"], number))
+        return jax.tree.map(lambda leaf: number(leaf, rank=0), own)
     for kind, initial in (("normal", normal), ("uniform", uniform), ("fan_in", fan_in)):
         if kind in init:
             return initial(number(init[kind], rank=0))

@@ -9,9 +9,17 @@ from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.games import family_of, normal_game
 from shaping.config.initial import init_fields
 from shaping.config.objective import normal_objective, objective_fields
-from shaping.config.players import MODEL, model_fields, normal_optimizer, normal_players, player_fields
+from shaping.config.players import (
+    MODEL,
+    model_fields,
+    normal_optimizer,
+    normal_players,
+    optimizer_settings,
+    played_by,
+    player_fields,
+)
 from shaping.config.policy import kind_of, normal_policy
-from shaping.learners.optimizer import optimizer_fields
+from shaping.learners.schedule import SCHEDULES
 from shaping.schema import Field, NonNegative, Positive, Range, fields
 
 EXTRAS = ("policies", "consistency", "shaping")
@@ -175,14 +183,21 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
 def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     """Every number of a normal form that may carry the population axis, by dotted key, with its range."""
     found = _prefixed("game", family_of(normal["game"]).fields(normal["game"]))
+    seats = played_by(normal["players"])
     for seat, player in enumerate(normal["players"]):
         where = f"players.{seat}"
+        if "strategy" in player or (seats is not None and seats[seat] in seats[:seat]):
+            continue  # what a learner of several seats may set stands at the first of them
         found |= _numbers(where, player, player_fields(player["rule"]))
+        if isinstance(player["step_size"], dict):
+            step = player["step_size"]
+            found |= _numbers(f"{where}.step_size", step, fields(SCHEDULES[step["schedule"]]))
+            del found[f"{where}.step_size"]
         found |= _numbers(f"{where}.{MODEL}", player.get(MODEL, {}), model_fields())
         found |= init_fields(f"{where}.init", player["init"]) if "init" in player else {}
     for part, known in (
         ("objective", objective_fields()),
-        ("optimizer", optimizer_fields(normal["optimizer"]["name"])),
+        ("optimizer", optimizer_settings(normal["optimizer"]["name"])),
         ("policy", kind_of(normal["game"], normal["policy"]["kind"]).fields),
     ):
         found |= _numbers(part, normal[part], known)

@@ -1,19 +1,36 @@
-"""Learners: a policy with an update rule and an optimiser, as pure functions of their state."""
+"""Learners: a policy with an update rule and an optimiser, or a kind of its own, as pure functions of their state.
 
+Every file's `LEARNERS` names its factories for the configuration.
+"""
+
+from shaping.learners.actor_critic import a2c, ppo
+from shaping.learners.frozen import frozen
 from shaping.learners.gradient import gradient_learner
 from shaping.learners.initial import Initial, fan_in, m_maml, normal, uniform, values, zeros
-from shaping.learners.learner import Learner
+from shaping.learners.learner import Common, Learner, LearnerState
+from shaping.learners.names import named_learner, named_learners, named_players
 from shaping.learners.optimizer import Optimizer, optimizer
+from shaping.learners.schedule import Schedule, schedule
 
 __all__ = [
+    "Common",
     "Initial",
     "Learner",
+    "LearnerState",
     "Optimizer",
+    "Schedule",
+    "a2c",
     "fan_in",
+    "frozen",
     "gradient_learner",
     "m_maml",
+    "named_learner",
+    "named_learners",
+    "named_players",
     "normal",
     "optimizer",
+    "ppo",
+    "schedule",
     "uniform",
     "values",
     "zeros",

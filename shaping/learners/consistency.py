@@ -20,7 +20,5 @@ def consistency_loss(learners: Sequence[Learner], states: Sequence[LearnerState]
         learned = states[player].memory.learned
         return learners[player].settings.rule.direction(objective, current, player, None, learned)
 
-    settings = [learner.settings.rule.settings for learner in learners]
-    # Where the lookahead rate is all there is to set, it is the settings.
-    rates = [getattr(own, "lookahead_rate", own) for own in settings]
+    rates = [learner.settings.rule.settings.lookahead_rate for learner in learners]
     return inconsistency(objective, [state.theta for state in states], direction, rates)

@@ -68,30 +68,44 @@ class CriticState:
     optimizers: tuple[Any, ...]
 
 
-def start(settings: CriticSettings, key: jax.Array, dtype: Any) -> CriticState:
-    """Critics before the first update: whatever their networks start from; tables start at 0."""
+def by_seat(state: CriticState, seats: Sequence[int]) -> list[Any]:
+    """Parameters of everybody's critics as a learner on `seats` has them: of its own seats there is one."""
+    return [state.parameters[seats[0] if seat in seats else seat] for seat in range(len(state.parameters))]
+
+
+def start(settings: CriticSettings, key: jax.Array, dtype: Any, seats: Sequence[int] = ()) -> CriticState:
+    """Critics before the first update: whatever their networks start from; tables start at 0.
+
+    A learner that plays several `seats` has one critic for all of them, kept at the first.
+    """
     transform = _transform(settings)
     parameters: list[Any] = []
     for seat, critic in enumerate(settings.critics):
+        critic = None if seat in seats[1:] else critic
         scale = jnp.float32(0 if critic is not None and critic.kind == "tabular" else 1)
         drawn = None if critic is None else critic.init(jax.random.fold_in(key, seat), scale)
         parameters.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
     return CriticState(tuple(parameters), tuple(transform.init(phi) for phi in parameters))
 
 
-def fitted(settings: CriticSettings, state: CriticState, objective: Objective) -> CriticState:
-    """Critics after their steps on the batch that was observed."""
+def fitted(
+    settings: CriticSettings, state: CriticState, objective: Objective, seats: Sequence[int] = ()
+) -> CriticState:
+    """Critics after their steps on the batch that was observed; the one for all of a learner's `seats` from what was
+    seen at each of them."""
     transform = _transform(settings)
     batch: Batch = objective.observed
     found: list[tuple[Any, Any]] = []
     for seat, (phi, moments) in enumerate(zip(state.parameters, state.optimizers, strict=True)):
-        if settings.critics[seat] is None:
+        if settings.critics[seat] is None or seat in seats[1:]:
             found.append((phi, moments))
             continue
 
         def loss(phi: Any, seat: int = seat) -> jax.Array:
-            context = [phi if other == seat else None for other in range(len(settings.critics))]
-            return value_loss(settings, objective.within(context), None, seat, batch)
+            alike = seats if seat in seats else (seat,)
+            context = [phi if other in alike else None for other in range(len(settings.critics))]
+            losses = [value_loss(settings, objective.within(context), None, other, batch) for other in alike]
+            return sum(losses[1:], start=losses[0])
 
         def step(carry: tuple[Any, Any], _: None, loss: Any = loss) -> tuple[tuple[Any, Any], None]:
             phi, moments = carry

@@ -1,13 +1,19 @@
 """What a learner is to the loop: a state, and a step from everybody's old states to its own new one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from flax import struct
+from flax.core import FrozenDict
 
+from shaping.learners.critic import CriticSettings
+from shaping.learners.initial import Initial, normal
+from shaping.learners.opponent_model import ModelSettings
+from shaping.learners.optimizer import Optimizer, optimizer
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
+from shaping.variables import Variable
 
 
 @struct.dataclass
@@ -24,35 +30,80 @@ class LearnerState:
 
 
 @struct.dataclass
+class Common:
+    """What every learner is given, whatever it is, beside settings of its own.
+
+    Attributes:
+      step_size: the optimiser's learning rate, at least 0, or a `schedule`; 0 freezes the player.
+      optimizer: the optax optimiser.
+      initial: the distribution of the first parameters.
+      critic: what critics it keeps; None for none.
+      model: what models of its opponents it keeps; None to know their parameters.
+      shaping_samples: how often the shaping term is estimated where its mean and spread are recorded; 0 where they are
+        not, else at least 2.
+    """
+
+    step_size: Any = 1.0
+    optimizer: Optimizer = optimizer("sgd")  # noqa: RUF009 - frozen, and the default a reader expects to see
+    initial: Initial = normal(1.0)  # noqa: RUF009
+    critic: CriticSettings | None = None
+    model: ModelSettings | None = None
+    shaping_samples: int = struct.field(pytree_node=False, default=0)
+
+
+@struct.dataclass
 class Learner:
     """A learner with its settings.
+
+    `player` is its seat, a number; where one learner plays several seats (which only a `shareable` one may) it is the
+    tuple of them, and its state stands at each of them in `states`.
 
     Attributes:
       settings: any pytree of numbers; they may be mapped over a population. Static structure is not a pytree node.
       initialise: `(settings, key, common, policies, player, objective, dtype) -> LearnerState`.
       update: `(settings, key, states, player, objective) -> (LearnerState, info)`. `states` holds all seats' states
-        from before this update; every learner steps from the same tuple. `info` is diagnostics, never carried.
+        from before this update; every learner steps from the same tuple. `info` maps every name of `variables` to a
+        scalar, or to a function without arguments that returns one and is called only where the update is recorded. It
+        is of this update: recorded beside the values from before it, never carried to the next.
       elementwise: whether an update treats a vector of parameters as it would its numbers one by one; then a population
         may take it apart, which is faster.
       prepares: whether `initialise` does more than draw numbers: it learns something about the game first.
       observes: whether it learns from how the match is played, `objective.observed` (a critic, an opponent model).
-      diagnose: `(settings, key, states, player, objective) -> dict` of scalars to record beside values; None for none.
+      shareable: whether one such learner may play several seats.
+      needs_sampler: whether it plays the game itself, and so needs an objective that samples.
+      needs_critic: whether it asks what critics expect.
+      needs_distance: whether it asks the objective how far policies are from each other.
+      variables: what it records besides values, by name.
+      minibatches: what a batch of play must be a multiple of.
+      gradients, lookaheads: about how many gradients of returns an update takes, in units of a few, and how many steps
+        it differentiates through; for planning alone.
     """
 
     settings: Any
     initialise: Callable[..., LearnerState] = struct.field(pytree_node=False)
-    update: Callable[..., tuple[LearnerState, Any]] = struct.field(pytree_node=False)
+    update: Callable[..., tuple[LearnerState, Mapping[str, Any]]] = struct.field(pytree_node=False)
     elementwise: bool = struct.field(pytree_node=False, default=False)
     prepares: bool = struct.field(pytree_node=False, default=False)
     observes: bool = struct.field(pytree_node=False, default=False)
-    diagnose: Callable[..., dict[str, jax.Array]] | None = struct.field(pytree_node=False, default=None)
+    shareable: bool = struct.field(pytree_node=False, default=False)
+    needs_sampler: bool = struct.field(pytree_node=False, default=False)
+    needs_critic: bool = struct.field(pytree_node=False, default=False)
+    needs_distance: bool = struct.field(pytree_node=False, default=False)
+    variables: Mapping[str, Variable] = struct.field(pytree_node=False, default=FrozenDict())
+    minibatches: int = struct.field(pytree_node=False, default=1)
+    gradients: int = struct.field(pytree_node=False, default=1)
+    lookaheads: int = struct.field(pytree_node=False, default=1)
+
+    def __post_init__(self):
+        # Static structure is compared and hashed where programs are looked up.
+        object.__setattr__(self, "variables", FrozenDict(self.variables))
 
     def init(
         self,
         key: jax.Array,
         common: jax.Array,
         policies: Sequence[Policy],
-        player: int,
+        player: int | tuple[int, ...],
         objective: Objective,
         dtype: Any,
     ) -> LearnerState:
@@ -62,14 +113,19 @@ class Learner:
           key: the learner's own.
           common: the key of what the learners of a match share.
           policies: everybody's.
-          player: the learner's seat.
+          player: the learner's seat, or its seats.
           objective: the game, for learners that learn something about it first.
           dtype: of the parameters.
         """
         return self.initialise(self.settings, key, common, policies, player, objective, dtype)
 
     def step(
-        self, key: jax.Array, states: Sequence[LearnerState], player: int, objective: Objective
-    ) -> tuple[LearnerState, Any]:
-        """This learner's state after one update of everybody."""
+        self, key: jax.Array, states: Sequence[LearnerState], player: int | tuple[int, ...], objective: Objective
+    ) -> tuple[LearnerState, Mapping[str, Any]]:
+        """This learner's state after one update of everybody, and what is recorded of the update besides."""
         return self.update(self.settings, key, states, player, objective)
+
+
+def seats_of(player: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The seats of a learner that may play one or several."""
+    return (player,) if isinstance(player, int) else player

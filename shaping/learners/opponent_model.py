@@ -22,6 +22,8 @@ import optax
 from flax import struct
 from jax import lax
 
+from shaping.learners import replay
+from shaping.learners.replay import Replay
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampler import Batch, Sampler
 from shaping.policies.policy import Policy
@@ -64,15 +66,12 @@ class ModelState:
     Attributes:
       thetas: parameters of the models, one pytree [members, ...] a seat; None for the own one.
       optimizers: states of their optimisers, likewise.
-      window: observations, actions and running of a `Batch`, [window, time, streams, ...], the newest at `seen` - 1
-        modulo the window.
-      seen: [] int32, updates observed so far.
+      window: a replay of observations, actions and running of a `Batch`, [window, time, streams, ...].
     """
 
     thetas: tuple[Any, ...]
     optimizers: tuple[Any, ...]
-    window: Any
-    seen: jax.Array
+    window: Replay
 
 
 def opponent_model(
@@ -105,13 +104,25 @@ def opponent_model(
 
 
 def start(
-    settings: ModelSettings, key: jax.Array, policies: Sequence[Policy], player: int, objective: Objective, dtype: Any
+    settings: ModelSettings,
+    key: jax.Array,
+    policies: Sequence[Policy],
+    seats: Sequence[int],
+    objective: Objective,
+    dtype: Any,
 ) -> ModelState:
-    """Models before anything was seen: drawn like anybody's parameters, not those of the opponents."""
+    """Models before anything was seen, of everybody who is not on the learner's own `seats`: drawn like anybody's
+    parameters, not those of the opponents.
+
+    Raises:
+      ValueError: if there is nobody else.
+    """
+    if len(seats) == len(policies):
+        raise ValueError("opponent_model is given; allowed: for learners that have opponents")
     transform = _transform(settings)
     thetas: list[Any] = []
     for seat, policy in enumerate(policies):
-        if seat == player:
+        if seat in seats:
             thetas.append(None)
             continue
         keys = [jax.random.fold_in(jax.random.fold_in(key, seat), member) for member in range(settings.members)]
@@ -120,16 +131,14 @@ def start(
     like = jax.eval_shape(
         lambda: _kept(settings, objective.sampler.play([p.init(key, jnp.float32(0)) for p in policies], key))
     )
-    window = jax.tree.map(lambda leaf: jnp.zeros((settings.window, *leaf.shape), leaf.dtype), like)
     optimizers = tuple(None if theta is None else jax.vmap(transform.init)(theta) for theta in thetas)
-    return ModelState(tuple(thetas), optimizers, window, jnp.int32(0))
+    return ModelState(tuple(thetas), optimizers, replay.init(like, settings.window))
 
 
 def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> ModelState:
     """Models after one more batch was observed."""
-    place = state.seen % settings.window
-    window = jax.tree.map(lambda kept, new: kept.at[place].set(new), state.window, _kept(settings, objective.observed))
-    full = Batch(window["observations"], window["actions"], jnp.zeros(()), window["running"])
+    window, seen = replay.add(state.window, _kept(settings, objective.observed)), state.window.seen
+    full = Batch(rewards=jnp.zeros(()), **window.entries)
     # Whatever the window does not hold yet never ran: it weighs nothing.
     joined = jax.tree.map(lambda leaf: jnp.concatenate(jnp.unstack(leaf), axis=1) if leaf.ndim else leaf, full)
     parts = _dealt(joined, settings.members)
@@ -140,11 +149,11 @@ def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> 
             thetas.append(None)
             moments.append(None)
             continue
-        fit = jax.vmap(lambda *own, seat=seat: _fit(settings, objective.sampler, seat, state.seen, *own))
+        fit = jax.vmap(lambda *own, seat=seat: _fit(settings, objective.sampler, seat, seen, *own))
         new, carried = fit(theta, state.optimizers[seat], parts)
         thetas.append(new)
         moments.append(carried)
-    return ModelState(tuple(thetas), tuple(moments), window, state.seen + 1)
+    return ModelState(tuple(thetas), tuple(moments), window)
 
 
 def imagined(state: ModelState, thetas: Sequence[Any], member: Any) -> list[Any]:

@@ -19,35 +19,49 @@ _WHOLE = {"adafactor", "fromage", "lamb", "lars", "novograd", "sm3"}
 
 @struct.dataclass
 class Optimizer:
-    """An optax optimiser: `getattr(optax, name)(learning_rate=step_size, **flags, **numbers)`."""
+    """An optax optimiser: `getattr(optax, name)(learning_rate=step_size, **flags, **numbers)`.
+
+    Attributes:
+      numbers, name, flags: see above.
+      clip_norm: the length of a whole direction beyond which it is shortened to it, above 0; None for any length.
+    """
 
     numbers: dict[str, Any]
     name: str = struct.field(pytree_node=False)
     flags: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
+    clip_norm: Any = None
 
     @property
     def elementwise(self) -> bool:
         """Whether it treats every number of a parameter vector alone: no norms, factors or means over them."""
-        return self.name not in _WHOLE
+        return self.name not in _WHOLE and self.clip_norm is None
 
     def build(self, step_size: Any) -> optax.GradientTransformation:
-        """The optax transformation at one step size (which may be traced)."""
-        return getattr(optax, self.name)(learning_rate=step_size, **dict(self.flags), **self.numbers)
+        """The optax transformation at one step size (which may be traced) or `schedule`."""
+        own = getattr(optax, self.name)(learning_rate=step_size, **dict(self.flags), **self.numbers)
+        return own if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), own)
 
 
-def optimizer(name: str = "sgd", **settings: Any) -> Optimizer:
+def optimizer(name: str = "sgd", clip_norm: Any = None, **settings: Any) -> Optimizer:
     """An optax optimiser by its name with its own settings, except the learning rate, which is the learner's step size.
 
+    Args:
+      name: of the optimiser.
+      clip_norm: see `Optimizer`.
+      **settings: of the optimiser.
+
     Raises:
-      ValueError: if optax has no such optimiser, or it has no such setting.
+      ValueError: if optax has no such optimiser, or it has no such setting; a length that is not above 0.
     """
+    if isinstance(clip_norm, int | float) and not clip_norm > 0:
+        raise ValueError(f"clip_norm is {clip_norm}: must be above 0")
     known = optimizer_fields(name)
     unknown = [key for key in settings if key not in known]
     if unknown:
         raise ValueError(f"optimizer {name} has no setting {unknown[0]!r}: allowed are {', '.join(known)}")
     flags = {key: value for key, value in settings.items() if known[key].kind != "number" or value is None}
     numbers = {key: value for key, value in settings.items() if key not in flags}
-    return Optimizer(numbers, name, tuple(sorted(flags.items())))
+    return Optimizer(numbers, name, tuple(sorted(flags.items())), clip_norm)
 
 
 @cache

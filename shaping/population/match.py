@@ -2,18 +2,34 @@
 `program` maps it over a population."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
 
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
 from shaping.population.keys import learner_key, match_key, use
+from shaping.population.sums import add_compensated
 from shaping.rules import computed_once
+from shaping.variables import Variable
+
+
+@struct.dataclass
+class Encounter:
+    """Who meets, where learners belong to a population rather than to a match.
+
+    Attributes:
+      numbers: [learners] int32, the learners' numbers within their population.
+      size: of the population.
+    """
+
+    numbers: Any
+    size: int = struct.field(pytree_node=False)
 
 
 @struct.dataclass
@@ -24,8 +40,11 @@ class Match:
       seed: [] int32, the seed of its cell.
       number: [] int32, its number within the cell.
       params: the numbers of the game.
-      learners: one per seat.
+      learners: one per seat, or fewer where `seats` says who plays where.
       game: the game's static part.
+      seats: for each seat the learner that plays it, a place in `learners`; None where each plays its own.
+      encounter: who the learners are, where they belong to a population; None where they are the match's own, with
+        their places as numbers.
     """
 
     seed: Any
@@ -33,6 +52,51 @@ class Match:
     params: Any
     learners: tuple[Learner, ...]
     game: Game = struct.field(pytree_node=False)
+    seats: tuple[int, ...] | None = struct.field(pytree_node=False, default=None)
+    encounter: Encounter | None = None
+
+    @property
+    def played_by(self) -> tuple[int, ...]:
+        """For each seat the place in `learners` of the one that plays it."""
+        return tuple(range(len(self.learners))) if self.seats is None else self.seats
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """What its learners record besides values, by name."""
+        found = {name: own for learner in self.learners for name, own in learner.variables.items()}
+        return dict(sorted(found.items()))
+
+    def player(self, learner: int) -> int | tuple[int, ...]:
+        """The seat of a learner, or its seats, as `Learner.step` takes them.
+
+        Raises:
+          ValueError: if it has none, or several and is none that can be shared.
+        """
+        found = tuple(seat for seat, place in enumerate(self.played_by) if place == learner)
+        if not found or (len(found) > 1 and not self.learners[learner].shareable):
+            allowed = "one seat" if found else "a seat for each learner"
+            raise ValueError(f"seats is {self.seats}; allowed: {allowed} for learner {learner}")
+        return found[0] if len(found) == 1 else found
+
+    def by_seat(self, each: Sequence[Any]) -> list[Any]:
+        """What there is for each learner (its state, say), for each seat."""
+        return [each[place] for place in self.played_by]
+
+    def key_of(self, learner: int) -> jax.Array:
+        """The key of one of its learners."""
+        number = learner if self.encounter is None else self.encounter.numbers[learner]
+        return learner_key(self.seed, self.number, number)
+
+    @property
+    def key(self) -> jax.Array:
+        """The key of what its learners share."""
+        if self.encounter is None:
+            return match_key(self.seed, self.number, len(self.learners))
+        key = jax.random.key(self.seed)
+        for place in range(len(self.learners)):
+            number = self.number * self.encounter.size + self.encounter.numbers[place]
+            key = jax.random.fold_in(key, number)
+        return key
 
 
 @struct.dataclass
@@ -40,28 +104,35 @@ class MatchState:
     """What a match carries from update to update.
 
     Attributes:
-      learners: one state per seat.
+      learners: one state per learner.
       diverged_at: [] int32, the update at which a value or parameter stopped being finite, -1 while none has.
       value_sum: per player, the sum of values after updates 1, 2, ... up to the one before this; where returns are
         sampled, of those that were recorded.
+      value_excess: per player, by how much that sum is too large from rounding (see `sums`).
     """
 
     learners: tuple[LearnerState, ...]
     diverged_at: jax.Array
     value_sum: tuple[jax.Array, ...]
+    value_excess: tuple[jax.Array, ...]
 
 
 def start(match: Match, dtype: Any) -> MatchState:
     """The state before the first update, parameters in `dtype`."""
     objective = match.game.objective(match.params)
     policies = match.game.policies
-    common = use(match_key(match.seed, match.number, len(match.learners)), "prepare")
+    common = use(match.key, "prepare")
     learners = tuple(
-        learner.init(use(learner_key(match.seed, match.number, seat), "init"), common, policies, seat, objective, dtype)
-        for seat, learner in enumerate(match.learners)
+        learner.init(use(match.key_of(place), "init"), common, policies, match.player(place), objective, dtype)
+        for place, learner in enumerate(match.learners)
     )
-    none = tuple(jnp.zeros((), dtype) for _ in learners)
-    return MatchState(learners, jnp.int32(-1), none)
+    none = tuple(jnp.zeros((), dtype) for _ in match.played_by)
+    return MatchState(learners, jnp.int32(-1), none, none)
+
+
+def thetas_of(match: Match, states: Sequence[LearnerState]) -> list[Any]:
+    """Parameters per seat."""
+    return [state.theta for state in match.by_seat(states)]
 
 
 def values(match: Match, thetas: Sequence[Any]) -> list[jax.Array]:
@@ -72,8 +143,12 @@ def values(match: Match, thetas: Sequence[Any]) -> list[jax.Array]:
 
 
 def update(
-    match: Match, state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array
-) -> tuple[MatchState, tuple[LearnerState, ...], list[jax.Array]]:
+    match: Match,
+    state: MatchState,
+    previous: tuple[LearnerState, ...],
+    number: jax.Array,
+    recorded: jax.Array | bool = False,
+) -> tuple[MatchState, tuple[LearnerState, ...], list[jax.Array], dict[str, list[jax.Array]]]:
     """One update of all players from the same old parameters.
 
     Whether parameters are finite is tested one update late, on what the last update wrote to memory: a test of what
@@ -84,13 +159,15 @@ def update(
       state: the state after `number` updates, not yet tested.
       previous: the learners' states one update earlier, finite.
       number: [] int32.
+      recorded: [] bool, whether what learners record besides is wanted of this update.
 
     Returns:
-      The state after one more update, the (tested) learners' states before it, and the values before it, NaN from the
-      update of divergence on. A match that stops being finite goes back to its last finite state and stays there.
+      The state after one more update, the (tested) learners' states before it, the values before it, NaN from the
+      update of divergence on, and what learners record of the update (see `stepped`). A match that stops being finite
+      goes back to its last finite state and stays there.
     """
-    before = values(match, [learner.theta for learner in state.learners])
-    after = moved(match, state.learners, number)
+    before = values(match, thetas_of(match, state.learners))
+    after, info = stepped(match, state.learners, number, recorded)
     goes_on, diverged_at = _tested(state, number)
     learners = _where(goes_on, after, previous)
     kept = _where(goes_on, state.learners, previous)
@@ -98,75 +175,113 @@ def update(
     shown = [jnp.where(goes_on_and_shown, value, jnp.nan) for value in before]
     # The initial value does not count, but one that is not finite must show in the sum all the same.
     counted = [jnp.where(number > 0, value, value - value) for value in before]
-    value_sum = tuple(total + value for total, value in zip(state.value_sum, counted, strict=True))
-    return MatchState(learners, diverged_at, value_sum), kept, shown
+    sums = _added(state, counted)
+    return MatchState(learners, diverged_at, *sums), kept, shown, _shown(goes_on_and_shown, info)
 
 
 def sampled_update(
-    match: Match, state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array
-) -> tuple[MatchState, tuple[LearnerState, ...]]:
+    match: Match,
+    state: MatchState,
+    previous: tuple[LearnerState, ...],
+    number: jax.Array,
+    recorded: jax.Array | bool = False,
+) -> tuple[MatchState, tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
     """`update` of a match whose returns are sampled, without values: `measure` has them."""
-    after = moved(match, state.learners, number)
+    after, info = stepped(match, state.learners, number, recorded)
     goes_on, diverged_at = _tested_once(state, number)
     kept = _where(goes_on, state.learners, previous)
-    return MatchState(_where(goes_on, after, previous), diverged_at, state.value_sum), kept
+    moved = MatchState(_where(goes_on, after, previous), diverged_at, state.value_sum, state.value_excess)
+    return moved, kept, _shown(goes_on, info)
 
 
 def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
     """What a settled match whose returns are sampled is worth after `number` updates.
 
     Returns:
-      The state, its values counted in; and variables of the record, NaN where the match has diverged: what the game
-      measures (`value` [players] among it), and diagnostics of the learners, [players] each, NaN for those without.
+      The state, its values counted in; and what the game measures, `value` [players] among it, NaN where the match has
+      diverged.
     """
-    thetas = [learner.theta for learner in state.learners]
-    key = use(match_key(match.seed, match.number, len(match.learners)), "evaluation", number)
-    found = match.game.evaluate(match.params, thetas, key) | _diagnoses(match, state.learners, number)
+    found = match.game.evaluate(match.params, thetas_of(match, state.learners), use(match.key, "evaluation", number))
     finite = state.diverged_at < 0
     shown = {name: jnp.where(finite, value, jnp.full_like(value, jnp.nan)) for name, value in found.items()}
     counted = [jnp.where(finite & (number > 0), value, 0) for value in found["value"]]
-    total = tuple(total + value for total, value in zip(state.value_sum, counted, strict=True))
-    return dataclasses.replace(state, value_sum=total), shown
+    total, excess = _added(state, counted)
+    return dataclasses.replace(state, value_sum=total, value_excess=excess), shown
 
 
-def _diagnoses(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> dict[str, jax.Array]:
+def _added(state: MatchState, values: Sequence[jax.Array]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    """The sums of values with one more of each, and their excess."""
+    each = [add_compensated(*old) for old in zip(state.value_sum, state.value_excess, values, strict=True)]
+    return tuple(total for total, _ in each), tuple(excess for _, excess in each)
+
+
+def stepped(
+    match: Match, states: tuple[LearnerState, ...], number: jax.Array, recorded: jax.Array | bool = False
+) -> tuple[tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
+    """Everybody's state after one more update, all from the same old ones; and what learners record of it besides.
+
+    The latter has for every name of `match.variables` one scalar a player, NaN for those whose learners do not record
+    it, and for all where it is not `recorded`.
+    """
     objective = match.game.objective(match.params)
-    each = []
-    for seat, learner in enumerate(match.learners):
-        key = use(learner_key(match.seed, match.number, seat), "diagnosis", number)
-        each.append(
-            {} if learner.diagnose is None else learner.diagnose(learner.settings, key, states, seat, objective)
-        )
-    names = sorted({name for own in each for name in own})
-    dtype = jax.tree.leaves([state.theta for state in states])[0].dtype
-    nothing = jnp.full((), jnp.nan, dtype)
-    return {name: jnp.stack([own.get(name, nothing) for own in each]) for name in names}
+    seated = match.by_seat(states)
+    if any(learner.observes for learner in match.learners):
+        played = objective.sampler.play([state.theta for state in seated], use(match.key, "play", number))
+        objective = dataclasses.replace(objective, observed=played)
+    after, infos = [], []
+    for place, learner in enumerate(match.learners):
+        key = use(match.key_of(place), "update", number)
+        state, info = learner.step(key, seated, match.player(place), objective)
+        after.append(state)
+        infos.append(info)
+    return tuple(after), _recorded(match, states, infos, recorded)
 
 
 def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
     """Everybody's state after one more update, all from the same old ones."""
-    objective = match.game.objective(match.params)
-    if any(learner.observes for learner in match.learners):
-        key = use(match_key(match.seed, match.number, len(match.learners)), "play", number)
-        played = objective.sampler.play([state.theta for state in states], key)
-        objective = dataclasses.replace(objective, observed=played)
-    found = []
-    for seat, learner in enumerate(match.learners):
-        key = use(learner_key(match.seed, match.number, seat), "update", number)
-        found.append(learner.step(key, states, seat, objective)[0])
-    return tuple(found)
+    return stepped(match, states, number)[0]
+
+
+def _recorded(
+    match: Match, states: Sequence[LearnerState], infos: Sequence[Mapping[str, Any]], recorded: jax.Array | bool
+) -> dict[str, list[jax.Array]]:
+    """What learners said of an update, by name and player."""
+    for place, (learner, info) in enumerate(zip(match.learners, infos, strict=True)):
+        if set(info) != set(learner.variables):
+            given, declared = sorted(info), sorted(learner.variables)
+            raise ValueError(f"info of learner {place} is {given}; allowed: what its variables declare, {declared}")
+    dtype = next((leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states])), jnp.float32)
+    nothing = jnp.full((), jnp.nan, dtype)
+
+    def found() -> dict[str, list[jax.Array]]:
+        each = [
+            {name: jnp.asarray(own() if callable(own) else own, dtype) for name, own in info.items()} for info in infos
+        ]
+        return {name: [own.get(name, nothing) for own in match.by_seat(each)] for name in match.variables}
+
+    def left_out() -> dict[str, list[jax.Array]]:
+        return {name: [nothing for _ in match.played_by] for name in match.variables}
+
+    if isinstance(recorded, bool):
+        return found() if recorded else left_out()
+    # What is not recorded is not computed; where there is nothing to record there is no branch.
+    return lax.cond(recorded, found, left_out) if match.variables else {}
+
+
+def _shown(finite: jax.Array, info: dict[str, list[jax.Array]]) -> dict[str, list[jax.Array]]:
+    return jax.tree.map(lambda leaf: jnp.where(finite, leaf, jnp.nan), info)
 
 
 def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
     """The state after `number` updates, tested: finite, with `diverged_at` up to date."""
     goes_on, diverged_at = _tested(state, number)
-    return MatchState(_where(goes_on, state.learners, previous), diverged_at, state.value_sum)
+    return dataclasses.replace(state, learners=_where(goes_on, state.learners, previous), diverged_at=diverged_at)
 
 
 def sampled_settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
     """`settle` of a match whose returns are sampled."""
     goes_on, diverged_at = _tested_once(state, number)
-    return MatchState(_where(goes_on, state.learners, previous), diverged_at, state.value_sum)
+    return dataclasses.replace(state, learners=_where(goes_on, state.learners, previous), diverged_at=diverged_at)
 
 
 def _tested_once(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -212,28 +327,33 @@ def finish(
     Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
         value where there are no updates); both NaN where diverged; diverged_at; theta_final [players, parameters],
-        padded with NaN where one has fewer; what the game describes; and, where `extras` names "consistency",
+        padded with NaN where one has fewer; what the game describes; what learners record besides, [players], of the
+        update that would be next; and, where `extras` names "consistency",
         consistency_loss, a scalar.
     """
-    thetas = [learner.theta for learner in state.learners]
+    thetas = thetas_of(match, state.learners)
     measured, key = {}, None
     if match.game.sampled:
         _, measured = measure(match, state, jnp.int32(updates))
         last = measured["value"]
-        key = use(match_key(match.seed, match.number, len(match.learners)), "description")
+        key = use(match.key, "description")
     else:
         last = jnp.stack(values(match, thetas))
     finite = jnp.all(jnp.isfinite(last))
     diverged_at = jnp.where((state.diverged_at < 0) & ~finite, updates, state.diverged_at)
     last = jnp.where(diverged_at < 0, last, jnp.nan)
-    total = jnp.stack(list(state.value_sum))
     count = updates if recorded is None else recorded
-    mean = (total + last) / count if updates else last
+    mean = jnp.stack(_added(state, list(last))[0]) / count if updates else last
     own = {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}
     own["theta_final"] = _rows(thetas)
     if "consistency" in extras:
-        loss = consistency_loss(match.learners, state.learners, match.game.objective(match.params))
+        learners, states = match.by_seat(match.learners), match.by_seat(state.learners)
+        loss = consistency_loss(learners, states, match.game.objective(match.params))
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
+    if match.variables:
+        # Of the update that would be next; its states are dropped.
+        info = stepped(match, state.learners, jnp.int32(updates), recorded=True)[1]
+        measured |= {name: jnp.stack(each) for name, each in _shown(diverged_at < 0, info).items()}
     return measured | match.game.describe(match.params, thetas, key) | own
 
 

@@ -118,10 +118,10 @@ def segment_program(
     ) -> tuple[MatchState, dict[str, jax.Array]]:
         # Arrays of a batch of play are large: the population stands first, where products of matrices want it.
         matches, states = blocks
-        update = jax.vmap(single.sampled_update, in_axes=(0, 0, 0, None))
+        update = jax.vmap(single.sampled_update, in_axes=(0, 0, 0, None, None))
         settle = jax.vmap(single.sampled_settle, in_axes=(0, 0, None))
         measure = jax.vmap(single.measure, in_axes=(0, 0, None))
-        policies: Any = jax.vmap(lambda learners: matches.game.cooperation([s.theta for s in learners]))
+        policies: Any = jax.vmap(lambda learners: matches.game.cooperation(single.thetas_of(matches, learners)))
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
             begin, end = bounds(timetable, window, index)
@@ -143,10 +143,14 @@ def segment_program(
             shown = whole & (stretch % timetable.pieces == 0)
             counted, rows = lax.cond(shown, measured, beyond, settled)
 
-            def body(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-                return update(matches, *carry, number)
+            def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+                states, previous, info = carry
+                states, previous, found = update(matches, states, previous, number, shown & (number == begin))
+                return states, previous, _kept(number == begin, found, info)
 
-            return lax.fori_loop(begin, end, body, (counted, counted.learners)), rows
+            empty = _nothing(matches, counted)
+            states, previous, info = lax.fori_loop(begin, end, body, (counted, counted.learners, empty))
+            return (states, previous), rows | {name: jnp.stack(each, axis=1) for name, each in info.items()}
 
         (moved, previous), rows = lax.scan(interval, (states, states.learners), jnp.arange(timetable.segment))
         last = bounds(timetable, window, timetable.segment)[0]
@@ -156,22 +160,22 @@ def segment_program(
         whole, states = blocks
         apart = take_apart if _unrolled(whole) else lambda tree: tree
         matches = apart(whole)
-        policies: Any = jax.vmap(lambda learners: whole.game.cooperation([s.theta for s in learners]), -1, -1)
-        update = jax.vmap(single.update, in_axes=(-1, -1, -1, None), out_axes=-1)
+        policies: Any = jax.vmap(lambda learners: whole.game.cooperation(single.thetas_of(whole, learners)), -1, -1)
+        update = jax.vmap(single.update, in_axes=(-1, -1, -1, None, None), out_axes=-1)
         settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
             begin, end = bounds(timetable, window, index)
 
-            def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-                states, previous, recorded = carry
-                states, previous, values = update(matches, states, previous, number)
-                recorded = [jnp.where(number == begin, v, r) for v, r in zip(values, recorded, strict=True)]
-                return states, previous, recorded
+            def body(number: jax.Array, carry: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+                states, previous, recorded, info = carry
+                states, previous, values, found = update(matches, states, previous, number, number == begin)
+                return states, previous, _kept(number == begin, values, recorded), _kept(number == begin, found, info)
 
             empty = [jnp.full_like(total, jnp.nan) for total in carry[0].value_sum]
-            states, previous, recorded = lax.fori_loop(begin, end, body, (*carry, empty))
-            rows = {"value": jnp.stack(recorded)}
+            start = (*carry, empty, _nothing(matches, carry[0]))
+            states, previous, recorded, info = lax.fori_loop(begin, end, body, start)
+            rows = {"value": jnp.stack(recorded)} | {name: jnp.stack(each) for name, each in info.items()}
             if "policies" in timetable.extras:
                 # What the interval finds is not yet tested; one that has just diverged shows its last finite state.
                 rows["policy_trajectory"] = policies(settle(*carry, begin).learners)
@@ -212,6 +216,15 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
         return _over_blocks(run_block, block, sampled)((matches, states))
 
     return jax.jit(_sharded(function, mesh, 2))
+
+
+def _kept(chosen: jax.Array, found: Any, before: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), found, before)
+
+
+def _nothing(matches: Match, states: MatchState) -> dict[str, list[jax.Array]]:
+    """What learners record besides where they have not yet: a number for every player of every match, NaN."""
+    return {name: [jnp.full_like(total, jnp.nan) for total in states.value_sum] for name in matches.variables}
 
 
 def _unrolled(matches: Match) -> bool:

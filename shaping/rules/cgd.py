@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.dense_solve import solve, solve_scalars
@@ -28,20 +29,33 @@ from shaping.schema import NonNegative
 _UNROLLED = 8
 
 
+@struct.dataclass
+class CompetitiveDescent:
+    """Settings.
+
+    Attributes:
+      lookahead_rate: eta, the weight of how the others' steps change one's own gradient; at least 0.
+    """
+
+    lookahead_rate: Any
+
+
 def cgd(lookahead_rate: NonNegative = 1.0) -> Rule:
     """Competitive gradient descent; `lookahead_rate` is eta, at least 0, in the paper the same as the step size."""
-    return Rule(lookahead_rate, direction)
+    return Rule(CompetitiveDescent(lookahead_rate), direction)
 
 
-def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
-    """The ascent direction -(I + eta H_o)^{-1} xi, this seat's block; `settings` is eta."""
+def direction(
+    objective: Objective, thetas: Thetas, player: int, settings: CompetitiveDescent, key: jax.Array | None = None
+) -> Any:
+    """The ascent direction -(I + eta H_o)^{-1} xi, this seat's block."""
     if len(thetas) == 2 and all(_few_scalars(theta) for theta in thetas):
-        return _of_two(objective, thetas, player, settings, key)
+        return _of_two(objective, thetas, player, settings.lookahead_rate, key)
     at = joint(objective, thetas, key)
     xi, jacobian, unflatten = dense(at)
     seats = np.array(seat_of_entry(at.xi))
     off_diagonal = jnp.where(seats[:, None] != seats[None, :], jacobian, 0)
-    system = jnp.eye(xi.size, dtype=xi.dtype) + scale(settings, off_diagonal)
+    system = jnp.eye(xi.size, dtype=xi.dtype) + scale(settings.lookahead_rate, off_diagonal)
     return minus(unflatten(solve(system, xi))[player])
 
 

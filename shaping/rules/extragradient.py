@@ -7,6 +7,7 @@ imagined step.
 from typing import Any
 
 import jax
+from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, gradient, scale
@@ -15,13 +16,26 @@ from shaping.rules.rule import Rule
 from shaping.schema import NonNegative
 
 
+@struct.dataclass
+class Extragradient:
+    """Settings.
+
+    Attributes:
+      lookahead_rate: eta, the length of the step everybody is imagined to take; at least 0.
+    """
+
+    lookahead_rate: Any
+
+
 def extragradient(lookahead_rate: NonNegative = 1.0) -> Rule:
     """Extragradient; `lookahead_rate` is eta, the length of the imagined step, at least 0."""
-    return Rule(lookahead_rate, direction)
+    return Rule(Extragradient(lookahead_rate), direction)
 
 
-def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
-    """The ascent direction -xi(theta - eta xi(theta)), this seat's block; `settings` is eta.
+def direction(
+    objective: Objective, thetas: Thetas, player: int, settings: Extragradient, key: jax.Array | None = None
+) -> Any:
+    """The ascent direction -xi(theta - eta xi(theta)), this seat's block.
 
     An objective that samples draws anew after the imagined step.
     """
@@ -29,7 +43,7 @@ def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, 
     def inner_key(step: int) -> jax.Array | None:
         return None if key is None else jax.random.fold_in(key, step)
 
-    step = minus(scale(settings, joint_gradient(objective, thetas, inner_key(0))))
+    step = minus(scale(settings.lookahead_rate, joint_gradient(objective, thetas, inner_key(0))))
     return gradient(objective, add(list(thetas), step), player, player, inner_key(1))
 
 

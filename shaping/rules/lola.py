@@ -66,7 +66,9 @@ def lola(
             return hola(lookahead_rate, 2)
         return Rule(SecondOrder(lookahead_rate, variant == "taylor"), second_order_direction)
     if variant == "exact":
-        return Rule(ExactLola(lookahead_rate, lookaheads), exact_direction, shaping=exact_shaping)
+        return Rule(
+            ExactLola(lookahead_rate, lookaheads), exact_direction, shaping=exact_shaping, lookaheads=lookaheads
+        )
     if lookaheads != 1:
         raise ValueError(f"lookaheads is {lookaheads}: must be 1 unless variant is exact (variant is {variant})")
     return first_order(lookahead_rate, middle=1.0 if variant == "taylor" else 0.0, shaping=1.0)

@@ -12,15 +12,17 @@ import jax
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.dense_solve import solve
 from shaping.rules.joint import dense, joint
-from shaping.rules.rule import Rule
+from shaping.rules.rule import NoSettings, Rule
 
 
 def lss() -> Rule:
     """Local symplectic surgery; there is nothing to set."""
-    return Rule((), direction)
+    return Rule(NoSettings(), direction)
 
 
-def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
+def direction(
+    objective: Objective, thetas: Thetas, player: int, settings: NoSettings, key: jax.Array | None = None
+) -> Any:
     """The ascent direction -(I + H^T H^{-1}) xi / 2, this seat's block."""
     del settings
     at = joint(objective, thetas, key)

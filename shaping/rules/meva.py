@@ -36,6 +36,8 @@ from shaping.schema import NonNegative, Positive, Probability, Range
 
 _TARGET_RATE = 0.01  # 1 - rho of the target network's moving average
 _FLIPPED = 1 / 16  # share of units whose sign exploration flips
+# What a key is folded with for networks and for the scale of returns; episodes are numbered below.
+_NETWORKS, _SCALES = 2**30, 2**30 + 2
 
 
 @struct.dataclass
@@ -136,7 +138,7 @@ def prepare(
         return jax.tree.map(lambda leaf: leaf.astype(dtype), thetas)
 
     start, unflatten = _joint(drawn(key))
-    samples = jax.vmap(lambda k: jnp.stack(list(objective(drawn(k))[0])))(_keys(key, 512))
+    samples = jax.vmap(lambda k: jnp.stack(list(objective(drawn(k))[0])))(_keys(jax.random.fold_in(key, _SCALES), 512))
     mean, deviation = jnp.mean(samples, axis=0), jnp.std(samples, axis=0) + 1e-6
 
     def standardised(x: jax.Array) -> jax.Array:
@@ -221,7 +223,7 @@ def prepare(
     networks = [
         jax.tree.map(
             lambda leaf: leaf.astype(dtype),
-            _module(settings).init(jax.random.fold_in(key, 2**30 + i), start, jnp.zeros(len(policies))),
+            _module(settings).init(jax.random.fold_in(key, _NETWORKS + i), start, jnp.zeros(len(policies))),
         )
         for i in range(2)
     ]

@@ -6,15 +6,17 @@ import jax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import gradient
-from shaping.rules.rule import Rule
+from shaping.rules.rule import NoSettings, Rule
 
 
 def naive() -> Rule:
     """Gradient ascent on one's own return, nabla_i V_i (NL in Foerster et al. 2018, section 3)."""
-    return Rule((), _direction)
+    return Rule(NoSettings(), _direction)
 
 
-def _direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
+def _direction(
+    objective: Objective, thetas: Thetas, player: int, settings: NoSettings, key: jax.Array | None = None
+) -> Any:
     del settings
     return gradient(objective, thetas, player, player, key)
 

@@ -1,5 +1,6 @@
 """What an update rule is: a direction of ascent for one seat."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,50 +12,57 @@ from shaping.objectives.objective import Objective, Thetas
 
 
 @struct.dataclass
+class NoSettings:
+    """The settings of a rule that has none."""
+
+
+@struct.dataclass
 class Rule:
-    """An update rule with its settings.
+    """An update rule with its settings; it keeps nothing from one update to the next.
 
     Attributes:
-      settings: any pytree of numbers (arrays that may be mapped over a population); static structure goes in fields
-        that are not pytree nodes.
+      settings: a `flax.struct.dataclass` of numbers (arrays that may be mapped over a population); static structure
+        goes in fields that are not pytree nodes. The length of the step that others are imagined to take is called
+        `lookahead_rate` in every rule that imagines one.
       function: `(objective, thetas, player, settings, key) -> direction`, an ascent direction shaped as
         `thetas[player]`. `objective` maps the parameters of all players to their returns, `key` seeds sampled
         objectives.
       prepare: None for most rules. Else `(objective, policies, player, settings, key, dtype) -> learned`, what the rule
         has to learn about the game before the first update (COLA's networks, a meta-value); `function` then takes
         `learned` as one more argument.
-      needs_distance: whether it asks the objective how far policies are from each other.
-      differentiable: whether its direction can be differentiated in the parameters.
-      collect: None for most rules. Else `(objective, thetas, player, settings, key) -> data`, drawn once an update;
-        `function` then takes `data` as its last argument and is called for each of the `steps` (PPO's epochs).
-      steps: steps of the optimiser in an update.
-      needs_sampler: whether it plays the game itself, and so needs an objective that samples.
-      needs_critic: whether it asks what critics expect.
-      gradients: about how many gradients of returns one direction takes, in units of a few; for planning alone.
       shaping: None, or `(objective, thetas, player, settings, key) -> pytree`, the part of the direction that comes
         from shaping the opponents' steps.
+      needs_distance: whether it asks the objective how far policies are from each other.
+      differentiable: whether its direction can be differentiated in the parameters.
+      gradients, lookaheads: about how many gradients of returns one direction takes, in units of a few, and how many
+        steps it differentiates through; for planning alone.
     """
 
     settings: Any
     function: Callable[..., Any] = struct.field(pytree_node=False)
     prepare: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
+    shaping: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     differentiable: bool = struct.field(pytree_node=False, default=True)
-    collect: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
-    steps: int = struct.field(pytree_node=False, default=1)
-    needs_sampler: bool = struct.field(pytree_node=False, default=False)
-    needs_critic: bool = struct.field(pytree_node=False, default=False)
     gradients: int = struct.field(pytree_node=False, default=1)
-    shaping: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
+    lookaheads: int = struct.field(pytree_node=False, default=1)
+
+    @property
+    def anticipates(self) -> bool:
+        """Whether it imagines others to take a step, of the length `settings.lookahead_rate`."""
+        own = self.settings
+        return dataclasses.is_dataclass(own) and any(f.name == "lookahead_rate" for f in dataclasses.fields(own))
+
+    def slowed(self, factor: Any) -> "Rule":
+        """The same rule with its lookahead rate multiplied; one that imagines no step as it is."""
+        if not self.anticipates:
+            return self
+        rate = jnp.asarray(self.settings.lookahead_rate)
+        slower = rate * jnp.asarray(factor).astype(rate.dtype)
+        return dataclasses.replace(self, settings=dataclasses.replace(self.settings, lookahead_rate=slower))
 
     def direction(
-        self,
-        objective: Objective,
-        thetas: Thetas,
-        player: int,
-        key: jax.Array | None = None,
-        learned: Any = None,
-        data: Any = None,
+        self, objective: Objective, thetas: Thetas, player: int, key: jax.Array | None = None, learned: Any = None
     ) -> Any:
         """The direction in which `player` ascends, a pytree shaped as `thetas[player]`.
 
@@ -64,13 +72,7 @@ class Rule:
           player: the seat.
           key: seeds objectives that sample.
           learned: what `prepare` returned, for a rule that has it.
-          data: what `collect` returned and the number of the step within the update, for a rule that has it; collected
-            anew where None.
         """
-        if self.collect is not None:
-            if data is None:
-                data = (self.collect(objective, thetas, player, self.settings, key), jnp.int32(0))
-            return self.function(objective, thetas, player, self.settings, key, data)
         if self.prepare is None:
             return self.function(objective, thetas, player, self.settings, key)
         return self.function(objective, thetas, player, self.settings, key, learned)

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add
@@ -21,19 +22,32 @@ from shaping.rules.rule import Rule
 from shaping.schema import NonNegative
 
 
+@struct.dataclass
+class SymplecticAdjustment:
+    """Settings.
+
+    Attributes:
+      epsilon: what is added to the alignment before its sign is taken, at least 0.
+    """
+
+    epsilon: Any
+
+
 def sga(epsilon: NonNegative = 0.1) -> Rule:
     """Symplectic gradient adjustment with sign alignment; `epsilon`, at least 0, biases the sign to +1."""
-    return Rule(epsilon, direction)
+    return Rule(SymplecticAdjustment(epsilon), direction)
 
 
-def direction(objective: Objective, thetas: Thetas, player: int, settings: Any, key: jax.Array | None = None) -> Any:
-    """The ascent direction -(xi + lambda A^T xi), this seat's block; `settings` is epsilon."""
+def direction(
+    objective: Objective, thetas: Thetas, player: int, settings: SymplecticAdjustment, key: jax.Array | None = None
+) -> Any:
+    """The ascent direction -(xi + lambda A^T xi), this seat's block."""
     at = joint(objective, thetas, key)
     pull = at.transposed_times(at.xi)
     rotation = jax.tree.map(lambda t, h: (t - h) / 2, pull, at.times(at.xi))
     alignment = inner(at.xi, pull) * inner(rotation, pull) / length(at.xi)
     # lambda is never 0: an alignment of exactly -epsilon is a tie, given to the adjustment.
-    positive = alignment + settings >= 0
+    positive = alignment + settings.epsilon >= 0
     return minus(add(at.xi[player], jax.tree.map(lambda r: jnp.where(positive, r, -r), rotation[player])))
 
 

@@ -70,7 +70,7 @@ def cut(
     start = _start_of(template)
     own = _bytes((template, start))
     numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
-    players = len(template.learners)
+    players = len(template.played_by)
     itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
     held = min(updates // record_every + 2, _HELD)
     recorded = held * players * itemsize
@@ -142,8 +142,7 @@ def working_bytes(template: Match) -> int:
     steps = form.batch * form.horizon
     # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
     rollout = steps * players * (seen + 10 * itemsize)
-    rules = [getattr(learner.settings, "rule", None) for learner in template.learners]
-    lookaheads = max(getattr(getattr(rule, "settings", None), "lookaheads", 1) for rule in rules)
+    lookaheads = max(learner.lookaheads for learner in template.learners)
     # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
     outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(form.policies[0].shapes))
     share = form.estimator.slices if form.estimator.slices > 1 else 1
@@ -175,7 +174,7 @@ def timetable(
 def _cost(template: Match) -> int:
     """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
     form: Any = template.game
-    gradients = max(getattr(getattr(learner.settings, "rule", None), "gradients", 1) for learner in template.learners)
+    gradients = max(learner.gradients for learner in template.learners)
     if form.sampled:
         # A few rollouts for every player, some 10 ns a step and more for what networks compute in it.
         parameters = max(policy.num_parameters for policy in form.policies)

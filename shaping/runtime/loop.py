@@ -147,7 +147,7 @@ def _run_chunk(
     if resumed is None:
         stretch = 0
         states = programs.start(matches)
-        initial = [jax.tree.map(own_rows, learner.theta) for learner in states.learners]
+        initial = [jax.tree.map(own_rows, learner.theta) for learner in matches.by_seat(states.learners)]
         keeper.write(chunk, {"theta_initial": _rows(initial)[:count]})
     else:
         states, stretch = resumed

@@ -139,7 +139,7 @@ def test_seats_that_need_no_critic_have_none():
         experiment = plan({"objective": {"kind": "dice", "batch": 4, "horizon": 2}, "matches": 1, "updates": 1, **raw})
         learners = matches_of(experiment, experiment.blocks, np.array([0])).learners
         return [
-            None if own.settings.critic is None else [c is not None for c in own.settings.critic.critics]
+            None if (kept := own.settings.common.critic) is None else [c is not None for c in kept.critics]
             for own in learners
         ]
 

@@ -40,7 +40,7 @@ def played(at, number=0):
 
 def begun(settings, at):
     """Of player 0: models of player 1 alone."""
-    return start(settings, jax.random.key(0), POLICIES, 0, at, jnp.float64)
+    return start(settings, jax.random.key(0), POLICIES, (0,), at, jnp.float64)
 
 
 @partial(quickly, static_argnames=("batch", "steps"))
@@ -75,7 +75,7 @@ def test_a_perfect_model_makes_the_step_of_a_learner_that_knows_the_parameters()
     known, guessed, misled = quickly(all_three)()
     np.testing.assert_allclose(guessed.theta, known, rtol=1e-12)
     assert np.abs(misled - known).max() > 1e-3
-    assert guessed.memory.model.seen == 1 and guessed.memory.model.thetas[0] is None
+    assert guessed.memory.model.window.seen == 1 and guessed.memory.model.thetas[0] is None
 
 
 def test_a_model_knows_what_was_seen_and_done_and_neither_parameters_nor_rewards():
@@ -111,7 +111,7 @@ def test_a_step_of_the_fit_ascends_the_mean_log_likelihood():
     slope = np.array([np.sum((seen == s) * ((taken == 0) - p[s])) for s in range(5)]) / seen.size
     after = fit(settings, state, batch)
     np.testing.assert_allclose(after.thetas[1][0], before + 0.7 * slope, rtol=1e-12)
-    assert after.seen == 1 and np.abs(slope).max() > 0.01
+    assert after.window.seen == 1 and np.abs(slope).max() > 0.01
 
 
 def test_the_fit_converges_to_the_policy_that_plays():
@@ -170,7 +170,7 @@ def test_a_model_that_is_shown_some_streams_knows_those_alone():
     settings = opponent_model(streams=4, members=2, trust=0.3, first_steps=5)
     state, batch = begun(settings, at), played(at)
     plain = fit(settings, state, batch)
-    assert plain.window["actions"].shape == (1, 6, 4, 2)
+    assert plain.window.entries["actions"].shape == (1, 6, 4, 2)
     for hidden, unchanged in ((slice(4, None), True), (slice(3, None), False)):
         actions = batch.actions.at[:, hidden].set(1 - batch.actions[:, hidden])
         changed = batch.replace(actions=actions, observations=batch.observations.at[:, hidden].set(0))
@@ -238,9 +238,9 @@ def test_the_window_keeps_the_last_batches_and_forgets_older_ones():
         return state
 
     state = after([0, 1, 2])
-    assert state.seen == 3
-    np.testing.assert_array_equal(state.window["actions"][0], batches[2].actions)
-    np.testing.assert_array_equal(state.window["actions"][1], batches[1].actions)
+    assert state.window.seen == 3
+    np.testing.assert_array_equal(state.window.entries["actions"][0], batches[2].actions)
+    np.testing.assert_array_equal(state.window.entries["actions"][1], batches[1].actions)
     np.testing.assert_array_equal(after([3, 1, 2]).thetas[1], state.thetas[1])
     assert np.abs(after([0, 3, 2]).thetas[1] - state.thetas[1]).max() > 1e-4
     # What it does not hold yet weighs nothing.

@@ -373,7 +373,7 @@ def test_lola_in_its_variants_follows_from_finite_differences_of_returns(x64):
 
 # Local symplectic surgery inverts the game's Jacobian, which a logit for every action makes singular.
 _EXACT = {name: make() for name, make in named_rules().items() if name != "lss"}
-RULES = [name for name, rule in _EXACT.items() if rule.prepare is None and not rule.needs_sampler]
+RULES = [name for name, rule in _EXACT.items() if rule.prepare is None]
 
 
 @pytest.mark.parametrize(

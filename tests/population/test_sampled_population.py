@@ -9,14 +9,13 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.learners import gradient_learner, values
+from shaping.learners import Common, a2c, gradient_learner, values
 from shaping.learners.critic import critic
 from shaping.learners.learner import Learner, LearnerState
 from shaping.learners.opponent_model import opponent_model
 from shaping.policies import tabular, tabular_critic
 from shaping.population.match import Match
 from shaping.rules import Rule, lola, naive
-from shaping.rules.actor_critic import a2c
 from tests.compiling import little_optimisation
 
 quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
@@ -41,7 +40,7 @@ def shaper(step_size, rate):
 
 def climber(step_size):
     own = critic((None, tabular_critic(5)), rate=0.2)
-    return gradient_learner(a2c(), step_size, critic=own)
+    return a2c(common=Common(step_size, critic=own))
 
 
 def test_a_match_is_what_it_is_alone_however_many_run_beside_it_and_however_they_are_cut(population):

@@ -10,15 +10,20 @@ the player's own,
 Rewards are discounted within advantages alone, as their programs do, where the other rules weigh step t with gamma^t.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from shaping.learners import critic as critics
+from shaping.learners.ascent import check_seats, check_value_head, climb, seated, summed, with_value_head
+from shaping.learners.initial import initial_parameters
+from shaping.learners.learner import Common, Learner, LearnerState, seats_of
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective, Thetas
-from shaping.rules.rule import Rule
+from shaping.policies.policy import Policy
 from shaping.schema import NonNegative, Positive, Probability, Range
 
 
@@ -58,10 +63,37 @@ class Experience:
     key: jax.Array
 
 
-def a2c(gae_lambda: Probability = 1.0, entropy: NonNegative = 0.0) -> Rule:
-    """Advantage actor-critic: one step a batch."""
-    settings = ActorCritic(gae_lambda, entropy)
-    return Rule(settings, direction, differentiable=False, collect=collect, needs_sampler=True, needs_critic=True)
+@struct.dataclass
+class Settings:
+    """What an actor-critic learner is made of: its own settings and those of every learner."""
+
+    own: ActorCritic
+    common: Common
+
+
+@struct.dataclass
+class Memory:
+    """What it carries beside its parameters: the optimiser's state and its critics (None where it has none)."""
+
+    optimizer: Any
+    critic: Any
+
+
+def a2c(
+    gae_lambda: Probability = 1.0,
+    entropy: NonNegative = 0.0,
+    common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
+) -> Learner:
+    """Advantage actor-critic: one step a batch.
+
+    Args:
+      gae_lambda, entropy: see `ActorCritic`.
+      common: what every learner is given.
+
+    Raises:
+      ValueError: an opponent model, which it would not ask.
+    """
+    return _learner(ActorCritic(gae_lambda, entropy), common)
 
 
 def ppo(
@@ -71,28 +103,95 @@ def ppo(
     epochs: Annotated[int, Range(1)] = 4,
     minibatches: Annotated[int, Range(1)] = 1,
     normalise: bool = True,
-) -> Rule:
+    common: Common = Common(),  # noqa: B008
+) -> Learner:
     """Proximal policy optimisation with a clipped ratio.
 
     Args:
       clip, gae_lambda, entropy, epochs, minibatches, normalise: see `ActorCritic`; minibatches divide the batch.
+      common: what every learner is given.
 
     Raises:
-      ValueError: if there are no epochs or minibatches.
+      ValueError: if there are no epochs or minibatches, or for an opponent model, which it would not ask.
     """
     for name, count in (("epochs", epochs), ("minibatches", minibatches)):
         if count < 1:
             raise ValueError(f"{name} is {count}: must be at least 1")
-    settings = ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches)
-    return Rule(
-        settings,
-        direction,
-        differentiable=False,
-        collect=collect,
-        steps=epochs * minibatches,
+    return _learner(ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches), common)
+
+
+def _learner(own: ActorCritic, common: Common) -> Learner:
+    if common.model is not None:
+        raise ValueError("opponent_model is given; allowed: none, as a2c and ppo take others for part of the game")
+    if common.shaping_samples:
+        raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
+    return Learner(
+        Settings(own, common),
+        _init,
+        _step,
+        prepares=common.initial.learned,
+        observes=common.critic is not None,
+        shareable=True,
         needs_sampler=True,
         needs_critic=True,
+        minibatches=own.minibatches,
     )
+
+
+def _init(
+    settings: Settings,
+    key: jax.Array,
+    common: jax.Array,
+    policies: Sequence[Policy],
+    player: int | tuple[int, ...],
+    objective: Objective,
+    dtype: Any,
+) -> LearnerState:
+    del common
+    shared, seats = settings.common, seats_of(player)
+    check_seats(policies, seats)
+    check_value_head(shared.critic, policies[seats[0]])
+    theta = initial_parameters(shared.initial, key, policies, seats[0], objective, dtype)
+    critic = None
+    if shared.critic is not None:
+        critic = critics.start(shared.critic, jax.random.fold_in(key, 1), dtype, seats)
+    return LearnerState(theta, Memory(shared.optimizer.build(shared.step_size).init(theta), critic))
+
+
+def _step(
+    settings: Settings,
+    key: jax.Array,
+    states: Sequence[LearnerState],
+    player: int | tuple[int, ...],
+    objective: Objective,
+) -> tuple[LearnerState, dict[str, Any]]:
+    own, common, seats = settings.own, settings.common, seats_of(player)
+    state, thetas = states[seats[0]], [state.theta for state in states]
+    memory: Memory = state.memory
+    known = objective
+    if common.critic is not None:
+        known = objective.within(critics.by_seat(memory.critic, seats))
+    data = {}
+    for place, seat in enumerate(seats):
+        seat_key = key if len(seats) == 1 else jax.random.fold_in(key, place)
+        data[seat] = collect(known, thetas, seat, own, seat_key)
+
+    def direction(theta: Any, number: Any) -> Any:
+        now = seated(thetas, seats, theta)
+
+        def of(seat: int, key: jax.Array) -> Any:
+            del key  # drawn with when the batch was collected
+            found = direction_of(known, now, seat, own, data[seat], number)
+            return with_value_head(common.critic, known, now, seat, found)
+
+        return summed(seats, key, of)
+
+    transform = common.optimizer.build(common.step_size)
+    theta, moments = climb(transform, state.theta, memory.optimizer, direction, own.epochs * own.minibatches)
+    critic = memory.critic
+    if common.critic is not None:
+        critic = critics.fitted(common.critic, critic, objective, seats)
+    return LearnerState(theta, Memory(moments, critic)), {}
 
 
 def collect(
@@ -119,20 +218,10 @@ def collect(
     return jax.lax.stop_gradient(Experience(batch, advantages, log_probabilities, jax.random.fold_in(key, 1)))
 
 
-def direction(
-    objective: Objective,
-    thetas: Thetas,
-    player: int,
-    settings: ActorCritic,
-    key: jax.Array | None,
-    data: tuple[Experience, Any],
+def direction_of(
+    objective: Objective, thetas: Thetas, player: int, settings: ActorCritic, experience: Experience, step: Any
 ) -> Any:
-    """The gradient of the formula above on one minibatch.
-
-    Args:
-      data: the experience, and the number of the step within the update.
-    """
-    experience, step = data
+    """The gradient of the formula above on the minibatch of a step within the update, shaped as `thetas[player]`."""
     part = _part(experience, settings.minibatches, step)
     sampler = objective.sampler
 
@@ -172,4 +261,4 @@ def _normalised(advantages: jax.Array, running: jax.Array) -> jax.Array:
     return weight * (advantages - mean) / (spread + 1e-8)
 
 
-RULES = {"a2c": a2c, "ppo": ppo}
+LEARNERS = {"a2c": a2c, "ppo": ppo}

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from shaping import envs
+from shaping.learners import a2c, ppo
+from shaping.learners.actor_critic import collect, direction_of
 from shaping.objectives import exact
 from shaping.objectives.sampled import sampled_objective
 from shaping.objectives.sampler import Sampler
 from shaping.policies import tabular, tabular_critic
-from shaping.rules.actor_critic import a2c, collect, ppo
 from tests.compiling import quickly
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -38,6 +39,12 @@ def played(at):
     return jax.tree.map(np.asarray, batch)
 
 
+def first_direction(learner, at, player, key, thetas=thetas):
+    """Of an update's first step."""
+    settings = learner.settings.own
+    return direction_of(at, thetas(), player, settings, collect(at, thetas(), player, settings, key), jnp.int32(0))
+
+
 def advantages_of(batch, player, decay):
     """[time, batch], by the sum of the definition."""
     rewards = batch.rewards[..., player]
@@ -60,8 +67,8 @@ def gradient_of(batch, player, theta, weights, entropy):
 
 @pytest.mark.parametrize(("player", "horizon"), [(0, None), (1, 3)])
 def test_a2c_ascends_the_mean_over_steps_of_advantage_times_score_and_entropy(player, horizon):
-    at, rule = objective(horizon), a2c(0.8, 0.3)
-    found = quickly(lambda: rule.direction(at, thetas(), player, jax.random.key(KEY)))()
+    at, learner = objective(horizon), a2c(0.8, 0.3)
+    found = quickly(lambda: first_direction(learner, at, player, jax.random.key(KEY)))()
     batch = played(at)
     assert batch.running.sum() == 6 * (horizon or 5)
     expected = gradient_of(batch, player, THETAS[player], advantages_of(batch, player, 0.8), 0.3)
@@ -72,8 +79,8 @@ def test_a2c_ascends_the_mean_over_steps_of_advantage_times_score_and_entropy(pl
 def test_the_first_step_of_ppo_is_that_of_a2c_with_normalised_advantages():
     at, key = objective(3), jax.random.key(KEY)
     shared = {"gae_lambda": 0.8, "entropy": 0.3}
-    rules = a2c(**shared), ppo(1e6, normalise=False, **shared), ppo(1e6, normalise=True, **shared)
-    plain, same, normalised = quickly(lambda: [rule.direction(at, thetas(), 0, key) for rule in rules])()
+    learners = a2c(**shared), ppo(1e6, normalise=False, **shared), ppo(1e6, normalise=True, **shared)
+    plain, same, normalised = quickly(lambda: [first_direction(learner, at, 0, key) for learner in learners])()
     np.testing.assert_allclose(same, plain, atol=1e-12)
     batch = played(at)
     raw = advantages_of(batch, 0, 0.8)
@@ -85,12 +92,12 @@ def test_the_first_step_of_ppo_is_that_of_a2c_with_normalised_advantages():
 
 def test_what_has_left_the_clipping_range_in_the_direction_of_its_advantage_pulls_no_more():
     # Schulman et al. 2017, figure 1.
-    at, rule, clip = objective(), ppo(0.2, 0.8, 0.0, normalise=False), 0.2
+    at, settings, clip = objective(), ppo(0.2, 0.8, 0.0, normalise=False).settings.own, 0.2
     moved = THETAS + np.array([[0.9, -0.9, 0.02, 1.5, -0.8], [0.0] * 5])
 
     def climb():
-        data = collect(at, thetas(), 0, rule.settings, jax.random.key(KEY))
-        return rule.direction(at, [jnp.asarray(t) for t in moved], 0, jax.random.key(KEY), None, (data, jnp.int32(0)))
+        data = collect(at, thetas(), 0, settings, jax.random.key(KEY))
+        return direction_of(at, [jnp.asarray(t) for t in moved], 0, settings, data, jnp.int32(0))
 
     batch = played(at)
     seen, taken = batch.observations[..., 0], batch.actions[..., 0]
@@ -105,14 +112,14 @@ def test_what_has_left_the_clipping_range_in_the_direction_of_its_advantage_pull
 
 
 def test_minibatches_are_the_streams_of_a_batch_each_once_an_epoch_in_a_new_order():
-    at, whole, cut = objective(), ppo(normalise=True), ppo(normalise=True, epochs=3, minibatches=3)
-    assert cut.steps == 9 and whole.steps == 4
+    at = objective()
+    whole, cut = ppo(normalise=True).settings.own, ppo(normalise=True, epochs=3, minibatches=3).settings.own
 
     def directions():
-        data = collect(at, thetas(), 0, cut.settings, jax.random.key(KEY))
+        data = collect(at, thetas(), 0, cut, jax.random.key(KEY))
 
         def part(step):
-            return cut.direction(at, thetas(), 0, None, None, (data, step))
+            return direction_of(at, thetas(), 0, cut, data, step)
 
         def alone(stream):
             def own(leaf):
@@ -120,7 +127,7 @@ def test_minibatches_are_the_streams_of_a_batch_each_once_an_epoch_in_a_new_orde
 
             batch, *numbers = jax.tree.map(own, (data.batch, data.advantages, data.log_probabilities))
             one = replace(data, batch=batch, advantages=numbers[0], log_probabilities=numbers[1])
-            return whole.direction(at, thetas(), 0, None, None, (one, jnp.int32(0)))
+            return direction_of(at, thetas(), 0, whole, one, jnp.int32(0))
 
         return jax.lax.map(part, jnp.arange(9)), jax.lax.map(alone, jnp.arange(6))
 
@@ -142,11 +149,11 @@ def test_they_need_play_critics_a_key_and_minibatches_that_divide_and_say_so_in_
     key = jax.random.key(0)
     closed = exact(envs.make("ipd"), (tabular(5),) * 2)
     cases = [
-        (lambda: a2c().direction(closed, thetas(), 0, key), "a2c and ppo need an objective that samples, with critics"),
-        (lambda: ppo().direction(objective(critics=False), thetas(), 0, key), "player 0 has no critic; allowed: "),
-        (lambda: a2c().direction(objective(), thetas(), 0), "key is None; allowed: a key, as batches are sampled"),
+        (lambda: first_direction(a2c(), closed, 0, key), "a2c and ppo need an objective that samples, with critics"),
+        (lambda: first_direction(ppo(), objective(critics=False), 0, key), "player 0 has no critic; allowed: "),
+        (lambda: first_direction(a2c(), objective(), 0, None), "key is None; allowed: a key, as batches are sampled"),
         (
-            lambda: ppo(minibatches=4).direction(objective(), thetas(), 0, key),
+            lambda: first_direction(ppo(minibatches=4), objective(), 0, key),
             "minibatches is 4; allowed: a divisor of batch, 6",
         ),
         (lambda: ppo(epochs=0), "epochs is 0: must be at least 1"),
@@ -158,4 +165,4 @@ def test_they_need_play_critics_a_key_and_minibatches_that_divide_and_say_so_in_
         assert str(error.value).startswith(message) and "\n" not in str(error.value)
     unfed = sampled_objective(objective().sampler, critics=(tabular_critic(5),) * 2)
     with pytest.raises(ValueError, match="^player 1's critic has no parameters; allowed: "):
-        a2c().direction(unfed, thetas(), 1, key)
+        first_direction(a2c(), unfed, 1, key)

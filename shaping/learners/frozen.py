@@ -1,0 +1,50 @@
+"""A learner that never moves: whatever its policy starts from, it stays."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from shaping.learners.ascent import check_seats
+from shaping.learners.initial import initial_parameters
+from shaping.learners.learner import Common, Learner, LearnerState, seats_of
+from shaping.objectives.objective import Objective
+from shaping.policies.policy import Policy
+
+
+def frozen(common: Common = Common()) -> Learner:  # noqa: B008 - frozen, and the default a reader expects to see
+    """A player that does not learn, for a scripted strategy (whose parameters are ()) or one that is given.
+
+    Args:
+      common: what every learner is given; only where it starts (`initial`) is of use here.
+    """
+    return Learner(common.initial, _init, _step, elementwise=True, prepares=common.initial.learned, shareable=True)
+
+
+def _init(
+    settings: Any,
+    key: jax.Array,
+    common: jax.Array,
+    policies: Sequence[Policy],
+    player: int | tuple[int, ...],
+    objective: Objective,
+    dtype: Any,
+) -> LearnerState:
+    del common
+    seats = seats_of(player)
+    check_seats(policies, seats)
+    return LearnerState(initial_parameters(settings, key, policies, seats[0], objective, dtype), ())
+
+
+def _step(
+    settings: Any,
+    key: jax.Array,
+    states: Sequence[LearnerState],
+    player: int | tuple[int, ...],
+    objective: Objective,
+) -> tuple[LearnerState, dict[str, Any]]:
+    del settings, key, objective
+    return states[seats_of(player)[0]], {}
+
+
+LEARNERS = {"frozen": frozen}

@@ -1,0 +1,10 @@
+"""Target networks: parameters that follow those that are learned, slowly, so that what is regressed on stands still."""
+
+from typing import Any
+
+import jax
+
+
+def polyak(target: Any, online: Any, rate: Any) -> Any:
+    """target + rate (online - target), leaf by leaf: rate 0 keeps the target, 1 copies what is learned."""
+    return jax.tree.map(lambda old, new: old + rate * (new - old), target, online)
