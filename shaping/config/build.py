@@ -121,7 +121,7 @@ def _learner(settings: Mapping[str, Any], form: Any, seat: int, number: Any, sha
     player = settings["players"][seat]
     if "strategy" in player:
         _, theta = strategy_of(player)
-        table = number(np.asarray(theta), rank=1) if theta != () else ()
+        table = number(np.asarray(theta), rank=1) if not isinstance(theta, tuple) else ()
         return frozen(Common(initial=values(table)))
     own = _numbered(rule_settings(player), number)
     rule, step = build_rule(player), player["step_size"]

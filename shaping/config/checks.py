@@ -37,19 +37,29 @@ def annotation(field: Field) -> Any:
         "choice": lambda: Literal[field.choices],
         "flag": lambda: Annotated[bool, Strict()],
         "text": lambda: Annotated[str, Strict()],
-        "other": lambda: Any,
+        "other": lambda: _plain_type(field.hint),
     }
     found = kinds[field.kind]()
     return found | None if field.optional and found is not Any else found
 
 
+def _plain_type(hint: Any) -> Any:
+    """The type of what only a factory can check, as far as it is plain data."""
+    try:
+        pydantic.TypeAdapter(hint).json_schema()
+    except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticInvalidForJsonSchema, TypeError):
+        return Any
+    return hint
+
+
 @lru_cache(maxsize=1024)
-def model(name: str, known: tuple[Field, ...], **more: Any) -> type[pydantic.BaseModel]:
+def model(title: str, known: tuple[Field, ...], about: str = "", /, **more: Any) -> type[pydantic.BaseModel]:
     """A model of settings that refuses others; `more` are further fields as pydantic takes them."""
     members: dict[str, Any] = {}
     for field in known:
         required = field.default is Parameter.empty
         default = list(field.default) if isinstance(field.default, tuple) else field.default
+        default = default if isinstance(default, bool | int | float | str | list) else None
         # Names that a pydantic model has of its own stand behind an alias.
         own = f"{field.name}_" if hasattr(pydantic.BaseModel, field.name) else field.name
         kind = annotation(field)
@@ -58,7 +68,7 @@ def model(name: str, known: tuple[Field, ...], **more: Any) -> type[pydantic.Bas
             pydantic.Field(... if required else default, alias=field.name),
         )
     config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=False)
-    return create_model(name, __config__=config, **members, **more)
+    return create_model(title, __config__=config, __doc__=about or None, **members, **more)
 
 
 def settings(
@@ -131,3 +141,36 @@ def mapping(key: str, value: Any, name_key: str | None = None) -> dict[str, Any]
     if not isinstance(value, Mapping):
         raise not_allowed(key, value, "a mapping of settings")
     return dict(value)
+
+
+def check_held(key: str, value: float, allowed: Range, precision: str) -> None:
+    """Refuses a number that its precision turns into infinity, or into one that is not allowed.
+
+    Raises:
+      ConfigError: with the nearest number that it can hold.
+    """
+    kind: Any = np.dtype(precision).type
+    limits = np.finfo(precision)
+    with np.errstate(over="ignore", under="ignore"):
+        held = kind(value)
+    if not np.isfinite(held):
+        nearest = np.copysign(limits.max, value)
+    elif allowed.open_high and held >= allowed.high:
+        nearest = np.nextafter(kind(allowed.high), kind(-np.inf))
+    elif allowed.open_low and held <= allowed.low:
+        nearest = np.nextafter(kind(allowed.low), kind(np.inf))
+    else:
+        return
+    raise not_allowed(key, value, f"a number that {precision} can hold, the nearest is {nearest}")
+
+
+def check_text(tree: Any, key: str = "") -> None:
+    """Refuses text that cannot be written down: it would be found out when everything is trained."""
+    parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, part in parts:
+        check_text(str(name), key)
+        check_text(part, f"{key}.{name}" if key else str(name))
+    if isinstance(tree, str) and any("\ud800" <= letter <= "\udfff" for letter in tree):
+        raise ConfigError(
+            f"{ascii(key)[1:-1]}: {ascii(tree)} holds half a character; allowed: text that can be written as UTF-8"
+        )

@@ -75,14 +75,14 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value
 
 
-def _settings(name: str) -> dict[str, Field]:
-    # `name` is only for messages.
+def environment_settings(name: str) -> dict[str, Field]:
+    """What an environment lets one set; its own `name` is only for messages."""
     return fields(environments()[name], skip=("name",), others=True)
 
 
 def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     name = str(given["name"])
-    known = _settings(name)
+    known = environment_settings(name)
     for key in given:
         if key not in (*known, "name", "discount", "horizon"):
             raise unknown_key(
@@ -119,7 +119,9 @@ def _floats(value: Any) -> Any:
 
 def _own(game: Mapping[str, Any]) -> dict[str, Any]:
     """Its factory's settings, one value of each where there are arrays [matches, ...]."""
-    return {key: _first(game[key]) for key in _settings(game["name"]) if key in game and game[key] is not None}
+    return {
+        key: _first(game[key]) for key in environment_settings(game["name"]) if key in game and game[key] is not None
+    }
 
 
 def _first(value: Any) -> Any:

@@ -24,7 +24,7 @@ def shipped() -> dict[str, Path]:
 
 def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> dict[str, Any]:
     """A configuration as plain data: a mapping, a file, or the name of a shipped one, with `key=value` overrides."""
-    raw = _plain_data(source) if isinstance(source, Mapping) else _read_file(source)
+    raw = plain_data(source) if isinstance(source, Mapping) else _read_file(source)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -37,12 +37,12 @@ def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
     return raw
 
 
-def _plain_data(tree: Any) -> Any:
+def plain_data(tree: Any) -> Any:
     """A copy in which arrays are nested lists and numpy's numbers are Python's."""
     if isinstance(tree, Mapping):
-        return {key: _plain_data(value) for key, value in tree.items()}
+        return {key: plain_data(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_plain_data(part) for part in tree]
+        return [plain_data(part) for part in tree]
     return tree.tolist() if hasattr(tree, "tolist") else tree
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from shaping import envs
 from shaping.config.checks import check_number, mapping, settings
 from shaping.config.coin import COIN
-from shaping.config.environments import ENVIRONMENT, environments
+from shaping.config.coin import KEYS as COIN_KEYS
+from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.family import Family, discount_range, entries, noise_fields, normal_noise
 from shaping.envs import MatrixGameParams
@@ -18,6 +19,12 @@ from shaping.envs.matrix.games import GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.schema import Field, Range, fields
 
+MATRIX_SETTINGS = {
+    "discount": Field("discount", "number", 0.96, Range(0, 1)),
+    "noise": Field("noise", "number", 0.0, Range(0, 1)),
+    "horizon": Field("horizon", "integer", None, Range(1, 10**6), optional=True),
+}
+"""What every matrix game has besides its payoffs."""
 _PLAYERS = Range(2, MAX_PLAYERS)
 
 
@@ -51,11 +58,8 @@ def normal_game(raw: Any) -> dict[str, Any]:
 
 def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
     name = given.get("name")
-    common = {
-        "discount": Field("discount", "number", 0.96, discount_range(given.get("horizon"))),
-        "noise": Field("noise", "number", 0.0, Range(0, 1)),
-        "horizon": Field("horizon", "integer", None, Range(1, 10**6), optional=True),
-    }
+    horizon = given.get("horizon")
+    common = MATRIX_SETTINGS | {"discount": Field("discount", "number", 0.96, discount_range(horizon))}
     if "payoffs" in given:
         if isinstance(name, str) and (name in GAMES or name in ANALYTIC_GAMES):
             raise ConfigError(
@@ -171,3 +175,16 @@ def is_matrix(game: Mapping[str, Any]) -> bool:
 def is_coin(game: Mapping[str, Any]) -> bool:
     """Whether a normal game is the Coin Game."""
     return family_of(game) is COIN
+
+
+def game_settings(name: str) -> dict[str, Field]:
+    """What a game by name lets one set, whatever else is."""
+    if name in GAMES:
+        return fields(GAMES[name]) | MATRIX_SETTINGS
+    if name in ANALYTIC_GAMES:
+        return fields(ANALYTIC_GAMES[name])
+    own = environment_settings(name)
+    if name == "coin_game":
+        own = {key: field for key, field in own.items() if key in COIN_KEYS}
+    common = {key: MATRIX_SETTINGS[key] for key in ("discount", "horizon")}
+    return common | own

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from shaping.config.axes import Axis, Drawn, check_draw, parse_axis
-from shaping.config.checks import check_number
+from shaping.config.axes import Axis, Drawn, check_draw, check_overlaps, parse_axis
+from shaping.config.checks import check_held, check_number, check_text
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.files import assign, open_up
-from shaping.config.games import is_matrix, normal_game, num_players
+from shaping.config.files import assign, open_up, plain_data
+from shaping.config.games import family_of, is_matrix, normal_game, num_players
 from shaping.config.players import MODEL, check_record, player_fields, rules
 from shaping.config.validate import (
     CELL,
@@ -84,14 +84,31 @@ class Experiment:
 def plan(raw: Mapping[str, Any]) -> Experiment:
     """Checks a configuration and lays out its cells: variants outermost, then axes of structure, then axes of numbers.
 
+    What was planned last is kept: those who ask for one configuration again get the same.
+
     Raises:
       ConfigError: one line for the first thing that is not allowed.
     """
+    plain = plain_data(raw)
+    text = repr(plain)
+    if text not in _planned:
+        found = _plan(plain)
+        _planned.clear()
+        _planned[text] = found
+    return _planned[text]
+
+
+_planned: dict[str, Experiment] = {}
+
+
+def _plan(raw: Mapping[str, Any]) -> Experiment:
+    check_text(raw)
     top = check_top(raw)
     for key in _replaced(top["variants"]):
         if key in raw:
             raise ConfigError(f"{key}: every variant replaces it; leave it out, or change variants.NAME.{key}")
     axes = [parse_axis(str(key), spec) for key, spec in top["sweep"].items()]
+    check_overlaps([axis.key for axis in axes])
     variants = top["variants"] or {None: {}}
     bases = {name: {key: top[key] for key in CELL} | dict(variant) for name, variant in variants.items()}
     numeric, structural, drawn = _sort(axes, bases)
@@ -119,6 +136,8 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             numbers, count = _product(number_groups)
             own = _checked_numbers(normal, numbers)
             seeds = own.pop("seed", np.full(count, top["seed"]))
+            _check_held(normal, own, top["precision"])
+            _check_by_factory(normal, own, drawn)
             blocks.append(Block(normal, range(first, first + count), own, seeds))
             cell_columns = {axis.coordinate: _column(numbers[axis.key]) for group in number_groups for axis in group}
             for key, value in picked.items():
@@ -266,6 +285,8 @@ def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Draw
         if not isinstance(tie, list | tuple) or len(tie) < 2:
             raise not_allowed("tie", tie, "lists of at least two swept keys")
         for key in tie:
+            if not isinstance(key, str):
+                raise not_allowed("tie", key, "a swept key")
             if key not in known:
                 raise unknown_key(str(key), sorted(known), " in tie (only swept keys can be tied)")
             if key in leader or list(tie).count(key) > 1:
@@ -284,6 +305,35 @@ def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Draw
     for axis in axes:
         groups.setdefault(leader.get(axis.key, axis.key), []).append(axis)
     return list(groups.values())
+
+
+def _check_held(normal: Mapping[str, Any], swept: Mapping[str, np.ndarray], precision: str) -> None:
+    """Refuses numbers that the precision of the run turns into others that are not allowed, or into infinity."""
+    for key, field in number_fields(normal).items():
+        if key not in swept:
+            value: Any = normal
+            for name in key.split("."):
+                value = value[int(name)] if isinstance(value, list) else value[name]
+            if isinstance(value, int | float):
+                check_held(key, value, field.range, precision)
+        for value in np.ravel(swept[key]) if key in swept else ():
+            check_held(f"sweep.{key}", float(value), field.range, precision)
+
+
+def _check_by_factory(normal: Mapping[str, Any], swept: Mapping[str, np.ndarray], drawn: Sequence[Drawn]) -> None:
+    """Refuses swept or drawn numbers of a game that its factory refuses."""
+    own = {key: array for key, array in swept.items() if key.startswith("game.")}
+    bounds = [{spec.key: bound} for spec in drawn if spec.kind != "normal" for bound in spec.bounds]
+    cells = {repr(cell): cell for cell in zip(*(array.tolist() for array in own.values()), strict=True)}
+    for picked in [dict(zip(own, cell, strict=True)) for cell in cells.values()] + bounds:
+        game = copy.deepcopy(normal["game"])
+        for key, value in picked.items():
+            if key in number_fields(normal) and key.startswith("game."):
+                assign({"game": game}, key, value)
+        try:
+            family_of(game).check(game)
+        except ConfigError as error:
+            raise ConfigError(f"sweep.{error}") from None
 
 
 def _product(groups: Sequence[Sequence[Axis]]) -> tuple[dict[str, list[Any]], int]:

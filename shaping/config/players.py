@@ -20,7 +20,7 @@ from shaping.schema import Field, Range, fields
 
 _NOTHING = Common()
 MODEL = "opponent_model"
-_BESIDE = ("rule", "step_size", "init", MODEL, "share")
+BESIDE = ("rule", "step_size", "init", MODEL, "share")
 """Keys of a player that are not its rule's own settings."""
 _STEP = Field("step_size", "number", 1.0, Range(0))
 
@@ -47,7 +47,7 @@ def model_fields() -> dict[str, Field]:
 
 def rule_settings(player: Mapping[str, Any]) -> dict[str, Any]:
     """What a player's entry says of its rule."""
-    return {key: value for key, value in player.items() if key not in _BESIDE}
+    return {key: value for key, value in player.items() if key not in BESIDE}
 
 
 def build_rule(player: Mapping[str, Any]) -> Rule | None:
@@ -116,13 +116,13 @@ def _normal_player(
         raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(rules())}", rules())
     known = player_fields(rule)
     for key in given:
-        if key not in known and key not in _BESIDE:
-            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in (*_BESIDE, *known)], _whose(key, rule))
+        if key not in known and key not in BESIDE:
+            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in (*BESIDE, *known)], _whose(key, rule))
     step = given.get("step_size", 1.0)
     if isinstance(step, Mapping):
         step = _normal_schedule(f"{where}.step_size", step)
         given["step_size"] = 1.0
-    player = {"rule": rule} | settings(where, given, known, _BESIDE)
+    player = {"rule": rule} | settings(where, given, known, BESIDE)
     player["step_size"] = step if isinstance(step, dict) else player["step_size"]
     try:
         made = build_learner(player, rule_settings(player))

@@ -231,6 +231,15 @@ def kind_of(game: Normal, kind: str) -> Kind:
     return _TABLES[kind]
 
 
+def policy_fields() -> dict[str, dict[str, Field]]:
+    """The settings of every kind of policies, in whatever game."""
+    networks = fields(_feedforward) | fields(_channels) | fields(_board) | fields(_view)
+    recurrent = fields(_recurrent) | networks
+    own = {kind: recurrent if kind in ("gru", "lstm") else networks for kind in _NETWORKS}
+    tables = {name: dict(kind.fields) for name, kind in _TABLES.items()}
+    return tables | own | {name: dict(_added_kind(name).fields) for name in added_policies()}
+
+
 def _added_kind(name: str) -> Kind:
     factory = added_policies()[name]
 

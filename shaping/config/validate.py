@@ -127,6 +127,8 @@ def _check_variants(variants: Mapping[Any, Any]) -> None:
     names: dict[str, Any] = {}
     for name, variant in variants.items():
         where = f"variants.{name}"
+        if not isinstance(name, str | int | float):
+            raise not_allowed("variants", name, "names that are text or numbers")
         if not isinstance(variant, Mapping):
             raise not_allowed(where, variant, "a mapping of top-level keys")
         for key in variant:
