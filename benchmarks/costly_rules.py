@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from shaping.experiment import prepare
-from shaping.population.program import Timetable, population_sharding, window_of
+from shaping.population.program import Timetable, population_sharding, segment_at
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.devices import population_mesh, prepare_process
 
@@ -47,7 +47,7 @@ class Contender:
         )
         began = time.perf_counter()
         timetable = Timetable(updates, updates, 1)
-        self.window = window_of(timetable, 0)
+        self.window = segment_at(timetable, 0)
         self.programs = compile_programs(mesh, np.float32, timetable, chunks.block, self.matches)
         self.compile_s = time.perf_counter() - began
 

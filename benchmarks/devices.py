@@ -55,7 +55,7 @@ class Turns:
     def append(self, chunk: Any, first: int, rows: Any) -> None:
         pass
 
-    def after_segment(self, chunk: Any, stretch: int, states: Any, written: Any) -> None:
+    def after_segment(self, chunk: Any, interval: int, states: Any, written: Any) -> None:
         pass
 
     def finish(self, chunk: Any, states: Any) -> None:

@@ -104,7 +104,7 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
     matches = jax.device_put(matches, program.population_sharding(mesh))
     start = program.start_program(mesh, theta.dtype)
     timetable = program.Timetable(updates, updates, 1)
-    segment, window = program.segment_program(mesh, timetable, block), program.window_of(timetable, 0)
+    segment, window = program.segment_program(mesh, timetable, block), program.segment_at(timetable, 0)
 
     def run() -> np.ndarray:
         states, _ = segment(matches, start(matches), window)

@@ -93,7 +93,7 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
     matches = jax.device_put(matches, program.population_sharding(mesh))
     start = program.start_program(mesh, np.float32)
     timetable = program.Timetable(updates, updates, 1)
-    segment, window = program.segment_program(mesh, timetable, block), program.window_of(timetable, 0)
+    segment, window = program.segment_program(mesh, timetable, block), program.segment_at(timetable, 0)
     compiled = segment.lower(matches, start(matches), window).compile()  # type: ignore[attr-defined]
 
     def call() -> None:

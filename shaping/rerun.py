@@ -13,7 +13,7 @@ from shaping.config.errors import not_allowed
 from shaping.experiment import config_of, prepare
 from shaping.population import match as single
 from shaping.population.match import Match, MatchState
-from shaping.population.program import Timetable, window_of
+from shaping.population.program import Timetable, segment_at
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.devices import computing_in, population_mesh
@@ -96,15 +96,15 @@ def _again(
     programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, matches)
     states = programs.start(matches)
     kept: deque[tuple[int, np.ndarray, list[np.ndarray], list[float]]] = deque(maxlen=last)
-    before, diverged_at, broken, stretch = _thetas(states, lane), -1, (), 0
+    before, diverged_at, broken, interval = _thetas(states, lane), -1, (), 0
     for update in range(table.updates):
         old = jax.tree.map(lambda leaf: np.asarray(leaf[lane]), states.learners)
-        while table.begins(stretch + 1) <= update:
-            stretch += 1
-        first = stretch // table.segment * table.segment
-        window = everywhere(window_of(table, first, (update, update + 1)), mesh)
-        states, rows = programs.segment(matches, states, window)
-        value = np.asarray(rows["value"])[lane, stretch - first]
+        while table.begins(interval + 1) <= update:
+            interval += 1
+        first = interval // table.segment * table.segment
+        segment = everywhere(segment_at(table, first, (update, update + 1)), mesh)
+        states, rows = programs.segment(matches, states, segment)
+        value = np.asarray(rows["value"])[lane, interval - first]
         if matches.game.sampled and update % table.record_every:
             value = np.full_like(value, np.nan)
         after = _thetas(states, lane)

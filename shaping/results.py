@@ -10,11 +10,10 @@ import numpy as np
 
 from shaping.config import build
 from shaping.config.errors import ConfigError
-from shaping.config.games import is_coin
-from shaping.config.objective import is_sampled
 from shaping.config.plan import Experiment, plan
 from shaping.config.yaml_text import parse
 from shaping.policies import Policy
+from shaping.population.match import Match
 from shaping.runtime.devices import computing_in
 from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.folders import folder_at
@@ -37,11 +36,9 @@ class Run:
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
         """The trained policies of one match: for each seat the policy and its final parameters."""
         experiment = plan(self.config)
-        cell = range(experiment.matches)[match] // experiment.top["matches"]
-        (block,) = [block for block in experiment.blocks if cell in block.cells]
+        policies = _match(experiment, range(experiment.matches)[match]).game.policies
         found = []
-        for seat, row in enumerate(self.record["theta_final"].isel(match=match).values[: len(block.normal["players"])]):
-            policy = build.policy_of(block.normal, seat)
+        for policy, row in zip(policies, self.record["theta_final"].isel(match=match).values, strict=False):
             leaves, structure = jax.tree.flatten(policy.shapes)
             ends = np.cumsum([leaf.size for leaf in leaves])
             parts = [p.reshape(x.shape) for p, x in zip(np.split(row[: ends[-1]], ends[:-1]), leaves, strict=True)]
@@ -81,19 +78,35 @@ def report(folder: str | Path) -> Any:
 
 
 def draw_episode(folder: Any, experiment: Experiment) -> None:
-    """Where boards were played, an episode of the match that learned most, as episode.gif."""
-    blocks = [b for b in experiment.blocks if is_sampled(b.normal) and is_coin(b.normal["game"])]
+    """Where games are played step by step, an episode of the match that is worth showing, as episode.gif: the one in
+    which the variable that the game declares its showcase is highest at the end. Games of another showcase than the
+    first's cannot be compared with it and are left out."""
+    per_cell, blocks, showcase = experiment.top["matches"], [], None
+    for block in experiment.blocks:
+        match = _match(experiment, block.cells.start * per_cell)
+        if match.game.episode(match.params) is None:
+            continue
+        own = next((name for name, one in match.game.variables.items() if one.showcase), "value")
+        showcase = showcase or own
+        blocks += [block] * (own == showcase)
     if not blocks:
         return
-    per_cell = experiment.top["matches"]
     run = load(folder)
     played = [m for b in blocks for m in range(b.cells.start * per_cell, b.cells.stop * per_cell)]
-    chosen = best_match(run.record, played)
-    (block,) = [b for b in blocks if chosen // per_cell in b.cells]
+    chosen = best_match(run.record[showcase], played)
     with computing_in(experiment.top["precision"]):
-        match = jax.tree.map(lambda leaf: leaf[0], build.matches_of(experiment, [block], np.array([chosen])))
+        match = _match(experiment, chosen)
+        episode = match.game.episode(match.params)
+        assert episode is not None
         thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
         # The library that writes it knows local files alone.
         with tempfile.TemporaryDirectory() as place:
-            path = save_episode(Path(place) / "episode.gif", match.game, match.params.env, thetas, jax.random.key(0))
+            path = save_episode(Path(place) / "episode.gif", episode, thetas, jax.random.key(0))
             (folder / "episode.gif").write_bytes(path.read_bytes())
+
+
+def _match(experiment: Experiment, number: int) -> Match:
+    """One match of an experiment."""
+    cell = number // experiment.top["matches"]
+    (block,) = [block for block in experiment.blocks if cell in block.cells]
+    return jax.tree.map(lambda leaf: leaf[0], build.matches_of(experiment, [block], np.array([number])))

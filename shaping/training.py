@@ -49,7 +49,7 @@ class InMemory:
                 parts.append([blank] if first else [])
             parts[-1].append(array)
 
-    def after_segment(self, chunk: Chunk, stretch: int, states: MatchState, written: Callable[[], None]) -> None:
+    def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
         pass
 
     def finish(self, chunk: Chunk, states: MatchState) -> None:
@@ -99,8 +99,8 @@ def train(
         check_number(key, value, LIMITS[key], integer=True)
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
-    form, numbers = _game_of(game, policy, parameters)
-    seats = len(form.policies)
+    game, numbers = _game_of(game, policy, parameters)
+    seats = len(game.policies)
     each = [players] * seats if isinstance(players, Learner | Rule) else list(players)
     if len(each) != seats:
         raise ConfigError(f"players: {len(each)} given; the game has {seats} seats")
@@ -115,7 +115,7 @@ def train(
                 array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
                 return np.broadcast_to(array, (len(indices), *array.shape))
 
-            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, form))
+            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
         group = Group(np.arange(matches), matches_of)
@@ -124,7 +124,7 @@ def train(
         memory = InMemory()
         run_group(0, group, chunks, table, memory, Progress(matches * updates, enabled=False), Timing())
         found = layout_of([group.template()], matches, table.recorded, np.dtype(precision))
-    return _dataset(found, form.about, memory.variables())
+    return _dataset(found, game.about, memory.variables())
 
 
 def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:

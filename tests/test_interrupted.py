@@ -135,7 +135,7 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
     group.write(np.arange(7, 14), {"value": np.full((7, 2, 2), 9.0, np.float32)}, first=status.saved_updates // 2)
     seen = []
 
-    def look(self, chunk, stretch, states, written):
+    def look(self, chunk, interval, states, written):
         with xarray.open_zarr(half / "record.zarr") as record:
             seen.append(record.value.values[7:14])
         raise KeyboardInterrupt

@@ -84,7 +84,7 @@ def exponential(start: NonNegative, steps: Steps, rate: Positive = 0.5) -> optax
 def warmup_cosine(
     peak: NonNegative, warmup: Steps, steps: Steps, start: NonNegative = 0.0, end_share: Probability = 0.0
 ) -> optax.Schedule:
-    """From `start` to `peak` along a line of `warmup` steps, then half a cosine of `steps` more to `end_share` of it."""
+    """From `start` to `peak` along a line of `warmup` steps, then half a cosine of `steps` to `end_share` of it."""
     return optax.join_schedules([linear(start, warmup, peak), cosine(peak, steps, end_share)], [warmup])
 
 

@@ -139,6 +139,6 @@ def closed_form_values(game: Game, params: Any, thetas: Sequence[Any]) -> dict[s
 
 def closed_form_work(params: Any, policies: Sequence[Policy]) -> int:
     """`Game.work` of a closed form: grows with the square of its largest array, as transition matrices do."""
-    sizes = [math.prod(leaf.shape[1:]) for leaf in map(np.asarray, jax.tree.leaves(params))]
+    sizes = [math.prod(np.shape(leaf)[1:]) for leaf in jax.tree.leaves(params)]
     largest = max([1, *sizes, *(policy.num_parameters for policy in policies)])
     return max(1, (largest // 8) ** 2)

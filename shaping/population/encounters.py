@@ -1,7 +1,7 @@
 """Encounters: learners of a population gathered by their numbers, updated together, put back.
 
 States of a population's learners lie [population, learners, ...], one after the other. A pairing names who meets,
-[population, encounters, seats]; what is gathered is what the programs of matches take, and what they return is put back.
+[population, encounters, seats]; what is gathered is what the programs of matches take, what they return is put back.
 Where nobody changes partner there is nothing to gather: a match's states are its learners' own.
 """
 
@@ -20,8 +20,11 @@ def gather(states: Any, numbers: jax.Array) -> tuple[Any, ...]:
       states: leaves [population, learners, ...].
       numbers: [population, encounters, seats] int, learners' numbers within their population.
     """
-    pick = jax.vmap(lambda leaf, places: leaf[places])
-    return tuple(jax.tree.map(lambda leaf: pick(leaf, numbers[..., seat]), states) for seat in range(numbers.shape[-1]))
+
+    def of(places: jax.Array) -> Any:
+        return jax.tree.map(lambda leaf: jax.vmap(lambda own, at: own[at])(leaf, places), states)
+
+    return tuple(of(numbers[..., seat]) for seat in range(numbers.shape[-1]))
 
 
 def scatter(states: Any, numbers: jax.Array, updated: Sequence[Any]) -> Any:

@@ -21,46 +21,46 @@ AXIS = "population"
 class Timetable:
     """When values are recorded and how updates are cut into segments.
 
-    Values are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the
-    updates from one record to the next. It is one stretch of updates, or `pieces` of them where it is long; a segment
-    is a fixed number of stretches, what lies beyond the last update masked.
+    Rows are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the updates
+    between two looks at the state inside a program: those from one row to the next, or a part of them where these are
+    many. A segment is the intervals of one call of the program, a fixed number of them; what lies beyond the last
+    update is masked.
 
     Attributes:
       updates: number of updates of a match.
-      record_every: updates per interval.
-      segment: stretches per segment.
+      record_every: updates from one row to the next.
+      segment: intervals of a segment.
       extras: what is recorded besides, "policies" at every recorded update, "consistency" at the end.
-      pieces: stretches per interval.
+      intervals_per_row: intervals from one row to the next.
     """
 
     updates: int
     record_every: int
     segment: int
     extras: tuple[str, ...] = ()
-    pieces: int = 1
+    intervals_per_row: int = 1
 
     @property
-    def intervals(self) -> int:
-        """Intervals in a run, the last possibly shorter."""
+    def rows(self) -> int:
+        """Recorded rows before the last, which comes from the end of a run."""
         return -(-self.updates // self.record_every)
 
     @property
     def segments(self) -> int:
         """Calls of the segment program in a run."""
-        return -(-self.intervals * self.pieces // self.segment)
+        return -(-self.rows * self.intervals_per_row // self.segment)
 
-    def begins(self, stretch: Any) -> Any:
-        """The number of updates before a stretch; an integer or an integer array."""
-        length = -(-self.record_every // self.pieces)
-        within = (stretch % self.pieces) * length
-        if isinstance(stretch, int):
-            return min(stretch // self.pieces * self.record_every + min(within, self.record_every), self.updates)
-        at = (stretch // self.pieces) * self.record_every + jnp.minimum(within, self.record_every)
-        return jnp.minimum(at, self.updates)
+    def begins(self, interval: Any) -> Any:
+        """The number of updates before an interval; an integer or an integer array."""
+        length = -(-self.record_every // self.intervals_per_row)
+        row, within = interval // self.intervals_per_row, (interval % self.intervals_per_row) * length
+        if isinstance(interval, int):
+            return min(row * self.record_every + min(within, self.record_every), self.updates)
+        return jnp.minimum(row * self.record_every + jnp.minimum(within, self.record_every), self.updates)
 
-    def recorded_before(self, stretch: int) -> int:
-        """How many rows are recorded before a stretch begins."""
-        return min(-(-stretch // self.pieces), self.intervals)
+    def rows_before(self, interval: int) -> int:
+        """How many rows are recorded before an interval begins."""
+        return min(-(-interval // self.intervals_per_row), self.rows)
 
     @property
     def measured(self) -> int:
@@ -73,15 +73,15 @@ class Timetable:
         return [*range(0, self.updates, self.record_every), self.updates]
 
 
-def window_of(timetable: Timetable, stretch: int, only: tuple[int, int] | None = None) -> np.ndarray:
-    """The window of the segment that begins with a stretch: all of it, or only the updates from one number to below
-    another."""
-    return np.array([stretch, *(only or (0, timetable.updates))], np.int32)
+def segment_at(timetable: Timetable, interval: int, only: tuple[int, int] | None = None) -> np.ndarray:
+    """The segment that begins with an interval, as its program takes it: all of its updates, or only those from one
+    number to below another."""
+    return np.array([interval, *(only or (0, timetable.updates))], np.int32)
 
 
-def bounds(timetable: Timetable, window: jax.Array, index: Any) -> tuple[jax.Array, jax.Array]:
-    """The updates before a stretch of a segment begins and when it has ended, within the window."""
-    first, low, high = window
+def bounds(timetable: Timetable, segment: jax.Array, index: Any) -> tuple[jax.Array, jax.Array]:
+    """The updates before an interval of a segment begins and when it has ended, of those that are done."""
+    first, low, high = segment
     ends = (timetable.begins(first + index), timetable.begins(first + index + 1))
     begin, end = (jnp.clip(at, low, high) for at in ends)
     return begin, end
@@ -101,108 +101,92 @@ def start_program(mesh: Mesh, dtype: Any) -> Callable[[Match], MatchState]:
 def segment_program(
     mesh: Mesh, timetable: Timetable, block: int
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
-    """`(matches, states, window) -> (states, recorded)`; states are donated.
+    """`(matches, states, segment) -> (states, recorded)`; states are donated.
 
-    `window` [3] int32 is the first stretch of the segment, and two numbers of updates: what lies before the one or from
-    the other on is not done. A run does all of it; a smaller window does the same updates in the same program, but few
-    at a time.
+    `segment` [3] int32 (see `segment_at`) is its first interval, and two numbers of updates: what lies before the one
+    or from the other on is not done. A run does all of it; a narrower one does the same updates in the same program,
+    but few at a time.
 
-    `recorded` has one row for each stretch of the segment, as its first update finds the match: value [population,
-    stretches, players] and, where the timetable's extras name "policies", policy_trajectory [population, stretches,
-    players, states]; where returns are sampled, everything a match measures. Rows of stretches that do not begin an
-    interval, and rows beyond the last update, are meaningless.
+    `recorded` has one row for each interval of the segment, as its first update finds the match: value [population,
+    intervals, players], what learners record of that update, and, where the timetable's extras name "policies",
+    policy_trajectory [population, intervals, players, states]; where returns are sampled, everything a match measures.
+    Rows of intervals that begin no row of the record, and rows beyond the last update, are meaningless.
     """
 
-    def run_sampled_block(
-        blocks: tuple[Match, MatchState], window: jax.Array
-    ) -> tuple[MatchState, dict[str, jax.Array]]:
-        # Arrays of a batch of play are large: the population stands first, where products of matrices want it.
-        matches, states = blocks
-        update = jax.vmap(single.sampled_update, in_axes=(0, 0, 0, None, None))
-        settle = jax.vmap(single.sampled_settle, in_axes=(0, 0, None))
-        measure = jax.vmap(single.measure, in_axes=(0, 0, None))
-        policies: Any = jax.vmap(lambda learners: matches.game.cooperation(single.thetas_of(matches, learners)))
+    def run_block(blocks: tuple[Match, MatchState], segment: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
+        whole, states = blocks
+        plays, axis = whole.game.sampled, _axis(whole)
+        matches, start = take_apart(blocks) if _unrolled(whole) else blocks
+        update = jax.vmap(single.sampled_update if plays else _valued_update, (axis, axis, axis, None, None), axis)
+        settle = jax.vmap(single.sampled_settle if plays else single.settle, (axis, axis, None), axis)
+        measure = jax.vmap(single.measure, (axis, axis, None), axis)
+        policies: Any = jax.vmap(lambda learners: whole.game.cooperation(single.thetas_of(whole, learners)), axis, axis)
+
+        def looked(settled: MatchState) -> dict[str, jax.Array]:
+            return {"policy_trajectory": policies(settled.learners)} if "policies" in timetable.extras else {}
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
-            begin, end = bounds(timetable, window, index)
-            settled = settle(*carry, begin)
+            begin, end = bounds(timetable, segment, index)
+            if plays:
+                # What is not recorded is not played, nor what lies beyond the last update.
+                number = segment[0] + index
+                whole_interval = (begin == timetable.begins(number)) & (begin < end)
+                recorded: Any = whole_interval & (number % timetable.intervals_per_row == 0)
 
-            def measured(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
-                state, rows = measure(matches, settled, begin)
-                if "policies" in timetable.extras:
-                    rows["policy_trajectory"] = policies(settled.learners)
-                return state, rows
+                def played(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
+                    state, rows = measure(matches, settled, begin)
+                    return state, rows | looked(settled)
 
-            def beyond(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
-                like = jax.eval_shape(measured, settled)[1]
-                return settled, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+                def passed(settled: MatchState) -> tuple[MatchState, dict[str, jax.Array]]:
+                    like = jax.eval_shape(played, settled)[1]
+                    return settled, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
-            # What is not recorded is not played, nor what lies beyond the last update.
-            stretch = window[0] + index
-            whole = (begin == timetable.begins(stretch)) & (begin < end)
-            shown = whole & (stretch % timetable.pieces == 0)
-            counted, rows = lax.cond(shown, measured, beyond, settled)
+                state, rows = lax.cond(recorded, played, passed, settle(*carry, begin))
+                carry = (state, state.learners)
+            else:
+                # Values are those that updates begin with. What the interval finds is not yet tested; a match that has
+                # just diverged shows its last finite policies.
+                recorded, rows = True, looked(settle(*carry, begin)) if timetable.extras else {}
 
             def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
                 states, previous, info = carry
-                states, previous, found = update(matches, states, previous, number, shown & (number == begin))
+                states, previous, found = update(matches, states, previous, number, recorded & (number == begin))
                 return states, previous, _kept(number == begin, found, info)
 
-            empty = _nothing(matches, counted)
-            states, previous, info = lax.fori_loop(begin, end, body, (counted, counted.learners, empty))
-            return (states, previous), rows | {name: jnp.stack(each, axis=1) for name, each in info.items()}
-
-        (moved, previous), rows = lax.scan(interval, (states, states.learners), jnp.arange(timetable.segment))
-        last = bounds(timetable, window, timetable.segment)[0]
-        return settle(moved, previous, last), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
-
-    def run_block(blocks: tuple[Match, MatchState], window: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
-        whole, states = blocks
-        apart = take_apart if _unrolled(whole) else lambda tree: tree
-        matches = apart(whole)
-        policies: Any = jax.vmap(lambda learners: whole.game.cooperation(single.thetas_of(whole, learners)), -1, -1)
-        update = jax.vmap(single.update, in_axes=(-1, -1, -1, None, None), out_axes=-1)
-        settle = jax.vmap(single.settle, in_axes=(-1, -1, None), out_axes=-1)
-
-        def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
-            begin, end = bounds(timetable, window, index)
-
-            def body(number: jax.Array, carry: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
-                states, previous, recorded, info = carry
-                states, previous, values, found = update(matches, states, previous, number, number == begin)
-                return states, previous, _kept(number == begin, values, recorded), _kept(number == begin, found, info)
-
-            empty = [jnp.full_like(total, jnp.nan) for total in carry[0].value_sum]
-            start = (*carry, empty, _nothing(matches, carry[0]))
-            states, previous, recorded, info = lax.fori_loop(begin, end, body, start)
-            rows = {"value": jnp.stack(recorded)} | {name: jnp.stack(each) for name, each in info.items()}
-            if "policies" in timetable.extras:
-                # What the interval finds is not yet tested; one that has just diverged shows its last finite state.
-                rows["policy_trajectory"] = policies(settle(*carry, begin).learners)
+            names = [*matches.variables, *([] if plays else ["value"])]
+            nothing = {name: [jnp.full_like(total, jnp.nan) for total in carry[0].value_sum] for name in names}
+            states, previous, info = lax.fori_loop(begin, end, body, (*carry, nothing))
+            rows = rows | {name: jnp.stack(each, axis=1 + axis) for name, each in info.items()}
             return (states, previous), rows
 
-        start = apart(states)
         moved, rows = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
-        last = bounds(timetable, window, timetable.segment)[0]
+        last = bounds(timetable, segment, timetable.segment)[0]
         # Turned around while they are in the cache.
-        return put_together(states, settle(*moved, last)), jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), rows)
+        rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1 if plays else -1, 0), rows)
+        return put_together(states, settle(*moved, last)), rows
 
-    def function(matches: Match, states: MatchState, window: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
-        run, first = run_sampled_block if matches.game.sampled else run_block, matches.game.sampled
-        moved, rows = lax.map(lambda blocks: run(blocks, window), to_blocks((matches, states), block, first))
+    def function(matches: Match, states: MatchState, segment: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
+        first = _axis(matches) == 0
+        moved, rows = lax.map(lambda blocks: run_block(blocks, segment), to_blocks((matches, states), block, first))
         return from_blocks(moved, first), from_blocks(rows, True)
 
     wrapped = _sharded(function, mesh, 2, replicated=1)
     return jax.jit(wrapped, donate_argnums=1)
 
 
+def _valued_update(
+    match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array
+) -> tuple[MatchState, Any, dict[str, Any]]:
+    """`match.update`, the values before it among what is recorded."""
+    state, kept, values, info = single.update(match, state, previous, number, recorded)
+    return state, kept, info | {"value": values}
+
+
 def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., dict[str, jax.Array]]:
     """`(matches, states) -> record variables`, leaves [population, ...]; see `match.finish`."""
 
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
-        sampled = matches.game.sampled
-        recorded = timetable.measured if sampled else None
-        axis = 0 if sampled else -1
+        recorded, axis = timetable.measured if matches.game.sampled else None, _axis(matches)
 
         def finished(match: Match, state: MatchState) -> dict[str, jax.Array]:
             found = single.finish(match, state, timetable.updates, timetable.extras, recorded)
@@ -213,7 +197,7 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
         def run_block(blocks: tuple[Match, MatchState]) -> dict[str, jax.Array]:
             return finish(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))
 
-        return _over_blocks(run_block, block, sampled)((matches, states))
+        return _over_blocks(run_block, block, axis == 0)((matches, states))
 
     return jax.jit(_sharded(function, mesh, 2))
 
@@ -222,9 +206,10 @@ def _kept(chosen: jax.Array, found: Any, before: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), found, before)
 
 
-def _nothing(matches: Match, states: MatchState) -> dict[str, list[jax.Array]]:
-    """What learners record besides where they have not yet: a number for every player of every match, NaN."""
-    return {name: [jnp.full_like(total, jnp.nan) for total in states.value_sum] for name in matches.variables}
+def _axis(matches: Match) -> int:
+    """Where a block has its matches: last, so that every operation of a small game is elementwise over them; first
+    where returns are sampled, as the arrays of a batch of play are large and products of matrices want it so."""
+    return 0 if matches.game.sampled else -1
 
 
 def _unrolled(matches: Match) -> bool:

@@ -61,7 +61,7 @@ def direction(
 
 def _few_scalars(theta: Any) -> bool:
     leaves = jax.tree.leaves(theta)
-    return len(leaves) <= _UNROLLED and all(jnp.ndim(leaf) == 0 for leaf in leaves)
+    return 0 < len(leaves) <= _UNROLLED and all(jnp.ndim(leaf) == 0 for leaf in leaves)
 
 
 def _of_two(objective: Objective, thetas: Thetas, player: int, eta: Any, key: jax.Array | None) -> Any:

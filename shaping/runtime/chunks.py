@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.population.match import Match, MatchState
+from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
 
@@ -75,17 +75,23 @@ def cut(
     held = min(updates // record_every + 2, _HELD)
     recorded = held * players * itemsize
     if "policies" in group.extras:
-        thetas = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
-        policies = jax.eval_shape(template.game.cooperation, [state.theta for state in thetas])
+        states = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
+        policies: Any = jax.eval_shape(template.game.cooperation, thetas_of(template, states))
         recorded += held * policies.size * itemsize
     # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
     per_match = 4 * own + 3 * recorded
+    lookaheads = max(learner.lookaheads for learner in template.learners)
+    working = template.game.working_bytes(itemsize, lookaheads)
+    # On a CPU only the matches of a block are updated at a time; elsewhere a chunk is one block.
+    fitting = memory_bytes // (per_match if jax.default_backend() == "cpu" else per_match + working)
+    count, size = _counted(len(group.indices), fitting, devices, size)
     if template.game.sampled:
-        return _cut_sampled(group, template, per_match, _bytes(start), memory_bytes, devices, size)
-    count, size = _counted(len(group.indices), memory_bytes // per_match, devices, size)
-    limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2))
+        limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // max(working, 1) // devices)))
+    else:
+        limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2))
     block, padded = _blocks(size, devices, limit)
-    return Chunks(count, size, padded, block, padded * per_match, per_match, _bytes(start))
+    needed = padded * per_match + devices * block * working
+    return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start))
 
 
 def _start_of(template: Match) -> MatchState:
@@ -117,39 +123,6 @@ def _counted(total: int, fitting: float, devices: int, size: int | None) -> tupl
     return -(-total // size), size
 
 
-def _cut_sampled(
-    group: Group, template: Match, kept: int, state_bytes: int, memory_bytes: float, devices: int, size: int | None
-) -> Chunks:
-    """Chunks of matches whose returns are sampled: what they need most is room for the batches of an update."""
-    working = working_bytes(template)
-    per_match = kept + working
-    on_cpu = jax.default_backend() == "cpu"
-    # On a CPU the matches of a block share the caches; elsewhere a chunk is one block.
-    fitting = memory_bytes // (kept if on_cpu else per_match)
-    count, size = _counted(len(group.indices), fitting, devices, size)
-    limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // working // devices)))
-    block, padded = _blocks(size, devices, limit)
-    return Chunks(count, size, padded, block, padded * kept + devices * block * working, per_match, state_bytes)
-
-
-def working_bytes(template: Match) -> int:
-    """About how many bytes one update of a match needs beside its state: the batches of play that are alive at once,
-    and what derivatives keep of the networks that read them."""
-    form: Any = template.game
-    itemsize = np.dtype(dtype_of(template)).itemsize
-    space, players = form.env.observation_space, form.env.num_players
-    seen = int(np.prod(space.shape, dtype=np.int64)) * np.dtype(space.dtype).itemsize
-    steps = form.batch * form.horizon
-    # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
-    rollout = steps * players * (seen + 10 * itemsize)
-    lookaheads = max(learner.lookaheads for learner in template.learners)
-    # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
-    outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(form.policies[0].shapes))
-    share = form.estimator.slices if form.estimator.slices > 1 else 1
-    kept = 0 if form.estimator.rematerialise else 1 + lookaheads
-    return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * max(kept, 1) // share
-
-
 def dtype_of(match: Match) -> Any:
     floats = [leaf.dtype for leaf in jax.tree.leaves(match) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return floats[0] if floats else jnp.float32
@@ -159,28 +132,21 @@ def timetable(
     group: Group, chunks: Chunks, updates: int, record_every: int, every_updates: int | None = None
 ) -> Timetable:
     """Segments of a few seconds on two cores, the same on any number of devices, and of at most `every_updates`."""
-    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _cost(group.template()))
+    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _work(group.template()))
     budget = min(budget, every_updates or budget)
-    interval = min(record_every, max(updates, 1))
-    if interval <= budget:
-        intervals, fitting = max(1, -(-updates // interval)), budget // interval
+    row = min(record_every, max(updates, 1))
+    if row <= budget:
+        rows, fitting = max(1, -(-updates // row)), budget // row
         if every_updates is None:
             # A power of two: what a segment records then fills pieces of the record, and need not be taken apart.
             fitting = 2 ** math.floor(math.log2(fitting))
-        return Timetable(updates, interval, min(intervals, fitting), group.extras)
-    return Timetable(updates, interval, 1, group.extras, -(-interval // budget))
+        return Timetable(updates, row, min(rows, fitting), group.extras)
+    return Timetable(updates, row, 1, group.extras, -(-row // budget))
 
 
-def _cost(template: Match) -> int:
-    """How much more one update costs than that of a two-player game, roughly, as a power of the table's size."""
-    form: Any = template.game
-    gradients = max(learner.gradients for learner in template.learners)
-    if form.sampled:
-        # A few rollouts for every player, some 10 ns a step and more for what networks compute in it.
-        parameters = max(policy.num_parameters for policy in form.policies)
-        return form.batch * form.horizon * len(form.policies) * (1 + parameters // 100) * gradients
-    sizes = [int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves((template.params, template.number))]
-    sizes += [policy.num_parameters for policy in template.game.policies]
+def _work(template: Match) -> int:
+    """About how much work one update of a match is, in those of a two-player game of small tables."""
     # What learners hold beside parameters (networks, say) is gone through at every update, too.
-    held = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(_start_of(template).learners))
-    return max(1, (max(sizes) // 8) ** 2, held // 64) * gradients
+    held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_start_of(template).learners))
+    gradients = max(learner.gradients for learner in template.learners)
+    return max(template.game.work(template.params), held // 64) * gradients

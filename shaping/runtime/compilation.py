@@ -13,9 +13,9 @@ from shaping.population.program import (
     Timetable,
     finish_program,
     population_sharding,
+    segment_at,
     segment_program,
     start_program,
-    window_of,
 )
 from shaping.runtime.processes import everywhere
 
@@ -47,16 +47,16 @@ def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, m
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
     )
-    window = everywhere(window_of(timetable, 0), mesh)
+    first = everywhere(segment_at(timetable, 0), mesh)
     segment = segment_program(mesh, timetable, block)
     finish = finish_program(mesh, timetable, block)
     quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
     prepares = any(learner.prepares for learner in matches.learners)
     with ThreadPoolExecutor() as threads:
-        moving = threads.submit(segment.lower(matches, states, window).compile) if timetable.segments else None
+        updating = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)
         finishing = threads.submit(finish.lower(matches, states).compile, quick)
-        return Programs(starting.result(), moving.result() if moving else _no_updates, finishing.result(), states)
+        return Programs(starting.result(), updating.result() if updating else _no_updates, finishing.result(), states)
 
 
 def _no_updates(*_: Any) -> Any:

@@ -10,32 +10,45 @@ import numpy as np
 from jax import lax
 
 from shaping.envs import save_gif
+from shaping.objectives.game import Episode
 from shaping.objectives.rollout import PlayState, begin_stream, play_step
-from shaping.objectives.sampled_game import SampledGame
+
+# A picture of more steps would be watched by nobody.
+_STEPS = 200
 
 
-def save_episode(path: Path, form: SampledGame, numbers: Any, thetas: Sequence[Any], key: jax.Array) -> Path:
-    """Plays one episode and writes it as an animated GIF.
+def save_episode(path: Path, episode: Episode, thetas: Sequence[Any], key: jax.Array) -> Path:
+    """Plays one episode and writes it as an animated GIF, its first 200 steps where it is longer.
 
     Args:
       path: where to.
-      form, numbers: the game and the numbers of its environment.
+      episode: what is played.
       thetas: parameters of everybody's policies.
       key: consumed.
     """
+    env, policies, params = episode.env, episode.policies, episode.params
 
     def step(before: PlayState, time: jax.Array) -> tuple[PlayState, Any]:
-        return play_step(form.env, form.policies, thetas, numbers, key, before, time)[0], before.state
+        return play_step(env, policies, thetas, params, key, before, time)[0], before.state
 
     def played() -> tuple[PlayState, Any]:
-        return lax.scan(step, begin_stream(form.env, form.policies, numbers, key), jnp.arange(form.horizon))
+        steps = jnp.arange(min(episode.horizon, _STEPS))
+        return lax.scan(step, begin_stream(env, policies, params, key), steps)
 
     last, states = jax.jit(played)()
     whole = jax.tree.map(lambda rest, end: np.concatenate([rest, np.asarray(end)[None]]), states, last.state)
-    return save_gif(path, form.env, whole, numbers)
+    return save_gif(path, env, whole, params)
 
 
-def best_match(record: Any, matches: Sequence[int]) -> int:
-    """Of these matches of a record, the one whose players take most coins of their own colour at the end."""
-    shares = record["own_fraction"].isel(match=list(matches), update=-1).mean("player").values
-    return int(np.asarray(matches)[np.nanargmax(np.where(np.isfinite(shares), shares, -1))])
+def best_match(variable: Any, matches: Sequence[int]) -> int:
+    """Of these matches the one in which a variable of the record is highest at the end, in the mean over players and
+    what else it has; where it is not finite in any, the first.
+
+    Args:
+      variable: an `xarray.DataArray` over match and, it may be, update, player, ...
+      matches: numbers of matches.
+    """
+    found = variable.isel(match=list(matches))
+    found = found.isel(update=-1) if "update" in found.dims else found
+    means = found.mean([dim for dim in found.dims if dim != "match"]).values
+    return int(np.asarray(matches)[np.argmax(np.where(np.isfinite(means), means, -np.inf))])

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from shaping.population.match import Match, MatchState
-from shaping.population.program import Timetable, window_of
+from shaping.population.program import Timetable, segment_at
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
@@ -52,7 +52,7 @@ class Keeper(Protocol):
         ...
 
     def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
-        """A state to go on from and the stretch it stands before; `like` has its shapes and shardings."""
+        """A state to go on from and the interval it stands before; `like` has its shapes and shardings."""
         ...
 
     def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
@@ -63,8 +63,8 @@ class Keeper(Protocol):
         """Records rows [own matches, rows, ...] of variables along updates, number `first` and those after it."""
         ...
 
-    def after_segment(self, chunk: Chunk, stretch: int, states: MatchState, written: Callable[[], None]) -> None:
-        """Called while a segment is computed, with the state after it and the stretch that state stands before.
+    def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
+        """Called while a segment is computed, with the state after it and the interval that state stands before.
 
         Whoever needs all that was recorded until then calls `written`. May raise.
         """
@@ -145,13 +145,13 @@ def _run_chunk(
     count, mesh = len(chunk.own), population_mesh()
     resumed = keeper.resume(chunk, programs.like)
     if resumed is None:
-        stretch = 0
+        interval = 0
         states = programs.start(matches)
         initial = [jax.tree.map(own_rows, learner.theta) for learner in matches.by_seat(states.learners)]
         keeper.write(chunk, {"theta_initial": _rows(initial)[:count]})
     else:
-        states, stretch = resumed
-        progress.skip(len(chunk.indices) * timetable.begins(stretch))
+        states, interval = resumed
+        progress.skip(len(chunk.indices) * timetable.begins(interval))
 
     waiting: list[tuple[int, dict[str, jax.Array]]] = []
 
@@ -160,8 +160,8 @@ def _run_chunk(
         while waiting:
             first, rows = waiting.pop(0)
             last = first + timetable.segment
-            begin, end = timetable.recorded_before(first), timetable.recorded_before(last)
-            picked = slice(-first % timetable.pieces, None, timetable.pieces)
+            begin, end = timetable.rows_before(first), timetable.rows_before(last)
+            picked = slice(-first % timetable.intervals_per_row, None, timetable.intervals_per_row)
             fetched = {name: own_rows(x)[:count, picked][:, : end - begin] for name, x in rows.items()}
             if end > begin:
                 keeper.append(chunk, begin, fetched)
@@ -169,19 +169,19 @@ def _run_chunk(
             timing.match_updates += advanced
             progress.advance(advanced)
 
-    while timetable.begins(stretch) < timetable.updates:
-        states, rows = programs.segment(matches, states, everywhere(window_of(timetable, stretch), mesh))
+    while timetable.begins(interval) < timetable.updates:
+        states, rows = programs.segment(matches, states, everywhere(segment_at(timetable, interval), mesh))
         write_waiting()
-        waiting.append((stretch, rows))
-        stretch += timetable.segment
-        if timetable.begins(stretch) < timetable.updates:
-            keeper.after_segment(chunk, stretch, states, write_waiting)
+        waiting.append((interval, rows))
+        interval += timetable.segment
+        if timetable.begins(interval) < timetable.updates:
+            keeper.after_segment(chunk, interval, states, write_waiting)
     write_waiting()
 
     variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
     along = [name for name, one in variables_of(matches, timetable.extras).items() if one.along_updates]
     last = {name: variables.pop(name)[:, None] for name in along if name in variables}
-    keeper.append(chunk, timetable.intervals, last)
+    keeper.append(chunk, timetable.rows, last)
     keeper.write(chunk, variables)
     keeper.finish(chunk, states)
 

@@ -126,7 +126,7 @@ class Record:
         """Of the Dataset."""
         return dict(self._group.attrs)
 
-    def stretch(self) -> int:
+    def rows_per_write(self) -> int:
         """Recorded updates after which all arrays' pieces are full: what is best written at a time."""
         return max(array.chunks[1] for name, array in self._group.arrays() if self._along_updates(name))
 
@@ -195,7 +195,7 @@ def _pieces(dims: Sequence[str], sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _runs(indices: np.ndarray) -> list[tuple[slice, slice]]:
-    """Ascending indices as stretches without gaps: rows of the record, and the places of these among the indices."""
+    """Ascending indices as runs without gaps: rows of the record, and the places of these among the indices."""
     if not len(indices):
         return []
     starts = np.flatnonzero(np.diff(indices, prepend=indices[0] - 2) != 1)

@@ -8,13 +8,13 @@ import numpy as np
 class Rows:
     """Recorded rows of a chunk's matches on their way to the record, where they go in whole pieces."""
 
-    def __init__(self, write: Callable[[np.ndarray, Mapping[str, np.ndarray], int], None], stretch: int):
+    def __init__(self, write: Callable[[np.ndarray, Mapping[str, np.ndarray], int], None], rows_per_write: int):
         """
         Args:
           write: `Record.write`, or as it.
-          stretch: recorded updates to a piece.
+          rows_per_write: recorded updates to a piece.
         """
-        self._write, self._stretch = write, stretch
+        self._write, self._rows_per_write = write, rows_per_write
         self._held: list[Mapping[str, np.ndarray]] = []
         self._first = self._next = 0
 
@@ -27,7 +27,7 @@ class Rows:
             self._first = first
         self._held.append(rows)
         self._next = first + next(iter(rows.values())).shape[1]
-        whole = self._next // self._stretch * self._stretch
+        whole = self._next // self._rows_per_write * self._rows_per_write
         if whole > self._first:
             self._hand_on(indices, whole)
 

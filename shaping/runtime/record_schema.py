@@ -52,21 +52,10 @@ def layout_of(
 
 def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable]:
     """Every variable that is recorded of a match, as its game and its learners declare them."""
-    found = declared(*CORE) | dict(match.game.variables)
-    for learner in match.learners:
-        found |= _of_learner(learner)
+    found = {**declared(*CORE), **match.game.variables, **match.variables}
     if "policies" in extras and match.game.tabular:
         found |= declared("policy_trajectory")
     return found | (declared("consistency_loss") if "consistency" in extras else {})
-
-
-def _of_learner(learner: Any) -> Mapping[str, Variable]:
-    known = getattr(learner, "variables", None)
-    if known is not None:
-        return known
-    # Learners that do not say what they diagnose may have any of it.
-    names = ("model_error", "model_trust", "shaping_norm", "shaping_sd")
-    return {} if learner.diagnose is None else declared(*names)
 
 
 def _union(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:

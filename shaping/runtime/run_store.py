@@ -74,7 +74,7 @@ class RunKeeper:
         self._identity, self._writer, self._progress, self._timing = dict(identity), writer, progress, timing
         self._stops, self._warn = stops, warn
         self._mesh = population_mesh()
-        self._rows = Rows(self._write, record.stretch())
+        self._rows = Rows(self._write, record.rows_per_write())
         self._rolling: checkpoints.Rolling | None = None
         self._saved_at = time.monotonic()
         self._saved_updates = 0
@@ -99,7 +99,7 @@ class RunKeeper:
         return True
 
     def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
-        self._rows = Rows(self._write, self._record.stretch())
+        self._rows = Rows(self._write, self._record.rows_per_write())
         self._saved_at, self._saved_updates = time.monotonic(), 0
         self._failed_before = self._writer.status.failed
         self._current = chunk
@@ -110,15 +110,15 @@ class RunKeeper:
         (there,) = agree([(self._folder / "checkpoint" / "running").exists()])
         timetable = self._plan[chunk.group][1]
         found = self._newest(chunk, like) if there else None
-        stretch = 0 if found is None else self._stretch(timetable, found[1])
+        interval = 0 if found is None else self._interval(timetable, found[1])
         with self._storing():
-            on_main(lambda: self._erase(chunk, timetable.recorded_before(stretch)))
+            on_main(lambda: self._erase(chunk, timetable.rows_before(interval)))
         if found is None:
             self._tell(at_once=True, saved_updates=None)
             return None
         self._saved_updates = found[1]["updates"]
         self._tell(at_once=True, saved_updates=self._saved_updates)
-        return found[0], stretch
+        return found[0], interval
 
     def _newest(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, dict[str, Any]] | None:
         """The newest checkpoint of a chunk and what was saved along with it."""
@@ -144,15 +144,15 @@ class RunKeeper:
         self._record.erase(chunk.indices, first)
         self._record.write(chunk.indices, {"diverged_at": np.full(len(chunk.indices), UNFINISHED, np.int32)})
 
-    def _stretch(self, timetable: Timetable, about: Mapping[str, Any]) -> int:
-        """The stretch that a checkpoint stands before."""
-        stretch = next((s for s in _stretches(timetable) if timetable.begins(s) == about["updates"]), None)
-        if stretch is None:
+    def _interval(self, timetable: Timetable, about: Mapping[str, Any]) -> int:
+        """The interval that a checkpoint stands before."""
+        interval = next((s for s in _starts(timetable) if timetable.begins(s) == about["updates"]), None)
+        if interval is None:
             raise ConfigError(
                 f"{self._folder}: its checkpoint was made after {about['updates']} updates, where this version of "
                 "shaping does not stop; resume it with the version that wrote it"
             )
-        return stretch
+        return interval
 
     def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
         if "diverged_at" in variables:
@@ -162,9 +162,9 @@ class RunKeeper:
     def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
         self._rows.append(chunk.own, first, rows)
 
-    def after_segment(self, chunk: Chunk, stretch: int, states: MatchState, written: Callable[[], None]) -> None:
+    def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
         timetable = self._plan[chunk.group][1]
-        updates = timetable.begins(stretch)
+        updates = timetable.begins(interval)
         clock = self._saving.every_s is not None and time.monotonic() - self._saved_at >= self._saving.every_s
         every = self._saving.every_updates
         due, stop = agree([clock and is_main(), self._stops.wanted is not None])
@@ -172,7 +172,7 @@ class RunKeeper:
         if due or stop:
             written()
             self._rows.flush(chunk.own)
-            self._save(chunk, stretch, updates, states)
+            self._save(chunk, interval, updates, states)
         self._tell()
         if stop:
             with self._storing():
@@ -234,12 +234,12 @@ class RunKeeper:
         before = chunk.indices[each - 1 : len(chunk.indices) - 1 : each][: len(borders)]
         return bool(np.all(borders // piece != before // piece))
 
-    def _save(self, chunk: Chunk, stretch: int, updates: int, states: MatchState) -> None:
+    def _save(self, chunk: Chunk, interval: int, updates: int, states: MatchState) -> None:
         with self._storing():
             # A checkpoint that outlives the machine must not find less of the record than it knows of.
             self._record.force()
             self._open().save(
-                self._number(chunk, stretch), states, len(chunk.indices), self._mesh, self._about(chunk, updates)
+                self._number(chunk, interval), states, len(chunk.indices), self._mesh, self._about(chunk, updates)
             )
         self._saved_at, self._saved_updates = time.monotonic(), updates
         failed = self._failed_before + self._failed(chunk, states)
@@ -263,13 +263,13 @@ class RunKeeper:
                 f"its checkpoint was written by other versions ({changed}); results may differ in the last digits"
             )
 
-    def _number(self, chunk: Chunk, stretch: int) -> int:
+    def _number(self, chunk: Chunk, interval: int) -> int:
         """Of a checkpoint: ascending over the queue."""
         before = 0
         for number, (chunks, timetable) in enumerate(self._plan):
             each = timetable.segments * timetable.segment + 1
             if number == chunk.group:
-                return before + chunk.number * each + stretch
+                return before + chunk.number * each + interval
             before += chunks.count * each
         raise AssertionError("a chunk of no group")
 
@@ -305,5 +305,5 @@ class RunKeeper:
             ) from error
 
 
-def _stretches(timetable: Timetable) -> range:
+def _starts(timetable: Timetable) -> range:
     return range(0, timetable.segments * timetable.segment + 1, timetable.segment)

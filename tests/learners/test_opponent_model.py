@@ -15,7 +15,7 @@ from shaping.learners.opponent_model import error_of, fitted, imagined, opponent
 from shaping.objectives.sampled import sampled_objective
 from shaping.objectives.sampler import Sampler
 from shaping.policies import tabular
-from shaping.rules import lola
+from shaping.rules import lola, named_rules
 from tests.compiling import quickly
 from tests.objectives.enumeration import PROBE
 
@@ -221,6 +221,29 @@ def test_a_learner_looks_ahead_as_far_as_it_trusts_and_averages_over_members():
     found, expected, trust = quickly(moved)()
     assert 0.1 < trust < 0.95
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+ANTICIPATING = {name: make for name, make in named_rules().items() if make().anticipates and make().prepare is None}
+
+
+@pytest.mark.parametrize("name", ANTICIPATING)
+def test_trust_slows_every_rule_that_imagines_a_step(name):
+    at, key = objective(4, 3), jax.random.key(7)
+    observed = played(at)
+    members = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5)))
+    rule = ANTICIPATING[name](**({"max_iterations": 2} if name == "pola" else {}))
+
+    def after(trust):
+        model = opponent_model(rate=0.0, members=2).replace(trust=trust)
+        learner = gradient_learner(rule, 0.5, initial=values(PROBE[0]), model=model)
+        states = [learner.init(key, key, POLICIES, 0, at, jnp.float64), LearnerState(thetas()[1], None)]
+        known = replace_model(states[0].memory.model, members)
+        states[0] = states[0].replace(memory=states[0].memory.replace(model=known))
+        return learner.step(key, states, 0, replace(at, observed=observed))[0].theta
+
+    found = quickly(jax.vmap(after))(jnp.array([1e6, 1.0, 1e-6]))
+    apart = np.abs(found[:-1] - found[1:]).max(axis=1)
+    assert np.all(np.isfinite(found)) and np.all(apart > 1e-6), apart
 
 
 def test_the_window_keeps_the_last_batches_and_forgets_older_ones():

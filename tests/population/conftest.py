@@ -16,9 +16,9 @@ from shaping.population.program import (
     Timetable,
     finish_program,
     population_sharding,
+    segment_at,
     segment_program,
     start_program,
-    window_of,
 )
 
 
@@ -71,10 +71,10 @@ def play(matches, updates, record_every=1, segment=None, block=None, devices=1, 
     initial = [np.array(learner.theta) for learner in states.learners]
     program, values = _segment(mesh, timetable, block), []
     for number in range(timetable.segments):
-        states, found = program(stacked, states, window_of(timetable, number * timetable.segment))
+        states, found = program(stacked, states, segment_at(timetable, number * timetable.segment))
         values.append(np.array(found["value"]))
     last = _finish(mesh, timetable, block)(stacked, states)
-    recorded = np.concatenate(values, axis=1)[:, : timetable.intervals]
+    recorded = np.concatenate(values, axis=1)[:, : timetable.rows]
     recorded = np.concatenate([recorded, np.array(last["value"])[:, None]], axis=1)
     assert recorded.shape[1] == len(timetable.recorded)
     final = [np.array(learner.theta) for learner in states.learners]

@@ -17,9 +17,9 @@ from shaping.population.program import (
     Timetable,
     finish_program,
     population_sharding,
+    segment_at,
     segment_program,
     start_program,
-    window_of,
 )
 from shaping.rules import Rule, lola, naive, named_rules
 
@@ -50,7 +50,7 @@ def prepared(population, game, learner):
 
 def lowered_segment(population, game, learner):
     mesh, timetable, stacked, states = prepared(population, game, learner)
-    return segment_program(mesh, timetable, 2).lower(stacked, states, window_of(timetable, 0))
+    return segment_program(mesh, timetable, 2).lower(stacked, states, segment_at(timetable, 0))
 
 
 def test_the_search_for_lapack_would_find_it():
@@ -88,7 +88,7 @@ def test_matches_on_different_devices_never_talk_to_each_other(population):
     mesh, timetable, stacked, _ = prepared(population, envs.make("ipd"), gradient_learner(lola("exact")))
     start = start_program(mesh, np.float32).lower(stacked).compile()
     states = start(stacked)
-    segment = segment_program(mesh, timetable, 2).lower(stacked, states, window_of(timetable, 0)).compile()
+    segment = segment_program(mesh, timetable, 2).lower(stacked, states, segment_at(timetable, 0)).compile()
     finish = finish_program(mesh, timetable, 2).lower(stacked, states).compile()
     for program in (start, segment, finish):
         assert not any(word in program.as_text() for word in COLLECTIVES)
@@ -114,7 +114,7 @@ matches = jax.tree.map(many, match).replace(number=np.arange(count, dtype=np.int
 mesh = jax.make_mesh((2,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
 matches = jax.device_put(matches, population_sharding(mesh))
 states = start_program(mesh, jnp.float32)(matches)
-first = window_of(timetable, 0)
+first = segment_at(timetable, 0)
 segment = segment_program(mesh, timetable, 256).lower(matches, states, first).compile()
 assert "fusion" in segment.as_text() and "lapack_" not in segment.as_text()
 states, recorded = segment(matches, states, first)
@@ -147,10 +147,10 @@ def test_new_numbers_do_not_trace_the_segment_program_again(population):
         learner = gradient_learner(Rule({"rate": rate}, counting), step_size, optimizer("sgd", momentum=rate))
         matches = [population.match(game, [learner] * 2, k, seed) for k in range(4)]
         stacked = population.stack(matches, np.float32, mesh)
-        states, _ = segment(stacked, start(stacked), window_of(timetable, 0))
+        states, _ = segment(stacked, start(stacked), segment_at(timetable, 0))
         if number == 0:
             once = len(traced)
-        states, _ = segment(stacked, states, window_of(timetable, 1))
+        states, _ = segment(stacked, states, segment_at(timetable, 1))
         finals.append(np.array(states.learners[0].theta))
     assert once > 0 and len(traced) == once
     assert segment._cache_size() == start._cache_size() == 1

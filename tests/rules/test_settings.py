@@ -1,5 +1,6 @@
 """What rules accept, and that an infinite term with coefficient zero is masked."""
 
+import dataclasses
 import inspect
 
 import jax
@@ -31,3 +32,15 @@ def test_a_coefficient_of_zero_masks_an_infinite_term():
     direction = jax.jit(lambda rule: rule.direction(objective, zero, 0))
     assert direction(first_order(1.0, 0.0, 1.0)) == -jnp.inf
     assert direction(first_order(1.0, 0.0, 0.0)) == 1
+
+
+def test_every_rule_has_settings_with_names_and_says_what_it_imagines():
+    for name, factory in named_rules().items():
+        rule = factory()
+        assert dataclasses.is_dataclass(rule.settings), name
+        assert rule.anticipates == ("lookahead_rate" in fields(factory)), name
+        slower = rule.slowed(0.5)
+        if rule.anticipates:
+            assert slower.settings.lookahead_rate == 0.5 * rule.settings.lookahead_rate, name
+        else:
+            assert slower is rule, name

@@ -9,19 +9,19 @@ from shaping.population.program import Timetable
 
 @pytest.mark.parametrize("updates", [0, 1, 7, 40])
 @pytest.mark.parametrize("record_every", [1, 3, 7, 100])
-@pytest.mark.parametrize("pieces", [1, 2, 3, 7])
-def test_stretches_cover_all_updates_once_and_recorded_ones_begin_intervals(updates, record_every, pieces):
+@pytest.mark.parametrize("intervals_per_row", [1, 2, 3, 7])
+def test_intervals_cover_all_updates_once_and_recorded_ones_begin_rows(updates, record_every, intervals_per_row):
     record_every = min(record_every, max(updates, 1))
-    table = Timetable(updates, record_every, 1, (), pieces)
-    begins = [table.begins(stretch) for stretch in range(table.segments + 1)]
+    table = Timetable(updates, record_every, 1, (), intervals_per_row)
+    begins = [table.begins(interval) for interval in range(table.segments + 1)]
     assert begins[0] == 0 and begins[-1] == updates and begins == sorted(begins)
-    assert begins == [int(table.begins(np.int32(stretch))) for stretch in range(table.segments + 1)]
-    recorded = [begin for stretch, begin in enumerate(begins[:-1]) if stretch % pieces == 0]
+    assert begins == [int(table.begins(np.int32(interval))) for interval in range(table.segments + 1)]
+    recorded = [begin for interval, begin in enumerate(begins[:-1]) if interval % intervals_per_row == 0]
     assert [*recorded, updates][: len(table.recorded)] == table.recorded or updates == 0
-    counted = [table.recorded_before(stretch) for stretch in range(table.segments + 1)]
+    counted = [table.rows_before(interval) for interval in range(table.segments + 1)]
     assert counted == [
-        sum(1 for s in range(stretch) if s % pieces == 0 and begins[s] < updates)
-        for stretch in range(table.segments + 1)
+        sum(1 for s in range(interval) if s % intervals_per_row == 0 and begins[s] < updates)
+        for interval in range(table.segments + 1)
     ]
 
 
@@ -32,7 +32,7 @@ def table_of(**raw):
 
 def test_segments_are_no_longer_than_saving_asks_for():
     table = table_of(updates=1000, record_every=10, checkpoint={"every_updates": 70})
-    assert table.segment == 7 and table.pieces == 1
+    assert table.segment == 7 and table.intervals_per_row == 1
     table = table_of(updates=1000, record_every=1000, checkpoint={"every_updates": 70})
     longest = max(table.begins(s + 1) - table.begins(s) for s in range(table.segments))
     assert table.segment == 1 and longest <= 70
@@ -40,7 +40,7 @@ def test_segments_are_no_longer_than_saving_asks_for():
 
 def test_a_run_that_records_its_ends_alone_has_segments_all_the_same():
     table = table_of(updates=10**8, record_every=10**9, matches=1000)
-    assert table.segments > 100 and table.intervals == 1
+    assert table.segments > 100 and table.rows == 1
 
 
 def test_costly_rules_have_shorter_segments():

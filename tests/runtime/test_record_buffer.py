@@ -71,7 +71,7 @@ def test_pieces_of_a_record_on_disk_are_a_few_mib_whatever_its_size(tmp_path):
         arrays = dict(record._group.arrays())
         assert all(np.prod(x.chunks) <= 2**21 for x in arrays.values())
         ends = {name: arrays[name].chunks[1] for name in ("value", "policy_trajectory")}
-        assert ends["value"] % ends["policy_trajectory"] == 0 and record.stretch() == ends["value"]
+        assert ends["value"] % ends["policy_trajectory"] == 0 and record.rows_per_write() == ends["value"]
 
 
 def test_a_record_whose_creation_was_interrupted_does_not_open(record):
