@@ -105,7 +105,7 @@ def test_configuration_md_names_every_key():
     keys |= {*block.normal["objective"], *block.normal["players"][0]["opponent_model"], *block.normal["policy"]}
     for name in (*GAMES, "matrix_game"):
         game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
-        for rule, make in named_players().items():
+        for rule in named_players():
             objective = {"kind": "dice" if named_learner(rule, {}).needs_sampler else "exact"}
             (block,) = plan({"game": game, "players": {"rule": rule}, "objective": objective}).blocks
             keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}

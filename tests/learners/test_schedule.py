@@ -16,7 +16,10 @@ SLOPE = np.array([3.0, -4.0], np.float32)
 UPHILL = from_returns(lambda thetas: [jnp.sum(SLOPE * thetas[0])])
 
 
-def path(step_size, by=optimizer("sgd"), updates=6):
+SGD = optimizer("sgd")
+
+
+def path(step_size, by=SGD, updates=6):
     """theta after 0, 1, ... updates."""
     learner, key = gradient_learner(naive(), step_size, by, zeros()), jax.random.key(0)
 
