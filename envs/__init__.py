@@ -21,6 +21,7 @@ from shaping.envs.fishery.game import Fishery, FisheryState
 from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
 from shaping.envs.fishery.great_fish_war import GreatFishWarParams
 from shaping.envs.gif import save_gif
+from shaping.envs.gift.game import Gift, GiftParams, GiftState
 from shaping.envs.in_the_matrix import dialects as matrix_dialects
 from shaping.envs.in_the_matrix.game import InTheMatrix
 from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
@@ -42,6 +43,9 @@ __all__ = [
     "Environment",
     "Fishery",
     "FisheryState",
+    "Gift",
+    "GiftParams",
+    "GiftState",
     "GordonSchaeferParams",
     "GreatFishWarParams",
     "InTheMatrix",
@@ -73,6 +77,7 @@ ENVIRONMENTS: dict[str, Any] = {
     "in_the_matrix": matrix_dialects.in_the_matrix,
     "cournot": Cournot,
     "fishery": Fishery,
+    "gift": Gift,
     "negotiation": Negotiation,
     "public_goods": PublicGoods,
     "clean_up": CleanUp,

@@ -32,8 +32,8 @@ class CournotParams:
         slope: [] float above 0, by how much one more unit of quantity lowers the price.
         costs: [players] float, of one unit, of each firm.
         horizon: [] int32, rounds of an episode.
-        noise: [] float, standard deviation of the intercept, normal and drawn anew each round; None where the game was
-            made without one.
+        noise: [] float, standard deviation of the intercept, normal and drawn anew each round; None for none, which
+            saves drawing it.
     """
 
     intercept: jax.Array

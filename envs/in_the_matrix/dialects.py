@@ -3,7 +3,8 @@
 from typing import Any
 
 from shaping.envs.environment import check_choice, check_integer
-from shaping.envs.in_the_matrix.game import MAX_PLAYERS, InTheMatrix, must_be_free
+from shaping.envs.in_the_matrix.game import MAX_PLAYERS, InTheMatrix
+from shaping.envs.in_the_matrix.maps import must_be_free
 
 # Later ones say in what they differ from `InTheMatrix`'s defaults.
 DIALECTS: dict[str, dict[str, Any]] = {

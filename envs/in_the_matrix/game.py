@@ -17,6 +17,7 @@ from shaping.envs.in_the_matrix.maps import (
     fixed_sites,
     free_places,
     mirrored_places,
+    must_be_free,
     start_cells,
     start_directions,
 )
@@ -344,8 +345,3 @@ class InTheMatrix:
         """The map and what the players hold; see `in_the_matrix_drawing.text`."""
         del params
         return drawing.text(state, self.grid_size)
-
-
-def must_be_free(num_players: int, layout: str, return_of: str) -> bool:
-    """Whether there are no mirrored places for players to start on."""
-    return num_players > 2 or layout == "random" or return_of == "players"

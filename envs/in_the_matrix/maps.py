@@ -90,3 +90,8 @@ def _below(word: jax.Array, count: Any) -> jax.Array:
 
 def _cells(places: tuple[tuple[int, int], ...], size: int) -> np.ndarray:
     return np.array([(row % size) * size + column % size for row, column in places], np.int32)
+
+
+def must_be_free(num_players: int, layout: str, return_of: str) -> bool:
+    """Whether there are no mirrored places for players to start on."""
+    return num_players > 2 or layout == "random" or return_of == "players"

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs.declarations import Measure, leading_rank, placed
-from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
 from shaping.envs.environment import check_actions
+from shaping.envs.matrix import drawing
 from shaping.envs.matrix import measures as matrix_measures
 from shaping.envs.matrix.games import GAMES, MAX_PLAYERS
 from shaping.envs.spaces import Discrete
@@ -288,14 +288,10 @@ class MatrixGame:
         return dataclasses.replace(params, **new)
 
     def image(self, state: MatrixGameState, params: MatrixGameParams) -> np.ndarray:
-        """The last executed joint action: a disc where a player cooperated, a square where it defected, a ring at the
-        start."""
+        """The last executed joint action; see `envs.matrix.drawing.image`."""
         del params
-        joint, n = int(state.joint), self.num_players
-        letters = self.joint_action_labels[joint - 1] if joint else " " * n
-        shapes = {"C": "disc", "D": "square", " ": "ring"}
-        sprites = [Sprite(0, i, player_colour(i), shapes[letter]) for i, letter in enumerate(letters)]
-        return grid_image(empty_floor(1, n), sprites)
+        joint = int(state.joint)
+        return drawing.image(self.joint_action_labels[joint - 1] if joint else " " * self.num_players)
 
     def text(self, state: MatrixGameState, params: MatrixGameParams) -> str:
         """Such as "step 3: CD"."""

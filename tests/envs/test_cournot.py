@@ -227,8 +227,10 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(wrong, message):
     assert str(refused.value) == message
 
 
-def test_params_without_noise_are_refused_by_a_market_made_with_it():
-    env = envs.make("cournot", noise=0.1)
-    _, state = env.reset(jax.random.key(0), env.default_params)
-    with pytest.raises(ValueError, match="^params.noise is None; allowed: a number"):
-        env.step(jax.random.key(0), state, jnp.ones((2, 1)), env.default_params.replace(noise=None))
+def test_noise_is_what_the_numbers_say_whatever_the_description():
+    noisy, plain = envs.make("cournot", noise=0.1), envs.make("cournot")
+    _, state = plain.reset(jax.random.key(0), plain.default_params)
+    actions = jnp.full((2, 1), 3.0)
+    for params, certain in ((plain.default_params, True), (noisy.default_params, False)):
+        one, other = (float(env.step(jax.random.key(1), state, actions, params)[1].price) for env in (noisy, plain))
+        assert one == other and (one == 4.0) == certain

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from shaping import envs
+from shaping.envs import declarations
 from shaping.envs.matrix.games import GAMES
 from shaping.envs.spaces import Discrete
 from tests.compiling import quickly
@@ -158,12 +159,12 @@ def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_l
 
 
 def test_counts_are_of_a_fixed_shape_and_32_bits(env):
-    counts = env.start_counts()
+    counts = declarations.start_counts(env)
     params = env.default_params
     _, state = reset_of(env)(jax.random.key(0), params)
     actions = actions_of(env, jax.random.key(1))
     _, _, rewards, terminated, truncated, info = step_of(env)(jax.random.key(2), state, actions, params)
-    after = env.count(counts, state, actions, rewards, terminated | truncated, info)
+    after = declarations.count(env, counts, state, actions, rewards, terminated | truncated, info)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), counts) == jax.tree.map(lambda x: (x.shape, x.dtype), after)
     assert all(leaf.dtype in (jnp.int32, jnp.float32) for leaf in jax.tree.leaves(counts))
 
@@ -179,17 +180,166 @@ def test_actions_of_a_wrong_shape_dtype_or_value_are_refused_in_one_line(env):
             env.step(jax.random.key(2), state, wrong, params)
 
 
+@cache
+def counted_of(env):
+    """The counts of `STEPS` steps of random play, and how many episodes ended in it."""
+
+    def play(key, params):
+        wrapped = envs.AutoReset(env)
+
+        def step(carry, time):
+            state, counts, ended = carry
+            now = jax.random.fold_in(key, time)
+            actions = actions_of(env, jax.random.fold_in(now, 7))
+            _, after, rewards, *_, info = wrapped.step(now, state, actions, params)
+            counts = declarations.count(wrapped, counts, state, actions, rewards, info["episode_ended"], info)
+            return (after, counts, ended + info["episode_ended"].astype(jnp.int32)), None
+
+        start = (wrapped.reset(key, params)[1], declarations.start_counts(env), jnp.int32(0))
+        return jax.lax.scan(step, start, jnp.arange(STEPS))[0][1:]
+
+    return quickly(play)
+
+
+def test_metrics_are_those_it_declares_in_name_shape_and_range(env):
+    declared = declarations.measures(env)
+    counts, ended = counted_of(env)(jax.random.key(11), env.default_params)
+    with jax.debug_nans(False):
+        found = declarations.metrics(env, counts)
+    assert list(found) == list(declared)
+    for name, value in found.items():
+        measure = declared[name]
+        assert value.shape == (env.num_players, *((len(measure.labels),) if measure.axis else ())), name
+        assert jnp.issubdtype(value.dtype, jnp.floating), name
+        value = np.asarray(value) / (max(int(ended), 1) if measure.per_episode else 1)
+        known = value[~np.isnan(value)]
+        assert np.all(known >= measure.low - 1e-6) and np.all(known <= measure.high + 1e-6), name
+        assert measure.meaning.endswith(".") and measure.label and "." not in measure.label
+
+
+def test_metrics_take_leading_axes_and_are_finite_or_nan(env):
+    counts = counted_of(env)(jax.random.key(12), env.default_params)[0]
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), counts, declarations.start_counts(env))
+    with jax.debug_nans(False):
+        mapped = jax.tree.map(np.asarray, jax.vmap(lambda leaf: declarations.metrics(env, leaf))(both))
+        assert_close(declarations.metrics(env, both), mapped)
+        assert_close(jax.tree.map(lambda leaf: leaf[0], mapped), declarations.metrics(env, counts))
+    assert not any(np.isinf(value).any() for value in jax.tree.leaves(mapped))
+
+
+def test_what_is_shown_is_a_measure_or_the_reward(env):
+    assert declarations.showcase(env) in (*declarations.measures(env), "reward_per_step")
+
+
+def test_the_default_numbers_give_the_default_parameters(env):
+    numbers = declarations.default_numbers(env)
+    assert tuple(numbers) == declarations.number_names(env)
+    params = env.default_params
+    found = declarations.with_numbers(env, params, numbers)
+    assert jax.tree.structure(found) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+    assert [leaf.dtype for leaf in jax.tree.leaves(found)] == [leaf.dtype for leaf in jax.tree.leaves(params)]
+
+
+def test_numbers_with_an_axis_of_matches_are_data_of_one_program(env):
+    """Two matches, the second of other numbers, in a vmap: each is what its own numbers give alone."""
+    params = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), env.default_params)
+    defaults = declarations.default_numbers(env)
+    numbers = {name: np.stack([value, halved(value)]) for name, value in defaults.items() if value is not None}
+    both = declarations.with_numbers(env, params, numbers)
+
+    def first_step(params):
+        _, state = env.reset(jax.random.key(3), params)
+        return env.step(jax.random.key(4), state, actions_of(env, jax.random.key(5)), params)
+
+    together = quickly(jax.vmap(first_step))(both)
+    for match in range(2):
+        own = {name: value[match] for name, value in numbers.items()}
+        alone = quickly(first_step)(declarations.with_numbers(env, env.default_params, own))
+        assert_close(jax.tree.map(lambda leaf, match=match: leaf[match], together), alone)
+
+
+def halved(value):
+    array = np.asarray(value)
+    return array // 2 if array.dtype.kind == "i" else array / 2
+
+
+def test_an_unknown_number_and_a_shape_that_does_not_fit_are_refused_in_one_line(env):
+    known = declarations.number_names(env)
+    allowed = ", ".join(known) or "none"
+    with pytest.raises(ValueError, match=rf"^number 'colour' is not one of {env.name}; allowed: {allowed}$"):
+        declarations.with_numbers(env, env.default_params, {"colour": 1.0})
+    params = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), env.default_params)
+    for name in known[-1:]:
+        with pytest.raises(ValueError, match=rf"^{name} has the shape \[\]; allowed: 1 leading axes, .*$"):
+            declarations.with_numbers(env, params, {name: np.asarray(0.0)})
+
+
+@pytest.mark.parametrize("wrapper", [envs.AutoReset, lambda env: envs.Messages(env, 2)])
+def test_a_wrapper_declares_what_it_wraps_does(env, wrapper):
+    wrapped = wrapper(env)
+    for ask in (declarations.measures, declarations.showcase, declarations.number_names, declarations.default_numbers):
+        assert ask(wrapped) == ask(env)
+    assert_equal(declarations.with_numbers(wrapped, env.default_params, {}), env.default_params)
+
+
 def test_a_state_has_a_picture_and_a_text(env):
     _, state = reset_of(env)(jax.random.key(0), env.default_params)
-    picture = env.image(state, env.default_params)
+    picture = declarations.image(env, state, env.default_params)
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[-1] == 3
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1
-    assert env.text(state, env.default_params).strip()
+    assert declarations.text(env, state, env.default_params).strip()
 
 
 def test_an_episode_becomes_a_gif_of_as_many_frames(env, tmp_path):
     states = jax.tree.map(lambda x: x[:4], play_of(env)(jax.random.key(1), env.default_params)[1].env)
     path = envs.save_gif(tmp_path / "episode.gif", env, states, scale=1)
-    pictures = {env.image(jax.tree.map(lambda x, t=t: x[t], states), env.default_params).tobytes() for t in range(4)}
+    apart = [jax.tree.map(lambda x, t=t: x[t], states) for t in range(4)]
+    pictures = {declarations.image(env, state, env.default_params).tobytes() for state in apart}
     with Image.open(path) as opened:
         assert min(len(pictures), 2) <= opened.n_frames <= 4
+
+
+class Minimal:
+    """As little as an environment may be: two players, three steps; whoever names the number of the step earns 1."""
+
+    name = "minimal"
+    num_players = 2
+    observation_space = Discrete(4)
+    action_space = Discrete(3)
+    reward = 1.0
+
+    @property
+    def default_params(self):
+        return {"reward": jnp.float32(self.reward)}
+
+    def reset(self, key, params):
+        return jnp.zeros((2,), jnp.int32), {"step": jnp.int32(0)}
+
+    def step(self, key, state, actions, params):
+        step = state["step"] + 1
+        rewards = jnp.where(actions == state["step"], params["reward"], 0)
+        return jnp.full((2,), step), {"step": step}, rewards, step >= 3, jnp.asarray(False), {}
+
+
+def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_path):
+    env = envs.AutoReset(envs.Messages(Minimal(), 2))
+    params = declarations.with_numbers(env, env.default_params, {"reward": 2.0})
+    obs, state = env.reset(jax.random.key(0), params)
+    np.testing.assert_array_equal(obs, [0, 0])
+    counts, states = declarations.start_counts(env), []
+    assert counts == {} and declarations.metrics(env, counts) == {} == declarations.measures(env)
+    for time in range(3):
+        states.append(state)
+        actions = jnp.array([2 * time, 1], jnp.int32)  # player 0 names the step and says word 0, player 1 word 1
+        obs, after, rewards, terminated, truncated, info = env.step(jax.random.key(1), state, actions, params)
+        np.testing.assert_array_equal(rewards, [2, 2 * (time == 0)])
+        counts = declarations.count(env, counts, state, actions, rewards, terminated | truncated, info)
+        state = after
+    assert bool(info["episode_ended"]) and int(state.episode) == 1 and counts == {}
+    np.testing.assert_array_equal(obs, [0, 0])
+    np.testing.assert_array_equal(info["terminal_observation"] // 9, [3, 3])
+    assert declarations.text(env, states[2], params) == "episode 0\nminimal\nstep: 2\nsaid: 0 1"
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
+    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == ("reward",)

@@ -4,8 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping import envs
-from shaping.envs import measures
+from shaping.envs.coin_game import measures
 from shaping.envs.coin_game.counts import HISTORIES
+from shaping.envs.matrix.measures import cooperation_by_state
+from shaping.envs.measures import equality, fraction
 
 
 def test_fractions_are_of_what_came_up():
@@ -48,4 +50,14 @@ def test_fractions_take_leading_axes_and_more_players():
 
 def test_cooperation_by_state_is_of_the_steps_spent_there():
     counts = {"steps": jnp.array([[1, 4, 0, 0, 2]]), "cooperations": jnp.array([[1, 3, 0, 0, 0]])}
-    np.testing.assert_allclose(measures.cooperation_by_state(counts), [[1, 0.75, np.nan, np.nan, 0]])
+    np.testing.assert_allclose(cooperation_by_state(counts), [[1, 0.75, np.nan, np.nan, 0]])
+
+
+def test_equality_is_one_where_all_got_the_same_and_one_over_players_where_one_got_everything():
+    np.testing.assert_allclose(equality([[3, 3, 3, 3], [0, 7, 0, 0], [0, 0, 0, 0]]), [1, 1 / 4, np.nan])
+    # Gini's index of 1, 2, 3: half the mean absolute difference, (1 + 2 + 1) * 2 / 9 / 2, over the mean, 2.
+    np.testing.assert_allclose(equality([1, 2, 3]), 1 - 2 / 9, rtol=1e-6)
+
+
+def test_a_fraction_of_nothing_is_not_a_number():
+    np.testing.assert_allclose(fraction([1, 0], [4, 0]), [0.25, np.nan])

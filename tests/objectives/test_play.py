@@ -7,7 +7,8 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.envs import measures
+from shaping.envs.coin_game import measures
+from shaping.envs.matrix.measures import cooperation_by_state
 from tests.compiling import quickly
 
 # Exact values of the Markov chains, seat 0 red. Policies are those of Zhao et al. (2022, POLA, `coin_game_jax.py`).
@@ -53,7 +54,7 @@ def test_statistics_are_those_of_the_trajectory_of_the_same_play(auto_reset):
     np.testing.assert_array_equal(found.counts["steps"], visits)
     cooperated = np.stack([((seen == s) & (actions == 0)).sum(0) for s in range(5)], -1)
     with np.errstate(invalid="ignore"):
-        np.testing.assert_allclose(measures.cooperation_by_state(found.counts), cooperated / visits, rtol=1e-6)
+        np.testing.assert_allclose(cooperation_by_state(found.counts), cooperated / visits, rtol=1e-6)
     assert_close(found.rewards_per_step, rewards.mean(0))
     assert_close(found.returns, rewards.sum(0) / (3 if auto_reset else 1))
     pooled = found.pooled()
@@ -128,7 +129,7 @@ def test_derived_numbers_are_undefined_where_nothing_came_up():
     for number in (measures.own_fraction, measures.missed_fraction, measures.spared_fraction):
         assert np.isnan(number(empty)).all()
     assert np.isnan(measures.cooperation_by_history(empty)).all()
-    assert np.isnan(measures.cooperation_by_state(envs.make("ipd").start_counts())).all()
+    assert np.isnan(cooperation_by_state(envs.make("ipd").start_counts())).all()
 
 
 def test_play_keeps_types_strong_and_promotes_nothing(x64):

@@ -1,0 +1,1 @@
+"""Gift: tokens that are worth more to whoever is given them."""
