@@ -13,6 +13,7 @@ from shaping.policies.mlp import mlp
 from shaping.policies.networks import board_layout, network
 from shaping.policies.policy import Policy
 from shaping.policies.preconditioned import preconditioned
+from shaping.policies.scripted import scripted, scripted_players
 from shaping.policies.strategies import STRATEGIES, stack_automata, strategy
 from shaping.policies.tabular import tabular
 
@@ -37,6 +38,8 @@ __all__ = [
     "network",
     "network_critic",
     "preconditioned",
+    "scripted",
+    "scripted_players",
     "stack_automata",
     "strategy",
     "tabular",

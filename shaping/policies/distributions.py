@@ -85,7 +85,7 @@ class SquashedNormal:
         """The differential entropy of actions in nats, [...], which may be negative.
 
         It has no closed form: it is that of the normal plus E log |dy / du|, an expectation over one normal number, by
-        Gauss-Hermite quadrature with 32 nodes. To 1e-4 for standard deviations up to 2, to 0.03 for all that a policy
+        Gauss-Hermite quadrature with 32 nodes. To 1e-4 for standard deviations up to 2, to 0.1 for all that a policy
         of ours can have. That far out there are edges is not seen.
         """
         sd = self._positive()

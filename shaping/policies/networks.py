@@ -32,11 +32,11 @@ def network(
     Discrete actions: pi(a | o, m) = softmax(network(o, m))[a]. A `Box` of actions: a normal of independent dimensions,
     its mean and the logarithm of its standard deviation by the network, squashed to the box (`distributions`).
 
-    In this order: the observation, integers one-hot and boxes as floats, those of integers divided by their largest
-    value; with `encoder` "conv" 3 x 3 convolutions with ReLU, then flattened; dense layers with tanh; a recurrent
-    layer; a linear layer to the logits [actions], or to mean and log_sd, and, with `critic`, one to a value []. It
-    computes in the precision of theta and takes observations with any leading axes, which memory then has too. Without
-    any layer between, a network of discrete observations is a table.
+    In this order: the observation, integers one-hot and boxes of any type as floats, not scaled; with `encoder` "conv"
+    3 x 3 convolutions with ReLU, then flattened; dense layers with tanh; a recurrent layer; a linear layer to the
+    logits [actions], or to mean and log_sd, and, with `critic`, one to a value []. It computes in the precision of
+    theta and takes observations with any leading axes, which memory then has too. Without any layer between, a network
+    of discrete observations is a table.
 
     Convolutions wrap around the edges, as the boards of the Coin Game do: they are tori.
 
@@ -135,8 +135,6 @@ def body(
         if isinstance(observation_space, Discrete):
             return jax.nn.one_hot(observation, observation_space.num_values, dtype=dtype)
         x = jnp.asarray(observation).astype(dtype)
-        if jnp.issubdtype(observation_space.dtype, jnp.integer) and 1 < observation_space.high < math.inf:
-            x = x / observation_space.high
         if encoder == "conv":
             return jnp.moveaxis(x, -3, -1) if layout == "channels_first" else x
         return x.reshape(*x.shape[: x.ndim - len(observation_space.shape)], -1)

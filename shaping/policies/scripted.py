@@ -1,0 +1,215 @@
+"""Scripted extremes of every environment, by name: what a report sets the welfare of learners beside."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.envs import (
+    AutoReset,
+    CleanUp,
+    CoinGame,
+    CommonsHarvest,
+    Cournot,
+    Fishery,
+    InTheMatrix,
+    MatrixGame,
+    Negotiation,
+    PublicGoods,
+)
+from shaping.envs.cournot import collusive_outcome, nash_equilibrium
+from shaping.envs.fishery import gordon_schaefer, great_fish_war
+from shaping.envs.spaces import Discrete
+from shaping.policies import grid_players
+from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
+from shaping.policies.fixed import fixed
+from shaping.policies.memory_one import memory_one
+from shaping.policies.policy import Policy, no_params
+from shaping.policies.remaking import remakable
+from shaping.policies.walkers import cleaners, gatherers, harvesters
+
+# Logit of what is never done, as in `grid_players`.
+_NEVER = -1e4
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a scripted player does.
+
+    Attributes:
+      act: `(env, seat, numbers, observation) -> action`, an integer or, where actions are continuous, an array; or the
+        logits of a discrete one, [actions] float.
+      numbers: `(env, params) -> numbers` that it needs of the environment's, [players, ...]; None for none.
+    """
+
+    act: Callable[[Any, int, Any, jax.Array], jax.Array]
+    numbers: Callable[[Any, Any], jax.Array] | None = None
+
+
+def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
+    """Scripted players of an environment: by name one policy a seat, whose parameters are ().
+
+    - matrix games: ALLC, ALLD and, with two players that see their own action first, TFT
+    - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
+    - cournot: NASH and COLLUSIVE quantities
+    - fishery: NASH and COOPERATIVE efforts, with gordon_schaefer also OPEN_ACCESS, with great_fish_war GREEDY, all of
+      the stock
+    - public_goods: ALL and NONE of the endowment, nobody is punished
+    - negotiation: GREEDY asks for everything, COOPERATIVE for what nobody values more, where it can see that
+    - gift: GIVES, to the next seat, and KEEPS
+    - clean_up: CLEANS and EATS; commons_harvest: GREEDY and SUSTAINABLE, which leaves apples with few others around
+    - in_the_matrix: one of each kind of coins, ALLC and ALLD where there are two, which gathers it alone and then plays
+
+    Quantities and efforts are those of the environment's default numbers; `Policy.for_params` has the parameters for
+    others. An environment in an `AutoReset` has the players of what is reset; unknown ones have none, {}.
+    """
+    game, seats = env.env if isinstance(env, AutoReset) else env, range(env.num_players)
+    if isinstance(game, MatrixGame):
+        return {name: (fixed(memory_one(game.num_states), table),) * len(seats) for name, table in _tables(game)}
+    if isinstance(game, CoinGame):
+        found = {"ALLC": grid_players.cooperate, "ALLD": grid_players.greedy_any}
+        if not game.egocentric:
+            found["TFT"] = coin_tit_for_tat
+        return {name: tuple(make(game, seat) for seat in seats) for name, make in found.items()}
+    return {name: tuple(scripted(game, name, seat) for seat in seats) for name in _scripts(game)}
+
+
+@remakable
+def scripted(env: Any, name: str, seat: int) -> Policy:
+    """A scripted player of `scripted_players` that is none of a matrix game or the Coin Game.
+
+    Args:
+      env: the environment.
+      name: of the player.
+      seat: its own.
+
+    Raises:
+      ValueError: the environment has no such player.
+    """
+    scripts = _scripts(env)
+    if name not in scripts:
+        raise ValueError(f"strategy is {name!r}; allowed: {', '.join(scripts) or 'none'} in {env.name}")
+    script, space = scripts[name], env.action_space
+
+    def init(key: jax.Array, scale: jax.Array) -> tuple[()]:
+        del key, scale
+        return ()
+
+    def for_params(params: Any) -> Any:
+        return () if script.numbers is None else script.numbers(env, params)[seat]
+
+    def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        from shaping.policies.distributions import always, categorical
+
+        numbers = for_params(env.default_params) if isinstance(theta, tuple) else theta
+        action = script.act(env, seat, numbers, observation)
+        if not isinstance(space, Discrete):
+            return always(action, space), memory
+        if jnp.ndim(action) == 0:
+            action = jnp.where(jnp.arange(space.num_values) == action, 0, jnp.asarray(_NEVER, float))
+        return categorical(action), memory
+
+    return Policy(
+        name,
+        (env, seat),
+        init,
+        lambda batch_shape: None,
+        apply,
+        scalars=False,
+        observation_space=env.observation_space,
+        action_space=space,
+        for_params=no_params if script.numbers is None else for_params,
+    )
+
+
+def _tables(game: MatrixGame) -> list[tuple[str, np.ndarray]]:
+    """Probabilities to cooperate, [states]."""
+    states = game.num_states
+    tables = [("ALLC", np.ones(states)), ("ALLD", np.zeros(states))]
+    if game.num_players == 2 and states == 5 and game.state_view == "own":
+        tables.append(("TFT", np.array([1.0, 1, 0, 1, 0])))
+    return tables
+
+
+def _scripts(env: Any) -> dict[str, Script]:
+    if isinstance(env, Cournot):
+        return {
+            "NASH": _constant(lambda env, params: nash_equilibrium(params)),
+            "COLLUSIVE": _constant(lambda env, params: collusive_outcome(params)),
+        }
+    if isinstance(env, Fishery):
+        return _FISHERIES[env.model]
+    if isinstance(env, PublicGoods):
+        return {
+            "ALL": Script(lambda *given: _contribute(1, *given)),
+            "NONE": Script(lambda *given: _contribute(0, *given)),
+        }
+    if isinstance(env, Negotiation):
+        found = {"GREEDY": Script(lambda env, seat, numbers, observation: jnp.ones(env.action_space.shape))}
+        if env.view == "public" or env.values == "high_contrast":
+            found["COOPERATIVE"] = Script(_ask_for_the_own)
+        return found
+    for game, moves in ((CleanUp, cleaners), (CommonsHarvest, harvesters), (InTheMatrix, gatherers)):
+        if isinstance(env, game):
+            return {
+                name: Script(lambda env, seat, numbers, observation, move=move: move(env, observation))
+                for name, move in moves(env).items()
+            }
+    if env.name == "gift":
+        return {"GIVES": Script(_give), "KEEPS": Script(lambda env, seat, numbers, observation: jnp.int32(0))}
+    return {}
+
+
+def _constant(numbers: Callable[[Any, Any], jax.Array]) -> Script:
+    """The same action always, [players] by seat, where an action is one number."""
+    return Script(lambda env, seat, numbers, observation: jnp.reshape(numbers, env.action_space.shape), numbers)
+
+
+def _steady(of: Callable[[Any], jax.Array]) -> Callable[[Any, Any], jax.Array]:
+    """Efforts of the steady state's oligopoly, which may be more than anybody can make."""
+    return lambda env, params: jnp.clip(of(gordon_schaefer.steady_state_game(params)), 0, 1)
+
+
+def _open_access(env: Any, params: Any) -> jax.Array:
+    together = gordon_schaefer.open_access_effort(params)
+    return jnp.clip(jnp.broadcast_to(together / env.num_players, (env.num_players,)), 0, 1)
+
+
+_FISHERIES = {
+    "great_fish_war": {
+        "NASH": _constant(lambda env, params: great_fish_war.nash_parts(params, env.num_players)),
+        "COOPERATIVE": _constant(lambda env, params: great_fish_war.cooperative_parts(params, env.num_players)),
+        "GREEDY": _constant(lambda env, params: jnp.ones(env.num_players)),
+    },
+    "gordon_schaefer": {
+        "NASH": _constant(_steady(nash_equilibrium)),
+        "COOPERATIVE": _constant(_steady(collusive_outcome)),
+        "OPEN_ACCESS": _constant(_open_access),
+    },
+}
+
+
+def _contribute(share: int, env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
+    """All or nothing, and no points to anybody where it is time to punish."""
+    if not isinstance(env.action_space, Discrete):
+        return jnp.zeros(env.action_space.shape).at[0].set(share)
+    punishing = observation[1 + env.num_players] > 0 if env.punishment else False
+    return jnp.where(punishing, 0, share * (env.levels - 1)).astype(jnp.int32)
+
+
+def _ask_for_the_own(env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
+    """All of each item that nobody values more, or, where others' values are hidden, that is worth the most there is."""
+    items = env.items
+    seen = env.num_players if env.view == "public" else 1
+    values = observation[1 + items : 1 + items * (1 + seen)].reshape(seen, items)
+    most = jnp.max(values, axis=0) if env.view == "public" else 1
+    return (values[0] >= most).astype(float)
+
+
+def _give(env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
+    """To the next seat: its number among the others, counted from 1, by ascending seat."""
+    last = seat == env.num_players - 1
+    return jnp.int32(1 if last or env.recipients == "next" else seat + 1)

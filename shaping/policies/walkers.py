@@ -1,0 +1,170 @@
+"""Scripted players of the grid worlds that walk to what they want: one observation in, an action or logits out.
+
+They see what the environment shows them, no more, and remember nothing; those that see a window go about at random
+where it shows nothing of what they are after.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shaping.envs.clean_up import CleanUp
+from shaping.envs.commons_harvest.game import CommonsHarvest
+from shaping.envs.in_the_matrix.game import ACTIONS, InTheMatrix
+
+_NEVER = -1e4
+# Chance of a random move where nothing is in sight, or another one would run into the same obstacle for ever.
+_ASTRAY = 0.1
+Move = Callable[[Any, jax.Array], jax.Array]
+
+
+def nearest(wanted: jax.Array, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Where the nearest wanted cell is, by steps, the first in reading order of equally near ones.
+
+    Args:
+      wanted: [rows, columns] bool.
+      row, column: [] int32, from where.
+
+    Returns:
+      (whether there is one, rows down to it, columns to the right to it).
+    """
+    rows, columns = wanted.shape
+    down, right = jnp.arange(rows)[:, None] - row, jnp.arange(columns)[None] - column
+    steps = jnp.where(wanted, jnp.abs(down) + jnp.abs(right), rows + columns)
+    place = jnp.argmin(steps)
+    return jnp.any(wanted), place // columns - row, place % columns - column
+
+
+def direction(down: jax.Array, right: jax.Array) -> jax.Array:
+    """0 up, 1 right, 2 down, 3 left, along the longer way first; 4 where there is none to go."""
+    along_rows = jnp.abs(down) >= jnp.abs(right)
+    vertical, horizontal = jnp.where(down < 0, 0, 2), jnp.where(right > 0, 1, 3)
+    return jnp.where((down == 0) & (right == 0), 4, jnp.where(along_rows, vertical, horizontal))
+
+
+def _mixed(action: jax.Array, others: tuple[int, ...], chance: Any, actions: int) -> jax.Array:
+    """Logits [actions]: `action`, but with this chance one of `others`, equally likely."""
+    numbers = jnp.arange(actions)
+    astray = jnp.isin(numbers, jnp.array(others)) * chance / len(others)
+    probabilities = (numbers == action) * (1 - chance) + astray
+    return jnp.where(probabilities > 0, jnp.log(jnp.where(probabilities > 0, probabilities, 1)), _NEVER)
+
+
+def _clean_up(env: CleanUp, observation: jax.Array, cleans: bool) -> jax.Array:
+    """To the nearest dirt or apple; without any it waits in the river or the orchard."""
+    rows, columns = env.rows, env.columns
+    if env.observation == "planes":
+        dirt, apples = observation[:, -1, 0] > 0, observation[:, 0, 1] > 0
+        place = jnp.argmax(observation[:, :, 2])
+        row, column = place // columns, place % columns
+    else:
+        dirt, apples = observation[:rows] > 0, observation[rows : 2 * rows] > 0
+        own = observation[2 * rows : 3 * rows + columns]
+        row, column = jnp.argmax(own[:rows]), jnp.argmax(own[rows:])
+    things, home = (dirt, columns - 1) if cleans else (apples, 0)
+    wanted = jnp.zeros((rows, columns), bool).at[:, home].set(things)
+    found, down, right = nearest(wanted, row, column)
+    way = direction(jnp.where(found, down, 0), jnp.where(found, right, home - column))
+    # Somebody may stand in the way: now and then it steps aside.
+    return _mixed(way, (0, 1, 2, 3), jnp.where(way == 4, 0, _ASTRAY), env.action_space.num_values)
+
+
+def cleaners(env: CleanUp) -> Mapping[str, Move]:
+    """Players of CleanUp-lite by name."""
+    del env
+    return {
+        "CLEANS": lambda env, observation: _clean_up(env, observation, True),
+        "EATS": lambda env, observation: _clean_up(env, observation, False),
+    }
+
+
+def _harvest(env: CommonsHarvest, observation: jax.Array, keeps: int) -> jax.Array:
+    """To the nearest apple with at least `keeps` others within a distance of 2; without any it goes about."""
+    apples, own = observation[:, :, 0] > 0, observation[:, :, 2] > 0
+    walls, place = observation[:, :, 1] > 0, jnp.argmax(own)
+    rows, columns = apples.shape
+    row, column = place // columns, place % columns
+    apples = apples & ~own  # what grows below oneself is eaten by any action
+    found, down, right = nearest(apples & (_near(apples) >= keeps), row, column)
+    # Who faces where: up, right, down, left of the picture; in a turned window everybody looks up at itself.
+    first = 2 + env.num_players
+    facing = jnp.argmax(observation[row, column, first : first + 4])
+    step = direction(down, right)
+    if env.movement == "compass":
+        wanted, moves = step + 1, (1, 2, 3, 4)
+        return _mixed(jnp.where(found, wanted, 0), moves, jnp.where(found, _ASTRAY, 1), len(env.actions))
+    forward, backward, left, right_hand, turn_left, turn_right = range(1, 7)
+    moves = jnp.array([forward, right_hand, backward, left, 0])
+    relative = jnp.where(step == 4, 4, (step - facing) % 4)
+    ahead_row = row + jnp.where(facing == 2, 1, 0) - jnp.where(facing == 0, 1, 0)
+    ahead_column = column + jnp.where(facing == 1, 1, 0) - jnp.where(facing == 3, 1, 0)
+    off = (ahead_row < 0) | (ahead_row >= rows) | (ahead_column < 0) | (ahead_column >= columns)
+    blocked = off | walls[jnp.clip(ahead_row, 0, rows - 1), jnp.clip(ahead_column, 0, columns - 1)]
+    roam = jnp.where(blocked, turn_right, forward)
+    chosen = jnp.where(found, moves[relative], roam)
+    return _mixed(chosen, (forward, left, right_hand, turn_left, turn_right), _ASTRAY, len(env.actions))
+
+
+def _near(apples: jax.Array) -> jax.Array:
+    """How many other apples are within a (Euclidean) distance of 2 of each cell, [rows, columns] int32."""
+    rows, columns = apples.shape
+    padded = jnp.pad(apples.astype(jnp.int32), 2)
+    reach = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if 0 < i * i + j * j <= 4]
+    return sum(
+        (padded[2 + i : 2 + i + rows, 2 + j : 2 + j + columns] for i, j in reach), jnp.zeros(apples.shape, jnp.int32)
+    )
+
+
+def harvesters(env: CommonsHarvest) -> Mapping[str, Move]:
+    """Players of commons harvest by name. The sustainable one leaves an apple that has fewer than three others near,
+    from where on apples grow back fastest."""
+    del env
+    return {
+        "GREEDY": lambda env, observation: _harvest(env, observation, 0),
+        "SUSTAINABLE": lambda env, observation: _harvest(env, observation, 3),
+    }
+
+
+def _gather(env: InTheMatrix, observation: jax.Array, kind: int) -> jax.Array:
+    """Takes coins of one kind, never another on purpose, and plays as soon as it holds two and somebody is in reach."""
+    size, n, kinds = env.view_size, env.num_players, env.num_kinds
+    cells = size * size * env.num_planes
+    if env.observation == "planes":
+        planes, numbers = observation[:, :, : env.num_planes], observation[0, 0, env.num_planes :]
+    else:
+        planes, numbers = observation[:cells].reshape(size, size, env.num_planes), observation[cells:]
+    # The window is [aside, ahead], oneself in the middle of its first column.
+    half = size // 2
+    others = jnp.any(planes[:, :, 1:n] > 0, axis=-1)
+    coins = planes[:, :, n : n + kinds] > 0
+    wrong = jnp.any(coins, axis=-1) & ~coins[:, :, kind]
+    wall = planes[:, :, n + kinds] > 0
+    held = numbers[kind] >= 2
+    beam = [(half, 1), (half + 1, 1), (half - 1, 1), *([(half, 2)] if size > 2 else [])]
+    in_reach = jnp.any(jnp.stack([others[cell] for cell in beam]))
+    wanted = jnp.where(held & jnp.any(others), others, coins[:, :, kind])
+    found, aside, ahead = nearest(wanted, jnp.int32(half), jnp.int32(0))
+    turn_left, turn_right, forward, interact = (
+        ACTIONS.index(name) for name in ("turn_left", "turn_right", "forward", "interact")
+    )
+    turn = jnp.where(aside > 0, turn_right, turn_left)
+    goes = found & (ahead > 0) & ((ahead >= jnp.abs(aside)) | (jnp.abs(aside) == 0))
+    chosen = jnp.where(found & ~goes, turn, forward)
+    chosen = jnp.where((chosen == forward) & (wall[half, 1] | wrong[half, 1]), turn, chosen)
+    plays = held & in_reach
+    return _mixed(
+        jnp.where(plays, interact, chosen),
+        (turn_left, turn_right),
+        jnp.where(plays, 0, _ASTRAY),
+        len(ACTIONS),
+    )
+
+
+def gatherers(env: InTheMatrix) -> Mapping[str, Move]:
+    """Players of an in-the-matrix game by name: for each kind of coins one that plays it alone."""
+    names = ("ALLC", "ALLD") if env.num_kinds == 2 else tuple(f"ALL_{kind}" for kind in range(env.num_kinds))
+    return {
+        name: (lambda env, observation, kind=kind: _gather(env, observation, kind)) for kind, name in enumerate(names)
+    }
