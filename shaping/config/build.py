@@ -14,18 +14,16 @@ from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import critic_of, is_network, kind_of
-from shaping.config.strategies import strategy_of
+from shaping.config.strategies import strategy_policy, strategy_theta
 from shaping.config.validate import number_fields
 from shaping.envs import MatrixGame
-from shaping.envs.coin_game.game import CoinGame
 from shaping.learners import Common, Learner, fan_in, frozen, m_maml, normal, optimizer, uniform, values, zeros
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.policies import Policy, coin_tit_for_tat, fixed, grid_players, tabular
-from shaping.policies.memory_one import memory_one
+from shaping.policies import Policy, scripted_players, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
 
@@ -106,10 +104,10 @@ def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: boo
     form = form_of(settings)
     seats = played_by(settings["players"])
     own_seats = range(len(settings["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
-    learners = tuple(_learner(settings, form, seat, number, shaping) for seat in own_seats)
     numbers = family_of(settings["game"]).params(settings["game"], number)
     if isinstance(form, SampledGame):
         numbers = _sampled_numbers(settings, numbers, number)
+    learners = tuple(_learner(settings, form, numbers, seat, number, shaping) for seat in own_seats)
     return Match(0, 0, numbers, learners, form, seats)
 
 
@@ -117,12 +115,10 @@ SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
-def _learner(settings: Mapping[str, Any], form: Any, seat: int, number: Any, shaping: bool) -> Learner:
+def _learner(settings: Mapping[str, Any], form: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
     player = settings["players"][seat]
     if "strategy" in player:
-        _, theta = strategy_of(player)
-        table = number(np.asarray(theta), rank=1) if not isinstance(theta, tuple) else ()
-        return frozen(Common(initial=values(table)))
+        return frozen(Common(initial=values(strategy_theta(player, form.policies[seat], numbers, number))))
     own = _numbered(rule_settings(player), number)
     rule, step = build_rule(player), player["step_size"]
     if isinstance(step, dict):
@@ -192,7 +188,7 @@ def form_of(normal: Mapping[str, Any]) -> Any:
         critics=tuple(critic_of(normal, env) for _ in policies) if apart else (),
         evaluation=objective["evaluation"],
         exact=exact,
-        opponents=_opponents(env),
+        opponents=tuple(scripted_players(env).items()),
         matrix=matrix,
     )
 
@@ -200,10 +196,10 @@ def form_of(normal: Mapping[str, Any]) -> Any:
 def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
     """The policy of a seat of a normal form; `env` is what is played, where returns are sampled."""
     game, policy = normal["game"], normal["policy"]
-    if "strategy" in normal["players"][seat]:
-        return strategy_of(normal["players"][seat])[0]
     if env is None and is_sampled(normal):
         env = family_of(game).env(game, policy)
+    if "strategy" in normal["players"][seat]:
+        return strategy_policy(normal["players"][seat], game, seat, env)
     return kind_of(game, policy["kind"]).build(policy, game, seat, env)
 
 
@@ -232,24 +228,6 @@ def _model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | N
     if MODEL not in player:
         return None
     return ModelSettings(**_numbered(player[MODEL], number))
-
-
-def _opponents(env: Any) -> tuple[tuple[str, tuple[Policy, ...]], ...]:
-    """Who the final policies meet, by name."""
-    seats = range(env.num_players)
-    if isinstance(env, CoinGame):
-        found = {"ALLC": grid_players.cooperate, "ALLD": grid_players.greedy_any}
-        if not env.egocentric:
-            found["TFT"] = coin_tit_for_tat
-        return tuple((name, tuple(make(env, seat) for seat in seats)) for name, make in found.items())
-    if not isinstance(env, MatrixGame):
-        return ()
-    states = env.num_states
-    tables = {"ALLC": np.ones(states), "ALLD": np.zeros(states)}
-    players = {name: fixed(memory_one(states), table) for name, table in tables.items()}
-    if env.num_players == 2 and states == 5 and env.state_view == "own":
-        players["TFT"] = fixed(memory_one(states), np.array([1.0, 1, 0, 1, 0]))
-    return tuple((name, (policy,) * env.num_players) for name, policy in players.items())
 
 
 def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], int | None]:

@@ -84,24 +84,10 @@ class Experiment:
 def plan(raw: Mapping[str, Any]) -> Experiment:
     """Checks a configuration and lays out its cells: variants outermost, then axes of structure, then axes of numbers.
 
-    What was planned last is kept: those who ask for one configuration again get the same.
-
     Raises:
       ConfigError: one line for the first thing that is not allowed.
     """
-    plain = plain_data(raw)
-    text = repr(plain)
-    if text not in _planned:
-        found = _plan(plain)
-        _planned.clear()
-        _planned[text] = found
-    return _planned[text]
-
-
-_planned: dict[str, Experiment] = {}
-
-
-def _plan(raw: Mapping[str, Any]) -> Experiment:
+    raw = plain_data(raw)
     check_text(raw)
     top = check_top(raw)
     for key in _replaced(top["variants"]):
