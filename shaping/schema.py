@@ -4,6 +4,7 @@
 game or an optimiser states the name, default and range of each of its settings once, in its own signature.
 """
 
+import collections.abc
 import inspect
 import types
 import typing
@@ -41,28 +42,54 @@ class Field:
 
     Attributes:
       name: the parameter's name.
-      kind: "number" (data, sweepable without compiling anew), "integer", "choice" or "flag" (structure).
+      kind: "number" (data, sweepable without compiling anew); "integer", "choice", "flag", "text" and "integers" (a
+        list of them) are structure; "other" is what only the factory itself can check.
       default: the default value, `inspect.Parameter.empty` where there is none.
       range: allowed numbers.
       choices: allowed strings of a choice.
       optional: whether None is allowed.
+      hint: the annotation of an "other".
     """
 
     name: str
-    kind: Literal["number", "integer", "choice", "flag"]
+    kind: Literal["number", "integer", "choice", "flag", "text", "integers", "other"]
     default: Any
     range: Range = Range()
     choices: tuple[str, ...] = ()
     optional: bool = False
+    hint: Any = None
+
+    @property
+    def allowed(self) -> str:
+        """What a value must be, in words."""
+        if self.kind == "choice":
+            return " or ".join(self.choices)
+        words = {
+            "number": f"a number, {self.range}",
+            "integer": f"an integer, {self.range}",
+            "integers": f"a list of widths, each an integer, {Range(self.range.low)}",
+            "flag": "true or false",
+            "text": "text",
+        }
+        return words.get(self.kind, "a value that it takes")
 
 
-def fields(factory: Callable[..., Any], skip: tuple[str, ...] = ()) -> dict[str, Field]:
-    """The settings a factory takes, by name, from its signature; parameters of other types are left out."""
+def fields(factory: Callable[..., Any], skip: tuple[str, ...] = (), others: bool = False) -> dict[str, Field]:
+    """The settings a factory takes, by name, from its signature.
+
+    Args:
+      factory: a function or class.
+      skip: parameters that are no settings.
+      others: whether parameters of types that are not known here are settings too; left out otherwise.
+    """
     found = {}
     for name, parameter in inspect.signature(factory).parameters.items():
-        if name in skip:
+        if name in skip or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        field = _field(name, _hint(factory, parameter.annotation), parameter.default)
+        hint = _hint(factory, parameter.annotation)
+        field = _field(name, hint, parameter.default)
+        if others and (field is None or (field.kind != "integers" and _has_sequence(hint))):
+            field = Field(name, "other", parameter.default, hint=hint)
         if field is not None:
             found[name] = field
     return found
@@ -78,6 +105,11 @@ def _hint(factory: Callable[..., Any], annotation: Any) -> Any:
     return annotation
 
 
+def _has_sequence(hint: Any) -> bool:
+    """Whether one of several accepted types is a sequence."""
+    return any(typing.get_origin(member) in (tuple, list) for member in typing.get_args(hint))
+
+
 def _field(name: str, hint: Any, default: Any) -> Field | None:
     allowed = Range()
     if typing.get_origin(hint) is Annotated:
@@ -87,20 +119,24 @@ def _field(name: str, hint: Any, default: Any) -> Field | None:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         members = typing.get_args(hint)
         optional = type(None) in members
-        # A bare number among several accepted types is enough to be set from a configuration.
-        hint = next((m for m in members if m in (bool, int, float)), None)
         ranged = next((m for m in members if typing.get_origin(m) is Annotated), None)
+        sequence = next((m for m in members if typing.get_origin(m) in (tuple, collections.abc.Sequence)), None)
+        # A bare number among several accepted types is enough to be set from a configuration.
+        hint = next((m for m in members if m in (bool, int, float, str)), None)
         if ranged is not None:
             hint, *extra = typing.get_args(ranged)
             allowed = next((e for e in extra if isinstance(e, Range)), allowed)
         if float in members or complex in members:
             hint = float
+        hint = sequence if hint is None else hint
     if typing.get_origin(hint) is Literal:
         return Field(name, "choice", default, choices=typing.get_args(hint), optional=optional)
-    if hint is bool:
-        return Field(name, "flag", default, optional=optional)
-    if hint is int:
-        return Field(name, "integer", default, allowed, optional=optional)
-    if hint is float:
-        return Field(name, "number", default, allowed, optional=optional)
+    if typing.get_origin(hint) in (tuple, collections.abc.Sequence):
+        item = _field(name, typing.get_args(hint)[0], None)
+        if item is None or item.kind != "integer":
+            return None
+        return Field(name, "integers", default, item.range, optional=optional)
+    kinds: dict[Any, Any] = {bool: "flag", int: "integer", float: "number", str: "text"}
+    if hint in kinds:
+        return Field(name, kinds[hint], default, allowed, optional=optional)
     return None

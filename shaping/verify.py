@@ -12,13 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from shaping import __version__
 from shaping.analysis import scoreboard
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
 from shaping.config.quick import quick_form
+from shaping.config.yaml_text import as_yaml
 from shaping.runtime.folders import new_folder
 
 
@@ -89,7 +88,7 @@ def _checked(path: Path, raw: dict[str, Any], folder: Path, form: dict[str, Any]
         row["left_out"] = len(raw["published"]) - len(form["published"])
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / path.name
-            file.write_text(yaml.safe_dump(form, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            file.write_text(as_yaml(form), encoding="utf-8")
             failure = run_apart(file, folder)
     if failure:
         return row | {"status": "failed", "reason": failure}

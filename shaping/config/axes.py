@@ -1,6 +1,6 @@
 """The axes of a sweep: lists, ranges whose ends are values, and draws from a distribution."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,3 +109,15 @@ def check_draw(drawn: Drawn, field: Field) -> None:
         return
     check_number(f"sweep.{drawn.key}", low, field.range)
     check_number(f"sweep.{drawn.key}", high, Range(field.range.low, field.range.high))
+
+
+def check_overlaps(keys: Sequence[str]) -> None:
+    """Refuses two keys of which one holds the other, or is the other at some seat: one would undo the other, and the
+    labels of the cells would not be what was trained."""
+    for place, key in enumerate(keys):
+        for other in keys[:place]:
+            parts, others = key.split("."), other.split(".")
+            if all(a == b or "*" in (a, b) for a, b in zip(parts, others, strict=False)):
+                raise ConfigError(
+                    f"sweep.{key}: overlaps with sweep.{other}, one would undo the other; sweep one of them"
+                )

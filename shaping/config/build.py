@@ -8,20 +8,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from shaping.config.coin import REWARDS, coin_env, is_coin
-from shaping.config.game import game_fields, is_analytic, num_players, num_states
+from shaping.config.family import trembles
+from shaping.config.games import family_of, num_players
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
-from shaping.config.policy import is_network
-from shaping.config.sampled import critic_settings, model_settings, network_of, sampled_game, sampled_numbers
-from shaping.config.validate import build_rule, number_fields, rule_settings
-from shaping.envs import MatrixGameParams
-from shaping.envs.matrix.games import GAMES
-from shaping.learners import Common, fan_in, m_maml, named_learner, normal, optimizer, uniform, values, zeros
-from shaping.objectives import ExactMatrixGame, analytic_game
-from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
-from shaping.objectives.sampled_game import SampledGame
-from shaping.policies import Policy, coin_table, mlp, preconditioned, tabular
+from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
+from shaping.config.policy import critic_of, is_network, kind_of
+from shaping.config.strategies import strategy_policy, strategy_theta
+from shaping.config.validate import number_fields
+from shaping.envs import MatrixGame
+from shaping.learners import Common, Learner, fan_in, frozen, m_maml, normal, optimizer, uniform, values, zeros
+from shaping.learners.critic import CriticSettings
+from shaping.learners.opponent_model import ModelSettings
+from shaping.learners.schedule import schedule
+from shaping.objectives.sampled import Estimator, EstimatorNumbers
+from shaping.objectives.sampled_game import SampledGame, SampledParams
+from shaping.policies import Policy, scripted_players, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
 
@@ -75,7 +77,7 @@ def drawn_values(experiment: Experiment, block: Block, indices: np.ndarray) -> d
 @lru_cache(maxsize=64)
 def _sampler(kind: str, bounds: tuple[float, float], key: str, seats: int, shape: tuple[int, ...]) -> Any:
     def sample(seed: jax.Array, number: jax.Array) -> jax.Array:
-        own = jax.random.fold_in(jax.random.fold_in(match_key(seed, number, seats), purpose("draw")), purpose(key))
+        own = jax.random.fold_in(jax.random.fold_in(match_key(seed, number, 2), purpose("draw")), purpose(key))
         return draw(kind, bounds, own, shape)
 
     return jax.jit(jax.vmap(sample))
@@ -106,60 +108,60 @@ def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: boo
     the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     form = form_of(settings)
-    learners = []
-    for seat, player in enumerate(settings["players"]):
-        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in rule_settings(player).items()}
-        rule = build_rule(player)
-        chosen = {k: number(v, rank=0) if _is_number(v) else v for k, v in settings["optimizer"].items() if k != "name"}
-        common = Common(
-            number(player["step_size"], rank=0),
-            optimizer(settings["optimizer"]["name"], **chosen),
-            _initial(*_init_of(settings, seat), number),
-            critic_settings(settings, form, seat, number) if wants_critic(settings, player) else None,
-            model_settings(player, number),
-            SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
-        )
-        learner = named_learner(player["rule"], own, common)
-        # Numbers that are a part of what a rule is are the same for all.
-        learners.append(jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner))
-    numbers = _game_numbers(settings["game"], number)
+    seats = played_by(settings["players"])
+    own_seats = range(len(settings["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
+    numbers = family_of(settings["game"]).params(settings["game"], number)
     if isinstance(form, SampledGame):
-        numbers = sampled_numbers(settings, numbers, number)
-    return Match(0, 0, numbers, tuple(learners), form)
+        numbers = _sampled_numbers(settings, numbers, number)
+    learners = tuple(_learner(settings, form, numbers, seat, number, shaping) for seat in own_seats)
+    return Match(0, 0, numbers, learners, form, seats)
 
 
 SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
+def _learner(settings: Mapping[str, Any], form: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
+    player = settings["players"][seat]
+    if "strategy" in player:
+        return frozen(Common(initial=values(strategy_theta(player, form.policies[seat], numbers, number))))
+    own = _numbered(rule_settings(player), number)
+    rule, step = build_rule(player), player["step_size"]
+    if isinstance(step, dict):
+        given = _numbered({key: value for key, value in step.items() if key != "schedule"}, number)
+        step = schedule(step["schedule"], **given)
+    else:
+        step = number(step, rank=0)
+    chosen = _numbered({key: value for key, value in settings["optimizer"].items() if key != "name"}, number)
+    common = Common(
+        step,
+        optimizer(settings["optimizer"]["name"], **chosen),
+        _initial(*_init_of(settings, seat), number),
+        _critic_settings(settings, form, seat, number) if wants_critic(settings, player) else None,
+        _model_settings(player, number),
+        SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
+    )
+    learner = build_learner(player, own, common)
+    # Numbers that are a part of what a rule is are the same for all.
+    return jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner)
+
+
+def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
+    return {key: number(value, rank=0) if _is_number(value) else value for key, value in given.items()}
+
+
 def wants_critic(normal: Mapping[str, Any], player: Mapping[str, Any]) -> bool:
     """Whether a player needs critics."""
-    return (
-        named_learner(player["rule"], rule_settings(player)).needs_critic
-        or normal["objective"].get("baseline") == "critic"
-    )
-
-
-def _game_numbers(game: Mapping[str, Any], number: Any) -> Any:
-    """What the game's form is fed, leaves [count, ...]."""
-    if is_analytic(game):
-        return {name: number(game[name], rank=0) for name, f in game_fields(game["name"]).items() if f.kind == "number"}
-    seats = num_players(game)
-    noise = game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
-    if is_coin(game):
-        rewards = number([[game[name] for name in REWARDS]] * seats, rank=2)
-        return ExactCoinParams(rewards, number(game["discount"], rank=0), number(noise, rank=1))
-    if "payoffs" in game:
-        payoffs = number(game["payoffs"], rank=1 + seats)
-    else:
-        payoffs = number(
-            GAMES[game["name"]](**{name: game[name] for name in game_fields(game["name"])}), rank=1 + seats
-        )
-    return MatrixGameParams(payoffs, number(game["discount"], rank=0), number(noise, rank=1))
+    if "strategy" in player:
+        return False
+    needs = build_learner(player, rule_settings(player)).needs_critic
+    return needs or normal["objective"].get("baseline") == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:
     """Whether every match is computed scalar by scalar from start to end; touches no device."""
+    if any(is_sampled(block.normal) for block in experiment.blocks):
+        return False
     matches = [_match(block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
@@ -169,34 +171,69 @@ def unrolled(experiment: Experiment) -> bool:
 
 def form_of(normal: Mapping[str, Any]) -> Any:
     """The static part of the game of a normal form."""
-    game, policy = normal["game"], normal["policy"]
-    seats = num_players(game)
-    if is_analytic(game):
-        return analytic_game(game["name"], **({"num_players": seats} if "num_players" in game else {}))
-    policies = tuple(policy_of(normal, seat) for seat in range(seats))
-    if is_sampled(normal):
-        needs_critic = any(wants_critic(normal, player) for player in normal["players"])
-        return sampled_game(normal, policies, needs_critic)
-    if is_coin(game):
-        return ExactCoinGame(coin_env(game, policy["last_takers"]), game["horizon"], policies, policy["last_takers"])
-    return ExactMatrixGame(seats, game["horizon"], policy["state_view"], policies)
+    game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
+    family = family_of(game)
+    env = family.env(game, policy) if is_sampled(normal) else None
+    policies = tuple(policy_of(normal, seat, env) for seat in range(num_players(game)))
+    if not is_sampled(normal):
+        return family.exact(game, policy, policies, game.get("horizon"))
+    needs_critic = any(wants_critic(normal, player) for player in normal["players"])
+    apart = needs_critic and any(one.evaluate is None for one in policies)
+    # A chain with memory is too large to look at again and again.
+    tables = not (is_network(normal) or policy.get("last_takers"))
+    exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
+    matrix = None
+    if exact is None and isinstance(env, MatrixGame):
+        matrix = family.exact(game, policy, (tabular(env.num_states),) * env.num_players, objective["horizon"])
+    return SampledGame(
+        env=env,
+        policies=policies,
+        batch=objective["batch"],
+        horizon=objective["horizon"],
+        estimator=Estimator(*(objective[key] for key in ("kind", "baseline", "slices", "rematerialise"))),
+        critics=tuple(critic_of(normal, env) for _ in policies) if apart else (),
+        evaluation=objective["evaluation"],
+        exact=exact,
+        opponents=tuple(scripted_players(env).items()),
+        matrix=matrix,
+    )
 
 
-def policy_of(normal: Mapping[str, Any], seat: int) -> Policy:
-    """The policy of a seat of a normal form."""
+def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
+    """The policy of a seat of a normal form; `env` is what is played, where returns are sampled."""
     game, policy = normal["game"], normal["policy"]
-    if is_network(normal):
-        return network_of(normal)
-    if is_coin(game):
-        return coin_table(coin_env(game, policy["last_takers"]), seat, policy["last_takers"])
-    if is_analytic(game):
-        return form_of(normal).policies[seat]
-    if policy["kind"] == "preconditioned":
-        return preconditioned(policy["matrix"])
-    if policy["kind"] == "mlp":
-        return mlp(num_players(game), policy["hidden"])
-    memory = policy["memory"]
-    return tabular(num_states(game, memory), memory)
+    if env is None and is_sampled(normal):
+        env = family_of(game).env(game, policy)
+    if "strategy" in normal["players"][seat]:
+        return strategy_policy(normal["players"][seat], game, seat, env)
+    return kind_of(game, policy["kind"]).build(policy, game, seat, env)
+
+
+def _sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> SampledParams:
+    """The numbers of a sampled game, leaves [count, ...]; `exact` are those of the closed form, or None."""
+    game, objective = normal["game"], normal["objective"]
+    noise = exact.noise if exact is not None and trembles(game) else None
+    played = family_of(game).played(game, objective, exact, number, noise)
+    decay = None if objective["decay"] is None else number(objective["decay"], rank=0)
+    estimator = EstimatorNumbers(number(objective["gae_lambda"], rank=0), decay)
+    return SampledParams(played, number(game["discount"], rank=0), estimator, exact)
+
+
+def _critic_settings(normal: Mapping[str, Any], form: SampledGame, seat: int, number: Any) -> CriticSettings:
+    """How a seat's critics are learned: of everybody for a baseline, of itself alone for an actor-critic rule."""
+    objective = normal["objective"]
+    everybody = objective["baseline"] == "critic"
+    critics = form.critics or (None,) * len(form.policies)
+    critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
+    rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
+    return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
+
+
+def _model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | None:
+    """A player's opponent model, or None."""
+    if MODEL not in player:
+        return None
+    return ModelSettings(**_numbered(player[MODEL], number))
 
 
 def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], int | None]:
@@ -208,8 +245,8 @@ def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], in
 def _initial(init: Mapping[str, Any], seat: int | None, number: Any) -> Any:
     """The distribution of a seat's first parameters; `values` are its own where `seat` is None."""
     if "m_maml" in init:
-        own = {k: number(v, rank=0) if _is_number(v) else v for k, v in init["m_maml"].items()}
-        return jax.tree.map(lambda leaf: number(leaf, rank=0), m_maml(**own))
+        own = m_maml(**_numbered(init["m_maml"], number))
+        return jax.tree.map(lambda leaf: number(leaf, rank=0), own)
     for kind, initial in (("normal", normal), ("uniform", uniform), ("fan_in", fan_in)):
         if kind in init:
             return initial(number(init[kind], rank=0))

@@ -1,17 +1,115 @@
-"""Checks of single values, and of mappings of settings against a schema."""
+"""Settings checked by pydantic models, made from the signatures that declare them; one line for what is not allowed."""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from inspect import Parameter
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import pydantic
+from pydantic import BeforeValidator, ConfigDict, Strict, create_model
 
-from shaping.config.errors import not_allowed, unknown_key
+from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, Range
 
 
-def discount_range(horizon: int | None) -> Range:
-    """The discounts a horizon allows."""
-    return Range(0, 1, open_high=horizon is None)
+def _whole(value: Any) -> Any:
+    """2.0 as 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(kind: type, allowed: Range) -> Any:
+    ends: dict[str, Any] = {}
+    for low, value, opened in ((True, allowed.low, allowed.open_low), (False, allowed.high, allowed.open_high)):
+        if np.isfinite(value):
+            ends[("gt" if opened else "ge") if low else ("lt" if opened else "le")] = kind(value)
+    if kind is int:
+        return Annotated[int, BeforeValidator(_whole), Strict(), pydantic.Field(**ends)]
+    return Annotated[float, Strict(), pydantic.Field(allow_inf_nan=False, **ends)]
+
+
+def annotation(field: Field) -> Any:
+    """The pydantic type of a setting."""
+    kinds: dict[str, Any] = {
+        "number": lambda: _number(float, field.range),
+        "integer": lambda: _number(int, field.range),
+        "integers": lambda: list[_number(int, field.range)],
+        "choice": lambda: Literal[field.choices],
+        "flag": lambda: Annotated[bool, Strict()],
+        "text": lambda: Annotated[str, Strict()],
+        "other": lambda: _plain_type(field.hint),
+    }
+    found = kinds[field.kind]()
+    return found | None if field.optional and found is not Any else found
+
+
+def _plain_type(hint: Any) -> Any:
+    """The type of what only a factory can check, as far as it is plain data."""
+    try:
+        pydantic.TypeAdapter(hint).json_schema()
+    except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticInvalidForJsonSchema, TypeError):
+        return Any
+    return hint
+
+
+@lru_cache(maxsize=1024)
+def model(title: str, known: tuple[Field, ...], about: str = "", /, **more: Any) -> type[pydantic.BaseModel]:
+    """A model of settings that refuses others; `more` are further fields as pydantic takes them."""
+    members: dict[str, Any] = {}
+    for field in known:
+        required = field.default is Parameter.empty
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        default = default if isinstance(default, bool | int | float | str | list) else None
+        # Names that a pydantic model has of its own stand behind an alias.
+        own = f"{field.name}_" if hasattr(pydantic.BaseModel, field.name) else field.name
+        kind = annotation(field)
+        members[own] = (
+            kind if required or default is not None or field.optional else kind | None,
+            pydantic.Field(... if required else default, alias=field.name),
+        )
+    config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=False)
+    return create_model(title, __config__=config, __doc__=about or None, **members, **more)
+
+
+def settings(
+    where: str, given: Mapping[str, Any], known: Mapping[str, Field], skip: tuple[str, ...] = (), note: str = ""
+) -> dict[str, Any]:
+    """Checked settings, in the order of `known`; defaults filled in.
+
+    Args:
+      where: the dotted key they stand under.
+      given: as written.
+      known: what may be set.
+      skip: keys that may stand beside them and are checked elsewhere.
+      note: whose settings they are, said of an unknown one.
+
+    Raises:
+      ConfigError: naming the key, the value and what is allowed.
+    """
+    prefix = f"{where}." if where else ""
+    for key in given:
+        if key not in known and key not in skip:
+            raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in (*skip, *known)], note)
+    own = {key: given[key] for key in known if key in given}
+    try:
+        found = model("Settings", tuple(known.values())).model_validate(own)
+    except pydantic.ValidationError as error:
+        raise _one_line(prefix, own, known, error) from None
+    values = found.model_dump(by_alias=True)
+    return {name: values[name] for name in known}
+
+
+def _one_line(
+    prefix: str, given: Mapping[str, Any], known: Mapping[str, Field], error: pydantic.ValidationError
+) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    name, *places = first["loc"]
+    field = known[str(name)]
+    value, key = given.get(str(name)), f"{prefix}{name}"
+    if field.kind == "integers" and isinstance(value, list | tuple):
+        place = next(place for place in places if isinstance(place, int))
+        return not_allowed(f"{key}.{place}", value[place], Field(key, "integer", None, field.range).allowed)
+    return not_allowed(key, value, field.allowed, field.choices)
 
 
 def check_number(key: str, value: Any, allowed: Range, integer: bool = False) -> Any:
@@ -20,25 +118,23 @@ def check_number(key: str, value: Any, allowed: Range, integer: bool = False) ->
     Raises:
       ConfigError: naming the key, the value and what is allowed.
     """
-    wanted = f"an integer, {allowed}" if integer else f"a number, {allowed}"
-    if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray | np.number):
-        raise not_allowed(key, value, wanted)
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise not_allowed(key, value, wanted)
-    too_low = array <= allowed.low if allowed.open_low else array < allowed.low
-    too_high = array >= allowed.high if allowed.open_high else array > allowed.high
-    bad = ~np.isfinite(array) | too_low | too_high
-    if integer:
-        bad |= array != np.floor(array)
-    if np.any(bad):
-        raise not_allowed(key, array[bad].flat[0] if array.ndim else value, wanted)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim:
+        for entry in value.flat:
+            check_number(key, entry.item() if hasattr(entry, "item") else entry, allowed, integer)
         return value
-    return int(value) if integer else float(value)
+    plain = value.item() if isinstance(value, np.generic | np.ndarray) else value
+    try:
+        return _adapter(allowed, integer).validate_python(plain)
+    except pydantic.ValidationError:
+        raise not_allowed(key, value, Field(key, "integer" if integer else "number", None, allowed).allowed) from None
 
 
-def plain(key: str, value: Any, name_key: str | None = None) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _adapter(allowed: Range, integer: bool) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(_number(int if integer else float, allowed))
+
+
+def mapping(key: str, value: Any, name_key: str | None = None) -> dict[str, Any]:
     """A mapping; a bare name stands for {name_key: name}."""
     if isinstance(value, str) and name_key:
         return {name_key: value}
@@ -47,23 +143,34 @@ def plain(key: str, value: Any, name_key: str | None = None) -> dict[str, Any]:
     return dict(value)
 
 
-def settings(where: str, given: dict[str, Any], known: Mapping[str, Field], skip: tuple[str, ...]) -> dict[str, Any]:
-    """Checked settings, in the order of `known`; defaults filled in."""
-    for key in given:
-        if key not in known and key not in skip:
-            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in (*skip, *known)])
-    return {name: _value(f"{where}.{name}", given.get(name, field.default), field) for name, field in known.items()}
+def check_held(key: str, value: float, allowed: Range, precision: str) -> None:
+    """Refuses a number that its precision turns into infinity, or into one that is not allowed.
+
+    Raises:
+      ConfigError: with the nearest number that it can hold.
+    """
+    kind: Any = np.dtype(precision).type
+    limits = np.finfo(precision)
+    with np.errstate(over="ignore", under="ignore"):
+        held = kind(value)
+    if not np.isfinite(held):
+        nearest = np.copysign(limits.max, value)
+    elif allowed.open_high and held >= allowed.high:
+        nearest = np.nextafter(kind(allowed.high), kind(-np.inf))
+    elif allowed.open_low and held <= allowed.low:
+        nearest = np.nextafter(kind(allowed.low), kind(np.inf))
+    else:
+        return
+    raise not_allowed(key, value, f"a number that {precision} can hold, the nearest is {nearest}")
 
 
-def _value(key: str, value: Any, field: Field) -> Any:
-    if value is None and field.optional:
-        return None
-    if field.kind == "choice":
-        if value not in field.choices:
-            raise not_allowed(key, value, " or ".join(field.choices), field.choices)
-        return value
-    if field.kind == "flag":
-        if not isinstance(value, bool):
-            raise not_allowed(key, value, "true or false")
-        return value
-    return check_number(key, value, field.range, integer=field.kind == "integer")
+def check_text(tree: Any, key: str = "") -> None:
+    """Refuses text that cannot be written down: it would be found out when everything is trained."""
+    parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, part in parts:
+        check_text(str(name), key)
+        check_text(part, f"{key}.{name}" if key else str(name))
+    if isinstance(tree, str) and any("\ud800" <= letter <= "\udfff" for letter in tree):
+        raise ConfigError(
+            f"{ascii(key)[1:-1]}: {ascii(tree)} holds half a character; allowed: text that can be written as UTF-8"
+        )

@@ -1,47 +1,39 @@
-"""The key `game` of a Coin Game, and its policy, in normal form."""
+"""The Coin Game among the kinds of games: its chain can be enumerated, so that its returns can be exact."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from shaping import envs
-from shaping.config.checks import check_number, discount_range
-from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.checks import check_number
+from shaping.config.errors import ConfigError, unknown_key
+from shaping.config.family import Family, discount_range, noise_fields, normal_noise, trembles
+from shaping.envs import CoinGameParams
 from shaping.envs.coin_game.chain import check_size
 from shaping.envs.coin_game.game import CoinGame
+from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
 from shaping.schema import Field, Range
 
 NAME = "coin_game"
 REWARDS = ("own", "other", "taken")
 _RULES = ("coins", "tie", "moves", "stay", "start_players", "start_coins", "respawn", "penalty", "last_step")
-_KEYS = ("name", "dialect", "num_players", "grid", *_RULES, *REWARDS, "discount", "horizon", "noise")
+KEYS = ("name", "dialect", "num_players", "grid", *_RULES, *REWARDS, "discount", "horizon", "noise")
 
 
-def is_coin(game: Mapping[str, Any]) -> bool:
-    """Whether a normal game is the Coin Game, played with reactive policies on its enumerated chain."""
-    return game["name"] == NAME
-
-
-def coin_fields() -> dict[str, Field]:
-    """Its numbers, besides discount and noise."""
-    return {name: Field(name, "number", None, Range()) for name in REWARDS}
-
-
-def normal_coin_game(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The normal form: the dialect, every rule that it or the user sets, and the numbers.
+def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The dialect, every rule that it or the user sets, and the numbers.
 
     What players are shown is none of it: exact returns do not depend on it.
     """
     for key in given:
-        if key not in _KEYS:
-            raise unknown_key(f"game.{key}", [f"game.{k}" for k in _KEYS])
-    discount = given.get("discount", 0.96)
+        if key not in KEYS:
+            raise unknown_key(f"game.{key}", [f"game.{k}" for k in KEYS])
     structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
-    numbers = {key: given[key] for key in REWARDS if key in given}
+    numbers = {key: check_number(f"game.{key}", given[key], Range()) for key in REWARDS if key in given}
     horizon = {"horizon": given["horizon"]} if given.get("horizon") is not None else {}
-    for key, value in numbers.items():
-        check_number(f"game.{key}", value, Range())
     try:
-        # Swept numbers are checked above; what they are does not matter to the rules.
         env = envs.make(NAME, **structure, **horizon)
         check_size(env)
     except ValueError as error:
@@ -51,11 +43,22 @@ def normal_coin_game(given: Mapping[str, Any]) -> dict[str, Any]:
     rows, columns = env.grid
     game = {"name": NAME, "dialect": given.get("dialect", "pola"), "num_players": env.num_players}
     game |= {"grid": rows if rows == columns else [rows, columns]} | {key: getattr(env, key) for key in _RULES}
-    game |= {key: numbers.get(key, getattr(env, key)) for key in REWARDS}
+    game |= {key: numbers.get(key, float(getattr(env, key))) for key in REWARDS}
     horizon = given.get("horizon", env.horizon)
-    game["discount"] = check_number("game.discount", discount, discount_range(horizon))
-    game["horizon"] = horizon
-    return game | {"noise": given.get("noise", 0.0)}
+    game["discount"] = check_number("game.discount", given.get("discount", 0.96), discount_range(horizon))
+    return game | {"horizon": horizon, "noise": normal_noise(given.get("noise", 0.0), env.num_players)}
+
+
+def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
+    own = {name: Field(name, "number", None) for name in REWARDS}
+    return own | {"discount": Field("discount", "number", 0.96, discount_range(game["horizon"]))} | noise_fields(game)
+
+
+def _params(game: Mapping[str, Any], number: Any) -> ExactCoinParams:
+    seats = game["num_players"]
+    noise = game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
+    rewards = number([[game[name] for name in REWARDS]] * seats, rank=2)
+    return ExactCoinParams(rewards, number(game["discount"], rank=0), number(noise, rank=1))
 
 
 def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
@@ -67,12 +70,40 @@ def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
     return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], **view)
 
 
-def normal_last_takers(value: Any, game: Mapping[str, Any]) -> bool:
-    """The key `policy.last_takers`; with it the chain is larger."""
-    if value is not None and not isinstance(value, bool):
-        raise not_allowed("policy.last_takers", value, "true or false")
+def _env(game: Mapping[str, Any], policy: Mapping[str, Any]) -> CoinGame:
+    env = coin_env(game, policy.get("last_takers", False))
+    # Convolutions want a board, whatever the dialect shows.
+    env = dataclasses.replace(env, flat=False) if policy.get("channels") else env
+    return dataclasses.replace(env, noise=0.0) if trembles(game) else env
+
+
+def _exact(game: Mapping[str, Any], policy: Mapping[str, Any], policies: Any, horizon: int | None) -> ExactCoinGame:
+    remembers = policy["last_takers"]
+    return ExactCoinGame(coin_env(game, remembers), horizon, policies, remembers)
+
+
+def _played(
+    game: Mapping[str, Any], objective: Mapping[str, Any], exact: ExactCoinParams, number: Any, noise: Any
+) -> Any:
+    return CoinGameParams(exact.rewards, np.full(len(exact.discount), objective["horizon"], np.int32), noise)
+
+
+def check_last_takers(remembers: bool, game: Mapping[str, Any]) -> None:
+    """Refuses a chain that is too large to enumerate; it is larger with the key `policy.last_takers`."""
     try:
-        check_size(coin_env(game, bool(value)), memory=bool(value))
+        check_size(coin_env(game, remembers), memory=remembers)
     except ValueError as error:
         raise ConfigError(f"policy.last_takers: {error}") from None
-    return bool(value)
+
+
+COIN = Family(
+    normal=_normal,
+    fields=_fields,
+    seats=lambda game: game["num_players"],
+    exact_kinds=("coin_table",),
+    sampled_kinds=("coin_table", "mlp", "conv", "gru", "lstm"),
+    params=_params,
+    exact=_exact,
+    env=_env,
+    played=_played,
+)

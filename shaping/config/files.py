@@ -1,56 +1,16 @@
 """Reading configurations: YAML files, shipped ones by bare name, and `--set key=value` on top."""
 
 import copy
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from shaping.config.errors import ConfigError, shown
 from shaping.config.validate import TOP
+from shaping.config.yaml_text import parse
 
 BARE = {"game": "name", "optimizer": "name", "policy": "kind", "objective": "kind"}
 """Parts of a configuration that may be given by a bare name, and the key that name stands for."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that reads 1e-3 as a number and refuses a key written twice."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?((\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+|\.\d[\d_]*)$"),
-    list("-+0123456789."),
-)
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    # A merged mapping (<<) may be overridden; only what is written here can be written twice.
-    merge = "tag:yaml.org,2002:merge"
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
-    for key in keys:
-        if isinstance(key, list | dict):
-            raise ConfigError(f"{shown(key)}: cannot be a key (line {node.start_mark.line + 1}); keys are names")
-        if keys.count(key) > 1:
-            raise ConfigError(f"{key}: written twice (line {node.start_mark.line + 1}); keep one")
-    loader.flatten_mapping(node)
-    return dict(loader.construct_pairs(node, deep=True))
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def parse(text: str, source: str = "configuration") -> Any:
-    """A YAML text as plain Python data."""
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "cannot be read"
-        raise ConfigError(f"{source}{where}: not valid YAML: {problem}") from None
 
 
 def shipped() -> dict[str, Path]:
@@ -64,7 +24,7 @@ def shipped() -> dict[str, Path]:
 
 def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> dict[str, Any]:
     """A configuration as plain data: a mapping, a file, or the name of a shipped one, with `key=value` overrides."""
-    raw = _plain_data(source) if isinstance(source, Mapping) else _read_file(source)
+    raw = plain_data(source) if isinstance(source, Mapping) else _read_file(source)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -77,23 +37,32 @@ def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
     return raw
 
 
-def _plain_data(tree: Any) -> Any:
+def plain_data(tree: Any) -> Any:
     """A copy in which arrays are nested lists and numpy's numbers are Python's."""
     if isinstance(tree, Mapping):
-        return {key: _plain_data(value) for key, value in tree.items()}
+        return {key: plain_data(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_plain_data(part) for part in tree]
+        return [plain_data(part) for part in tree]
     return tree.tolist() if hasattr(tree, "tolist") else tree
 
 
 def _read_file(source: str | Path) -> dict[str, Any]:
-    path = Path(source)
-    known = shipped()
-    if not path.is_file():
+    path, known = Path(source), shipped()
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{shown(str(source))}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if not there:
         name = path.name.removesuffix(".yaml")
-        if name not in known:
+        # Only a bare name is one of ours.
+        if name not in known or str(source) != path.name:
             raise ConfigError(f"{source}: no such file, nor a shipped configuration; shipped: {', '.join(known)}")
         path = known[name]
+    elif not path.is_file():
+        what = "a folder" if path.is_dir() else "no ordinary file"
+        raise ConfigError(f"{source}: is {what}; give a YAML file, or the name of a shipped configuration")
     try:
         raw = parse(path.read_text(encoding="utf-8"), str(source))
     except (OSError, UnicodeDecodeError) as error:
@@ -117,7 +86,7 @@ def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
     head, _, rest = key.partition(".")
     inside = f"{above}{head}."
     if isinstance(tree, list):
-        if head != "*" and not (head.isdigit() and int(head) < len(tree)):
+        if head != "*" and not (_is_place(head) and int(head) < len(tree)):
             raise ConfigError(
                 f"{above}{key}: {head!r} is not a place in a list of {len(tree)}; allowed: 0 to {len(tree) - 1} or *"
             )
@@ -132,7 +101,7 @@ def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
         raise ConfigError(
             f"{above}{key}: cannot be set inside {above.rstrip('.')}, which is {shown(tree)}; allowed inside mappings"
         )
-    if above == "players." and head.isdigit():
+    if above == "players." and _is_place(head):
         raise ConfigError(
             f"{above}{key}: players is one mapping for every seat; allowed: players.*.{rest or 'rule'}, or a list"
         )
@@ -142,11 +111,17 @@ def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
         # One mapping that stands for every seat.
         assign(tree, rest, value, inside)
     elif not rest or (head == "sweep"):
-        if rest:
-            tree.setdefault(head, {})[rest] = value
+        if rest and isinstance(tree.get(head), dict | None):
+            tree[head] = (tree.get(head) or {}) | {rest: value}
+        elif rest:
+            raise ConfigError(f"{above}{key}: cannot be set inside {head}, which is {shown(tree[head])}")
         else:
             tree[head] = value
     else:
         if tree.get(head) is None:
             tree[head] = {}
         assign(tree[head], rest, value, inside)
+
+
+def _is_place(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.family import entries
 from shaping.learners.initial import m_maml
 from shaping.schema import Field, Range, fields
 
@@ -58,9 +57,7 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
 
 
 def _table(where: str, value: Any, shape: tuple[int, ...]) -> Any:
-    """Numbers of one shape, as nested lists; an array over cells as it is."""
-    if isinstance(value, np.ndarray):
-        return value
+    """Numbers of one shape, as nested lists."""
     wanted = f"{shape[-1]} numbers" if len(shape) == 1 else f"{shape[0]} lists of {shape[1]} numbers"
     if shape[-1] == 5:
         wanted += ", logits in the order start, CC, CD, DC, DD (own view: own action first)"
@@ -84,12 +81,3 @@ def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
         known = fields(m_maml)
         return {f"{where}.m_maml.{name}": field for name, field in known.items() if field.kind == "number"}
     return entries(f"{where}.values", value, Field("values", "number", None, Range())) if kind == "values" else {}
-
-
-def entries(key: str, value: Any, field: Field) -> dict[str, Field]:
-    """A number, nested list of numbers or array: itself and each of its entries."""
-    found = {key: field}
-    if isinstance(value, list | tuple):
-        for i, part in enumerate(value):
-            found |= entries(f"{key}.{i}", part, field)
-    return found

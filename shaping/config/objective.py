@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from shaping.config.checks import plain, settings
-from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.game import is_analytic
+from shaping.config.checks import mapping, settings
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.games import family_of
 from shaping.objectives.estimators import KINDS
 from shaping.objectives.sampled import Estimator
 from shaping.schema import Field, NonNegative, Probability, Range, fields
@@ -41,17 +41,18 @@ def objective_fields() -> dict[str, Field]:
 
 
 def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
-    """The normal form."""
-    given = plain("objective", raw, "kind")
-    kind = given.get("kind", "exact")
+    """The normal form; without a kind returns are exact where they can be."""
+    given, family = mapping("objective", raw, "kind"), family_of(game)
+    kind = given.get("kind", "exact" if family.exact_kinds else "dice")
     if kind == "exact":
-        for key in given:
-            if key != "kind":
-                raise unknown_key(f"objective.{key}", ["objective.kind"], " of an exact objective")
+        if not family.exact_kinds:
+            wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form"
+            raise not_allowed("objective.kind", kind, wanted)
+        settings("objective", given, {}, ("kind",), " of an exact objective")
         return {"kind": "exact"}
     if not isinstance(kind, str) or kind not in KINDS:
         raise not_allowed("objective.kind", kind, f"one of exact, {', '.join(KINDS)}", ("exact", *KINDS))
-    if is_analytic(game):
+    if not family.sampled_kinds:
         raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
     if kind == "loaded_dice":
         given.setdefault("baseline", "critic")

@@ -9,22 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from shaping.config.axes import Axis, Drawn, check_draw, parse_axis
-from shaping.config.checks import check_number
+from shaping.config.axes import Axis, Drawn, check_draw, check_overlaps, parse_axis
+from shaping.config.checks import check_held, check_number, check_text
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.files import assign, open_up
-from shaping.config.game import is_matrix, normal_game, num_players
-from shaping.config.learning import KEY as MODEL
+from shaping.config.files import assign, open_up, plain_data
+from shaping.config.games import family_of, is_matrix, normal_game, num_players
+from shaping.config.players import MODEL, check_record, player_fields, rules
 from shaping.config.validate import (
     CELL,
     LIMITS,
-    check_record,
     check_top,
     normal_cell,
     number_fields,
-    player_fields,
 )
-from shaping.learners import named_players
 from shaping.schema import Range
 
 
@@ -90,11 +87,14 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     Raises:
       ConfigError: one line for the first thing that is not allowed.
     """
+    raw = plain_data(raw)
+    check_text(raw)
     top = check_top(raw)
     for key in _replaced(top["variants"]):
         if key in raw:
             raise ConfigError(f"{key}: every variant replaces it; leave it out, or change variants.NAME.{key}")
     axes = [parse_axis(str(key), spec) for key, spec in top["sweep"].items()]
+    check_overlaps([axis.key for axis in axes])
     variants = top["variants"] or {None: {}}
     bases = {name: {key: top[key] for key in CELL} | dict(variant) for name, variant in variants.items()}
     numeric, structural, drawn = _sort(axes, bases)
@@ -122,6 +122,8 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             numbers, count = _product(number_groups)
             own = _checked_numbers(normal, numbers)
             seeds = own.pop("seed", np.full(count, top["seed"]))
+            _check_held(normal, own, top["precision"])
+            _check_by_factory(normal, own, drawn)
             blocks.append(Block(normal, range(first, first + count), own, seeds))
             cell_columns = {axis.coordinate: _column(numbers[axis.key]) for group in number_groups for axis in group}
             for key, value in picked.items():
@@ -250,13 +252,9 @@ def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
     if not swept:
         return
     players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
-    every = {name for rule in named_players() for name in player_fields(rule)}
+    every = {name for rule in rules() for name in player_fields(rule)}
     for player in players:
-        if (
-            not isinstance(player, dict)
-            or not isinstance(player.get("rule"), str)
-            or player["rule"] not in named_players()
-        ):
+        if not isinstance(player, dict) or not isinstance(player.get("rule"), str) or player["rule"] not in rules():
             continue
         known = player_fields(player["rule"])
         for name in list(player):
@@ -273,6 +271,8 @@ def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Draw
         if not isinstance(tie, list | tuple) or len(tie) < 2:
             raise not_allowed("tie", tie, "lists of at least two swept keys")
         for key in tie:
+            if not isinstance(key, str):
+                raise not_allowed("tie", key, "a swept key")
             if key not in known:
                 raise unknown_key(str(key), sorted(known), " in tie (only swept keys can be tied)")
             if key in leader or list(tie).count(key) > 1:
@@ -291,6 +291,35 @@ def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Draw
     for axis in axes:
         groups.setdefault(leader.get(axis.key, axis.key), []).append(axis)
     return list(groups.values())
+
+
+def _check_held(normal: Mapping[str, Any], swept: Mapping[str, np.ndarray], precision: str) -> None:
+    """Refuses numbers that the precision of the run turns into others that are not allowed, or into infinity."""
+    for key, field in number_fields(normal).items():
+        if key not in swept:
+            value: Any = normal
+            for name in key.split("."):
+                value = value[int(name)] if isinstance(value, list) else value[name]
+            if isinstance(value, int | float):
+                check_held(key, value, field.range, precision)
+        for value in np.ravel(swept[key]) if key in swept else ():
+            check_held(f"sweep.{key}", float(value), field.range, precision)
+
+
+def _check_by_factory(normal: Mapping[str, Any], swept: Mapping[str, np.ndarray], drawn: Sequence[Drawn]) -> None:
+    """Refuses swept or drawn numbers of a game that its factory refuses."""
+    own = {key: array for key, array in swept.items() if key.startswith("game.")}
+    bounds = [{spec.key: bound} for spec in drawn if spec.kind != "normal" for bound in spec.bounds]
+    cells = {repr(cell): cell for cell in zip(*(array.tolist() for array in own.values()), strict=True)}
+    for picked in [dict(zip(own, cell, strict=True)) for cell in cells.values()] + bounds:
+        game = copy.deepcopy(normal["game"])
+        for key, value in picked.items():
+            if key in number_fields(normal) and key.startswith("game."):
+                assign({"game": game}, key, value)
+        try:
+            family_of(game).check(game)
+        except ConfigError as error:
+            raise ConfigError(f"sweep.{error}") from None
 
 
 def _product(groups: Sequence[Sequence[Axis]]) -> tuple[dict[str, list[Any]], int]:

@@ -5,17 +5,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from shaping.config.yaml_text import as_yaml
+
+__all__ = ["as_yaml", "fingerprint", "first_difference", "fixed", "plain_data"]
 
 
 def plain_data(tree: Any) -> Any:
     """A tree of what JSON and YAML know."""
     return json.loads(json.dumps(tree, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x)))
-
-
-def as_yaml(config: Mapping[str, Any]) -> str:
-    """As it stands in a file."""
-    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
 
 
 def fixed(config: Mapping[str, Any]) -> dict[str, Any]:

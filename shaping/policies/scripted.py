@@ -201,7 +201,7 @@ def _contribute(share: int, env: Any, seat: int, numbers: Any, observation: jax.
 
 
 def _ask_for_the_own(env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
-    """All of each item that nobody values more, or, where others' values are hidden, that is worth the most there is."""
+    """All of each item that nobody values more, or, if others' values are hidden, that is worth the most."""
     items = env.items
     seen = env.num_players if env.view == "public" else 1
     values = observation[1 + items : 1 + items * (1 + seen)].reshape(seen, items)

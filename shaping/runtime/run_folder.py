@@ -3,13 +3,11 @@
 import json
 from typing import Any
 
-import yaml
-
 from shaping.config import build
 from shaping.config.errors import ConfigError, shown
-from shaping.config.files import parse
 from shaping.config.plan import Experiment
 from shaping.config.resolved import as_yaml, first_difference, fixed
+from shaping.config.yaml_text import parse
 from shaping.runtime.damage import check_metadata
 from shaping.runtime.environment import check_numeric_settings, numeric_settings
 from shaping.runtime.folders import folder_at, read_text, remove, sweep_up
@@ -82,7 +80,7 @@ def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> 
         Record.create(path, layout(experiment, matches), coordinates(experiment), own)
         return
     found = check_metadata(path)
-    changed = first_difference(fixed(yaml.safe_load(found["config"])), fixed(config))
+    changed = first_difference(fixed(parse(found["config"])), fixed(config))
     if changed:
         key, before, now = changed
         raise ConfigError(

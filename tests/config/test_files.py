@@ -40,7 +40,7 @@ def test_what_only_resembles_a_number_stays_text(text):
     ("text", "key", "line"),
     [
         ("matches: 1\nupdates: 2\nmatches: 3\n", "matches", None),
-        ("game:\n  name: ipd\n  name: chicken\n", "name", 2),
+        ("game:\n  name: ipd\n  name: chicken\n", "name", 3),
         ("variants:\n  a: {players: {rule: naive, rule: lola}}\n", "rule", 2),
         ("sweep: {seed: [0], seed: [1]}\n", "seed", 1),
     ],

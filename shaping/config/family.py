@@ -1,0 +1,84 @@
+"""What a kind of games says of itself to the configuration, and what several kinds share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from shaping.config.checks import check_number
+from shaping.config.errors import not_allowed
+from shaping.schema import Field, Range
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of games: how its settings are read, and how they become a game. `game` and `policy` are normal forms.
+
+    Attributes:
+      normal: `(given) -> game`, every default filled in.
+      fields: `(game) -> {key: Field}`, its numbers: they may carry the population axis.
+      seats: `(game) -> int`.
+      exact_kinds, sampled_kinds: what policies may be, where returns are exact and where they are sampled; the first is
+        the default. () where they cannot be.
+      params: `(game, number) -> numbers of the game in closed form`, None where there is none; `number(value, rank)`
+        makes an array [matches, ...] of a setting.
+      exact: `(game, policy, policies, horizon) -> Game` in closed form, or None.
+      env: `(game, policy) -> environment` that is played; its own numbers are not used.
+      played: `(game, objective, params, number, noise) -> numbers of the environment`; noise is None where it never
+        comes.
+      default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
+      check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
+    """
+
+    normal: Callable[[dict[str, Any]], dict[str, Any]]
+    fields: Callable[[Mapping[str, Any]], dict[str, Field]]
+    seats: Callable[[Mapping[str, Any]], int]
+    exact_kinds: tuple[str, ...]
+    sampled_kinds: tuple[str, ...]
+    params: Callable[[Mapping[str, Any], Any], Any] = lambda game, number: None
+    exact: Callable[..., Any] = lambda game, policy, policies, horizon: None
+    env: Callable[..., Any] = lambda game, policy: None
+    played: Callable[..., Any] = lambda game, objective, params, number, noise: params
+    default_kind: Callable[[Mapping[str, Any]], str] | None = None
+    check: Callable[[Mapping[str, Any]], None] = lambda game: None
+
+
+def discount_range(horizon: int | None) -> Range:
+    """The discounts a horizon allows."""
+    return Range(0, 1, open_high=horizon is None)
+
+
+def normal_noise(noise: Any, players: int) -> Any:
+    """The probability that an action is another than the chosen one: a number, or one a player."""
+    if not isinstance(noise, list | tuple):
+        return check_number("game.noise", noise, Range(0, 1))
+    if len(noise) != players:
+        raise not_allowed("game.noise", noise, f"a number, or a list of {players}, one per player")
+    return [check_number(f"game.noise.{i}", x, Range(0, 1)) for i, x in enumerate(noise)]
+
+
+def noise_fields(game: Mapping[str, Any]) -> dict[str, Field]:
+    """The numbers of that."""
+    return entries("noise", game["noise"], Field("noise", "number", 0.0, Range(0, 1)))
+
+
+def trembles(game: Mapping[str, Any]) -> bool:
+    """Whether noise has to be drawn: it may be swept from 0 on."""
+    return "noise" in game and not (isinstance(game["noise"], float) and game["noise"] == 0)
+
+
+def entries(key: str, value: Any, field: Field) -> dict[str, Field]:
+    """A number, nested list of numbers or array: itself and each of its entries."""
+    found = {key: field}
+    if isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            found |= entries(f"{key}.{i}", part, field)
+    return found
+
+
+def plain_lists(value: Any) -> Any:
+    """Tuples and arrays as lists, inside others too."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [plain_lists(part) for part in value] if isinstance(value, list | tuple) else value

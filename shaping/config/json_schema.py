@@ -1,0 +1,158 @@
+"""The JSON Schema of configurations, from the same signatures: what editors complete, explain and check.
+
+It knows every name, setting, type and range. What depends on several keys at once (which policies a game takes, how
+long a list of players is) is left to `plan`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from inspect import getdoc
+from operator import or_
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import ConfigDict, create_model
+
+from shaping.config.axes import DRAWS, RANGES
+from shaping.config.checks import annotation, model
+from shaping.config.environments import environments
+from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
+from shaping.config.initial import SCALES
+from shaping.config.objective import KINDS, objective_fields
+from shaping.config.players import (
+    BESIDE,
+    SCHEDULES,
+    model_fields,
+    named_optimizers,
+    optimizer_settings,
+    player_fields,
+    rules,
+)
+from shaping.config.policy import policy_fields
+from shaping.config.strategies import STRATEGIES, strategy_fields
+from shaping.config.validate import CHECKPOINT, EXTRAS, PUBLISHED, SINGLE
+from shaping.learners import m_maml
+from shaping.schema import Field, Range, fields
+
+_EXACT = ConfigDict(extra="forbid")
+_Table = list[Any]
+_Scale = Annotated[float, pydantic.Field(ge=0)]
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema, plain data, of everything that can be named here and now: packages and plugins included."""
+    members = {
+        "game": _game(),
+        "players": _player() | list[_player()],
+        "optimizer": _named("name", named_optimizers(), optimizer_settings),
+        "policy": _policy(),
+        "objective": _objective(),
+    }
+    optional = {key: (kind | None, None) for key, kind in members.items()}
+    variant = create_model("Variant", __config__=_EXACT, **optional)
+    names = Literal[tuple(EXTRAS)]
+    more: dict[str, Any] = optional | {
+        "record": (list[names] | None, None),
+        "chunk_matches": (int | list[int] | None, None),
+        "checkpoint": (_settings("Checkpoint", CHECKPOINT) | None, None),
+        "sweep": (dict[str, _axis()] | None, None),
+        "tie": (list[list[str]] | None, None),
+        "variants": (dict[str, variant] | None, None),
+        "published": (list[_settings("Published", PUBLISHED)] | None, None),
+        "quick": (Literal[False] | _quick() | None, None),
+    }
+    top = model("Configuration", tuple(SINGLE.values()), "An experiment of `shaping`.", **more)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top.model_json_schema(by_alias=True)}
+
+
+def _union(kinds: Iterable[Any]) -> Any:
+    return reduce(or_, kinds)
+
+
+def _settings(title: str, known: Mapping[str, Field], about: str = "", /, **more: Any) -> Any:
+    return model(title, tuple(known.values()), about, **more)
+
+
+def _about(factory: Callable[..., Any]) -> str:
+    return (getdoc(factory) or "").strip().partition("\n\n")[0].replace("\n", " ")
+
+
+def _named(key: str, factories: Mapping[str, Callable[..., Any]], known: Callable[[str], Mapping[str, Field]]) -> Any:
+    """One of several names with its settings, or a bare name."""
+    each = [
+        _settings(f"{key}_{name}", known(name), _about(factory), **{key: (Literal[name], ...)})
+        for name, factory in factories.items()
+    ]
+    return _union([*each, Literal[tuple(factories)]])
+
+
+def _game() -> Any:
+    noise = {"noise": (_Scale | list[_Scale], 0.0)}
+    each = []
+    for name in game_names():
+        known = dict(game_settings(name))
+        more: dict[str, Any] = {"name": (Literal[name], ...)}
+        if name not in environments() and known.pop("noise", None) is not None:
+            more |= noise
+        about = _about(environments()[name]) if name in environments() else ""
+        each.append(_settings(f"game_{name}", known, about, **more))
+    own = {key: field for key, field in MATRIX_SETTINGS.items() if key != "noise"}
+    each.append(_settings("game_payoffs", own, "Payoffs written down.", payoffs=(_Table, ...), name=(str, ""), **noise))
+    return _union([*each, Literal[tuple(game_names())]])
+
+
+def _initial() -> Any:
+    kinds: dict[str, Any] = {kind: _Scale for kind in SCALES}
+    kinds |= {"zeros": Literal[True], "values": _Table, "m_maml": _settings("m_maml", fields(m_maml))}
+    return _union(create_model(f"init_{kind}", __config__=_EXACT, **{kind: (own, ...)}) for kind, own in kinds.items())
+
+
+def _player() -> Any:
+    steps = _named("schedule", SCHEDULES, lambda name: fields(SCHEDULES[name])).__args__[:-1]
+    step = annotation(Field("step_size", "number", 1.0, Range(0))) | _union(steps)
+    beside = {
+        "step_size": (step, 1.0),
+        "init": (_initial(), None),
+        "opponent_model": (_settings("opponent_model", model_fields()) | bool | None, None),
+        "share": (bool | None, None),
+    }
+    each = []
+    for name, factory in rules().items():
+        own = {key: field for key, field in player_fields(name).items() if key not in BESIDE}
+        each.append(_settings(f"rule_{name}", own, _about(factory), rule=(Literal[name], ...), **beside))
+    for name, factory in STRATEGIES.items():
+        own = strategy_fields(name)
+        each.append(_settings(f"strategy_{name}", own, _about(factory), strategy=(Literal[name], ...)))
+    other = create_model("strategy", __config__=_EXACT, strategy=(str, ...))
+    return _union([*each, other, Literal[tuple(rules())]])
+
+
+def _policy() -> Any:
+    kinds = policy_fields()
+    every = {name: field for known in kinds.values() for name, field in known.items()}
+    more: dict[str, Any] = {"init": (_initial() | None, None)}
+    each = [
+        _settings(f"policy_{kind}", known, **more, **_matrix(kind), kind=(Literal[kind], ...))
+        for kind, known in kinds.items()
+    ]
+    return _union([*each, _settings("policy", every, **more), Literal[tuple(kinds)]])
+
+
+def _matrix(kind: str) -> dict[str, Any]:
+    return {"matrix": (list[list[float]], ...)} if kind == "preconditioned" else {}
+
+
+def _objective() -> Any:
+    exact = create_model("exact", __config__=_EXACT, kind=(Literal["exact"], "exact"))
+    sampled = _settings("sampled", objective_fields(), kind=(Literal[tuple(KINDS)], "dice"))
+    return exact | sampled | Literal[("exact", *KINDS)]
+
+
+def _axis() -> Any:
+    ranges = [create_model(kind, __config__=_EXACT, **{kind: (tuple[float, float, int], ...)}) for kind in RANGES]
+    draws = [create_model(kind, __config__=_EXACT, **{kind: (tuple[float, float], ...)}) for kind in DRAWS]
+    return _union([*ranges, *draws, Annotated[_Table, pydantic.Field(min_length=1)]])
+
+
+def _quick() -> Any:
+    return create_model("Quick", __config__=_EXACT, matches=(int, None), variants=(list[str | int | float], None))
