@@ -26,7 +26,8 @@ def save_episode(path: Path, episode: Episode, thetas: Sequence[Any], key: jax.A
       thetas: parameters of everybody's policies.
       key: consumed.
     """
-    env, policies, params = episode.env, episode.policies, episode.params
+    env, policies = episode.env, episode.policies
+    params, thetas = jax.tree.map(jnp.asarray, (episode.params, list(thetas)))
 
     def step(before: PlayState, time: jax.Array) -> tuple[PlayState, Any]:
         return play_step(env, policies, thetas, params, key, before, time)[0], before.state
