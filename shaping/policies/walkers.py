@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from shaping.envs.clean_up import CleanUp
+from shaping.envs.clean_up.game import CleanUp
 from shaping.envs.commons_harvest.game import CommonsHarvest
 from shaping.envs.in_the_matrix.game import ACTIONS, InTheMatrix
 
