@@ -152,15 +152,23 @@ def _scripts(env: Any) -> dict[str, Script]:
         if env.view == "public" or env.values == "high_contrast":
             found["COOPERATIVE"] = Script(_ask_for_the_own)
         return found
-    for game, moves in ((CleanUp, cleaners), (CommonsHarvest, harvesters), (InTheMatrix, gatherers)):
-        if isinstance(env, game):
-            return {
-                name: Script(lambda env, seat, numbers, observation, move=move: move(env, observation))
-                for name, move in moves(env).items()
-            }
+    if isinstance(env, CleanUp):
+        return _walking(cleaners(env))
+    if isinstance(env, CommonsHarvest):
+        return _walking(harvesters(env))
+    if isinstance(env, InTheMatrix):
+        return _walking(gatherers(env))
     if env.name == "gift":
         return {"GIVES": Script(_give), "KEEPS": Script(lambda env, seat, numbers, observation: jnp.int32(0))}
     return {}
+
+
+def _walking(moves: Mapping[str, Callable[[Any, jax.Array], jax.Array]]) -> dict[str, Script]:
+    """Players that only look: `(env, observation) -> action`, by name."""
+    return {
+        name: Script(lambda env, seat, numbers, observation, move=move: move(env, observation))
+        for name, move in moves.items()
+    }
 
 
 def _constant(numbers: Callable[[Any, Any], jax.Array]) -> Script:
@@ -201,7 +209,7 @@ def _contribute(share: int, env: Any, seat: int, numbers: Any, observation: jax.
 
 
 def _ask_for_the_own(env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
-    """All of each item that nobody values more, or, if others' values are hidden, that is worth the most."""
+    """All of each item that nobody values more; where others' values are hidden, of what is worth the most there is."""
     items = env.items
     seen = env.num_players if env.view == "public" else 1
     values = observation[1 + items : 1 + items * (1 + seen)].reshape(seen, items)

@@ -81,20 +81,23 @@ def cleaners(env: CleanUp) -> Mapping[str, Move]:
 
 
 def _harvest(env: CommonsHarvest, observation: jax.Array, keeps: int) -> jax.Array:
-    """To the nearest apple with at least `keeps` others within a distance of 2; without any it goes about."""
+    """To the nearest apple with at least `keeps` others within a distance of 2. It waits where all it sees have fewer,
+    and goes about where it sees none."""
     apples, own = observation[:, :, 0] > 0, observation[:, :, 2] > 0
     walls, place = observation[:, :, 1] > 0, jnp.argmax(own)
     rows, columns = apples.shape
     row, column = place // columns, place % columns
     apples = apples & ~own  # what grows below oneself is eaten by any action
     found, down, right = nearest(apples & (_near(apples) >= keeps), row, column)
+    waits = ~found & jnp.any(apples)
     # Who faces where: up, right, down, left of the picture; in a turned window everybody looks up at itself.
     first = 2 + env.num_players
     facing = jnp.argmax(observation[row, column, first : first + 4])
     step = direction(down, right)
     if env.movement == "compass":
         wanted, moves = step + 1, (1, 2, 3, 4)
-        return _mixed(jnp.where(found, wanted, 0), moves, jnp.where(found, _ASTRAY, 1), len(env.actions))
+        astray = jnp.where(found, _ASTRAY, jnp.where(waits, 0, 1))
+        return _mixed(jnp.where(found, wanted, 0), moves, astray, len(env.actions))
     forward, backward, left, right_hand, turn_left, turn_right = range(1, 7)
     moves = jnp.array([forward, right_hand, backward, left, 0])
     relative = jnp.where(step == 4, 4, (step - facing) % 4)
@@ -103,8 +106,9 @@ def _harvest(env: CommonsHarvest, observation: jax.Array, keeps: int) -> jax.Arr
     off = (ahead_row < 0) | (ahead_row >= rows) | (ahead_column < 0) | (ahead_column >= columns)
     blocked = off | walls[jnp.clip(ahead_row, 0, rows - 1), jnp.clip(ahead_column, 0, columns - 1)]
     roam = jnp.where(blocked, turn_right, forward)
-    chosen = jnp.where(found, moves[relative], roam)
-    return _mixed(chosen, (forward, left, right_hand, turn_left, turn_right), _ASTRAY, len(env.actions))
+    chosen = jnp.where(found, moves[relative], jnp.where(waits, 0, roam))
+    astray = jnp.where(waits, 0, _ASTRAY)
+    return _mixed(chosen, (forward, left, right_hand, turn_left, turn_right), astray, len(env.actions))
 
 
 def _near(apples: jax.Array) -> jax.Array:

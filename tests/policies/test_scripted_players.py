@@ -71,7 +71,9 @@ def test_cournot_players_earn_what_theory_says_for_any_numbers():
 def test_extremes_of_shared_stocks_and_goods_stand_in_the_order_of_their_names():
     for settings in ({"model": "great_fish_war"}, {"model": "gordon_schaefer", "horizon": 200}):
         env = envs.make("fishery", **settings)
-        welfare = {name: played(env, players).returns.sum() for name, players in scripted_players(env).items()}
+        welfare = {
+            name: played(env, players).discounted_returns.sum() for name, players in scripted_players(env).items()
+        }
         assert all(welfare["COOPERATIVE"] > welfare[name] for name in welfare if name != "COOPERATIVE")
     for settings in ({}, {"punishment": True}, {"contributions": "discrete", "levels": 3, "punishment": True}):
         env = envs.make("public_goods", horizon=4, **settings)
@@ -105,7 +107,7 @@ def test_nobody_eats_where_nobody_cleans_and_cleaners_feed_others(observation):
 def test_greedy_harvesters_eat_early_and_sustainable_ones_eat_more_in_the_end(settings):
     env = envs.make("commons_harvest", **settings)
     greedy, sustainable = (scripted_players(env)[name] for name in ("GREEDY", "SUSTAINABLE"))
-    early = [played(env, players, 60, 4).returns.sum() for players in (greedy, sustainable)]
+    early = [played(env, players, 20, 16).returns.sum() for players in (greedy, sustainable)]
     late = [played(env, players, 1000, 4).returns.sum() for players in (greedy, sustainable)]
     assert early[0] > early[1] > 0 and late[1] > 1.5 * late[0]
 
