@@ -2,17 +2,17 @@
 `program` maps it over a population."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import lax
 
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.population import info
 from shaping.population.keys import learner_key, match_key, use
 from shaping.population.sums import add_compensated
 from shaping.rules import computed_once
@@ -63,8 +63,7 @@ class Match:
     @property
     def variables(self) -> dict[str, Variable]:
         """What its learners record besides values, by name."""
-        found = {name: own for learner in self.learners for name, own in learner.variables.items()}
-        return dict(sorted(found.items()))
+        return info.variables(self.learners)
 
     def player(self, learner: int) -> int | tuple[int, ...]:
         """The seat of a learner, or its seats, as `Learner.step` takes them.
@@ -167,7 +166,7 @@ def update(
       goes back to its last finite state and stays there.
     """
     before = values(match, thetas_of(match, state.learners))
-    after, info = stepped(match, state.learners, number, recorded)
+    after, besides = stepped(match, state.learners, number, recorded)
     goes_on, diverged_at = _tested(state, number)
     learners = _where(goes_on, after, previous)
     kept = _where(goes_on, state.learners, previous)
@@ -176,7 +175,7 @@ def update(
     # The initial value does not count, but one that is not finite must show in the sum all the same.
     counted = [jnp.where(number > 0, value, value - value) for value in before]
     sums = _added(state, counted)
-    return MatchState(learners, diverged_at, *sums), kept, shown, _shown(goes_on_and_shown, info)
+    return MatchState(learners, diverged_at, *sums), kept, shown, _shown(goes_on_and_shown, besides)
 
 
 def sampled_update(
@@ -187,11 +186,11 @@ def sampled_update(
     recorded: jax.Array | bool = False,
 ) -> tuple[MatchState, tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
     """`update` of a match whose returns are sampled, without values: `measure` has them."""
-    after, info = stepped(match, state.learners, number, recorded)
+    after, besides = stepped(match, state.learners, number, recorded)
     goes_on, diverged_at = _tested_once(state, number)
     kept = _where(goes_on, state.learners, previous)
     moved = MatchState(_where(goes_on, after, previous), diverged_at, state.value_sum, state.value_excess)
-    return moved, kept, _shown(goes_on, info)
+    return moved, kept, _shown(goes_on, besides)
 
 
 def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -231,10 +230,11 @@ def stepped(
     after, infos = [], []
     for place, learner in enumerate(match.learners):
         key = use(match.key_of(place), "update", number)
-        state, info = learner.step(key, seated, match.player(place), objective)
+        state, besides = learner.step(key, seated, match.player(place), objective)
         after.append(state)
-        infos.append(info)
-    return tuple(after), _recorded(match, states, infos, recorded)
+        infos.append(besides)
+    dtype = next((leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states])), jnp.result_type(float))
+    return tuple(after), info.recorded(match.learners, match.played_by, infos, recorded, dtype)
 
 
 def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
@@ -242,34 +242,8 @@ def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> 
     return stepped(match, states, number)[0]
 
 
-def _recorded(
-    match: Match, states: Sequence[LearnerState], infos: Sequence[Mapping[str, Any]], recorded: jax.Array | bool
-) -> dict[str, list[jax.Array]]:
-    """What learners said of an update, by name and player."""
-    for place, (learner, info) in enumerate(zip(match.learners, infos, strict=True)):
-        if set(info) != set(learner.variables):
-            given, declared = sorted(info), sorted(learner.variables)
-            raise ValueError(f"info of learner {place} is {given}; allowed: what its variables declare, {declared}")
-    dtype = next((leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states])), jnp.float32)
-    nothing = jnp.full((), jnp.nan, dtype)
-
-    def found() -> dict[str, list[jax.Array]]:
-        each = [
-            {name: jnp.asarray(own() if callable(own) else own, dtype) for name, own in info.items()} for info in infos
-        ]
-        return {name: [own.get(name, nothing) for own in match.by_seat(each)] for name in match.variables}
-
-    def left_out() -> dict[str, list[jax.Array]]:
-        return {name: [nothing for _ in match.played_by] for name in match.variables}
-
-    if isinstance(recorded, bool):
-        return found() if recorded else left_out()
-    # What is not recorded is not computed; where there is nothing to record there is no branch.
-    return lax.cond(recorded, found, left_out) if match.variables else {}
-
-
-def _shown(finite: jax.Array, info: dict[str, list[jax.Array]]) -> dict[str, list[jax.Array]]:
-    return jax.tree.map(lambda leaf: jnp.where(finite, leaf, jnp.nan), info)
+def _shown(finite: jax.Array, besides: dict[str, list[jax.Array]]) -> dict[str, list[jax.Array]]:
+    return jax.tree.map(lambda leaf: jnp.where(finite, leaf, jnp.nan), besides)
 
 
 def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
@@ -352,8 +326,8 @@ def finish(
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
     if match.variables:
         # Of the update that would be next; its states are dropped.
-        info = stepped(match, state.learners, jnp.int32(updates), recorded=True)[1]
-        measured |= {name: jnp.stack(each) for name, each in _shown(diverged_at < 0, info).items()}
+        besides = stepped(match, state.learners, jnp.int32(updates), recorded=True)[1]
+        measured |= {name: jnp.stack(each) for name, each in _shown(diverged_at < 0, besides).items()}
     return measured | match.game.describe(match.params, thetas, key) | own
 
 

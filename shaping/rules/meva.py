@@ -32,6 +32,7 @@ from shaping.rules.first_order import direction as first_order_direction
 from shaping.rules.gradients import gradient, move
 from shaping.rules.meta_value import MetaValueNetwork, quantile_huber
 from shaping.rules.rule import Rule
+from shaping.rules.target import polyak
 from shaping.schema import NonNegative, Positive, Probability, Range
 
 _TARGET_RATE = 0.01  # 1 - rho of the target network's moving average
@@ -207,7 +208,7 @@ def prepare(
         slope = jax.grad(lambda n: jnp.mean(jax.vmap(lambda *row: loss(n, target, *row))(xs, rewards, g)))(network)
         change, moments = transform.update(slope, moments, network)
         network = move(network, -settings.network_rate, change)
-        target = jax.tree.map(lambda old, new: old + _TARGET_RATE * (new - old), target, network)
+        target = polyak(target, network, _TARGET_RATE)
         return ((network, target, moments), explored, g, signs), None
 
     def episode(learner: Any, number: jax.Array) -> tuple[Any, None]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shaping.learners import replay
-from shaping.learners.target import polyak
+from shaping.rules.target import polyak
 
 
 def test_a_ring_keeps_the_last_entries_and_draws_from_those_alone():

@@ -1,0 +1,57 @@
+"""What learners say of an update, brought into the shape of a record: one number a player for every name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from shaping.learners.learner import Learner
+from shaping.variables import Variable
+
+
+def variables(learners: Sequence[Learner]) -> dict[str, Variable]:
+    """What learners record besides values, by name."""
+    found = {name: own for learner in learners for name, own in learner.variables.items()}
+    return dict(sorted(found.items()))
+
+
+def recorded(
+    learners: Sequence[Learner],
+    played_by: Sequence[int],
+    infos: Sequence[Mapping[str, Any]],
+    wanted: jax.Array | bool,
+    dtype: Any,
+) -> dict[str, list[jax.Array]]:
+    """For every name one scalar a player, NaN for those whose learners do not record it.
+
+    Args:
+      learners: of a match.
+      played_by: for each seat the place of its learner.
+      infos: what each learner's step returned.
+      wanted: whether this update is recorded; where it is not, all is NaN and nothing is computed.
+      dtype: of what is recorded.
+
+    Raises:
+      ValueError: a learner that says what it has not declared, or not what it has.
+    """
+    for place, (learner, info) in enumerate(zip(learners, infos, strict=True)):
+        if set(info) != set(learner.variables):
+            given, declared = sorted(info), sorted(learner.variables)
+            raise ValueError(f"info of learner {place} is {given}; allowed: what its variables declare, {declared}")
+    names, nothing = variables(learners), jnp.full((), jnp.nan, dtype)
+
+    def found() -> dict[str, list[jax.Array]]:
+        each = [
+            {name: jnp.asarray(own() if callable(own) else own, dtype) for name, own in info.items()} for info in infos
+        ]
+        return {name: [each[place].get(name, nothing) for place in played_by] for name in names}
+
+    def left_out() -> dict[str, list[jax.Array]]:
+        return {name: [nothing for _ in played_by] for name in names}
+
+    if isinstance(wanted, bool):
+        return found() if wanted else left_out()
+    # Where there is nothing to record there is no branch in the program.
+    return lax.cond(wanted, found, left_out) if names else {}
