@@ -284,11 +284,11 @@ def published_table(entries: list[dict[str, Any]]) -> str:
     made = made.replace("<th>verdict</th>", '<th class="t">verdict</th>')
     return made + (
         '<p class="note">A value agrees when it lies no further from the published one than the row can notice. That '
-        "is the tolerance stated with it or, without one, what rounding may have changed and 3.5 standard errors of the "
-        "difference. The published standard error is the standard deviation over runs divided by the square root of "
-        "their number. Where only that number is known, their runs are taken to spread as ours do, and the row says "
-        "so. A row cannot be told from another cell of the same configuration whose value would have agreed as well. The "
-        "interval is the 95 % interval of ours.</p>"
+        "is the tolerance stated with it or, without one, what rounding may have changed and 3.5 standard errors of "
+        "the difference. The published standard error is the standard deviation over runs divided by the square root "
+        "of their number. Where only that number is known, their runs are taken to spread as ours do, and the row "
+        "says so. A row cannot be told from another cell of the same configuration whose value would have agreed as "
+        "well. The interval is the 95 % interval of ours.</p>"
     )
 
 
