@@ -10,8 +10,9 @@ from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_na
 from shaping.analysis.curve_figures import curve
 from shaping.analysis.figures import draw
 from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
+from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Shape, open_record
-from shaping.analysis.report import published_table, render
+from shaping.analysis.report import render
 from shaping.analysis.scoreboard import lines
 from shaping.analysis.selection import select_cells
 from shaping.analysis.summary import summarise
