@@ -66,8 +66,8 @@ def test_what_agrees_is_printed_counted_and_written(shelf, here, capsys, tmp_pat
     assert main(["verify", "--out", "out"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "one: Nobody moves"
-    assert out[1].split() == ["cell", "metric", "(player)", "published", "ours", "interval", "verdict"]
-    assert out[2].split() == ["all", "matches", "value_mean", "2.5", "2.500", "[2.500,", "2.500]", "agrees"]
+    assert out[1].split() == ["cell", "metric", "(player)", "published", "ours", "interval", "notices", "verdict"]
+    assert out[2].split() == ["all", "matches", "value_mean", "2.5", "2.500", "[2.500,", "2.500]", "0.01", "agrees"]
     assert out[3] == "total: 1 agree, 0 differ, 0 without a published uncertainty, 0 not compared"
     assert out[4] == "scoreboard: out/scoreboard.html"
     (row,) = board(tmp_path / "out")["configurations"]
@@ -88,6 +88,68 @@ def test_what_differs_ends_with_one_unless_the_reason_is_known(shelf, here, caps
     assert main(["verify"]) == 1
     assert "total: 0 agree, 1 differ," in capsys.readouterr().out
     assert board(tmp_path / "runs" / "verify-1")["total"]["known"] == 1
+
+
+def test_a_row_says_what_it_could_notice_and_which_other_rules_it_cannot_tell_from_its_own(
+    shelf, here, capsys, tmp_path
+):
+    variants = {name: {"players": {"rule": name, "step_size": 0.0}} for name in ("naive", "extragradient")}
+    some = {key: value for key, value in STILL.items() if key != "players"} | {"variants": variants}
+    wide = {"metric": "value_mean", "cell": {"variant": "naive"}, "value": 2.45, "rounding": 0.05}
+    shelf(one=some | {"published": [wide, wide | {"value": 2.3}]})
+    assert main(["verify", "--out", "out"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert "0.05" in out[2] and out[2].endswith("agrees") and out[4].endswith("differs")
+    assert out[3].strip() == "cannot be told from: extragradient"
+    page = (tmp_path / "out" / "scoreboard.html").read_text()
+    assert "cannot be told from: extragradient" in page and "<th>notices</th>" in page
+
+
+ORIGINAL = {"rule": "first_order", "middle": 0.0, "shaping": 1.0, "lookahead_rate": 1.0, "step_size": 1.0}
+RULES = {
+    "as it is": ORIGINAL,
+    "the sign of the shaping term turned": ORIGINAL | {"shaping": -1.0},
+    "returns normalised before they are differentiated": ORIGINAL | {"lookahead_rate": 0.04, "step_size": 0.04},
+}
+
+
+def verdicts_of(folder):
+    """Of each variant of a run its verdicts by metric."""
+    found = {}
+    for entry in json.loads((folder / "summary.json").read_text())["published"]:
+        found.setdefault(entry["cell"]["variant"], {})[entry["metric"]] = entry["verdict"]
+    return found
+
+
+@pytest.mark.slow
+def test_rules_made_wrong_are_caught_by_a_row_of_a_shipped_configuration_at_its_quick_size(tmp_path):
+    import zarr
+
+    form = quick_form(read(shipped()["lola_table"]))
+    rows = [e for e in form["published"] if e["cell"]["variant"] == "IPD LOLA-Ex original"]
+    entries = [row | {"cell": {"variant": name}} for name in RULES for row in rows]
+    variants = {name: {"players": players} for name, players in RULES.items()}
+    shaping.run(form | {"variants": variants, "published": entries}, tmp_path / "run")
+    found = verdicts_of(tmp_path / "run")
+    assert set(found.pop("as it is").values()) == {"agrees"}
+    for name, verdicts in found.items():
+        assert "differs" in verdicts.values(), name
+    # Policies in their own view, read as if they shared player 0's.
+    record = zarr.open_group(str(tmp_path / "run" / "record.zarr"), mode="r+", use_consolidated=False)
+    record.attrs["state_view"] = "shared"
+    report(tmp_path / "run")
+    assert verdicts_of(tmp_path / "run")["as it is"] == {"value_mean": "agrees", "tft_match": "differs"}
+
+
+def test_every_published_value_rests_on_something_that_a_reader_can_check():
+    for name, path in shipped().items():
+        for entry in read(path).get("published") or []:
+            assert entry.get("source"), f"{name}: {entry}"
+            if entry.get("tolerance") is None:
+                continue
+            # A tolerance is for what can be computed: results of runs have a spread and a number of them.
+            computed = entry["source"] == "closed form" or entry["metric"] == "tft_match" and entry["value"] in (0, 1)
+            assert computed and entry["tolerance"] <= 0.01 * max(1, abs(entry["value"])), f"{name}: {entry}"
 
 
 def test_a_configuration_that_fails_is_a_row_and_the_others_go_on(shelf, here, capsys):

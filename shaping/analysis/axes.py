@@ -4,6 +4,7 @@ figure.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -71,14 +72,17 @@ def axis_name(axis: Axis) -> str:
 
 
 def value_name(value: Any, among: Iterable[Any] = ()) -> str:
-    """A coordinate's value in three digits, or as many more as tell it from the others among which it stands."""
+    """A coordinate's value in three digits, or in as many more as tell it from the others among which it stands.
+
+    What is left out is less than a tenth of the way to the nearest of them.
+    """
     if value is None:
         return "none"
     if not isinstance(value, float):
         return str(value)
-    others = {float(v) for v in among if isinstance(v, int | float) and v != value}
+    gap = min((abs(v - value) for v in among if isinstance(v, int | float) and v != value), default=math.inf)
     digits = 3
-    while digits < 17 and any(f"{v:.{digits}g}" == f"{value:.{digits}g}" for v in others):
+    while digits < 17 and abs(float(f"{value:.{digits}g}") - value) > gap / 10:
         digits += 1
     return f"{value:.{digits}g}"
 

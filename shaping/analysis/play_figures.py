@@ -125,6 +125,7 @@ def _levels(axes: Axes, levels: dict[str, float]) -> None:
             together.append((at, [script]))
     for at, scripts in together:
         style: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 7.5}
+        style["bbox"] = {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.6}
         axes.annotate(", ".join(scripts), (1, at), xytext=(-2, 2), ha="right", va="bottom", color=GREY, **style)
 
 

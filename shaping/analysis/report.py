@@ -8,12 +8,12 @@ from html import escape
 from typing import Any
 
 from shaping.analysis import figures
-from shaping.analysis.axes import Columns, fixed_name, key_name, sweep_axes
+from shaping.analysis.axes import Columns, key_name, sweep_axes
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
-from shaping.analysis.markup import each, interval, number, percent, table
+from shaping.analysis.markup import each, number, percent, table
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
-from shaping.analysis.published import SHARES, SMALL, coordinates_among, divergence, not_told_from
+from shaping.analysis.published_table import published_table
 from shaping.analysis.quarantine import failed_table
 from shaping.analysis.record import Record, folder_of, open_record, text_of
 from shaping.analysis.selection import measured_cells
@@ -241,55 +241,6 @@ def _games(config: dict[str, Any]) -> list[str]:
 def _rule(seat: dict[str, Any]) -> str:
     rule = str(seat.get("rule", "?"))
     return f"{rule} ({seat['variant']})" if seat.get("variant") else rule
-
-
-def published_table(entries: list[dict[str, Any]]) -> str:
-    """Published values beside ours: entries as in summary.json."""
-    head = ["cell", "measure", "source", "published", "ours", "difference", "notices", "verdict"]
-    among = coordinates_among(entries)
-    rows = []
-    for e in entries:
-        fraction = e["metric"] in (*SHARES, "tft_match", "nash_match")
-        small = e["metric"] in SMALL or bool(e.get("small"))
-        theirs = number(e["value"], small=small)
-        if e.get("sd") is not None:
-            theirs += f" <small>sd {number(e['sd'])}</small>"
-        if e.get("runs"):
-            theirs += f"<br><small>{escape(str(e['runs']))} runs</small>"
-        cell = ", ".join(fixed_name(k, v, among[k]) for k, v in (e.get("cell") or {}).items())
-        metric = e["metric"].replace("_", " ") + (f", player {e['player']}" if e.get("player") is not None else "")
-        verdict = e["verdict"]
-        style = f' class="{verdict}"' if verdict in ("agrees", "differs") else ""
-        basis = f"<br><small>{escape(e['basis'])}</small>" if e.get("basis") else ""
-        gone = divergence(e.get("diverged"), e.get("diverged_at_median"))
-        if gone:
-            basis += f"<br><small>{escape(gone)}</small>"
-        if apart := not_told_from(e):
-            basis += f"<br><small>{escape(apart)}</small>"
-        if e.get("known") and verdict == "differs":
-            basis += f"<br><small>known: {escape(e['known'])}</small>"
-        rows.append(
-            [
-                escape(cell or "the only cell"),
-                escape(metric + (" (fraction)" if fraction else "")),
-                escape(str(e.get("source", ""))),
-                theirs,
-                number(e["ours"], small=small) + interval(e["ours_ci95"], small).replace(" <small>", "<br><small>"),
-                number(e["difference"], small=small),
-                "" if e.get("limit") is None else f"{e['limit']:.2g}",
-                f'<span{style}>{escape(verdict)}</span><span class="w">{basis}</span>',
-            ]
-        )
-    made = table(head, rows, left=3).replace("<td><span", '<td class="t w"><span')
-    made = made.replace("<th>verdict</th>", '<th class="t">verdict</th>')
-    return made + (
-        '<p class="note">A value agrees when it lies no further from the published one than the row can notice. That '
-        "is the tolerance stated with it or, without one, what rounding may have changed and 3.5 standard errors of "
-        "the difference. The published standard error is the standard deviation over runs divided by the square root "
-        "of their number. Where only that number is known, their runs are taken to spread as ours do, and the row says "
-        "so. A row cannot be told from another cell of the same configuration whose value would have agreed as well. "
-        "The interval is the 95 % interval of ours.</p>"
-    )
 
 
 def _cell_table(cells: list[dict[str, Any]]) -> str:

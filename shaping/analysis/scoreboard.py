@@ -87,7 +87,8 @@ def lines(row: dict[str, Any]) -> list[str]:
 
 def html(board: dict[str, Any]) -> str:
     """The scoreboard as one self-contained page; links lead to the reports beside it."""
-    from shaping.analysis.report import page, published_table
+    from shaping.analysis.published_table import published_table
+    from shaping.analysis.report import page
 
     title = "Published results, recomputed" + (" (quick check)" if board["quick"] else "")
     versions = ", ".join(f"{name} {version}" for name, version in board["versions"].items())

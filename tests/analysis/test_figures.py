@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import xarray
 
-from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, wrapped
+from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_name, wrapped
 from shaping.analysis.curve_figures import curve
 from shaping.analysis.figures import draw
 from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
+from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Shape, open_record
+from shaping.analysis.report import render
+from shaping.analysis.scoreboard import lines
 from shaping.analysis.selection import select_cells
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import sweep_figures
@@ -120,6 +123,28 @@ def test_axes_that_move_together_are_one():
     assert (first.key, first.tied, first.values) == ("a", ("b",), (1.0, 2.0, 3.0))
     assert second.key == "c"
     assert cell_name(cells[0], [first, second]) == "a = 1, c = 0"
+
+
+def test_values_that_print_alike_get_as_many_digits_as_tell_neighbours_apart():
+    values = (0.9, 0.99999, 0.999999)
+    assert [value_name(v, values) for v in values] == ["0.9", "0.99999", "0.999999"]
+    assert value_name(0.1 + 1e-12, (0.1, 0.1 + 1e-12)) == "0.100000000001" and value_name(2 / 3) == "0.667"
+    assert value_name(0.9999, (1, 0.9999)) == "0.9999"
+
+
+def test_cells_at_discounts_that_print_alike_are_told_apart_wherever_they_are_named(write_record):
+    discounts = (0.99999, 0.999999)
+    cells = [cell(coordinates={"game.discount": d}) for d in discounts]
+    entries = [{"cell": {"game.discount": d}, "metric": "value_mean", "value": -1.5, "source": "S"} for d in discounts]
+    run = write_record(cells, config={"published": entries})
+    summary = summarise(run)
+    assert select_cells(summary["cells"]).names == ("discount = 0.99999", "discount = 0.999999")
+    text = render(open_record(run), summary, [])
+    page = published_table(summary["published"])
+    board = "\n".join(lines({"status": "ran", "left_out": 0, "published": summary["published"]}))
+    for place in (text, page, board):
+        assert "0.99999<" in place or "0.99999 " in place
+        assert "0.999999" in place
 
 
 def test_spacing_is_recognised():

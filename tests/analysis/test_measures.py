@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from shaping.analysis.measures import measure
+from shaping.analysis.published_table import published_table
 from shaping.analysis.record import open_record
-from shaping.analysis.report import published_table, render
+from shaping.analysis.report import render
 from shaping.analysis.scoreboard import lines
 from shaping.analysis.summary import summarise
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from shaping.analysis.published import matches_cell
+from shaping.analysis.published import ERRORS, matches_cell
+from shaping.analysis.statistics import Z95, wilson_ci95
 from shaping.analysis.summary import summarise
 
 
@@ -41,6 +42,40 @@ def test_a_tolerance_chosen_for_more_matches_is_widened_by_our_error(write_recor
     assert got["verdict"] == "agrees" and "for 2,000 matches" in got["basis"] and "our 400" in got["basis"]
     assert verdict(write_record, entry | {"value": -1.2, "matches": 2000})["verdict"] == "differs"
     assert verdict(write_record, entry | {"matches": 2000}, n=1)["verdict"] == "not compared"
+
+
+def test_rounding_adds_to_the_errors_of_the_difference_or_stands_with_ours_alone(write_record):
+    without = verdict(write_record, {"sd": 0.19, "runs": 50})
+    rounded = verdict(write_record, {"sd": 0.19, "runs": 50, "rounding": 0.005})
+    assert rounded["limit"] == pytest.approx(without["limit"] + 0.005) and "0.005 for rounding" in rounded["basis"]
+    alone = verdict(write_record, {"rounding": 0.005})
+    assert 0.005 < alone["limit"] < without["limit"] and "errors of ours and" in alone["basis"]
+    assert verdict(write_record, {"value": -1.1, "rounding": 0.005})["verdict"] == "differs"
+
+
+def test_a_share_of_all_of_few_runs_has_an_error_of_its_own(write_record):
+    value = np.full((400, 2), -1.0)
+    made = {"policy": np.broadcast_to([1, 1, 0, 1, 0.0], (400, 2, 5)), "value": value, "coordinates": {}}
+    entry = {"metric": "cooperative", "value": 1.0, "runs": 20, "source": "S"}
+    (got,) = summarise(write_record([made], config={"published": [entry]}))["published"]
+    low, _ = wilson_ci95(20, 20)
+    assert got["verdict"] == "agrees" and got["limit"] == pytest.approx(ERRORS * (1 - low) / (2 * Z95), rel=0.01)
+
+
+def test_what_a_row_could_notice_and_could_not_tell_apart_is_said(write_record):
+    rng = np.random.default_rng(0)
+    policy = np.broadcast_to([1, 1, 0, 1, 0.0], (400, 2, 5))
+    means = {"LOLA": -1.05, "SOS": -1.06, "naive": -1.99}
+    made = [
+        {"policy": policy, "value": rng.normal(m, 0.1, size=(400, 2)), "coordinates": {"variant": n, "a": a}}
+        for n, m in means.items()
+        for a in (0.1, 0.2)
+    ]
+    entry = {"cell": {"variant": "LOLA", "a": 0.1}, "metric": "value_mean", "value": -1.05, "runs": 50, "source": "S"}
+    (got,) = summarise(write_record(made, config={"published": [entry]}))["published"]
+    assert 0 < got["limit"] < 0.1
+    # Cells that differ from it in numbers alone are of the same rule.
+    assert got["not_told_from"] == ["SOS, a = 0.1", "SOS, a = 0.2"]
 
 
 @pytest.mark.parametrize("known", [{}, {"sd": 0.19}])
