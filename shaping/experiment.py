@@ -24,7 +24,7 @@ from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.results import draw_episode
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
-from shaping.runtime.damage import check_metadata, explaining_damage
+from shaping.runtime.damage import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
@@ -218,6 +218,7 @@ def resume(
     check_alike("resume", str(place), config, _versions())
     before = config_of(place)["updates"]
     extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
+    check_files(place / "checkpoint")
     (finished,) = agree([is_main() and is_finished(place)])
     if finished and not extends:
         say(f"{place}: nothing to do, this run is finished")
