@@ -35,9 +35,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    return shaping.run(
-        CONFIG | {"updates": 20, "checkpoint": CONFIG["checkpoint"]}, tmp_path_factory.mktemp("short") / "run"
-    )
+    return shaping.run(CONFIG | {"updates": 20}, tmp_path_factory.mktemp("short") / "run")
 
 
 @pytest.fixture
