@@ -252,7 +252,7 @@ def test_a_home_folder_is_expanded_once_and_the_same_for_every_command(here, cap
         assert main(words) == 0, words
     assert shaping.load("~/x").folder == home / "x"
     assert main(["status", "~nobody-of-this-name/x"]) == 2
-    assert "~nobody-of-this-name/x: cannot be used as a folder" in capsys.readouterr().err
+    assert "'~nobody-of-this-name/x': cannot be used as a folder" in capsys.readouterr().err
 
 
 def test_a_second_run_in_a_folder_is_told_that_one_is_running_there(here, capsys):
