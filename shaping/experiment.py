@@ -5,135 +5,32 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from shaping import __version__
-from shaping.analysis.published import known_metrics
-from shaping.config import build
-from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.errors import ConfigError
 from shaping.config.files import read
 from shaping.config.plan import Experiment, plan
-from shaping.config.resolved import as_yaml, fingerprint, plain_data
-from shaping.population.match import Match
-from shaping.population.program import Timetable
+from shaping.config.resolved import as_yaml, fingerprint
+from shaping.prepared import Prepared, prepare
 from shaping.results import draw_episode
-from shaping.runtime.chunks import Chunks, Group, cut, timetable
-from shaping.runtime.damage import check_metadata, explaining_damage
+from shaping.runtime.damage import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
 from shaping.runtime.folders import check_space, folder_at, locked, new_folder, remove, write_whole
 from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
-from shaping.runtime.progress import Progress, size_of
+from shaping.runtime.progress import Progress
 from shaping.runtime.record import Record
 from shaping.runtime.record_schema import layout
 from shaping.runtime.run_folder import config_of, is_finished, open_record, summary_of
 from shaping.runtime.run_store import RunStore, Saving
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import Status, StatusWriter, read_status
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An experiment whose groups are cut into chunks and segments: everything that is known before the first update."""
-
-    experiment: Experiment
-    groups: tuple[Group, ...]
-    chunks: tuple[Chunks, ...]
-    timetables: tuple[Timetable, ...]
-
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration, chunks included, as plain data."""
-        sizes = [chunks.size for chunks in self.chunks]
-        return plain_data(self.experiment.resolved() | {"chunk_matches": sizes})
-
-    def bytes(self) -> dict[str, int]:
-        """Bytes the run takes on disk if nothing can be compressed, by what takes them."""
-        final = sum(len(group.indices) * c.state_bytes for group, c in zip(self.groups, self.chunks, strict=True))
-        # One more than are kept: the oldest is deleted when the newest is complete.
-        rolling = (self.experiment.top["checkpoint"]["keep"] + 1) * max(c.padded * c.state_bytes for c in self.chunks)
-        record = layout(self.experiment, self.templates()).bytes()
-        return {"record": record, "final states": final, "checkpoints": rolling}
-
-    def templates(self) -> list[Match]:
-        """A match of every group."""
-        return [group.template() for group in self.groups]
-
-    def lines(self) -> list[str]:
-        """The plan in a few lines of text."""
-        top = self.experiment.top
-        cells, matches = self.experiment.cells, self.experiment.matches
-        text = [
-            f"plan: {cells:,} cell{'s' * (cells != 1)} x {top['matches']:,} matches = {matches:,} matches, "
-            f"{top['updates']:,} updates each, {top['precision']}, {describe_devices()}"
-        ]
-        for number, (group, chunk) in enumerate(zip(self.groups, self.chunks, strict=True)):
-            rules = ", ".join(self._rules(group))
-            text.append(
-                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
-                f"in {chunk.count} "
-                f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
-                f"{size_of(chunk.match_bytes)} a match"
-            )
-        return text
-
-    def _rules(self, group: Group) -> list[str]:
-        per_cell = self.experiment.top["matches"]
-        own = {int(cell) for cell in np.unique(group.indices // per_cell)}
-        found = {}
-        for block in self.experiment.blocks:
-            if not own.isdisjoint(block.cells):
-                seats = [" ".join(p[k] for k in ("rule", "variant") if k in p) for p in block.normal["players"]]
-                found[seats[0] if len(set(seats)) == 1 else " v ".join(seats)] = None
-        return list(found)
-
-
-def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
-    """Cuts an experiment into groups and chunks; computes nothing.
-
-    Args:
-      source: a configuration, or one that is planned already.
-
-    Raises:
-      ConfigError: one line for the first thing that is not allowed.
-    """
-    experiment = source if isinstance(source, Experiment) else plan(source)
-    top = experiment.top
-    if top["published"]:
-        metrics = known_metrics(_measured(experiment))
-        for place, entry in enumerate(top["published"]):
-            if entry["metric"] not in metrics:
-                raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(metrics)}", metrics)
-    with computing_in(top["precision"]):
-        groups = []
-        for blocks in build.groups(experiment):
-
-            def matches_of(indices: np.ndarray, blocks: Any = blocks) -> Match:
-                return build.matches_of(experiment, blocks, indices)
-
-            # Where games of several kinds stand side by side, those of tables have their policies recorded.
-            indices = build.group_indices(experiment, blocks)
-            tabular = matches_of(indices[:1]).game.tabular
-            extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
-            groups.append(Group(indices, matches_of, extras))
-        memory, devices = top["memory_gib"] * 2**30, jax.device_count()
-        updates, record_every = top["updates"], top["record_every"]
-        sizes = top["chunk_matches"]
-        sizes = sizes if isinstance(sizes, list) else [sizes] * len(groups)
-        if len(sizes) != len(groups):
-            raise not_allowed(
-                "chunk_matches", sizes, f"one number, or a list of {len(groups)}: one for every group of the plan"
-            )
-        chunks = [cut(g, updates, record_every, memory, devices, n) for g, n in zip(groups, sizes, strict=True)]
-        every = top["checkpoint"]["every_updates"]
-        tables = [timetable(g, c, updates, record_every, every) for g, c in zip(groups, chunks, strict=True)]
-    return Prepared(experiment, tuple(groups), tuple(chunks), tuple(tables))
 
 
 def _only_warnings(line: str) -> None:
@@ -225,6 +122,7 @@ def resume(
     check_alike("resume", str(place), config, _versions())
     before = config_of(place)["updates"]
     extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
+    check_files(place / "checkpoint")
     (finished,) = agree([is_main() and is_finished(place)])
     if finished and not extends:
         say(f"{place}: nothing to do, this run is finished")
@@ -372,12 +270,6 @@ def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float
         keeps_timing = summary is not None and not timing.match_updates
         summarise(folder, timing=None if keeps_timing else _timing(timing, began))
         return write_report(folder)
-
-
-def _measured(experiment: Experiment) -> list[str]:
-    """Names of the variables besides values that the record of an experiment has along updates and players."""
-    variables = layout(experiment).variables
-    return [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]
 
 
 def _versions() -> dict[str, str]:

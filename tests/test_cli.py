@@ -227,3 +227,65 @@ def test_only_a_run_over_scalars_alone_compiles_so():
     assert not scalars(variants={"a": {}, "b": {"game": {"name": "contribution", "num_players": 3}}})
     assert not scalars(policy="mlp") and not scalars(game="tandem")
     assert not scalars(players=[{"rule": "naive"}, {"rule": "meva"}]) and not scalars(policy={"init": {"m_maml": {}}})
+
+
+def test_help_prints_the_table_of_exit_statuses(capsys):
+    from shaping.exit_statuses import TABLE
+
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^ +{row.status}  {re.escape(row.meaning)}", out, re.M) for row in TABLE)
+    assert len({row.status for row in TABLE}) == len(TABLE)
+
+
+def test_a_home_folder_is_expanded_once_and_the_same_for_every_command(here, capsys, monkeypatch):
+    import shaping
+
+    home = here / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    assert main(["run", "tiny.yaml", "--out=~/x", "--quiet"]) == 0
+    assert {"config.yaml", "record.zarr", "summary.json"} <= {path.name for path in (home / "x").iterdir()}
+    assert sorted(path.name for path in here.iterdir()) == ["home", "tiny.yaml"]
+    for words in (["resume", "~/x"], ["report", "~/x"], ["status", "~/x"], ["replay", "~/x", "--match", "0"]):
+        assert main(words) == 0, words
+    assert shaping.load("~/x").folder == home / "x"
+    assert main(["status", "~nobody-of-this-name/x"]) == 2
+    assert "'~nobody-of-this-name/x': cannot be used as a folder" in capsys.readouterr().err
+
+
+def test_a_second_run_in_a_folder_is_told_that_one_is_running_there(here, capsys):
+    from shaping.runtime.folders import locked
+
+    (here / "live").mkdir()
+    (here / "live" / "config.yaml").write_text("")
+    with locked(here / "live"):
+        assert main(["run", "tiny.yaml", "--out", "live"]) == 2
+    assert "--out live: another process is running in it; `shaping status live`" in capsys.readouterr().err
+
+
+def test_what_ran_out_asks_a_scheduler_to_try_again(here, capsys, monkeypatch):
+    from shaping.exit_statuses import STOPPED
+    from shaping.runtime.record import Record
+
+    def write(self, *arguments, **named):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Record, "write", write)
+    assert main(["run", "tiny.yaml", "--out", "run", "--quiet"]) == STOPPED
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "Too many open files" in error and "`shaping resume run` continues" in error
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert main(["resume", "run", "--quiet"]) == 0
+
+
+def test_a_run_is_planned_once(here, monkeypatch):
+    from shaping.config import plan as planning
+
+    calls = []
+    genuine = planning.check_top
+    monkeypatch.setattr(planning, "check_top", lambda raw: calls.append(raw) or genuine(raw))
+    assert main(["run", "tiny.yaml", "--dry-run"]) == 0 and len(calls) == 1
+    assert main(["run", "tiny.yaml", "--out", "run", "--quiet"]) == 0 and len(calls) == 2

@@ -182,3 +182,15 @@ def test_what_several_processes_need_is_said_in_one_line(config, tmp_path):
     statuses, said = ended(together(2, "run", config, "--out", tmp_path / "used"))
     assert statuses == [2, 2]
     assert "exists and is not an empty folder" in said[0] and "the main process ended with an error" in said[1]
+
+
+def test_processes_with_different_numbers_of_devices_are_refused_before_anything_is_computed(config, tmp_path):
+    where = ["--distributed", "--coordinator", f"localhost:{free_port()}", "--processes", 2]
+    processes = [
+        command("run", config, "--out", tmp_path / "run", *where, "--process", process, devices=1 + process)
+        for process in range(2)
+    ]
+    statuses, said = ended(processes)
+    assert statuses == [2, 2], said
+    assert all("process 1 has 2 devices and process 0 has 1; all need the same number" in text for text in said)
+    assert not any("Traceback" in text for text in said) and not (tmp_path / "run").exists()

@@ -7,14 +7,16 @@ tries every piece, so that a healthy record costs nothing.
 import contextlib
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from shaping.config.errors import ConfigError
 from shaping.runtime.failures import is_out_of_memory, reason
-from shaping.runtime.folders import read_text
+from shaping.runtime.folders import is_local, kind_of, read_text
 
 REMEDY = "restore it from a copy, or run config.yaml into a new folder"
 
@@ -37,6 +39,7 @@ def check_metadata(
     """
     if not path.is_dir():
         raise ConfigError(f"{path}: is missing or not a folder; {REMEDY}")
+    check_files(path)
     files = _json(path / ".zmetadata").get("metadata")
     if not isinstance(files, dict):
         raise ConfigError(f"{path / '.zmetadata'}: does not list the arrays of the record; {REMEDY}")
@@ -65,6 +68,23 @@ def check_metadata(
     if not matches or not found["update"].get("update"):
         raise ConfigError(f"{path}: holds no matches or no updates; {REMEDY}")
     return attributes
+
+
+def check_files(folder: Any) -> None:
+    """Checks that a folder holds files and folders only: a library that opens a named pipe would wait for ever.
+
+    Raises:
+      ConfigError: names what is neither.
+    """
+    if not is_local(folder) or not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                check_files(Path(entry.path))
+            elif not entry.is_file():
+                path = Path(entry.path)
+                raise ConfigError(f"{path}: is {kind_of(path)}, not a file; {REMEDY}")
 
 
 def _check_texts(path: Any, attributes: Mapping[str, Any]) -> None:

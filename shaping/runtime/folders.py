@@ -149,7 +149,7 @@ def kind_of(path: Any) -> str:
     ):
         if getattr(path, method, bool)():
             return words
-    return "no regular file"
+    return "a link to nothing" if path.is_symlink() and not path.exists() else "no regular file"
 
 
 def write_whole(path: Any, text: str) -> None:

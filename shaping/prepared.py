@@ -1,0 +1,123 @@
+"""What is known of an experiment before its first update: its groups, cut into chunks and segments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from shaping.analysis.published import known_metrics
+from shaping.config import build
+from shaping.config.errors import not_allowed
+from shaping.config.plan import Experiment, plan
+from shaping.config.resolved import plain_data
+from shaping.population.match import Match
+from shaping.population.program import Timetable
+from shaping.runtime.chunks import Chunks, Group, cut, timetable
+from shaping.runtime.devices import computing_in, describe_devices
+from shaping.runtime.progress import size_of
+from shaping.runtime.record_schema import layout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment whose groups are cut into chunks and segments: everything that is known before the first update."""
+
+    experiment: Experiment
+    groups: tuple[Group, ...]
+    chunks: tuple[Chunks, ...]
+    timetables: tuple[Timetable, ...]
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, chunks included, as plain data."""
+        sizes = [chunks.size for chunks in self.chunks]
+        return plain_data(self.experiment.resolved() | {"chunk_matches": sizes})
+
+    def bytes(self) -> dict[str, int]:
+        """Bytes the run takes on disk if nothing can be compressed, by what takes them."""
+        final = sum(len(group.indices) * c.state_bytes for group, c in zip(self.groups, self.chunks, strict=True))
+        # One more than are kept: the oldest is deleted when the newest is complete.
+        rolling = (self.experiment.top["checkpoint"]["keep"] + 1) * max(c.padded * c.state_bytes for c in self.chunks)
+        record = layout(self.experiment, self.templates()).bytes()
+        return {"record": record, "final states": final, "checkpoints": rolling}
+
+    def templates(self) -> list[Match]:
+        """A match of every group."""
+        return [group.template() for group in self.groups]
+
+    def lines(self) -> list[str]:
+        """The plan in a few lines of text."""
+        top = self.experiment.top
+        cells, matches = self.experiment.cells, self.experiment.matches
+        text = [
+            f"plan: {cells:,} cell{'s' * (cells != 1)} x {top['matches']:,} matches = {matches:,} matches, "
+            f"{top['updates']:,} updates each, {top['precision']}, {describe_devices()}"
+        ]
+        for number, (group, chunk) in enumerate(zip(self.groups, self.chunks, strict=True)):
+            rules = ", ".join(self._rules(group))
+            text.append(
+                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
+                f"in {chunk.count} "
+                f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
+                f"{size_of(chunk.match_bytes)} a match"
+            )
+        return text
+
+    def _rules(self, group: Group) -> list[str]:
+        per_cell = self.experiment.top["matches"]
+        own = {int(cell) for cell in np.unique(group.indices // per_cell)}
+        found = {}
+        for block in self.experiment.blocks:
+            if not own.isdisjoint(block.cells):
+                seats = [" ".join(p[k] for k in ("rule", "variant") if k in p) for p in block.normal["players"]]
+                found[seats[0] if len(set(seats)) == 1 else " v ".join(seats)] = None
+        return list(found)
+
+
+def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
+    """Cuts an experiment into groups and chunks; computes nothing.
+
+    Args:
+      source: a configuration, or one that is planned already.
+
+    Raises:
+      ConfigError: one line for the first thing that is not allowed.
+    """
+    experiment = source if isinstance(source, Experiment) else plan(source)
+    top = experiment.top
+    if top["published"]:
+        metrics = known_metrics(_measured(experiment))
+        for place, entry in enumerate(top["published"]):
+            if entry["metric"] not in metrics:
+                raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(metrics)}", metrics)
+    with computing_in(top["precision"]):
+        groups = []
+        for blocks in build.groups(experiment):
+
+            def matches_of(indices: np.ndarray, blocks: Any = blocks) -> Match:
+                return build.matches_of(experiment, blocks, indices)
+
+            # Where games of several kinds stand side by side, those of tables have their policies recorded.
+            indices = build.group_indices(experiment, blocks)
+            tabular = matches_of(indices[:1]).game.tabular
+            extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
+            groups.append(Group(indices, matches_of, extras))
+        memory, devices = top["memory_gib"] * 2**30, jax.device_count()
+        updates, record_every = top["updates"], top["record_every"]
+        sizes = top["chunk_matches"]
+        sizes = sizes if isinstance(sizes, list) else [sizes] * len(groups)
+        if len(sizes) != len(groups):
+            raise not_allowed(
+                "chunk_matches", sizes, f"one number, or a list of {len(groups)}: one for every group of the plan"
+            )
+        chunks = [cut(g, updates, record_every, memory, devices, n) for g, n in zip(groups, sizes, strict=True)]
+        every = top["checkpoint"]["every_updates"]
+        tables = [timetable(g, c, updates, record_every, every) for g, c in zip(groups, chunks, strict=True)]
+    return Prepared(experiment, tuple(groups), tuple(chunks), tuple(tables))
+
+
+def _measured(experiment: Experiment) -> list[str]:
+    """Names of the variables besides values that the record of an experiment has along updates and players."""
+    variables = layout(experiment).variables
+    return [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]

@@ -1,0 +1,40 @@
+"""A few dozen cases of the fuzzer; `python -m tests.fuzz` tries thousands."""
+
+import pytest
+
+from tests.fuzz import command_lines, folders
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return folders.make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.mark.parametrize("first", range(0, 48, 12))
+def test_a_damaged_folder_is_refused_in_one_line_and_made_no_worse(made, tmp_path, first):
+    for seed in range(first, first + 12):
+        folders.check_case(seed, *made, tmp_path)
+
+
+@pytest.mark.parametrize("first", range(0, 48, 12))
+def test_a_command_line_of_any_words_ends_without_a_traceback_and_writes_nothing(tmp_path, first):
+    for seed in range(first, first + 12):
+        command_lines.check_case(seed, tmp_path)
+
+
+def test_a_healthy_folder_passes_every_command(made, tmp_path):
+    runs, replayed = made
+    with folders.nothing_computed(replayed):
+        for command in folders.commands(runs["finished"])[:3] + folders.commands(runs["finished"])[4:8]:
+            status, _, said = folders.ended(command)
+            assert status == 0, (command, said)
+
+
+def test_the_fuzzer_notices_a_traceback(made, tmp_path, monkeypatch):
+    def broken(folder):
+        raise KeyError("value")
+
+    monkeypatch.setattr("shaping.results.report", broken)
+    monkeypatch.setattr(folders, "commands", lambda folder: [["report", str(folder)]])
+    with pytest.raises(AssertionError, match="KeyError"):
+        folders.check_case(0, *made, tmp_path)

@@ -1,0 +1,51 @@
+"""Which errors mean that something ran out."""
+
+import errno
+
+import pytest
+
+from shaping.runtime.failures import is_exhausted, is_out_of_memory, reason
+
+
+def caused(error, cause):
+    try:
+        raise error from cause
+    except Exception as found:
+        return found
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("UNAVAILABLE: Error opening file: [OS error 24: Too many open files]"),
+        RuntimeError("can't start new thread"),
+        caused(ValueError("cannot save"), OSError(errno.EDQUOT, "Disk quota exceeded")),
+    ],
+)
+def test_files_threads_and_space_can_be_had_later(error):
+    assert is_exhausted(error) and not is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes."),
+        caused(ValueError("cannot train"), MemoryError()),
+    ],
+)
+def test_memory_is_another_matter(error):
+    assert is_out_of_memory(error) and not is_exhausted(error)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError(errno.EACCES, "Permission denied"), KeyError("memory")])
+def test_other_errors_are_neither(error):
+    assert not is_exhausted(error) and not is_out_of_memory(error)
+
+
+def test_a_reason_is_one_line():
+    assert reason(ValueError("a\n  b")) == "a b" and reason(MemoryError()) == "MemoryError"
+    assert reason(OSError(errno.ENOSPC, "No space left on device", "x")) == "No space left on device"
