@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from shaping.runtime.signals import LOST
 
     try:
+        _use_plugins(arguments)
         return arguments.handler(arguments)
     except ConfigError as error:
         print(f"shaping: {error}", file=sys.stderr)
@@ -82,9 +84,34 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
     verify.set_defaults(handler=_verify)
 
-    listing = commands.add_parser("list", help="games, rules and shipped configurations")
+    listing = commands.add_parser("list", help="games, rules, learners, policies and shipped configurations")
     listing.set_defaults(handler=_list)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
+    schema.set_defaults(handler=_schema)
+    for command in (run, resume, replay, verify, listing, schema):
+        command.add_argument(
+            "--plugin",
+            metavar="MODULE_OR_FILE",
+            dest="plugins",
+            action="append",
+            default=[],
+            help="a module or .py file that adds RULES, LEARNERS, ENVIRONMENTS or POLICIES, for this command",
+        )
     return parser
+
+
+def _use_plugins(arguments: argparse.Namespace) -> None:
+    from shaping.config.errors import ConfigError
+
+    if getattr(arguments, "plugins", []):
+        from shaping.extensions import ExtensionError, use_plugin
+
+        try:
+            for source in arguments.plugins:
+                use_plugin(source)
+        except ExtensionError as error:
+            raise ConfigError(str(error)) from error
 
 
 def _add_distributed(parser: argparse.ArgumentParser) -> None:
@@ -226,27 +253,29 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
-    from shaping.config.files import parse, shipped
-    from shaping.envs.coin_game.dialects import coin_game
-    from shaping.envs.matrix.analytic import ANALYTIC_GAMES
-    from shaping.envs.matrix.games import GAMES
-    from shaping.learners import named_players
+    from shaping.config.files import shipped
+    from shaping.config.names import named
+    from shaping.config.yaml_text import parse
 
-    print("games:")
-    for name, function in GAMES.items():
-        print(f"  {name:<22}{_first_line(function)}")
-    print(f"  {'(payoffs)':<22}Any payoffs you write down: game: {{payoffs: [...]}}.")
-    print(f"  {'coin_game':<22}{_first_line(coin_game)}")
-    print("analytic games:")
-    for name, function in ANALYTIC_GAMES.items():
-        print(f"  {name:<22}{_first_line(function)}")
-    print("rules:")
-    for name, function in named_players().items():
-        print(f"  {name:<22}{_first_line(function)}")
+    for heading, functions in named().items():
+        print(f"{heading}:")
+        if heading == "strategies":
+            print(textwrap.fill(", ".join(functions), 120, initial_indent="  ", subsequent_indent="  "))
+            continue
+        for name, function in functions.items():
+            print(f"  {name:<22}{_first_line(function)}")
     print("configurations:")
     for name, path in shipped().items():
         title = parse(path.read_text(encoding="utf-8"), name).get("title", "")
         print(f"  {name:<22}{title}")
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    del arguments
+    from shaping.config.json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
     return 0
 
 
@@ -286,7 +315,9 @@ def _short(value: object) -> str:
 
 
 def _first_line(function: object) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0]
+    if isinstance(function, str):
+        return function
+    return (function.__doc__ or "").strip().partition("\n")[0]
 
 
 def _version() -> str:
