@@ -369,7 +369,9 @@ def value_shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
     """The shape of one match's value of a key: scalars, but for whole tables of a game or of logits."""
     value: Any = normal
     for name in key.split("."):
-        value = value[int(name)] if isinstance(value, list) else value[name]
+        value = value[int(name)] if isinstance(value, list) else value.get(name)
+        if value is None:
+            return ()
     # One noise stands for all players.
     return np.shape(value) if isinstance(value, list) and key != "game.noise" else ()
 
