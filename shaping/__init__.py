@@ -70,20 +70,20 @@ if TYPE_CHECKING:
     from shaping.results import load as load
     from shaping.results import report as report
     from shaping.rules import Rule as Rule
-    from shaping.rules import cgd as cgd
-    from shaping.rules import cola as cola
-    from shaping.rules import consensus as consensus
-    from shaping.rules import extragradient as extragradient
     from shaping.rules import first_order as first_order
-    from shaping.rules import hola as hola
     from shaping.rules import lola as lola
     from shaping.rules import lookahead as lookahead
-    from shaping.rules import lss as lss
-    from shaping.rules import meva as meva
     from shaping.rules import naive as naive
-    from shaping.rules import sga as sga
-    from shaping.rules import sos as sos
+    from shaping.rules.cgd import cgd as cgd
+    from shaping.rules.cola import cola as cola
+    from shaping.rules.consensus import consensus as consensus
+    from shaping.rules.extragradient import extragradient as extragradient
+    from shaping.rules.hola import hola as hola
+    from shaping.rules.lss import lss as lss
+    from shaping.rules.meva import meva as meva
     from shaping.rules.pola import pola as pola
+    from shaping.rules.sga import sga as sga
+    from shaping.rules.sos import sos as sos
     from shaping.training import train as train
 
 # All rules and learners, and what else a program starts from; environments are in `shaping.envs`. The same names as
@@ -101,17 +101,17 @@ _EXPORTS = {
     "analytic_game": "objectives",
     "automaton": "policies",
     "best_response": "objectives.best_response",
-    "cgd": "rules",
+    "cgd": "rules.cgd",
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
-    "cola": "rules",
-    "consensus": "rules",
+    "cola": "rules.cola",
+    "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
     "exploitability": "objectives.best_response",
-    "extragradient": "rules",
+    "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
@@ -120,15 +120,15 @@ _EXPORTS = {
     "frozen": "learners",
     "gradient_learner": "learners",
     "grid_players": "policies",
-    "hola": "rules",
+    "hola": "rules.hola",
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
     "lookahead": "rules",
-    "lss": "rules",
+    "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",
-    "meva": "rules",
+    "meva": "rules.meva",
     "mlp": "policies",
     "moore_machine": "policies",
     "naive": "rules",
@@ -148,8 +148,8 @@ _EXPORTS = {
     "sampled": "objectives.sampled_game",
     "schedule": "learners.schedule",
     "scripted_players": "policies",
-    "sga": "rules",
-    "sos": "rules",
+    "sga": "rules.sga",
+    "sos": "rules.sos",
     "stack_automata": "policies",
     "strategy": "policies",
     "tabular": "policies",
