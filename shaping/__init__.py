@@ -10,43 +10,125 @@ print(population.value.isel(update=-1).mean("match").values)
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# Names and where they live; loaded on first use, so that `import shaping` and `shaping --help` stay light.
+if TYPE_CHECKING:
+    from shaping import envs as envs
+    from shaping.experiment import resume as resume
+    from shaping.experiment import run as run
+    from shaping.learners import Common as Common
+    from shaping.learners import Learner as Learner
+    from shaping.learners import a2c as a2c
+    from shaping.learners import fan_in as fan_in
+    from shaping.learners import frozen as frozen
+    from shaping.learners import gradient_learner as gradient_learner
+    from shaping.learners import normal as normal
+    from shaping.learners import optimizer as optimizer
+    from shaping.learners import ppo as ppo
+    from shaping.learners import uniform as uniform
+    from shaping.learners import values as values
+    from shaping.learners import zeros as zeros
+    from shaping.learners.critic import critic as critic
+    from shaping.learners.initial import m_maml as m_maml
+    from shaping.learners.opponent_model import opponent_model as opponent_model
+    from shaping.learners.schedule import schedule as schedule
+    from shaping.objectives import Analytic as Analytic
+    from shaping.objectives import Objective as Objective
+    from shaping.objectives import analytic_game as analytic_game
+    from shaping.objectives import exact as exact
+    from shaping.objectives import from_losses as from_losses
+    from shaping.objectives import from_returns as from_returns
+    from shaping.objectives.best_response import best_response as best_response
+    from shaping.objectives.best_response import exploitability as exploitability
+    from shaping.objectives.estimators import dice as dice
+    from shaping.objectives.estimators import loaded_dice as loaded_dice
+    from shaping.objectives.exact_coin import exact_coin_game as exact_coin_game
+    from shaping.objectives.play import play as play
+    from shaping.objectives.rollout import rollout as rollout
+    from shaping.objectives.sampled_game import sampled as sampled
+    from shaping.objectives.sampler import Sampler as Sampler
+    from shaping.policies import Critic as Critic
+    from shaping.policies import Policy as Policy
+    from shaping.policies import automaton as automaton
+    from shaping.policies import coin_table as coin_table
+    from shaping.policies import coin_tit_for_tat as coin_tit_for_tat
+    from shaping.policies import fixed as fixed
+    from shaping.policies import grid_players as grid_players
+    from shaping.policies import memory_one as memory_one
+    from shaping.policies import mlp as mlp
+    from shaping.policies import moore_machine as moore_machine
+    from shaping.policies import network as network
+    from shaping.policies import network_critic as network_critic
+    from shaping.policies import scripted_players as scripted_players
+    from shaping.policies import stack_automata as stack_automata
+    from shaping.policies import strategy as strategy
+    from shaping.policies import tabular as tabular
+    from shaping.policies import tabular_critic as tabular_critic
+    from shaping.rerun import replay as replay
+    from shaping.results import load as load
+    from shaping.results import report as report
+    from shaping.rules import Rule as Rule
+    from shaping.rules import first_order as first_order
+    from shaping.rules import lola as lola
+    from shaping.rules import lookahead as lookahead
+    from shaping.rules import naive as naive
+    from shaping.rules.cgd import cgd as cgd
+    from shaping.rules.cola import cola as cola
+    from shaping.rules.consensus import consensus as consensus
+    from shaping.rules.extragradient import extragradient as extragradient
+    from shaping.rules.hola import hola as hola
+    from shaping.rules.lss import lss as lss
+    from shaping.rules.meva import meva as meva
+    from shaping.rules.pola import pola as pola
+    from shaping.rules.sga import sga as sga
+    from shaping.rules.sos import sos as sos
+    from shaping.training import train as train
+
+# All rules and learners, and what else a program starts from; environments are in `shaping.envs`. The same names as
+# above, loaded on first use, so that `import shaping` and `shaping --help` stay light.
 _EXPORTS = {
     "Analytic": "objectives",
+    "Common": "learners",
+    "Critic": "policies",
     "Learner": "learners",
     "Objective": "objectives",
     "Policy": "policies",
     "Rule": "rules",
-    "analytic_game": "objectives",
-    "Critic": "policies",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
+    "analytic_game": "objectives",
     "automaton": "policies",
     "best_response": "objectives.best_response",
+    "cgd": "rules.cgd",
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
+    "cola": "rules.cola",
+    "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
     "exploitability": "objectives.best_response",
+    "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
     "from_losses": "objectives",
     "from_returns": "objectives",
+    "frozen": "learners",
     "gradient_learner": "learners",
     "grid_players": "policies",
+    "hola": "rules.hola",
     "load": "results",
+    "loaded_dice": "objectives.estimators",
     "lola": "rules",
     "lookahead": "rules",
-    "loaded_dice": "objectives.estimators",
+    "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",
+    "meva": "rules.meva",
     "mlp": "policies",
     "moore_machine": "policies",
     "naive": "rules",
@@ -55,15 +137,19 @@ _EXPORTS = {
     "normal": "learners",
     "opponent_model": "learners.opponent_model",
     "optimizer": "learners",
+    "play": "objectives.play",
     "pola": "rules.pola",
     "ppo": "learners",
-    "play": "objectives.play",
     "replay": "rerun",
     "report": "results",
     "resume": "experiment",
     "rollout": "objectives.rollout",
     "run": "experiment",
     "sampled": "objectives.sampled_game",
+    "schedule": "learners.schedule",
+    "scripted_players": "policies",
+    "sga": "rules.sga",
+    "sos": "rules.sos",
     "stack_automata": "policies",
     "strategy": "policies",
     "tabular": "policies",

@@ -1,9 +1,11 @@
 """The command line: parse, call, print. Nothing heavy is imported before it is needed."""
 
 import argparse
+import json
 import logging
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(arguments, "quiet", False):
         _silence_libraries()
     try:
+        _use_plugins(arguments)
         status = arguments.handler(arguments)
         _print_lines([])
         return status
@@ -164,9 +167,34 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="show versions, devices, settings, paths, and what is odd about them")
     doctor.set_defaults(handler=_doctor)
 
-    listing = commands.add_parser("list", help="games, rules and shipped configurations")
+    listing = commands.add_parser("list", help="games, rules, learners, policies and shipped configurations")
     listing.set_defaults(handler=_list)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
+    schema.set_defaults(handler=_schema)
+    for command in (run, resume, replay, verify, listing, schema):
+        command.add_argument(
+            "--plugin",
+            metavar="MODULE_OR_FILE",
+            dest="plugins",
+            action="append",
+            default=[],
+            help="a module or .py file that adds RULES, LEARNERS, ENVIRONMENTS or POLICIES, for this command",
+        )
     return parser
+
+
+def _use_plugins(arguments: argparse.Namespace) -> None:
+    from shaping.config.errors import ConfigError
+
+    if getattr(arguments, "plugins", []):
+        from shaping.extensions import ExtensionError, use_plugin
+
+        try:
+            for source in arguments.plugins:
+                use_plugin(source)
+        except ExtensionError as error:
+            raise ConfigError(str(error)) from error
 
 
 def _add_distributed(parser: argparse.ArgumentParser) -> None:
@@ -345,28 +373,32 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
     _import_jax()
-    from shaping.config.files import parse, shipped
-    from shaping.envs.coin_game.dialects import coin_game
-    from shaping.envs.matrix.analytic import ANALYTIC_GAMES
-    from shaping.envs.matrix.games import GAMES
-    from shaping.learners import named_players
+    from shaping.config.files import shipped
+    from shaping.config.names import named
+    from shaping.config.yaml_text import parse
 
-    lines = ["games:"]
-    for name, function in GAMES.items():
-        lines.append(f"  {name:<22}{_first_line(function)}")
-    lines.append(f"  {'(payoffs)':<22}Any payoffs you write down: game: {{payoffs: [...]}}.")
-    lines.append(f"  {'coin_game':<22}{_first_line(coin_game)}")
-    lines.append("analytic games:")
-    for name, function in ANALYTIC_GAMES.items():
-        lines.append(f"  {name:<22}{_first_line(function)}")
-    lines.append("rules:")
-    for name, function in named_players().items():
-        lines.append(f"  {name:<22}{_first_line(function)}")
+    lines = []
+    for heading, functions in named().items():
+        lines.append(f"{heading}:")
+        if heading == "strategies":
+            names = ", ".join(functions)
+            lines += textwrap.fill(names, 120, initial_indent="  ", subsequent_indent="  ").splitlines()
+            continue
+        for name, function in functions.items():
+            lines.append(f"  {name:<22}{_first_line(function)}")
     lines.append("configurations:")
     for name, path in shipped().items():
         title = parse(path.read_text(encoding="utf-8"), name).get("title", "")
         lines.append(f"  {name:<22}{title}")
     _print_lines(lines)
+    return statuses.FINISHED
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    del arguments
+    from shaping.config.json_schema import json_schema
+
+    _print_lines([json.dumps(json_schema(), indent=1)])
     return statuses.FINISHED
 
 
@@ -416,7 +448,9 @@ def _short(value: object) -> str:
 
 
 def _first_line(function: object) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0]
+    if isinstance(function, str):
+        return function
+    return (function.__doc__ or "").strip().partition("\n")[0]
 
 
 def _version() -> str:

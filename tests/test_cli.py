@@ -44,6 +44,7 @@ def imported(code):
 
 def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
     from shaping.config.files import shipped
+    from shaping.envs import ENVIRONMENTS
     from shaping.envs.matrix.analytic import ANALYTIC_GAMES
     from shaping.envs.matrix.games import GAMES
     from shaping.rules import named_rules
@@ -52,11 +53,16 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.endswith(":") and not line.startswith(" ")] == [
         "games:",
+        "environments:",
         "analytic games:",
         "rules:",
+        "learners:",
+        "policies:",
+        "strategies:",
+        "schedules:",
         "configurations:",
     ]
-    for name in (*GAMES, "coin_game", *ANALYTIC_GAMES, *named_rules(), *shipped()):
+    for name in (*GAMES, *ENVIRONMENTS, *ANALYTIC_GAMES, *named_rules(), "ppo", "gru", *shipped()):
         (line,) = [line for line in lines if re.match(rf"  {name} ", line)]
         assert len(line.split(maxsplit=1)[1]) > 10
 

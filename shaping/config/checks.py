@@ -24,7 +24,7 @@ def _number(kind: type, allowed: Range) -> Any:
         if np.isfinite(value):
             ends[("gt" if opened else "ge") if low else ("lt" if opened else "le")] = kind(value)
     if kind is int:
-        return Annotated[int, BeforeValidator(_whole), Strict(), pydantic.Field(**ends)]
+        return Annotated[int, Strict(), pydantic.Field(**ends), BeforeValidator(_whole)]
     return Annotated[float, Strict(), pydantic.Field(allow_inf_nan=False, **ends)]
 
 

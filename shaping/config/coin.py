@@ -85,7 +85,8 @@ def _exact(game: Mapping[str, Any], policy: Mapping[str, Any], policies: Any, ho
 def _played(
     game: Mapping[str, Any], objective: Mapping[str, Any], exact: ExactCoinParams, number: Any, noise: Any
 ) -> Any:
-    return CoinGameParams(exact.rewards, np.full(len(exact.discount), objective["horizon"], np.int32), noise)
+    steps: Any = np.full(len(exact.discount), objective["horizon"], np.int32)
+    return CoinGameParams(exact.rewards, steps, noise)
 
 
 def check_last_takers(remembers: bool, game: Mapping[str, Any]) -> None:

@@ -104,7 +104,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     discount = given.get("discount", game.get("discount"))
     game["discount"] = check_number("game.discount", 0.96 if discount is None else discount, discount_range(horizon))
     for key in _numbers(name, _frozen(_own(game))):
-        game[key] = _floats(game[key])
+        game[key] = game[key] if known[key].kind == "integer" else _floats(game[key])
     return game
 
 
@@ -120,7 +120,9 @@ def _floats(value: Any) -> Any:
 def _own(game: Mapping[str, Any]) -> dict[str, Any]:
     """Its factory's settings, one value of each where there are arrays [matches, ...]."""
     return {
-        key: _first(game[key]) for key in environment_settings(game["name"]) if key in game and game[key] is not None
+        key: int(_first(game[key])) if field.kind == "integer" else _first(game[key])
+        for key, field in environment_settings(game["name"]).items()
+        if game.get(key) is not None
     }
 
 
@@ -142,7 +144,8 @@ def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     for key in _numbers(game["name"], _frozen(_own(game))):
         if game.get(key) is not None:
-            found |= entries(key, game[key], Field(key, "number", None))
+            kind = "integer" if environment_settings(game["name"])[key].kind == "integer" else "number"
+            found |= entries(key, game[key], Field(key, kind, None))
     return found | {"discount": Field("discount", "number", 0.96, discount_range(game["horizon"]))}
 
 

@@ -34,7 +34,6 @@ from shaping.config.validate import CHECKPOINT, EXTRAS, PUBLISHED, SINGLE
 from shaping.learners import m_maml
 from shaping.schema import Field, Range, fields
 
-_EXACT = ConfigDict(extra="forbid")
 _Table = list[Any]
 _Scale = Annotated[float, pydantic.Field(ge=0)]
 
@@ -49,7 +48,7 @@ def json_schema() -> dict[str, Any]:
         "objective": _objective(),
     }
     optional = {key: (kind | None, None) for key, kind in members.items()}
-    variant = create_model("Variant", __config__=_EXACT, **optional)
+    variant = _object("Variant", optional)
     names = Literal[tuple(EXTRAS)]
     more: dict[str, Any] = optional | {
         "record": (list[names] | None, None),
@@ -63,6 +62,12 @@ def json_schema() -> dict[str, Any]:
     }
     top = model("Configuration", tuple(SINGLE.values()), "An experiment of `shaping`.", **more)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top.model_json_schema(by_alias=True)}
+
+
+def _object(title: str, members: Mapping[str, Any]) -> Any:
+    """Exactly these keys, each a type and a default as pydantic takes them."""
+    make: Any = create_model
+    return make(title, __config__=ConfigDict(extra="forbid"), **members)
 
 
 def _union(kinds: Iterable[Any]) -> Any:
@@ -104,7 +109,7 @@ def _game() -> Any:
 def _initial() -> Any:
     kinds: dict[str, Any] = {kind: _Scale for kind in SCALES}
     kinds |= {"zeros": Literal[True], "values": _Table, "m_maml": _settings("m_maml", fields(m_maml))}
-    return _union(create_model(f"init_{kind}", __config__=_EXACT, **{kind: (own, ...)}) for kind, own in kinds.items())
+    return _union(_object(f"init_{kind}", {kind: (own, ...)}) for kind, own in kinds.items())
 
 
 def _player() -> Any:
@@ -123,7 +128,7 @@ def _player() -> Any:
     for name, factory in STRATEGIES.items():
         own = strategy_fields(name)
         each.append(_settings(f"strategy_{name}", own, _about(factory), strategy=(Literal[name], ...)))
-    other = create_model("strategy", __config__=_EXACT, strategy=(str, ...))
+    other = _object("strategy", {"strategy": (str, ...)})
     return _union([*each, other, Literal[tuple(rules())]])
 
 
@@ -143,16 +148,16 @@ def _matrix(kind: str) -> dict[str, Any]:
 
 
 def _objective() -> Any:
-    exact = create_model("exact", __config__=_EXACT, kind=(Literal["exact"], "exact"))
+    exact = _object("exact", {"kind": (Literal["exact"], "exact")})
     sampled = _settings("sampled", objective_fields(), kind=(Literal[tuple(KINDS)], "dice"))
     return exact | sampled | Literal[("exact", *KINDS)]
 
 
 def _axis() -> Any:
-    ranges = [create_model(kind, __config__=_EXACT, **{kind: (tuple[float, float, int], ...)}) for kind in RANGES]
-    draws = [create_model(kind, __config__=_EXACT, **{kind: (tuple[float, float], ...)}) for kind in DRAWS]
+    ranges = [_object(kind, {kind: (tuple[float, float, int], ...)}) for kind in RANGES]
+    draws = [_object(kind, {kind: (tuple[float, float], ...)}) for kind in DRAWS]
     return _union([*ranges, *draws, Annotated[_Table, pydantic.Field(min_length=1)]])
 
 
 def _quick() -> Any:
-    return create_model("Quick", __config__=_EXACT, matches=(int, None), variants=(list[str | int | float], None))
+    return _object("Quick", {"matches": (int, None), "variants": (list[str | int | float], None)})

@@ -22,7 +22,7 @@ from shaping.config.validate import (
     normal_cell,
     number_fields,
 )
-from shaping.schema import Range
+from shaping.schema import Field
 
 
 @dataclass(frozen=True)
@@ -180,14 +180,15 @@ def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> 
             errors.append(error)
     if not normals:
         raise errors[0]
-    known_numbers = {key: None for normal in normals for key in number_fields(normal)}
+    known_numbers = {key: field for normal in normals for key, field in number_fields(normal).items()}
     known_structure = {key: None for normal in normals for key in _structure_keys(normal)}
     for axis in axes:
         expanded = [key for normal in normals for key in seat_keys(axis.key, normal)]
         if axis.key == "seed" or any(key in known_numbers for key in expanded):
             if isinstance(axis, Drawn):
-                if axis.key == "seed":
-                    raise ConfigError("sweep.seed: cannot be drawn; give a list or a range")
+                integer = any(known_numbers[key].kind == "integer" for key in expanded if key in known_numbers)
+                if axis.key == "seed" or integer:
+                    raise ConfigError(f"sweep.{axis.key}: cannot be drawn; give a list or a range")
                 drawn.append(axis)
             else:
                 numeric.add(axis.key)
@@ -343,15 +344,16 @@ def _checked_numbers(normal: Mapping[str, Any], numbers: Mapping[str, list[Any]]
             if name in found:
                 raise ConfigError(f"sweep.{key}: {name} is swept by another axis too; one axis a number")
             if name in known:
-                found[name] = _array(f"sweep.{key}", values, known[name].range, value_shape(name, normal))
+                found[name] = _array(f"sweep.{key}", values, known[name], value_shape(name, normal))
     return found
 
 
-def _array(key: str, values: Sequence[Any], allowed: Range, shape: tuple[int, ...]) -> np.ndarray:
+def _array(key: str, values: Sequence[Any], field: Field, shape: tuple[int, ...]) -> np.ndarray:
     rows = []
     for value in values:
-        if shape == ():
-            rows.append(check_number(key, value, allowed))
+        if shape == () or (len(shape) == 1 and isinstance(value, int | float)):
+            number = check_number(key, value, field.range, integer=field.kind == "integer")
+            rows.append(np.full(shape, number) if shape else number)
             continue
         try:
             row = np.asarray(value, float)
@@ -359,19 +361,19 @@ def _array(key: str, values: Sequence[Any], allowed: Range, shape: tuple[int, ..
             raise not_allowed(key, value, f"numbers of shape {list(shape)}") from None
         if row.shape != shape:
             raise not_allowed(key, value, f"numbers of shape {list(shape)}")
-        rows.append(check_number(key, row, allowed))
+        rows.append(check_number(key, row, field.range))
     return np.array(rows, float)
 
 
 def value_shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape of one match's value of a key: scalars, but for whole payoff or logit tables."""
-    if key == "game.payoffs":
-        return (num_players(normal["game"]), *(2,) * num_players(normal["game"]))
-    if key == "policy.init.values":
-        return np.shape(normal["policy"]["init"]["values"])
-    if key.startswith("players.") and key.endswith(".init.values"):
-        return np.shape(normal["players"][int(key.split(".")[1])]["init"]["values"])
-    return ()
+    """The shape of one match's value of a key: scalars, but for whole tables of a game or of logits."""
+    value: Any = normal
+    for name in key.split("."):
+        value = value[int(name)] if isinstance(value, list) else value.get(name)
+        if value is None:
+            return ()
+    # One noise stands for all players.
+    return np.shape(value) if isinstance(value, list) and key != "game.noise" else ()
 
 
 def _column(values: list[Any]) -> np.ndarray:

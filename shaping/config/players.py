@@ -117,7 +117,9 @@ def _normal_player(
     known = player_fields(rule)
     for key in given:
         if key not in known and key not in BESIDE:
-            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in (*BESIDE, *known)], _whose(key, rule))
+            raise unknown_key(
+                f"{where}.{key}", [f"{where}.{name}" for name in dict.fromkeys((*BESIDE, *known))], _whose(key, rule)
+            )
     step = given.get("step_size", 1.0)
     if isinstance(step, Mapping):
         step = _normal_schedule(f"{where}.step_size", step)

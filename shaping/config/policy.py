@@ -166,6 +166,16 @@ def _table_of_states(policy: Normal, game: Normal, seat: int, env: Any) -> Polic
     return tabular(num_states(game, memory), memory)
 
 
+def _table_of_shown(policy: Normal, game: Normal, seat: int, env: Any) -> Policy:
+    del seat
+    shown, does = env.observation_space, env.action_space
+    if not isinstance(shown, Discrete) or not isinstance(does, Discrete) or does.num_values != 2:
+        raise not_allowed(
+            "policy.kind", policy["kind"], f"a network; {game['name']} is not two actions in a few states"
+        )
+    return tabular(shown.num_values)
+
+
 def _network_kind(kind: str, game: Normal) -> Kind:
     recurrent, family = kind in ("gru", "lstm"), family_of(game)
     own = fields(_recurrent if recurrent else _feedforward)
@@ -206,11 +216,11 @@ _TABLES = {
         shape=lambda game, policy: (),
         check=lambda policy, game: check_last_takers(policy["last_takers"], game),
     ),
-    "gaussian": Kind(lambda policy, game, seat, env: gaussian(env.action_space), shape=lambda game, policy: ()),
+    "gaussian": Kind(
+        lambda policy, game, seat, env: _told(lambda: gaussian(env.action_space)), shape=lambda game, policy: ()
+    ),
 }
-_OF_STATES = Kind(
-    lambda policy, game, seat, env: tabular(env.observation_space.num_values), shape=lambda game, policy: ()
-)
+_OF_STATES = Kind(_table_of_shown, shape=lambda game, policy: ())
 """A table of what a player of another environment is shown, an integer."""
 
 

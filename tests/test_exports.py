@@ -1,0 +1,31 @@
+"""What `import shaping` offers: everything by name, as type checkers see it."""
+
+import ast
+from pathlib import Path
+
+import shaping
+from shaping.learners import named_learners
+from shaping.rules import named_rules
+
+
+def test_editors_see_the_names_and_places_that_are_loaded():
+    tree = ast.parse(Path(shaping.__file__).read_text(encoding="utf-8"))
+    (checking,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        name.name: (node.module or "").removeprefix("shaping.")
+        for node in checking.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if name.name != "envs"
+    }
+    assert seen == shaping._EXPORTS
+
+
+def test_every_rule_and_learner_is_exported():
+    factories = {**named_rules(), **named_learners()}
+    assert {name: getattr(shaping, name) for name in factories} == factories
+
+
+def test_every_name_loads():
+    for name in shaping.__all__:
+        assert getattr(shaping, name) is not None
