@@ -65,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_exhausted(error):
             _complain(reason(error)[:300])
             return statuses.STOPPED
+        if isinstance(error, OSError):
+            place = f"{str(error.filename)[:200]}: " if error.filename else ""
+            _complain(f"{place}{reason(error)[:300]}")
+            return statuses.REFUSED
         raise
 
 

@@ -122,7 +122,7 @@ def resume(
     check_alike("resume", str(place), config, _versions())
     before = config_of(place)["updates"]
     extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
-    check_files(place / "checkpoint")
+    check_files(place)
     (finished,) = agree([is_main() and is_finished(place)])
     if finished and not extends:
         say(f"{place}: nothing to do, this run is finished")

@@ -13,7 +13,7 @@ from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment, plan
 from shaping.policies import Policy
 from shaping.population.match import Match
-from shaping.runtime.damage import check_metadata, explaining_damage
+from shaping.runtime.damage import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in
 from shaping.runtime.episode import best_match, save_episode
 from shaping.runtime.folders import folder_at
@@ -76,6 +76,7 @@ def report(folder: str | Path) -> Any:
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 
+    check_files(place)
     config_of(place)
     check_metadata(place / "record.zarr")
     if summary_of(place) is None and (place / "summary.json").is_file():
