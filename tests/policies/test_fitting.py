@@ -10,10 +10,12 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.envs.spaces import Box, Discrete
+from shaping.objectives.sampled import sampled_objective
 from shaping.objectives.sampler import Sampler
-from shaping.policies import Policy, default_kind, fixed, gaussian, memory_one, network, tabular
+from shaping.policies import Policy, default_kind, fixed, gaussian, memory_one, network, preconditioned, tabular
 from shaping.policies.distributions import categorical
 from shaping.policies.one_of import one_of
+from tests.compiling import quickly
 
 IPD, COINS, MARKET = envs.make("ipd"), envs.make("coin_game"), envs.make("cournot")
 
@@ -34,7 +36,7 @@ def of_my_own(logits, kind="mine"):
         (IPD, fixed(tabular(4), np.zeros(4)), r"fixed, reads 4 states; allowed: 5 states"),
         (IPD, one_of([tabular(4)]), r"one_of, reads 4 states; allowed: 5 states"),
         (IPD, of_my_own(jnp.zeros(3)), r"mine, chooses among 3 actions; allowed: 2 actions"),
-        (COINS, tabular(5), r"tabular, reads 5 states; allowed: boxes of shape \[4, 3, 3\], those of coin_game"),
+        (COINS, tabular(5), r"tabular, reads 5 states; allowed: boxes of shape \[36\], those of coin_game"),
         (COINS, of_my_own(jnp.zeros(5)), r"mine, chooses among 5 actions; allowed: 4 actions, those of coin_game"),
         (MARKET, of_my_own(jnp.zeros(2)), r"mine, chooses among 2 actions; allowed: boxes of shape \[1\] from 0 to"),
         (
@@ -108,7 +110,7 @@ def test_policies_pickle_and_play_as_before():
         memory_one(5),
         machine,
         shaping.mlp(2),
-        shaping.preconditioned(np.eye(5)),
+        preconditioned(np.eye(5)),
         network(Discrete(5), Discrete(2), recurrent="gru", critic=True),
         fixed(machine, theta),
         one_of([tabular(5), machine]),
@@ -127,3 +129,33 @@ def test_policies_pickle_and_play_as_before():
         jax.tree.map(np.testing.assert_array_equal, again.init(key, 1.0), policy.init(key, 1.0))
     with pytest.raises(TypeError, match="policy mine does not pickle; allowed: what a factory makes that is marked"):
         pickle.dumps(of_my_own(jnp.zeros(2)))
+
+
+@pytest.mark.parametrize("name", ["automaton", "fixed table", "fixed automaton", "fixed network"])
+def test_any_policy_can_sit_opposite_a_learner(name):
+    """It plays, is read, and leaves the learner its derivatives, of second order too."""
+    machine, theta = shaping.strategy("tf2t")
+    net = network(Discrete(5), Discrete(2), recurrent="gru", units=2)
+    other, parameters = {
+        "automaton": (machine, theta),
+        "fixed table": (fixed(tabular(5), jnp.arange(5.0)), ()),
+        "fixed automaton": (fixed(machine, theta), ()),
+        "fixed network": (fixed(net, net.init(jax.random.key(0), jnp.float32(1))), ()),
+    }[name]
+    objective = sampled_objective(Sampler(IPD, (tabular(5), other), IPD.default_params, 0.9, 8, 4))
+
+    @quickly
+    def play(own):
+        key = jax.random.key(1)
+
+        def value(own):
+            return objective.returns([own, parameters], key, None)[0][0]
+
+        sampler = objective.sampler
+        batch = sampler.play([own, parameters], key)
+        still = sampler.divergence(1, parameters, parameters, batch)
+        return jax.grad(value)(own), jax.hessian(value)(own), sampler.read(1, parameters, batch), still
+
+    gradient, curvature, (chances, entropies), still = play(jnp.zeros(5))
+    assert np.any(gradient) and np.any(curvature) and np.all(np.isfinite(curvature))
+    assert np.all(np.isfinite(chances)) and np.all(entropies >= 0) and still == 0

@@ -154,7 +154,7 @@ def test_networks_play_in_one_compiled_program(game, recurrent):
 
     played = quickly(jax.vmap(play))(thetas, keys)
     assert played.actions.shape == (2, 5, 3, 2)
-    assert set(np.unique(played.actions)) <= set(range(actions)) and np.ptp(played.actions) > 0
+    assert set(np.unique(played.actions)) <= set(range(actions.num_values)) and np.ptp(played.actions) > 0
     assert np.all(played.log_probabilities < 0) and np.all(np.isfinite(played.log_probabilities))
     second = quickly(play)(jax.tree.map(lambda leaf: leaf[1], thetas), keys[1])
     np.testing.assert_array_equal(played.actions[1], second.actions)
