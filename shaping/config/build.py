@@ -10,6 +10,7 @@ import numpy as np
 
 from shaping.config.family import trembles
 from shaping.config.games import family_of, num_players
+from shaping.config.initial import saved_parameters
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, seat_keys, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
@@ -136,7 +137,7 @@ def _learner(settings: Mapping[str, Any], form: Any, numbers: Any, seat: int, nu
     common = Common(
         step,
         optimizer(settings["optimizer"]["name"], **chosen),
-        _initial(*_init_of(settings, seat), number),
+        _start_of(settings, form, seat, number),
         _critic_settings(settings, form, seat, number) if wants_critic(settings, player) else None,
         _model_settings(player, number),
         SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
@@ -240,6 +241,15 @@ def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], in
     """A seat's own `init`, or everybody's and which place in its table is this seat's."""
     own = settings["players"][seat].get("init")
     return (settings["policy"]["init"], seat) if own is None else (own, None)
+
+
+def _start_of(settings: Mapping[str, Any], form: Any, seat: int, number: Any) -> Any:
+    """The distribution of a seat's first parameters."""
+    init, place = _init_of(settings, seat)
+    if "run" in init or "file" in init:
+        theta = saved_parameters(init, seat, form.policies[seat])
+        return values(jax.tree.map(lambda leaf: number(leaf, rank=np.ndim(leaf)), theta))
+    return _initial(init, place, number)
 
 
 def _initial(init: Mapping[str, Any], seat: int | None, number: Any) -> Any:

@@ -154,7 +154,7 @@ def check_held(key: str, value: float, allowed: Range, precision: str) -> None:
     with np.errstate(over="ignore", under="ignore"):
         held = kind(value)
     if not np.isfinite(held):
-        nearest = np.copysign(limits.max, value)
+        nearest = np.copysign(float(limits.max), value)
     elif allowed.open_high and held >= allowed.high:
         nearest = np.nextafter(kind(allowed.high), kind(-np.inf))
     elif allowed.open_low and held <= allowed.low:

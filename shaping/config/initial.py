@@ -1,16 +1,31 @@
 """The key `init` in normal form: where parameters start, of all seats (`policy.init`) or of one (`players.N.init`)."""
 
 from collections.abc import Mapping
+from inspect import Parameter
+from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.family import entries
 from shaping.learners.initial import m_maml
+from shaping.policies import Policy
 from shaping.schema import Field, Range, fields
 
 SCALES = ("normal", "uniform", "fan_in")
 """Kinds that have one number, at least 0."""
+_PLAYER = Field("player", "integer", None, Range(0), optional=True)
+RUN = {
+    "run": Field("run", "text", Parameter.empty),
+    "match": Field("match", "integer", Parameter.empty, Range(0)),
+    "player": _PLAYER,
+}
+"""Where another run ended: its folder, the match, and the player there if it is not of the same seat."""
+FILE = {"file": Field("file", "text", Parameter.empty), "player": _PLAYER}
+"""Parameters saved by numpy, [parameters] or [players, parameters]."""
 _FORMS = {
     "normal": "{normal: standard deviation}",
     "uniform": "{uniform: half width}",
@@ -32,6 +47,8 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
     """
     kinds = ("fan_in", "uniform", "m_maml") if shape is None else ("normal", "uniform", "zeros", "values", "m_maml")
     kinds = kinds if shape != () else ("normal", "uniform", "zeros")
+    if isinstance(raw, Mapping) and ("run" in raw or "file" in raw):
+        return settings(where, raw, RUN if "run" in raw else FILE)
     if not isinstance(raw, Mapping) or len(raw) != 1:
         raise not_allowed(where, raw, " or ".join(_FORMS[kind] for kind in kinds))
     ((kind, value),) = raw.items()
@@ -74,6 +91,8 @@ def _table(where: str, value: Any, shape: tuple[int, ...]) -> Any:
 
 def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
     """The numbers of a normal form that may carry the population axis, by dotted key."""
+    if "run" in init or "file" in init:
+        return {}
     ((kind, value),) = init.items()
     if kind in SCALES:
         return {f"{where}.{kind}": Field(kind, "number", 1.0, Range(0))}
@@ -81,3 +100,32 @@ def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
         known = fields(m_maml)
         return {f"{where}.m_maml.{name}": field for name, field in known.items() if field.kind == "number"}
     return entries(f"{where}.values", value, Field("values", "number", None, Range())) if kind == "values" else {}
+
+
+def saved_parameters(init: Mapping[str, Any], seat: int, policy: Policy) -> Any:
+    """The parameters that a normal form `run` or `file` refers to, a pytree as the policy has it.
+
+    Raises:
+      ConfigError: they are not there, or not those of such a policy.
+    """
+    source = str(init.get("run", init.get("file")))
+    place = Path(source).expanduser()
+    player = seat if init["player"] is None else init["player"]
+    try:
+        if "run" in init:
+            import zarr
+
+            found: Any = zarr.open_group(str(place / "record.zarr"), mode="r")["theta_final"]
+            row = np.asarray(found[init["match"], player])
+        else:
+            array = np.load(place, allow_pickle=False)
+            row = array[player] if array.ndim == 2 else array
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise ConfigError(f"init: {source} holds no such parameters: {type(error).__name__}: {error}") from None
+    size = policy.num_parameters
+    if row.ndim != 1 or np.isfinite(row).sum() != size or not np.all(np.isfinite(row[:size])):
+        raise ConfigError(f"init: {source} holds {np.isfinite(row).sum()} parameters; this policy has {size}")
+    leaves, structure = jax.tree.flatten(policy.shapes)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    parts = zip(np.split(row[:size], ends[:-1]), leaves, strict=True)
+    return structure.unflatten([part.reshape(leaf.shape) for part, leaf in parts])

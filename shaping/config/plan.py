@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -197,8 +198,18 @@ def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> 
         elif isinstance(axis, Drawn) and any(key in known_structure for key in expanded):
             raise ConfigError(f"sweep.{axis.key}: cannot be drawn; it shapes the program, so give a list of values")
         else:
-            raise unknown_key(axis.key, ["seed", *known_numbers, *known_structure], " to sweep over")
+            raise unknown_key(axis.key, _as_written(axis.key, ["seed", *known_numbers, *known_structure]), _SWEPT)
     return numeric, structural, drawn
+
+
+_SWEPT = " to sweep over"
+
+
+def _as_written(key: str, known: Sequence[str]) -> list[str]:
+    """Known keys with `*` for a seat where that is how the key was written."""
+    if not key.startswith("players.*."):
+        return list(known)
+    return list(dict.fromkeys(re.sub(r"^players\.\d+\.", "players.*.", name) for name in known))
 
 
 def _is_numbers(values: Sequence[Any]) -> bool:

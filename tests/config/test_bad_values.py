@@ -202,7 +202,7 @@ UNKNOWN = [
     ("published=[{metric: tft_fond, value: 1}]", "published.0.metric", "tft_found"),
     ("objective={knid: exact}", "objective.knid", "objective.kind"),
     ("sweep.game.discont=[0.9]", "game.discont", "game.discount"),
-    ("sweep.players.*.lookahed_rate=[1]", "players.*.lookahed_rate", "players.0.lookahead_rate"),
+    ("sweep.players.*.lookahed_rate=[1]", "players.*.lookahed_rate", "players.*.lookahead_rate"),
     ("sweep.players.0.step_siez={uniform: [0, 1]}", "players.0.step_siez", "players.0.step_size"),
     (
         "sweep.game.discount={linspac: [0, 0.9, 2]}",

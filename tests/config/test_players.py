@@ -104,3 +104,25 @@ def test_what_does_not_fit_is_refused_in_one_line(raw, start, part):
     with pytest.raises(ConfigError) as error:
         plan(raw)
     assert str(error.value).startswith(start) and part in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_player_may_start_where_another_run_ended(tmp_path):
+    import shaping
+
+    first = shaping.run({"matches": 3, "updates": 1, "game": {"name": "ipd", "horizon": 1}}, tmp_path / "first")
+    ended = shaping.load(first).record["theta_final"].values
+    raw = {"game": {"name": "ipd", "horizon": 1}, "policy": {"init": {"run": str(first), "match": 2}}}
+    found = matches(raw)
+    for seat, learner in enumerate(found.learners):
+        np.testing.assert_array_equal(learner.settings.common.initial.numbers[0], ended[2, seat])
+    with pytest.raises(ConfigError, match="holds 1 parameters; this policy has 5"):
+        matches({"policy": raw["policy"]})
+
+
+def test_a_player_may_start_from_a_file(tmp_path):
+    np.save(tmp_path / "start.npy", np.arange(10.0).reshape(2, 5))
+    init = {"file": str(tmp_path / "start.npy")}
+    found = matches({"players": [{"rule": "naive"}, {"rule": "naive", "init": {**init, "player": 0}}]})
+    np.testing.assert_array_equal(found.learners[1].settings.common.initial.numbers[0], np.arange(5.0))
+    with pytest.raises(ConfigError, match="holds no such parameters"):
+        matches({"policy": {"init": {"file": str(tmp_path / "nothing.npy")}}})
