@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
+from shaping.envs import declarations
 from shaping.envs.measures import fraction
 from shaping.envs.spaces import Discrete
 from shaping.objectives.rollout import PlayState, Step, begin_stream, play_step, streams
@@ -169,7 +170,7 @@ def _start(env: Any) -> _Tally:
         sums=jnp.zeros((3, n), float),
         lost=jnp.zeros((3, n), float),
         actions=actions,
-        counts=_start_counts(env),
+        counts=declarations.start_counts(env),
         weight=jnp.ones((), float),
         first=jnp.asarray(True),
     )
@@ -193,18 +194,9 @@ def _counted(env: Any, tally: _Tally, before: PlayState, played: Step, discount:
         sums=sums,
         lost=(sums - tally.sums) - new,
         actions=actions,
-        counts=_count(env, tally.counts, before.state, played),
+        counts=declarations.count(
+            env, tally.counts, before.state, played.actions, played.rewards, played.ended, played.info
+        ),
         weight=jnp.where(played.ended, 1, tally.weight * discount),
         first=played.ended,
     )
-
-
-def _start_counts(env: Any) -> Any:
-    """{} of an environment that counts nothing."""
-    return env.start_counts() if hasattr(env, "start_counts") else {}
-
-
-def _count(env: Any, counts: Any, state: Any, played: Step) -> Any:
-    if not hasattr(env, "count"):
-        return counts
-    return env.count(counts, state, played.actions, played.rewards, played.ended, played.info)
