@@ -70,7 +70,9 @@ class Prepared:
         found = {}
         for block in self.experiment.blocks:
             if not own.isdisjoint(block.cells):
-                seats = [" ".join(p[k] for k in ("rule", "variant") if k in p) for p in block.normal["players"]]
+                seats = [
+                    " ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in block.normal["players"]
+                ]
                 found[seats[0] if len(set(seats)) == 1 else " v ".join(seats)] = None
         return list(found)
 

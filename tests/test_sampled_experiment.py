@@ -136,7 +136,7 @@ def test_recurrent_lola_plays_ppo_for_coins_and_trained_policies_play_again_as_t
 
     run = shaping.load(folder)
     (block,) = plan(run.config).blocks
-    form = build.form_of(block.normal)
+    form = build.game_of(block.normal)
     for number in range(2):
         policies = run.policies(number)
         assert [policy for policy, _ in policies] == list(form.policies)

@@ -17,7 +17,6 @@ from shaping.config.players import MODEL, build_learner, build_rule, played_by, 
 from shaping.config.policy import critic_of, is_network, kind_of
 from shaping.config.strategies import strategy_policy, strategy_theta
 from shaping.config.validate import number_fields
-from shaping.envs import MatrixGame
 from shaping.learners import Common, Learner, fan_in, frozen, m_maml, normal, optimizer, uniform, values, zeros
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
@@ -108,24 +107,24 @@ def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: boo
     """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]; `shaping` where
     the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
-    form = form_of(settings)
+    game = game_of(settings)
     seats = played_by(settings["players"])
     own_seats = range(len(settings["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
     numbers = family_of(settings["game"]).params(settings["game"], number)
-    if isinstance(form, SampledGame):
+    if isinstance(game, SampledGame):
         numbers = _sampled_numbers(settings, numbers, number)
-    learners = tuple(_learner(settings, form, numbers, seat, number, shaping) for seat in own_seats)
-    return Match(0, 0, numbers, learners, form, seats)
+    learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
+    return Match(0, 0, numbers, learners, game, seats)
 
 
 SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
-def _learner(settings: Mapping[str, Any], form: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
+def _learner(settings: Mapping[str, Any], game: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
     player = settings["players"][seat]
     if "strategy" in player:
-        return frozen(Common(initial=values(strategy_theta(player, form.policies[seat], numbers, number))))
+        return frozen(Common(initial=values(strategy_theta(player, game.policies[seat], numbers, number))))
     own = _numbered(rule_settings(player), number)
     rule, step = build_rule(player), player["step_size"]
     if isinstance(step, dict):
@@ -137,8 +136,8 @@ def _learner(settings: Mapping[str, Any], form: Any, numbers: Any, seat: int, nu
     common = Common(
         step,
         optimizer(settings["optimizer"]["name"], **chosen),
-        _start_of(settings, form, seat, number),
-        _critic_settings(settings, form, seat, number) if wants_critic(settings, player) else None,
+        _start_of(settings, game, seat, number),
+        _critic_settings(settings, game, seat, number) if wants_critic(settings, player) else None,
         _model_settings(player, number),
         SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
     )
@@ -170,11 +169,11 @@ def unrolled(experiment: Experiment) -> bool:
     )
 
 
-def form_of(normal: Mapping[str, Any]) -> Any:
+def game_of(normal: Mapping[str, Any]) -> Any:
     """The static part of the game of a normal form."""
     game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
     family = family_of(game)
-    env = family.env(game, policy) if is_sampled(normal) else None
+    env: Any = family.env(game, policy) if is_sampled(normal) else None
     policies = tuple(policy_of(normal, seat, env) for seat in range(num_players(game)))
     if not is_sampled(normal):
         return family.exact(game, policy, policies, game.get("horizon"))
@@ -184,7 +183,7 @@ def form_of(normal: Mapping[str, Any]) -> Any:
     tables = not (is_network(normal) or policy.get("last_takers"))
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
     matrix = None
-    if exact is None and isinstance(env, MatrixGame):
+    if exact is None and family.tabular:
         matrix = family.exact(game, policy, (tabular(env.num_states),) * env.num_players, objective["horizon"])
     return SampledGame(
         env=env,
@@ -220,11 +219,11 @@ def _sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> Samp
     return SampledParams(played, number(game["discount"], rank=0), estimator, exact)
 
 
-def _critic_settings(normal: Mapping[str, Any], form: SampledGame, seat: int, number: Any) -> CriticSettings:
+def _critic_settings(normal: Mapping[str, Any], game: SampledGame, seat: int, number: Any) -> CriticSettings:
     """How a seat's critics are learned: of everybody for a baseline, of itself alone for an actor-critic rule."""
     objective = normal["objective"]
     everybody = objective["baseline"] == "critic"
-    critics = form.critics or (None,) * len(form.policies)
+    critics = game.critics or (None,) * len(game.policies)
     critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
     rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
     return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
@@ -243,11 +242,11 @@ def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], in
     return (settings["policy"]["init"], seat) if own is None else (own, None)
 
 
-def _start_of(settings: Mapping[str, Any], form: Any, seat: int, number: Any) -> Any:
+def _start_of(settings: Mapping[str, Any], game: Any, seat: int, number: Any) -> Any:
     """The distribution of a seat's first parameters."""
     init, place = _init_of(settings, seat)
     if "run" in init or "file" in init:
-        theta = saved_parameters(init, seat, form.policies[seat])
+        theta = saved_parameters(init, seat, game.policies[seat])
         return values(jax.tree.map(lambda leaf: number(leaf, rank=np.ndim(leaf)), theta))
     return _initial(init, place, number)
 

@@ -28,6 +28,7 @@ class Family:
       played: `(game, objective, params, number, noise) -> numbers of the environment`; noise is None where it never
         comes.
       default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
+      tabular: whether policies are tables of P(cooperate | state), which a run may record as they change.
       check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
     """
 
@@ -41,6 +42,7 @@ class Family:
     env: Callable[..., Any] = lambda game, policy: None
     played: Callable[..., Any] = lambda game, objective, params, number, noise: params
     default_kind: Callable[[Mapping[str, Any]], str] | None = None
+    tabular: bool = False
     check: Callable[[Mapping[str, Any]], None] = lambda game: None
 
 

@@ -148,6 +148,7 @@ MATRIX = Family(
     ),
     env=_matrix_env,
     played=lambda game, objective, exact, number, noise: MatrixGameParams(exact.payoffs, exact.discount, noise),
+    tabular=True,
 )
 ANALYTIC = Family(
     normal=_normal_analytic_game,
@@ -165,16 +166,6 @@ ANALYTIC = Family(
 def num_players(game: Mapping[str, Any]) -> int:
     """How many seats a normal game has."""
     return family_of(game).seats(game)
-
-
-def is_matrix(game: Mapping[str, Any]) -> bool:
-    """Whether a normal game is a matrix game, whose policies may be tables of P(cooperate | state)."""
-    return family_of(game) is MATRIX
-
-
-def is_coin(game: Mapping[str, Any]) -> bool:
-    """Whether a normal game is the Coin Game."""
-    return family_of(game) is COIN
 
 
 def game_settings(name: str) -> dict[str, Field]:

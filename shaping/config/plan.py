@@ -14,7 +14,7 @@ from shaping.config.axes import Axis, Drawn, check_draw, check_overlaps, parse_a
 from shaping.config.checks import check_held, check_number, check_text
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.config.files import assign, open_up, plain_data
-from shaping.config.games import family_of, is_matrix, normal_game, num_players
+from shaping.config.games import family_of, normal_game, num_players
 from shaping.config.players import MODEL, check_record, player_fields, rules
 from shaping.config.validate import (
     CELL,
@@ -134,7 +134,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             for key, column in cell_columns.items():
                 columns.setdefault(key, []).append(column)
             first += count
-    if "policies" in top["record"] and not any(is_matrix(block.normal["game"]) for block in blocks):
+    if "policies" in top["record"] and not any(family_of(block.normal["game"]).tabular for block in blocks):
         raise ConfigError(f"record: policies are those of matrix games; {blocks[0].normal['game']['name']} has none")
     for spec in drawn:
         for block in blocks:
