@@ -1,9 +1,24 @@
 """Settings every test runs under.
 
-jax keeps compiled programs between runs only where the environment sets JAX_COMPILATION_CACHE_DIR.
-jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to
-that.
+Nearly all of a test's time is compiling, and files compile many of the same programs. The processes of one run of the
+tests, and the commands that they start, therefore share a folder of compiled programs, which is empty at the start of
+each run and gone after it; where the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
+
+jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
+
+import atexit
+import collections
+import os
+import shutil
+import tempfile
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # The first process does this; those of its workers inherit the setting.
+    _programs = tempfile.mkdtemp(prefix="shaping-tests-")
+    atexit.register(shutil.rmtree, _programs, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import jax
 import pytest
@@ -21,3 +36,22 @@ def x64():
     """float64 for the length of one test; arrays that the test makes outside of it keep float32."""
     with jax.enable_x64(True):
         yield
+
+
+FILE_BUDGET_S = 40
+"""Seconds that the tests of one file should take together, with nothing compiled before."""
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Names the files that take longer than their budget. It fails nothing: how long something takes depends on what
+    else the machine does."""
+    spent = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                spent[report.nodeid.partition("::")[0]] += report.duration
+    over = [(file, seconds) for file, seconds in spent.most_common() if seconds > FILE_BUDGET_S]
+    if over:
+        terminalreporter.section(f"files over their budget of {FILE_BUDGET_S} s")
+        for file, seconds in over:
+            terminalreporter.line(f"{seconds:6.0f} s  {file}")
