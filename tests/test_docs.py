@@ -1,8 +1,9 @@
 """What README.md and docs/ show works as shown: their Python and their commands are run, their tables are complete.
 
 A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
-`shaping`, runs made small and one configuration verified; ```yaml that starts with `# name.yaml` becomes that file. The
-blocks marked for continuous integration are left to it.
+`shaping`, runs made small and one configuration verified. A block that starts with `# name.yaml` or `# name.py` becomes
+that file as well, and the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left
+to it.
 """
 
 import json
@@ -17,7 +18,7 @@ import pytest
 import yaml
 
 import shaping
-from shaping import envs
+from shaping import envs, extensions
 from shaping.analysis.published import METRICS
 from shaping.cli import main
 from shaping.config.plan import plan
@@ -51,19 +52,32 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return [(language, content) for mark, language, content in found if not mark]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_and_every_python_block_runs(document, tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty one to work in, whose modules can be imported; they and what they add are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
+    yield tmp_path
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_every_python_block_runs(document, folder, monkeypatch):
     # The command then neither asks for devices, which this process has already, nor for a cache.
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "cache"))
     ran = 0
     for language, content in blocks(document.read_text(encoding="utf-8")):
-        if language == "python":
-            exec(compile(content, f"{document.name}: {content.splitlines()[0]}", "exec"), {"__name__": "example"})
-            ran += 1
-        elif language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", content)):
+        if name := re.match(r"# (\S+\.(?:py|yaml))\n", content):
             Path(name[1]).write_text(content)
+        if language == "python":
+            names = {"__name__": "example"}
+            exec(compile(content, f"{document.name}: {content.splitlines()[0]}", "exec"), names)
+            for test in [value for key, value in names.items() if key.startswith("test_")]:
+                test()
+            ran += 1
         elif language == "bash":
             for line in content.splitlines():
                 if line.startswith("shaping "):
