@@ -18,15 +18,20 @@ import pytest
 import yaml
 
 import shaping
-from shaping import envs, extensions
+from shaping import envs, extensions, schema
 from shaping.analysis.published import METRICS
 from shaping.cli import main
+from shaping.config.environments import environment_settings, environments
+from shaping.config.initial import FILE, RUN
 from shaping.config.plan import plan
-from shaping.config.validate import CHECKPOINT, EXTRAS, TOP, number_fields
+from shaping.config.players import BESIDE
+from shaping.config.policy import policy_fields
+from shaping.config.validate import CHECKPOINT, EXTRAS, PUBLISHED, TOP, number_fields
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import LOST, STOPPED
 from shaping.learners import named_learner, named_players
+from shaping.learners.schedule import SCHEDULES
 from shaping.runtime.folders import STORES
 from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
@@ -39,6 +44,8 @@ POLICIES = {
     "preconditioned": {"kind": "preconditioned", "matrix": [[1] * 5] * 5},
     "mlp": {"kind": "mlp"},
 }
+NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
+"""Settings of the Coin Game that say what players are shown."""
 SMALL = {"run": ["--set", "matches=20", "--set", "updates=20"], "verify": ["parameterisation"]}
 
 
@@ -124,7 +131,12 @@ def test_the_first_table_of_rules_md_names_every_rule():
 
 def test_configuration_md_names_every_key():
     named = set(re.findall(r"`(\w+)(?=[`:])", text_of("docs/configuration.md")))
-    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *ANALYTIC_GAMES, *POLICIES}
+    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *PUBLISHED, *ANALYTIC_GAMES, *POLICIES, *RUN, *FILE, *BESIDE}
+    keys |= {"strategy", "clip_norm", *SCHEDULES, *environments()}
+    for factory in SCHEDULES.values():
+        keys |= {*schema.fields(factory)}
+    for settings in (*policy_fields().values(), *map(environment_settings, environments())):
+        keys |= {*settings} - NOT_OF_CONFIGURATIONS
     for name in ANALYTIC_GAMES:
         keys |= set(plan({"game": name}).blocks[0].normal["game"])
     for policy in POLICIES.values():
