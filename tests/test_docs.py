@@ -1,8 +1,9 @@
 """What README.md and docs/ show works as shown: their Python and their commands are run, their tables are complete.
 
 A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
-`shaping`, runs made small and one configuration verified; ```yaml that starts with `# name.yaml` becomes that file. The
-blocks marked for continuous integration are left to it.
+`shaping`, runs made small and one configuration verified. A block that starts with `# name.yaml` or `# name.py` becomes
+that file as well, and the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left
+to it.
 """
 
 import json
@@ -17,15 +18,20 @@ import pytest
 import yaml
 
 import shaping
-from shaping import envs
+from shaping import envs, extensions, schema
 from shaping.analysis.published import METRICS
 from shaping.cli import main
+from shaping.config.environments import environment_settings, environments
+from shaping.config.initial import FILE, RUN
 from shaping.config.plan import plan
-from shaping.config.validate import CHECKPOINT, EXTRAS, TOP, number_fields
+from shaping.config.players import BESIDE
+from shaping.config.policy import policy_fields
+from shaping.config.validate import CHECKPOINT, EXTRAS, PUBLISHED, TOP, number_fields
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
-from shaping.exit_statuses import LOST, STOPPED
+from shaping.exit_statuses import TABLE
 from shaping.learners import named_learner, named_players
+from shaping.learners.schedule import SCHEDULES
 from shaping.runtime.folders import STORES
 from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
@@ -38,6 +44,8 @@ POLICIES = {
     "preconditioned": {"kind": "preconditioned", "matrix": [[1] * 5] * 5},
     "mlp": {"kind": "mlp"},
 }
+NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
+"""Settings of the Coin Game that say what players are shown."""
 SMALL = {"run": ["--set", "matches=20", "--set", "updates=20"], "verify": ["parameterisation"]}
 
 
@@ -51,19 +59,34 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return [(language, content) for mark, language, content in found if not mark]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_and_every_python_block_runs(document, tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty one to work in, whose modules can be imported; they and what they add are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
+    yield tmp_path
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+@pytest.mark.parametrize(
+    "document", [path for path in DOCUMENTS if path.name != "index.md"], ids=lambda path: path.name
+)
+def test_every_command_and_every_python_block_runs(document, folder, monkeypatch):
     # The command then neither asks for devices, which this process has already, nor for a cache.
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "cache"))
     ran = 0
     for language, content in blocks(document.read_text(encoding="utf-8")):
-        if language == "python":
-            exec(compile(content, f"{document.name}: {content.splitlines()[0]}", "exec"), {"__name__": "example"})
-            ran += 1
-        elif language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", content)):
+        if name := re.match(r"# (\S+\.(?:py|yaml))\n", content):
             Path(name[1]).write_text(content)
+        if language == "python":
+            names = {"__name__": "example"}
+            exec(compile(content, f"{document.name}: {content.splitlines()[0]}", "exec"), names)
+            for test in [value for key, value in names.items() if key.startswith("test_")]:
+                test()
+            ran += 1
         elif language == "bash":
             for line in content.splitlines():
                 if line.startswith("shaping "):
@@ -110,7 +133,12 @@ def test_the_first_table_of_rules_md_names_every_rule():
 
 def test_configuration_md_names_every_key():
     named = set(re.findall(r"`(\w+)(?=[`:])", text_of("docs/configuration.md")))
-    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *ANALYTIC_GAMES, *POLICIES}
+    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *PUBLISHED, *ANALYTIC_GAMES, *POLICIES, *RUN, *FILE, *BESIDE}
+    keys |= {"strategy", "clip_norm", *SCHEDULES, *environments()}
+    for factory in SCHEDULES.values():
+        keys |= {*schema.fields(factory)}
+    for settings in (*policy_fields().values(), *map(environment_settings, environments())):
+        keys |= {*settings} - NOT_OF_CONFIGURATIONS
     for name in ANALYTIC_GAMES:
         keys |= set(plan({"game": name}).blocks[0].normal["game"])
     for policy in POLICIES.values():
@@ -136,7 +164,9 @@ def test_rules_md_names_every_rule():
 def test_running_md_names_every_key_signal_exit_status_and_store():
     text = text_of("docs/running.md")
     first_columns = set(re.findall(r"^\| `?([\w, ]+)`? \|", text, re.MULTILINE))
-    assert first_columns >= {*CHECKPOINT, "0", "1", "2", str(STOPPED), str(LOST)}
+    assert first_columns >= set(CHECKPOINT)
+    for row in TABLE:
+        assert f"| {row.status} | {row.meaning} |" in text
     assert [number.name for number in SIGNALS if number.name not in text] == []
     assert set(re.findall(r"`(\w+://)`", text)) == set(STORES)
 
