@@ -17,7 +17,7 @@ from shaping.objectives.exact_coin import exact_coin_game
 from shaping.objectives.game import value_scale
 from shaping.objectives.memory_one import exact_matrix_game
 from shaping.objectives.sampled_game import resets_itself, sampled
-from shaping.policies import coin_table, fixed, tabular
+from shaping.policies import coin_table, fixed, scripted_players, tabular
 from shaping.variables import CORE, VARIABLES
 
 KEY = jax.random.key(0)
@@ -117,6 +117,17 @@ def test_measures_of_an_episode_are_divided_by_the_episodes_that_were_counted():
     played = game._played(params, policies, thetas, KEY)
     assert measures(env)["pickups"].per_episode
     np.testing.assert_allclose(game._measured(played)["pickups"], played.counts.pickups / 3, rtol=1e-6)
+
+
+def test_scripted_players_among_themselves_earn_what_the_game_pays_for_what_they_do():
+    env, tables = envs.make("ipd"), (tabular(5),) * 2
+    opponents = scripted_players(env)
+    game, params = sampled(env, tables, batch=2, horizon=3, evaluation=4, opponents=opponents)
+    found = jax.jit(game.describe)(params, [jnp.full(5, -60.0)] * 2, KEY)
+    assert list(opponents) == ["ALLC", "ALLD", "TFT"]
+    np.testing.assert_allclose(found["scripted_reward_per_step"], [[-1, -2, -1]] * 2, rtol=1e-6)
+    # Somebody who always defects: exploits ALLC, is one of ALLD, and gets one exploitation in three out of TFT.
+    np.testing.assert_allclose(found["reward_against"], [[0, -2, -4 / 3]] * 2, rtol=1e-6)
 
 
 def test_an_environment_of_ones_own_with_continuous_actions_is_measured_by_what_it_declares():
