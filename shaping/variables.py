@@ -89,6 +89,12 @@ VARIABLES: dict[str, Variable] = {
         "reward against",
         source="play",
     ),
+    "scripted_reward_per_step": Variable(
+        (*_END, "opponent"),
+        "reward per step of each seat where a scripted opponent plays every seat, beside which welfare is told",
+        "reward of scripts",
+        source="play",
+    ),
     "model_error": Variable(
         _ALONG,
         "KL of the opponents' policies from the models of them, on the states of a fresh batch",

@@ -234,8 +234,8 @@ class ExactMatrixGame:
         }
 
     def describe_played(self, params: MatrixGameParams, measured: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """`describe` of players whose policies are no tables: `policy` is what they were seen to do, NaN in states that
-        did not come up.
+        """`describe` of players whose policies are no tables: `policy` is what they chose, told from what they were seen
+        to do, NaN in states that did not come up and where noise of 1/2 tells nothing.
 
         Args:
           params: the numbers.
@@ -243,7 +243,15 @@ class ExactMatrixGame:
         """
         dtype = jnp.asarray(params.discount).dtype
         anything = [jnp.zeros(policy.shapes.shape, dtype) for policy in self.policies]
-        return self.describe(params, anything) | {"policy": measured["cooperation_by_state"]}
+        found = self.describe(params, anything)
+        return found | {"policy": chosen(measured["cooperation_by_state"], found["noise"][:, None])}
+
+
+def chosen(executed: jax.Array, noise: jax.Array) -> jax.Array:
+    """P(choose C) where a fraction `executed` of actions were C and noise flips a chosen action with this probability;
+    in [0, 1] whatever chance added, and NaN at noise 1/2."""
+    kept = 1 - 2 * noise
+    return jnp.where(kept == 0, jnp.nan, jnp.clip((executed - noise) / jnp.where(kept == 0, 1, kept), 0, 1))
 
 
 def histories(labels: Sequence[str], rounds: int) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class SampledGame:
         elif self.matrix is not None:
             found |= {name: one for name, one in self.matrix.variables.items() if name not in CORE}
         found |= declared("reward_per_step", "entropy", "discount", *["noise"] * self._trembles)
-        found |= declared("reward_against") if self.opponents else {}
+        found |= declared("reward_against", "scripted_reward_per_step") if self.opponents else {}
         found |= {name: of_measure(one) for name, one in measures(self.env).items()}
         shown = showcase(self.env)
         found[shown] = dataclasses.replace(found[shown] if shown in found else VARIABLES[shown], showcase=True)
@@ -203,7 +203,7 @@ class SampledGame:
           discount []; noise [players], where the game has it; what the closed form describes; what the environment
           measures with labels, [players, labels]; reward_against [players, opponents], a player's reward per step
           against each scripted opponent in all other seats, and NAME_against likewise, NAME the measure that picks the
-          showcase.
+          showcase; scripted_reward_per_step [players, opponents], where each scripted opponent plays every seat.
         """
         assert key is not None
         every = self._meetings(params, thetas, key)
@@ -221,20 +221,23 @@ class SampledGame:
             noise = params.env.noise
             found["noise"] = jnp.zeros(len(thetas), discount.dtype) if noise is None else jnp.asarray(noise)
         if self.opponents:
-            # Meetings after the first: opponent by opponent, and seat by seat.
             seats, shape = jnp.arange(len(thetas)), (len(self.opponents), len(thetas), len(thetas))
+            mixed = slice(1, 1 + len(self.opponents) * len(thetas))
             met = {"reward": every.rewards_per_step}
             met |= {name: jax.vmap(self._measured)(every)[name] for name in self._met}
-            found |= {f"{name}_against": x[1:].reshape(shape)[:, seats, seats].T for name, x in met.items()}
+            found |= {f"{name}_against": x[mixed].reshape(shape)[:, seats, seats].T for name, x in met.items()}
+            found["scripted_reward_per_step"] = every.rewards_per_step[mixed.stop :].T
         return found
 
     def _meetings(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> Statistics:
-        """The players among themselves, and then each with each scripted opponent in all other seats, leaves
-        [1 + opponents * players, ...]; one program for all, as most of its cost is to compile it."""
+        """All that is played at the end, leaves [1 + opponents * players + opponents, ...]: the players among
+        themselves; opponent by opponent and seat by seat, a player with that opponent in all other seats; and each
+        opponent in every seat. One program for all, as most of its cost is to compile it."""
         players = range(len(thetas))
         choices = [[0] * len(thetas)]
         for number in range(len(self.opponents)):
             choices += [[0 if seat == i else 1 + number for seat in players] for i in players]
+        choices += [[1 + number] * len(thetas) for number in range(len(self.opponents))]
         mixed = [one_of([self.policies[i], *(scripted[i] for _, scripted in self.opponents)]) for i in players]
 
         def meet(number: jax.Array, choice: jax.Array) -> Statistics:

@@ -9,15 +9,16 @@ import pytest
 
 import shaping
 from shaping import envs
+from shaping.analysis.strategies import nash_match
 from shaping.envs.declarations import measures
 from shaping.envs.spaces import Box
 from shaping.objectives import Analytic
 from shaping.objectives.best_response import exploitability
 from shaping.objectives.exact_coin import exact_coin_game
 from shaping.objectives.game import value_scale
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.memory_one import chosen, exact_matrix_game
 from shaping.objectives.sampled_game import resets_itself, sampled
-from shaping.policies import coin_table, fixed, tabular
+from shaping.policies import coin_table, fixed, scripted_players, tabular
 from shaping.variables import CORE, VARIABLES
 
 KEY = jax.random.key(0)
@@ -117,6 +118,42 @@ def test_measures_of_an_episode_are_divided_by_the_episodes_that_were_counted():
     played = game._played(params, policies, thetas, KEY)
     assert measures(env)["pickups"].per_episode
     np.testing.assert_allclose(game._measured(played)["pickups"], played.counts.pickups / 3, rtol=1e-6)
+
+
+def test_scripted_players_among_themselves_earn_what_the_game_pays_for_what_they_do():
+    env, tables = envs.make("ipd"), (tabular(5),) * 2
+    opponents = scripted_players(env)
+    game, params = sampled(env, tables, batch=2, horizon=3, evaluation=4, opponents=opponents)
+    found = jax.jit(game.describe)(params, [jnp.full(5, -60.0)] * 2, KEY)
+    assert list(opponents) == ["ALLC", "ALLD", "TFT"]
+    np.testing.assert_allclose(found["scripted_reward_per_step"], [[-1, -2, -1]] * 2, rtol=1e-6)
+    # Somebody who always defects: exploits ALLC, is one of ALLD, and gets one exploitation in three out of TFT.
+    np.testing.assert_allclose(found["reward_against"], [[0, -2, -4 / 3]] * 2, rtol=1e-6)
+
+
+def test_the_same_play_is_as_near_to_nash_as_a_table_and_as_measured_under_noise():
+    env = envs.make("matching_pennies", noise=0.3)
+    tables = (tabular(env.num_states),) * 2
+    matrix = exact_matrix_game(env, tables)
+    game, params = sampled(env, tables, batch=2, horizon=40, discount=0.96, evaluation=600)
+    params = dataclasses.replace(params, exact=env.default_params)
+    # After CD player 0 chooses C nine times in ten, and is seen to do so two times in three.
+    thetas = [jnp.zeros(5).at[2].set(np.log(9)), jnp.zeros(5).at[3].set(np.log(9))]
+    scores = []
+    for form in ({"exact": matrix}, {"matrix": matrix}):
+        told = jax.jit(dataclasses.replace(game, **form).describe)(params, thetas, KEY)
+        policy, payoffs, noise = (np.asarray(told[name])[None] for name in ("policy", "payoffs", "noise"))
+        np.testing.assert_allclose(policy[0], 1 / (1 + np.exp(-np.stack(thetas))), atol=0.12)
+        scores.append(nash_match(policy, payoffs, noise, "own"))
+    assert scores[0] == pytest.approx([0.8]) and scores[0] == scores[1]
+
+
+def test_a_choice_is_told_from_what_was_executed_unless_noise_hides_it():
+    executed = jnp.array([0.1, 0.3, 0.5, 0.9, jnp.nan])
+    np.testing.assert_allclose(chosen(executed, jnp.float32(0.3)), [0, 0, 0.5, 1, np.nan], atol=1e-6)
+    np.testing.assert_allclose(chosen(executed, jnp.float32(0.9)), [1, 0.75, 0.5, 0, np.nan], atol=1e-6)
+    np.testing.assert_array_equal(chosen(executed, jnp.float32(0)), executed)
+    assert np.isnan(chosen(executed, jnp.float32(0.5))).all()
 
 
 def test_an_environment_of_ones_own_with_continuous_actions_is_measured_by_what_it_declares():
