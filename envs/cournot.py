@@ -167,12 +167,8 @@ class Cournot:
         costs = tuple(check_number("costs", cost, 0) for cost in costs)
         if min(costs) >= intercept:
             raise ValueError(f"costs is {self.costs!r}; allowed: at least one below the intercept, {intercept:g}")
-        monopoly = (intercept - min(costs)) / (2 * slope)
-        capacity = intercept / slope if self.capacity is None else check_number("capacity", self.capacity)
-        if capacity < monopoly:
-            raise ValueError(
-                f"capacity is {self.capacity!r}; allowed: {monopoly:g}, the quantity of a monopoly, or more"
-            )
+        # Whatever the market's numbers: those that are played may be others than these.
+        capacity = intercept / slope if self.capacity is None else check_number("capacity", self.capacity, 1e-6)
         # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
         object.__setattr__(self, "intercept", intercept)
         object.__setattr__(self, "slope", slope)

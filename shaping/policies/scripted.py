@@ -60,7 +60,8 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     - public_goods: ALL and NONE of the endowment, nobody is punished
     - negotiation: GREEDY asks for everything, COOPERATIVE for what nobody values more, where it can see that
     - gift: GIVES, to the next seat, and KEEPS
-    - clean_up: CLEANS and EATS; commons_harvest: GREEDY and SUSTAINABLE, which leaves apples with few others around
+    - clean_up: CLEANS and EATS, which do nothing else, and BOTH, which eats while one cell at most is dirty
+    - commons_harvest: GREEDY and SUSTAINABLE, which leaves apples with few others around
     - in_the_matrix: one of each kind of coins, ALLC and ALLD where there are two, which gathers it alone and then plays
 
     Quantities and efforts are those of the environment's default numbers; `Policy.for_params` has the parameters for

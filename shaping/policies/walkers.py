@@ -52,8 +52,9 @@ def _mixed(action: jax.Array, others: tuple[int, ...], chance: Any, actions: int
     return jnp.where(probabilities > 0, jnp.log(jnp.where(probabilities > 0, probabilities, 1)), _NEVER)
 
 
-def _clean_up(env: CleanUp, observation: jax.Array, cleans: bool) -> jax.Array:
-    """To the nearest dirt or apple; without any it waits in the river or the orchard."""
+def _clean_up(env: CleanUp, observation: jax.Array, cleans_from: float) -> jax.Array:
+    """To the nearest dirt where so many cells are dirty, else to the nearest apple; without any it waits in the river
+    or the orchard."""
     rows, columns = env.rows, env.columns
     if env.observation == "planes":
         dirt, apples = observation[:, -1, 0] > 0, observation[:, 0, 1] > 0
@@ -63,8 +64,9 @@ def _clean_up(env: CleanUp, observation: jax.Array, cleans: bool) -> jax.Array:
         dirt, apples = observation[:rows] > 0, observation[rows : 2 * rows] > 0
         own = observation[2 * rows : 3 * rows + columns]
         row, column = jnp.argmax(own[:rows]), jnp.argmax(own[rows:])
-    things, home = (dirt, columns - 1) if cleans else (apples, 0)
-    wanted = jnp.zeros((rows, columns), bool).at[:, home].set(things)
+    cleans = jnp.sum(dirt) >= cleans_from
+    home = jnp.where(cleans, columns - 1, 0)
+    wanted = jnp.zeros((rows, columns), bool).at[:, home].set(jnp.where(cleans, dirt, apples))
     found, down, right = nearest(wanted, row, column)
     way = direction(jnp.where(found, down, 0), jnp.where(found, right, home - column))
     # Somebody may stand in the way: now and then it steps aside.
@@ -75,8 +77,9 @@ def cleaners(env: CleanUp) -> Mapping[str, Move]:
     """Players of CleanUp-lite by name."""
     del env
     return {
-        "CLEANS": lambda env, observation: _clean_up(env, observation, True),
-        "EATS": lambda env, observation: _clean_up(env, observation, False),
+        "CLEANS": lambda env, observation: _clean_up(env, observation, 0),
+        "EATS": lambda env, observation: _clean_up(env, observation, jnp.inf),
+        "BOTH": lambda env, observation: _clean_up(env, observation, 2),
     }
 
 

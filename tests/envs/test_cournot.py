@@ -213,7 +213,7 @@ def test_price_is_linear_in_the_sum_of_quantities():
         ({"costs": (1, 2, 3)}, "costs is (1, 2, 3); allowed: a number, or one for each of 2 players"),
         ({"costs": -1}, "costs is -1; allowed: a finite number of 0 or more"),
         ({"costs": 10}, "costs is 10; allowed: at least one below the intercept, 10"),
-        ({"capacity": 4}, "capacity is 4; allowed: 4.5, the quantity of a monopoly, or more"),
+        ({"capacity": 0}, "capacity is 0; allowed: a finite number of 1e-06 or more"),
         ({"noise": -0.1}, "noise is -0.1; allowed: a finite number of 0 or more"),
         ({"floor": 1}, "floor is 1; allowed: False, True"),
         ({"view": "all"}, "view is 'all'; allowed: quantities, price"),

@@ -22,7 +22,7 @@ NAMES = {
     "fishery": ("NASH", "COOPERATIVE", "GREEDY"),
     "public_goods": ("ALL", "NONE"),
     "negotiation": ("GREEDY", "COOPERATIVE"),
-    "clean_up": ("CLEANS", "EATS"),
+    "clean_up": ("CLEANS", "EATS", "BOTH"),
     "commons_harvest": ("GREEDY", "SUSTAINABLE"),
     "in_the_matrix": ("ALLC", "ALLD"),
 }
@@ -95,10 +95,11 @@ def test_negotiators_get_the_shares_their_proposals_are_known_for(view):
 @pytest.mark.parametrize("observation", ["planes", "vector"])
 def test_nobody_eats_where_nobody_cleans_and_cleaners_feed_others(observation):
     env = envs.make("clean_up", observation=observation)
-    cleans, eats = (scripted_players(env)[name] for name in ("CLEANS", "EATS"))
+    cleans, eats, both = (scripted_players(env)[name] for name in ("CLEANS", "EATS", "BOTH"))
     assert np.all(played(env, eats).returns == 0)
     cleaner, eater = played(env, (cleans[0], eats[1]), batch=16).returns
     assert eater > 5 and cleaner < eater / 5
+    assert (played(env, both, batch=16).returns > 5).all()
 
 
 @pytest.mark.parametrize(
