@@ -2,10 +2,9 @@
 
 An installed package declares entry points in the groups `shaping.rules`, `shaping.learners`, `shaping.environments` and
 `shaping.policies`; each has the name that configurations use and refers to a factory. A plugin is a module, or a file,
-with dictionaries RULES, LEARNERS, ENVIRONMENTS and POLICIES of factories by name. Our own names
-cannot be taken. A factory's signature says what can be
-set, as of our own. Nothing in a configuration makes code run: packages are installed, and plugins are given on the
-command line or to `use_plugin`.
+with dictionaries RULES, LEARNERS, ENVIRONMENTS and POLICIES of factories by name. Our own names cannot be taken. A
+factory's signature says what can be set, as for our own. Nothing in a configuration makes code run: packages are
+installed, and plugins are given on the command line or to `use_plugin`.
 """
 
 import importlib

@@ -30,7 +30,7 @@ class Statistics:
       discounted: [batch, players] likewise, each reward discounted from the start of its own episode on.
       entropies: [batch, players] sum of the entropies of the distributions actions were drawn from, in nats.
       actions: [batch, players, actions] int32, how often each was chosen; None where actions are not discrete.
-      counts: what the environment counts (`count` of `envs.Environment`), batch first; `envs.measures` reads it.
+      counts: what the environment counts (`count` of `envs.Environment`), batch first; its `metrics` reads it.
     """
 
     steps: jax.Array
