@@ -454,7 +454,8 @@ def _short(value: object) -> str:
 def _first_line(function: object) -> str:
     if isinstance(function, str):
         return function
-    return (function.__doc__ or "").strip().partition("\n")[0]
+    first = " ".join((function.__doc__ or "").strip().partition("\n\n")[0].split())
+    return textwrap.shorten(first, 110, placeholder=" ...")
 
 
 def _version() -> str:

@@ -122,7 +122,8 @@ def _field(name: str, hint: Any, default: Any) -> Field | None:
         ranged = next((m for m in members if typing.get_origin(m) is Annotated), None)
         sequence = next((m for m in members if typing.get_origin(m) in (tuple, collections.abc.Sequence)), None)
         # A bare number among several accepted types is enough to be set from a configuration.
-        hint = next((m for m in members if m in (bool, int, float, str)), None)
+        literal = next((m for m in members if typing.get_origin(m) is Literal), None)
+        hint = next((m for m in members if m in (bool, int, float, str)), literal)
         if ranged is not None:
             hint, *extra = typing.get_args(ranged)
             allowed = next((e for e in extra if isinstance(e, Range)), allowed)

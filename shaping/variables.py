@@ -97,7 +97,7 @@ VARIABLES: dict[str, Variable] = {
     ),
     "model_error": Variable(
         _ALONG,
-        "KL of the opponents' policies from the models of them, on the states of a fresh batch",
+        "KL of the opponents' policies from the models of them, on the batch that they are fitted to next",
         "model error",
         low=0,
         small=True,

@@ -69,8 +69,10 @@ class CleanUpState:
 
 @dataclass(frozen=True)
 class CleanUp:
-    """CleanUp-lite, the two-player public-goods game of Meulemans et al., "Multi-agent cooperation through
-    learning-aware policy gradients" (COALA-PG, ICLR 2025, appendix B.1.2), for any number of players.
+    """CleanUp-lite: an orchard bears only while somebody cleans the river.
+
+    The two-player public-goods game of Meulemans et al., "Multi-agent cooperation through learning-aware policy
+    gradients" (COALA-PG, ICLR 2025, appendix B.1.2), for any number of players.
 
     A grid of 5 rows and 4 columns. The right-most column is the river, the left-most the orchard. A step, in order:
 

@@ -33,7 +33,9 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class CommonsHarvest:
-    """Commons harvest, the common-pool resource game of Perolat et al., "A multi-agent reinforcement learning model of
+    """Commons harvest: apples regrow only near other apples.
+
+    The common-pool resource game of Perolat et al., "A multi-agent reinforcement learning model of
     common-pool resource appropriation" (NeurIPS 2017), with the numbers of Melting Pot's commons_harvest__open
     (Leibo et al., ICML 2021; Agapiou et al. 2022).
 

@@ -54,8 +54,9 @@ def model_errors(record: Record, summary: dict[str, Any], chosen: Selection) -> 
     _plain_log(grid[0])
     _finish(figure, grid, len(errors) > 1)
     caption = (
-        "KL divergence of the opponents' policies from a learner's models of them on the states of a fresh batch, mean "
-        "over the learners that have models and over finite matches, with its 95 % band."
+        "KL divergence of the opponents' policies from a learner's models of them, on the states of the batch that the "
+        "models are fitted to next. Mean over the learners that have models and over finite matches, with its 95 % "
+        "band."
     )
     if trusts:
         caption += " Right: the factor by which trust multiplies the lookahead rate; 1 where there is no such remedy."

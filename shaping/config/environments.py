@@ -119,11 +119,16 @@ def _floats(value: Any) -> Any:
 
 def _own(game: Mapping[str, Any]) -> dict[str, Any]:
     """Its factory's settings, one value of each where there are arrays [matches, ...]."""
-    return {
+    known = environment_settings(game["name"])
+    own = {
         key: int(_first(game[key])) if field.kind == "integer" else _first(game[key])
-        for key, field in environment_settings(game["name"]).items()
-        if game.get(key) is not None
+        for key, field in known.items()
+        if key != "discount" and game.get(key) is not None
     }
+    # Not every model of an environment that takes a discount has one, and the objective's is another thing.
+    if "discount" in known and getattr(_build(game["name"], own), "discount", None) is not None:
+        own["discount"] = _first(game["discount"])
+    return own
 
 
 def _first(value: Any) -> Any:

@@ -134,6 +134,8 @@ def _normal_player(
         raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} has not")
     _check_sampling(where, made, objective)
     if given.get(MODEL) is not None and given[MODEL] is not False:
+        if build_rule(player) is None:
+            raise ConfigError(f"{where}.{MODEL}: {rule} does not ask what its opponents do; allowed with update rules")
         player[MODEL] = _normal_model(f"{where}.{MODEL}", given[MODEL], objective)
     if given.get("share") not in (None, False):
         if given["share"] is not True:
