@@ -234,8 +234,8 @@ class ExactMatrixGame:
         }
 
     def describe_played(self, params: MatrixGameParams, measured: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """`describe` of players whose policies are no tables: `policy` is what they chose, told from what they did. It is
-        NaN in states that did not come up, and where noise of 1/2 hides every choice.
+        """`describe` of players whose policies are no tables. `policy` is what they chose, told from what they did; it
+        is NaN in states that did not come up, and where noise of 1/2 hides every choice.
 
         Args:
           params: the numbers.
