@@ -77,7 +77,8 @@ def report(folder: str | Path) -> Any:
     from shaping.analysis.summary import summarise
 
     check_files(place)
-    config_of(place)
+    if (place / "config.yaml").exists():
+        config_of(place)
     check_metadata(place / "record.zarr")
     if summary_of(place) is None and (place / "summary.json").is_file():
         # It cannot be read, and is written anew.
