@@ -234,8 +234,8 @@ class ExactMatrixGame:
         }
 
     def describe_played(self, params: MatrixGameParams, measured: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """`describe` of players whose policies are no tables: `policy` is what they chose, told from what they were seen
-        to do, NaN in states that did not come up and where noise of 1/2 tells nothing.
+        """`describe` of players whose policies are no tables: `policy` is what they chose, told from what they were
+        seen to do, NaN in states that did not come up and where noise of 1/2 tells nothing.
 
         Args:
           params: the numbers.
