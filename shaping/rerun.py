@@ -1,5 +1,6 @@
 """Replays one match of a run, alone and update by update, to see what happened to a match that failed."""
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def _again(
     programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, matches)
     states = programs.start(matches)
     kept: deque[tuple[int, np.ndarray, list[np.ndarray], list[float]]] = deque(maxlen=last)
-    before, diverged_at, broken, interval = _thetas(states, lane), -1, (), 0
+    before, diverged_at, broken, interval = _thetas(matches, states, lane), -1, (), 0
     for update in range(table.updates):
         old = jax.tree.map(lambda leaf: np.asarray(leaf[lane]), states.learners)
         while table.begins(interval + 1) <= update:
@@ -115,7 +116,7 @@ def _again(
         value = np.asarray(rows["value"])[lane, interval - first]
         if matches.game.sampled and update % table.record_every:
             value = np.full_like(value, np.nan)
-        after = _thetas(states, lane)
+        after = _thetas(matches, states, lane)
         moved = [float(np.linalg.norm(a - b)) for a, b in zip(after, before, strict=True)]
         kept.append((update, value, after, moved))
         before = after
@@ -134,18 +135,20 @@ def _again(
         {
             "value": (("update", "player"), np.array([value for _, value, _, _ in kept]).reshape(-1, players)),
             "step": (("update", "player"), np.array([moved for *_, moved in kept]).reshape(-1, players)),
-            "theta": (("update", "player", "parameter"), np.array(padded).reshape(-1, players, longest)),
+            "theta": (("update", "player", "parameter"), np.array(padded).reshape(len(kept), players, longest)),
         },
         {"update": [update for update, *_ in kept]},
     )
     return steps, before, diverged_at, broken
 
 
-def _thetas(states: MatchState, lane: int) -> list[np.ndarray]:
-    return [
-        np.concatenate([np.asarray(leaf)[lane].ravel().astype(np.float64) for leaf in jax.tree.leaves(learner.theta)])
-        for learner in states.learners
-    ]
+def _thetas(matches: Match, states: MatchState, lane: int) -> list[np.ndarray]:
+    """Everybody's parameters, [parameters] each."""
+    found = []
+    for learner in matches.by_seat(states.learners):
+        leaves = [np.asarray(leaf)[lane].ravel().astype(np.float64) for leaf in jax.tree.leaves(learner.theta)]
+        found.append(np.concatenate(leaves or [np.zeros(0)]))
+    return found
 
 
 def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str, ...]:
@@ -155,7 +158,7 @@ def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str,
     names = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(moved):
         if jnp.issubdtype(leaf.dtype, jnp.floating) and not np.all(np.isfinite(leaf)):
-            names.append(f"player {path[0].idx}{jax.tree_util.keystr(path[1:])}")
+            names.append(f"player {matches.played_by.index(path[0].idx)}{jax.tree_util.keystr(path[1:])}")
     return tuple(names) or ("value",)
 
 
@@ -178,7 +181,7 @@ def _compared(record: Record | None, match: int, thetas: list[np.ndarray]) -> tu
     if recorded == UNFINISHED:
         return None, None
     final = record.read("theta_final", index)[0]
-    differences = [np.abs(row[: theta.size] - theta).max() for row, theta in zip(final, thetas, strict=False)]
+    differences = [np.abs(row[: theta.size] - theta).max(initial=0) for row, theta in zip(final, thetas, strict=False)]
     return recorded, float(max(differences))
 
 
@@ -191,7 +194,7 @@ def lines(found: Replay) -> list[str]:
     text = [f"match {found.match}: {settings}", "  " + "".join(f"{name:>15}" for name in head)]
     for at, update in enumerate(found.steps["update"].values):
         one = found.steps.isel(update=at)
-        numbers = [*one.value.values, *one.step.values, *np.nanmax(np.abs(one.theta.values), axis=-1)]
+        numbers = [*one.value.values, *one.step.values, *(_largest(theta) for theta in one.theta.values)]
         text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
     if found.diverged_at >= 0:
         text.append(f"stopped being finite at update {found.diverged_at}: {', '.join(found.broken)}")
@@ -205,6 +208,12 @@ def lines(found: Replay) -> list[str]:
         agrees = found.recorded == found.diverged_at
         text.append(f"as recorded, {same}" if agrees else f"the record says diverged_at {found.recorded}")
     return text
+
+
+def _largest(theta: np.ndarray) -> float:
+    """The largest of a player's parameters, padded with NaN; NaN where it has none."""
+    known = np.abs(theta[~np.isnan(theta)])
+    return float(known.max()) if known.size else math.nan
 
 
 def _shown(value: Any) -> str:

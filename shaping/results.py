@@ -37,12 +37,16 @@ class Run:
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
         """The trained policies of one match: for each seat the policy and its final parameters."""
         experiment = plan(self.config)
-        policies = _match(experiment, range(experiment.matches)[match]).game.policies
+        chosen = _match(experiment, range(experiment.matches)[match])
         found = []
-        for policy, row in zip(policies, self.record["theta_final"].isel(match=match).values, strict=False):
+        for policy, row in zip(chosen.game.policies, self.record["theta_final"].isel(match=match).values, strict=False):
             leaves, structure = jax.tree.flatten(policy.shapes)
-            ends = np.cumsum([leaf.size for leaf in leaves])
-            parts = [p.reshape(x.shape) for p, x in zip(np.split(row[: ends[-1]], ends[:-1]), leaves, strict=True)]
+            if not leaves:
+                # A script has what it needs of its environment's numbers, if anything.
+                found.append((policy, policy.for_params(getattr(chosen.params, "env", None))))
+                continue
+            ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
+            parts = [row[end - x.size : end].reshape(x.shape) for end, x in zip(ends, leaves, strict=True)]
             found.append((policy, structure.unflatten(parts)))
         return found
 

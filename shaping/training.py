@@ -71,6 +71,7 @@ def train(
     precision: str = "float32",
     parameters: Any = None,
     policy: Policy | None = None,
+    seats: Sequence[int] | None = None,
 ) -> Any:
     """Trains a population of independent matches and returns its record, in memory.
 
@@ -78,7 +79,8 @@ def train(
       game: a matrix game (`envs.MatrixGame`), or any game in the sense of `objectives.game.Game`: an analytic game of
         the user's own, an exact Coin Game (`shaping.exact_coin_game`), one whose returns are sampled
         (`shaping.sampled`), or another implementation of that protocol.
-      players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one for all seats.
+      players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one that every seat has a
+        copy of; with `seats` one for each number in it.
       matches: how many matches, at least 1.
       updates: updates of each, at least 0.
       seed: of the initial parameters, as in a configuration.
@@ -87,6 +89,8 @@ def train(
       parameters: the numbers of the game, any pytree; if None those of a matrix game, or the game's own
         `default_parameters`.
       policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
+      seats: for each seat which of the players plays it, where one plays several with the same parameters: [0, 0] for
+        one in both seats; None for a player of its own in each.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
@@ -100,11 +104,8 @@ def train(
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
     game, numbers = _game_of(game, policy, parameters)
-    seats = len(game.policies)
-    each = [players] * seats if isinstance(players, Learner | Rule) else list(players)
-    if len(each) != seats:
-        raise ConfigError(f"players: {len(each)} given; the game has {seats} seats")
-    learners = tuple(p if isinstance(p, Learner) else gradient_learner(p) for p in each)
+    learners = _learners(players, len(game.policies), seats)
+    played_by = None if seats is None else tuple(seats)
 
     with computing_in(precision):
         numbers = numbers()
@@ -115,7 +116,7 @@ def train(
                 array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
                 return np.broadcast_to(array, (len(indices), *array.shape))
 
-            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game))
+            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
         group = Group(np.arange(matches), matches_of)
@@ -125,6 +126,24 @@ def train(
         run_group(0, group, chunks, table, memory, Progress(matches * updates, enabled=False), Timing())
         found = layout_of([group.template()], matches, table.recorded, np.dtype(precision))
     return _dataset(found, game.about, memory.variables())
+
+
+def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[Learner, ...]:
+    """One learner for each that plays; see `train`."""
+    wanted = number
+    if seats is not None:
+        wanted = len(set(seats))
+        if len(seats) != number or sorted(set(seats)) != list(range(wanted)):
+            raise ConfigError(f"seats: {list(seats)} given; allowed: for each of {number} seats a player, from 0 on")
+    each = [players] * wanted if isinstance(players, Learner | Rule) else list(players)
+    if len(each) != wanted:
+        told = f"the game has {number} seats" if seats is None else f"seats names {wanted}"
+        raise ConfigError(f"players: {len(each)} given; {told}")
+    learners = tuple(player if isinstance(player, Learner) else gradient_learner(player) for player in each)
+    for place, learner in enumerate(learners):
+        if seats is not None and not learner.shareable and list(seats).count(place) > 1:
+            raise ConfigError(f"seats: {list(seats)} given; player {place} cannot play several seats at once")
+    return learners
 
 
 def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:

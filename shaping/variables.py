@@ -44,10 +44,11 @@ class Variable:
         return self.dims[1:2] == ("update",)
 
     def attributes(self) -> dict[str, Any]:
-        """What an array of a record says of itself; an end of the range that is not there is None."""
-        ends = [end if math.isfinite(end) else None for end in (self.low, self.high)]
-        own = {"description": self.meaning, "label": self.label, "range": ends, "small": self.small}
-        return own | {"source": self.source, "showcase": self.showcase}
+        """What an array of a record says of itself, in what every format can hold: text and numbers, without an end of
+        the range that is not there."""
+        ends = {name: end for name, end in (("low", self.low), ("high", self.high)) if math.isfinite(end)}
+        own = {"description": self.meaning, "label": self.label, **ends, "small": int(self.small)}
+        return own | {"source": self.source, "showcase": int(self.showcase)}
 
 
 CORE = ("value", "value_trajectory_mean", "theta_initial", "theta_final", "diverged_at")

@@ -81,14 +81,14 @@ def test_its_record_has_what_it_declares_and_nothing_of_matrix_games(record):
     }  # fmt: skip
     assert record.bids.dims == ("match", "player", "round") and record["round"].values.tolist() == ["first", "second"]
     assert record.theta_final.dims == ("match", "player", "parameter")
-    assert record.bids.attrs["label"] == "bids" and record.bids.attrs["range"] == [0, None]
+    assert record.bids.attrs["label"] == "bids" and record.bids.attrs["low"] == 0 and "high" not in record.bids.attrs
     assert record.attrs["kind"] == "auction"
 
 
 def test_matrix_games_have_their_labels_and_declarations():
     found = shaping.train(envs.make("ipd"), shaping.naive(), matches=1, updates=1)
     assert found["state"].values.tolist() == ["start", "CC", "CD", "DC", "DD"]
-    assert found.policy.attrs["range"] == [0, 1] and found.attrs["state_view"] == "own"
+    assert (found.policy.attrs["low"], found.policy.attrs["high"]) == (0, 1) and found.attrs["state_view"] == "own"
     assert found.theta_final.dims == ("match", "player", "state")
 
 
@@ -97,7 +97,7 @@ def test_what_an_exact_coin_game_knows_at_the_end_alone_is_nan_before():
     policies = [shaping.coin_table(env, seat) for seat in range(2)]
     game, numbers = shaping.exact_coin_game(env, policies)
     found = shaping.train(game, shaping.naive(), matches=2, updates=2, parameters=numbers)
-    assert found.own_fraction.dims == ("match", "update", "player") and found.own_fraction.attrs["showcase"] is False
+    assert found.own_fraction.dims == ("match", "update", "player") and found.own_fraction.attrs["showcase"] == 0
     assert np.isnan(found.own_fraction[:, :-1]).all() and np.isfinite(found.own_fraction[:, -1]).all()
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import xarray as xr
 
+import numpy as np
+
 from shaping.analysis.damage import DamagedRecordError
 
 SOURCES = ("play", "environment", "learner")
@@ -87,19 +89,17 @@ def _variable(name: str, dims: tuple[str, ...], attributes: Mapping[str, Any]) -
     for key, kind in (("description", str), ("label", str)):
         if not isinstance(attributes.get(key, ""), kind):
             raise _wrong(name, key, attributes[key], "text")
-    ends = attributes.get("range")
-    ends = [None, None] if ends is None else ends
-    known = isinstance(ends, list | tuple) and len(ends) == 2
-    if not known or not all(e is None or (isinstance(e, int | float) and not isinstance(e, bool)) for e in ends):
-        raise _wrong(name, "range", ends, "two numbers, or null where there is no such end")
-    low, high = (infinite if e is None else float(e) for e, infinite in zip(ends, (-math.inf, math.inf), strict=True))
+    low, high = attributes.get("low", -math.inf), attributes.get("high", math.inf)
+    for key, end in (("low", low), ("high", high)):
+        if not isinstance(end, int | float | np.number) or isinstance(end, bool):
+            raise _wrong(name, key, end, "a number, and left out where there is no such end")
     return Variable(
         name,
         dims,
         attributes.get("description", ""),
         attributes.get("label", ""),
-        low,
-        high,
+        float(low),
+        float(high),
         bool(attributes.get("small", False)),
         attributes["source"],
         bool(attributes.get("showcase", False)),

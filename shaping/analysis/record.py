@@ -157,12 +157,14 @@ def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
     # tells its true shape.
     firsts = _finished(dataset, starts)
     players = np.zeros(len(firsts), int)
-    # Matrix games have payoffs; others at least one parameter a player.
-    for name in ("payoffs", "theta_initial"):
-        if name in dataset:
+    # Matrix games have payoffs; in others whoever learns has parameters, and everybody a value once a match has run.
+    for name in ("payoffs", "theta_initial", "value"):
+        if name in dataset and all(dataset[name].sizes[d] for d in dataset[name].dims):
             first = dataset[name].isel(match=firsts)
             first = first.isel({d: 0 for d in first.dims if d not in ("match", "player")})
-            players = np.where(players == 0, np.isfinite(first.values).sum(axis=1), players)
+            # The last that is there, as scripted players among them have no parameters.
+            last = (np.isfinite(first.values) * (1 + np.arange(first.sizes["player"]))).max(axis=1, initial=0)
+            players = np.maximum(players, last)
     # Of a cell that has none nothing is known yet.
     players = np.where(players == 0, dataset.sizes["player"], players)
     if "policy" in dataset:

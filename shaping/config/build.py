@@ -180,7 +180,7 @@ def game_of(normal: Mapping[str, Any]) -> Any:
     needs_critic = any(wants_critic(normal, player) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
     # A chain with memory is too large to look at again and again.
-    tables = not (is_network(normal) or policy.get("last_takers"))
+    tables = not (is_network(normal) or policy.get("last_takers")) and all(one.tabulated for one in policies)
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
     matrix = None
     if exact is None and family.tabular:

@@ -75,8 +75,9 @@ def zeros() -> Initial:
 
 
 def values(theta: Any) -> Initial:
-    """The given parameters, [states] logits for a tabular policy (a list will do)."""
-    return Initial(np.asarray(theta, float) if isinstance(theta, list | tuple) else theta, "values")
+    """The given parameters, [states] logits for a tabular policy (a list will do); () for a policy that has none."""
+    listed = isinstance(theta, list | tuple) and len(theta) > 0
+    return Initial(np.asarray(theta, float) if listed else theta, "values")
 
 
 def initial_parameters(

@@ -1,5 +1,6 @@
 """What a learner is to the loop: a state, and a step from everybody's old states to its own new one."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,8 @@ class Learner:
       needs_sampler: whether it plays the game itself, and so needs an objective that samples.
       needs_critic: whether it asks what critics expect.
       needs_distance: whether it asks the objective how far policies are from each other.
-      variables: what it records besides values, by name.
+      variables: what it records besides values, by name, over match, update and player; without a label the name is
+        one, and `source` is always "learner".
       minibatches: what a batch of play must be a multiple of.
       gradients, lookaheads: about how many gradients of returns an update takes, in units of a few, and how many steps
         it differentiates through; for planning alone.
@@ -96,7 +98,7 @@ class Learner:
 
     def __post_init__(self):
         # Static structure is compared and hashed where programs are looked up.
-        object.__setattr__(self, "variables", FrozenDict(self.variables))
+        object.__setattr__(self, "variables", FrozenDict(_of_learner(self.variables)))
 
     def init(
         self,
@@ -124,6 +126,20 @@ class Learner:
     ) -> tuple[LearnerState, Mapping[str, Any]]:
         """This learner's state after one update of everybody, and what is recorded of the update besides."""
         return self.update(self.settings, key, states, player, objective)
+
+
+def _of_learner(variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    """Variables as a learner declares them; see `Learner.variables`.
+
+    Raises:
+      ValueError: one over other dimensions.
+    """
+    wanted, found = ("match", "update", "player"), {}
+    for name, one in variables.items():
+        if one.dims != wanted:
+            raise ValueError(f"variables.{name} is over {', '.join(one.dims)}; allowed: {', '.join(wanted)}")
+        found[name] = dataclasses.replace(one, source="learner", label=one.label or name.replace("_", " "))
+    return found
 
 
 def seats_of(player: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -183,7 +183,7 @@ class SampledGame:
         if self.exact is not None:
             found["value_exact"] = scale * jnp.stack(list(self.exact.objective(params.exact)(thetas)[0]))
         found |= {name: one for name, one in self._measured(played).items() if not measures(self.env)[name].axis}
-        dtype = jax.tree.leaves(list(thetas))[0].dtype
+        dtype = jnp.asarray(params.discount).dtype
         return {name: value.astype(dtype) for name, value in found.items()}
 
     def _measured(self, played: Statistics) -> dict[str, jax.Array]:
@@ -240,8 +240,10 @@ class SampledGame:
         choices += [[1 + number] * len(thetas) for number in range(len(self.opponents))]
         mixed = [one_of([self.policies[i], *(scripted[i] for _, scripted in self.opponents)]) for i in players]
 
+        scripts = [[scripted[i].for_params(params.env) for _, scripted in self.opponents] for i in players]
+
         def meet(number: jax.Array, choice: jax.Array) -> Statistics:
-            given = [(choice[i], (theta, *((),) * len(self.opponents))) for i, theta in enumerate(thetas)]
+            given = [(choice[i], (theta, *scripts[i])) for i, theta in enumerate(thetas)]
             return self._played(params, mixed, given, jax.random.fold_in(key, number))
 
         return jax.vmap(meet)(jnp.arange(len(choices)), jnp.array(choices, jnp.int32))

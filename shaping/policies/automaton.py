@@ -71,6 +71,7 @@ def automaton(num_states: int, num_observations: int = 5) -> Policy:
         apply,
         table,
         scalars=False,
+        tabulated=False,
         observation_space=Discrete(num_observations),
         action_space=Discrete(2),
     )

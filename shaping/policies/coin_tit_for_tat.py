@@ -58,6 +58,7 @@ def coin_tit_for_tat(env: CoinGame, player: int = 0) -> Policy:
         apply,
         table,
         scalars=False,
+        tabulated=False,
         observation_space=env.observation_space,
         action_space=env.action_space,
     )

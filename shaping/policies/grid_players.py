@@ -149,6 +149,7 @@ def _policy(
         apply,
         table,
         scalars=False,
+        tabulated=False,
         observation_space=game.observation_space,
         action_space=game.action_space,
     )

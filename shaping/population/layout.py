@@ -21,7 +21,7 @@ def to_blocks(tree: Any, block: int, first: bool = False) -> Any:
     """[population, ...] leaves to [blocks, ..., block], or to [blocks, block, ...] where `first`."""
 
     def cut(leaf: jax.Array) -> jax.Array:
-        apart = leaf.reshape(-1, block, *leaf.shape[1:])
+        apart = leaf.reshape(leaf.shape[0] // block, block, *leaf.shape[1:])
         return apart if first else jnp.moveaxis(apart, 1, -1)
 
     return jax.tree.map(cut, tree)
@@ -32,7 +32,7 @@ def from_blocks(tree: Any, first: bool = False) -> Any:
 
     def join(leaf: jax.Array) -> jax.Array:
         apart = leaf if first else jnp.moveaxis(leaf, -1, 1)
-        return apart.reshape(-1, *apart.shape[2:])
+        return apart.reshape(apart.shape[0] * apart.shape[1], *apart.shape[2:])
 
     return jax.tree.map(join, tree)
 
@@ -41,7 +41,7 @@ def take_apart(tree: Any) -> Any:
     """Leaves [..., block] of a block with few numbers a match to nested tuples of [block]; others as they are."""
 
     def split(leaf: jax.Array) -> Any:
-        if leaf.ndim == 1 or math.prod(leaf.shape[:-1]) > _SMALL:
+        if leaf.ndim == 1 or not 0 < math.prod(leaf.shape[:-1]) <= _SMALL:
             return leaf
         return _nested(leaf)
 

@@ -319,7 +319,7 @@ def finish(
     count = updates if recorded is None else recorded
     mean = jnp.stack(_added(state, list(last))[0]) / count if updates else last
     own = {"value": last, "value_trajectory_mean": mean, "diverged_at": diverged_at.astype(jnp.int32)}
-    own["theta_final"] = _rows(thetas)
+    own["theta_final"] = _rows(thetas, last.dtype)
     if "consistency" in extras:
         learners, states = match.by_seat(match.learners), match.by_seat(state.learners)
         loss = consistency_loss(learners, states, match.game.objective(match.params))
@@ -331,7 +331,10 @@ def finish(
     return measured | match.game.describe(match.params, thetas, key) | own
 
 
-def _rows(thetas: Sequence[Any]) -> jax.Array:
-    flat = [jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(theta)]) for theta in thetas]
+def _rows(thetas: Sequence[Any], dtype: Any) -> jax.Array:
+    flat = [
+        jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(theta)] or [jnp.zeros(0, dtype)])
+        for theta in thetas
+    ]
     longest = max(row.size for row in flat)
     return jnp.stack([jnp.pad(row, (0, longest - row.size), constant_values=jnp.nan) for row in flat])

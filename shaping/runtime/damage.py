@@ -19,6 +19,8 @@ from shaping.runtime.failures import is_out_of_memory, reason
 from shaping.runtime.folders import is_local, kind_of, read_text
 
 REMEDY = "restore it from a copy, or run config.yaml into a new folder"
+RUN_ANEW = "run config.yaml into a new folder"
+METADATA = "zarr.json"
 
 _COORDINATES = ("update", "player", "cell", "match_in_cell", "seed")
 _VARIABLES = ("value", "diverged_at", "theta_initial", "theta_final")
@@ -40,20 +42,16 @@ def check_metadata(
     if not path.is_dir():
         raise ConfigError(f"{path}: is missing or not a folder; {REMEDY}")
     check_files(path)
-    files = _json(path / ".zmetadata").get("metadata")
-    if not isinstance(files, dict):
-        raise ConfigError(f"{path / '.zmetadata'}: does not list the arrays of the record; {REMEDY}")
-    attributes = files.get(".zattrs")
+    if is_old(path):
+        raise ConfigError(f"{path}: is in the format of an older version, which this one does not read; {RUN_ANEW}")
+    arrays = consolidated(path)
+    if arrays is None:
+        raise ConfigError(f"{path / METADATA}: does not list the arrays of the record; {REMEDY}")
+    attributes = _json(path / METADATA).get("attributes")
     if not isinstance(attributes, dict) or not isinstance(attributes.get("config"), str):
-        raise ConfigError(f"{path / '.zmetadata'}: the attribute `config` is missing or no text; {REMEDY}")
+        raise ConfigError(f"{path / METADATA}: the attribute `config` is missing or no text; {REMEDY}")
     _check_texts(path, attributes)
-    for name in (".zgroup", ".zattrs"):
-        _check_copy(path, name, files)
-    found: dict[str, dict[str, int]] = {}
-    for key in files:
-        name, _, kind = key.rpartition("/")
-        if kind == ".zarray":
-            found[name] = _check_array(path, name, files)
+    found = {name: _check_array(path, name, array) for name, array in arrays.items()}
     for name in (*_COORDINATES, *(dimensions or _VARIABLES)):
         if name not in found:
             raise ConfigError(f"{path}: has no {name}; {REMEDY}")
@@ -93,23 +91,22 @@ def _check_texts(path: Any, attributes: Mapping[str, Any]) -> None:
     except (yaml.YAMLError, ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise ConfigError(f"{path / '.zmetadata'}: the attribute `config` is no configuration; {REMEDY}")
+        raise ConfigError(f"{path / METADATA}: the attribute `config` is no configuration; {REMEDY}")
     for name, kinds in {"updates": int, "state_view": str, "horizon": (int, str), "jax_settings": str}.items():
         if not isinstance(attributes.get(name, "" if kinds is not int else None), kinds):
-            raise ConfigError(f"{path / '.zmetadata'}: the attribute `{name}` has the wrong type; {REMEDY}")
+            raise ConfigError(f"{path / METADATA}: the attribute `{name}` has the wrong type; {REMEDY}")
     try:
         settings = json.loads(attributes.get("jax_settings", "{}"))
     except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
-        raise ConfigError(f"{path / '.zmetadata'}: the attribute `jax_settings` cannot be read; {REMEDY}")
+        raise ConfigError(f"{path / METADATA}: the attribute `jax_settings` cannot be read; {REMEDY}")
 
 
-def _check_array(path: Any, name: str, files: Mapping[str, Any]) -> dict[str, int]:
+def _check_array(path: Any, name: str, array: Any) -> dict[str, int]:
     """The length of each dimension of an array, by name."""
-    array, attributes = files[f"{name}/.zarray"], files.get(f"{name}/.zattrs")
     shape = array.get("shape") if isinstance(array, dict) else None
-    dims = attributes.get("_ARRAY_DIMENSIONS") if isinstance(attributes, dict) else None
+    dims = array.get("dimension_names") if isinstance(array, dict) else None
     if (
         not isinstance(shape, list)
         or not isinstance(dims, list)
@@ -117,16 +114,37 @@ def _check_array(path: Any, name: str, files: Mapping[str, Any]) -> dict[str, in
         or not all(isinstance(size, int) for size in shape)
         or not all(isinstance(dim, str) for dim in dims)
     ):
-        raise ConfigError(f"{path / '.zmetadata'}: the description of {name} is damaged; {REMEDY}")
-    for kind in (".zarray", ".zattrs"):
-        _check_copy(path, f"{name}/{kind}", files)
+        raise ConfigError(f"{path / METADATA}: the description of {name} is damaged; {REMEDY}")
+    # The copy that a reader without consolidated metadata finds.
+    if _json(path / name / METADATA) != array:
+        raise ConfigError(f"{path / name / METADATA}: differs from {path / METADATA}; {REMEDY}")
     return dict(zip(dims, shape, strict=True))
 
 
-def _check_copy(path: Any, key: str, files: Mapping[str, Any]) -> None:
-    """Checks the copy of some metadata that a reader without consolidated metadata finds."""
-    if _json(path / key) != files.get(key):
-        raise ConfigError(f"{path / key}: differs from {path / '.zmetadata'}; {REMEDY}")
+def is_old(path: Any) -> bool:
+    """Whether a record is in the format (zarr 2) of versions before this one."""
+    return (path / ".zgroup").exists() and not (path / METADATA).exists()
+
+
+def is_whole(path: Any) -> bool:
+    """Whether the creation of a record came to its end, or what is there is damaged and has to be looked at."""
+    if is_old(path):
+        return True
+    try:
+        return (path / METADATA).exists() and consolidated(path) is not None
+    except ConfigError:
+        return True
+
+
+def consolidated(path: Any) -> dict[str, Any] | None:
+    """The metadata of a record's arrays by name, as the record's own file lists them last of all; None before that.
+
+    Raises:
+      ConfigError: the file cannot be read.
+    """
+    listed = _json(path / METADATA).get("consolidated_metadata")
+    arrays = listed.get("metadata") if isinstance(listed, dict) else None
+    return arrays if isinstance(arrays, dict) else None
 
 
 def _json(path: Any) -> dict[str, Any]:
@@ -165,14 +183,14 @@ def damaged_piece(path: Any) -> tuple[Any, str] | None:
     import zarr
 
     try:
-        group: Any = zarr.open_group(str(path), mode="r", zarr_format=2, use_consolidated=False)
+        group: Any = zarr.open_group(str(path), mode="r", zarr_format=3, use_consolidated=False)
         arrays = sorted(group.arrays())
     except Exception as error:
         return path, reason(error)[:200]
     for name, array in arrays:
         counts = [-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True)]
         for place in itertools.product(*map(range, counts)):
-            file = path / name / ".".join(map(str, place))
+            file = path / name / array.metadata.encode_chunk_key(place)
             if not file.exists():
                 continue
             inner = tuple(slice(i * piece, (i + 1) * piece) for i, piece in zip(place, array.chunks, strict=True))

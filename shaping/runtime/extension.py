@@ -13,7 +13,7 @@ import numpy as np
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import parse
 from shaping.runtime.folders import read_text, remove, write_whole
-from shaping.runtime.fsync import sync_folder
+from shaping.runtime.record import consolidate
 from shaping.runtime.status import NAME as STATUS
 
 MARKER = "extension.json"
@@ -104,9 +104,9 @@ def extend(folder: Any, updates: list[int], config_yaml: str) -> None:
 def _grow(path: Any, updates: list[int], config_yaml: str) -> None:
     import zarr
 
-    group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2, use_consolidated=False)
+    group: Any = zarr.open_group(str(path), mode="r+", zarr_format=3, use_consolidated=False)
     for name, array in group.arrays():
-        dims = array.attrs["_ARRAY_DIMENSIONS"]
+        dims = array.metadata.dimension_names
         if "update" in dims and name != "update":
             place = dims.index("update")
             shape = (*array.shape[:place], len(updates), *array.shape[place + 1 :])
@@ -116,9 +116,9 @@ def _grow(path: Any, updates: list[int], config_yaml: str) -> None:
         attributes = dict(group["update"].attrs)
         del group["update"]
         shape = (len(updates),)
-        # xarray takes an integer fill value for a sign of missing data.
-        group.create_array("update", shape=shape, chunks=shape, dtype="int64", fill_value=None, attributes=attributes)
+        group.create_array(
+            "update", shape=shape, chunks=shape, dtype="int64", dimension_names=("update",), attributes=attributes
+        )
     group["update"][:] = np.asarray(updates, np.int64)
     group.attrs.update({"config": config_yaml, "updates": updates[-1]})
-    zarr.consolidate_metadata(str(path), zarr_format=2)
-    sync_folder(path)
+    consolidate(path)

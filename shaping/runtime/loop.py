@@ -1,5 +1,6 @@
 """The one loop: the chunks of a group in turn, each in segments, recorded and saved as it goes."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -148,7 +149,7 @@ def _run_chunk(
         interval = 0
         states = programs.start(matches)
         initial = [jax.tree.map(own_rows, learner.theta) for learner in matches.by_seat(states.learners)]
-        keeper.write(chunk, {"theta_initial": _rows(initial)[:count]})
+        keeper.write(chunk, {"theta_initial": _rows(initial, states.value_sum[0])[:count]})
     else:
         states, interval = resumed
         progress.skip(len(chunk.indices) * timetable.begins(interval))
@@ -186,9 +187,14 @@ def _run_chunk(
     keeper.finish(chunk, states)
 
 
-def _rows(thetas: Sequence[Any]) -> np.ndarray:
-    """Parameters of all players as [matches, players, parameters], padded with NaN."""
-    flat = [np.concatenate([x.reshape(len(x), -1) for x in jax.tree.leaves(theta)], axis=1) for theta in thetas]
+def _rows(thetas: Sequence[Any], like: Any) -> np.ndarray:
+    """Parameters of all players as [matches, players, parameters], padded with NaN; of what has none, as many matches
+    and of the type as there are in `like`."""
+    none = np.zeros((len(like), 0), like.dtype)
+    flat = [
+        np.concatenate([x.reshape(len(x), math.prod(x.shape[1:])) for x in jax.tree.leaves(theta)] or [none], axis=1)
+        for theta in thetas
+    ]
     longest = max(theta.shape[1] for theta in flat)
     padded = [np.pad(t, ((0, 0), (0, longest - t.shape[1])), constant_values=np.nan) for t in flat]
     return np.stack(padded, axis=1)

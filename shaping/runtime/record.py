@@ -1,6 +1,7 @@
 """The record of a run: one Dataset on disk that `xarray.open_zarr` opens, written chunk by chunk."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,9 @@ class Record:
         self._written: set[str] = set()
         self._forced = BackgroundSync()
         store = tracking_store(path, self._written) if is_local(path) else str(path)
-        self._group: Any = zarr.open_group(store, mode="r+", zarr_format=2, use_consolidated=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._group: Any = zarr.open_group(store, mode="r+", zarr_format=3, use_consolidated=True)
 
     @classmethod
     def create(
@@ -102,10 +105,9 @@ class Record:
             dims, array = values if isinstance(values, tuple) else ("match", values)
             array = np.asarray(array)
             coords[name] = (dims, array.astype(object) if array.dtype.kind in "US" else array)
-        xarray.Dataset(coords=coords, attrs=dict(attributes)).to_zarr(
-            str(path), mode="w-", zarr_format=2, consolidated=False
-        )
-        group: Any = zarr.open_group(str(path), mode="r+", zarr_format=2)
+        dataset = xarray.Dataset(coords=coords, attrs=dict(attributes))
+        dataset.to_zarr(str(path), mode="w-", zarr_format=3, consolidated=False)
+        group: Any = zarr.open_group(str(path), mode="r+", zarr_format=3)
         sizes = layout.sizes()
         for name, variable in layout.variables.items():
             dims, integer = variable.dims, name == "diverged_at"
@@ -114,15 +116,14 @@ class Record:
                 shape=tuple(sizes[d] for d in dims),
                 chunks=_pieces(dims, sizes),
                 dtype="int32" if integer else layout.dtype,
-                # xarray hides an integer fill value as missing.
-                fill_value=None if integer else np.nan,
-                attributes={"_ARRAY_DIMENSIONS": list(dims)} | variable.attributes(),
+                fill_value=0 if integer else np.nan,
+                dimension_names=dims,
+                attributes=variable.attributes(),
             )
             if integer:
                 array[:] = UNFINISHED
         # Last, and so the sign that all the rest is there.
-        zarr.consolidate_metadata(str(path), zarr_format=2)
-        sync_folder(path)
+        consolidate(path)
         return cls(path)
 
     @property
@@ -178,7 +179,20 @@ class Record:
         self._written.clear()
 
     def _along_updates(self, name: str) -> bool:
-        return self._group[name].attrs["_ARRAY_DIMENSIONS"][:2] == ["match", "update"]
+        return self._group[name].metadata.dimension_names[:2] == ("match", "update")
+
+
+def consolidate(path: Any) -> None:
+    """Writes the metadata of all arrays into that of the record, the sign that it is whole, and brings it to the disk.
+
+    zarr warns that other programs need not know such metadata; they find the arrays' own.
+    """
+    import zarr
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(path), zarr_format=3)
+    sync_folder(path)
 
 
 def _labels(labels: Sequence[str]) -> np.ndarray:

@@ -52,8 +52,16 @@ def layout_of(
 
 
 def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable]:
-    """Every variable that is recorded of a match, as its game and its learners declare them."""
-    found = {**declared(*CORE), **match.game.variables, **match.variables}
+    """Every variable that is recorded of a match, as its game and its learners declare them.
+
+    Raises:
+      ConfigError: a learner that declares a variable of its game's.
+    """
+    found = {**declared(*CORE), **match.game.variables}
+    for name in match.variables:
+        if name in found:
+            raise ConfigError(f"variable {name} of a learner is one of its game's; allowed: a name of its own")
+    found |= match.variables
     if "policies" in extras and match.game.tabular:
         found |= declared("policy_trajectory")
     return found | (declared("consistency_loss") if "consistency" in extras else {})

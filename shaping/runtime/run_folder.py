@@ -8,7 +8,7 @@ from shaping.config.errors import ConfigError, shown
 from shaping.config.plan import Experiment
 from shaping.config.resolved import as_yaml, first_difference, fixed
 from shaping.config.yaml_text import parse
-from shaping.runtime.damage import check_metadata
+from shaping.runtime.damage import check_metadata, is_whole
 from shaping.runtime.environment import check_numeric_settings, numeric_settings
 from shaping.runtime.folders import folder_at, read_text, remove, sweep_up
 from shaping.runtime.record import Record
@@ -68,7 +68,7 @@ def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> 
     """
     path = folder / "record.zarr"
     sweep_up(path)
-    if not (path / ".zmetadata").exists():
+    if not is_whole(path):
         if (folder / "checkpoint").exists():
             raise ConfigError(
                 f"{folder}: holds checkpoints but no whole record.zarr; restore it, or run its config.yaml into a new "

@@ -18,7 +18,8 @@ ALONG = ("match", "update", "player")
 
 def declared(label, source="play", low=None, high=None, description=None, **more):
     """What an array of a record says of itself."""
-    told = {"label": label, "source": source, "range": [low, high], "small": False, "showcase": False}
+    ends = {name: end for name, end in (("low", low), ("high", high)) if end is not None}
+    told = {"label": label, "source": source, "small": 0, "showcase": 0} | ends
     return told | {"description": description or f"what {label} means"} | more
 
 
@@ -138,7 +139,7 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
         mode="w",
         consolidated=False,
         encoding=encoding,
-        zarr_format=2,
+        zarr_format=3,
         write_empty_chunks=True,
     )
     (directory / "config.yaml").write_text(yaml.safe_dump(settings))

@@ -23,8 +23,10 @@ def truncated(path):
 
 
 def declare(path, **attributes):
-    place = path / ".zattrs"
-    place.write_text(json.dumps(json.loads(place.read_text()) | attributes))
+    place = path / "zarr.json"
+    told = json.loads(place.read_text())
+    told["attributes"] |= attributes
+    place.write_text(json.dumps(told))
 
 
 def replaced_by_a_folder(path):
@@ -34,23 +36,23 @@ def replaced_by_a_folder(path):
 
 DEEP = "[" * 900 + "]" * 900
 DAMAGES = {
-    "a piece of the values is missing": ("value/0.0.0", lambda r: (r / "record.zarr/value/0.0.0").unlink()),
+    "a piece of the values is missing": ("value/c/0/0/0", lambda r: (r / "record.zarr/value/c/0/0/0").unlink()),
     "a piece of what play showed is missing": (
-        "reward_per_step/0.0.0",
-        lambda r: (r / "record.zarr/reward_per_step/0.0.0").unlink(),
+        "reward_per_step/c/0/0/0",
+        lambda r: (r / "record.zarr/reward_per_step/c/0/0/0").unlink(),
     ),
-    "which matches diverged is missing": ("diverged_at/0", lambda r: (r / "record.zarr/diverged_at/0").unlink()),
-    "a piece is truncated": ("policy/0.0.0", lambda r: truncated(r / "record.zarr/policy/0.0.0")),
-    "a coordinate's piece is truncated": ("match_in_cell", lambda r: truncated(r / "record.zarr/match_in_cell/0")),
+    "which matches diverged is missing": ("diverged_at/c/0", lambda r: (r / "record.zarr/diverged_at/c/0").unlink()),
+    "a piece is truncated": ("policy/c/0/0/0", lambda r: truncated(r / "record.zarr/policy/c/0/0/0")),
+    "a coordinate's piece is truncated": ("match_in_cell", lambda r: truncated(r / "record.zarr/match_in_cell/c/0")),
     "the values are gone": ("has no value", lambda r: shutil.rmtree(r / "record.zarr/value")),
     "a coordinate is gone": ("has no seed", lambda r: shutil.rmtree(r / "record.zarr/seed")),
-    "a variable has no metadata": ("has no value", lambda r: (r / "record.zarr/value/.zarray").unlink()),
-    "metadata are no JSON": ("record.zarr", lambda r: (r / "record.zarr/value/.zarray").write_text("{")),
+    "a variable has no metadata": ("has no value", lambda r: (r / "record.zarr/value/zarr.json").unlink()),
+    "metadata are no JSON": ("record.zarr", lambda r: (r / "record.zarr/value/zarr.json").write_text("{")),
     "the record is empty": (
         "record.zarr: cannot be opened",
         lambda r: (shutil.rmtree(r / "record.zarr"), (r / "record.zarr").mkdir()),
     ),
-    "a range is text": ("range of reward_per_step", lambda r: declare(r / "record.zarr/reward_per_step", range="wide")),
+    "a range is text": ("low of reward_per_step", lambda r: declare(r / "record.zarr/reward_per_step", low="wide")),
     "a label is a number": ("label of reward_per_step", lambda r: declare(r / "record.zarr/reward_per_step", label=3)),
     "the configuration is not UTF-8": ("config.yaml", lambda r: (r / "config.yaml").write_bytes(b"title: \xff\xfe")),
     "the configuration is a folder": ("config.yaml", lambda r: replaced_by_a_folder(r / "config.yaml")),
@@ -89,18 +91,18 @@ def test_a_summary_that_cannot_be_read_is_made_again(write_record, garbage):
 
 def test_what_is_absent_is_not_called_diverged_and_what_diverged_is_not_called_absent(write_record):
     everything = write_record([cell(diverged_at=np.zeros(4, int))], "diverged")
-    (everything / "record.zarr/value/0.0.0").unlink()  # a copy leaves out a piece that holds nothing
+    (everything / "record.zarr/value/c/0/0/0").unlink()  # a copy leaves out a piece that holds nothing
     assert summarise(everything)["cells"][0]["diverged"] == 1
     some = write_record([cell(diverged_at=np.array([0, -1, -1, -1]))], "some")
-    (some / "record.zarr/value/0.0.0").unlink()
-    with pytest.raises(DamagedRecordError, match=r"value/0\.0\.0: this piece of the record is missing"):
+    (some / "record.zarr/value/c/0/0/0").unlink()
+    with pytest.raises(DamagedRecordError, match=r"value/c/0/0/0: this piece of the record is missing"):
         open_record(some)
 
 
 def test_pieces_of_matches_that_still_run_are_not_missed(write_record):
     run = write_record([cell(diverged_at=np.full(4, -2))])
-    (run / "record.zarr/value/0.0.0").unlink()
-    (run / "record.zarr/value_trajectory_mean/0.0").unlink()
+    (run / "record.zarr/value/c/0/0/0").unlink()
+    (run / "record.zarr/value_trajectory_mean/c/0/0").unlink()
     assert summarise(run)["cells"][0]["unfinished"] == 4
 
 
@@ -119,6 +121,6 @@ def test_a_record_without_matches_has_a_summary_and_a_report(write_record):
     with xarray.open_zarr(run / "record.zarr", consolidated=False) as record:
         nothing = record.load().isel(match=slice(0, 0)).drop_encoding()
     shutil.rmtree(run / "record.zarr")
-    nothing.to_zarr(run / "record.zarr", zarr_format=2, consolidated=False)
+    nothing.to_zarr(run / "record.zarr", zarr_format=3, consolidated=False)
     assert summarise(run)["cells"] == []
     assert write_report(run).exists()

@@ -104,7 +104,7 @@ def places(folder):
     """Files that may be damaged, the small ones that a run depends on first and more often."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     top = [path for path in files if path.parent == folder]
-    metadata = [path for path in files if path.name in (".zmetadata", ".zattrs", ".zgroup", ".zarray")]
+    metadata = [path for path in files if path.name == "zarr.json"]
     data = [path for path in files if path not in top and path not in metadata]
     return top * 4 + [path for path in metadata if path.parent.name == "record.zarr"] * 4 + metadata + data
 

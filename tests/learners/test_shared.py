@@ -12,7 +12,7 @@ from shaping import envs
 from shaping.learners import Common, a2c, gradient_learner, named_learner, optimizer, values
 from shaping.learners.critic import critic, value_loss
 from shaping.learners.opponent_model import opponent_model
-from shaping.objectives.memory_one import form_of
+from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import tabular, tabular_critic
 from shaping.population import match as single
 from shaping.population.match import Match
@@ -26,7 +26,7 @@ TABLES = (tabular_critic(5),) * 2
 
 
 def exact_match(learner):
-    form = form_of(GAME, (tabular(5),) * 2)
+    form = exact_matrix_game(GAME, (tabular(5),) * 2)
     return Match(0, 0, GAME.default_params, (learner,), form, (0, 0))
 
 

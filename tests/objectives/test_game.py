@@ -10,6 +10,7 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.analysis.strategies import nash_match
+from shaping.envs.cournot import nash_equilibrium, profits
 from shaping.envs.declarations import measures
 from shaping.envs.spaces import Box
 from shaping.objectives import Analytic
@@ -129,6 +130,17 @@ def test_scripted_players_among_themselves_earn_what_the_game_pays_for_what_they
     np.testing.assert_allclose(found["scripted_reward_per_step"], [[-1, -2, -1]] * 2, rtol=1e-6)
     # Somebody who always defects: exploits ALLC, is one of ALLD, and gets one exploitation in three out of TFT.
     np.testing.assert_allclose(found["reward_against"], [[0, -2, -4 / 3]] * 2, rtol=1e-6)
+
+
+def test_scripts_play_by_the_numbers_of_their_match():
+    env = envs.make("cournot", horizon=2)
+    other = env.default_params.replace(intercept=jnp.float32(20.0))
+    policies = (shaping.network(env.observation_space, env.action_space, hidden=(2,)),) * 2
+    opponents = {"NASH": scripted_players(env)["NASH"]}
+    game, params = sampled(env, policies, batch=2, discount=0.9, evaluation=2, opponents=opponents, params=other)
+    thetas = [policy.init(KEY, 1.0) for policy in policies]
+    found = jax.jit(game.describe)(params, thetas, KEY)["scripted_reward_per_step"][:, 0]
+    np.testing.assert_allclose(found, profits(nash_equilibrium(other), other), rtol=1e-5)
 
 
 def test_the_same_play_is_as_near_to_nash_as_a_table_and_as_measured_under_noise():

@@ -9,7 +9,7 @@ import pytest
 
 from shaping import envs
 from shaping.learners import gradient_learner, optimizer
-from shaping.objectives.memory_one import form_of
+from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import tabular
 from shaping.population import match as single
 from shaping.population.encounters import check_pairing, gather, scatter
@@ -18,7 +18,7 @@ from shaping.rules import lola, naive
 from tests.compiling import quickly
 
 GAME = envs.make("ipd", discount=0.9)
-FORM = form_of(GAME, (tabular(5),) * 2)
+FORM = exact_matrix_game(GAME, (tabular(5),) * 2)
 
 
 def match(rule=naive, encounter=None, number=0):

@@ -11,11 +11,11 @@ import shaping
 from shaping import envs
 from shaping.learners import Learner, LearnerState, gradient_learner
 from shaping.learners.opponent_model import error_of, opponent_model, trust_of
-from shaping.objectives.memory_one import form_of
+from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import tabular
 from shaping.population import match as single
 from shaping.population.match import Match
-from shaping.population.program import Timetable, finish_program, segment_program, start_program, window_of
+from shaping.population.program import Timetable, finish_program, segment_at, segment_program, start_program
 from shaping.variables import Variable
 from tests.compiling import little_optimisation, quickly
 
@@ -44,12 +44,10 @@ def rows(population, matches, updates, every, devices=1, pieces=1):
     states, found = start_program(mesh, np.float32)(stacked), []
     program = segment_program(mesh, table, len(matches) // devices)
     for number in range(table.segments):
-        states, recorded = program(stacked, states, window_of(table, 2 * number))
+        states, recorded = program(stacked, states, segment_at(table, 2 * number))
         found.append({name: np.array(x) for name, x in recorded.items()})
     last = finish_program(mesh, table, len(matches) // devices)(stacked, states)
-    along = {
-        name: np.concatenate([row[name] for row in found], 1)[:, ::pieces][:, : table.intervals] for name in found[0]
-    }
+    along = {name: np.concatenate([row[name] for row in found], 1)[:, ::pieces][:, : table.rows] for name in found[0]}
     return along, last, states
 
 
@@ -60,7 +58,7 @@ def test_info_is_of_the_update_that_is_recorded(population, sampled, pieces):
     if sampled:
         form, numbers = shaping.sampled(game, (tabular(5),) * 2, 2, 2)
     else:
-        form, numbers = form_of(game, (tabular(5),) * 2), game.default_params
+        form, numbers = exact_matrix_game(game, (tabular(5),) * 2), game.default_params
     silent = gradient_learner(shaping.naive())
     matches = [Match(np.int32(0), np.int32(n), numbers, (silent, counter(np.float32(n + 1))), form) for n in range(2)]
     along, last, _ = rows(population, matches, 5, 2, pieces=pieces)
@@ -72,7 +70,7 @@ def test_info_is_of_the_update_that_is_recorded(population, sampled, pieces):
 def test_what_a_learner_did_not_declare_is_refused():
     quiet = dataclasses.replace(counter(1.0), variables={})
     game = envs.make("ipd", discount=0.9)
-    match = Match(0, 0, game.default_params, (quiet, quiet), form_of(game, (tabular(5),) * 2))
+    match = Match(0, 0, game.default_params, (quiet, quiet), exact_matrix_game(game, (tabular(5),) * 2))
     with pytest.raises(
         ValueError, match=r"info of learner 0 is \['counted'\]; allowed: what its variables declare, \[\]"
     ):

@@ -58,20 +58,20 @@ def test_every_piece_of_a_record_that_was_written_or_erased_is_forced(tmp_path, 
     layout = Layout(10, range(7), 2, np.dtype("float32"), declared(*CORE), {}, 5)
     record = Record.create(tmp_path / "record.zarr", layout, {"seed": np.zeros(10, int)}, {"config": "a: 1"})
     there = {path for path in record.path.rglob("*") if path.is_file()}
-    assert there <= set(forced) and record.path / ".zmetadata" in there
+    assert there <= set(forced) and record.path / "zarr.json" in there
 
     forced.clear()
     record.write(np.arange(3), {"value": np.ones((3, 2, 2), np.float32)}, first=0)
     record.write(np.arange(3), {"diverged_at": np.full(3, -1, np.int32)})
     record.force()
-    pieces = [record.path / "value" / "0.0.0", record.path / "diverged_at" / "0"]
+    pieces = [record.path / "value/c/0/0/0", record.path / "diverged_at/c/0"]
     assert all(path.exists() for path in pieces) and set(pieces) <= set(forced)
 
     forced.clear()
     record.erase(np.arange(3), 0)
     record.force()
     # What holds nothing any more is no file any more; its folder tells.
-    assert not pieces[0].exists() and record.path / "value" in forced
+    assert not pieces[0].exists() and pieces[0].parent in forced
 
 
 def test_a_record_is_forced_before_a_checkpoint_and_before_a_final_state(tmp_path, monkeypatch):

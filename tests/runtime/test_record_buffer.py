@@ -1,8 +1,11 @@
 """Rows reach the record whole pieces at a time, and all of them."""
 
+import json
+
 import numpy as np
 import pytest
 
+from shaping.runtime.damage import is_whole
 from shaping.runtime.record import Layout, Record
 from shaping.runtime.record_buffer import Rows
 from shaping.variables import CORE, VARIABLES, declared
@@ -52,9 +55,10 @@ def test_every_array_says_what_it_is(record):
     assert set(arrays) == {*CORE, "policy", "policy_trajectory"}
     for name, array in arrays.items():
         said = dict(array.attrs)
-        assert said.pop("_ARRAY_DIMENSIONS") == list(VARIABLES[name].dims)
+        assert array.metadata.dimension_names == VARIABLES[name].dims
         assert said == VARIABLES[name].attributes() and said["description"]
-    assert arrays["policy"].attrs["range"] == [0, 1] and arrays["value"].attrs["range"] == [None, None]
+    policy, value = arrays["policy"].attrs, arrays["value"].attrs
+    assert (policy["low"], policy["high"]) == (0, 1) and not {"low", "high"} & set(value)
 
 
 @pytest.fixture
@@ -101,6 +105,11 @@ def test_pieces_of_a_record_on_disk_are_a_few_mib_whatever_its_size(tmp_path):
 
 
 def test_a_record_whose_creation_was_interrupted_does_not_open(record):
-    (record.path / ".zmetadata").unlink()
+    place = record.path / "zarr.json"
+    assert is_whole(record.path)
+    told = json.loads(place.read_text())
+    del told["consolidated_metadata"]
+    place.write_text(json.dumps(told))
     with pytest.raises((FileNotFoundError, ValueError)):
         Record(record.path)
+    assert not is_whole(record.path)
