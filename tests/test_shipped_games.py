@@ -49,3 +49,42 @@ def ended(record, variable, variant):
     along = cell(record, variant)[variable].dropna("player", how="all").values
     own = along[:, -(along.shape[1] // 4) :].mean(axis=(1, 2), dtype=float)
     return own.mean(), own.std(ddof=1) / np.sqrt(len(own))
+
+
+def ran(name, variants, folder):
+    """The record of some variants of a shipped configuration, at its full size."""
+    raw = dict(read(name))
+    raw["variants"] = {variant: raw["variants"][variant] for variant in variants}
+    return played(shaping.run(raw, folder / name))
+
+
+@pytest.mark.slow
+def test_naive_firms_end_at_the_nash_equilibrium_of_cournot(tmp_path):
+    cournot = ran("cournot", ["naive"], tmp_path)
+    params = envs.make("cournot").default_params
+    nash = nash_equilibrium(params)
+    np.testing.assert_allclose(nash, 3)
+    for variable, there, bias in (
+        ("quantity", nash[0], 0.02),
+        ("price", params.intercept - params.slope * nash.sum(), 0.04),
+        ("reward_per_step", profits(nash, params)[0], 0.06),
+    ):
+        mean, error = ended(cournot, variable, "naive")
+        print(f"{variable}: {mean:.4f} +- {error:.4f}, in the equilibrium {there:.4f}")
+        assert abs(mean - there) < 4 * error + bias
+        assert error < 0.1
+    own, _ = ended(cournot, "quantity", "naive")
+    assert own > (nash[0] + collusive_outcome(params)[0]) / 2, "not what a cartel sells"
+
+
+@pytest.mark.slow
+def test_naive_fishers_end_at_the_equilibrium_of_the_fish_war_and_four_of_them_in_depletion(tmp_path):
+    fishery = ran("fishery", ["naive", "naive with four"], tmp_path)
+    params = envs.make("fishery").default_params
+    nash = great_fish_war.nash_parts(params, 2)[0]
+    together = great_fish_war.cooperative_parts(params, 2)[0]
+    mean, error = ended(fishery, "effort", "naive")
+    print(f"effort: {mean:.4f} +- {error:.4f}, in equilibrium {nash:.4f}, together {together:.4f}")
+    assert abs(mean - nash) < 4 * error + 0.01 < nash - together
+    assert ended(fishery, "depletion", "naive")[0] == 0
+    assert ended(fishery, "depletion", "naive with four")[0] == 1

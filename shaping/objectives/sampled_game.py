@@ -14,6 +14,7 @@ from jax.core import Tracer
 
 from shaping.envs.declarations import measures, metrics, showcase
 from shaping.envs.environment import check_integer
+from shaping.envs.spaces import Discrete
 from shaping.objectives.game import Episode, Game, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
@@ -115,7 +116,8 @@ class SampledGame:
         """Whether what is called noise is, for every player, the probability of another action; None is none of it."""
         numbers = self.env.default_params
         found = getattr(numbers, "noise", ())
-        return found is None or np.shape(found) == (self.env.num_players,)
+        told = found is None or np.shape(found) == (self.env.num_players,)
+        return told and isinstance(self.env.action_space, Discrete)
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
