@@ -76,6 +76,8 @@ def test_naive_firms_end_at_the_nash_equilibrium_of_cournot(tmp_path):
         print(f"{variable}: {mean:.4f} +- {error:.4f}, in the equilibrium {there:.4f}")
         assert abs(mean - there) < 4 * error + bias
         assert error < 0.005
+    scripted = cournot["scripted_reward_per_step"].sel(opponent=["NASH", "COLLUSIVE"])[0, 0]
+    np.testing.assert_allclose(scripted, [profits(q, params)[0] for q in (nash, collusive_outcome(params))], rtol=1e-4)
     own, _ = ended(cournot, "quantity", "naive")
     assert own > (nash[0] + collusive_outcome(params)[0]) / 2, "not what a cartel sells"
 
