@@ -61,18 +61,20 @@ def ran(name, variants, folder):
 @pytest.mark.slow
 def test_naive_firms_end_at_the_nash_equilibrium_of_cournot(tmp_path):
     cournot = ran("cournot", ["naive"], tmp_path)
-    params = envs.make("cournot").default_params
+    params = envs.make("cournot", intercept=1.0, costs=0.1).default_params
     nash = nash_equilibrium(params)
-    np.testing.assert_allclose(nash, 3)
+    np.testing.assert_allclose(nash, 0.3, rtol=1e-6)
     for variable, there, bias in (
-        ("quantity", nash[0], 0.02),
-        ("price", params.intercept - params.slope * nash.sum(), 0.04),
-        ("reward_per_step", profits(nash, params)[0], 0.06),
+        ("quantity", nash[0], 0.003),
+        ("price", params.intercept - params.slope * nash.sum(), 0.005),
+        ("reward_per_step", profits(nash, params)[0], 0.003),
     ):
         mean, error = ended(cournot, variable, "naive")
         print(f"{variable}: {mean:.4f} +- {error:.4f}, in the equilibrium {there:.4f}")
         assert abs(mean - there) < 4 * error + bias
-        assert error < 0.1
+        assert error < 0.005
+    scripted = cournot["scripted_reward_per_step"].sel(opponent=["NASH", "COLLUSIVE"])[0, 0]
+    np.testing.assert_allclose(scripted, [profits(q, params)[0] for q in (nash, collusive_outcome(params))], rtol=1e-4)
     own, _ = ended(cournot, "quantity", "naive")
     assert own > (nash[0] + collusive_outcome(params)[0]) / 2, "not what a cartel sells"
 

@@ -241,11 +241,11 @@ class SampledGame:
             choices += [[0 if seat == i else 1 + number for seat in players] for i in players]
         choices += [[1 + number] * len(thetas) for number in range(len(self.opponents))]
         mixed = [one_of([self.policies[i], *(scripted[i] for _, scripted in self.opponents)]) for i in players]
-
-        scripts = [[scripted[i].for_params(params.env) for _, scripted in self.opponents] for i in players]
+        # Those of this match, such as the quantities of its own equilibrium.
+        numbers = [[scripted[i].for_params(params.env) for _, scripted in self.opponents] for i in players]
 
         def meet(number: jax.Array, choice: jax.Array) -> Statistics:
-            given = [(choice[i], (theta, *scripts[i])) for i, theta in enumerate(thetas)]
+            given = [(choice[i], (theta, *numbers[i])) for i, theta in enumerate(thetas)]
             return self._played(params, mixed, given, jax.random.fold_in(key, number))
 
         return jax.vmap(meet)(jnp.arange(len(choices)), jnp.array(choices, jnp.int32))
