@@ -23,6 +23,7 @@ from shaping.objectives.sampler import Sampler
 from shaping.policies.critics import Critic
 from shaping.policies.one_of import one_of
 from shaping.policies.policy import Policy
+from shaping.schema import Field, Range, check_value
 from shaping.variables import CORE, VARIABLES, Variable, against, declared, of_measure
 
 
@@ -254,6 +255,10 @@ class SampledGame:
         return found.pooled()
 
 
+def _within(numbers: Any, most: float) -> bool:
+    return bool(np.all((numbers >= 0) & (numbers <= most)))
+
+
 def resets_itself(env: Any) -> bool:
     """Whether a step at the end of an episode begins the next, and says so."""
     params, shape = env.default_params, (env.num_players, *env.action_space.shape)
@@ -313,13 +318,18 @@ def sampled(
     if steps is None:
         raise ValueError("horizon is None; allowed: an integer of 1 or more, as the environment has none of its own")
     gamma = getattr(numbers, "discount", None) if discount is None else discount
-    if gamma is None or (not isinstance(gamma, Tracer) and not np.all((gamma >= 0) & (gamma <= 1))):
+    if gamma is None or isinstance(gamma, str) or (not isinstance(gamma, Tracer) and not _within(gamma, 1)):
         raise ValueError(f"discount is {gamma!r}; allowed: a number from 0 to 1")
+    check_value("gae_lambda", gae_lambda, Field("gae_lambda", "number", 1.0, Range(0, 1)))
+    check_value("decay", decay, Field("decay", "number", None, Range(0, 1), optional=True))
     measured = batch if evaluation is None else evaluation
     for what, count in (("batch", batch), ("horizon", steps), ("evaluation", measured)):
         check_integer(what, count, 1)
     if len(policies) != env.num_players:
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")
+    for policy in policies:
+        if not isinstance(policy, Policy):
+            raise ValueError(f"policies holds {policy!r}; allowed: policies, as shaping.tabular(5) makes them")
     game = SampledGame(
         env,
         tuple(policies),
