@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from shaping.objectives.estimators import dice as dice
     from shaping.objectives.estimators import loaded_dice as loaded_dice
     from shaping.objectives.exact_coin import exact_coin_game as exact_coin_game
+    from shaping.objectives.make_sampled import sampled as sampled
     from shaping.objectives.play import play as play
     from shaping.objectives.rollout import rollout as rollout
-    from shaping.objectives.sampled_game import sampled as sampled
     from shaping.objectives.sampler import Sampler as Sampler
     from shaping.policies import Critic as Critic
     from shaping.policies import Policy as Policy
@@ -145,7 +145,7 @@ _EXPORTS = {
     "resume": "experiment",
     "rollout": "objectives.rollout",
     "run": "experiment",
-    "sampled": "objectives.sampled_game",
+    "sampled": "objectives.make_sampled",
     "schedule": "learners.schedule",
     "scripted_players": "policies",
     "sga": "rules.sga",

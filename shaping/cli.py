@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Nothing heavy is imported before it is needed."""
+"""The command line: call and print; `command_line` has its options. Nothing heavy is imported before it is needed."""
 
 import argparse
 import json
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from shaping import exit_statuses as statuses
+from shaping.command_line import parser
+from shaping.summary_lines import summary_lines
 
 
 class _OutputError(Exception):
@@ -21,7 +23,7 @@ class _OutputError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status; `shaping.exit_statuses` says what each means."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     from shaping.config.errors import ConfigError, LostError
     from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
 
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence_libraries()
     try:
         _use_plugins(arguments)
-        status = arguments.handler(arguments)
+        status = _HANDLERS[arguments.command](arguments)
         _print_lines([])
         return status
     except ExhaustedError as error:
@@ -107,87 +109,6 @@ def _silence_libraries() -> None:
         warnings.simplefilter("ignore")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="shaping",
-        description="Opponent shaping at population scale.",
-        epilog="\n".join(statuses.lines()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"shaping {_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="train the population of a configuration, record it and report on it")
-    run.add_argument("config", help="a YAML file, or the name of a shipped configuration (see `shaping list`)")
-    run.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
-    run.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        dest="overrides",
-        action="append",
-        default=[],
-        help="override a key, e.g. matches=100",
-    )
-    run.add_argument("--dry-run", action="store_true", help="check the configuration, show the plan and stop")
-    run.add_argument("--quiet", action="store_true", help="print warnings and errors only")
-    run.set_defaults(handler=_run)
-
-    _add_distributed(run)
-
-    resume = commands.add_parser("resume", help="continue a run that was interrupted, or extend one that is finished")
-    resume.add_argument("folder", metavar="DIR", help="the folder of the run")
-    resume.add_argument(
-        "--set",
-        metavar="updates=N",
-        dest="overrides",
-        action="append",
-        default=[],
-        help="extend a finished run to N updates",
-    )
-    resume.add_argument("--quiet", action="store_true", help="print warnings and errors only")
-    resume.set_defaults(handler=_resume)
-    _add_distributed(resume)
-
-    status = commands.add_parser("status", help="show how far a run is: done, failed, rate, time left")
-    status.add_argument("folder", metavar="DIR", help="the folder of the run")
-    status.set_defaults(handler=_status)
-
-    replay = commands.add_parser("replay", help="replay one match of a run, alone, update by update")
-    replay.add_argument("folder", metavar="DIR", help="the folder of the run")
-    replay.add_argument("--match", metavar="M", type=int, required=True, help="its number, as summary.json lists it")
-    replay.add_argument("--last", metavar="N", type=int, default=20, help="how many updates to show (default: 20)")
-    replay.set_defaults(handler=_replay)
-
-    report = commands.add_parser("report", help="write summary and report anew from a record")
-    report.add_argument("folder", metavar="DIR", help="the folder of a run")
-    report.set_defaults(handler=_report)
-
-    verify = commands.add_parser("verify", help="recompute published results and print ours beside them")
-    verify.add_argument("names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with such)")
-    verify.add_argument("--quick", action="store_true", help="a shorter check: fewer matches or variants")
-    verify.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
-    verify.set_defaults(handler=_verify)
-
-    doctor = commands.add_parser("doctor", help="show versions, devices, settings, paths, and what is odd about them")
-    doctor.set_defaults(handler=_doctor)
-
-    listing = commands.add_parser("list", help="games, rules, learners, policies and shipped configurations")
-    listing.set_defaults(handler=_list)
-
-    schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
-    schema.set_defaults(handler=_schema)
-    for command in (run, resume, replay, verify, listing, schema):
-        command.add_argument(
-            "--plugin",
-            metavar="MODULE_OR_FILE",
-            dest="plugins",
-            action="append",
-            default=[],
-            help="a module or .py file that adds RULES, LEARNERS, ENVIRONMENTS or POLICIES, for this command",
-        )
-    return parser
-
-
 def _use_plugins(arguments: argparse.Namespace) -> None:
     from shaping.config.errors import ConfigError
 
@@ -199,14 +120,6 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
                 use_plugin(source)
         except ExtensionError as error:
             raise ConfigError(str(error)) from error
-
-
-def _add_distributed(parser: argparse.ArgumentParser) -> None:
-    several = parser.add_argument_group("distributed runs: several processes, each started with the same command")
-    several.add_argument("--distributed", action="store_true", help="join them; enough on SLURM, GKE and TPU pods")
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: the address of process 0")
-    several.add_argument("--processes", metavar="N", type=int, help="elsewhere: how many processes there are")
-    several.add_argument("--process", metavar="I", type=int, help="elsewhere: the number of this process, from 0")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -298,7 +211,7 @@ def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
             if not several():
                 raise
             _leave(error)
-    for line in _summary_lines(folder):
+    for line in summary_lines(folder):
         say(line)
     return statuses.FINISHED
 
@@ -406,51 +319,6 @@ def _schema(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
-_SHARES = ("cooperative", "tft_match", "tft_found", "nash_match")
-
-
-def _summary_lines(folder: Path) -> list[str]:
-    """A line for each of the first cells; the report has the rest."""
-    from shaping.runtime.run_folder import summary_of
-
-    summary = summary_of(folder)
-    lines = []
-    if summary is None:
-        return lines
-    for cell in summary["cells"][:12]:
-        name = ", ".join(str(v) if k == "variant" else f"{k}={_short(v)}" for k, v in cell["coordinates"].items())
-        values = " ".join("-" if v is None else f"{v:.3f}" for v in cell["value_mean"])
-        shares = [f"{k} {cell[k]:.0%}" for k in _SHARES if cell.get(k) is not None]
-        shares += [f"{k} {cell[k]:.3g}" for k in ("consistency_loss",) if cell.get(k) is not None]
-        declared = summary.get("variables", {})
-        # The one measure that the environment itself would show.
-        of_environment = [v for v, a in declared.items() if a.get("source") == "environment" and not a.get("axis")]
-        shown = [v for v in of_environment if declared[v].get("showcase")] or of_environment[:1]
-        for measure in shown:
-            each = cell.get(measure) or []
-            if any(one is not None for one in each):
-                values_each = " ".join("-" if one is None else f"{one:.3g}" for one in each)
-                shares.append(f"{declared[measure]['label']} {values_each}")
-        if cell["diverged"]:
-            shares.append(f"diverged {cell['diverged']:.1%} (median update {cell['diverged_at_median']:g})")
-        lines.append(f"  {name or 'all matches':<40} value {values}  {'  '.join(shares)}")
-    hidden = len(summary["cells"]) - 12
-    if hidden > 0:
-        lines.append(f"  ... and {hidden} more cells in {folder / 'summary.json'}")
-    timing = summary["timing"]
-    if timing is None:
-        return lines
-    lines.append(
-        f"compiled in {timing['compile_s']:.1f} s, ran in {timing['run_s']:.1f} s: "
-        f"{timing['match_updates_per_s'] / 1e6:.2f} M match-updates/s on {timing['devices']}"
-    )
-    return lines
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _first_line(function: object) -> str:
     if isinstance(function, str):
         return function
@@ -458,10 +326,17 @@ def _first_line(function: object) -> str:
     return textwrap.shorten(first, 110, placeholder=" ...")
 
 
-def _version() -> str:
-    from shaping import __version__
-
-    return __version__
+_HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "resume": _resume,
+    "status": _status,
+    "replay": _replay,
+    "report": _report,
+    "verify": _verify,
+    "doctor": _doctor,
+    "list": _list,
+    "schema": _schema,
+}
 
 
 if __name__ == "__main__":

@@ -5,12 +5,20 @@ game or an optimiser states the name, default and range of each of its settings 
 """
 
 import collections.abc
+import functools
 import inspect
 import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+
+import numpy as np
+
+P = typing.ParamSpec("P")
+R = typing.TypeVar("R")
+# What is looked at; anything else may be an array of JAX, or stand for one.
+_PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, np.ndarray, np.generic)
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,12 @@ class Range:
     high: float = float("inf")
     open_low: bool = False
     open_high: bool = False
+
+    def holds(self, values: np.ndarray) -> bool:
+        """Whether all of these numbers are finite and allowed."""
+        above = values > self.low if self.open_low else values >= self.low
+        below = values < self.high if self.open_high else values <= self.high
+        return bool(np.all(np.isfinite(values) & above & below))
 
     def __str__(self) -> str:
         infinite_low, infinite_high = self.low == float("-inf"), self.high == float("inf")
@@ -95,11 +109,45 @@ def fields(factory: Callable[..., Any], skip: tuple[str, ...] = (), others: bool
     return found
 
 
+def checked(factory: Callable[P, R]) -> Callable[P, R]:
+    """The factory, refusing numbers that its signature does not allow where it is called rather than deep inside.
+
+    Python's and numpy's numbers are looked at, an array's all; what JAX traces or holds cannot be, and is let through.
+
+    Raises:
+      ValueError: one line with the name, the value and what is allowed.
+    """
+    known = fields(factory)
+    signature = inspect.signature(factory)
+
+    @functools.wraps(factory)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if name in known:
+                check_value(name, value, known[name])
+        return factory(*args, **kwargs)
+
+    return call
+
+
+def check_value(name: str, value: Any, field: Field) -> None:
+    """Refuses a number that a setting does not allow; see `checked`."""
+    if field.kind not in ("number", "integer") or (value is None and field.optional):
+        return
+    if value is not None and not isinstance(value, _PLAIN):
+        return
+    numeric = isinstance(value, int | float | np.ndarray | np.generic) and not isinstance(value, bool)
+    array = np.asarray(value if numeric else "")
+    allowed = array.dtype.kind in "iuf" and field.range.holds(array)
+    if not allowed or (field.kind == "integer" and np.any(np.mod(array, 1) != 0)):
+        raise ValueError(f"{name} is {value!r}; allowed: {field.allowed}")
+
+
 def _hint(factory: Callable[..., Any], annotation: Any) -> Any:
     """An annotation as an object; None where it names something only a type checker sees."""
     if isinstance(annotation, str):
         try:
-            return eval(annotation, getattr(factory, "__globals__", {}))
+            return eval(annotation, getattr(inspect.unwrap(factory), "__globals__", {}))
         except NameError:
             return None
     return annotation

@@ -9,6 +9,7 @@ import numpy as np
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.validate import LIMITS
+from shaping.envs import MatrixGameParams
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
 from shaping.objectives.memory_one import exact_matrix_game
@@ -103,6 +104,8 @@ def train(
         check_number(key, value, LIMITS[key], integer=True)
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
+    if policy is not None and not isinstance(policy, Policy):
+        raise not_allowed("policy", policy, "a policy, as shaping.mlp(5) makes one")
     game, numbers = _game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
@@ -135,7 +138,12 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
         wanted = len(set(seats))
         if len(seats) != number or sorted(set(seats)) != list(range(wanted)):
             raise ConfigError(f"seats: {list(seats)} given; allowed: for each of {number} seats a player, from 0 on")
+    if isinstance(players, str) or not isinstance(players, Learner | Rule | Sequence):
+        raise not_allowed("players", players, "learners or rules, as shaping.lola() makes them")
     each = [players] * wanted if isinstance(players, Learner | Rule) else list(players)
+    for place, player in enumerate(each):
+        if not isinstance(player, Learner | Rule):
+            raise not_allowed(f"players.{place}", player, "a learner or a rule, as shaping.lola() makes one")
     if len(each) != wanted:
         told = f"the game has {number} seats" if seats is None else f"seats names {wanted}"
         raise ConfigError(f"players: {len(each)} given; {told}")
@@ -152,6 +160,8 @@ def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, C
         if not hasattr(game, "num_states"):
             wanted = "a matrix game (envs.make), or a game: what exact_coin_game, sampled or analytic_game returns"
             raise not_allowed("game", game, wanted)
+        if parameters is not None and not isinstance(parameters, MatrixGameParams):
+            raise not_allowed("parameters", parameters, "those of a matrix game (envs.MatrixGameParams)")
         policies = (policy or tabular(game.num_states),) * game.num_players
         try:
             return exact_matrix_game(game, policies), lambda: game.default_params if parameters is None else parameters

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shaping.cli import _parser
+from shaping.command_line import parser
 from shaping.exit_statuses import LOST, STOPPED
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "launch"
@@ -42,7 +42,7 @@ def commands(text):
     lines = [line for line in text.splitlines() if not line.strip().startswith("#")]
     found = [m[0] for line in lines if (m := re.search(r"\bshaping (run|resume|status|replay|report)\b.*", line))]
     plain = [re.sub(r'"?\$\{?\w+\}?"?', "1", command).rstrip("\"'; ") for command in found]
-    return [_parser().parse_args(shlex.split(command)[1:]) for command in plain]
+    return [parser().parse_args(shlex.split(command)[1:]) for command in plain]
 
 
 def test_every_recipe_is_tested_here():

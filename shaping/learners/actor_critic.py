@@ -20,11 +20,11 @@ from flax import struct
 from shaping.learners import critic as critics
 from shaping.learners.ascent import check_seats, check_value_head, climb, seated, summed, with_value_head
 from shaping.learners.initial import initial_parameters
-from shaping.learners.learner import Common, Learner, LearnerState, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Probability, Range
+from shaping.schema import NonNegative, Positive, Probability, Range, checked
 
 
 @struct.dataclass
@@ -79,6 +79,7 @@ class Memory:
     critic: Any
 
 
+@checked
 def a2c(
     gae_lambda: Probability = 1.0,
     entropy: NonNegative = 0.0,
@@ -96,6 +97,7 @@ def a2c(
     return _learner(ActorCritic(gae_lambda, entropy), common)
 
 
+@checked
 def ppo(
     clip: Positive = 0.2,
     gae_lambda: Probability = 0.95,
@@ -121,6 +123,7 @@ def ppo(
 
 
 def _learner(own: ActorCritic, common: Common) -> Learner:
+    check_common(common)
     if common.model is not None:
         raise ValueError("opponent_model is given; allowed: none, as a2c and ppo take others for part of the game")
     if common.shaping_samples:

@@ -18,7 +18,7 @@ from shaping.learners import opponent_model as models
 from shaping.learners.ascent import check_seats, climb, seated, summed, with_value_head
 from shaping.learners.critic import CriticSettings
 from shaping.learners.initial import Initial, initial_parameters, normal
-from shaping.learners.learner import Common, Learner, LearnerState, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.optimizer import Optimizer, optimizer
 from shaping.objectives.objective import Objective
@@ -82,6 +82,7 @@ def learner_of(rule: Rule, common: Common) -> Learner:
     if not isinstance(rule, Rule):
         given = "a learner already, which takes `common`" if isinstance(rule, Learner) else repr(rule)
         raise ValueError(f"rule is {given}; allowed: an update rule")
+    check_common(common)
     if common.shaping_samples and rule.shaping is None:
         raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
     critic, model = common.critic, common.model

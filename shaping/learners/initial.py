@@ -11,7 +11,7 @@ from flax import struct
 from shaping.learners.m_maml import MetaInitial, meta_learned
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Range
+from shaping.schema import NonNegative, Positive, Range, checked
 
 
 @struct.dataclass
@@ -33,21 +33,25 @@ class Initial:
         return self.kind == "m_maml"
 
 
-def normal(scale: Any = 1.0) -> Initial:
+@checked
+def normal(scale: NonNegative = 1.0) -> Initial:
     """Independent normal parameters with mean 0 and standard deviation `scale`, at least 0."""
     return Initial(scale, "normal")
 
 
-def fan_in(scale: Any = 1.0) -> Initial:
+@checked
+def fan_in(scale: NonNegative = 1.0) -> Initial:
     """What a network starts from: uniform between +-scale / sqrt(inputs of the layer); see `policies.mlp`."""
     return Initial(scale, "fan_in")
 
 
-def uniform(half_width: Any = 1.0) -> Initial:
+@checked
+def uniform(half_width: NonNegative = 1.0) -> Initial:
     """Independent parameters uniform between -half_width and half_width, at least 0."""
     return Initial(half_width, "uniform")
 
 
+@checked
 def m_maml(
     scale: NonNegative = 1.0,
     step_size: NonNegative = 1.0,
@@ -69,15 +73,32 @@ def m_maml(
     return Initial(MetaInitial(scale, step_size, outer_rate, episodes, steps, batch), "m_maml")
 
 
+def _check_given(given: Any, policy: Policy, player: int) -> None:
+    # What a script was made with of its environment's numbers is its own affair.
+    wanted = policy.shapes
+    if not jax.tree.leaves(wanted) or jax.tree.map(jnp.shape, given) == jax.tree.map(lambda leaf: leaf.shape, wanted):
+        return
+    found, needed = (sum(int(np.prod(np.shape(x))) for x in jax.tree.leaves(tree)) for tree in (given, wanted))
+    told = f"{found} given; allowed: {needed}" if found != needed else f"not in the shape of a {policy.kind}"
+    raise ValueError(f"initial parameters of player {player}: {told}, as its policy has")
+
+
 def zeros() -> Initial:
     """All parameters zero: every action equally likely."""
     return Initial((), "zeros")
 
 
 def values(theta: Any) -> Initial:
-    """The given parameters, [states] logits for a tabular policy (a list will do); () for a policy that has none."""
+    """The given parameters, [states] logits for a tabular policy (a list will do); () for a policy that has none.
+
+    Raises:
+      ValueError: one that is not finite.
+    """
     listed = isinstance(theta, list | tuple) and len(theta) > 0
-    return Initial(np.asarray(theta, float) if listed else theta, "values")
+    given = np.asarray(theta, float) if listed else theta
+    if isinstance(given, np.ndarray) and given.dtype.kind == "f" and not np.all(np.isfinite(given)):
+        raise ValueError(f"theta is {theta!r}; allowed: finite numbers")
+    return Initial(given, "values")
 
 
 def initial_parameters(
@@ -88,7 +109,9 @@ def initial_parameters(
     if initial.kind == "m_maml":
         return meta_learned(initial.numbers, key, policies, player, objective, dtype)
     if initial.kind == "values":
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), initial.numbers)
+        given = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), initial.numbers)
+        _check_given(given, policy, player)
+        return given
     if initial.kind == "uniform":
         leaves, structure = jax.tree.flatten(policy.shapes)
         keys = [jax.random.fold_in(key, place) for place in range(len(leaves))]

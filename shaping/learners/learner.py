@@ -14,6 +14,7 @@ from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.optimizer import Optimizer, optimizer
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
+from shaping.schema import Field, Range, check_value
 from shaping.variables import Variable
 
 
@@ -50,6 +51,24 @@ class Common:
     critic: CriticSettings | None = None
     model: ModelSettings | None = None
     shaping_samples: int = struct.field(pytree_node=False, default=0)
+
+
+_STEP_SIZE = Field("step_size", "number", 1.0, Range(0))
+
+
+def check_common(common: Common) -> None:
+    """Refuses what is no step size, optimiser or distribution, when it is given.
+
+    Raises:
+      ValueError: one line with the name, the value and what is allowed.
+    """
+    check_value("step_size", common.step_size, _STEP_SIZE)
+    for name, allowed in (
+        ("optimizer", 'what shaping.optimizer("adam") returns'),
+        ("initial", "what shaping.normal, uniform, fan_in, zeros or values returns"),
+    ):
+        if isinstance(given := getattr(common, name), str | int | float | None):
+            raise ValueError(f"{name} is {given!r}; allowed: {allowed}")
 
 
 @struct.dataclass

@@ -1,5 +1,6 @@
 """Any optax optimiser by name, its numbers as data."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from functools import cache
@@ -8,7 +9,7 @@ from typing import Any
 import optax
 from flax import struct
 
-from shaping.schema import Field, fields
+from shaping.schema import Field, check_value, fields
 
 # Found by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a line
 # search or the number of steps, or are deprecated.
@@ -59,6 +60,8 @@ def optimizer(name: str = "sgd", clip_norm: Any = None, **settings: Any) -> Opti
     unknown = [key for key in settings if key not in known]
     if unknown:
         raise ValueError(f"optimizer {name} has no setting {unknown[0]!r}: allowed are {', '.join(known)}")
+    for key, value in settings.items():
+        check_value(key, value, dataclasses.replace(known[key], optional=True))
     flags = {key: value for key, value in settings.items() if known[key].kind != "number" or value is None}
     numbers = {key: value for key, value in settings.items() if key not in flags}
     return Optimizer(numbers, name, tuple(sorted(flags.items())), clip_norm)

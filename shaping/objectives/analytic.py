@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from shaping.envs.environment import check_integer
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.objectives.game import closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
@@ -48,9 +49,24 @@ class Analytic:
     num_parameters: tuple[int, ...]
     default_parameters: Any = field(default=(), compare=False)
 
+    def __post_init__(self):
+        if isinstance(self.num_parameters, str) or not self.num_parameters:
+            raise ValueError(f"num_parameters is {self.num_parameters!r}; allowed: an integer per player")
+        for count in self.num_parameters:
+            check_integer("num_parameters", count, 0)
+
     def objective(self, params: Any) -> Objective:
         """The objective at one setting of the game's numbers (any pytree)."""
-        return from_returns(lambda thetas: self.function(thetas, params))
+
+        def returns(thetas: Thetas) -> Any:
+            found, seats = self.function(thetas, params), len(self.num_parameters)
+            count = jnp.shape(found)[:1] if hasattr(found, "shape") else (len(found),)
+            if count != (seats,):
+                given = count[0] if count else "a single number"
+                raise ValueError(f"the game's function returns {given}; allowed: {seats} returns, one per player")
+            return found
+
+        return from_returns(returns)
 
     @property
     def policies(self) -> tuple[Policy, ...]:

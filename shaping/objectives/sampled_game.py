@@ -10,10 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.core import Tracer
 
 from shaping.envs.declarations import measures, metrics, showcase
-from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
 from shaping.objectives.game import Episode, Game, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
@@ -254,87 +252,3 @@ class SampledGame:
         thetas = jax.lax.stop_gradient(list(thetas))
         found = play(self.env, policies, thetas, key, self.horizon, self.evaluation, params.env, params.discount)
         return found.pooled()
-
-
-def resets_itself(env: Any) -> bool:
-    """Whether a step at the end of an episode begins the next, and says so."""
-    params, shape = env.default_params, (env.num_players, *env.action_space.shape)
-    actions = jax.ShapeDtypeStruct(shape, env.action_space.dtype)
-
-    def step(key: jax.Array, actions: jax.Array) -> dict[str, Any]:
-        _, state = env.reset(key, params)
-        return env.step(key, state, actions, params)[-1]
-
-    return "episode_ended" in jax.eval_shape(step, jax.random.key(0), actions)
-
-
-def sampled(
-    env: Any,
-    policies: Sequence[Policy],
-    batch: int = 64,
-    horizon: int | None = None,
-    discount: float | None = None,
-    kind: str = "dice",
-    baseline: str = "leave_one_out",
-    gae_lambda: float = 1.0,
-    decay: float | None = None,
-    slices: int = 1,
-    rematerialise: bool = False,
-    evaluation: int | None = None,
-    critics: Sequence[Critic] = (),
-    opponents: Mapping[str, Sequence[Policy]] | None = None,
-    params: Any = None,
-) -> tuple[SampledGame, SampledParams]:
-    """A game whose returns are sampled, and its numbers: what `shaping.train` takes, for any environment and policies.
-
-    `game.objective(numbers)` is its objective, for `rule.direction` in a loop of one's own.
-
-    Args:
-      env: an environment (`envs.Environment`); a stream of play is one episode from a reset, cut at the horizon.
-      policies: one a player, see `Policy`; of the user's own or of `shaping.policies`.
-      batch: streams of an estimate, at least 1.
-      horizon: steps of a stream; the environment's own if None.
-      discount: gamma in [0, 1]; the environment's own if None.
-      kind, baseline, slices, rematerialise: see `Estimator`.
-      gae_lambda, decay: see `EstimatorNumbers`.
-      evaluation: streams of a measurement; as many as `batch` if None.
-      critics: one a player, for baseline `critic` and for rules that ask critics.
-      opponents: scripted players that the final policies meet, one policy a seat by name; their parameters are ().
-      params: the environment's numbers; its own defaults if None.
-
-    Raises:
-      ValueError: a setting out of its range, no horizon or discount known, not one policy a player, or an environment
-        that resets itself.
-    """
-    if resets_itself(env):
-        raise ValueError(
-            f"env is {env.name}, which resets itself; allowed: one whose episodes end, a stream is one of them"
-        )
-    numbers = env.default_params if params is None else params
-    steps = getattr(env, "horizon", None) if horizon is None else horizon
-    if steps is None:
-        raise ValueError("horizon is None; allowed: an integer of 1 or more, as the environment has none of its own")
-    gamma = getattr(numbers, "discount", None) if discount is None else discount
-    if gamma is None or (not isinstance(gamma, Tracer) and not np.all((gamma >= 0) & (gamma <= 1))):
-        raise ValueError(f"discount is {gamma!r}; allowed: a number from 0 to 1")
-    measured = batch if evaluation is None else evaluation
-    for what, count in (("batch", batch), ("horizon", steps), ("evaluation", measured)):
-        check_integer(what, count, 1)
-    if len(policies) != env.num_players:
-        raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")
-    game = SampledGame(
-        env,
-        tuple(policies),
-        batch,
-        steps,
-        Estimator(kind, baseline, slices, rematerialise),
-        tuple(critics),
-        measured,
-        None,
-        tuple((name, tuple(players)) for name, players in (opponents or {}).items()),
-    )
-    dtype = jnp.result_type(float)
-    rates = EstimatorNumbers(jnp.asarray(gae_lambda, dtype), None if decay is None else jnp.asarray(decay, dtype))
-    found = SampledParams(numbers, jnp.asarray(gamma, dtype), rates)
-    game.objective(found)  # refuses what does not fit
-    return game, found

@@ -23,7 +23,7 @@ from shaping.rules.dense_solve import solve, solve_scalars
 from shaping.rules.gradients import computed_once, scale
 from shaping.rules.joint import block_of_scalars, dense, joint, minus, seat_of_entry
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative
+from shaping.schema import NonNegative, checked
 
 # Up to this many parameters a player, given as scalars, the elimination is unrolled over them.
 _UNROLLED = 8
@@ -40,6 +40,7 @@ class CompetitiveDescent:
     lookahead_rate: Any
 
 
+@checked
 def cgd(lookahead_rate: NonNegative = 1.0) -> Rule:
     """Competitive gradient descent; `lookahead_rate` is eta, at least 0, in the paper the same as the step size."""
     return Rule(CompetitiveDescent(lookahead_rate), direction)

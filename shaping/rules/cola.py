@@ -29,7 +29,7 @@ from shaping.policies.policy import Policy
 from shaping.rules.consistency import inconsistency
 from shaping.rules.gradients import move
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Positive, Probability, Range
+from shaping.schema import NonNegative, Positive, Probability, Range, checked
 
 
 @struct.dataclass
@@ -57,6 +57,7 @@ class Cola:
     training_batch: int = struct.field(pytree_node=False, default=64)
 
 
+@checked
 def cola(
     lookahead_rate: NonNegative = 1.0,
     region: Positive = 7.0,

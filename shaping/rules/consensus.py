@@ -13,7 +13,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, scale
 from shaping.rules.joint import joint, minus
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative
+from shaping.schema import NonNegative, checked
 
 
 @struct.dataclass
@@ -27,6 +27,7 @@ class Consensus:
     gamma: Any
 
 
+@checked
 def consensus(gamma: NonNegative = 1.0) -> Rule:
     """Consensus optimisation with the weight `gamma`, at least 0, of the consensus term; 0 is naive learning."""
     return Rule(Consensus(gamma), direction)

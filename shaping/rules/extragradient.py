@@ -13,7 +13,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, gradient, scale
 from shaping.rules.joint import joint_gradient, minus
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative
+from shaping.schema import NonNegative, checked
 
 
 @struct.dataclass
@@ -27,6 +27,7 @@ class Extragradient:
     lookahead_rate: Any
 
 
+@checked
 def extragradient(lookahead_rate: NonNegative = 1.0) -> Rule:
     """Extragradient; `lookahead_rate` is eta, the length of the imagined step, at least 0."""
     return Rule(Extragradient(lookahead_rate), direction)

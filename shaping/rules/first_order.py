@@ -19,7 +19,7 @@ from flax import struct
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, batched, gradient, gradients, replace, scale
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Range
+from shaping.schema import NonNegative, Range, checked
 
 
 @struct.dataclass
@@ -37,6 +37,7 @@ class FirstOrder:
     shaping: Any
 
 
+@checked
 def first_order(
     lookahead_rate: NonNegative = 1.0,
     middle: Annotated[float, Range()] = 1.0,
@@ -46,6 +47,7 @@ def first_order(
     return Rule(FirstOrder(lookahead_rate, middle, shaping), direction, shaping=shaping_term)
 
 
+@checked
 def lookahead(lookahead_rate: NonNegative = 1.0) -> Rule:
     """LookAhead: (m, s) = (1, 0), anticipating the opponents' steps without shaping them."""
     return first_order(lookahead_rate, 1.0, 0.0)

@@ -18,7 +18,7 @@ from flax import struct
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import computed_once, gradients, move, replace
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Range
+from shaping.schema import NonNegative, Range, checked
 
 
 @struct.dataclass
@@ -35,6 +35,7 @@ class HigherOrderLola:
     order: int = struct.field(pytree_node=False, default=1)
 
 
+@checked
 def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1)] = 1) -> Rule:
     """LOLA of any order; order 1 is `lola` in its exact variant with one lookahead.
 

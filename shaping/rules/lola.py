@@ -21,7 +21,7 @@ from shaping.rules.hola import hola
 from shaping.rules.rule import Rule
 from shaping.rules.second_order import SecondOrder
 from shaping.rules.second_order import direction as second_order_direction
-from shaping.schema import NonNegative, Range
+from shaping.schema import NonNegative, Range, checked
 
 
 @struct.dataclass
@@ -37,6 +37,7 @@ class ExactLola:
     lookaheads: int = struct.field(pytree_node=False, default=1)
 
 
+@checked
 def lola(
     variant: Literal["original", "taylor", "exact"] = "original",
     lookahead_rate: NonNegative = 1.0,

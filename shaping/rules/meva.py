@@ -33,7 +33,7 @@ from shaping.rules.gradients import gradient, move
 from shaping.rules.meta_value import MetaValueNetwork, quantile_huber
 from shaping.rules.rule import Rule
 from shaping.rules.target import polyak
-from shaping.schema import NonNegative, Positive, Probability, Range
+from shaping.schema import NonNegative, Positive, Probability, Range, checked
 
 _TARGET_RATE = 0.01  # 1 - rho of the target network's moving average
 _FLIPPED = 1 / 16  # share of units whose sign exploration flips
@@ -72,6 +72,7 @@ class MetaValue:
     batch: int = struct.field(pytree_node=False, default=128)
 
 
+@checked
 def meva(
     lookahead_rate: NonNegative = 1.0,
     discount: Probability = 0.95,

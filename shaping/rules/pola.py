@@ -29,7 +29,7 @@ from jax import lax
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import computed_once, move, opponents_step, replace
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Positive, Range
+from shaping.schema import NonNegative, Positive, Range, checked
 
 
 @struct.dataclass
@@ -60,6 +60,7 @@ class Proximal:
     optimizer: str = struct.field(pytree_node=False, default="sgd")
 
 
+@checked
 def pola(
     variant: Literal["outer", "ideal"] = "outer",
     lookahead_rate: NonNegative = 1.0,

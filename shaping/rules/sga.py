@@ -19,7 +19,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add
 from shaping.rules.joint import inner, joint, length, minus
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative
+from shaping.schema import NonNegative, checked
 
 
 @struct.dataclass
@@ -33,6 +33,7 @@ class SymplecticAdjustment:
     epsilon: Any
 
 
+@checked
 def sga(epsilon: NonNegative = 0.1) -> Rule:
     """Symplectic gradient adjustment with sign alignment; `epsilon`, at least 0, biases the sign to +1."""
     return Rule(SymplecticAdjustment(epsilon), direction)

@@ -32,7 +32,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, batched, gradients, replace, scale
 from shaping.rules.joint import Joint, JointVector, inner, joint, minus, off_diagonal_times, zeros
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Probability, Range
+from shaping.schema import NonNegative, Probability, Range, checked
 
 
 @struct.dataclass
@@ -56,6 +56,7 @@ class StableOpponentShaping:
     stability: Any = 1.0
 
 
+@checked
 def sos(
     lookahead_rate: NonNegative = 1.0,
     a: Annotated[float, Range(0, 1)] = 0.5,

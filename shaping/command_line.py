@@ -1,0 +1,92 @@
+"""The commands and their options, as argparse knows them; `shaping.cli` carries them out."""
+
+import argparse
+
+from shaping import exit_statuses as statuses
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    found = argparse.ArgumentParser(
+        prog="shaping",
+        description="Opponent shaping at population scale.",
+        epilog="\n".join(statuses.lines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("--version", action="version", version=f"shaping {_version()}")
+    commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="train the population of a configuration, record it and report on it")
+    run.add_argument("config", help="a YAML file, or the name of a shipped configuration (see `shaping list`)")
+    run.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+    run.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="override a key, e.g. matches=100",
+    )
+    run.add_argument("--dry-run", action="store_true", help="check the configuration, show the plan and stop")
+    run.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+
+    _add_distributed(run)
+
+    resume = commands.add_parser("resume", help="continue a run that was interrupted, or extend one that is finished")
+    resume.add_argument("folder", metavar="DIR", help="the folder of the run")
+    resume.add_argument(
+        "--set",
+        metavar="updates=N",
+        dest="overrides",
+        action="append",
+        default=[],
+        help="extend a finished run to N updates",
+    )
+    resume.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+    _add_distributed(resume)
+
+    status = commands.add_parser("status", help="show how far a run is: done, failed, rate, time left")
+    status.add_argument("folder", metavar="DIR", help="the folder of the run")
+
+    replay = commands.add_parser("replay", help="replay one match of a run, alone, update by update")
+    replay.add_argument("folder", metavar="DIR", help="the folder of the run")
+    replay.add_argument("--match", metavar="M", type=int, required=True, help="its number, as summary.json lists it")
+    replay.add_argument("--last", metavar="N", type=int, default=20, help="how many updates to show (default: 20)")
+
+    report = commands.add_parser("report", help="write summary and report anew from a record")
+    report.add_argument("folder", metavar="DIR", help="the folder of a run")
+
+    verify = commands.add_parser("verify", help="recompute published results and print ours beside them")
+    verify.add_argument("names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with such)")
+    verify.add_argument("--quick", action="store_true", help="a shorter check: fewer matches or variants")
+    verify.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
+    commands.add_parser("doctor", help="show versions, devices, settings, paths, and what is odd about them")
+
+    listing = commands.add_parser("list", help="games, rules, learners, policies and shipped configurations")
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
+    for command in (run, resume, replay, verify, listing, schema):
+        command.add_argument(
+            "--plugin",
+            metavar="MODULE_OR_FILE",
+            dest="plugins",
+            action="append",
+            default=[],
+            help="a module or .py file that adds RULES, LEARNERS, ENVIRONMENTS or POLICIES, for this command",
+        )
+    return found
+
+
+def _add_distributed(parser: argparse.ArgumentParser) -> None:
+    several = parser.add_argument_group("distributed runs: several processes, each started with the same command")
+    several.add_argument("--distributed", action="store_true", help="join them; enough on SLURM, GKE and TPU pods")
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: the address of process 0")
+    several.add_argument("--processes", metavar="N", type=int, help="elsewhere: how many processes there are")
+    several.add_argument("--process", metavar="I", type=int, help="elsewhere: the number of this process, from 0")
+
+
+def _version() -> str:
+    from shaping import __version__
+
+    return __version__

@@ -1,0 +1,99 @@
+"""Wrong arguments of the library are told in one line where they are given."""
+
+import inspect
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import shaping
+from shaping import envs
+from shaping.learners import named_learners
+from shaping.rules import named_rules
+from shaping.schema import fields
+
+ENV = envs.make("ipd")
+TABLES = [shaping.tabular(5)] * 2
+WRONG = (-1.0, math.nan, math.inf, "0.1", None, [1.0], True)
+
+
+def one_return(thetas, parameters):
+    return (jnp.sum(thetas[0]),)
+
+
+def no_tuple(thetas, parameters):
+    return jnp.sum(thetas[0])
+
+
+def train(game=ENV, players=None, **more):
+    return shaping.train(game, players or shaping.naive(), matches=1, updates=1, **more)
+
+
+def sampled(**more):
+    return shaping.sampled(ENV, TABLES, batch=2, horizon=3, **more)
+
+
+CALLS = {
+    "lookaheads is -1": lambda: shaping.lola("exact", 1.0, lookaheads=-1),
+    "lookaheads is 1.5": lambda: shaping.lola("exact", 1.0, lookaheads=1.5),
+    "optimizer is 'adam'": lambda: shaping.gradient_learner(shaping.naive(), 0.1, "adam"),
+    "b1 is nan": lambda: shaping.optimizer("adam", b1=math.nan),
+    "initial is 'normal'": lambda: shaping.gradient_learner(shaping.naive(), 0.1, initial="normal"),
+    "rule is 'naive'": lambda: shaping.gradient_learner("naive", 0.1),
+    "players: 'naive' is not allowed": lambda: train(players="naive"),
+    "players.1: 'lola' is not allowed": lambda: train(players=[shaping.naive(), "lola"]),
+    "players: <function naive": lambda: train(players=shaping.naive),
+    "policy: 'mlp' is not allowed": lambda: train(policy="mlp"),
+    "parameters: 3.0 is not allowed": lambda: train(parameters=3.0),
+    "initial parameters of player 0: 2 given; allowed: 5": lambda: train(
+        players=shaping.gradient_learner(shaping.naive(), 0.1, initial=shaping.values([1.0, 2.0]))
+    ),
+    "theta is [1.0, nan]": lambda: shaping.values([1.0, math.nan]),
+    "the game's function returns 1; allowed: 2 returns": lambda: train(shaping.Analytic(one_return, (1, 1))),
+    "the game's function returns a single number": lambda: train(shaping.Analytic(no_tuple, (1, 1))),
+    "num_parameters is -1": lambda: shaping.Analytic(one_return, (1, -1)),
+    "num_parameters is 'ab'": lambda: shaping.Analytic(one_return, "ab"),
+    "policies holds 'mlp'": lambda: shaping.sampled(ENV, ["mlp", "mlp"], horizon=3),
+    "gae_lambda is 2.0": lambda: sampled(gae_lambda=2.0),
+    "decay is nan": lambda: sampled(decay=math.nan),
+    "discount is 'a'": lambda: sampled(discount="a"),
+}
+
+
+@pytest.mark.parametrize("said", CALLS)
+def test_a_wrong_argument_is_told_in_one_line(said):
+    with pytest.raises(ValueError) as told:
+        CALLS[said]()
+    assert str(told.value).startswith(said) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+def test_step_sizes_rates_and_scales_are_numbers_from_0_on(wrong):
+    for call, name in (
+        (lambda: shaping.gradient_learner(shaping.naive(), wrong), "step_size"),
+        (lambda: shaping.ppo(common=shaping.Common(wrong)), "step_size"),
+        (lambda: shaping.lola("original", wrong), "lookahead_rate"),
+        (lambda: shaping.normal(wrong), "scale"),
+        (lambda: shaping.uniform(wrong), "half_width"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} is .*; allowed: a number, at least 0$"):
+            call()
+
+
+@pytest.mark.parametrize("name", [*named_rules(), *named_learners()])
+def test_every_setting_of_every_rule_and_learner_is_checked_where_it_is_given(name):
+    factory = (named_rules() | named_learners())[name]
+    for setting, field in fields(factory).items():
+        if field.kind in ("number", "integer"):
+            for wrong in (math.nan, "x"):
+                with pytest.raises(ValueError, match=f"^{setting} is "):
+                    factory(**{setting: wrong})
+
+
+def test_what_is_right_passes_as_arrays_and_schedules_too():
+    rates = np.array([0.0, 0.5], np.float32)
+    assert shaping.lola("original", rates).settings.lookahead_rate is rates
+    shaping.gradient_learner(shaping.naive(), shaping.schedule("cosine", start=0.1, steps=10))
+    shaping.gradient_learner(shaping.naive(), jnp.float32(0.1))
+    assert list(inspect.signature(shaping.lola).parameters)[0] == "variant" and "LOLA" in shaping.lola.__doc__
