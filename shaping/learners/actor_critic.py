@@ -116,9 +116,6 @@ def ppo(
     Raises:
       ValueError: if there are no epochs or minibatches, or for an opponent model, which it would not ask.
     """
-    for name, count in (("epochs", epochs), ("minibatches", minibatches)):
-        if count < 1:
-            raise ValueError(f"{name} is {count}: must be at least 1")
     return _learner(ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches), common)
 
 

@@ -8,7 +8,7 @@ the loss is then part of the learner's ascent, with the weight `rate`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampler import Batch
 from shaping.policies.critics import Critic
+from shaping.schema import NonNegative, Probability, Range, checked
 
 
 @struct.dataclass
@@ -41,12 +42,13 @@ class CriticSettings:
     steps: int = struct.field(pytree_node=False, default=1)
 
 
+@checked
 def critic(
     critics: Sequence[Critic | None],
-    rate: Any = 0.1,
-    gae_lambda: Any = 1.0,
+    rate: NonNegative = 0.1,
+    gae_lambda: Probability = 1.0,
     optimizer: str = "adam",
-    steps: int = 1,
+    steps: Annotated[int, Range(1)] = 1,
 ) -> CriticSettings:
     """How critics are learned; see `CriticSettings` for what the settings are.
 
@@ -55,8 +57,6 @@ def critic(
     """
     if optimizer not in ("adam", "sgd"):
         raise ValueError(f"optimizer is {optimizer!r}: must be adam or sgd")
-    if steps < 1:
-        raise ValueError(f"steps is {steps}: must be at least 1")
     return CriticSettings(rate, gae_lambda, tuple(critics), optimizer, steps)
 
 

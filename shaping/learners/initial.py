@@ -67,9 +67,6 @@ def m_maml(
     Raises:
       ValueError: if a number of episodes, steps or opponents is below 1.
     """
-    for name, count in (("episodes", episodes), ("steps", steps), ("batch", batch)):
-        if count < 1:
-            raise ValueError(f"{name} is {count}: must be at least 1")
     return Initial(MetaInitial(scale, step_size, outer_rate, episodes, steps, batch), "m_maml")
 
 

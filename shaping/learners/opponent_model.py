@@ -27,7 +27,7 @@ from shaping.learners.replay import Replay
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampler import Batch, Sampler
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Range
+from shaping.schema import NonNegative, Positive, Range, checked
 
 
 @struct.dataclass
@@ -74,6 +74,7 @@ class ModelState:
     window: Replay
 
 
+@checked
 def opponent_model(
     rate: NonNegative = 0.1,
     penalty: NonNegative = 0.0,
@@ -92,10 +93,6 @@ def opponent_model(
       ValueError: a number of members, updates or steps below 1, trust in an ensemble of one, or fewer streams than
         members.
     """
-    counts = {"members": members, "window": window, "steps": steps, "first_steps": first_steps}
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}: must be at least 1")
     if trust is not None and members < 2:
         raise ValueError(f"members is {members}: must be at least 2 where trust rests on what members agree on")
     if streams is not None and streams < members:

@@ -42,8 +42,6 @@ def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1)] = 1)
     Raises:
       ValueError: if `order` is below 1.
     """
-    if order < 1:
-        raise ValueError(f"order is {order}: must be at least 1")
     return Rule(HigherOrderLola(lookahead_rate, order), direction)
 
 

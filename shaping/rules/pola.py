@@ -81,9 +81,6 @@ def pola(
         raise ValueError(f"variant is {variant!r}: must be outer or ideal")
     if proximal_optimizer not in ("sgd", "adam"):
         raise ValueError(f"proximal_optimizer is {proximal_optimizer!r}: must be sgd or adam")
-    for name, count in (("max_iterations", max_iterations), ("inner_iterations", inner_iterations)):
-        if count < 1:
-            raise ValueError(f"{name} is {count}: must be at least 1")
     # Structure that does nothing must not make programs of its own.
     inner = inner_iterations if variant == "ideal" else 1
     numbers = (lookahead_rate, proximal_rate, penalty, inner_penalty, tolerance)

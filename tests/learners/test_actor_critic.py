@@ -156,8 +156,8 @@ def test_they_need_play_critics_a_key_and_minibatches_that_divide_and_say_so_in_
             lambda: first_direction(ppo(minibatches=4), objective(), 0, key),
             "minibatches is 4; allowed: a divisor of batch, 6",
         ),
-        (lambda: ppo(epochs=0), "epochs is 0: must be at least 1"),
-        (lambda: ppo(minibatches=0), "minibatches is 0: must be at least 1"),
+        (lambda: ppo(epochs=0), "epochs is 0; allowed: an integer, at least 1"),
+        (lambda: ppo(minibatches=0), "minibatches is 0; allowed: an integer, at least 1"),
     ]
     for call, message in cases:
         with pytest.raises(ValueError) as error:

@@ -154,7 +154,7 @@ def test_seats_that_need_no_critic_have_none():
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="optimizer is 'rmsprop': must be adam or sgd"):
         critic(TABLES, optimizer="rmsprop")
-    with pytest.raises(ValueError, match="steps is 0: must be at least 1"):
+    with pytest.raises(ValueError, match="steps is 0; allowed: an integer, at least 1"):
         critic(TABLES, steps=0)
 
 

@@ -71,5 +71,5 @@ def test_a_start_that_cannot_matter_stays_where_it_was_drawn():
 
 
 def test_numbers_of_episodes_below_one_are_refused():
-    with pytest.raises(ValueError, match="episodes is 0: must be at least 1"):
+    with pytest.raises(ValueError, match="episodes is 0; allowed: an integer, at least 1"):
         m_maml(episodes=0)

@@ -273,9 +273,9 @@ def test_the_window_keeps_the_last_batches_and_forgets_older_ones():
 
 def test_settings_out_of_range_are_refused():
     for settings, message in (
-        ({"members": 0}, "members is 0: must be at least 1"),
-        ({"window": 0}, "window is 0: must be at least 1"),
-        ({"steps": 0}, "steps is 0: must be at least 1"),
+        ({"members": 0}, "members is 0; allowed: an integer, at least 1"),
+        ({"window": 0}, "window is 0; allowed: an integer, at least 1"),
+        ({"steps": 0}, "steps is 0; allowed: an integer, at least 1"),
         ({"members": 2, "streams": 1}, "streams is 1: must be at least 2, one for every member"),
         ({"trust": 1.0}, "members is 1: must be at least 2 where trust rests on what members agree on"),
     ):

@@ -44,7 +44,7 @@ def test_second_order_hola_differentiates_through_exact_lola_learners(name, play
 
 
 def test_hola_of_order_zero_is_refused():
-    with pytest.raises(ValueError, match="order is 0: must be at least 1"):
+    with pytest.raises(ValueError, match="order is 0; allowed: an integer, at least 1"):
         hola(order=0)
 
 

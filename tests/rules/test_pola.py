@@ -117,5 +117,5 @@ def test_a_game_without_policies_and_settings_out_of_range_are_refused():
         pola().direction(from_returns(lambda thetas: thetas), [1.0, 2.0], 0)
     with pytest.raises(ValueError, match="variant is 'inner': must be outer or ideal"):
         pola("inner")
-    with pytest.raises(ValueError, match="max_iterations is 0: must be at least 1"):
+    with pytest.raises(ValueError, match="max_iterations is 0; allowed: an integer, at least 1"):
         pola(max_iterations=0)
