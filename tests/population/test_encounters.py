@@ -91,8 +91,8 @@ def test_a_learner_takes_its_state_and_its_stream_with_it_when_partners_change()
     found, expected = together(), by_hand()
     for number, state in expected.items():
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
-            # Two programs round differently: Adam's second moments are squares of gradients, whose float32 values differ
-            # in the last digits that the sum over a discounted future leaves.
+            # Two programs round differently. Adam's second moments are squares of float32 gradients, which keep fewer
+            # digits than the values they come from.
             np.testing.assert_allclose(a[0, number], b, rtol=1e-5)
 
 
