@@ -95,7 +95,7 @@ def test_a_match_of_a_run_that_goes_on_can_be_replayed_and_reported_on(tmp_path)
     first, second = summary(folder)["cells"]
     assert (first["unfinished"], first["finite"]) == (0, 7)
     assert second["unfinished"] == 6 and second["diverged"] <= 1 / 7
-    assert "6 have not come to their end yet" in page.read_text()
+    assert "6 matches are not finished yet" in page.read_text()
 
 
 def test_sampled_matches_are_replayed_bit_for_bit(tmp_path):
