@@ -176,7 +176,7 @@ def test_what_several_processes_need_is_said_in_one_line(config, tmp_path):
     assert statuses == [0], said
     statuses, said = ended(together(2, "run", config))
     assert statuses == [2, 2]
-    assert all("--out: needed where several processes run" in text for text in said)
+    assert all("--out: needed in a distributed run" in text for text in said)
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").write_text("")
     statuses, said = ended(together(2, "run", config, "--out", tmp_path / "used"))
