@@ -73,7 +73,10 @@ def population(theta: np.ndarray, rule: str) -> Callable[[np.ndarray], Any]:
 
         learner = jax.tree.map(stacked, gradient_learner(named_rules()[name](**settings), STEP_SIZE))
         learners = tuple(
-            learner.replace(settings=learner.settings.replace(initial=values(own[indices]))) for own in theta
+            learner.replace(
+                settings=learner.settings.replace(common=learner.settings.common.replace(initial=values(own[indices])))
+            )
+            for own in theta
         )
         form = ExactMatrixGame(2, None, "own", (tabular(5),) * 2)
         numbers = indices.astype(np.int32)
