@@ -56,12 +56,12 @@ def test_gathering_and_putting_back_is_the_identity_and_moves_only_those_who_met
     np.testing.assert_array_equal(changed["count"][0, 4], -5)
 
 
-def test_a_learner_takes_its_state_and_its_stream_with_it_when_partners_change():
+def test_a_learner_takes_its_state_and_its_stream_with_it_when_partners_change(x64):
     """Four learners of one population meet in pairs (0 1)(2 3), then (0 2)(3 1): Adam's moments go along."""
     size, pairings = 4, np.array([[[0, 1], [2, 3]], [[0, 2], [3, 1]]], np.int32)
 
     def begun(numbers):
-        return single.start(met(0, numbers, size), jnp.float32).learners
+        return single.start(met(0, numbers, size), jnp.float64).learners
 
     def update(numbers, states, update):
         return single.moved(met(0, numbers, size), states, update)
@@ -91,9 +91,7 @@ def test_a_learner_takes_its_state_and_its_stream_with_it_when_partners_change()
     found, expected = together(), by_hand()
     for number, state in expected.items():
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
-            # Two programs round differently. Adam's second moments are squares of float32 gradients, which keep fewer
-            # digits than the values they come from.
-            np.testing.assert_allclose(a[0, number], b, rtol=1e-5)
+            np.testing.assert_allclose(a[0, number], b, rtol=1e-9)
 
 
 def test_a_learner_s_start_is_its_own_whomever_it_meets():
