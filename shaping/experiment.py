@@ -16,7 +16,7 @@ from shaping.config.files import read
 from shaping.config.plan import Experiment, plan
 from shaping.config.resolved import as_yaml, fingerprint
 from shaping.prepared import Prepared, prepare
-from shaping.results import draw_episode
+from shaping.results import draw_episode, write_results
 from shaping.runtime.damage import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
@@ -258,18 +258,11 @@ def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float
     """Summarises and reports a run whose matches are all final, and deletes what is only needed to continue one."""
     for name in ("running", STATES):
         remove(folder / "checkpoint" / name)
-    from shaping.analysis.report import write_report
-    from shaping.analysis.summary import summarise
-
     with explaining_damage(folder / "record.zarr"):
         draw_episode(folder, experiment)
-        # If nothing was left to train, the summary already says how long training took.
-        summary = summary_of(folder)
-        if summary is None and (folder / "summary.json").is_file():
-            (folder / "summary.json").unlink()
-        keeps_timing = summary is not None and not timing.match_updates
-        summarise(folder, timing=None if keeps_timing else _timing(timing, began))
-        return write_report(folder)
+    # If nothing was left to train, the summary already says how long training took.
+    keeps_timing = summary_of(folder) is not None and not timing.match_updates
+    return write_results(folder, None if keeps_timing else _timing(timing, began))
 
 
 def _versions() -> dict[str, str]:

@@ -76,21 +76,34 @@ def report(folder: str | Path) -> Any:
     place = folder_at(folder)
     if not (place / "record.zarr").is_dir():
         raise ConfigError(f"{place}: holds no record.zarr; give the folder of a run")
-    from shaping.analysis.damage import DamagedRecordError
-    from shaping.analysis.report import write_report
-    from shaping.analysis.summary import summarise
-
     check_files(place)
     if (place / "config.yaml").exists():
         config_of(place)
     check_metadata(place / "record.zarr")
-    if summary_of(place) is None and (place / "summary.json").is_file():
-        # It cannot be read, and is written anew.
-        (place / "summary.json").unlink()
+    return write_results(place)
+
+
+def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
+    """Writes summary and report from the record in a folder; returns the report's path. A summary that cannot be read
+    is written anew.
+
+    Args:
+      folder: of the run.
+      timing: what the run measured of itself; None keeps what the summary says.
+
+    Raises:
+      ConfigError: if a file of the record is damaged.
+    """
+    from shaping.analysis.damage import DamagedRecordError
+    from shaping.analysis.report import write_report
+    from shaping.analysis.summary import summarise
+
+    if summary_of(folder) is None and (folder / "summary.json").is_file():
+        (folder / "summary.json").unlink()
     try:
-        with explaining_damage(place / "record.zarr"):
-            summarise(place)
-            return write_report(place)
+        with explaining_damage(folder / "record.zarr"):
+            summarise(folder, timing=timing)
+            return write_report(folder)
     except DamagedRecordError as error:
         raise ConfigError(str(error)) from error
 
