@@ -64,7 +64,8 @@ def load(folder: str | Path) -> Run:
         raise ConfigError(f"{place}: holds no run; it needs config.yaml and record.zarr")
     config = config_of(place)
     check_metadata(place / "record.zarr")
-    return Run(place, config, xarray.open_zarr(str(place / "record.zarr")))
+    # Read when asked for, and the same whether dask is installed or not: its arrays cannot be grouped by a variable.
+    return Run(place, config, xarray.open_zarr(str(place / "record.zarr"), chunks=None))
 
 
 def report(folder: str | Path) -> Any:
