@@ -25,7 +25,7 @@ class Measure:
         meaning: a sentence.
         label: a short heading of a column or an axis.
         low, high: its range.
-        axis: "" for one value a player, [players]; else the name of one more dimension, [players, labels].
+        axis: "" for one value per player, [players]; else the name of one more dimension, [players, labels].
         labels: of that dimension; () without one.
         per_episode: whether `metrics` gives a total over the episodes counted, to be divided by their number.
 
@@ -142,7 +142,7 @@ def number_names(env: Any) -> tuple[str, ...]:
 
 
 def default_numbers(env: Any) -> dict[str, Any]:
-    """What its numbers are in `default_params`, by name: numbers, or one a player; None where the program leaves it
+    """What its numbers are in `default_params`, by name: numbers, or one per player; None where the program leaves it
     out. Its property `default_numbers`; by default the attributes of the environment of these names."""
     if hasattr(env, "default_numbers"):
         return env.default_numbers

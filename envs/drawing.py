@@ -85,7 +85,7 @@ def empty_floor(rows: int, columns: int) -> np.ndarray:
 
 
 def gauge_image(levels: Sequence[float], common: Sequence[float] = (), height: int = 96, width: int = 32) -> np.ndarray:
-    """Bars filled from below to their levels in 0 .. 1 (clipped), side by side, for games without a grid: one a player
+    """Bars filled from below to their levels in 0 .. 1 (clipped), side by side, for games without a grid: one per player
     in its colour, and then, in black, those of what is common to all."""
     bars = [(level, player_colour(player)) for player, level in enumerate(levels)]
     bars += [(level, (40, 40, 40)) for level in common]

@@ -119,7 +119,7 @@ class PublicGoods:
         punishment: whether there is a second step.
         punishment_levels: of discrete punishment, 2 or more.
         endowment, factor, max_points, cost, harm: the default numbers, see `PublicGoodsParams`.
-        horizon: steps of an episode, its end truncates it; even with punishment, two steps a round.
+        horizon: steps of an episode, its end truncates it; even with punishment, two steps per round.
         name: for records and messages.
 
     Raises:
@@ -156,7 +156,7 @@ class PublicGoods:
             object.__setattr__(self, field, check_number(field, getattr(self, field), 0))
         check_integer("horizon", self.horizon, 1, 2**31 - 2)
         if self.punishment and self.horizon % 2:
-            raise ValueError(f"horizon is {self.horizon}; allowed: an even number with punishment, two steps a round")
+            raise ValueError(f"horizon is {self.horizon}; allowed: an even number with punishment, two steps per round")
 
     @property
     def action_space(self) -> Discrete | Box:

@@ -109,7 +109,7 @@ class CleanUp:
     player its row and its column (one-hot) and the share of its freeze that is left.
 
     Attributes:
-        num_players: 1 or more, at most one a cell.
+        num_players: 1 or more, at most one per cell.
         rows, columns: of the grid.
         observation: "planes" or "vector".
         growth: "one" or "each".

@@ -76,7 +76,7 @@ class CoinGame:
         dtype: of observations, "float32" or "int8".
         horizon: steps of an episode, its end truncates it.
         own, other, taken: the default rewards (see `CoinGameParams.rewards`).
-        noise: None, or the default probability of a random action, one number or one a player.
+        noise: None, or the default probability of a random action, one number or one per player.
         name: for records and messages.
 
     Raises:

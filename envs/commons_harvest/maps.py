@@ -33,7 +33,7 @@ def read_map(layout: Any) -> HarvestMap:
     """A map from its name or its rows of text.
 
     Args:
-        layout: "small", "open", or strings of equal length made of `LETTERS`, one a row.
+        layout: "small", "open", or strings of equal length made of `LETTERS`, one per row.
 
     Raises:
         ValueError: an unknown name or letter, rows of different lengths, no apples or no start. One line.

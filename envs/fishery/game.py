@@ -69,7 +69,7 @@ class Fishery:
         model: "great_fish_war" or "gordon_schaefer".
         initial, growth, discount, smallest_catch, threshold, capacity, efficiency, price, costs: default numbers, see
             `GreatFishWarParams` and `GordonSchaeferParams`; None for the model's own (`MODELS`). Numbers that a model
-            has not are refused. costs may be one a player.
+            has not are refused. costs may be one per player.
         horizon: steps of an episode, its end truncates it.
         name: for records and messages.
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def own_first(values: jax.Array) -> jax.Array:
-    """What each player sees of one value a player: its own, then the others' by ascending seat.
+    """What each player sees of one value per player: its own, then the others' by ascending seat.
 
     Args:
         values: [players, ...].

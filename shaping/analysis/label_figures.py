@@ -1,4 +1,4 @@
-"""Maps of what was measured by label at the end of a run: a row a player of a cell, a column a label."""
+"""Maps of what was measured by label at the end of a run: a row for each player of a cell, a column for each label."""
 
 from __future__ import annotations
 

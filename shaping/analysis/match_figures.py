@@ -46,7 +46,7 @@ def _state_label(shape: Shape, state: int) -> str:
 
 
 def policies(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """P(C | state) of player 0 against player 1: a row a cell, a panel a joint state, a point a match."""
+    """P(C | state) of player 0 against player 1: a row for each cell, a panel for each joint state, a point for each match."""
     # In an analytic game there are no policies.
     cells = [(c, name, record.shapes[c]) for c, name in zip(chosen.cells, chosen.names, strict=True)]
     cells = [cell for cell in cells if cell[2].states]

@@ -1,4 +1,4 @@
-"""Curves of what was measured, beside the value: a row a cell, a column a variable."""
+"""Curves of what was measured, beside the value: a row for each cell, a column for each variable."""
 
 from __future__ import annotations
 

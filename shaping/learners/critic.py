@@ -30,7 +30,7 @@ class CriticSettings:
     Attributes:
       rate: the critics' learning rate; of critics that share a trunk the weight of their loss. At least 0.
       gae_lambda: of the targets, in [0, 1]; 1 for the discounted rewards that follow.
-      critics: one a seat, None where a policy is its own.
+      critics: one per seat, None where a policy is its own.
       optimizer: "adam" or "sgd".
       steps: of the optimiser an update, at least 1.
     """
@@ -62,7 +62,7 @@ def critic(
 
 @struct.dataclass
 class CriticState:
-    """Parameters of the critics and states of their optimisers, one a seat; None for a seat without."""
+    """Parameters of the critics and states of their optimisers, one per seat; None for a seat without."""
 
     parameters: tuple[Any, ...]
     optimizers: tuple[Any, ...]

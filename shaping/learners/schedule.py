@@ -1,6 +1,6 @@
 """Step sizes that change along a run: optax's schedules by name, their numbers as data.
 
-What a schedule counts are the optimiser's steps: one an update for most learners, `epochs` times `minibatches` for PPO.
+What a schedule counts are the optimiser's steps: one per update for most learners, `epochs` times `minibatches` for PPO.
 Numbers of steps are structure, everything else may differ from match to match in one program; where optax asks a number
 itself (is the peak zero, does it decay or grow) the schedule is composed of those of its that do not.
 """

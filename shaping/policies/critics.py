@@ -48,7 +48,7 @@ class Critic:
 
 @remakable
 def tabular_critic(num_states: int) -> Critic:
-    """One value a state, phi [num_states], observations being states 0 .. num_states - 1; `init` is normal."""
+    """One value per state, phi [num_states], observations being states 0 .. num_states - 1; `init` is normal."""
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return jnp.asarray(scale, jnp.float32) * jax.random.normal(key, (num_states,), jnp.float32)

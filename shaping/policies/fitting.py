@@ -18,11 +18,11 @@ def check_policies(env: Any, policies: Sequence[Policy], thetas: Sequence[Any] |
 
     Args:
       env: an environment.
-      policies: one a player.
+      policies: one per player.
       thetas: their parameters; None for those of the shapes that `init` draws.
 
     Raises:
-      ValueError: not one a player, or a player whose observations or actions are others than the environment's.
+      ValueError: not one per player, or a player whose observations or actions are others than the environment's.
     """
     if len(policies) != env.num_players:
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")

@@ -1,4 +1,4 @@
-"""Which kind of policy a player takes where nobody has chosen one."""
+"""The kind of policy a player gets if none was chosen."""
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.networks import check_bounded, is_board

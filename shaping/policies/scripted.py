@@ -50,7 +50,7 @@ class Script:
 
 
 def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
-    """Scripted players of an environment: by name one policy a seat, whose parameters are ().
+    """Scripted players of an environment: by name one policy per seat, whose parameters are ().
 
     - matrix games: ALLC, ALLD and, with two players that see their own action first, TFT
     - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)

@@ -12,7 +12,7 @@ from shaping.policies.remaking import remakable
 
 @remakable
 def tabular(num_states: int, memory: int = 1) -> Policy:
-    """A tabular policy with one logit a state, theta [num_states].
+    """A tabular policy with one logit per state, theta [num_states].
 
     States of memory one stand in the order start, CC, CD, DC, DD. A memory of k rounds (two players) has the histories
     of length 0, 1, ..., k, by length and then in that order, the earliest round first: 21 states for k = 2, 85 for 3.

@@ -14,7 +14,7 @@ import numpy as np
 
 
 def gather(states: Any, numbers: jax.Array) -> tuple[Any, ...]:
-    """The states of those who meet, one pytree a seat with leaves [population, encounters, ...].
+    """The states of those who meet, one pytree per seat with leaves [population, encounters, ...].
 
     Args:
       states: leaves [population, learners, ...].
@@ -33,7 +33,7 @@ def scatter(states: Any, numbers: jax.Array, updated: Sequence[Any]) -> Any:
     Args:
       states: leaves [population, learners, ...].
       numbers: [population, encounters, seats] int, as they were gathered; nobody may be in two encounters.
-      updated: one pytree a seat with leaves [population, encounters, ...].
+      updated: one pytree per seat with leaves [population, encounters, ...].
     """
 
     def put(leaf: jax.Array, *seats: jax.Array) -> jax.Array:

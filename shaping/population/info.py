@@ -1,4 +1,4 @@
-"""What learners say of an update, brought into the shape of a record: one number a player for every name."""
+"""What learners say of an update, brought into the shape of a record: one number per player for every name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

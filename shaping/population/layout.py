@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# Arrays of up to this many numbers a match are taken apart: the five logits and eight payoffs of two-player games.
+# Arrays of up to this many numbers per match are taken apart: the five logits and eight payoffs of two-player games.
 _SMALL = 8
 
 
@@ -38,7 +38,7 @@ def from_blocks(tree: Any, first: bool = False) -> Any:
 
 
 def take_apart(tree: Any) -> Any:
-    """Leaves [..., block] of a block with few numbers a match to nested tuples of [block]; others as they are."""
+    """Leaves [..., block] of a block with few numbers per match to nested tuples of [block]; others as they are."""
 
     def split(leaf: jax.Array) -> Any:
         if leaf.ndim == 1 or not 0 < math.prod(leaf.shape[:-1]) <= _SMALL:
