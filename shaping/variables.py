@@ -98,7 +98,7 @@ VARIABLES: dict[str, Variable] = {
     ),
     "model_error": Variable(
         _ALONG,
-        "KL divergence of the models from the opponents' policies, on the batch that they are fitted to next",
+        "KL divergence of the opponents' policies from their models, on the batch they are fitted to next",
         "model error",
         low=0,
         small=True,

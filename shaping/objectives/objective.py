@@ -24,7 +24,7 @@ class Objective:
         unnormalised expected return of each, to be maximised. `key` seeds the sampling (the same key gives the same
         batch; exact objectives ignore it). `context` is data that is not differentiated (critics, opponent models).
         `batch` is what was sampled, or None if the objective is exact.
-      distance: `(player, theta, theta_old, batch) -> scalar`, the mean KL divergence of the new policy from the old one
+      distance: `(player, theta, theta_old, batch) -> scalar`, the mean KL divergence of the old policy from the new one
         over visited states (over all states if exact); None if the objective has no policies.
       values: `(player, thetas, batch, context) -> [time, batch]`, the return that a player's critic expects from each
         step of a batch on; None if there are no critics.
