@@ -4,7 +4,8 @@ python -m benchmarks.gallery run RUNS [NAME ...]   runs the configurations that 
 python -m benchmarks.gallery write RUNS            writes docs/gallery.md and docs/images/gallery/ from those runs
 
 `run` starts every configuration in its own process with an empty compilation cache, and notes the processor time it
-used in RUNS/NAME.json. Configurations too large for two cores run in the small form given in `SMALL`; the page says so.
+used in RUNS/NAME.json. With `--small`, configurations that take long on two cores run in the small form that `SMALL`
+gives them, and the page says so.
 """
 
 import argparse
@@ -20,23 +21,30 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
+_ONE_BATCH = {"batch": 16, "slices": 1, "evaluation": 16}
 SMALL: dict[str, dict[str, Any]] = {
+    "coin_exact_pola": {"matches": 4, "updates": 20},
+    "coin_lola": {"matches": 4, "updates": 60},
     "coin_lola_full": {
         "updates": 20,
         "record_every": 1,
         "variants": {
-            "Foerster et al. 2018": {"objective": {"batch": 16, "slices": 1, "evaluation": 16}},
-            "LOLA-DiCE, Zhao et al. 2022": {"objective": {"batch": 16, "slices": 1, "evaluation": 16}},
+            "Foerster et al. 2018": {"objective": _ONE_BATCH},
+            "LOLA-DiCE, Zhao et al. 2022": {"objective": _ONE_BATCH},
         },
     },
-    "coin_pola_full": {
-        "matches": 1,
-        "updates": 4,
-        "players": {"max_iterations": 10},
-        "objective": {"batch": 16, "slices": 1, "evaluation": 16},
-    },
+    "coin_pola": {"matches": 4, "updates": 10, "record_every": 1},
+    "coin_pola_full": {"matches": 1, "updates": 4, "players": {"max_iterations": 10}, "objective": _ONE_BATCH},
+    "coin_ppo": {"matches": 4, "updates": 60},
+    "cola_consistency": {"matches": 8},
+    "fishery": {"matches": 4, "updates": 100, "record_every": 10},
+    "ipd_dice": {"matches": 4, "updates": 100},
+    "lola_pg": {"matches": 4, "updates": 30, "record_every": 3, "objective": {"batch": 400}},
+    "m_maml": {"matches": 4},
+    "meva_head_to_head": {"matches": 2, "updates": 100},
+    "opponent_models": {"matches": 4, "updates": 60, "record_every": 6},
 }
-"""What `run` changes in a configuration that was written for an accelerator."""
+"""What `run --small` changes in configurations that take long on two cores."""
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return base | changes | nested
 
 
-def run(runs: Path, names: list[str], limit: float) -> None:
+def run(runs: Path, names: list[str], small: bool, limit: float) -> None:
     """Runs what `runs` does not hold yet, one configuration at a time, each for `limit` seconds at most."""
     from shaping.config.files import read, shipped
     from shaping.config.yaml_text import as_yaml
@@ -55,7 +63,7 @@ def run(runs: Path, names: list[str], limit: float) -> None:
         if (runs / name / "summary.json").exists():
             continue
         shutil.rmtree(runs / name, ignore_errors=True)
-        changes = SMALL.get(name, {})
+        changes = SMALL.get(name, {}) if small else {}
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / f"{name}.yaml"
             file.write_text(as_yaml(merged(read(name), changes)), encoding="utf-8")
@@ -85,10 +93,11 @@ def main() -> None:
     parser.add_argument("action", choices=("run", "write"))
     parser.add_argument("runs", type=Path, metavar="RUNS")
     parser.add_argument("names", nargs="*", metavar="NAME", help="configurations to run; all by default")
+    parser.add_argument("--small", action="store_true", help="run long configurations in a small form")
     parser.add_argument("--limit", type=float, default=3600, help="seconds for each configuration (default: 3600)")
     arguments = parser.parse_args()
     if arguments.action == "run":
-        run(arguments.runs, arguments.names, arguments.limit)
+        run(arguments.runs, arguments.names, arguments.small, arguments.limit)
 
 
 if __name__ == "__main__":
