@@ -267,7 +267,7 @@ def table(part: str, found: dict[str, Any]) -> str:
     """One set of a part as a Markdown table."""
     head = {
         "A": "contender | updates/s: median (range) | this package / it: median (range) | target | its cpu ms",
-        "B": "pairs, devices | ms per update of all: median (range) | in time of one pair | best | target | its cpu ms",
+        "B": "pairs, devices | ms per update of all: median (range) | in time of one pair | best | target | cpu ms",
         "C": "pairs, devices | block | updates/s of a pair: median (range) | MiB per device | MiB per pair",
         "D": "lookaheads | computed anew | slices | MiB | expected MiB | expected / MiB | ms per update: median (range)",
     }[part].split(" | ")

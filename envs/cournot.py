@@ -33,8 +33,7 @@ class CournotParams:
         costs: [players] float, cost of one unit for each firm.
         horizon: [] int32, rounds of an episode.
         noise: [] float, standard deviation of the intercept, which is normal and drawn in each round; None for no
-          noise,
-            which saves drawing it.
+            noise, which saves drawing it.
     """
 
     intercept: jax.Array
@@ -130,15 +129,13 @@ class Cournot:
         intercept, slope: of inverse demand; slope above 0.
         costs: cost of one unit, one number or one per firm. The lowest must be below the intercept.
         capacity: the largest quantity that can be chosen, the upper bound of `action_space`; None for intercept /
-          slope, at
-            which a single firm brings the price to 0. It is part of the structure: choose it large enough for all
-            parameters that are mapped over.
+            slope, at which a single firm brings the price to 0. It is part of the structure: choose it large enough for
+            all parameters that are mapped over.
         noise: None, or the standard deviation of the intercept; quantities are chosen before it is known.
         floor: whether the price stops at 0. Otherwise it may become negative, so that unsold goods cost money. Without
             noise, best responses and the equilibrium are the same either way.
         view: what a firm sees of the last round: the "quantities" of all and the price, or its own quantity and only
-          the
-            "price" (as in Green and Porter 1984; with two firms this hides something only if there is noise).
+            the "price" (as in Green and Porter 1984; with two firms this hides something only if there is noise).
         horizon: rounds of an episode; its end truncates the episode.
         name: for records and messages.
 
@@ -226,8 +223,7 @@ class Cournot:
             terminated: [] bool, always False.
             truncated: [] bool, whether the horizon is reached.
             info: {"price": [] float, "quantities": [players] float, "consumer_surplus": [] float, the area below the
-              line of
-                demand without noise}.
+                line of demand without noise}.
 
         Raises:
             ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.

@@ -159,9 +159,8 @@ def with_numbers(env: Any, params: Any, numbers: Mapping[str, Any]) -> Any:
         env: the environment.
         params: its parameters, with any leading axes in front of all leaves.
         numbers: by name, see `number_names`; arrays with the leading axes of params. A number that exists per player
-          may
-            be followed by the axis of players. None stands for a number that the program leaves out, if the environment
-            has such a number (for example a noise that never occurs).
+            may be followed by the axis of players. None stands for a number that the program leaves out, if the
+            environment has such a number (for example a noise that never occurs).
 
     Raises:
         ValueError: for a name that is not a number of the environment, or a shape that does not fit. One line.

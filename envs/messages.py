@@ -23,8 +23,7 @@ class MessagesState:
     Attributes:
         env: the state of the wrapped environment.
         heard: the messages of the last step: [players] int32, 1 + the message, 0 if none was sent yet; with actions of
-          a
-            `Box` [players, messages] float, 0 if none was sent yet.
+            a `Box` [players, messages] float, 0 if none was sent yet.
     """
 
     env: Any
@@ -62,11 +61,9 @@ class Messages:
     One's own message comes first in what is heard, then the others' by ascending seat. Observations in a `Box` become
     one
     vector: the observation, then for each player its word, one-hot and all 0 before the first (with actions in a `Box`,
-      the
-    numbers). A discrete observation becomes, with discrete actions, the number
-    observation x (messages + 1)^players + w, where w has the players' words (1 + word, 0 before the first) as digits to
-    the base messages + 1, the first most significant; with actions in a `Box`, it becomes a vector of its one-hot
-    encoding and the messages.
+    the numbers). A discrete observation becomes, with discrete actions, the number observation x (messages + 1)^players
+    + w, where w has the players' words (1 + word, 0 before the first) as digits to the base messages + 1, the first
+    most significant; with actions in a `Box`, it becomes a vector of its one-hot encoding and the messages.
 
     Attributes:
         env: the environment to wrap; it must not have messages or `AutoReset` around it.
@@ -74,8 +71,7 @@ class Messages:
 
     Raises:
         ValueError: if messages is out of its range, or if spaces are too large or of integers. One line: what, its
-          value
-            and what is allowed.
+            value and what is allowed.
     """
 
     env: Environment

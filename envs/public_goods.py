@@ -50,8 +50,7 @@ class PublicGoodsState:
 
     Attributes:
         contributions: [players] float in [0, 1], shares of the endowment, in this round or, before they are made, in
-          the
-            previous one; 0 at the start.
+            the previous one; 0 at the start.
         received: [players] float in [0, 1], points that each received in the last punishment, relative to the most that
             all others together can give.
         punishing: [] bool, whether the next actions are punishments.
@@ -110,11 +109,10 @@ class PublicGoods:
     Actions. Continuous: a vector in [0, 1], first the share of the endowment to contribute, then, with punishment, the
     share of max_points for each of the others by ascending seat; each step reads only the part that concerns it.
     Discrete: in the first step, action 0 .. levels - 1 contributes action / (levels - 1) of the endowment; in the
-      second step the
-    action, read as a number of n - 1 digits to the base punishment_levels, the first of the others most significant,
-    gives the points for each other player, digit / (punishment_levels - 1) of max_points. An action that does not exist
-    in a step contributes nothing and punishes nobody. Note that action 0 contributes nothing, whereas in a matrix game
-    it cooperates.
+    second step the action, read as a number of n - 1 digits to the base punishment_levels, the first of the others most
+    significant, gives the points for each other player, digit / (punishment_levels - 1) of max_points. An action that
+    does not exist in a step contributes nothing and punishes nobody. Note that action 0 contributes nothing, whereas in
+    a matrix game it cooperates.
 
     Attributes:
         num_players: 2 to 8.
@@ -124,7 +122,7 @@ class PublicGoods:
         punishment_levels: number of levels of discrete punishment, 2 or more.
         endowment, factor, max_points, cost, harm: the default numbers, see `PublicGoodsParams`.
         horizon: steps of an episode; its end truncates the episode; even with punishment, because a round has two
-          steps.
+            steps.
         name: for records and messages.
 
     Raises:

@@ -90,25 +90,20 @@ class CleanUp:
     There is no public code. The rules above are the paper's; where it leaves them open, this implementation decides:
 
     - At most one cell becomes dirty in a step, drawn from the clean ones, and at most one apple grows, on a cell drawn
-    from
-      those without one, as in Melting Pot's Clean Up, where one cell of the river becomes dirty per step. (If every
-      clean cell became dirty with 0.35, one player could not keep up.) With `growth="each"` every free cell of the
-      orchard grows an apple with the same probability, independently.
+      from those without one, as in Melting Pot's Clean Up, where one cell of the river becomes dirty per step. (If
+      every clean cell became dirty with 0.35, one player could not keep up.) With `growth="each"` every free cell of
+      the orchard grows an apple with the same probability, independently.
     - P is counted after the cleaning and before the new dirt of the same step. Apples and dirt may appear under a
-    player,
-      who then eats or cleans in the next step, also by staying.
+      player, who then eats or cleans in the next step, also by staying.
     - Cleaning and eating are not actions: the six actions are four moves, staying, and zapping. A frozen player does
       neither, but still occupies its cell.
     - A cell holds one player. Nobody enters a cell in which somebody stands before the step; of several players who
-    want the
-      same free cell one enters, with equal probabilities. A player that would leave the grid stays.
+      want the same free cell one enters, with equal probabilities. A player that would leave the grid stays.
     - Zaps need no direction and hit everybody within the distance, counted in steps (city block), after the moves of
-    the
-      step, with one random draw per zap. Players may hit each other in the same step. A frozen player cannot be hit (in
-      Melting Pot it is off the map), so nobody is frozen for ever.
+      the step, with one random draw per zap. Players may hit each other in the same step. A frozen player cannot be hit
+      (in Melting Pot it is off the map), so nobody is frozen for ever.
     - At the start there are no apples; dirt is on distinct cells drawn uniformly, and players are on distinct cells of
-    the
-      whole grid drawn uniformly.
+      the whole grid drawn uniformly.
     Observations are float32 in [0, 1]; what concerns the player itself comes first, then the others by ascending seat.
     "planes": [rows, columns, 2 + 2 x players]: dirt, apples, each player's place, and each player's place times the
     remaining share of its freeze. "vector": [2 x rows + players x (rows + columns + 1)]: dirt, apples, then for each

@@ -37,7 +37,7 @@ class CoinChain:
       folded: whether boards that differ only by a shift are one state.
       memory: whether states include who last took a coin of each colour.
       boards: states of the board alone, a `CoinGameState` of numpy arrays [boards, ...]; for a folded state one
-        representative. State number = memory number x boards + board number.
+          representative. State number = memory number x boards + board number.
       successors, probabilities: [outlooks, K], the next states of each outlook; padded with probability 0.
       outlook: [states, joint actions], the outlook of each.
       pickups: [boards, joint actions, players, colours] bool.

@@ -36,12 +36,11 @@ DIALECTS: dict[str, dict[str, Any]] = {
 """Switches by dialect, with the default horizon of its program.
 
 lola2018: Foerster et al. 2018 (`lola/envs/coin_game.py`): if two players reach a coin, red takes it. lola_dice: the
-  DiCE
-programs (Foerster et al. 2018b), in which both take it. pola: Zhao et al. 2022 (`coin_game_jax.py`); players may start
-on the same cell. (That program draws the first cell and the first colour from one key; here they are independent.)
-mfos: Lu et al. 2022 (`coin_game_envs.py`), a coin of each colour; the last of its 16 steps is a reset. pax, jaxmarl:
-Pax, with the egocentric view that its configurations set, and JaxMARL 0.2.0 (`coin_game.py`), which call action 2 up
-and count rows upwards; their last step pays nothing. loqa: Aghajohari et al. 2024 (`coin_game.py`,
+DiCE programs (Foerster et al. 2018b), in which both take it. pola: Zhao et al. 2022 (`coin_game_jax.py`); players may
+start on the same cell. (That program draws the first cell and the first colour from one key; here they are
+independent.) mfos: Lu et al. 2022 (`coin_game_envs.py`), a coin of each colour; the last of its 16 steps is a reset.
+pax, jaxmarl: Pax, with the egocentric view that its configurations set, and JaxMARL 0.2.0 (`coin_game.py`), which call
+action 2 up and count rows upwards; their last step pays nothing. loqa: Aghajohari et al. 2024 (`coin_game.py`,
 `three_player_coin_game.py`; in the latter the first coin is never the third player's, here it may be). reciprocator:
 Zhou et al. 2024, in which the owner pays n / (n - 1) for each coin taken, and whose observations are rolled by two
 planes per seat.

@@ -65,7 +65,7 @@ class CoinGame:
         start_coins: cells "free" of players and other coins, or "any" cells.
         respawn: where a taken coin reappears: on a cell "free" of players and other coins, or on "any" cell.
         penalty: the owner pays "per_taker", or once "per_coin" however many others take it. Equivalent with two
-          players.
+            players.
         last_step: "play"; "no_reward", the last step of an episode pays nothing although its pickups happen; "restart",
             the last step ignores actions, pays nothing and leads to a new start.
         view: whose plane comes first in an observation, for players and then for coins: "shared", in seat order for

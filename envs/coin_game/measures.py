@@ -27,9 +27,9 @@ def measures(num_players: int) -> dict[str, Measure]:
             per_episode=True,
         ),
         "cooperation_by_history": Measure(
-            "Of the coins that a player took after each history of pickups, the fraction of its own colour. A history "
-            "is the player's own last pickup and then any other player's last one: S none yet, C of its own colour, D of "
-            "another's.",
+            "Of the coins that a player took after each history of pickups, the fraction of its own colour. "
+            "A history is the player's own last pickup and then any other player's last one: S none yet, C of its own "
+            "colour, D of another's.",
             "own coins by history",
             low=0.0,
             high=1.0,

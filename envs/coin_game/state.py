@@ -24,8 +24,7 @@ class CoinGameParams:
             having a coin of one's own colour taken by another player.
         horizon: [] int32, steps of an episode.
         noise: [players] float in [0, 1], the probability that a uniformly random action replaces the chosen one; None
-          for
-            never, which saves drawing it.
+            for never, which saves drawing it.
     """
 
     rewards: jax.Array

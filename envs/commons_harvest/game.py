@@ -41,15 +41,13 @@ class CommonsHarvest:
 
     Apples grow in patches. An apple is worth 1 to the player who eats it, and it grows back faster the more apples are
     near: depending on their number within a (Euclidean) distance of 2, with a probability of 0, 0.0025, 0.005 and, for
-      3 and
-    more, 0.025 per step. A patch that is eaten empty never recovers, and a single player cannot keep the others from
-    emptying it except by zapping. A step, in this order:
+    3 and more, 0.025 per step. A patch that is eaten empty never recovers, and a single player cannot keep the others
+    from emptying it except by zapping. A step, in this order:
 
     1. Players turn, move, stay or zap. A player off the map does nothing, whatever it chooses.
     2. A player that stands on an apple eats it.
     3. A zap hits everybody in the beam, 3 cells ahead and 1 to either side. They are off the map for 4 steps and return
-    on
-       a start cell, facing a direction; both are drawn uniformly. A player may zap every third step (cooldown 2).
+       on a start cell, facing a direction; both are drawn uniformly. A player may zap every third step (cooldown 2).
     4. Apples grow on cells that were empty before the step, depending on the apples left after the eating.
 
     `movement="turning"` has Melting Pot's actions in its order: stay, forward, backward, step left, step right, turn
@@ -86,7 +84,7 @@ class CommonsHarvest:
         view: "window" or "full".
         ahead, behind, sides: cells of the window; only sides with compass movement.
         regrowth: probabilities by number of nearby apples, one or more; rates of other papers can be given in this
-          form.
+            form.
         apple_reward, zap_reward, zapped_reward, beam_length, beam_radius, timeout, cooldown, horizon: see
             `CommonsHarvestParams`.
 

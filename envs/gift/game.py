@@ -79,8 +79,8 @@ class Gift:
     all, so that it can be returned by its receiver or by somebody else (direct and indirect reciprocity).
 
     Actions: 0 keeps. With recipients "chosen", action k = 1 .. n - 1 gives to the k-th of the others by ascending seat;
-      with
-    "next", action 1 gives to the next seat, and the last seat gives to seat 0. With two players these are the same game.
+    with "next", action 1 gives to the next seat, and the last seat gives to seat 0. With two players these are the
+    same game.
 
     Players see who gave to whom in the last step.
 

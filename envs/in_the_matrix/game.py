@@ -37,20 +37,17 @@ class InTheMatrix:
     Rules of a step, in this order:
 
     1. A frozen player stays, whatever it chose. Action 0 turns left, 1 turns right (direction + 1 and - 1 modulo 4; on
-    the
-       picture that is clockwise and counterclockwise), 2 moves one cell forward, 3 interacts, 4 stays. The map's edge
-       stops a player. Of several players who enter one cell, one, drawn uniformly, does and the others stay; nobody
-       enters the cell of a player who stays. Two players may exchange places.
+       the picture that is clockwise and counterclockwise), 2 moves one cell forward, 3 interacts, 4 stays. The map's
+       edge stops a player. Of several players who enter one cell, one, drawn uniformly, does and the others stay;
+       nobody enters the cell of a player who stays. Two players may exchange places.
     2. A player that stands on a coin adds it to its inventory.
     3. An interacting player's beam covers the cell ahead, the one beyond, and the two next to the cell ahead. A pair
-    plays
-       if the beam of one (with `mutual`, of each) covers the other, both hold a coin and neither is frozen. Pairs that
-       could play are taken in random order; a player is in at most one pair.
+       plays if the beam of one (with `mutual`, of each) covers the other, both hold a coin and neither is frozen. Pairs
+       that could play are taken in random order; a player is in at most one pair.
     4. A pair (i, j), i < j, with the inventories u and v divided by their sums, x = u / |u| and y = v / |v|, is paid
        x P[0] y and x P[1] y, and stands still for `freeze` steps.
     5. After that all (`return_of="world"`: all players get new places and lose their coins, all coins are back) or the
-    two
-       (`"players"`) return: to new places, with empty inventories. A coin on a new place disappears.
+       two (`"players"`) return: to new places, with empty inventories. A coin on a new place disappears.
     6. Empty sites without a player grow their coin back with probability `regrowth`.
 
     An observation extends `view_size` cells ahead (including the player's own cell) and half as far to both sides,
@@ -62,11 +59,10 @@ class InTheMatrix:
     is a vector, the flattened planes and then the numbers. The type is uint8; counts above 255 are shown as 255.
 
     Map: "corners" is that of Pax and JaxMARL, with twelve sites at the inner corners and 18 cells at the rim to start
-      on (see
-    `in_the_matrix.maps`). The kinds alternate along the list of the twelve sites; `shuffle_coins` deals them again at
-    every reset. "random" draws the coins' sites from all cells at every reset. Places: "mirrored" puts player 1 at the
-    point reflection of player 0 (two players, corners); "free" draws each from the cells of the layout that no other
-    player is on.
+    on (see `in_the_matrix.maps`). The kinds alternate along the list of the twelve sites; `shuffle_coins` deals them
+    again at every reset. "random" draws the coins' sites from all cells at every reset. Places: "mirrored" puts player
+    1 at the point reflection of player 0 (two players, corners); "free" draws each from the cells of the layout that no
+    other player is on.
 
     Settings of published programs have names: see `envs.in_the_matrix.dialects`, and `envs.make`, which takes them.
 
@@ -76,7 +72,7 @@ class InTheMatrix:
         view_size: an odd number, 3 to 15.
         payoffs: [2][kinds][kinds], 2 to 6 kinds; or only [kinds][kinds], the payoffs of role 0, for a symmetric game.
         num_coins: coins of each kind; None for 12 / kinds with corners (where no other number is possible), otherwise
-          6.
+            6.
         freeze: steps, 0 or more.
         horizon: steps of an episode, after which it is truncated.
         layout: "corners" or "random".

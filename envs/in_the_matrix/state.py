@@ -10,8 +10,7 @@ class InTheMatrixParams:
 
     Attributes:
         payoffs: [2, kinds, kinds] float, payoffs[role][strategy of role 0][strategy of role 1]; in a pair the player
-          with
-            the lower seat has role 0.
+            with the lower seat has role 0.
         freeze: [] int32, steps for which a pair stands still after an interaction.
         regrowth: [] float in [0, 1], the probability per step that a coin returns to its empty site; None for never,
             which saves drawing it.

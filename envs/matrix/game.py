@@ -35,8 +35,7 @@ class MatrixGameParams:
         payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
         discount: [] float, used to compute values; the environment does not discount its rewards.
         noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None for
-          never,
-            which saves drawing it and is possible only for play.
+            never, which saves drawing it and is possible only for play.
         horizon: [] int32, the number of steps if it differs from that of the description, otherwise None. Only for
           play:
             exact values have the horizon of the description, which is compiled in.

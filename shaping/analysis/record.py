@@ -236,8 +236,7 @@ def read(
     """Variables of matches lo .. hi - 1, cut to the shape of their cell.
 
     Variables over updates are read at one entry of `update` (by default the last) or a slice of them. A variable that
-    the record lacks is left out.
-    Floats are returned as float64.
+    the record lacks is left out. Floats are returned as float64.
     """
     cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players}
     out = {}

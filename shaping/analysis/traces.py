@@ -24,8 +24,7 @@ class Trace:
 
     updates [u]; each [match, u, players + 1] for the first 30 matches; mean, error, number [u, players + 1] over all
     matches: the mean, its standard error, and how many matches have the variable. The mean over the players that have
-      it is
-    the last column. NaN if nothing was measured.
+    it is the last column. NaN if nothing was measured.
     """
 
     updates: np.ndarray

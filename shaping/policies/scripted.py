@@ -56,8 +56,7 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
     - cournot: NASH and COLLUSIVE quantities
     - fishery: NASH and COOPERATIVE efforts; with gordon_schaefer also OPEN_ACCESS; with great_fish_war GREEDY, which
-    takes
-      all of the stock
+      takes all of the stock
     - public_goods: ALL and NONE of the endowment; nobody is punished
     - negotiation: GREEDY asks for everything, COOPERATIVE for what nobody values more, if it can see that
     - gift: GIVES, to the next seat, and KEEPS
