@@ -199,7 +199,7 @@ def lines(found: Replay) -> list[str]:
         text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
     if found.diverged_at >= 0:
         text.append(f"stopped being finite at update {found.diverged_at}: {', '.join(found.broken)}")
-        text.append("the last row is its last finite state, which it keeps")
+        text.append("the last row is its last finite state, where it is frozen")
     else:
         text.append("stayed finite to the end")
     if found.recorded is None:
