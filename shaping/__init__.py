@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from shaping import envs as envs
+    from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
     from shaping.learners import Common as Common
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
 
 # All rules and learners, and what else a program starts from; environments are in `shaping.envs`. The same names as
 # above, loaded on first use, so that `import shaping` and `shaping --help` stay light.
+_MODULES = {"envs": "shaping.envs", "evolution": "shaping.analysis.evolution"}
 _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",
@@ -160,12 +162,12 @@ _EXPORTS = {
     "zeros": "learners",
 }
 
-__all__ = ["__version__", *sorted(_EXPORTS)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *sorted({**_EXPORTS, **_MODULES})]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "envs":
-        return importlib.import_module("shaping.envs")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in _EXPORTS:
         return getattr(importlib.import_module(f"shaping.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module 'shaping' has no attribute {name!r}")
