@@ -53,7 +53,8 @@ def test_random_games_fix_and_rule_as_in_egttools(intensity):
     for seed in range(20):
         n = 2 + seed % 5
         payoffs = np.random.default_rng(seed).normal(size=(n, n))
-        theirs = PairwiseComparison(40, Matrix2PlayerGameHolder(n, payoffs))
+        game = Matrix2PlayerGameHolder(n, payoffs)  # named, as EGTtools does not keep it alive itself
+        theirs = PairwiseComparison(40, game)
         ours = np.exp(log_fixation_probabilities(payoffs, 40, intensity))
         found = [
             [theirs.calculate_fixation_probability(j, i, intensity) if i != j else 1 / 40 for j in range(n)]
