@@ -266,10 +266,10 @@ def shown(numbers: Any) -> str:
 def table(part: str, found: dict[str, Any]) -> str:
     """One set of a part as a Markdown table."""
     head = {
-        "A": "contender | updates/s: median (range) | this package / it: median (range) | target | its cpu ms",
+        "A": "contender | updates/s: median (range) | this package / it: median (range) | target | cpu ms",
         "B": "pairs, devices | ms per update of all: median (range) | in time of one pair | best | target | cpu ms",
         "C": "pairs, devices | block | updates/s of a pair: median (range) | MiB per device | MiB per pair",
-        "D": "lookaheads | computed anew | slices | MiB | expected MiB | expected / MiB | ms per update: median (range)",
+        "D": "lookaheads | recomputed | slices | MiB | expected MiB | expected / MiB | ms per update: median (range)",
     }[part].split(" | ")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     base = np.array(found["rows"][0]["rate"])
