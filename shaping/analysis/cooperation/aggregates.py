@@ -51,8 +51,8 @@ def probability_of_improvement(scores: Any, others: Any) -> Estimate:
     """The probability that a run of the first does better than one of the others, ties by half; mean over tasks.
 
     P = mean of [x > y] + [x = y] / 2 over all pairs (Mann and Whitney 1947). Its variance is that of the two placements
-    (DeLong, DeLong and Clarke-Pearson 1988), the interval Student's on the scale of the logit; where all pairs point the
-    same way, Wilson's for as many trials as the smaller group has.
+    (DeLong, DeLong and Clarke-Pearson 1988), the interval Student's on the scale of the logit; where all pairs point
+    the same way, Wilson's for as many trials as the smaller group has.
 
     Args:
       scores, others: [seeds] or [seeds, tasks], numbers of seeds may differ.

@@ -59,10 +59,9 @@ def cooperation_by_history(actions: Any, rounds: int = 1) -> Cooperation:
     for player in range(players):
         own_first = [player, *(other for other in range(players) if other != player)]
         joint = played[:, :, own_first].astype(np.int64) @ (1 << np.arange(players)[::-1])
-        number, seen = np.zeros_like(joint[0]), np.empty_like(joint)
-        for t in range(time):
-            seen[t] = firsts[min(t, rounds)] + number
-            number = (number * base + joint[t]) % base ** min(t + 1, rounds)
+        seen = np.repeat(firsts[np.minimum(np.arange(time), rounds)][:, None], joint.shape[1], axis=1)
+        for back in range(1, min(rounds, time - 1) + 1):
+            seen[back:] += joint[:-back] * base ** (back - 1)
         steps[player] = np.bincount(seen.ravel(), minlength=firsts[-1])
         cooperations[player] = np.bincount(seen[played[:, :, player] == 0], minlength=firsts[-1])
     with np.errstate(invalid="ignore"):

@@ -60,9 +60,8 @@ def traits(policy: Any) -> Traits:
         )
     if p.shape[-1] == 5:
         p = np.concatenate([p, np.tile(p[..., 1:], 4)], axis=-1)
-    found = [p[..., list(histories)].mean(axis=-1) for histories in _HISTORIES]
-    found[1] = 1 - found[1]
-    return Traits(*found)
+    nice, endures, forgives, contrite = (p[..., list(histories)].mean(axis=-1) for histories in _HISTORIES)
+    return Traits(nice, 1 - endures, forgives, contrite)
 
 
 def traits_of_play(actions: Any) -> Traits:
@@ -88,4 +87,5 @@ def traits_of_play(actions: Any) -> Traits:
     trials, successes = np.stack(steps, axis=-1), np.stack(cooperated, axis=-1)
     with np.errstate(invalid="ignore"):
         ratio = successes / np.where(trials > 0, trials, np.nan)
-    return Traits(*np.moveaxis(ratio, -1, 0), wilson(successes, trials))
+    nice, provoked, forgives, contrite = np.moveaxis(ratio, -1, 0)
+    return Traits(nice, provoked, forgives, contrite, wilson(successes, trials))

@@ -100,10 +100,19 @@ def zero_determinant_fit(policy: Any, payoffs: Any, steps: Any = None, discount:
             slope = np.stack([b / a**2, -1 / a, np.zeros_like(a)], axis=-1)
             error = np.sqrt(np.einsum("...i,...ij,...j->...", slope, covariance, slope))
             square = np.sum(weights * left**2, axis=-1)
-    nothing = np.full(chi.shape, np.nan)
+
+    def kept(x: np.ndarray) -> np.ndarray:
+        return np.where(fits, x, np.nan)
+
     return ZeroDeterminant(
-        *(np.where(fits, x, nothing) for x in (chi, baseline, generosity, a, residual, error, square)),
-        np.where(fits, known - 3, 0),
+        chi=kept(chi),
+        baseline=kept(baseline),
+        generosity=kept(generosity),
+        phi=a,
+        residual=kept(residual),
+        chi_error=kept(error),
+        chi_square=kept(square),
+        freedom=np.where(fits, known - 3, 0),
     )
 
 
@@ -145,11 +154,9 @@ def zero_determinant_line(own: Any, other: Any, errors: Any = None, payoffs: Any
     angles = np.linspace(-np.pi / 2, np.pi / 2, 181)
     best = angles[np.argmin([at(angle)[0] for angle in angles])]
     step = angles[1] - angles[0]
-    angle = float(
-        minimize_scalar(
-            lambda v: at(v)[0], bounds=(best - step, best + step), method="bounded", options={"xatol": 1e-12}
-        ).x
-    )
+    near = (best - step, best + step)
+    found: Any = minimize_scalar(lambda v: at(v)[0], bounds=near, method="bounded", options={"xatol": 1e-12})
+    angle = float(found.x)
     square, distance, _ = at(angle)
     chi = np.tan(angle)
     intercept = distance / np.cos(angle)
