@@ -91,8 +91,8 @@ if TYPE_CHECKING:
     from shaping.rules.sos import sos as sos
     from shaping.training import train as train
 
-# All rules and learners, and what else a program starts from; environments are in `shaping.envs`. The same names as
-# above, loaded on first use, so that `import shaping` and `shaping --help` stay light.
+# All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
+# as above, loaded on first use, so that `import shaping` and `shaping --help` stay fast.
 _MODULES = {"envs": "shaping.envs", "evolution": "shaping.analysis.evolution", "cooperation": "shaping.cooperation"}
 _EXPORTS = {
     "Analytic": "objectives",
