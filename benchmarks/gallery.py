@@ -76,30 +76,38 @@ PICTURES = {
 """The figure of the report that answers the question, if it is not one of the `USUAL` ones."""
 USUAL = ("play_curves", "learning_curves")
 
-_ONE_BATCH = {"batch": 16, "slices": 1, "evaluation": 16}
+_ONE_BATCH = {"batch": 16, "slices": 1, "horizon": 20, "evaluation": 16}
 SMALL: dict[str, dict[str, Any]] = {
     "coin_exact_pola": {"matches": 4, "updates": 20},
-    "coin_lola": {"matches": 4, "updates": 60},
+    "coin_lola": {"matches": 2, "updates": 20, "record_every": 2, "objective": {"batch": 32}},
     "coin_lola_full": {
-        "updates": 20,
+        "updates": 4,
         "record_every": 1,
         "variants": {
-            "Foerster et al. 2018": {"objective": _ONE_BATCH},
-            "LOLA-DiCE, Zhao et al. 2022": {"objective": _ONE_BATCH},
+            "Foerster et al. 2018": {"objective": _ONE_BATCH, "policy": {"channels": [4, 4], "units": 8}},
+            "LOLA-DiCE, Zhao et al. 2022": {"objective": _ONE_BATCH, "policy": {"hidden": [8], "units": 8}},
         },
     },
-    "coin_pola": {"matches": 4, "updates": 10, "record_every": 1},
-    "coin_pola_full": {"matches": 1, "updates": 4, "players": {"max_iterations": 10}, "objective": _ONE_BATCH},
-    "coin_ppo": {"matches": 4, "updates": 60},
-    "cola_consistency": {"matches": 8},
+    "coin_pola": {"matches": 2, "updates": 4, "record_every": 1, "objective": {"batch": 32}},
+    "coin_pola_full": {
+        "matches": 1,
+        "updates": 3,
+        "players": {"max_iterations": 5},
+        "objective": _ONE_BATCH,
+        "policy": {"hidden": [8], "units": 8},
+    },
+    "coin_ppo": {"matches": 2, "updates": 30, "record_every": 3, "objective": {"batch": 16}},
+    "cola_consistency": {"matches": 4, "players": {"training_steps": 10000}},
     "fishery": {"matches": 4, "updates": 100, "record_every": 10},
-    "ipd_dice": {"matches": 4, "updates": 100},
-    "lola_pg": {"matches": 4, "updates": 30, "record_every": 3, "objective": {"batch": 400}},
-    "m_maml": {"matches": 4},
-    "meva_head_to_head": {"matches": 2, "updates": 100},
+    "ipd_dice": {"matches": 2, "updates": 60, "record_every": 6},
+    "lola_pg": {"matches": 2, "updates": 30, "record_every": 3, "objective": {"batch": 400}},
+    "m_maml": {"matches": 2},
+    "meva_head_to_head": {"matches": 2, "updates": 60},
     "opponent_models": {"matches": 4, "updates": 60, "record_every": 6},
 }
 """What `run --small` changes in configurations that take long on two cores."""
+QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""XLA flags of small runs: compilation takes most of their time."""
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -123,10 +131,11 @@ def run(runs: Path, names: list[str], small: bool, limit: float) -> None:
             file = Path(place) / f"{name}.yaml"
             file.write_text(as_yaml(merged(read(name), changes)), encoding="utf-8")
             before = _processor_seconds()
+            flags = {"XLA_FLAGS": QUICK_COMPILATION} if changes else {}
             try:
                 done = subprocess.run(
                     [sys.executable, "-m", "shaping", "run", str(file), "--out", str(runs / name), "--quiet"],
-                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(place) / "cache")},
+                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(place) / "cache")} | flags,
                     timeout=limit,
                 )
                 outcome = f"exit status {done.returncode}"
