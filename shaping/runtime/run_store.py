@@ -61,6 +61,7 @@ class RunStore:
         warn: Callable[[str], None],
     ):
         """
+
         Args:
           folder: the folder of the run.
           record: its record, open.
