@@ -1,4 +1,4 @@
-"""What cannot be run is refused through the command: one line, exit status 2, nothing written."""
+"""The command refuses what it cannot run: one line, exit status 2, nothing written."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Configurations that mean harm or contradict themselves: one line, at once."""
+"""Malicious or contradictory configurations are refused at once, in one line."""
 
 import time
 

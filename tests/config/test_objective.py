@@ -1,4 +1,4 @@
-"""The key `objective` and what hangs on it: its normal form, its sweeps, and what is refused."""
+"""The key `objective` and what depends on it: its normal form, its sweeps, and what is refused."""
 
 import pytest
 
