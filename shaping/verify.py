@@ -16,7 +16,7 @@ from shaping import __version__
 from shaping.analysis import scoreboard
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
-from shaping.config.quick import quick_form
+from shaping.config.top import quick_form
 from shaping.config.yaml_text import as_yaml
 from shaping.runtime.folders import new_folder
 

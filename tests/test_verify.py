@@ -9,7 +9,7 @@ import shaping
 from shaping.cli import main
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
-from shaping.config.quick import quick_form
+from shaping.config.top import quick_form
 from shaping.experiment import prepare
 from shaping.results import report
 

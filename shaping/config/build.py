@@ -8,16 +8,17 @@ from typing import Any
 import jax
 import numpy as np
 
+from shaping.config.cell import number_fields
+from shaping.config.dotted import put, seat_keys
 from shaping.config.family import trembles
 from shaping.config.games import family_of, num_players
-from shaping.config.initial import saved_parameters
+from shaping.config.initial import build_init
 from shaping.config.objective import is_sampled
-from shaping.config.plan import Block, Experiment, seat_keys, value_shape
+from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
-from shaping.config.policy import critic_of, is_network, kind_of
+from shaping.config.policy import build_policy, critic_of, is_network
 from shaping.config.strategies import strategy_policy, strategy_theta
-from shaping.config.validate import number_fields
-from shaping.learners import Common, Learner, fan_in, frozen, m_maml, normal, optimizer, uniform, values, zeros
+from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
@@ -67,15 +68,14 @@ def drawn_values(experiment: Experiment, block: Block, indices: np.ndarray) -> d
     seeds, numbers = _identity(experiment, block, indices)
     found = {}
     for spec in experiment.drawn:
-        names = seat_keys(spec.key, block.normal)
-        shape = value_shape(names[0], block.normal)
-        sample = _sampler(spec.kind, spec.bounds, spec.key, len(block.normal["players"]), shape)
+        shape = value_shape(seat_keys(spec.key, 1)[0], block.normal)
+        sample = _sampler(spec.kind, spec.bounds, spec.key, shape)
         found[spec.key] = np.asarray(sample(seeds, numbers))
     return found
 
 
 @lru_cache(maxsize=64)
-def _sampler(kind: str, bounds: tuple[float, float], key: str, seats: int, shape: tuple[int, ...]) -> Any:
+def _sampler(kind: str, bounds: tuple[float, float], key: str, shape: tuple[int, ...]) -> Any:
     def sample(seed: jax.Array, number: jax.Array) -> jax.Array:
         own = jax.random.fold_in(jax.random.fold_in(match_key(seed, number, 2), purpose("draw")), purpose(key))
         return draw(kind, bounds, own, shape)
@@ -92,13 +92,12 @@ def _identity(experiment: Experiment, block: Block, indices: np.ndarray) -> tupl
 def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) -> Match:
     cells = indices // experiment.top["matches"] - block.cells.start
     seeds, numbers = _identity(experiment, block, indices)
-    settings = _deep_copy(block.normal)
+    settings, known = block.normal, number_fields(block.normal)
     for key, array in block.numbers.items():
-        _put(settings, key.split("."), array[cells])
+        settings = put(settings, key, array[cells])
     for key, array in drawn_values(experiment, block, indices).items():
-        for name in seat_keys(key, block.normal):
-            if name in number_fields(block.normal):
-                _put(settings, name.split("."), array)
+        for name in seat_keys(key, len(block.normal["players"])):
+            settings = put(settings, name, array) if name in known else settings
     match = _match(settings, len(indices), experiment.top["precision"], "shaping" in experiment.top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 
@@ -136,9 +135,9 @@ def _learner(settings: Mapping[str, Any], game: Any, numbers: Any, seat: int, nu
     common = Common(
         step,
         optimizer(settings["optimizer"]["name"], **chosen),
-        _start_of(settings, game, seat, number),
+        build_init(settings, seat, game.policies[seat], number),
         _critic_settings(settings, game, seat, number) if wants_critic(settings, player) else None,
-        _model_settings(player, number),
+        ModelSettings(**_numbered(player[MODEL], number)) if MODEL in player else None,
         SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
     )
     learner = build_learner(player, own, common)
@@ -154,8 +153,7 @@ def wants_critic(normal: Mapping[str, Any], player: Mapping[str, Any]) -> bool:
     """Whether a player needs critics."""
     if "strategy" in player:
         return False
-    needs = build_learner(player, rule_settings(player)).needs_critic
-    return needs or normal["objective"].get("baseline") == "critic"
+    return build_learner(player).needs_critic or normal["objective"].get("baseline") == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:
@@ -200,13 +198,12 @@ def game_of(normal: Mapping[str, Any]) -> Any:
 
 
 def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
-    """The policy of a seat of a normal form; `env` is what is played, where returns are sampled."""
-    game, policy = normal["game"], normal["policy"]
-    if env is None and is_sampled(normal):
-        env = family_of(game).env(game, policy)
-    if "strategy" in normal["players"][seat]:
-        return strategy_policy(normal["players"][seat], game, seat, env)
-    return kind_of(game, policy["kind"]).build(policy, game, seat, env)
+    """The policy of a seat of a normal form; `env` is what is played, None to have it made."""
+    game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
+    env = family_of(game).env(game, policy) if env is None else env
+    if "strategy" in player:
+        return strategy_policy(player, game, seat, env)
+    return build_policy(game, policy, env, seat)
 
 
 def _sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> SampledParams:
@@ -229,44 +226,6 @@ def _critic_settings(normal: Mapping[str, Any], game: SampledGame, seat: int, nu
     return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
 
 
-def _model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | None:
-    """A player's opponent model, or None."""
-    if MODEL not in player:
-        return None
-    return ModelSettings(**_numbered(player[MODEL], number))
-
-
-def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], int | None]:
-    """A seat's own `init`, or everybody's and which place in its table is this seat's."""
-    own = settings["players"][seat].get("init")
-    return (settings["policy"]["init"], seat) if own is None else (own, None)
-
-
-def _start_of(settings: Mapping[str, Any], game: Any, seat: int, number: Any) -> Any:
-    """The distribution of a seat's first parameters."""
-    init, place = _init_of(settings, seat)
-    if "run" in init or "file" in init:
-        theta = saved_parameters(init, seat, game.policies[seat])
-        return values(jax.tree.map(lambda leaf: number(leaf, rank=np.ndim(leaf)), theta))
-    return _initial(init, place, number)
-
-
-def _initial(init: Mapping[str, Any], seat: int | None, number: Any) -> Any:
-    """The distribution of a seat's first parameters; `values` are its own where `seat` is None."""
-    if "m_maml" in init:
-        own = m_maml(**_numbered(init["m_maml"], number))
-        return jax.tree.map(lambda leaf: number(leaf, rank=0), own)
-    for kind, initial in (("normal", normal), ("uniform", uniform), ("fan_in", fan_in)):
-        if kind in init:
-            return initial(number(init[kind], rank=0))
-    if "zeros" in init:
-        return zeros()
-    table = init["values"]
-    if seat is not None:
-        table = table[:, seat] if isinstance(table, np.ndarray) else table[seat]
-    return values(number(table, rank=1))
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, float | np.ndarray)
 
@@ -279,18 +238,3 @@ def _stack(value: Any, rank: int, count: int, dtype: np.dtype) -> np.ndarray:
         return np.stack(parts, axis=1)
     array = np.asarray(value, dtype)
     return array if array.ndim == rank + 1 else np.broadcast_to(array, (count, *array.shape))
-
-
-def _put(tree: Any, path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        tree = tree[int(name)] if isinstance(tree, list) else tree[name]
-    if isinstance(tree, list):
-        tree[int(path[-1])] = value
-    else:
-        tree[path[-1]] = value
-
-
-def _deep_copy(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return {key: _deep_copy(value) for key, value in tree.items()}
-    return [_deep_copy(part) for part in tree] if isinstance(tree, list | tuple) else tree

@@ -13,17 +13,14 @@ import jax
 import numpy as np
 
 from shaping.config.checks import check_number
-from shaping.config.errors import ConfigError, unknown_key
-from shaping.config.family import Family, discount_range, entries, plain_lists
+from shaping.config.dotted import entries
+from shaping.config.errors import ConfigError, told_of, unknown_key
+from shaping.config.family import HORIZON, Family, discount_field, plain_lists
 from shaping.envs import ENVIRONMENTS
 from shaping.envs.declarations import number_names, with_numbers
 from shaping.extensions import Named
-from shaping.policies.kinds import default_kind
-from shaping.schema import Field, Range, fields
-
-_HORIZON = Range(1, 10**6)
-KINDS = ("mlp", "conv", "gru", "lstm", "gaussian", "tabular")
-"""What policies may be; whether the spaces allow it the policy says itself."""
+from shaping.policies.kinds import NETWORKS, OTHERS, default_kind
+from shaping.schema import Field, fields
 
 
 def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> Any:
@@ -57,9 +54,8 @@ def environments() -> Mapping[str, Callable[..., Any]]:
 def _made(name: str, items: tuple[tuple[str, Any], ...]) -> Any:
     # Kept, as environments of other people may be equal to themselves alone, and are part of what is compiled.
     try:
-        return environments()[name](**dict(items))
-    except ValueError as error:
-        raise ConfigError(f"game.{error}") from None
+        with told_of("game"):
+            return environments()[name](**dict(items))
     except TypeError as error:
         raise ConfigError(f"game: {error}") from None
 
@@ -100,9 +96,10 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
             value = plain_lists(given.get(key, field.default))
         game[key] = value
     horizon = given.get("horizon", game.get("horizon"))
-    game["horizon"] = None if horizon is None else check_number("game.horizon", horizon, _HORIZON, integer=True)
+    game["horizon"] = None if horizon is None else check_number("game.horizon", horizon, HORIZON.range, integer=True)
     discount = given.get("discount", game.get("discount"))
-    game["discount"] = check_number("game.discount", 0.96 if discount is None else discount, discount_range(horizon))
+    discount = 0.96 if discount is None else discount
+    game["discount"] = check_number("game.discount", discount, discount_field(horizon).range)
     for key in _numbers(name, _frozen(_own(game))):
         game[key] = game[key] if known[key].kind == "integer" else _floats(game[key])
     return game
@@ -151,7 +148,7 @@ def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
         if game.get(key) is not None:
             kind = "integer" if environment_settings(game["name"])[key].kind == "integer" else "number"
             found |= entries(key, game[key], Field(key, kind, None))
-    return found | {"discount": Field("discount", "number", 0.96, discount_range(game["horizon"]))}
+    return found | {"discount": discount_field(game["horizon"])}
 
 
 def _env(game: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> Any:
@@ -185,10 +182,7 @@ def _number(value: Any, number: Any) -> Any:
 
 def _default_kind(game: Mapping[str, Any]) -> str:
     env = _env(game)
-    try:
-        return default_kind(env.observation_space, env.action_space)
-    except ValueError as error:
-        raise ConfigError(f"game: {error}") from None
+    return default_kind(env.observation_space, env.action_space)
 
 
 def _depth(value: Any) -> int:
@@ -199,10 +193,11 @@ ENVIRONMENT = Family(
     normal=_normal,
     fields=_fields,
     seats=lambda game: _build(game["name"], _own(game)).num_players,
-    exact_kinds=(),
-    sampled_kinds=KINDS,
-    default_kind=_default_kind,
     env=_env,
+    policies=NETWORKS | OTHERS,
+    exact_kinds=(),
+    sampled_kinds=("mlp", "conv", "gru", "lstm", "gaussian", "tabular"),
     played=_played,
+    default_kind=_default_kind,
     check=lambda game: _build(game["name"], _own(game)) and None,
 )

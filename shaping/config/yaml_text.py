@@ -53,7 +53,7 @@ def parse(text: str, source: str = "configuration") -> Any:
 
 
 class _Reader:
-    """Builds data from the nodes of a text; an alias is its node again, so that each use of it is counted and copied."""
+    """Builds data from the nodes of a text; an alias is its node again, so that every use is counted and copied."""
 
     def __init__(self, source: str):
         self._source, self._size = source, 0

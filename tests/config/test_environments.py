@@ -6,9 +6,10 @@ import pytest
 
 from shaping import envs
 from shaping.config.build import groups, matches_of
+from shaping.config.cell import number_fields
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
-from shaping.config.validate import CELL, number_fields
+from shaping.config.top import CELL
 from shaping.envs import ENVIRONMENTS
 
 DICE = {"kind": "dice", "batch": 4, "horizon": 3}
