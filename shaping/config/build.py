@@ -10,7 +10,6 @@ import numpy as np
 
 from shaping.config.cell import number_fields
 from shaping.config.dotted import put, seat_keys
-from shaping.config.family import trembles
 from shaping.config.games import family_of, num_players
 from shaping.config.initial import build_init
 from shaping.config.objective import is_sampled
@@ -27,6 +26,8 @@ from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.policies import Policy, scripted_players, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
+
+Normal = Mapping[str, Any]
 
 
 def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
@@ -98,20 +99,21 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
     for key, array in drawn_values(experiment, block, indices).items():
         for name in seat_keys(key, len(block.normal["players"])):
             settings = put(settings, name, array) if name in known else settings
-    match = _match(settings, len(indices), experiment.top["precision"], "shaping" in experiment.top["record"])
+    top = experiment.top
+    match = _match(block.normal, settings, len(indices), top["precision"], "shaping" in top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 
 
-def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: bool = False) -> Match:
-    """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]; `shaping` where
-    the spread of the shaping term is recorded."""
+def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping: bool = False) -> Match:
+    """A match whose leaves are [count, ...], from a normal form, and the same with arrays [count] for some numbers;
+    `shaping` where the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
-    game = game_of(settings)
-    seats = played_by(settings["players"])
-    own_seats = range(len(settings["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
-    numbers = family_of(settings["game"]).params(settings["game"], number)
+    game, family, seats = game_of(normal), family_of(normal["game"]), played_by(normal["players"])
+    own_seats = range(len(normal["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
+    numbers = family.params(settings["game"], len(normal["players"]), number)
     if isinstance(game, SampledGame):
-        numbers = _sampled_numbers(settings, numbers, number)
+        played = family.played(settings["game"], game, numbers, number)
+        numbers = _sampled_numbers(settings, played, numbers, number)
     learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
     return Match(0, 0, numbers, learners, game, seats)
 
@@ -120,7 +122,7 @@ SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
-def _learner(settings: Mapping[str, Any], game: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
+def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
     player = settings["players"][seat]
     if "strategy" in player:
         return frozen(Common(initial=values(strategy_theta(player, game.policies[seat], numbers, number))))
@@ -149,7 +151,7 @@ def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
     return {key: number(value, rank=0) if _is_number(value) else value for key, value in given.items()}
 
 
-def wants_critic(normal: Mapping[str, Any], player: Mapping[str, Any]) -> bool:
+def wants_critic(normal: Normal, player: Normal) -> bool:
     """Whether a player needs critics."""
     if "strategy" in player:
         return False
@@ -160,14 +162,14 @@ def unrolled(experiment: Experiment) -> bool:
     """Whether every match is computed scalar by scalar from start to end; touches no device."""
     if any(is_sampled(block.normal) for block in experiment.blocks):
         return False
-    matches = [_match(block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
+    matches = [_match(block.normal, block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
         for match in matches
     )
 
 
-def game_of(normal: Mapping[str, Any]) -> Any:
+def game_of(normal: Normal) -> Any:
     """The static part of the game of a normal form."""
     game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
     family = family_of(game)
@@ -197,7 +199,7 @@ def game_of(normal: Mapping[str, Any]) -> Any:
     )
 
 
-def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
+def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
     """The policy of a seat of a normal form; `env` is what is played, None to have it made."""
     game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
     env = family_of(game).env(game, policy) if env is None else env
@@ -206,17 +208,15 @@ def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
     return build_policy(game, policy, env, seat)
 
 
-def _sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> SampledParams:
-    """The numbers of a sampled game, leaves [count, ...]; `exact` are those of the closed form, or None."""
-    game, objective = normal["game"], normal["objective"]
-    noise = exact.noise if exact is not None and trembles(game) else None
-    played = family_of(game).played(game, objective, exact, number, noise)
+def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> SampledParams:
+    """The numbers of a sampled game, leaves [count, ...]: of what is played, and of the closed form or None."""
+    objective = normal["objective"]
     decay = None if objective["decay"] is None else number(objective["decay"], rank=0)
     estimator = EstimatorNumbers(number(objective["gae_lambda"], rank=0), decay)
-    return SampledParams(played, number(game["discount"], rank=0), estimator, exact)
+    return SampledParams(played, number(normal["game"]["discount"], rank=0), estimator, exact)
 
 
-def _critic_settings(normal: Mapping[str, Any], game: SampledGame, seat: int, number: Any) -> CriticSettings:
+def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) -> CriticSettings:
     """How a seat's critics are learned: of everybody for a baseline, of itself alone for an actor-critic rule."""
     objective = normal["objective"]
     everybody = objective["baseline"] == "critic"

@@ -71,6 +71,34 @@ def model(title: str, known: tuple[Field, ...], about: str = "", /, **more: Any)
     return create_model(title, __config__=config, __doc__=about or None, **members, **more)
 
 
+def check_known(
+    where: str,
+    given: Iterable[Any],
+    known: Iterable[str],
+    owner: str = "",
+    others: Callable[[], Mapping[str, Collection[str]]] = dict,
+) -> None:
+    """Refuses a key that is not known.
+
+    Args:
+      where: the dotted key they stand under.
+      given: keys as written.
+      known: that may be there.
+      owner: whose they are.
+      others: the keys of others by name, asked where one is unknown here: it may be one of theirs.
+
+    Raises:
+      ConfigError: with the nearest known key, and whose it is.
+    """
+    prefix, known = f"{where}." if where else "", list(known)
+    for key in given:
+        if key not in known:
+            elsewhere = [name for name, theirs in others().items() if key in theirs and name != owner]
+            note = f" of {owner}" if owner else ""
+            note += f"; it belongs to {', '.join(elsewhere)}" if elsewhere else ""
+            raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in known], note)
+
+
 def settings(
     where: str,
     given: Mapping[str, Any],
@@ -86,24 +114,17 @@ def settings(
       given: as written.
       known: what may be set.
       skip: keys that may stand beside them and are checked elsewhere.
-      owner: whose settings they are, said of an unknown one.
-      others: the settings of others by name, asked where one is unknown here: it may be one of theirs.
+      owner, others: see `check_known`.
 
     Raises:
       ConfigError: naming the key, the value and what is allowed.
     """
-    prefix = f"{where}." if where else ""
-    for key in given:
-        if key not in known and key not in skip:
-            elsewhere = [name for name, theirs in others().items() if key in theirs and name != owner]
-            note = f" of {owner}" if owner else ""
-            note += f"; it belongs to {', '.join(elsewhere)}" if elsewhere else ""
-            raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in (*skip, *known)], note)
+    check_known(where, given, (*skip, *known), owner, others)
     own = {key: given[key] for key in known if key in given}
     try:
         found = model("Settings", tuple(known.values())).model_validate(own)
     except pydantic.ValidationError as error:
-        raise _one_line(prefix, own, known, error) from None
+        raise _one_line(f"{where}." if where else "", own, known, error) from None
     values = found.model_dump(by_alias=True)
     return {name: values[name] for name in known}
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from shaping import envs
-from shaping.config.checks import check_number
-from shaping.config.errors import ConfigError, told_of, unknown_key
+from shaping.config.checks import check_known, check_number
+from shaping.config.errors import ConfigError, told_of
 from shaping.config.family import Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import CoinGameParams
 from shaping.envs.coin_game.chain import check_size
 from shaping.envs.coin_game.game import CoinGame
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
+from shaping.objectives.sampled_game import SampledGame
 from shaping.policies.kinds import NETWORKS, OTHERS
 from shaping.schema import Field, Range
 
@@ -28,9 +29,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
 
     What players are shown is none of it: exact returns do not depend on it.
     """
-    for key in given:
-        if key not in KEYS:
-            raise unknown_key(f"game.{key}", [f"game.{k}" for k in KEYS])
+    check_known("game", given, KEYS, NAME)
     structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
     numbers = {key: check_number(f"game.{key}", given[key], Range()) for key in REWARDS if key in given}
     horizon = {"horizon": given["horizon"]} if given.get("horizon") is not None else {}
@@ -48,8 +47,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     return game | {"horizon": horizon, "noise": normal_noise(given.get("noise", 0.0), env.num_players)}
 
 
-def _params(game: Mapping[str, Any], number: Any) -> ExactCoinParams:
-    seats = game["num_players"]
+def _params(game: Mapping[str, Any], seats: int, number: Any) -> ExactCoinParams:
     rewards = number([[game[name] for name in REWARDS]] * seats, rank=2)
     return ExactCoinParams(rewards, number(game["discount"], rank=0), number(noise_of(game, seats), rank=1))
 
@@ -75,11 +73,9 @@ def _exact(game: Mapping[str, Any], policy: Mapping[str, Any], policies: Any, ho
     return ExactCoinGame(coin_env(game, remembers), horizon, policies, remembers)
 
 
-def _played(
-    game: Mapping[str, Any], objective: Mapping[str, Any], exact: ExactCoinParams, number: Any, noise: Any
-) -> Any:
-    steps: Any = np.full(len(exact.discount), objective["horizon"], np.int32)
-    return CoinGameParams(exact.rewards, steps, noise)
+def _played(game: Mapping[str, Any], played: SampledGame, exact: ExactCoinParams, number: Any) -> CoinGameParams:
+    steps: Any = np.full(len(exact.discount), played.horizon, np.int32)
+    return CoinGameParams(exact.rewards, steps, exact.noise if trembles(game) else None)
 
 
 COIN = Family(

@@ -26,12 +26,11 @@ class Family:
       hidden: settings of those factories that mean nothing here.
       view: settings of `policy` that say what players are shown, and so what `env` is.
       written: whether parameters are a short vector a player, so that `init` may write them down.
-      params: `(game, number) -> numbers of the game in closed form`, None where there is none; `number(value, rank)`
-        makes an array [matches, ...] of a setting.
+      params: `(game, seats, number) -> numbers of the game in closed form`, None where there is none;
+        `number(value, rank)` makes an array [matches, ...] of a setting, and numbers of `game` may be such arrays.
       exact: `(game, policy, policies, horizon) -> Game` in closed form, or None.
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
-      played: `(game, objective, params, number, noise) -> numbers of the environment`; noise is None where it never
-        comes.
+      played: `(game, played, params, number) -> numbers of the environment` of a `SampledGame`, likewise.
       default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
       tabular: whether policies are tables of P(cooperate | state), which a run may record as they change.
       check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
@@ -47,9 +46,9 @@ class Family:
     hidden: tuple[str, ...] = ()
     view: Mapping[str, Field] = field(default_factory=dict)
     written: bool = False
-    params: Callable[[Mapping[str, Any], Any], Any] = lambda game, number: None
+    params: Callable[..., Any] = lambda game, seats, number: None
     exact: Callable[..., Any] = lambda game, policy, policies, horizon: None
-    played: Callable[..., Any] = lambda game, objective, params, number, noise: params
+    played: Callable[..., Any] = lambda game, played, params, number: params
     default_kind: Callable[[Mapping[str, Any]], str] | None = None
     tabular: bool = False
     check: Callable[[Mapping[str, Any]], None] = lambda game: None

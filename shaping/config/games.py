@@ -1,5 +1,6 @@
 """The key `game`: the families of games there are, in one table; matrix games and analytic ones."""
 
+import dataclasses
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any
@@ -13,7 +14,7 @@ from shaping.config.coin import KEYS as COIN_KEYS
 from shaping.config.dotted import entries
 from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise
+from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.game import MAX_PLAYERS
@@ -105,10 +106,7 @@ def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seats(game: Mapping[str, Any]) -> int:
-    if "payoffs" in game:
-        payoffs = game["payoffs"]
-        return payoffs.shape[1] if isinstance(payoffs, np.ndarray) else len(payoffs)
-    return int(game.get("num_players", 2))
+    return len(game["payoffs"]) if "payoffs" in game else int(game.get("num_players", 2))
 
 
 def _own_numbers(game: Mapping[str, Any]) -> dict[str, Field]:
@@ -123,8 +121,8 @@ def _matrix_fields(game: Mapping[str, Any]) -> dict[str, Field]:
     return own | common_fields(game)
 
 
-def _matrix_params(game: Mapping[str, Any], number: Any) -> MatrixGameParams:
-    seats, payoffs = _seats(game), game.get("payoffs")
+def _matrix_params(game: Mapping[str, Any], seats: int, number: Any) -> MatrixGameParams:
+    payoffs = game.get("payoffs")
     if payoffs is None:
         factory = GAMES[game["name"]]
         payoffs = factory(**{name: game[name] for name in signature(factory).parameters})
@@ -158,7 +156,7 @@ MATRIX = Family(
     exact=lambda game, policy, policies, horizon: ExactMatrixGame(
         _seats(game), horizon, policy.get("state_view", "own"), policies
     ),
-    played=lambda game, objective, exact, number, noise: MatrixGameParams(exact.payoffs, exact.discount, noise),
+    played=lambda game, played, exact, number: exact if trembles(game) else dataclasses.replace(exact, noise=None),
     tabular=True,
 )
 ANALYTIC = Family(
@@ -170,6 +168,6 @@ ANALYTIC = Family(
     exact_kinds=("parameters",),
     sampled_kinds=(),
     written=True,
-    params=lambda game, number: {name: number(game[name], rank=0) for name in _own_numbers(game)},
+    params=lambda game, seats, number: {name: number(game[name], rank=0) for name in _own_numbers(game)},
     exact=_analytic,
 )

@@ -27,10 +27,10 @@ def kind_fields(kind: str, family: Family | None = None) -> dict[str, Field]:
     if family is None:
         every = [table[kind] for table in (OF_STATES, NETWORKS, OTHERS, added_policies()) if kind in table]
         found = {name: field for factory in every for name, field in _own_fields(factory).items()}
-        return found | (MATRIX.view if kind in MATRIX.sampled_kinds else {})
+        return found | dict(MATRIX.view if kind in MATRIX.sampled_kinds else {})
     factory = family.policies.get(kind) or added_policies()[kind]
     own = {name: field for name, field in _own_fields(factory).items() if name not in family.hidden}
-    return own | (family.view if kind in family.policies else {})
+    return own | dict(family.view if kind in family.policies else {})
 
 
 def _own_fields(factory: Callable[..., Policy]) -> dict[str, Field]:

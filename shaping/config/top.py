@@ -14,8 +14,6 @@ from shaping.schema import Field, NonNegative, Positive, Range, fields
 
 EXTRAS = ("policies", "consistency", "shaping")
 """What a record may hold besides; see `population.program.Timetable`."""
-QUICK_MATCHES = 200
-"""Matches a cell where a configuration does not say what makes it quick."""
 Count = Annotated[int, Range(1, 10**9)]
 
 
@@ -154,39 +152,3 @@ def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
     if not isinstance(kept, list) or any(name not in names for name in kept) or ("variants" in value and not kept):
         wanted = f"a list of {', '.join(map(str, names))}" if names else "left out: there are no variants"
         raise not_allowed("quick.variants", kept, wanted)
-
-
-def quick_form(raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `shaping verify --quick` runs in the place of a configuration: its own `quick:` carried out.
-
-    Variants that are left out take their published values with them. With fewer matches every published tolerance says
-    how many it was chosen for, so that our sampling error is added to it, in this run and in any later report of it.
-
-    Args:
-      raw: a configuration as plain data; without `quick:` it runs with at most 200 matches a cell.
-
-    Returns:
-      a configuration without `quick:`, or None for `quick: false`.
-
-    Raises:
-      ConfigError: for a top level that is not allowed.
-    """
-    top = check_top(raw)
-    quick = {"matches": min(QUICK_MATCHES, top["matches"])} if top["quick"] is None else top["quick"]
-    if quick is False:
-        return None
-    small = copy.deepcopy({key: value for key, value in raw.items() if key != "quick"})
-    entries = copy.deepcopy(top["published"])
-    if "variants" in quick:
-        kept = {name: variant for name, variant in top["variants"].items() if name in quick["variants"]}
-        small["variants"] = copy.deepcopy(kept)
-        for key in replaced(kept):
-            small.pop(key, None)
-        gone = {str(name) for name in top["variants"]} - {str(name) for name in kept}
-        entries = [e for e in entries if str((e.get("cell") or {}).get("variant")) not in gone]
-    small["matches"] = quick.get("matches", top["matches"])
-    if small["matches"] < top["matches"]:
-        for entry in entries:
-            if entry.get("tolerance") is not None:
-                entry.setdefault("matches", top["matches"])
-    return small | {"published": entries}

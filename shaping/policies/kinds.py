@@ -143,33 +143,28 @@ def convolutional(
     return _network(env, "conv", critic, hidden=hidden, channels=channels, layout=layout)
 
 
-def gru(
-    env: Any,
-    player: int,
-    hidden: Widths = (),
-    units: Units = 16,
-    critic: Place = "separate",
-    channels: Widths = (),
-    layout: Layout | None = None,
-) -> Policy:
-    """A network with a gated recurrent unit."""
-    return _network(env, "gru", critic, hidden=hidden, units=units, channels=channels, layout=layout)
+def _recurrent(kind: str, about: str) -> Callable[..., Policy]:
+    def build(
+        env: Any,
+        player: int,
+        hidden: Widths = (),
+        units: Units = 16,
+        critic: Place = "separate",
+        channels: Widths = (),
+        layout: Layout | None = None,
+    ) -> Policy:
+        return _network(env, kind, critic, hidden=hidden, units=units, channels=channels, layout=layout)
+
+    build.__doc__ = about
+    return build
 
 
-def lstm(
-    env: Any,
-    player: int,
-    hidden: Widths = (),
-    units: Units = 16,
-    critic: Place = "separate",
-    channels: Widths = (),
-    layout: Layout | None = None,
-) -> Policy:
-    """A network with long short-term memory."""
-    return _network(env, "lstm", critic, hidden=hidden, units=units, channels=channels, layout=layout)
-
-
-NETWORKS: dict[str, Callable[..., Policy]] = {"mlp": dense, "conv": convolutional, "gru": gru, "lstm": lstm}
+NETWORKS: dict[str, Callable[..., Policy]] = {
+    "mlp": dense,
+    "conv": convolutional,
+    "gru": _recurrent("gru", "A network with a gated recurrent unit."),
+    "lstm": _recurrent("lstm", "A network with long short-term memory."),
+}
 """Networks of what an environment shows, step by step."""
 OF_STATES: dict[str, Callable[..., Policy]] = {
     "tabular": table,
