@@ -18,7 +18,7 @@ from shaping.config.errors import ConfigError, told_of
 from shaping.config.family import HORIZON, Family, discount_field, plain_lists
 from shaping.envs import ENVIRONMENTS
 from shaping.envs.adapters.jaxmarl_import import jaxmarl
-from shaping.envs.declarations import number_names, with_numbers
+from shaping.envs.declarations import default_numbers, number_names, with_numbers
 from shaping.extensions import Named
 from shaping.objectives.sampled_game import SampledGame
 from shaping.policies.kinds import NETWORKS, OTHERS, default_kind
@@ -118,9 +118,20 @@ def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def _env(game: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> Any:
-    """Built from structure alone: numbers are at their defaults, so that games that differ in them are one program."""
-    numbers = _numbers(game)
-    return _build(game["name"], {key: value for key, value in _own(game).items() if key not in numbers})
+    """Built from structure alone: numbers are at their defaults, so that games that differ in them are one program.
+
+    How many numbers there are is structure: lists of another shape than the default's stand for it.
+    """
+    name, own, numbers = game["name"], _own(game), _numbers(game)
+    structure = {key: value for key, value in own.items() if key not in numbers}
+    lists = {key: own[key] for key in numbers if isinstance(own.get(key), list)}
+    try:
+        env = _build(name, structure)
+        defaults = default_numbers(env) if lists else {}
+    except ConfigError:
+        return _build(name, structure | lists)
+    alike = all(np.shape(defaults[key]) == np.shape(value) for key, value in lists.items())
+    return env if alike else _build(name, structure | lists)
 
 
 def _played(game: Mapping[str, Any], played: SampledGame, exact: Any, number: Any) -> Any:

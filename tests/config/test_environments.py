@@ -64,6 +64,24 @@ def test_one_number_may_stand_for_all_players():
     np.testing.assert_array_equal(found.params.env.costs, [[1, 1], [2, 3]])
 
 
+def test_tables_of_numbers_are_swept_whole_or_entry_by_entry_within_one_program():
+    payoffs = [[[3, 0], [5, 1]], [[4, 0], [5, 2]]]
+    found = matches(config("in_the_matrix", payoffs=payoffs[0]) | {"sweep": {"game.payoffs.0.1.1": [7, 8]}})
+    np.testing.assert_array_equal(found.params.env.payoffs[:, 0, 1, 1], [7, 7, 8, 8])
+    np.testing.assert_array_equal(found.params.env.payoffs[:, 1], [np.transpose(payoffs[0])] * 4)
+    found = matches(config("commons_harvest") | {"sweep": {"game.regrowth.3": [0.1, 0.2]}})
+    np.testing.assert_allclose(found.params.env.regrowth[:, 2:], [[0.005, 0.1]] * 2 + [[0.005, 0.2]] * 2)
+
+
+def test_how_many_numbers_a_table_has_is_structure():
+    found = matches(config("commons_harvest", regrowth=[0.0, 0.5]) | {"sweep": {"game.regrowth": [[0, 0.5], [0, 1]]}})
+    np.testing.assert_array_equal(found.params.env.regrowth, [[0, 0.5]] * 2 + [[0, 1]] * 2)
+    three = [[3, 0, 1], [5, 1, 0], [0, 0, 0]]
+    assert matches(config("in_the_matrix", payoffs=three)).game.env.num_kinds == 3
+    sizes = {"a": {"game": {"name": "commons_harvest", "regrowth": [0.0, 0.5]}}, "b": {"game": "commons_harvest"}}
+    assert len(groups(plan({"objective": DICE, "matches": 1, "variants": sizes}))) == 2
+
+
 def test_numbers_may_be_drawn_for_every_match():
     found = matches(config("clean_up") | {"matches": 5, "sweep": {"game.apple_reward": {"uniform": [0, 1]}}})
     assert len(np.unique(found.params.env.apple_reward)) == 5
