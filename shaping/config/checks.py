@@ -132,7 +132,8 @@ def settings(
 def one_of(key: str, name: Any, known: Iterable[str]) -> str:
     """A name that is known, else an error with the nearest one."""
     if not isinstance(name, str) or name not in known:
-        raise not_allowed(key, name, f"one of {', '.join(known)}", known)
+        names = list(known)
+        raise not_allowed(key, name, f"{'one of ' * (len(names) > 1)}{', '.join(names)}", names)
     return name
 
 
