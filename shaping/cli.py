@@ -115,6 +115,7 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
     if getattr(arguments, "plugins", []):
         from shaping.extensions import ExtensionError, use_plugin
 
+        _begin()
         try:
             for source in arguments.plugins:
                 use_plugin(source)
@@ -123,13 +124,14 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.config.files import read
     from shaping.config.plan import plan
     from shaping.experiment import prepare, run
 
+    _join(arguments)
     experiment = plan(read(arguments.config, arguments.overrides))
-    _prepare_process(arguments, experiment)
+    _choose_compiler(experiment)
     if arguments.dry_run:
         _print_lines(prepare(experiment).lines())
         return statuses.FINISHED
@@ -138,40 +140,45 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.experiment import planned, resume
 
+    _join(arguments)
     experiment = planned(arguments.folder, arguments.overrides)
-    _prepare_process(arguments, experiment)
+    _choose_compiler(experiment)
     return _carry_out(arguments, lambda **how: resume(arguments.folder, experiment=experiment, **how))
 
 
-def _import_jax() -> None:
+def _begin() -> None:
+    """Imports JAX and decides about devices, before anything else can touch them."""
     from shaping.runtime.environment import import_jax
 
     import_jax()
+    from shaping.runtime.devices import prepare_process
+
+    prepare_process()
 
 
-def _prepare_process(arguments: argparse.Namespace, experiment: Any) -> None:
-    """Decides what must be decided before JAX touches a device: its devices, and whether to join other processes."""
+def _join(arguments: argparse.Namespace) -> None:
+    """Joins the other processes of a distributed run, before a game or a plugin can touch a device."""
     from shaping.config.errors import ConfigError
-    from shaping.runtime.devices import check_devices
     from shaping.runtime.processes import join
 
     where = (arguments.coordinator, arguments.processes, arguments.process)
-    if not arguments.distributed and where != (None, None, None):
-        raise ConfigError("--coordinator, --processes, --process: only with --distributed")
-    _prepare_devices(experiment)
     if arguments.distributed:
         join(*where)
-    check_devices()
+    elif where != (None, None, None):
+        raise ConfigError("--coordinator, --processes, --process: only with --distributed")
 
 
-def _prepare_devices(experiment: Any) -> None:
+def _choose_compiler(experiment: Any) -> None:
+    """Decides how XLA compiles, and makes JAX look for its devices."""
     from shaping.config import build
-    from shaping.runtime.devices import prepare_process
+    from shaping.runtime.devices import check_devices, compile_for_scalars
 
-    prepare_process(build.unrolled(experiment))
+    if build.unrolled(experiment):
+        compile_for_scalars()
+    check_devices()
 
 
 def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
@@ -252,20 +259,18 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.experiment import planned
     from shaping.rerun import lines, replay
-    from shaping.runtime.devices import check_devices
 
     experiment = planned(arguments.folder)
-    _prepare_devices(experiment)
-    check_devices()
+    _choose_compiler(experiment)
     _print_lines(lines(replay(arguments.folder, arguments.match, arguments.last, experiment)))
     return statuses.FINISHED
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.results import report
 
     _print_lines([str(report(arguments.folder))])
@@ -289,7 +294,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
-    _import_jax()
+    _begin()
     from shaping.config.files import shipped
     from shaping.config.names import named
     from shaping.config.yaml_text import parse

@@ -28,7 +28,8 @@ CLIMBS, STAYS = gradient_learner(shaping.naive(), 0.5), frozen()
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
     """No plugins, before and after."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
     return tmp_path
 

@@ -28,13 +28,17 @@ def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> "JaxMARL
         ValueError: JaxMARL is not installed, it has no such environment, or one that `from_jaxmarl` refuses.
     """
     try:
-        made = require("jaxmarl").make(id, **dict(settings))
+        require("jaxmarl.environments")
+        make = require("jaxmarl").make
     except ImportError as error:
         raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL ({error})") from None
+    try:
+        # Its environments compute their settings as they are made, which may happen while a program is traced.
+        with jax.ensure_compile_time_eval():
+            return from_jaxmarl(make(id, **dict(settings)))
     except (TypeError, KeyError) as error:
         allowed = f"an environment of JaxMARL and settings that it has ({error})"
         raise ValueError(f"id is {id!r}; allowed: {allowed}") from None
-    return from_jaxmarl(made)
 
 
 def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":

@@ -26,24 +26,29 @@ CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
 long. The option is experimental: on arrays it gains nothing and has been seen to abort."""
 
 
-def prepare_process(scalars: bool = False) -> None:
-    """Sets what only a command may decide for its process: one CPU device per core, how XLA compiles for it, and a
-    persistent compilation cache.
+def prepare_process() -> None:
+    """Sets what only a command may decide for its process: one CPU device per core, and a persistent compilation cache.
 
-    Must be called before JAX touches a device. What the environment has set already is kept (JAX_NUM_CPU_DEVICES,
-    xla_backend_extra_options in XLA_FLAGS, JAX_COMPILATION_CACHE_DIR).
-
-    Args:
-      scalars: whether every match is computed scalar by scalar.
+    Must be called before JAX touches a device, and so before any code of other people's runs: a plugin or an
+    environment may make arrays as it is imported. What the environment has set already is kept (JAX_NUM_CPU_DEVICES,
+    JAX_COMPILATION_CACHE_DIR). Calling it again changes nothing.
     """
-    if scalars and "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {CPU_FLAG}".strip()
-    if "JAX_NUM_CPU_DEVICES" not in os.environ and "xla_force_host_platform" not in os.environ.get("XLA_FLAGS", ""):
+    given = "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform" in os.environ.get("XLA_FLAGS", "")
+    if not given and jax.config.jax_num_cpu_devices != _usable_cores():  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_num_cpu_devices", _usable_cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "shaping" / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def compile_for_scalars() -> None:
+    """Sets how XLA compiles for a CPU where every match is computed scalar by scalar; before JAX touches a device.
+
+    An xla_backend_extra_options in XLA_FLAGS is kept.
+    """
+    if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {CPU_FLAG}".strip()
 
 
 def _usable_cores() -> int:
