@@ -77,7 +77,7 @@ def test_how_many_numbers_a_table_has_is_structure():
     found = matches(config("commons_harvest", regrowth=[0.0, 0.5]) | {"sweep": {"game.regrowth": [[0, 0.5], [0, 1]]}})
     np.testing.assert_array_equal(found.params.env.regrowth, [[0, 0.5]] * 2 + [[0, 1]] * 2)
     three = [[3, 0, 1], [5, 1, 0], [0, 0, 0]]
-    assert matches(config("in_the_matrix", payoffs=three)).game.env.num_kinds == 3
+    assert matches(config("in_the_matrix", payoffs=three)).params.env.payoffs.shape == (2, 2, 3, 3)
     sizes = {"a": {"game": {"name": "commons_harvest", "regrowth": [0.0, 0.5]}}, "b": {"game": "commons_harvest"}}
     assert len(groups(plan({"objective": DICE, "matches": 1, "variants": sizes}))) == 2
 
