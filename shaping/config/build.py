@@ -33,8 +33,7 @@ Normal = Mapping[str, Any]
 def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
     """Blocks that run in one compiled program: those whose matches have the same tree structure and shapes."""
     found: dict[Any, list[Block]] = {}
-    for block in experiment.blocks:
-        template = matches_of(experiment, [block], np.array([block.cells.start * experiment.top["matches"]]))
+    for block, template in zip(experiment.blocks, templates(experiment), strict=True):
         leaves, structure = jax.tree.flatten(template)
         found.setdefault((structure, tuple(np.shape(leaf) for leaf in leaves)), []).append(block)
     return [tuple(blocks) for blocks in found.values()]

@@ -15,7 +15,7 @@ from shaping.envs.coin_game.chain import check_size
 from shaping.envs.coin_game.game import CoinGame
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
 from shaping.objectives.sampled_game import SampledGame
-from shaping.policies.kinds import NETWORKS, OTHERS
+from shaping.policies.kinds import NETWORKS, board_table
 from shaping.schema import Field, Range
 
 NAME = "coin_game"
@@ -83,7 +83,7 @@ COIN = Family(
     fields=lambda game: {name: Field(name, "number", None) for name in REWARDS} | common_fields(game),
     seats=lambda game: game["num_players"],
     env=_env,
-    policies=NETWORKS | OTHERS,
+    policies=NETWORKS | {"coin_table": board_table},
     exact_kinds=("coin_table",),
     sampled_kinds=("coin_table", "mlp", "conv", "gru", "lstm"),
     hidden=("layout",),

@@ -21,7 +21,7 @@ from shaping.envs.adapters.jaxmarl_import import jaxmarl
 from shaping.envs.declarations import default_numbers, number_names, with_numbers
 from shaping.extensions import Named
 from shaping.objectives.sampled_game import SampledGame
-from shaping.policies.kinds import NETWORKS, OTHERS, default_kind
+from shaping.policies.kinds import NETWORKS, default_kind, independent, shown_table
 from shaping.schema import Field, fields
 
 
@@ -165,7 +165,7 @@ ENVIRONMENT = Family(
     fields=_fields,
     seats=lambda game: _build(game["name"], _own(game)).num_players,
     env=_env,
-    policies=NETWORKS | OTHERS,
+    policies=NETWORKS | {"gaussian": independent, "tabular": shown_table},
     exact_kinds=(),
     sampled_kinds=("mlp", "conv", "gru", "lstm", "gaussian", "tabular"),
     played=_played,

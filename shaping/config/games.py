@@ -20,7 +20,7 @@ from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.game import MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
-from shaping.policies.kinds import NETWORKS, OF_STATES, OTHERS
+from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
 from shaping.schema import Field, Range, fields
 
 MATRIX_SETTINGS = {
@@ -164,7 +164,7 @@ ANALYTIC = Family(
     fields=_own_numbers,
     seats=lambda game: int(game.get("num_players", 2)),
     env=_analytic,
-    policies=OTHERS,
+    policies={"parameters": parameters},
     exact_kinds=("parameters",),
     sampled_kinds=(),
     written=True,

@@ -48,6 +48,7 @@ def normal_policy(raw: Any, game: Normal, sampled: bool = False) -> dict[str, An
     family, kind = family_of(game), given.get("kind")
     everything = (*family.sampled_kinds, *added_policies())
     kinds = everything if sampled else family.exact_kinds
+    # Every game has a table of some kind.
     if kind is None or (kind == "tabular" and kind not in family.policies):
         with told_of("game"):
             kind = family.default_kind(game) if sampled and family.default_kind else kinds[0]

@@ -129,12 +129,11 @@ def _check_variants(variants: Mapping[Any, Any]) -> None:
 
 def _check_published(where: str, entry: Any) -> None:
     """A published value must be one the summary can set ours beside."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), str) or "value" not in entry:
+    if not isinstance(entry, Mapping):
         raise not_allowed(where, entry, "a mapping with metric, value, and where known cell, player, sd, runs, source")
-    known = entry.get("known")
-    if known is not None and not (isinstance(known, str) and known.strip()):
-        raise not_allowed(f"{where}.known", known, "text: why ours differs")
-    settings(where, entry, PUBLISHED)
+    found = settings(where, entry, PUBLISHED)
+    if found["known"] is not None and not found["known"].strip():
+        raise not_allowed(f"{where}.known", found["known"], "text: why ours differs")
     if not isinstance(entry.get("cell") or {}, Mapping):
         raise not_allowed(f"{where}.cell", entry["cell"], "a mapping of coordinates, for example {variant: name}")
 
