@@ -122,8 +122,8 @@ def _normal_player(where: str, entry: Any, game: Normal, policy: Normal, objecti
         seat = _Seat(player, build_learner(player), game, policy, objective)
     _check_learner(where, seat)
     for key, beside in BESIDE.items():
-        if given.get(key) is not None and given[key] is not False:
-            player[key] = beside.normal(f"{where}.{key}", given[key], seat)
+        found = None if given.get(key) is None else beside.normal(f"{where}.{key}", given[key], seat)
+        player |= {} if found is None else {key: found}
     return player
 
 
@@ -143,7 +143,7 @@ class Beside:
     """A key of a player beside its rule's own settings.
 
     Attributes:
-      normal: `(where, value, seat) -> normal form` of what is given.
+      normal: `(where, value, seat) -> normal form` of what is given; None where that comes to nothing.
       fields: `(where, normal form) -> {dotted key: Field}`, its numbers.
     """
 
@@ -167,8 +167,10 @@ def _check_learner(where: str, seat: _Seat) -> None:
         raise not_allowed(f"{where}.minibatches", learner.minibatches, wanted)
 
 
-def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any]:
+def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any] | None:
     """A model of its opponents; `true` takes the defaults."""
+    if raw is False:
+        return None
     objective, rule = seat.objective, seat.player["rule"]
     if is_learner(rule):
         raise ConfigError(f"{where}: {rule} does not ask what its opponents do; allowed with update rules")
@@ -186,7 +188,9 @@ def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any]:
     return found
 
 
-def _normal_share(where: str, raw: Any, seat: _Seat) -> bool:
+def _normal_share(where: str, raw: Any, seat: _Seat) -> bool | None:
+    if raw is False:
+        return None
     if raw is not True:
         raise not_allowed(where, raw, "true or false")
     if not seat.learner.shareable:
@@ -202,7 +206,8 @@ BESIDE = {
         init_fields,
     ),
 }
-"""Keys of a player that are not its rule's own settings; what is null or false is left out."""
+"""Keys of a player that are not its rule's own settings. A new one is an entry here, its type in `json_schema._player`,
+and what becomes of it in `build`."""
 
 
 def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
