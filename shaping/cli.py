@@ -1,4 +1,4 @@
-"""The command line: call and print; `command_line` has its options. Nothing heavy is imported before it is needed."""
+"""The command line: runs commands and prints. Options are in `command_line`; heavy modules are imported when needed."""
 
 import argparse
 import json
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except ExhaustedError as error:
         if argv is None:
-            # Objects that could not be set up for want of files complain once more when they are deleted.
+            # Objects that could not be created because files ran out would complain again when they are deleted.
             sys.unraisablehook = lambda unraisable: None
             warnings.simplefilter("ignore")
         _complain(str(error))
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _OutputError as error:
         _discard_output()
         if isinstance(error.__cause__, BrokenPipeError):
-            # The reader of a pipe (head, less) has seen enough.
+            # The reader of the pipe (head, less) has closed it.
             return statuses.FINISHED
         _complain(f"standard output: cannot be written: {reason(error.__cause__ or error)}")
         return statuses.REFUSED
@@ -96,8 +96,8 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _discard_output() -> None:
-    """Sends what is still to be printed nowhere, so that Python does not fail on it as it ends."""
-    # In a test it may be no file.
+    """Discards what is still to be printed, so that Python does not fail on it at exit."""
+    # In a test, standard output may not be a file.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -197,14 +197,14 @@ def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
             try:
                 _print_lines([line])
             except _OutputError as error:
-                # Hours of training are worth more than a line about them.
+                # A run of hours must not be lost because one line cannot be printed.
                 prints = False
                 _discard_output()
                 if not isinstance(error.__cause__, BrokenPipeError):
                     why = reason(error.__cause__ or error)
                     _complain(f"standard output cannot be written ({why}); the run continues without it")
 
-    # Failures are reported in one line; the libraries' own threads would fill pages.
+    # Failures are reported in one line; the background threads of these libraries would print pages.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with StopRequest() as stop_request:
@@ -237,7 +237,7 @@ def _leave(error: Exception) -> NoReturn:
         _complain(str(error))
     elif is_lost(error):
         status = statuses.LOST
-        _complain("another process of this run has gone; `shaping resume DIR` continues the run")
+        _complain("another process of this run has ended; `shaping resume DIR` continues the run")
     else:
         status = statuses.FAILED
         traceback.print_exception(error)
@@ -253,7 +253,7 @@ def _status(arguments: argparse.Namespace) -> int:
     folder = folder_at(arguments.folder)
     status = read_status(folder)
     if status is None:
-        raise ConfigError(f"{folder}: holds no run; it has no status.json that can be read")
+        raise ConfigError(f"{folder}: holds no run; it has no readable status.json")
     _print_lines(describe(folder, status))
     return statuses.FINISHED
 

@@ -1,6 +1,7 @@
-"""Discounted returns of a repeated game with arrays: `returns_scalars` for any number of players, and finite horizons.
+"""Discounted returns of a repeated game over arrays: like `returns_scalars`, but for any number of players, and with
+finite horizons.
 
-Programs stay small, whatever the number of players: one inverse serves every solve.
+Programs stay small whatever the number of players: one inverse serves every solve.
 """
 
 import itertools
@@ -38,7 +39,7 @@ def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
 def finite_returns(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Array, horizon: int) -> jax.Array:
     """Unnormalised returns [players] of a game of `horizon` rounds: sum over t < horizon of discount^t p0 P^t r.
 
-    Args as in `returns_arrays`; discount may be 1.
+    The arguments are those of `returns_arrays`; discount may be 1.
     """
     joint = joint_probabilities(cooperation)
     if horizon == 1:
