@@ -60,7 +60,10 @@ def numeric_keys(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any
         elif fields:
             raise ConfigError(f"sweep.{axis.key}: cannot be drawn; give a list or a range")
         elif not set(seat_keys(axis.key, seats)).intersection(structure):
-            raise unknown_key(axis.key, as_written(axis.key, [*known, *structure]), " to sweep over")
+            name = axis.key.rpartition(".")[2] if axis.key.startswith("players.") else None
+            owners = ", ".join(rule for rule in rules() if name in player_fields(rule))
+            note = f" to sweep over{'; it belongs to ' * bool(owners)}{owners}"
+            raise unknown_key(axis.key, as_written(axis.key, [*known, *structure]), note)
         elif drawn:
             raise ConfigError(f"sweep.{axis.key}: cannot be drawn; it shapes the program, so give a list of values")
     return found
