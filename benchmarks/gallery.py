@@ -166,8 +166,8 @@ _HEAD = """# Gallery
 
 One entry for each configuration that `shaping list` names; `shaping run NAME` runs it. Pictures are from the reports.
 
-Times include compilation and the report. They are seconds of processor time, with an empty compilation cache, or, if that
-was not measured, seconds of wall time on two cores that other programs used as well. On two quiet cores a run takes
+Times include compilation and the report. They are seconds of processor time, with an empty compilation cache, or, if
+that was not measured, seconds of wall time on two cores that other programs also used. On two quiet cores a run takes
 between half of its processor time and all of it. Some runs were made smaller than the shipped configuration; their
 entries say so, and they are not compared with published values. `python -m benchmarks.gallery` makes this page
 ([benchmarks](../benchmarks/README.md#gallery)).

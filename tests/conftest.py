@@ -58,6 +58,14 @@ def x64():
         yield
 
 
+@pytest.fixture(scope="module")
+def without_pictures():
+    """Reports of this file's runs are pages without figures, which take as long to draw as small runs to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shaping.analysis.figures.draw", lambda *arguments: [])
+        yield
+
+
 FILE_BUDGET_S = 40
 """Seconds that the tests of one file should take together, with nothing compiled before."""
 

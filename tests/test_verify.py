@@ -13,6 +13,7 @@ from shaping.experiment import prepare
 from shaping.results import report
 from shaping.verify import quick_form
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 # One-shot, because it compiles fastest; without a step every match stays at 2.5, the mean of stag hunt's payoffs.
 STILL = {
     "title": "Nobody moves",
