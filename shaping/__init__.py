@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from shaping.objectives.exact_coin import exact_coin_game as exact_coin_game
     from shaping.objectives.make_sampled import sampled as sampled
     from shaping.objectives.play import play as play
+    from shaping.objectives.rewards import inequity_aversion as inequity_aversion
+    from shaping.objectives.rewards import svo as svo
+    from shaping.objectives.rewards import weights as weights
     from shaping.objectives.rollout import rollout as rollout
     from shaping.objectives.sampler import Sampler as Sampler
     from shaping.policies import Critic as Critic
@@ -121,6 +124,7 @@ _EXPORTS = {
     "gradient_learner": "learners",
     "grid_players": "policies",
     "hola": "rules.hola",
+    "inequity_aversion": "objectives.rewards",
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
@@ -152,11 +156,13 @@ _EXPORTS = {
     "sos": "rules.sos",
     "stack_automata": "policies",
     "strategy": "policies",
+    "svo": "objectives.rewards",
     "tabular": "policies",
     "tabular_critic": "policies",
     "train": "training",
     "uniform": "learners",
     "values": "learners",
+    "weights": "objectives.rewards",
     "zeros": "learners",
 }
 

@@ -1,5 +1,6 @@
 """Training objects in a program: `train`, whose record stays in memory."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from shaping.envs import MatrixGameParams
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
 from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
 from shaping.rules import Rule
@@ -73,6 +75,7 @@ def train(
     parameters: Any = None,
     policy: Policy | None = None,
     seats: Sequence[int] | None = None,
+    rewards: Sequence[Reward | None] | Reward | None = None,
 ) -> Any:
     """Trains a population of independent matches and returns its record, in memory.
 
@@ -92,6 +95,8 @@ def train(
       policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
       seats: for each seat which of the players plays it, where one plays several with the same parameters: [0, 0] for
         one in both seats; None for a player of its own in each.
+      rewards: what players climb in place of the game's rewards, as `shaping.weights`, `inequity_aversion` and `svo`
+        make it: one for every seat, or one for each, None where it climbs its own. Values stay the game's.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
@@ -109,6 +114,7 @@ def train(
     game, numbers = _game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
+    own = _rewards(rewards, game)
 
     with computing_in(precision):
         numbers = numbers()
@@ -119,7 +125,7 @@ def train(
                 array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
                 return np.broadcast_to(array, (len(indices), *array.shape))
 
-            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by))
+            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by, None, own))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
         group = Group(np.arange(matches), matches_of)
@@ -152,6 +158,29 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
         if seats is not None and not learner.shareable and list(seats).count(place) > 1:
             raise ConfigError(f"seats: {list(seats)} given; player {place} cannot play several seats at once")
     return learners
+
+
+def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
+    """What each seat climbs; None where all climb the game's rewards."""
+    seats = len(game.policies)
+    each: tuple[Any, ...] = tuple(given) if isinstance(given, list | tuple) else (given,) * seats
+    for place, one in enumerate(each):
+        if one is not None and not isinstance(one, Reward):
+            raise not_allowed(
+                f"rewards.{place}", one, "what shaping.weights, inequity_aversion or svo returns, or None"
+            )
+    if len(each) != seats:
+        raise ConfigError(f"rewards: {len(each)} given; the game has {seats} seats")
+    for one in each:
+        if one is not None and one.kind == "weights" and len(one.numbers) != seats:
+            raise ConfigError(
+                f"rewards: {len(one.numbers)} weights given; allowed: {seats}, one a player, the own first"
+            )
+    if all(one is None for one in each):
+        return None
+    if "rewards" not in inspect.signature(game.objective).parameters:
+        raise ConfigError("rewards: leave them out; this game's objective takes none")
+    return each
 
 
 def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:

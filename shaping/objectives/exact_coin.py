@@ -26,6 +26,7 @@ from shaping.envs.measures import fraction
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, declared, of_measure
 
@@ -100,7 +101,7 @@ class ExactCoinGame:
         """Never: states are too many to be scalars one by one."""
         return False
 
-    def objective(self, params: ExactCoinParams) -> Objective:
+    def objective(self, params: ExactCoinParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of rewards, discount and noise."""
         # A last step that pays nothing is as good as none.
         steps = None if self.horizon is None else self.horizon - (self.env.last_step != "play")
@@ -109,8 +110,13 @@ class ExactCoinGame:
             del key, context
             joint = self.joint(thetas, params.noise)
             paid = events(self.chain, str(joint.dtype))
-            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, paid)
-            return jnp.sum(params.rewards * happened, axis=1), None
+            visits = visits_of(self.chain, joint, params.discount, steps)
+            if rewards is None:
+                return jnp.sum(params.rewards * self._expected(visits, joint, paid), axis=1), None
+            # What a move pays is certain: the step's rewards of every board and joint action.
+            given = jnp.sum(params.rewards * paid, axis=-1)
+            own = climbed(rewards, [given[..., player] for player in range(given.shape[-1])])
+            return self._expected(visits, joint, jnp.stack(own, axis=-1)), None
 
         return Objective(returns, self.distance)
 

@@ -12,6 +12,7 @@ Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps
 follow the executed action.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from shaping.objectives.memory_k import num_histories, own_histories, returns_me
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, as_table, declared
 
@@ -64,8 +66,11 @@ class ExactMatrixGame:
             return num_histories(self.memory)
         return 1 if self.horizon == 1 else 1 + 2**self.num_players
 
-    def objective(self, params: MatrixGameParams) -> Objective:
-        """The objective at one setting of payoffs, discount and noise."""
+    def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
+        if rewards is not None:
+            payoffs = climbed(rewards, [params.payoffs[player] for player in range(self.num_players)])
+            params = dataclasses.replace(params, payoffs=tuple(payoffs))
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context

@@ -12,6 +12,8 @@ from flax import struct
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.objectives.objective import Objective
+from shaping.objectives.rewards import Reward
 from shaping.population import info
 from shaping.population.keys import learner_key, match_key, use
 from shaping.population.sums import add_compensated
@@ -45,6 +47,7 @@ class Match:
       seats: for each seat the learner that plays it, a place in `learners`; None where each plays its own.
       encounter: who the learners are, where they belong to a population; None where they are the match's own, with
         their places as numbers.
+      rewards: what each player climbs, one a seat, None for a seat that climbs the game's own; None where all do.
     """
 
     seed: Any
@@ -54,6 +57,14 @@ class Match:
     game: Game = struct.field(pytree_node=False)
     seats: tuple[int, ...] | None = struct.field(pytree_node=False, default=None)
     encounter: Encounter | None = None
+    rewards: tuple[Reward | None, ...] | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What its learners climb."""
+        if self.rewards is None:
+            return self.game.objective(self.params)
+        return self.game.objective(self.params, self.rewards)
 
     @property
     def played_by(self) -> tuple[int, ...]:
@@ -118,7 +129,7 @@ class MatchState:
 
 def start(match: Match, dtype: Any) -> MatchState:
     """The state before the first update, parameters in `dtype`."""
-    objective = match.game.objective(match.params)
+    objective = match.objective
     policies = match.game.policies
     common = use(match.key, "prepare")
     learners = tuple(
@@ -222,7 +233,7 @@ def stepped(
     The latter has for every name of `match.variables` one scalar a player, NaN for those whose learners do not record
     it, and for all where it is not `recorded`.
     """
-    objective = match.game.objective(match.params)
+    objective = match.objective
     seated = match.by_seat(states)
     if any(learner.observes for learner in match.learners):
         played = objective.sampler.play([state.theta for state in seated], use(match.key, "play", number))
@@ -322,7 +333,7 @@ def finish(
     own["theta_final"] = _rows(thetas, last.dtype)
     if "consistency" in extras:
         learners, states = match.by_seat(match.learners), match.by_seat(state.learners)
-        loss = consistency_loss(learners, states, match.game.objective(match.params))
+        loss = consistency_loss(learners, states, match.objective)
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
     if match.variables:
         # Of the update that would be next; its states are dropped.
