@@ -13,6 +13,7 @@ from shaping.config.validate import LIMITS
 from shaping.envs import MatrixGameParams
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_one import exact_matrix_game
 from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
@@ -191,9 +192,10 @@ def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, C
             raise not_allowed("game", game, wanted)
         if parameters is not None and not isinstance(parameters, MatrixGameParams):
             raise not_allowed("parameters", parameters, "those of a matrix game (envs.MatrixGameParams)")
-        policies = (policy or tabular(game.num_states),) * game.num_players
+        policies = (policy or tabular(game.num_states, num_actions=game.num_actions),) * game.num_players
+        form = exact_matrix_game if game.num_actions == 2 else many_action_game
         try:
-            return exact_matrix_game(game, policies), lambda: game.default_params if parameters is None else parameters
+            return form(game, policies), lambda: game.default_params if parameters is None else parameters
         except ValueError as error:
             raise ConfigError(f"policy: {error}") from None
     if policy is not None:

@@ -25,6 +25,7 @@ import numpy as np
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
@@ -273,15 +274,18 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
     """
     if params is not None and params.horizon is not None:
         raise ValueError("params.horizon is given; allowed: None, as the horizon of an exact game is the description's")
-    return exact_matrix_game(game, policies).objective(game.default_params if params is None else params)
+    form = exact_matrix_game if game.num_actions == 2 else many_action_game
+    return form(game, policies).objective(game.default_params if params is None else params)
 
 
 def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
     """The static part of a matrix game played by these policies.
 
     Raises:
-      ValueError: if there is not one policy a seat, or their states are not those of the game.
+      ValueError: a game of more than two actions, not one policy a seat, or their states are not those of the game.
     """
+    if game.num_actions != 2:
+        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     rounds = {policy.rounds for policy in policies}

@@ -40,7 +40,8 @@ class Policy:
       apply: `(theta, observation, memory) -> (distribution, memory)`, the distribution over actions: a distrax
         categorical, or a `distributions.SquashedNormal` where they are continuous.
       table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a
-        matrix game (an array [states] or a sequence of scalars, as theta is). Raises TypeError where `tabulated` is
+        matrix game (an array [states] or a sequence of scalars, as theta is); of more than two actions [states,
+        actions]. Raises TypeError where `tabulated` is
         False.
       scalars: whether `table` takes theta as a sequence of scalars too, the fastest layout of a population.
       rounds: how many rounds back a state of `table` reaches.
