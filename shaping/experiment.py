@@ -22,6 +22,7 @@ from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
 from shaping.runtime.folders import check_space, folder_at, locked, new_folder, remove, write_whole
+from shaping.runtime.log import check_log, open_log
 from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
 from shaping.runtime.progress import Progress
@@ -75,6 +76,7 @@ def run(
     config = prepared.config()
 
     check_alike("run", str(out), config, _versions())
+    check_log(prepared.experiment.top.get("log", ()), None if out is None else folder_at(out))
     folder = on_main(lambda: new_folder(out, stem)) or folder_at(out)
 
     def begin() -> None:
@@ -198,6 +200,10 @@ def _carry_out(
         except OSError as error:
             kind = ExhaustedError if is_exhausted(error) else ConfigError
             raise kind(f"{folder}: cannot be written: {reason(error)}") from error
+        log = None
+        if is_main() and top.get("log"):
+            found = layout(experiment)
+            log = open_log(top["log"], folder, found.variables, found.players, found.updates, top["matches"])
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
         progress = Progress(status.match_updates, enabled=show_progress and is_main())
         store = RunStore(
@@ -211,6 +217,7 @@ def _carry_out(
             timing,
             stop_request,
             lambda line: say(f"warning: {line}"),
+            log,
         )
         try:
             for number, (group, chunks, table) in enumerate(
