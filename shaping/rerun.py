@@ -96,7 +96,7 @@ def _again(
     """The steps, each player's final parameters, the update at which the match failed, and what was not finite then."""
     import xarray
 
-    place = int(np.searchsorted(group.indices, match)) % chunks.size
+    place = group.indices.place(match) % chunks.size
     lane = place % chunks.block
     mesh = population_mesh()
     # One block on a device compiles to another program than several; any number of several compiles to the same.

@@ -18,6 +18,7 @@ from shaping.objectives.memory_one import exact_matrix_game
 from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
+from shaping.population.spans import Spans
 from shaping.rules import Rule
 from shaping.runtime.chunks import Group, cut, timetable
 from shaping.runtime.devices import computing_in
@@ -129,7 +130,7 @@ def train(
             settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by, None, own))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
-        group = Group(np.arange(matches), matches_of)
+        group = Group(Spans((range(matches),)), matches_of)
         chunks = cut(group, updates, record_every, 2**31, jax.device_count())
         table = timetable(group, chunks, updates, record_every)
         memory = InMemory()

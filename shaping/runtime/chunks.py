@@ -13,6 +13,7 @@ import numpy as np
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
+from shaping.population.spans import Spans
 
 # Matches of a chunk for each device, and match-updates of a two-player game in one segment of a chunk for two devices:
 # a second or so of work between two lines of progress. Larger chunks are for more devices.
@@ -53,7 +54,7 @@ class Group:
       extras: what to record of them besides, see `Timetable`.
     """
 
-    indices: np.ndarray
+    indices: Spans
     matches_of: Callable[[np.ndarray], Match]
     extras: tuple[str, ...] = ()
 
