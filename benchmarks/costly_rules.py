@@ -81,7 +81,7 @@ def main() -> None:
         rate = arguments.matches * updates / run
         rows[name] = {"updates_per_s": rate, "training_ms": training, "compile_s": contenders[name].compile_s}
     reference = rows.get("naive", next(iter(rows.values())))["updates_per_s"]
-    print("| rule | match-updates/s | naive / it | training, ms a match and step | compilation, s |")
+    print("| rule | match-updates/s | naive / it | training, ms per match and step | compilation, s |")
     print("|---|---|---|---|---|")
     for name, row in rows.items():
         training = "" if row["training_ms"] is None else f"{row['training_ms']:.3g}"

@@ -321,7 +321,7 @@ def main() -> None:
     )
     parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
     parser.add_argument("--block", type=int, help="matches a block of the product (default: as a run chooses it)")
-    parser.add_argument("--devices", type=int, default=2, help="devices of the product, one a core")
+    parser.add_argument("--devices", type=int, default=2, help="devices of the product, one per core")
     parser.add_argument("--compared", type=int, default=512, help="pairs whose first directions are compared")
     parser.add_argument("--json", type=Path, help="also write everything measured to this file")
     parser.add_argument("--worker", help=argparse.SUPPRESS)

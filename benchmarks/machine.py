@@ -75,7 +75,7 @@ def arithmetic_peak(cores: int, seconds: float = 0.5) -> dict[str, float]:
 def fused_multiply_add(cores: int) -> tuple[Callable[[], Any], int]:
     """A function that does x <- a x + b on all cores, and the float32 operations of a call, two for each such step.
 
-    Eight independent chains for each of 4,096 numbers a core, which stay in cache: the most that a program which is
+    Eight independent chains for each of 4,096 numbers per core, which stay in cache: the most that a program which is
     elementwise over a population could reach.
     """
     import jax

@@ -209,7 +209,7 @@ def growth(setup: argparse.Namespace, base: Path, cache: Path) -> dict[str, Any]
     tenth = max(1, len(taken) // 10)
     ends = {"first": taken[:tenth], "last": taken[-tenth:]}
     at = {share: memory[round(share * (len(memory) - 1))] for share in (0.1, 0.5, 1.0)}
-    print(f"\n| {len(memory) + 1:,} segments | ms a segment: mean, median |\n|---|---|")
+    print(f"\n| {len(memory) + 1:,} segments | ms per segment: mean, median |\n|---|---|")
     for name, numbers in ends.items():
         print(f"| {name} tenth | {numbers.mean():.2f}, {np.median(numbers):.2f} |")
     print("\n| of the segments | MiB in use |\n|---|---|")

@@ -267,9 +267,9 @@ def table(part: str, found: dict[str, Any]) -> str:
     """One set of a part as a Markdown table."""
     head = {
         "A": "contender | updates/s: median (range) | this package / it: median (range) | target | its cpu ms",
-        "B": "pairs, devices | ms an update of all: median (range) | in time of one pair | best | target | its cpu ms",
-        "C": "pairs, devices | block | updates/s of a pair: median (range) | MiB a device | MiB a pair",
-        "D": "lookaheads | computed anew | slices | MiB | expected MiB | expected / MiB | ms an update: median (range)",
+        "B": "pairs, devices | ms per update of all: median (range) | in time of one pair | best | target | cpu ms",
+        "C": "pairs, devices | block | updates/s of a pair: median (range) | MiB per device | MiB per pair",
+        "D": "lookaheads | computed anew | slices | MiB | expected MiB | expected / MiB | ms per update: median (range)",
     }[part].split(" | ")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     base = np.array(found["rows"][0]["rate"])
@@ -309,7 +309,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="games of a batch of play (default: as above)")
     parser.add_argument("--horizon", type=int, help="steps of a game (default: as above)")
     parser.add_argument("--block", type=int, help="matches of a block (default: as a run chooses it)")
-    parser.add_argument("--devices", type=int, default=2, help="devices of B and C, one a core")
+    parser.add_argument("--devices", type=int, default=2, help="devices of B and C, one per core")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slow-rounds", type=int, default=3, help="rounds of OpenSpiel")
     parser.add_argument("--seconds", type=float, default=1.0, help="calls are repeated for so long in a round")

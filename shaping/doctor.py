@@ -1,4 +1,4 @@
-"""`shaping doctor`: versions, devices, settings and paths, and what is odd about them, to paste into a bug report."""
+"""`shaping doctor`: versions, devices, settings and paths, and anything unusual about them, for a bug report."""
 
 import os
 import platform
@@ -43,7 +43,7 @@ def _packages(odd: Callable[[str], None], environment: Mapping[str, str]) -> lis
     try:
         needed = [line for line in requires("shaping") or [] if "extra ==" not in line]
     except PackageNotFoundError:
-        odd("shaping is not installed but runs from its source; versions of other packages are not checked")
+        odd("shaping runs from its source and is not installed; versions of other packages are not checked")
         needed = ["jax", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "xarray", "zarr", "matplotlib"]
     found = []
     for line in needed:
@@ -114,7 +114,7 @@ def _system(odd: Callable[[str], None], environment: Mapping[str, str]) -> list[
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     text.append(f"open files: at most {files}")
     if 0 <= files < _FEW_FILES:
-        odd(f"a process may open {files} files only; `ulimit -n 1024` allows more")
+        odd(f"a process may open only {files} files; `ulimit -n 1024` allows more")
     return text
 
 

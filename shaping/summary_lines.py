@@ -1,4 +1,4 @@
-"""What the terminal shows of a summary."""
+"""A summary as the terminal shows it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _SHARES = ("cooperative", "tft_match", "tft_found", "nash_match")
 
 
 def summary_lines(folder: Path) -> list[str]:
-    """A line for each of the first cells; the report has the rest."""
+    """One line for each of the first twelve cells; the report has the others."""
     from shaping.runtime.run_folder import summary_of
 
     summary = summary_of(folder)
@@ -19,7 +19,7 @@ def summary_lines(folder: Path) -> list[str]:
         shares = [f"{k} {cell[k]:.0%}" for k in _SHARES if cell.get(k) is not None]
         shares += [f"{k} {cell[k]:.3g}" for k in ("consistency_loss",) if cell.get(k) is not None]
         declared = summary.get("variables", {})
-        # The one measure that the environment itself would show.
+        # The one measure that the environment would choose to show.
         of_environment = [v for v, a in declared.items() if a.get("source") == "environment" and not a.get("axis")]
         shown = [v for v in of_environment if declared[v].get("showcase")] or of_environment[:1]
         for measure in shown:

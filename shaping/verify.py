@@ -1,4 +1,4 @@
-"""The published results that shipped configurations name, all recomputed."""
+"""Recomputes all published results that shipped configurations name."""
 
 import json
 import os
@@ -27,23 +27,23 @@ def verify(
     quick: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Runs every shipped configuration that has published values, each in a process of its own.
+    """Runs every shipped configuration that has published values, each in its own process.
 
-    A process each, because XLA's fastest way to compile suits only some of them, and so that one that crashes is a row
-    of the scoreboard and not its end.
+    Own processes, because XLA's fastest way to compile suits only some of the configurations, and because a crash then
+    costs one row of the scoreboard instead of all of it.
 
     Args:
-      names: which; all by default.
+      names: which configurations; by default all.
       out: the folder to write, new or empty; by default a new one, `runs/verify-N`.
       quick: whether to run the quick form of each.
-      say: receives lines for a human, a table as soon as a configuration has run.
+      say: receives lines for a human reader, a table as soon as a configuration has run.
 
     Returns:
-      {"quick", "versions", "configurations", "total"} as written to scoreboard.json, rows and totals being those of
-      `shaping.analysis.scoreboard`. Beside it stand scoreboard.html and the folder of each run.
+      {"quick", "versions", "configurations", "total"} as written to scoreboard.json; `shaping.analysis.scoreboard`
+      describes rows and totals. Beside it are scoreboard.html and the folder of each run.
 
     Raises:
-      ConfigError: for a name that is not known or a folder that is not free, before any compute.
+      ConfigError: for an unknown name, or a folder that is not new or empty, before anything is computed.
     """
     known = {name: (path, raw) for name, path in shipped().items() if (raw := read(path)).get("published")}
     for name in names:
@@ -77,7 +77,7 @@ def verify(
 
 
 def _checked(path: Path, raw: dict[str, Any], folder: Path, form: dict[str, Any] | None) -> dict[str, Any]:
-    """One row of the scoreboard, but for its name and time: the configuration is run as it is, or in its quick form."""
+    """One row of the scoreboard without its name and time, after running the configuration or its quick form."""
     row: dict[str, Any] = {"status": "ran", "reason": "", "left_out": 0, "published": []}
     if form is None:
         left_out = len(raw["published"])
@@ -96,8 +96,8 @@ def _checked(path: Path, raw: dict[str, Any], folder: Path, form: dict[str, Any]
 
 
 def run_apart(config: Path, folder: Path) -> str:
-    """Runs a configuration in a process of its own; returns why it failed, or nothing."""
-    # The package that runs here, wherever it was imported from, and not one that lies in the working folder (-P).
+    """Runs a configuration in its own process; returns why it failed, or "" if it did not."""
+    # The package that runs here, wherever it was imported from, and not one in the working folder (-P).
     here = str(Path(__file__).resolve().parents[1])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(

@@ -28,7 +28,8 @@ TINY = {
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty working folder with tiny.yaml in it; what a command decides for its process is left out."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     return tmp_path

@@ -339,7 +339,7 @@ def test_a_folder_without_a_run_and_one_in_use_are_refused(tmp_path, half):
 
 def test_checkpoints_without_their_record_are_refused(half):
     (half / "record.zarr").rename(half / "elsewhere")
-    with pytest.raises(ConfigError, match="checkpoints but no whole record.zarr"):
+    with pytest.raises(ConfigError, match="checkpoints but no complete record.zarr"):
         shaping.resume(half)
 
 
@@ -358,7 +358,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 @pytest.mark.parametrize("place", ["http://x/run", "ftp://x", "gs:/x/run", "file:/x"])
 def test_stores_that_are_not_known_are_refused(place):
-    with pytest.raises(ConfigError, match=r"no store of this kind; allowed: a local folder, or gs://, s3://"):
+    with pytest.raises(ConfigError, match=r"unknown kind of store; allowed: a local folder, or gs://, s3://"):
         shaping.run(CONFIG, place)
 
 

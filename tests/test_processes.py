@@ -192,5 +192,5 @@ def test_processes_with_different_numbers_of_devices_are_refused_before_anything
     ]
     statuses, said = ended(processes)
     assert statuses == [2, 2], said
-    assert all("process 1 has 2 devices and process 0 has 1; all need the same number" in text for text in said)
+    assert all("process 1 has 2 devices and process 0 has 1; all must have the same number" in text for text in said)
     assert not any("Traceback" in text for text in said) and not (tmp_path / "run").exists()

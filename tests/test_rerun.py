@@ -69,7 +69,8 @@ def test_failed_matches_are_counted_and_listed_with_their_settings(run):
 
 
 def test_the_command_prints_settings_steps_and_what_broke(run, capsys, monkeypatch):
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     match = summary(run)["failed"]["listed"][0]["match"]
     assert main(["replay", str(run), "--match", str(match), "--last", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()

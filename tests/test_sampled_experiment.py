@@ -256,7 +256,7 @@ def test_what_a_sampled_game_cannot_be_is_refused_in_one_line():
         ({"horizon": 0}, "horizon is 0; allowed: an integer of 1 or more"),
         ({"discount": 1.5}, "discount is 1.5; allowed: a number from 0 to 1"),
         ({"discount": None}, "discount is None; allowed: a number from 0 to 1"),
-        ({"baseline": "critic"}, "player 0 has no critic; allowed: one a player with baseline critic"),
+        ({"baseline": "critic"}, "player 0 has no critic; allowed: one per player with baseline critic"),
         ({"slices": 3}, "slices is 3; allowed: a divisor of batch, 64"),
     ):
         with pytest.raises(ValueError) as error:

@@ -40,7 +40,7 @@ def test_a_shipped_game_trains_and_tells_welfare_beside_scripted_players(name, t
     assert np.isfinite(record["reward_per_step"].isel(update=-1).values[there]).all()
     assert np.isfinite(beside.values[there]).all()
     assert all(len(one["coordinates"]) for one in summary(folder)["cells"])
-    assert "Welfare beside the scripted extremes" in (folder / "report" / "index.html").read_text()
+    assert "Welfare compared with scripted extremes" in (folder / "report" / "index.html").read_text()
 
 
 def ended(record, variable, variant):

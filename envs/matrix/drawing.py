@@ -6,7 +6,7 @@ from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
 
 
 def image(letters: str) -> np.ndarray:
-    """A joint action, a letter a player: a disc where it cooperated (C), a square where it defected (D), a ring at the
+    """A joint action, one letter per player: a disc if it cooperated (C), a square if it defected (D), a ring at the
     start (a blank)."""
     shapes = {"C": "disc", "D": "square", " ": "ring"}
     sprites = [Sprite(0, i, player_colour(i), shapes[letter]) for i, letter in enumerate(letters)]

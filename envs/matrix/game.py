@@ -1,9 +1,18 @@
+<<<<<<< HEAD
 """Repeated games with two actions or more: the steppable environment, and the numbers its exact value is made of.
 
 Conventions: of two actions 0 cooperates and 1 defects. A state is what the players remember, the last executed joint
 action: index 0 is the start, 1 + b follows the joint action whose actions, read as a number in the base of the
 actions (binary for two) with the most significant first, are b. For two players: start, CC, CD, DC, DD. The shared
 view reads seats 0 to n-1; in a player's own view its own action comes first, then the others by ascending seat.
+=======
+"""Repeated games with two actions: the environment, and the numbers from which its exact value is computed.
+
+Conventions: action 0 cooperates, 1 defects. A state is what the players remember, the last executed joint
+action: index 0 is the start, and 1 + b follows the joint action whose actions, read as a binary number with the
+most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view lists seats 0 to n-1;
+in a player's own view its own action comes first, then those of the others by ascending seat.
+>>>>>>> main
 """
 
 import dataclasses
@@ -35,12 +44,22 @@ class MatrixGameParams:
     """The numbers of a game. Every leaf may carry leading axes that a vmap maps over.
 
     Attributes:
+<<<<<<< HEAD
         payoffs: [players, actions, ..., actions] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
         discount: [] float, what values are computed with; the environment does not discount its rewards.
         noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None, for play
             alone, where it never is, which saves drawing it.
         horizon: [] int32, the number of steps where it is not that of the description; None where it is. For play
             alone: exact values have the horizon of the description, which shapes their program.
+=======
+        payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
+        discount: [] float, used to compute values; the environment does not discount its rewards.
+        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None for
+            never, which saves drawing it and is possible only for play.
+        horizon: [] int32, the number of steps if it differs from that of the description, otherwise None. Only for
+          play:
+            exact values have the horizon of the description, which is compiled in.
+>>>>>>> main
     """
 
     payoffs: jax.Array
@@ -69,7 +88,7 @@ def own_view(num_players: int, num_actions: int = 2) -> tuple[tuple[int, ...], .
         permutation[player][own_state] = shared state; each row is a permutation of 0 .. num_actions**num_players that
         leaves the start at 0. For an array x over shared states, x[permutation[player]] is over that player's
         own states; for theta over own states, theta[argsort(permutation[player])] is over shared states. For
-        two players the rows are (0, 1, 2, 3, 4) and (0, 1, 3, 2, 4). From three players on a row need not be
+        two players the rows are (0, 1, 2, 3, 4) and (0, 1, 3, 2, 4). With three players or more a row need not be
         its own inverse.
     """
     rows = []
@@ -87,8 +106,8 @@ class MatrixGame:
     """A repeated game of n players with as many actions each, usually two; players remember the last executed joint
     action.
 
-    The object is the static, hashable description with default numbers; `default_params` are those numbers as
-    arrays, and `step` uses only the numbers it is given in `params`, so that one compiled program plays many
+    The object is the static, hashable description with default numbers. `default_params` returns those numbers as
+    arrays, and `step` uses only the numbers it is given in `params`, so that one compiled program can play many
     games.
 
     Attributes:
@@ -103,11 +122,11 @@ class MatrixGame:
         state_view: "own" shows each player the state with its own action first, "shared" shows all players
             the same.
         name: for records and messages.
-        settings: the arguments, with their names, of the function of `envs.matrix.games` that the payoffs are of; they,
-            in place of the payoffs, are then the game's numbers. () for payoffs of another origin.
+        settings: the arguments, with their names, of the function in `envs.matrix.games` that made the payoffs; they,
+            instead of the payoffs, are then the game's numbers. () for payoffs of another origin.
 
     Raises:
-        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+        ValueError: for a field out of its range. One line: the field, its value and what is allowed.
     """
 
     payoffs: Any
@@ -142,9 +161,15 @@ class MatrixGame:
         if noise.shape not in ((), (n,)) or np.any(noise < 0) or np.any(noise > 1):
             raise ValueError(f"noise is {line(self.noise)}; allowed: {allowed}")
         if self.state_view not in STATE_VIEWS:
+<<<<<<< HEAD
             raise ValueError(f"state_view is {line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
         # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
         object.__setattr__(self, "payoffs", nested_tuple(payoffs.tolist()))
+=======
+            raise ValueError(f"state_view is {_line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
+        # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
+        object.__setattr__(self, "payoffs", _nested_tuple(payoffs.tolist()))
+>>>>>>> main
         object.__setattr__(self, "discount", float(discount))
         object.__setattr__(self, "noise", nested_tuple(noise.tolist()))
         object.__setattr__(self, "horizon", None if horizon is None else int(horizon))
@@ -159,6 +184,7 @@ class MatrixGame:
 
     @property
     def num_states(self) -> int:
+<<<<<<< HEAD
         """States a player tells apart: 1 in the one-shot game, otherwise 1 + num_actions**num_players."""
         return 1 if self.horizon == 1 else 1 + self.num_actions**self.num_players
 
@@ -166,6 +192,10 @@ class MatrixGame:
     def action_labels(self) -> tuple[str, ...]:
         """C and D, or numbers from 0 on where there are more than two."""
         return ("C", "D") if self.num_actions == 2 else tuple(map(str, range(self.num_actions)))
+=======
+        """States that a player distinguishes: 1 in the one-shot game, otherwise 1 + 2**num_players."""
+        return 1 if self.horizon == 1 else 1 + 2**self.num_players
+>>>>>>> main
 
     @property
     def joint_action_labels(self) -> tuple[str, ...]:
@@ -174,12 +204,12 @@ class MatrixGame:
 
     @property
     def state_labels(self) -> tuple[str, ...]:
-        """The names of the states, in the view the players have: the own action first, or seat 0's."""
+        """The names of the states, in the view that players have: their own action first, or seat 0's."""
         return ("start", *self.joint_action_labels)[: self.num_states]
 
     @property
     def default_params(self) -> MatrixGameParams:
-        """The description's own numbers, in jax's default float type."""
+        """The default numbers, in jax's default float type."""
         noise = np.broadcast_to(np.asarray(self.noise), (self.num_players,))
         return MatrixGameParams(
             payoffs=jnp.asarray(self.payoffs, dtype=float),
@@ -198,7 +228,7 @@ class MatrixGame:
         return Discrete(self.num_actions)
 
     def reset(self, key: jax.Array, params: MatrixGameParams) -> tuple[jax.Array, MatrixGameState]:
-        """The start of a game. Not random; `key` and `params` are there for the common signature.
+        """The start of a game. It is not random; `key` and `params` are part of the common signature.
 
         Returns:
             obs: [players] int32, all 0.
@@ -214,7 +244,7 @@ class MatrixGame:
         """Play one joint action. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: what the noise is drawn from.
+            key: for the noise.
             state: the state before.
             actions: [players] int32, the chosen actions, from 0 on.
             params: the game's numbers.
@@ -223,12 +253,12 @@ class MatrixGame:
             obs: [players] int32, the index of the state each player now sees; 0 in the one-shot game.
             state: the state after.
             rewards: [players] float, the payoffs of the executed joint action, not discounted.
-            terminated: [] bool, whether the finite horizon, a part of the game, is reached; else False.
+            terminated: [] bool, whether the finite horizon, a part of the game, is reached; otherwise False.
             truncated: [] bool, always False.
             info: {"executed": [players] int32}, the actions after noise.
 
         Raises:
-            ValueError: `actions` or `params` has not this game's shape (a missing vmap, usually).
+            ValueError: if `actions` or `params` does not have this game's shape (usually because a vmap is missing).
         """
         n, each = self.num_players, self.num_actions
         actions = check_actions(actions, n, self.action_space)
@@ -254,11 +284,16 @@ class MatrixGame:
         return (actions + further) % self.num_actions
 
     def start_counts(self) -> dict[str, jax.Array]:
+<<<<<<< HEAD
         """Zero of everything `count` counts, int32. With two actions `steps` [players, states], how often each player
         was in each of its own states, and `cooperations` [players, states], how often it then executed action 0; with
         more `executed` [players, actions]."""
         if self.num_actions > 2:
             return {"executed": jnp.zeros((self.num_players, self.num_actions), jnp.int32)}
+=======
+        """Zero for everything that `count` counts: `steps` [players, states], how often each player was in each of its
+        own states, and `cooperations` [players, states], how often it then executed action 0; int32."""
+>>>>>>> main
         zeros = jnp.zeros((self.num_players, self.num_states), jnp.int32)
         return {"steps": zeros, "cooperations": zeros}
 
@@ -271,7 +306,11 @@ class MatrixGame:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
+<<<<<<< HEAD
         """What was executed, by history where there are two actions, one step further."""
+=======
+        """Cooperation by history after one more step."""
+>>>>>>> main
         del actions, rewards, ended
         if self.num_actions > 2:
             chosen = info["executed"][:, None] == jnp.arange(self.num_actions, dtype=jnp.int32)[None]
@@ -296,7 +335,7 @@ class MatrixGame:
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        """The numbers that the payoffs are made of, or payoffs; and discount and noise."""
+        """The numbers from which the payoffs are made, or payoffs; and discount and noise."""
         return tuple(self.default_numbers)
 
     @property
@@ -305,7 +344,7 @@ class MatrixGame:
         return (own or {"payoffs": self.payoffs}) | {"discount": self.discount, "noise": self.noise}
 
     def with_numbers(self, params: MatrixGameParams, numbers: Mapping[str, Any]) -> MatrixGameParams:
-        """See `envs.declarations.with_numbers`. Where a number of the payoffs is given, those that are not are the
+        """See `envs.declarations.with_numbers`. If only some numbers of the payoffs are given, the others are the
         description's."""
         defaults = self.default_params
         lead = leading_rank(params, defaults)
@@ -327,7 +366,7 @@ class MatrixGame:
         return drawing.image(letters) if self.num_actions == 2 else drawing.rows(letters, self.num_actions)
 
     def text(self, state: MatrixGameState, params: MatrixGameParams) -> str:
-        """Such as "step 3: CD"."""
+        """For example "step 3: CD"."""
         del params
         joint = int(state.joint)
         return f"step {int(state.step)}: {self.joint_action_labels[joint - 1] if joint else 'start'}"
@@ -345,3 +384,41 @@ class MatrixGame:
             return jnp.broadcast_to(state.joint, (n,))
         own_state_of_shared = np.argsort(np.array(own_view(n, self.num_actions)), axis=1).astype(np.int32)
         return jnp.asarray(own_state_of_shared)[:, state.joint]
+<<<<<<< HEAD
+=======
+
+
+def _check_shape(what: str, array: jax.Array, shape: tuple[int, ...]) -> None:
+    if jnp.shape(array) != shape:
+        raise ValueError(
+            f"{what} has the shape {list(jnp.shape(array))}; allowed: {list(shape)} (vmap step over any further axes)"
+        )
+
+
+def finite_numbers(what: str, value: Any, allowed: str) -> np.ndarray:
+    """`value` as a float64 array of any shape.
+
+    Raises:
+        ValueError: one line, also for what numpy would convert silently (text, booleans).
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # ragged nesting; or traced arrays, which belong in MatrixGameParams
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf" or array.size == 0 or not np.all(np.isfinite(array)):
+        raise ValueError(f"{what} is {_line(value)}; allowed: {allowed}")
+    return array.astype(np.float64)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _nested_tuple(value: Any) -> Any:
+    return tuple(_nested_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def _line(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+>>>>>>> main

@@ -1,4 +1,4 @@
-"""Folders that were damaged: what is wrong with which file, in one line, and pieces of a record that are not there."""
+"""Damaged folders: says in one line what is wrong with which file; also finds missing pieces of a record."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
-REMEDY = "put it back from a copy, or run the configuration again into a new folder"
+REMEDY = "restore it from a copy, or run the configuration again into a new folder"
 _ALWAYS = ("value", "value_trajectory_mean", "theta_initial", "theta_final")
 """Variables that every match has, whatever its game."""
 
 
 class DamagedRecordError(ValueError):
-    """One line that names the file of a run that cannot be read, what is wrong with it and what to do."""
+    """One line that names the file of a run that cannot be read, what is wrong with it, and what to do."""
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line: its kind, and the beginning of what it says."""
+    """An error as one line: its type, and the beginning of its message."""
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said[:120]}" if said else type(error).__name__
 
 
 @contextmanager
 def naming_damage(directory: Any) -> Iterator[None]:
-    """What goes wrong inside is told by the file of DIRECTORY/record.zarr that cannot be read, where there is one.
+    """If its body fails because a file of DIRECTORY/record.zarr cannot be read, reports that file instead.
 
     Raises:
-        DamagedRecordError: in place of an error that a damaged file explains.
+        DamagedRecordError: instead of an error that a damaged file explains.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def naming_damage(directory: Any) -> Iterator[None]:
 
 
 def unreadable_piece(path: Any) -> str:
-    """A line on the first piece of a record that cannot be decoded; "" where all can."""
+    """A line about the first piece of a record that cannot be decoded; "" if all can."""
     import zarr
 
     group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
@@ -60,12 +60,12 @@ def unreadable_piece(path: Any) -> str:
 
 
 def absent_piece(path: Any, dataset: xr.Dataset) -> str:
-    """A line on the first piece of a record that is not there although matches of it have come to their end; "" where
-    none is missing.
+    """A line about the first piece of a record that is missing although its matches are finished; "" if none is
+    missing.
 
-    A piece that was never written reads as not a number, as a diverged match does. It is missing for certain where a
-    match of it did not diverge. Matches that still run are not looked at. Of what only some games record, the pieces
-    of the end are looked for, in records whose matches all stand in one.
+    A piece that was never written reads as NaN, and so does a diverged match. It is certainly missing if one of its
+    matches did not diverge. Matches that are still running are not checked. Variables that only some games record are
+    checked only at the end of a run, in records of a single game.
     """
     import zarr
 
@@ -97,7 +97,7 @@ def absent_piece(path: Any, dataset: xr.Dataset) -> str:
 def _absent(path: Any, name: str, array: Any, wanted: list[tuple[int, ...]]) -> str:
     folder = path / name
     start = len(str(folder).rstrip("/")) + 1
-    # One listing is much quicker than a question for every piece.
+    # One listing is much faster than one query per piece.
     present = {str(file)[start:] for file in folder.rglob("*")} if wanted else set()
     for place in wanted:
         key = array.metadata.encode_chunk_key(place)

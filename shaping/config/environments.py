@@ -34,14 +34,18 @@ def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> Any:
       settings: a mapping of its arguments.
       horizon: steps of an episode, where the environment does not end by itself sooner.
     """
-    try:
-        from jaxmarl import make  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL, pip install 'shaping[peers]' ({error})") from None
     from shaping.envs.adapters import from_jaxmarl
+    from shaping.envs.adapters.peers import require
 
     try:
-        return from_jaxmarl(make(id, **{key: value for key, value in settings}))
+        require("jaxmarl.environments")
+        make = require("jaxmarl").make
+    except ImportError as error:
+        raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL ({error})") from None
+    try:
+        # Its environments compute their settings as they are made, which may happen while a program is traced.
+        with jax.ensure_compile_time_eval():
+            return from_jaxmarl(make(id, **{key: value for key, value in settings}))
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"id is {id!r}; allowed: an environment of JaxMARL and settings that it has ({error})"

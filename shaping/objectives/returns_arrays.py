@@ -1,6 +1,7 @@
-"""Discounted returns of a repeated game with arrays: `returns_scalars` for any number of players, and finite horizons.
+"""Discounted returns of a repeated game over arrays: like `returns_scalars`, but for any number of players, and with
+finite horizons.
 
-Programs stay small, whatever the number of players: one inverse serves every solve.
+Programs stay small whatever the number of players: one inverse serves every solve.
 """
 
 import itertools
@@ -47,7 +48,7 @@ def chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array) -> 
 def finite_returns(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Array, horizon: int) -> jax.Array:
     """Unnormalised returns [players] of a game of `horizon` rounds: sum over t < horizon of discount^t p0 P^t r.
 
-    Args as in `returns_arrays`; discount may be 1.
+    The arguments are those of `returns_arrays`; discount may be 1.
     """
     return finite_chain_returns(joint_probabilities(cooperation), payoffs, discount, horizon)
 

@@ -19,7 +19,8 @@ PAYOFFS = [[[1, 2], [3, 4]], [[1, 2], [3, 4]]]
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capsys):
     """Runs a configuration that must be refused and returns the line, after looking that nothing was written."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(BASE))
 
@@ -324,7 +325,8 @@ def test_a_file_that_cannot_be_read_as_a_configuration_is_refused(refusal, tmp_p
 
 
 def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert main(["run", "lola_tabel.yaml"]) == 2
     written = capsys.readouterr()
@@ -334,7 +336,8 @@ def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("kind", ["folder", "file", "under a file"])
 def test_an_output_place_that_is_taken_is_refused_and_left_as_it_was(tmp_path, monkeypatch, capsys, kind):
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     (tmp_path / "good.yaml").write_text(yaml.safe_dump(BASE))
     out = tmp_path / "out"
     if kind == "folder":

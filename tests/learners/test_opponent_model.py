@@ -277,7 +277,7 @@ def test_settings_out_of_range_are_refused():
         ({"window": 0}, "window is 0; allowed: an integer, at least 1"),
         ({"steps": 0}, "steps is 0; allowed: an integer, at least 1"),
         ({"members": 2, "streams": 1}, "streams is 1: must be at least 2, one for every member"),
-        ({"trust": 1.0}, "members is 1: must be at least 2 where trust rests on what members agree on"),
+        ({"trust": 1.0}, "members is 1: must be at least 2, because trust rests on whether members agree"),
     ):
         with pytest.raises(ValueError, match=message):
             opponent_model(**settings)

@@ -373,14 +373,14 @@ def test_a_batch_too_small_slices_that_do_not_divide_and_missing_critics_are_ref
         sampled_objective(ipd(1, 2))
     with pytest.raises(ValueError, match="^slices is 3; allowed: a divisor of batch, 8$"):
         sampled_objective(ipd(8, 2), Estimator(slices=3))
-    with pytest.raises(ValueError, match="^player 0 has no critic; allowed: one a player with baseline critic$"):
+    with pytest.raises(ValueError, match="^player 0 has no critic; allowed: one per player with baseline critic$"):
         sampled_objective(ipd(8, 2), Estimator(baseline="critic"))
     with pytest.raises(ValueError, match="^key is None; allowed: a key, as returns are sampled$"):
         sampled_objective(ipd(8, 2))(probe())
     for settings, message in (
         ({"kind": "dise"}, "kind is 'dise'; allowed: dice, loaded_dice, surrogate"),
         ({"baseline": "mean"}, "baseline is 'mean'; allowed: leave_one_out, batch_mean, critic, none"),
-        ({"kind": "loaded_dice"}, "baseline is 'leave_one_out'; allowed: critic, where kind is loaded_dice"),
+        ({"kind": "loaded_dice"}, "baseline is 'leave_one_out'; allowed: critic if kind is loaded_dice"),
         ({"kind": "surrogate", "baseline": "critic"}, "baseline is 'critic'; allowed: leave_one_out, batch_mean"),
     ):
         with pytest.raises(ValueError, match=message):
