@@ -131,11 +131,8 @@ _EXPORTS = {
     "gradient_learner": "learners",
     "grid_players": "policies",
     "hola": "rules.hola",
-<<<<<<< HEAD
     "inequity_aversion": "objectives.rewards",
-=======
     "league_values": "objectives.league_values",
->>>>>>> main
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",

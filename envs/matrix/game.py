@@ -1,18 +1,9 @@
-<<<<<<< HEAD
-"""Repeated games with two actions or more: the steppable environment, and the numbers its exact value is made of.
+"""Repeated games with two or more actions: the environment, and the numbers from which its exact value is computed.
 
-Conventions: of two actions 0 cooperates and 1 defects. A state is what the players remember, the last executed joint
-action: index 0 is the start, 1 + b follows the joint action whose actions, read as a number in the base of the
-actions (binary for two) with the most significant first, are b. For two players: start, CC, CD, DC, DD. The shared
-view reads seats 0 to n-1; in a player's own view its own action comes first, then the others by ascending seat.
-=======
-"""Repeated games with two actions: the environment, and the numbers from which its exact value is computed.
-
-Conventions: action 0 cooperates, 1 defects. A state is what the players remember, the last executed joint
-action: index 0 is the start, and 1 + b follows the joint action whose actions, read as a binary number with the
-most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view lists seats 0 to n-1;
-in a player's own view its own action comes first, then those of the others by ascending seat.
->>>>>>> main
+Conventions: of two actions, 0 cooperates and 1 defects. A state is what the players remember, the last executed joint
+action: index 0 is the start, and 1 + b follows the joint action whose actions, read as a number in the base of their
+count (binary for two) with the most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view
+lists seats 0 to n-1; in a player's own view its own action comes first, then those of the others by ascending seat.
 """
 
 import dataclasses
@@ -44,22 +35,12 @@ class MatrixGameParams:
     """The numbers of a game. Every leaf may carry leading axes that a vmap maps over.
 
     Attributes:
-<<<<<<< HEAD
         payoffs: [players, actions, ..., actions] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
-        discount: [] float, what values are computed with; the environment does not discount its rewards.
-        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None, for play
-            alone, where it never is, which saves drawing it.
-        horizon: [] int32, the number of steps where it is not that of the description; None where it is. For play
-            alone: exact values have the horizon of the description, which shapes their program.
-=======
-        payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
         discount: [] float, used to compute values; the environment does not discount its rewards.
         noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None for
             never, which saves drawing it and is possible only for play.
         horizon: [] int32, the number of steps if it differs from that of the description, otherwise None. Only for
-          play:
-            exact values have the horizon of the description, which is compiled in.
->>>>>>> main
+            play: exact values have the horizon of the description, which is compiled in.
     """
 
     payoffs: jax.Array
@@ -161,15 +142,9 @@ class MatrixGame:
         if noise.shape not in ((), (n,)) or np.any(noise < 0) or np.any(noise > 1):
             raise ValueError(f"noise is {line(self.noise)}; allowed: {allowed}")
         if self.state_view not in STATE_VIEWS:
-<<<<<<< HEAD
             raise ValueError(f"state_view is {line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
-        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
-        object.__setattr__(self, "payoffs", nested_tuple(payoffs.tolist()))
-=======
-            raise ValueError(f"state_view is {_line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
         # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
-        object.__setattr__(self, "payoffs", _nested_tuple(payoffs.tolist()))
->>>>>>> main
+        object.__setattr__(self, "payoffs", nested_tuple(payoffs.tolist()))
         object.__setattr__(self, "discount", float(discount))
         object.__setattr__(self, "noise", nested_tuple(noise.tolist()))
         object.__setattr__(self, "horizon", None if horizon is None else int(horizon))
@@ -184,18 +159,13 @@ class MatrixGame:
 
     @property
     def num_states(self) -> int:
-<<<<<<< HEAD
-        """States a player tells apart: 1 in the one-shot game, otherwise 1 + num_actions**num_players."""
+        """States that a player distinguishes: 1 in the one-shot game, otherwise 1 + num_actions**num_players."""
         return 1 if self.horizon == 1 else 1 + self.num_actions**self.num_players
 
     @property
     def action_labels(self) -> tuple[str, ...]:
-        """C and D, or numbers from 0 on where there are more than two."""
+        """C and D, or numbers from 0 on if there are more than two actions."""
         return ("C", "D") if self.num_actions == 2 else tuple(map(str, range(self.num_actions)))
-=======
-        """States that a player distinguishes: 1 in the one-shot game, otherwise 1 + 2**num_players."""
-        return 1 if self.horizon == 1 else 1 + 2**self.num_players
->>>>>>> main
 
     @property
     def joint_action_labels(self) -> tuple[str, ...]:
@@ -284,16 +254,11 @@ class MatrixGame:
         return (actions + further) % self.num_actions
 
     def start_counts(self) -> dict[str, jax.Array]:
-<<<<<<< HEAD
-        """Zero of everything `count` counts, int32. With two actions `steps` [players, states], how often each player
-        was in each of its own states, and `cooperations` [players, states], how often it then executed action 0; with
-        more `executed` [players, actions]."""
+        """Zero for everything that `count` counts, int32. With two actions: `steps` [players, states], how often each
+        player was in each of its own states, and `cooperations` [players, states], how often it then executed action 0.
+        With more: `executed` [players, actions]."""
         if self.num_actions > 2:
             return {"executed": jnp.zeros((self.num_players, self.num_actions), jnp.int32)}
-=======
-        """Zero for everything that `count` counts: `steps` [players, states], how often each player was in each of its
-        own states, and `cooperations` [players, states], how often it then executed action 0; int32."""
->>>>>>> main
         zeros = jnp.zeros((self.num_players, self.num_states), jnp.int32)
         return {"steps": zeros, "cooperations": zeros}
 
@@ -306,11 +271,7 @@ class MatrixGame:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-<<<<<<< HEAD
-        """What was executed, by history where there are two actions, one step further."""
-=======
-        """Cooperation by history after one more step."""
->>>>>>> main
+        """What was executed after one more step, by history if there are two actions."""
         del actions, rewards, ended
         if self.num_actions > 2:
             chosen = info["executed"][:, None] == jnp.arange(self.num_actions, dtype=jnp.int32)[None]
@@ -384,41 +345,3 @@ class MatrixGame:
             return jnp.broadcast_to(state.joint, (n,))
         own_state_of_shared = np.argsort(np.array(own_view(n, self.num_actions)), axis=1).astype(np.int32)
         return jnp.asarray(own_state_of_shared)[:, state.joint]
-<<<<<<< HEAD
-=======
-
-
-def _check_shape(what: str, array: jax.Array, shape: tuple[int, ...]) -> None:
-    if jnp.shape(array) != shape:
-        raise ValueError(
-            f"{what} has the shape {list(jnp.shape(array))}; allowed: {list(shape)} (vmap step over any further axes)"
-        )
-
-
-def finite_numbers(what: str, value: Any, allowed: str) -> np.ndarray:
-    """`value` as a float64 array of any shape.
-
-    Raises:
-        ValueError: one line, also for what numpy would convert silently (text, booleans).
-    """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):  # ragged nesting; or traced arrays, which belong in MatrixGameParams
-        array = np.asarray(None)
-    if array.dtype.kind not in "iuf" or array.size == 0 or not np.all(np.isfinite(array)):
-        raise ValueError(f"{what} is {_line(value)}; allowed: {allowed}")
-    return array.astype(np.float64)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _nested_tuple(value: Any) -> Any:
-    return tuple(_nested_tuple(item) for item in value) if isinstance(value, list) else value
-
-
-def _line(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
->>>>>>> main

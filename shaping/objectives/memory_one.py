@@ -272,25 +272,17 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
       ValueError: if the policies do not fit the game, see `exact_matrix_game`; if params have a horizon of their own.
     """
     if params is not None and params.horizon is not None:
-<<<<<<< HEAD
-        raise ValueError("params.horizon is given; allowed: None, as the horizon of an exact game is the description's")
+        raise ValueError("params.horizon is given; allowed: None, because the game itself sets the horizon")
     form = exact_matrix_game if game.num_actions == 2 else many_action_game
     return form(game, policies).objective(game.default_params if params is None else params)
-=======
-        raise ValueError("params.horizon is given; allowed: None, because the game itself sets the horizon")
-    return exact_matrix_game(game, policies).objective(game.default_params if params is None else params)
->>>>>>> main
 
 
 def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
     """The static part of a matrix game played by these policies.
 
     Raises:
-<<<<<<< HEAD
-      ValueError: a game of more than two actions, not one policy a seat, or their states are not those of the game.
-=======
-      ValueError: if there is not one policy per seat, or if their states are not those of the game.
->>>>>>> main
+      ValueError: a game of more than two actions; or if there is not one policy per seat, or if their states are not
+        those of the game.
     """
     if game.num_actions != 2:
         raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")

@@ -156,15 +156,9 @@ class SampledGame:
         """One episode, from a reset to the horizon."""
         return Episode(self.env, params.env, self.policies, self.horizon)
 
-<<<<<<< HEAD
     def sampler(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Sampler:
-        """What plays the game at one setting of its numbers."""
-        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon, rewards)
-=======
-    def sampler(self, params: SampledParams) -> Sampler:
         """Plays the game at one setting of its numbers."""
-        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon)
->>>>>>> main
+        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon, rewards)
 
     def objective(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of the game's numbers; `rewards` are of each step that is played."""

@@ -34,13 +34,8 @@ class Batch:
 
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
-<<<<<<< HEAD
-      actions: [time, batch, players, ...], of the action space.
-      rewards: [time, batch, players] as players climb them, 0 after the end of a stream.
-=======
       actions: [time, batch, players, ...], elements of the action space.
-      rewards: [time, batch, players], 0 after the end of a stream.
->>>>>>> main
+      rewards: [time, batch, players] as players climb them, 0 after the end of a stream.
       running: [time, batch] False after the end of a stream.
     """
 

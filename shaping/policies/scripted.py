@@ -53,12 +53,8 @@ class Script:
 def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     """Scripted players of an environment: by name, one policy per seat, with parameters ().
 
-<<<<<<< HEAD
-    - matrix games: ALLC, ALLD and, with two players that see their own action first, TFT; of more than two actions
-      each alone, ALL0, ALL1, ...
-=======
-    - matrix games: ALLC, ALLD and, for two players that see their own action first, TFT
->>>>>>> main
+    - matrix games: ALLC, ALLD and, for two players that see their own action first, TFT; with more than two actions
+      ALL0, ALL1, ..., each of which plays one action
     - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
     - cournot: NASH and COLLUSIVE quantities
     - fishery: NASH and COOPERATIVE efforts; with gordon_schaefer also OPEN_ACCESS; with great_fish_war GREEDY, which

@@ -11,14 +11,9 @@ from shaping.policies.remaking import remakable
 
 
 @remakable
-<<<<<<< HEAD
 def tabular(num_states: int, memory: int = 1, num_actions: int = 2) -> Policy:
-    """A tabular policy with one logit a state, theta [num_states]; of more than two actions with one for each, theta
-    [num_states, num_actions] and pi(a | s) = softmax(theta[s])[a].
-=======
-def tabular(num_states: int, memory: int = 1) -> Policy:
-    """A tabular policy with one logit per state, theta [num_states].
->>>>>>> main
+    """A tabular policy with one logit per state, theta [num_states]; with more than two actions one logit per action,
+    theta [num_states, num_actions] and pi(a | s) = softmax(theta[s])[a].
 
     With a memory of one round, states are in the order start, CC, CD, DC, DD. With a memory of k rounds (two players),
     states are histories of length 0, 1, ..., k, sorted by length and then in that order, the earliest round first: 21
@@ -26,15 +21,11 @@ def tabular(num_states: int, memory: int = 1) -> Policy:
 
     Args:
       num_states: number of states.
-<<<<<<< HEAD
-      memory: k; the policy keeps the last k observations itself, an environment shows it one at a time.
+      memory: k; the policy itself remembers the last k observations, which an environment shows one at a time.
       num_actions: at least 2.
 
     Raises:
       ValueError: a memory of several rounds with more than two actions.
-=======
-      memory: k; the policy itself remembers the last k observations, which an environment shows one at a time.
->>>>>>> main
     """
     if num_actions > 2:
         if memory > 1:

@@ -44,16 +44,10 @@ class Match:
       params: the numbers of the game.
       learners: one per seat, or fewer if `seats` says who plays where.
       game: the game's static part.
-<<<<<<< HEAD
-      seats: for each seat the learner that plays it, a place in `learners`; None where each plays its own.
-      encounter: who the learners are, where they belong to a population; None where they are the match's own, with
-        their places as numbers.
-      rewards: what each player climbs, one a seat, None for a seat that climbs the game's own; None where all do.
-=======
       seats: for each seat the learner that plays it, a position in `learners`; None if each seat has its own learner.
       encounter: who the learners are, if they belong to a population; None if they are the match's own, in which case
         their numbers are their positions.
->>>>>>> main
+      rewards: what each seat climbs, None for a seat that climbs the game's own reward; None if all of them do.
     """
 
     seed: Any

@@ -69,15 +69,9 @@ class Timetable:
         return len(self.recorded) - 1 if self.updates else 0
 
     @property
-<<<<<<< HEAD
     def recorded(self) -> RecordedUpdates:
-        """The recorded updates, ascending; 0 and the last always among them."""
-        return RecordedUpdates(self.updates, self.record_every)
-=======
-    def recorded(self) -> list[int]:
         """The recorded updates, ascending; they always include 0 and the last."""
-        return [*range(0, self.updates, self.record_every), self.updates]
->>>>>>> main
+        return RecordedUpdates(self.updates, self.record_every)
 
 
 def segment_at(timetable: Timetable, interval: int, only: tuple[int, int] | None = None) -> np.ndarray:

@@ -72,14 +72,9 @@ class RunStore:
             to belong to this run, and "versions".
           writer: writes the status.
           progress, timing: those of the loop.
-<<<<<<< HEAD
-          stop_request: looked at after every segment.
-          warn: receives a line for everything that is not as it should be.
-          log: receives what is recorded along updates; None for no log.
-=======
           stop_request: checked after every segment.
           warn: receives a line for everything that is wrong.
->>>>>>> main
+          log: receives what is recorded along updates; None for no log.
         """
         self._folder, self._record, self._saving, self._plan = folder, record, saving, plan
         self._identity, self._writer, self._progress, self._timing = dict(identity), writer, progress, timing
@@ -164,13 +159,9 @@ class RunStore:
         return found
 
     def _erase(self, chunk: Chunk, first: int) -> None:
-<<<<<<< HEAD
-        """Blanks a chunk's rows of the record from a recorded update on, if the chunk had begun."""
+        """Erases a chunk's rows of the record from a recorded update on, if the chunk had begun."""
         if self._log is not None:
             self._log.erase(chunk.indices, first)
-=======
-        """Erases a chunk's rows of the record from a recorded update on, if the chunk had begun."""
->>>>>>> main
         if np.all(np.isnan(self._record.read("theta_initial", chunk.indices[:1]))):
             return
         self._record.erase(chunk.indices, first)
