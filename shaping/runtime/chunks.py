@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.learners.initial import Initial, zeros
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
@@ -98,7 +99,13 @@ def cut(
 def _start_of(template: Match) -> MatchState:
     """Shapes and types of the initial state of the matches of a template."""
     dtype = dtype_of(template)
-    return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
+
+    def drawn(node: Any) -> Any:
+        # Parameters that are learned beforehand have the shapes of any others; tracing how takes half a minute.
+        return zeros() if isinstance(node, Initial) and node.learned else node
+
+    plain = jax.tree.map(drawn, template, is_leaf=lambda node: isinstance(node, Initial))
+    return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), plain)
 
 
 def _blocks(size: int, devices: int, limit: int) -> tuple[int, int]:

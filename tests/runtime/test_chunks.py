@@ -59,3 +59,15 @@ def test_chunks_are_what_the_configuration_says():
     prepared = prepare(several | {"memory_gib": 1e-4})
     again = prepare(prepared.config())
     assert again.config() == prepared.config() and again.chunks == prepared.chunks
+
+
+def test_a_plan_learns_nothing_beforehand(monkeypatch):
+    def learned(*_):
+        raise AssertionError("a plan computes nothing, and does not look at how it would be computed")
+
+    monkeypatch.setattr("shaping.learners.initial.meta_learned", learned)
+    plain, meta = (
+        prepare({"game": "ipd", "matches": 8, "policy": {"init": init}}) for init in ({"zeros": True}, {"m_maml": {}})
+    )
+    # Beside the learning's own settings there is as much to keep.
+    assert meta.chunks[0].state_bytes == plain.chunks[0].state_bytes
