@@ -17,7 +17,7 @@ def test_intervals_cover_all_updates_once_and_recorded_ones_begin_rows(updates, 
     assert begins[0] == 0 and begins[-1] == updates and begins == sorted(begins)
     assert begins == [int(table.begins(np.int32(interval))) for interval in range(table.segments + 1)]
     recorded = [begin for interval, begin in enumerate(begins[:-1]) if interval % intervals_per_row == 0]
-    assert [*recorded, updates][: len(table.recorded)] == table.recorded or updates == 0
+    assert [*recorded, updates][: len(table.recorded)] == list(table.recorded) or updates == 0
     counted = [table.rows_before(interval) for interval in range(table.segments + 1)]
     assert counted == [
         sum(1 for s in range(interval) if s % intervals_per_row == 0 and begins[s] < updates)
