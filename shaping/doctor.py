@@ -45,7 +45,9 @@ def _packages(odd: Callable[[str], None], environment: Mapping[str, str]) -> lis
         needed = [line for line in requires("shaping") or [] if "extra ==" not in line]
     except PackageNotFoundError:
         odd("shaping runs from its source and is not installed")
-        needed = _of_source(Path(shaping.__file__).parent.parent / "pyproject.toml")
+        needed = []
+    # What is installed may be another version than the source that runs.
+    needed = _of_source(Path(shaping.__file__).parent.parent / "pyproject.toml") or needed
     found = []
     for line in needed:
         name = _name_of(line)
