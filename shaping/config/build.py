@@ -26,6 +26,7 @@ from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.policies import Policy, scripted_players, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
+from shaping.population.spans import Spans
 
 Normal = Mapping[str, Any]
 
@@ -45,10 +46,10 @@ def templates(experiment: Experiment) -> list[Match]:
     return [matches_of(experiment, [b], np.array([b.cells.start * per_cell])) for b in experiment.blocks]
 
 
-def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> np.ndarray:
+def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> Spans:
     """The match indices of a group, ascending."""
     per_cell = experiment.top["matches"]
-    return np.concatenate([np.arange(b.cells.start * per_cell, b.cells.stop * per_cell) for b in blocks])
+    return Spans(tuple(range(b.cells.start * per_cell, b.cells.stop * per_cell) for b in blocks))
 
 
 def matches_of(experiment: Experiment, blocks: Sequence[Block], indices: np.ndarray) -> Match:

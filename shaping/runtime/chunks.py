@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.learners.initial import Initial, zeros
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
+from shaping.population.spans import Spans
 
 # Matches of a chunk per device, and match-updates of a two-player game in one segment of a chunk on two devices: about
 # a second of work between two updates of the progress bar. Larger chunks need more devices.
@@ -54,7 +56,7 @@ class Group:
       extras: what else to record of them, see `Timetable`.
     """
 
-    indices: np.ndarray
+    indices: Spans
     matches_of: Callable[[np.ndarray], Match]
     extras: tuple[str, ...] = ()
 
@@ -67,7 +69,13 @@ class Group:
         """Shapes and types of the initial state of its first match; tracing it takes most of the time of a plan."""
         template = self.template()
         dtype = dtype_of(template)
-        return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
+
+        def drawn(node: Any) -> Any:
+            # Parameters that are learned beforehand have the shapes of any others; tracing how takes half a minute.
+            return zeros() if isinstance(node, Initial) and node.learned else node
+
+        plain = jax.tree.map(drawn, template, is_leaf=lambda node: isinstance(node, Initial))
+        return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), plain)
 
 
 def cut(
