@@ -46,7 +46,8 @@ POLICIES = {
 }
 NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
 """Settings of the Coin Game that say what players are shown."""
-SMALL = {"run": ["--set", "matches=20", "--set", "updates=20"], "verify": ["parameterisation"]}
+pytestmark = pytest.mark.usefixtures("without_pictures")
+SMALL = {"run": ["--set", "matches=4", "--set", "updates=4"], "verify": ["parameterisation"]}
 
 
 def text_of(name: str) -> str:
