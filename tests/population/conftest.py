@@ -102,7 +102,8 @@ def match_of(game, learners, number=0, seed=0) -> Match:
 
 @pytest.fixture
 def population():
-    """The helpers of this file: `play(matches, ...)`, `initial(matches, ...)`, `match(game, learners, ...)`, `stack`, `mesh`."""
+    """The helpers of this file: `play(matches, ...)`, `initial(matches, ...)`, `match(game, learners, ...)`, `stack`
+    and `mesh`."""
 
     class Helpers:
         play = staticmethod(play)

@@ -23,7 +23,7 @@ from shaping.population.program import (
     segment_program,
     start_program,
 )
-from shaping.rules import Rule, cgd, lola, naive, named_rules
+from shaping.rules import Rule, lola, naive, named_rules
 
 LAPACK = "lapack_"  # what the names of its routines start with
 
@@ -71,7 +71,9 @@ def _traced(thing) -> bool:
 
 
 @pytest.mark.parametrize(
-    "function", [jnp.linalg.solve, lambda a, _: jnp.linalg.eigh(a)[0], lambda a, _: jnp.linalg.svd(a)[1]]
+    "function",
+    [jnp.linalg.solve, lambda a, _: jnp.linalg.eigh(a)[0], lambda a, _: jnp.linalg.svd(a)[1]],
+    ids=["solve", "eigh", "svd"],
 )
 def test_the_search_for_lapack_would_find_it(function):
     traced = jax.jit(lambda a, b: jax.lax.fori_loop(0, 2, lambda _, x: x + function(a, b)[0], jnp.ones(3)))
@@ -109,7 +111,7 @@ def test_no_rule_calls_lapack(name, players):
 @pytest.mark.parametrize("players", [2, 3])
 def test_no_program_of_a_population_calls_lapack(players, population):
     game = envs.make("contribution", num_players=players)
-    mesh, timetable, stacked, states = prepared(population, game, gradient_learner(cgd()))
+    mesh, timetable, stacked, states = prepared(population, game, gradient_learner(RULES["cgd"]))
     start = start_program(mesh, np.float32).lower(stacked)
     segment = segment_program(mesh, timetable, 2).lower(stacked, states, segment_at(timetable, 0))
     finish = finish_program(mesh, timetable, 2).lower(stacked, states)
@@ -210,7 +212,13 @@ def bilinear(thetas, matrix):
     return [value, -value]
 
 
-@pytest.mark.parametrize("name", ["adam", "lamb", "lars", "fromage", "novograd", "adafactor", "sm3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("adam", "lamb", "adafactor", "sm3"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lars", "fromage", "novograd")),
+    ],
+)
 def test_optimizers_see_a_players_parameters_whole(name, population):
     """Those that scale by a norm of the parameters, or keep one number for all of them, step as they do alone."""
     curvature = np.array([0.1, 0.5, 1.0, 2.0, 0.3], np.float32)

@@ -24,9 +24,7 @@ def test_first_order_hola_is_exact_lola(name, players):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    ("name", "players"), [("polynomial", 2), ("polynomial", 3), pytest.param("matrix game", 2, marks=SLOW)]
-)
+@pytest.mark.parametrize(("name", "players"), [*CASES[:2], pytest.param("matrix game", 2, marks=SLOW)])
 def test_second_order_hola_differentiates_through_exact_lola_learners(name, players):
     """Central differences of V_0(theta_0, theta_-0 + eta (exact LOLA of the others at theta))."""
     function, numbers, length = game(name, players)
