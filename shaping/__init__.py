@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
@@ -133,6 +134,7 @@ _EXPORTS = {
     "grid_players": "policies",
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
+    "league": "leagues",
     "league_values": "objectives.league_values",
     "load": "results",
     "loaded_dice": "objectives.estimators",
