@@ -172,7 +172,7 @@ def _processor_seconds() -> float:
 
 
 def write(runs: Path) -> list[str]:
-    """Writes the page and its pictures from finished runs; returns the names of configurations that have none."""
+    """Writes the page and its pictures from finished runs; returns the names of configurations without one."""
     from shaping.config.files import read, shipped
 
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -180,6 +180,8 @@ def write(runs: Path) -> list[str]:
     for name in shipped():
         if not (runs / name / "summary.json").exists():
             missing.append(name)
+            (IMAGES / f"{name}.png").unlink(missing_ok=True)
+            parts.append(_entry(name, read(name), None, {"changes": {}}))
             continue
         noted = runs / f"{name}.json"
         about = json.loads(noted.read_text()) if noted.exists() else {"processor_seconds": None, "changes": {}}
@@ -190,6 +192,7 @@ def write(runs: Path) -> list[str]:
     return missing
 
 
+NOT_RUN = "Not run for this page, as it takes long on two cores."
 _HEAD = """# Gallery
 
 One entry for each configuration that `shaping list` names; `shaping run NAME` runs it. Pictures are from the reports.
@@ -202,20 +205,24 @@ entries say so, and they are not compared with published values. `python -m benc
 """
 
 
-def _entry(name: str, config: dict[str, Any], summary: dict[str, Any], about: dict[str, Any]) -> str:
-    """The entry of one configuration, as Markdown."""
-    lines = [f"## {name}", "", f"*{QUESTIONS[name]}*", "", f"![{config['title']}](images/gallery/{name}.png)", ""]
-    spent = about["processor_seconds"]
-    wall = (summary["timing"] or {}).get("total_s")
-    time = f"{spent:.0f} s of processor time" if spent else f"{wall:.0f} s of wall time" if wall else "not measured"
-    text = f"{config['title']}. Time: {time}."
-    if about["changes"]:
-        text += f" Made small: {', '.join(_changes(about['changes'], config))}."
-    if unfinished := sum(cell.get("unfinished", 0) for cell in summary["cells"]):
-        text += f" The run was stopped before its last {unfinished} matches were finished."
+def _entry(name: str, config: dict[str, Any], summary: dict[str, Any] | None, about: dict[str, Any]) -> str:
+    """The entry of one configuration, as Markdown; `summary` is None if there is no run."""
+    lines = [f"## {name}", "", f"*{QUESTIONS[name]}*", ""]
+    if summary is None:
+        text = f"{config['title']}. {NOT_RUN}"
+    else:
+        lines += [f"![{config['title']}](images/gallery/{name}.png)", ""]
+        spent = about["processor_seconds"]
+        wall = (summary["timing"] or {}).get("total_s")
+        time = f"{spent:.0f} s of processor time" if spent else f"{wall:.0f} s of wall time" if wall else "not measured"
+        text = f"{config['title']}. Time: {time}."
+        if about["changes"]:
+            text += f" Made small: {', '.join(_changes(about['changes'], config))}."
+        if unfinished := sum(cell.get("unfinished", 0) for cell in summary["cells"]):
+            text += f" The run was stopped before its last {unfinished} matches were finished."
     lines += [text, ""]
-    small = bool(about["changes"])
-    entries = config.get("published", []) if small else summary["published"]
+    small = summary is None or bool(about["changes"])
+    entries = config.get("published", []) if summary is None or small else summary["published"]
     if entries:
         verdicts = [] if small else [entry["verdict"] for entry in entries]
         counts = ", ".join(f"{verdicts.count(verdict)} {_COUNTED[verdict]}" for verdict in dict.fromkeys(verdicts))
@@ -293,7 +300,7 @@ def main() -> None:
     if arguments.action == "run":
         run(arguments.runs, arguments.names, arguments.small, arguments.limit)
     elif missing := write(arguments.runs):
-        sys.exit(f"{arguments.runs} has no finished run of {', '.join(missing)}; the page leaves them out")
+        sys.exit(f"{arguments.runs} has no finished run of {', '.join(missing)}; their entries have no picture")
 
 
 if __name__ == "__main__":

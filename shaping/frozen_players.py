@@ -175,7 +175,7 @@ def check_names(players: Sequence[Player]) -> None:
       ConfigError: they are not.
     """
     if not players:
-        raise ConfigError("league: nobody plays; give a run, a file, or names with --against")
+        raise ConfigError("league: no players; give a run, a file, or names with --against")
     if len(players) > _MOST:
         raise ConfigError(f"league: {len(players)} players; allowed: up to {_MOST}, fewer with --per-cell")
     names = [player.name for player in players]

@@ -49,7 +49,7 @@ def league(
     if per_cell is not None and per_cell < 1:
         raise ConfigError(f"--per-cell {per_cell}: allowed: 1 or more")
     if against == "none" and not sources:
-        raise ConfigError("league: nobody plays; give a run, a file, or names with --against")
+        raise ConfigError("league: no players; give a run, a file, or names with --against")
     players: list[Player] = []
     numbers: list[tuple[str, dict[str, Any]]] = []
     places = [str(source) for source in sources]
