@@ -113,7 +113,17 @@ SMALL: dict[str, dict[str, Any]] = {
         "objective": {"batch": 400},
         "quick": {"matches": 2, "variants": ["NL-PG", "LOLA-PG"]},
     },
-    "m_maml": {"quick": {"matches": 2, "variants": ["M-MAML v naive"]}},
+    "m_maml": {
+        "quick": {"matches": 2, "variants": ["M-MAML v naive"]},
+        "variants": {
+            "M-MAML v naive": {
+                "players": [
+                    {"rule": "naive", "init": {"m_maml": {"outer_rate": 0.1, "episodes": 50}}},
+                    {"rule": "naive"},
+                ]
+            }
+        },
+    },
     "meva_head_to_head": {"updates": 60, "quick": {"matches": 2, "variants": ["MeVa v naive"]}},
     "opponent_models": {"matches": 4, "updates": 60, "record_every": 6},
 }
@@ -229,7 +239,8 @@ def _entry(name: str, config: dict[str, Any], summary: dict[str, Any] | None, ab
         lines += [f"{len(entries)} published value{'s' * (len(entries) > 1)}{f': {counts}' if counts else ''}.", ""]
         lines += ["| cell | metric | published | ours | verdict | source |", "|---|---|---|---|---|---|"]
         lines += [_row(entry, small) for entry in entries[:ROWS]]
-        lines += [f"\n{len(entries) - ROWS} more are in the report."] if len(entries) > ROWS else []
+        if len(entries) > ROWS:
+            lines.append(f"\n{len(entries) - ROWS} more are in the {'configuration' if small else 'report'}.")
         lines.append("")
     return "\n".join(lines)
 
