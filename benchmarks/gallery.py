@@ -129,7 +129,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """What `run --small` changes in configurations that take long on two cores; `quick` selects variants and matches."""
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-"""XLA flags of small runs: compilation takes most of their time."""
+"""XLA flags of small runs that learn from play: compilation takes most of their time."""
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def run(runs: Path, names: list[str], small: bool, limit: float) -> None:
             config = (quick_form(config) or config) if "quick" in changes else config
             file.write_text(as_yaml(config), encoding="utf-8")
             before = _processor_seconds()
-            flags = {"XLA_FLAGS": QUICK_COMPILATION} if changes else {}
+            flags = {"XLA_FLAGS": QUICK_COMPILATION} if changes and "objective" in config else {}
             try:
                 done = subprocess.run(
                     [sys.executable, "-m", "shaping", "run", str(file), "--out", str(runs / name), "--quiet"],
