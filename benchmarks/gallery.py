@@ -158,9 +158,10 @@ def run(runs: Path, names: list[str], small: bool, limit: float) -> None:
             file = Path(place) / f"{name}.yaml"
             config = merged(read(name), changes)
             config = (quick_form(config) or config) if "quick" in changes else config
-            file.write_text(as_yaml(config), encoding="utf-8")
+            text = as_yaml(config)
+            file.write_text(text, encoding="utf-8")
             before = _processor_seconds()
-            flags = {"XLA_FLAGS": QUICK_COMPILATION} if changes and "objective" in config else {}
+            flags = {"XLA_FLAGS": QUICK_COMPILATION} if changes and "objective:" in text else {}
             try:
                 done = subprocess.run(
                     [sys.executable, "-m", "shaping", "run", str(file), "--out", str(runs / name), "--quiet"],
