@@ -211,8 +211,8 @@ One entry for each configuration that `shaping list` names; `shaping run NAME` r
 Times include compilation and the report. They are seconds of processor time, with an empty compilation cache, or, if
 that was not measured, seconds of wall time on two cores that other programs also used. On two quiet cores a run takes
 between half of its processor time and all of it. Some runs were made smaller than the shipped configuration; their
-entries say so, and they are not compared with published values. `python -m benchmarks.gallery` makes this page
-([benchmarks](../benchmarks/README.md#gallery)).
+entries say so, and they are not compared with published values; those that learn from play were also compiled with
+little optimisation. `python -m benchmarks.gallery` makes this page ([benchmarks](../benchmarks/README.md#gallery)).
 """
 
 
@@ -278,8 +278,11 @@ def _changes(changes: dict[str, Any], config: dict[str, Any], prefix: str = "") 
             found.append(f"{len(value['variants'])} of {len(config['variants'])} variants")
         elif isinstance(value, dict):
             found += _changes(value, shipped if isinstance(shipped, dict) else {}, f"{prefix}{key}.")
-        elif shipped is not None and shipped != value:
-            found.append(f"`{prefix}{key}` {value} instead of {shipped}")
+        elif isinstance(value, list) and isinstance(shipped, list) and all(isinstance(each, dict) for each in value):
+            for place, (new, old) in enumerate(zip(value, shipped, strict=True)):
+                found += _changes(new, old, f"{prefix}{key}.{place}.")
+        elif shipped != value:
+            found.append(f"`{prefix}{key}` {value}" + (f" instead of {shipped}" if shipped is not None else ""))
     return found
 
 
