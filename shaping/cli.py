@@ -128,12 +128,15 @@ def _run(arguments: argparse.Namespace) -> int:
     from shaping.config.files import read
     from shaping.config.plan import plan
     from shaping.experiment import prepare, run
+    from shaping.runtime.folders import folder_at
 
     _join(arguments)
     experiment = plan(read(arguments.config, arguments.overrides))
     _choose_compiler(experiment)
     if arguments.dry_run:
-        _print_lines(prepare(experiment).lines())
+        prepared = prepare(experiment)
+        _print_lines(prepared.lines())
+        prepared.check_fits(folder_at(arguments.out or "runs"))
         return statuses.FINISHED
     name = Path(arguments.config).stem
     return _carry_out(arguments, lambda **how: run(experiment, arguments.out, name=name, **how))

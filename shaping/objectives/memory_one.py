@@ -12,9 +12,11 @@ Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps
 follow the executed action.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,10 +26,12 @@ import numpy as np
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, as_table, declared
 
@@ -63,13 +67,15 @@ class ExactMatrixGame:
             return num_histories(self.memory)
         return 1 if self.horizon == 1 else 1 + 2**self.num_players
 
-    def objective(self, params: MatrixGameParams) -> Objective:
-        """The objective at one setting of payoffs, discount and noise."""
+    def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
+        if rewards is not None:
+            payoffs = climbed(rewards, [params.payoffs[player] for player in range(self.num_players)])
+            params = dataclasses.replace(params, payoffs=tuple(payoffs))
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context
-            tables = [policy.table(theta) for policy, theta in zip(self.policies, thetas, strict=True)]
-            return self.from_cooperation([self._probabilities(table) for table in tables], params), None
+            return _returns(self, list(thetas), params), None
 
         return Objective(returns, self.distance)
 
@@ -253,6 +259,14 @@ def chosen(executed: jax.Array, noise: jax.Array) -> jax.Array:
     return jnp.where(kept == 0, jnp.nan, jnp.clip((executed - noise) / jnp.where(kept == 0, 1, kept), 0, 1))
 
 
+@partial(jax.jit, static_argnums=0)
+def _returns(game: ExactMatrixGame, thetas: list[Any], params: MatrixGameParams) -> Any:
+    """Of an update's many derivatives the returns are traced once, and each of their transformations once: nearly all
+    of the time to the first update would go into doing it anew for each. XLA inlines what is called."""
+    tables = [policy.table(theta) for policy, theta in zip(game.policies, thetas, strict=True)]
+    return game.from_cooperation([game._probabilities(table) for table in tables], params)
+
+
 def histories(labels: Sequence[str], rounds: int) -> tuple[str, ...]:
     """Labels of states: the start and what happened since, over up to that many rounds, the earliest first."""
     lengths = range(1, rounds + 1)
@@ -267,15 +281,19 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
     """
     if params is not None and params.horizon is not None:
         raise ValueError("params.horizon is given; allowed: None, because the game itself sets the horizon")
-    return exact_matrix_game(game, policies).objective(game.default_params if params is None else params)
+    form = exact_matrix_game if game.num_actions == 2 else many_action_game
+    return form(game, policies).objective(game.default_params if params is None else params)
 
 
 def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
     """The static part of a matrix game played by these policies.
 
     Raises:
-      ValueError: if there is not one policy per seat, or if their states are not those of the game.
+      ValueError: a game of more than two actions; or if there is not one policy per seat, or if their states are not
+        those of the game.
     """
+    if game.num_actions != 2:
+        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     rounds = {policy.rounds for policy in policies}
