@@ -21,11 +21,7 @@ SAMPLED = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shaping.analysis.figures.draw", lambda *arguments: [])
-        yield
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")
