@@ -121,7 +121,7 @@ def resume(
     prepared = prepare(experiment)
     config = prepared.config()
     check_alike("resume", str(place), config, _versions())
-    before = config_of(place)["updates"]
+    before = config_of(place).get("updates", config["updates"])
     extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
     check_files(place)
     (finished,) = agree([is_main() and is_finished(place)])
