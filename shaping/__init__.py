@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from shaping import cooperation as cooperation
     from shaping import envs as envs
     from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
@@ -95,7 +96,7 @@ if TYPE_CHECKING:
 
 # All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
 # as above, loaded on first use, so that `import shaping` and `shaping --help` stay fast.
-_MODULES = {"envs": "shaping.envs", "evolution": "shaping.analysis.evolution"}
+_MODULES = {"envs": "shaping.envs", "evolution": "shaping.analysis.evolution", "cooperation": "shaping.cooperation"}
 _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",

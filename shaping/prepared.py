@@ -84,7 +84,7 @@ class Prepared:
                 f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
                 f"in {chunk.count} "
                 f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
-                f"{size_of(chunk.match_bytes)} a match"
+                f"{size_of(chunk.match_bytes)} per match"
             )
         memory, disk = sum(self.memory_bytes().values()), sum(self.bytes().values())
         return [*text, f"  at most {size_of(memory)} of memory and {size_of(disk)} on disk"]

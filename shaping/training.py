@@ -9,7 +9,7 @@ import numpy as np
 
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.validate import LIMITS
+from shaping.config.top import LIMITS
 from shaping.envs import MatrixGameParams
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game

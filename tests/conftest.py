@@ -4,11 +4,17 @@ Nearly all of a test's time is compiling, and files compile many of the same pro
 tests, and the commands that they start, therefore share a folder of compiled programs, which is empty at the start of
 each run and gone after it; where the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
 
+For the same reason XLA compiles with little effort, and Python seldom looks for garbage, of which tracing makes none
+worth the search: together two fifths less time. Set XLA_FLAGS to compile otherwise; a run compiled as the command
+compiles it is a test of its own (tests/test_cli.py).
+
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
 
 import atexit
 import collections
+import gc
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -20,9 +26,17 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
+if "XLA_FLAGS" not in os.environ:
+    # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
+    _quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
+        _quick += " --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = _quick
+
 import jax
 import pytest
 
+gc.set_threshold(200_000, 50, 100)
 # Before the first use of a device: two devices on any machine, so that sharding over a mesh is always tested.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_legacy_prng_key", "error")
@@ -31,10 +45,24 @@ jax.config.update("jax_legacy_prng_key", "error")
 jax.devices()
 
 
+def pytest_collection_finish():
+    """What has been imported by now is no garbage: the search for it skips that."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def x64():
     """float64 for the length of one test; arrays that the test makes outside of it keep float32."""
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_pictures():
+    """Reports of this file's runs are pages without figures, which take as long to draw as small runs to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shaping.analysis.figures.draw", lambda *arguments: [])
         yield
 
 

@@ -26,7 +26,7 @@ MODELS = {
     "game": {"name": "ipd", "discount": 0.9},
     "players": {
         "rule": "lola",
-        "variant": "exact",
+        "variant": "original",
         "lookahead_rate": 0.5,
         "opponent_model": {"members": 2, "trust": 0.5, "steps": 2, "first_steps": 3, "penalty": 0.0},
     },
@@ -47,7 +47,7 @@ def models(tmp_path_factory):
 
 def test_numbers_of_critics_and_models_sweep_in_one_program(models):
     _, record, lines = models
-    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lola exact)" in lines[1]
+    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lola original)" in lines[1]
     np.testing.assert_array_equal(record["objective.gae_lambda"], np.repeat([0.5, 1.0], 4))
     np.testing.assert_array_equal(record["players.all.opponent_model.penalty"], np.tile([0, 0, 5, 5], 2))
     final = record["theta_final"].values.reshape(4, 2, -1)
@@ -231,7 +231,7 @@ def test_ones_own_environment_and_policies_train():
     env, policies = MeetingGame(), (plain(), linen())
     game, numbers = shaping.sampled(env, policies, batch=16, discount=0.9)
     assert (game.horizon, float(numbers.discount)) == (4, np.float32(0.9))
-    learner = shaping.gradient_learner(shaping.lola("exact", 0.3), 0.5, initial=shaping.normal(0.5))
+    learner = shaping.gradient_learner(shaping.naive(), 0.5, initial=shaping.normal(0.5))
     record = shaping.train(game, learner, matches=4, updates=25, record_every=25, parameters=numbers)
     value = record["value"].mean(["match", "player"]).values
     assert value[-1] > value[0] + 0.1, "both learn to come"

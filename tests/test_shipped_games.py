@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import shaping
+from shaping import envs
 from shaping.config.files import read
 from shaping.config.plan import plan
+from shaping.envs.cournot import collusive_outcome, nash_equilibrium, profits
+from shaping.envs.fishery import great_fish_war
 from tests.compiling import little_optimisation
 from tests.runs import cell, played, summary
 

@@ -19,8 +19,10 @@ from shaping.objectives.behaviour import behaviours, lengthened, memory_of, next
 from shaping.objectives.game import value_scale
 from shaping.objectives.memory_k import own_histories
 
-# Actions whose values differ by less than this part of the largest are equally good.
+# Actions whose values differ by less than this part of the range of values, or by rounding, are equally good.
 _TIE = 1e-11
+_ROUNDING = 64 * np.finfo(float).eps
+_MOST_ROUNDS = 1000
 _BYTES = 2**27
 # Joint actions of the responder and its opponent, the responder's first.
 _OWN, _OTHER = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
@@ -198,7 +200,9 @@ def _without_end(
     actions = np.argmax(rewards[..., 0], axis=2)
     ahead = np.zeros((players, states))
     todo = np.arange(players)
-    while len(todo):
+    for _ in range(_MOST_ROUNDS):  # a handful, as rounding aside each round improves
+        if not len(todo):
+            break
         moves, next_states = weights[todo], follows if len(follows) == 1 else follows[todo]
         now = actions[todo]
         taken, paid = _take(moves, now), _take(rewards[todo], now)[..., :1]
@@ -244,4 +248,5 @@ def _first_best(worth: np.ndarray) -> np.ndarray:
 
 
 def _slack(worth: np.ndarray) -> np.ndarray:
-    return _TIE * np.maximum(np.abs(worth).max(axis=(1, 2)), np.finfo(float).tiny)
+    high, low = worth.max(axis=(1, 2)), worth.min(axis=(1, 2))
+    return _TIE * (high - low) + _ROUNDING * np.maximum(np.abs(high), np.abs(low)) + np.finfo(float).tiny

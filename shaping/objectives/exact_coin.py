@@ -103,20 +103,10 @@ class ExactCoinGame:
 
     def objective(self, params: ExactCoinParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of rewards, discount and noise."""
-        # A last step that pays nothing need not be played.
-        steps = None if self.horizon is None else self.horizon - (self.env.last_step != "play")
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
             del key, context
-            joint = self.joint(thetas, params.noise)
-            paid = events(self.chain, str(joint.dtype))
-            visits = visits_of(self.chain, joint, params.discount, steps)
-            if rewards is None:
-                return jnp.sum(params.rewards * self._expected(visits, joint, paid), axis=1), None
-            # What a move pays is certain: the step's rewards of every board and joint action.
-            given = jnp.sum(params.rewards * paid, axis=-1)
-            own = climbed(rewards, [given[..., player] for player in range(given.shape[-1])])
-            return self._expected(visits, joint, jnp.stack(own, axis=-1)), None
+            return _returns(self, list(thetas), params, rewards), None
 
         return Objective(returns, self.distance)
 
@@ -183,6 +173,24 @@ class ExactCoinGame:
         """Expected events over all visits, [...], from [boards, joint actions, ...]."""
         played = (visits[:, None] * joint).reshape(self.chain.memories, *events.shape[:2]).sum(0)
         return jnp.einsum("sj,sj...->...", played, events, precision=lax.Precision.HIGHEST)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _returns(
+    game: ExactCoinGame, thetas: list[Any], params: ExactCoinParams, rewards: Sequence[Reward | None] | None
+) -> jax.Array:
+    """[players]; a function of its own so that it, and each of its derivatives, is traced once."""
+    # A last step that pays nothing need not be played.
+    steps = None if game.horizon is None else game.horizon - (game.env.last_step != "play")
+    joint = game.joint(thetas, params.noise)
+    paid = events(game.chain, str(joint.dtype))
+    visits = visits_of(game.chain, joint, params.discount, steps)
+    if rewards is None:
+        return jnp.sum(params.rewards * game._expected(visits, joint, paid), axis=1)
+    # What a move pays is certain: the step's rewards of every board and joint action.
+    given = jnp.sum(params.rewards * paid, axis=-1)
+    own = climbed(rewards, [given[..., player] for player in range(given.shape[-1])])
+    return game._expected(visits, joint, jnp.stack(own, axis=-1))
 
 
 def exact_coin_game(

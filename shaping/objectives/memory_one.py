@@ -16,6 +16,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -74,8 +75,7 @@ class ExactMatrixGame:
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context
-            tables = [policy.table(theta) for policy, theta in zip(self.policies, thetas, strict=True)]
-            return self.from_cooperation([self._probabilities(table) for table in tables], params), None
+            return _returns(self, list(thetas), params), None
 
         return Objective(returns, self.distance)
 
@@ -257,6 +257,14 @@ def chosen(executed: jax.Array, noise: jax.Array) -> jax.Array:
     probability; clipped to [0, 1] because `executed` is random, and NaN at noise 1/2."""
     kept = 1 - 2 * noise
     return jnp.where(kept == 0, jnp.nan, jnp.clip((executed - noise) / jnp.where(kept == 0, 1, kept), 0, 1))
+
+
+@partial(jax.jit, static_argnums=0)
+def _returns(game: ExactMatrixGame, thetas: list[Any], params: MatrixGameParams) -> Any:
+    """Of an update's many derivatives the returns are traced once, and each of their transformations once: nearly all
+    of the time to the first update would go into doing it anew for each. XLA inlines what is called."""
+    tables = [policy.table(theta) for policy, theta in zip(game.policies, thetas, strict=True)]
+    return game.from_cooperation([game._probabilities(table) for table in tables], params)
 
 
 def histories(labels: Sequence[str], rounds: int) -> tuple[str, ...]:

@@ -97,9 +97,9 @@ def sampled_objective(
     def values(player: int, thetas: Thetas, batch: Batch, context: Any = None) -> jax.Array:
         return state_values(sampler, critics, thetas, context, player, batch)
 
-    def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, Batch]:
-        if key is None:
-            raise ValueError("key is None; allowed: a key, as returns are sampled")
+    # Functions of their own, so that they and each of their derivatives are traced once for all that ask them.
+    @jax.jit
+    def estimated(thetas: list[Any], key: jax.Array, context: Any) -> tuple[jax.Array, Batch]:
         batch = sampler.play(thetas, key)
         if estimator.baseline == "critic":
             still = lax.stop_gradient(list(thetas))
@@ -107,6 +107,11 @@ def sampled_objective(
         else:
             expected = None
         return _estimated(sampler, estimator, numbers, list(thetas), batch, expected), batch
+
+    def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, Batch]:
+        if key is None:
+            raise ValueError("key is None; allowed: a key, as returns are sampled")
+        return estimated(list(thetas), key, context)
 
     return Objective(returns, sampler.divergence, values, sampler, estimator.rematerialise)
 

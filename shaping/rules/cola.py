@@ -14,6 +14,7 @@ that begins with eta = 0, where they are the naive directions, and then raises e
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import flax.linen as nn
@@ -155,7 +156,13 @@ def _direction(settings: Cola, networks: list[Any], thetas: Thetas, player: int)
     """f_player, shaped as its parameters."""
     inputs = jnp.clip(ravel_pytree(list(thetas))[0], -settings.region, settings.region)
     own, unflatten = ravel_pytree(thetas[player])
-    return unflatten(jnp.asarray(_network(settings, own.size).apply(networks[player], inputs)))
+    return unflatten(_applied(_network(settings, own.size), networks[player], inputs))
+
+
+@partial(jax.jit, static_argnums=0)
+def _applied(module: _Network, network: Any, inputs: jax.Array) -> jax.Array:
+    """A function of its own, so that the network, asked in many places, is traced once."""
+    return jnp.asarray(module.apply(network, inputs))
 
 
 RULES = {"cola": cola}

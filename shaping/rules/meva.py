@@ -16,6 +16,7 @@ the scale of a game; directions are converted back to units of the return.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import jax
@@ -241,7 +242,13 @@ def _module(settings: MetaValue) -> MetaValueNetwork:
 
 def _quantiles(settings: MetaValue, network: Any, x: jax.Array, g: jax.Array, signs: Any = None) -> jax.Array:
     """[players, quantiles]."""
-    return jnp.asarray(_module(settings).apply(network, x, g, signs))
+    return _applied(_module(settings), network, x, g, signs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _applied(module: MetaValueNetwork, network: Any, x: jax.Array, g: jax.Array, signs: Any) -> jax.Array:
+    """A function of its own, so that the network, asked in many places, is traced once."""
+    return jnp.asarray(module.apply(network, x, g, signs))
 
 
 def _values(settings: MetaValue, network: Any, x: jax.Array, g: jax.Array, signs: Any = None) -> jax.Array:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shaping.config.build import group_indices, groups, matches_of
-from shaping.config.files import assign
+from shaping.config.dotted import assign
 from shaping.config.plan import plan
 
 PAYOFFS = [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]]
