@@ -32,7 +32,8 @@ class Family:
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
       played: `(game, played, params, number) -> numbers of the environment` of a `SampledGame`, likewise.
       default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
-      tabular: whether policies are tables of P(cooperate | state), which a run may record as they change.
+      tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record as they
+        change.
       check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
     """
 
@@ -50,7 +51,7 @@ class Family:
     exact: Callable[..., Any] = lambda game, policy, policies, horizon: None
     played: Callable[..., Any] = lambda game, played, params, number: params
     default_kind: Callable[[Mapping[str, Any]], str] | None = None
-    tabular: bool = False
+    tabular: Callable[[Mapping[str, Any]], bool] = lambda game: False
     check: Callable[[Mapping[str, Any]], None] = lambda game: None
 
 

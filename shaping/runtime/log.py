@@ -18,9 +18,6 @@ import numpy as np
 from shaping.config.errors import ConfigError
 from shaping.runtime.folders import is_local, write_whole
 
-KINDS = ("csv", "tensorboard")
-"""What `log` may name."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -192,7 +189,7 @@ def check_log(kinds: Sequence[str], folder: Any = None) -> None:
     """Refuses what cannot be logged.
 
     Args:
-      kinds: some of `KINDS`.
+      kinds: some of `config.top.LOGS`.
       folder: of the run, where it is known.
 
     Raises:
@@ -215,7 +212,7 @@ def open_log(
     """The log of a run, which goes on where one was begun.
 
     Args:
-      kinds: some of `KINDS`; none for no log.
+      kinds: some of `config.top.LOGS`; none for no log.
       folder: of the run.
       variables: declarations by name; those over match, update and player are logged.
       players: of the largest game.
