@@ -76,7 +76,7 @@ def run(
     config = prepared.config()
 
     check_alike("run", str(out), config, _versions())
-    check_log(prepared.experiment.top.get("log", ()), None if out is None else folder_at(out))
+    check_log(prepared.experiment.top["log"], None if out is None else folder_at(out))
     folder = on_main(lambda: new_folder(out, stem)) or folder_at(out)
 
     def begin() -> None:
@@ -121,7 +121,7 @@ def resume(
     prepared = prepare(experiment)
     config = prepared.config()
     check_alike("resume", str(place), config, _versions())
-    before = config_of(place)["updates"]
+    before = config_of(place).get("updates", config["updates"])
     extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
     check_files(place)
     (finished,) = agree([is_main() and is_finished(place)])
@@ -200,7 +200,7 @@ def _carry_out(
             kind = ExhaustedError if is_exhausted(error) else ConfigError
             raise kind(f"{folder}: cannot be written: {reason(error)}") from error
         log = None
-        if is_main() and top.get("log"):
+        if is_main() and top["log"]:
             found = layout(experiment)
             log = open_log(top["log"], folder, found.variables, found.players, found.updates, top["matches"])
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()

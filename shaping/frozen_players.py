@@ -15,7 +15,7 @@ from shaping.policies.zero_determinant import extortionate
 from shaping.results import load
 
 CLASSIC = ("allc", "alld", "tft", "grim", "wsls", "generous_tft", "extortionate")
-_MOST = 20_000
+_MOST = 6000
 _HISTORIES = (5, 21, 85, 341, 1365)
 
 

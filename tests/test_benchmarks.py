@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import zarr
+from jax import lax
 
+from benchmarks import accelerator
 from benchmarks.interruptions import KINDS, differences
 from shaping.experiment import prepare
 
@@ -64,6 +69,32 @@ def test_scaling_measures_the_command(tmp_path):
     for row in (*result["matches"], *result["players"]):
         assert row["wall_s"] > row["compile_s"] > 0
         assert 0 < row["peak_gib"] < 8
+
+
+def test_operations_are_counted_as_often_as_loops_repeat_them():
+    x = jnp.ones((3, 4))
+    assert accelerator.operations(lambda x: x @ x.T + 1, x) == 2 * 3 * 3 * 4 + 9
+    looped = lax.scan(lambda c, row: (c + jnp.tanh(row), None), jnp.zeros(4), x)[0]
+    assert np.isfinite(looped).all()
+    assert accelerator.operations(lambda x: lax.scan(lambda c, r: (c + jnp.tanh(r), None), jnp.zeros(4), x)[0], x) == 24
+    assert accelerator.operations(lambda x: lax.cond(True, jnp.exp, lambda x: x * x + x, x), x) == 24
+    assert accelerator.operations(jax.jit(jax.vmap(lambda row: row.sum() / 2)), x) == 12 + 3
+
+
+def test_the_script_for_an_accelerator_measures_a_population_and_states_its_ceilings():
+    row = accelerator.population("naive", {"players": {"rule": "naive"}}, 8, 3, 0)
+    assert row.rate > 0 and row.operations > 500 and row.bytes > 8 * 10 / 3
+    (*_, last) = accelerator.table([row], {"operations_per_s": row.rate * row.operations * 2, "bytes_per_s": 1e30})
+    assert last.startswith("| naive | 8 | ") and "| 50 % | " in last
+
+
+@pytest.mark.slow
+def test_the_script_for_an_accelerator_runs_small_on_a_processor(tmp_path):
+    path = tmp_path / "result.json"
+    printed = benchmark("accelerator", "--small", "--seconds", "0", "--json", path)
+    found = json.loads(path.read_text())
+    assert len(found["rows"]) == 5 and all(row["rate"] > 0 and row["operations"] > 0 for row in found["rows"])
+    assert set(found["checks"].values()) == {""} and "| LOLA exact, a million | " in printed
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import build_policy, critic_of, is_network
+from shaping.config.rewards import build_reward
 from shaping.config.strategies import strategy_policy, strategy_theta
 from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
@@ -115,7 +116,11 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
         played = family.played(settings["game"], game, numbers, number)
         numbers = _sampled_numbers(settings, played, numbers, number)
     learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
-    return Match(0, 0, numbers, learners, game, seats)
+    # What seats share stands at the first of them.
+    first = range(len(normal["players"])) if seats is None else [seats.index(place) for place in seats]
+    rewards = tuple(build_reward(settings["players"][seat].get("reward"), number) for seat in first)
+    climbed = None if all(reward is None for reward in rewards) else rewards
+    return Match(0, 0, numbers, learners, game, seats, None, climbed)
 
 
 SHAPING_SAMPLES = 8
@@ -183,7 +188,7 @@ def game_of(normal: Normal) -> Any:
     tables = not (is_network(normal) or policy.get("last_takers")) and all(one.tabulated for one in policies)
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
     matrix = None
-    if exact is None and family.tabular:
+    if exact is None and family.tabular(game):
         matrix = family.exact(game, policy, (tabular(env.num_states),) * env.num_players, objective["horizon"])
     return SampledGame(
         env=env,

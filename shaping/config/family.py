@@ -32,7 +32,7 @@ class Family:
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
       played: `(game, played, params, number) -> numbers of the environment` of a `SampledGame`, likewise.
       default_kind: `(game) -> kind` of sampled policies, where the default depends on what is shown.
-      tabular: whether policies are tables of P(cooperate | state), which a run may record over time.
+      tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record over time.
       check: `(game) -> None` raises a ConfigError for a game whose numbers its factory refuses.
     """
 
@@ -50,7 +50,7 @@ class Family:
     exact: Callable[..., Any] = lambda game, policy, policies, horizon: None
     played: Callable[..., Any] = lambda game, played, params, number: params
     default_kind: Callable[[Mapping[str, Any]], str] | None = None
-    tabular: bool = False
+    tabular: Callable[[Mapping[str, Any]], bool] = lambda game: False
     check: Callable[[Mapping[str, Any]], None] = lambda game: None
 
 

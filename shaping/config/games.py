@@ -17,9 +17,10 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
-from shaping.envs.matrix.game import MAX_PLAYERS
+from shaping.envs.matrix.game import MAX_ACTIONS, MAX_JOINT_ACTIONS, MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
+from shaping.objectives.many_actions import ManyActionGame
 from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
 from shaping.schema import Field, Range, fields
 
@@ -29,7 +30,10 @@ MATRIX_SETTINGS = {
     "horizon": HORIZON,
 }
 """The settings that every matrix game has besides its payoffs."""
-_PAYOFFS = f"payoffs[player][action_0]...[action_n-1], 2 actions each, for 2 to {MAX_PLAYERS} players"
+_PAYOFFS = (
+    f"payoffs[player][action_0]...[action_n-1] for 2 to {MAX_PLAYERS} players with 2 to {MAX_ACTIONS} actions each, at "
+    f"most {MAX_JOINT_ACTIONS} joint actions"
+)
 
 
 def game_names() -> list[str]:
@@ -99,16 +103,24 @@ def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
     elif isinstance(name, str) and name in (*GAMES, *ANALYTIC_GAMES):
         raise ConfigError(f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs")
     else:
-        n = len(given["payoffs"]) if isinstance(given["payoffs"], list | tuple) else 0
-        if not 2 <= n <= MAX_PLAYERS:
-            raise not_allowed("game.payoffs", given["payoffs"], _PAYOFFS)
-        own = {"name": "matrix_game", "payoffs": numbers("game.payoffs", given["payoffs"], (n,) + (2,) * n, _PAYOFFS)}
+        payoffs = given["payoffs"]
+        n = len(payoffs) if isinstance(payoffs, list | tuple) else 0
+        each = len(payoffs[0]) if n and isinstance(payoffs[0], list | tuple) else 0
+        fits = 2 <= n <= MAX_PLAYERS and 2 <= each <= MAX_ACTIONS and each**n <= MAX_JOINT_ACTIONS
+        if not fits:
+            raise not_allowed("game.payoffs", payoffs, _PAYOFFS)
+        own = {"name": "matrix_game", "payoffs": numbers("game.payoffs", payoffs, (n,) + (each,) * n, _PAYOFFS)}
     game = _checked({**given, "noise": 0.0}, own, common)
     return game | {"noise": normal_noise(given.get("noise", 0.0), _seats(game))}
 
 
 def _seats(game: Mapping[str, Any]) -> int:
     return len(game["payoffs"]) if "payoffs" in game else int(game.get("num_players", 2))
+
+
+def num_actions(game: Mapping[str, Any]) -> int:
+    """How many actions everybody has in a normal matrix game."""
+    return len(game["payoffs"][0]) if "payoffs" in game else 2
 
 
 def _own_numbers(game: Mapping[str, Any]) -> dict[str, Field]:
@@ -134,9 +146,15 @@ def _matrix_params(game: Mapping[str, Any], seats: int, number: Any) -> MatrixGa
 
 
 def _matrix_env(game: Mapping[str, Any], policy: Mapping[str, Any]) -> Any:
-    payoffs = np.zeros((_seats(game),) + (2,) * _seats(game))
+    payoffs = np.zeros((_seats(game),) + (num_actions(game),) * _seats(game))
     one_shot = 1 if game["horizon"] == 1 else None
     return envs.make("matrix_game", payoffs=payoffs, horizon=one_shot, state_view=policy.get("state_view", "own"))
+
+
+def _exact_matrix_game(game: Mapping[str, Any], policy: Mapping[str, Any], policies: Any, horizon: int | None) -> Any:
+    if num_actions(game) > 2:
+        return ManyActionGame(_matrix_env(game, policy), horizon, policies)
+    return ExactMatrixGame(_seats(game), horizon, policy.get("state_view", "own"), policies)
 
 
 def _analytic(game: Mapping[str, Any], *_: Any) -> Any:
@@ -155,11 +173,9 @@ MATRIX = Family(
     view={"state_view": Field("state_view", "choice", "own", choices=("own", "shared"))},
     written=True,
     params=_matrix_params,
-    exact=lambda game, policy, policies, horizon: ExactMatrixGame(
-        _seats(game), horizon, policy.get("state_view", "own"), policies
-    ),
+    exact=_exact_matrix_game,
     played=lambda game, played, exact, number: exact if trembles(game) else dataclasses.replace(exact, noise=None),
-    tabular=True,
+    tabular=lambda game: num_actions(game) == 2,
 )
 ANALYTIC = Family(
     normal=lambda given: _checked(given, {"name": given["name"]}, fields(ANALYTIC_GAMES[given["name"]])),

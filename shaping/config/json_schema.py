@@ -29,8 +29,9 @@ from shaping.config.players import (
 )
 from shaping.config.policy import policy_fields
 from shaping.config.strategies import STRATEGIES, strategy_fields
-from shaping.config.top import CHECKPOINT, EXTRAS, PUBLISHED, SINGLE
+from shaping.config.top import CHECKPOINT, EXTRAS, LOGS, PUBLISHED, SINGLE
 from shaping.learners import m_maml
+from shaping.objectives.rewards import REWARDS
 from shaping.schema import Field, Range, fields
 
 _Table = list[Any]
@@ -51,6 +52,7 @@ def json_schema() -> dict[str, Any]:
     names = Literal[tuple(EXTRAS)]
     more: dict[str, Any] = optional | {
         "record": (list[names] | None, None),
+        "log": (list[Literal[LOGS]] | None, None),
         "chunk_matches": (int | list[int] | None, None),
         "checkpoint": (_settings("Checkpoint", CHECKPOINT) | None, None),
         "sweep": (dict[str, _axis()] | None, None),
@@ -120,6 +122,7 @@ def _player() -> Any:
         "init": (_initial(), None),
         "opponent_model": (_settings("opponent_model", model_fields()) | bool | None, None),
         "share": (bool | None, None),
+        "reward": (_reward() | None, None),
     }
     each = []
     for name, factory in rules().items():
@@ -130,6 +133,12 @@ def _player() -> Any:
         each.append(_settings(f"strategy_{name}", own, _about(factory), strategy=(Literal[name], ...)))
     other = _object("strategy", {"strategy": (str, ...)})
     return _union([*each, other, Literal[tuple(rules())]])
+
+
+def _reward() -> Any:
+    others = [name for name in REWARDS if name != "weights"]
+    each = [_object(f"reward_{name}", {name: (_settings(name, fields(REWARDS[name])), ...)}) for name in others]
+    return _union([_object("reward_weights", {"weights": (list[float], ...)}), *each, Literal[tuple(others)]])
 
 
 def _policy() -> Any:

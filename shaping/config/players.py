@@ -10,6 +10,7 @@ from shaping.config.errors import ConfigError, not_allowed, shown, told_of
 from shaping.config.games import ANALYTIC, family_of, num_players
 from shaping.config.initial import init_fields, normal_init
 from shaping.config.policy import init_shape
+from shaping.config.rewards import normal_reward, reward_fields
 from shaping.config.strategies import normal_strategy
 from shaping.extensions import Named
 from shaping.learners import Common, Learner, frozen, named_players
@@ -205,6 +206,7 @@ BESIDE = {
         lambda where, raw, seat: normal_init(where, raw, init_shape(seat.game, seat.policy)),
         init_fields,
     ),
+    "reward": Beside(lambda where, raw, seat: normal_reward(where, raw, num_players(seat.game)), reward_fields),
 }
 """Keys of a player that are not settings of its rule. A new one needs an entry here, its type in
 `json_schema._player`, and code in `build` that uses it."""

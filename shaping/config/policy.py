@@ -92,7 +92,8 @@ def init_shape(game: Normal, policy: Normal) -> tuple[int, ...] | None:
     made = build_policy(game, policy, family.env(game, policy), 0)
     if policy["kind"] in NETWORKS:
         return None
-    return (made.num_parameters,) if family.written and policy["kind"] in family.policies else ()
+    vector = len(getattr(made.shapes, "shape", ())) == 1
+    return (made.num_parameters,) if vector and family.written and policy["kind"] in family.policies else ()
 
 
 def is_network(normal: Normal) -> bool:

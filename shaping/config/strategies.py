@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.config.checks import named
 from shaping.config.errors import ConfigError, told_of
-from shaping.config.games import MATRIX, family_of
+from shaping.config.games import MATRIX, family_of, num_actions
 from shaping.policies import STRATEGIES, Policy, fixed, scripted_players, strategy
 from shaping.policies.automaton import Machine
 from shaping.schema import Field, fields
@@ -30,8 +30,8 @@ def normal_strategy(where: str, given: Normal, game: Normal, policy: Normal, obj
             raise ConfigError(f"{who}; objective.kind must be dice, not exact")
         return named(where, given, "strategy", scripted_players(family.env(game, policy)), lambda name: {})
     player = named(where, given, "strategy", STRATEGIES, strategy_fields)
-    if MATRIX.seats(game) != 2 or game["horizon"] == 1:
-        raise ConfigError(f"{where}.strategy: strategies are for two players and more than one round")
+    if MATRIX.seats(game) != 2 or num_actions(game) != 2 or game["horizon"] == 1:
+        raise ConfigError(f"{where}.strategy: strategies are for two players, two actions and more than one round")
     if policy.get("state_view", "own") != "own" or policy.get("memory", 1) != 1:
         raise ConfigError(f"{where}.strategy: strategies need policy.state_view own and policy.memory 1")
     with told_of(where):

@@ -14,6 +14,8 @@ from shaping.schema import Field, NonNegative, Positive, Range, fields
 
 EXTRAS = ("policies", "consistency", "shaping")
 """Optional parts of a record; see `population.program.Timetable`."""
+LOGS = ("csv", "tensorboard")
+"""Allowed entries of `log`; see `runtime.log`."""
 Count = Annotated[int, Range(1, 10**9)]
 
 
@@ -58,6 +60,7 @@ CELL = ("game", "players", "optimizer", "policy", "objective")
 """The keys that a variant, or an axis of structure, may change, each time with a new program."""
 _CONTAINERS = {
     "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
+    "log": (list, f"a list of some of {', '.join(LOGS)}"),
     "checkpoint": (dict, "a mapping of settings"),
     "sweep": (dict, "a mapping of keys to axes"),
     "tie": (list, "a list of lists of swept keys"),
@@ -96,9 +99,10 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
         if sizes is not None:
             key = "chunk_matches" if place is None else f"chunk_matches.{place}"
             check_number(key, size, LIMITS["matches"], integer=True)
-    for entry in top["record"]:
-        if entry not in EXTRAS:
-            raise not_allowed("record", entry, f"some of {', '.join(EXTRAS)}", EXTRAS)
+    for key, known in (("record", EXTRAS), ("log", LOGS)):
+        for entry in top[key]:
+            if entry not in known:
+                raise not_allowed(key, entry, f"some of {', '.join(known)}", known)
     for place, entry in enumerate(top["published"]):
         _check_published(f"published.{place}", entry)
     _check_variants(top["variants"])

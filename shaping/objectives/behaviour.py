@@ -24,12 +24,33 @@ def behaviours(players: Any) -> np.ndarray | list[Machine]:
     """Players of any kind in one form, float64.
 
     Args:
-      players: an array [players, histories] of P(choose C), or a sequence of names (see `shaping.strategy`), pairs
-        (policy, theta), tables and `Machine`s.
+      players: see `each_behaviour`.
 
     Returns:
       P(choose C) [players, histories] if all are tables, with the longest memory among them; otherwise machines, whose
       leaves are NumPy arrays.
+
+    Raises:
+      ValueError: as `each_behaviour`.
+    """
+    found = each_behaviour(players)
+    if isinstance(found, np.ndarray):
+        return found
+    tables = [one for one in found if isinstance(one, np.ndarray)]
+    if len(tables) == len(found):
+        return stacked(tables)
+    return [one if isinstance(one, Machine) else machine_of(one) for one in found]
+
+
+def each_behaviour(players: Any) -> np.ndarray | list[np.ndarray | Machine]:
+    """Each player as its table or its machine, float64.
+
+    Args:
+      players: an array [players, histories] of P(choose C), or a sequence of names (see `shaping.strategy`), pairs
+        (policy, theta), tables and `Machine`s.
+
+    Returns:
+      The array, or a list of tables [histories] and machines.
 
     Raises:
       ValueError: no players, one that is neither table nor machine, or entries that are no probabilities; one line.
@@ -43,11 +64,13 @@ def behaviours(players: Any) -> np.ndarray | list[Machine]:
         found = [_one(player, f"player {number}") for number, player in enumerate(players)]
     if not found:
         raise ValueError("players is []; allowed: one player or more")
-    tables = [one for one in found if isinstance(one, np.ndarray)]
-    if len(tables) == len(found):
-        memory = max(memory_of(table) for table in tables)
-        return np.stack([lengthened(table, memory) for table in tables])
-    return [one if isinstance(one, Machine) else machine_of(one) for one in found]
+    return found
+
+
+def stacked(tables: Sequence[np.ndarray]) -> np.ndarray:
+    """Tables of the longest memory among them, [players, histories]."""
+    memory = max(memory_of(table) for table in tables)
+    return np.stack([lengthened(table, memory) for table in tables])
 
 
 def memory_of(table: np.ndarray) -> int:

@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs import MatrixGame
-from shaping.objectives.behaviour import behaviours, memory_of
+from shaping.objectives.behaviour import each_behaviour, machine_of, memory_of, stacked
 from shaping.objectives.game import value_scale
 from shaping.objectives.machine_pairs import machine_pairs
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_arrays import finite_returns
 from shaping.objectives.returns_scalars import returns_scalars
+from shaping.policies.automaton import Machine
 
 # Pairs in a block of memory-one tables: few enough for its intermediate arrays to stay in the cache.
 _BLOCK = 2**17
@@ -65,13 +66,28 @@ def league_values(game: MatrixGame, players: Any, precision: str = "float64") ->
         raise ValueError(f"the game has {game.num_players} players; allowed: 2")
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision is {precision!r}; allowed: float32, float64")
-    found = behaviours(players)
-    if isinstance(found, list):
-        value, cooperation = machine_pairs(game, found)
-    else:
-        with jax.enable_x64(precision == "float64"):
+    found = each_behaviour(players)
+    with jax.enable_x64(precision == "float64"):
+        if isinstance(found, np.ndarray):
             value, cooperation = _of_tables(game, found, precision)
+        else:
+            value, cooperation = _of_several_kinds(game, found, precision)
     return LeagueValues(np.moveaxis(value, 0, -1), np.moveaxis(cooperation, 0, -1))
+
+
+def _of_several_kinds(
+    game: MatrixGame, found: list[np.ndarray | Machine], precision: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """value and cooperation, [seat, row, column] each: tables in blocks, pairs with a machine in it one by one."""
+    tables = np.array([number for number, one in enumerate(found) if isinstance(one, np.ndarray)], int)
+    if len(tables) == len(found):
+        return _of_tables(game, stacked([one for one in found if isinstance(one, np.ndarray)]), precision)
+    machines = [one if isinstance(one, Machine) else machine_of(one) for one in found]
+    value, cooperation = machine_pairs(game, machines, frozenset(tables.tolist()))
+    if len(tables):
+        both = np.ix_(np.arange(2), tables, tables)
+        value[both], cooperation[both] = _of_tables(game, stacked([np.asarray(found[i]) for i in tables]), precision)
+    return value, cooperation
 
 
 def quantities(game: MatrixGame) -> np.ndarray:

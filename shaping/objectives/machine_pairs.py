@@ -19,18 +19,27 @@ _SWAPPED = np.array([0, 2, 1, 3])
 _MOST_STATES = 4096
 
 
-def machine_pairs(game: MatrixGame, machines: Sequence[Machine]) -> tuple[np.ndarray, np.ndarray]:
+def machine_pairs(
+    game: MatrixGame, machines: Sequence[Machine], but: frozenset[int] = frozenset()
+) -> tuple[np.ndarray, np.ndarray]:
     """Value and cooperation of everyone against everyone, [seat, row, column] each; see `league_values`.
+
+    Args:
+      game: of two players.
+      machines: of all players.
+      but: numbers of players whose pairs among each other are left out, NaN.
 
     Raises:
       ValueError: two machines that reach more than 4,096 joint states.
     """
     n = len(machines)
-    value, cooperation = np.empty((2, n, n)), np.empty((2, n, n))
+    value, cooperation = np.full((2, n, n), np.nan), np.full((2, n, n), np.nan)
     payoffs = np.asarray(game.payoffs).reshape(2, 4)
     scale, shares = float(value_scale(game.discount, game.horizon)), np.array([[1, 1, 0, 0], [1, 0, 1, 0.0]])
     for i, row in enumerate(machines):
         for j, column in enumerate(machines):
+            if i in but and j in but:
+                continue
             visits = joint_visits(game, row, column)
             value[0, i, j], value[1, j, i] = payoffs @ visits * scale
             cooperation[0, i, j], cooperation[1, j, i] = shares @ visits / visits.sum()

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from shaping.schema import NonNegative, Range, checked
+from shaping.schema import Field, NonNegative, Range, check_value, checked
 
 
 @struct.dataclass
@@ -35,13 +35,14 @@ class Reward:
     kind: str = struct.field(pytree_node=False)
 
 
-@checked
-def weights(*numbers: Annotated[float, Range()]) -> Reward:
+def weights(*numbers: float) -> Reward:
     """A weighted sum of everybody's rewards: the player's own weight first, then the others' by ascending seat.
 
     Raises:
       ValueError: fewer than two, or one that is not finite.
     """
+    for number in numbers:
+        check_value("weights", number, Field("weights", "number", None))
     if len(numbers) < 2:
         raise ValueError(f"weights is {list(numbers)!r}; allowed: one number per player, its own first")
     return Reward(tuple(numbers), "weights")

@@ -58,8 +58,11 @@ def default_kind(observation_space: Discrete | Box, action_space: Discrete | Box
 
 
 def table(env: MatrixGame, player: int, memory: Memory = 1) -> Policy:
-    """One logit for every state of a matrix game, or for every history of the last `memory` rounds."""
+    """One logit for every state of a matrix game, or for every history of the last `memory` rounds; with more than two
+    actions one for every action in every state."""
     del player
+    if env.num_actions > 2:
+        return tabular(env.num_states, memory, env.num_actions)
     if memory > 1 and (env.num_players != 2 or env.horizon == 1):
         raise ValueError(f"memory is {memory}; allowed: 1, unless two players play more than one round")
     return tabular(env.num_states if memory == 1 else sum(4**rounds for rounds in range(memory + 1)), memory)
@@ -68,6 +71,7 @@ def table(env: MatrixGame, player: int, memory: Memory = 1) -> Policy:
 def preconditioned_table(env: MatrixGame, player: int, matrix: list[list[float]] | None = None) -> Policy:
     """Logits of the states of a matrix game: `matrix` times the parameters."""
     del player
+    _check_two_actions(env, "preconditioned")
     states = env.num_states
     if matrix is None or len(matrix) != states or not all(len(row) == states for row in matrix):
         raise ValueError(
@@ -80,6 +84,7 @@ def network_table(env: MatrixGame, player: int, hidden: Widths = (16,)) -> Polic
     """Dense layers on the states of a matrix game; the table of all logits can be computed from them."""
     del player
     _check_more_rounds(env, "mlp")
+    _check_two_actions(env, "mlp")
     if not hidden:
         raise ValueError("hidden is []; allowed: a list of widths, each an integer, at least 1")
     return mlp(env.num_players, hidden)
@@ -236,6 +241,11 @@ def _layers(
         "units": units,
         "layout": told if channels else None,
     }
+
+
+def _check_two_actions(env: MatrixGame, kind: str) -> None:
+    if env.num_actions > 2:
+        raise ValueError(f"kind is {kind!r}; allowed: tabular, gru or lstm in a game of more than two actions")
 
 
 def _check_more_rounds(env: Any, kind: str) -> None:

@@ -18,9 +18,6 @@ import numpy as np
 from shaping.config.errors import ConfigError
 from shaping.runtime.folders import is_local, write_whole
 
-KINDS = ("csv", "tensorboard")
-"""Allowed entries of `log`."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -192,7 +189,7 @@ def check_log(kinds: Sequence[str], folder: Any = None) -> None:
     """Refuses a log that cannot be written.
 
     Args:
-      kinds: some of `KINDS`.
+      kinds: some of `config.top.LOGS`.
       folder: folder of the run, if it is known.
 
     Raises:
@@ -215,7 +212,7 @@ def open_log(
     """Opens the log of a run, and continues it if it exists.
 
     Args:
-      kinds: some of `KINDS`; none for no log.
+      kinds: some of `config.top.LOGS`; none for no log.
       folder: folder of the run.
       variables: declarations by name; those over match, update and player are logged.
       players: their number in the largest game.

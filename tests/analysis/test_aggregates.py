@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, trim_mean
 
-from shaping import cooperation
+from shaping import cooperation, envs
 
 GAMES = 300
 
@@ -85,6 +85,15 @@ def test_the_gini_coefficient_of_known_distributions():
 def test_intervals_of_the_gini_coefficient_cover_at_about_their_rate():
     found = coverage(lambda x: cooperation.gini_interval(x, 400), lambda rng: rng.random(40), 1 / 3)
     assert 0.91 < found < 0.985
+
+
+def test_a_schelling_diagram_has_the_payoffs_by_cooperating_others():
+    found = cooperation.schelling_diagram(envs.make("contribution", num_players=3, contribution_factor=1.5).payoffs)
+    # k others contribute: C pays (k + 1) / 2 - 1, D k / 2.
+    np.testing.assert_allclose(found, [[-0.5, 0], [0, 0.5], [0.5, 1]], atol=1e-12)
+    np.testing.assert_allclose(cooperation.schelling_diagram(envs.make("ipd").payoffs), [[-3, -2], [-1, 0]])
+    with pytest.raises(ValueError, match="payoffs have the shape"):
+        cooperation.schelling_diagram([[1, 2], [3, 4]])
 
 
 def test_welfare_and_what_anarchy_costs():

@@ -1,0 +1,46 @@
+"""The key `reward` of a player: what it climbs in place of the game's own reward."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shaping.config.checks import mapping, numbers, settings
+from shaping.config.dotted import entries, numbers_in
+from shaping.config.errors import not_allowed, unknown_key
+from shaping.objectives.rewards import REWARDS, Reward
+from shaping.schema import Field, fields
+
+_FORMS = "{weights: numbers}, {inequity_aversion: {settings}} or {svo: {settings}}"
+
+
+def normal_reward(where: str, raw: Any, seats: int) -> dict[str, Any]:
+    """The normal form of `where`: one kind with its numbers; a bare name takes the defaults."""
+    raw = {raw: {}} if isinstance(raw, str) and raw != "weights" else raw
+    if not isinstance(raw, Mapping) or len(raw) != 1:
+        raise not_allowed(where, raw, _FORMS)
+    ((kind, value),) = raw.items()
+    key = f"{where}.{kind}"
+    if kind not in REWARDS:
+        raise unknown_key(key, [f"{where}.{name}" for name in REWARDS])
+    if kind == "weights":
+        wanted = f"{seats} numbers, the own weight first, then the others' by ascending seat"
+        return {kind: numbers(key, value, (seats,), wanted)}
+    return {kind: settings(key, mapping(key, value), fields(REWARDS[kind]))}
+
+
+def reward_fields(where: str, reward: Mapping[str, Any]) -> dict[str, Field]:
+    """The numbers of a normal form, by dotted key."""
+    ((kind, value),) = reward.items()
+    if kind == "weights":
+        return entries(f"{where}.{kind}", value, Field(kind, "number", None))
+    return numbers_in(f"{where}.{kind}", value, fields(REWARDS[kind]))
+
+
+def build_reward(reward: Mapping[str, Any] | None, number: Any) -> Reward | None:
+    """What is climbed by a player whose normal form this is, numbers possibly arrays; None for the game's own."""
+    if reward is None:
+        return None
+    ((kind, value),) = reward.items()
+    if kind == "weights":
+        each = number(value, rank=1)
+        return Reward(tuple(each[:, place] for place in range(each.shape[1])), kind)
+    return REWARDS[kind](**{name: number(x, rank=0) for name, x in value.items()})
