@@ -1,4 +1,4 @@
-"""Frozen players of a league, with their names: from runs, from files, and from the scripted library."""
+"""Frozen players of a league, with their names: from runs, from files, and named strategies."""
 
 import json
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ class Player:
     """One row and column of a league.
 
     Attributes:
-      name: as tables show it.
-      source: the run or file it is from, or "strategy".
-      behaviour: what `shaping.league_values` takes.
-      match, seat: where it stood in its run; -1 elsewhere.
-      cell: of its run; -1 elsewhere.
+      name: as shown in tables.
+      source: the run or file that it is from, or "strategy".
+      behaviour: a player as `shaping.league_values` takes it.
+      match, seat: its match and seat in its run; -1 for other sources.
+      cell: its cell in the run; -1 for other sources.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Player:
 
 
 def scripted(against: str, game: MatrixGame) -> list[Player]:
-    """Strategies by name: "classic", "all", "none", or names separated by commas, in either case.
+    """Strategies by name: "classic", "all", "none", or names separated by commas, in upper or lower case.
 
-    The extortioner and generous tit-for-tat are those of the game's own payoffs where it is a prisoner's dilemma.
-    Elsewhere an extortioner is refused, and `classic` and `all` come without.
+    In a prisoner's dilemma, the extortioner and generous tit-for-tat are those for the game's own payoffs. In other
+    games an extortioner is refused, and `classic` and `all` leave it out.
 
     Raises:
       ConfigError: an unknown name.
@@ -57,7 +57,7 @@ def scripted(against: str, game: MatrixGame) -> list[Player]:
             raise not_allowed("--against", name, f"classic, all, none, or of {', '.join(STRATEGIES)}", STRATEGIES)
         of_group = against in ("all", "classic")
         if name.lower() == "memory_one" and of_group:
-            continue  # any table at all, which by default is the random player
+            continue  # an arbitrary table, which by default is the random player
         try:
             found.append(Player(name, "strategy", _of_game(name.lower(), game)))
         except ValueError as error:
@@ -82,21 +82,21 @@ def _of_game(name: str, game: MatrixGame) -> Any:
 def learned(
     place: str, cells: Sequence[str] = (), per_cell: int | None = None, name: str = "", one_game: bool = True
 ) -> tuple[list[Player], dict[str, Any]]:
-    """The learners of a run as they ended, and the game they played.
+    """The final policies of the learners of a run, and the game they played.
 
     Args:
       place: the folder of a run of a matrix game of two players whose policies are tables.
-      cells: numbers of cells, or KEY=VALUE of a swept key; all where none is given.
-      per_cell: how many matches of each cell, the first ones; all where None.
-      name: what the run is called; its place where empty.
-      one_game: whether all these matches must have played one game, which is then told.
+      cells: numbers of cells, or KEY=VALUE of a swept key; all cells if empty.
+      per_cell: how many matches of each cell, from the first on; None for all.
+      name: name of the run in the league; its path if empty.
+      one_game: whether all these matches must have played one game, which is then returned.
 
     Returns:
-      players called NAME/MATCH/SEAT, without scripts and without matches that diverged; and payoffs, discount, noise
-      and horizon, or nothing.
+      players called NAME/MATCH/SEAT, without scripted players and diverged matches; and payoffs, discount, noise and
+      horizon, or nothing.
 
     Raises:
-      ConfigError: no run, one of another kind, several games, or no such cell; one line.
+      ConfigError: no run, a run of another kind, several games, or no such cell; one line.
     """
     run = load(place)
     record = run.record
@@ -142,7 +142,7 @@ def filed(place: str) -> list[Player]:
     [players, histories].
 
     Raises:
-      ConfigError: it cannot be read, or holds no policies.
+      ConfigError: it cannot be read, or contains no policies.
     """
     path = Path(place)
     try:
@@ -169,13 +169,13 @@ def filed(place: str) -> list[Player]:
 
 
 def check_names(players: Sequence[Player]) -> None:
-    """Checks that there are players, not too many, and that no two have one name.
+    """Checks that there are players, but not too many, and that all names are different.
 
     Raises:
-      ConfigError: there are not.
+      ConfigError: they are not.
     """
     if not players:
-        raise ConfigError("league: nobody plays; give a run, a file, or names with --against")
+        raise ConfigError("league: no players; give a run, a file, or names with --against")
     if len(players) > _MOST:
         raise ConfigError(f"league: {len(players)} players; allowed: up to {_MOST}, fewer with --per-cell")
     names = [player.name for player in players]
@@ -220,7 +220,7 @@ def _same(value: Any, text: str) -> bool:
 
 
 def _plain(value: np.ndarray) -> np.ndarray:
-    """float64 with the digits that the number was written with: 0.96 and not its nearest float32."""
+    """float64 with the digits that the number was written with: 0.96 rather than its nearest float32."""
     value = np.asarray(value)
     return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape)
 

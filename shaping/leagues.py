@@ -1,4 +1,4 @@
-"""`shaping league`: frozen policies, everyone against everyone, exactly; written as a folder with a report."""
+"""`shaping league`: exact values of frozen policies, everyone against everyone, as a folder with a report."""
 
 import json
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ def league(
     per_cell: int | None = None,
     out: str | Path | None = None,
 ) -> Any:
-    """Everyone against everyone.
+    """Plays frozen policies against each other, everyone against everyone, and writes the results.
 
     Args:
       sources: folders of runs, and files of policies, see `frozen_players.filed`.
       against: strategies that join: "classic", "all", "none", or names separated by commas.
       game: a name or a mapping, as in configurations, or a YAML file with the key `game`; by default the game of the
-        runs, or the prisoner's dilemma where there is none.
+        runs, or the prisoner's dilemma if there are no runs.
       cells, per_cell: see `frozen_players.learned`.
       out: the folder to write, new or empty; by default a new one, `runs/league-N`.
 
     Returns:
       The folder, with league.zarr (`value` and `cooperation` [row, column, seat]; `best_response` and
-      `value_at_worst` [row], what a best response to the row player earns and what it leaves it), summary.json and
-      report/index.html.
+      `value_at_worst` [row], what a best response to the row's player earns and what that player then gets),
+      summary.json and report/index.html.
 
     Raises:
       ConfigError: bad input, in one line, before anything is computed.
@@ -49,7 +49,7 @@ def league(
     if per_cell is not None and per_cell < 1:
         raise ConfigError(f"--per-cell {per_cell}: allowed: 1 or more")
     if against == "none" and not sources:
-        raise ConfigError("league: nobody plays; give a run, a file, or names with --against")
+        raise ConfigError("league: no players; give a run, a file, or names with --against")
     players: list[Player] = []
     numbers: list[tuple[str, dict[str, Any]]] = []
     places = [str(source) for source in sources]
@@ -63,7 +63,7 @@ def league(
         players += found
         numbers.append((source, played))
     met = _matrix_game(game) if game is not None else _common_game(numbers)
-    # Learners stand before strategies, in the order in which they were named.
+    # Learners come before strategies, each in the given order.
     players += scripted(against, met)
     check_names(players)
     folder = new_folder(out, "league")
@@ -148,7 +148,7 @@ def _matrix_game(source: Any) -> MatrixGame:
 
 
 def _common_game(numbers: Sequence[tuple[str, dict[str, Any]]]) -> MatrixGame:
-    """The game that all runs played; the prisoner's dilemma where there is no run."""
+    """The game that all runs played; the prisoner's dilemma if there are no runs."""
     if not numbers:
         return _matrix_game("ipd")
     first, played = numbers[0]

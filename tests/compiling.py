@@ -1,4 +1,4 @@
-"""Compiling for tests: it costs many of them more than what they compile, and half of it is optimisation."""
+"""Compilation in tests: it often takes longer than the compiled code runs, and half of it is optimisation."""
 
 import jax
 

@@ -1,12 +1,12 @@
-"""Settings every test runs under.
+"""Settings of all tests.
 
-Nearly all of a test's time is compiling, and files compile many of the same programs. The processes of one run of the
-tests, and the commands that they start, therefore share a folder of compiled programs, which is empty at the start of
-each run and gone after it; where the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
+Nearly all of a test's time is compilation, and test files compile many of the same programs. All processes of one run
+of the tests, and the commands that they start, therefore share a folder of compiled programs. It is empty at the start
+of each run and deleted after it. If the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
 
-For the same reason XLA compiles with little effort, and Python seldom looks for garbage, of which tracing makes none
-worth the search: together two fifths less time. Set XLA_FLAGS to compile otherwise; a run compiled as the command
-compiles it is a test of its own (tests/test_cli.py).
+For the same reason XLA optimises little, and Python collects garbage rarely, since tracing leaves little: together this
+saves two fifths of the time. Set XLA_FLAGS for other compiler settings. A separate test (tests/test_cli.py)
+compiles a run as the command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
@@ -46,7 +46,7 @@ jax.devices()
 
 
 def pytest_collection_finish():
-    """What has been imported by now is no garbage: the search for it skips that."""
+    """Excludes what has been imported by now from garbage collection."""
     gc.collect()
     gc.freeze()
 

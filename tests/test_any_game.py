@@ -1,4 +1,4 @@
-"""A kind of game that the house does not know trains, and its record is what it declares."""
+"""A game of a kind unknown to the package trains, and its record contains what it declares."""
 
 import dataclasses
 from typing import Any

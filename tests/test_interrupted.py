@@ -1,4 +1,4 @@
-"""A run that is stopped and resumed is the run that was not."""
+"""A run that is stopped and resumed equals one that was not stopped."""
 
 import shutil
 from pathlib import Path

@@ -75,7 +75,7 @@ def test_policies_of_files_play_too(tmp_path):
     ("arguments", "says"),
     [
         (["--against", "nobody"], "'nobody' is not allowed"),
-        (["--against", "none"], "nobody plays"),
+        (["--against", "none"], "no players"),
         (["--against", "tft,tft"], "two players are called 'tft'"),
         (["--game", "coin_game"], "leagues are exact; allowed: ipd"),
         (["--game", "contribution"], None),

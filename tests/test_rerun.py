@@ -1,4 +1,4 @@
-"""A match that is run again alone does what it did among the others."""
+"""A match that is rerun alone gives the same result as among the others."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Sampled games from configuration to report, and as a library with somebody's own policies and environment."""
+"""Sampled games from configuration to report, and as a library with a user's own policies and environment."""
 
 from typing import Any, NamedTuple
 

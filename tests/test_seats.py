@@ -1,4 +1,4 @@
-"""Seats that are played by a script, or by a learner that plays others too: trained, recorded, resumed, read back."""
+"""Seats played by a script, or by a learner that plays several: trained, recorded, resumed, read back."""
 
 import dataclasses
 import json

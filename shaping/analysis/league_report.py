@@ -1,4 +1,4 @@
-"""A league's summary and its page, from its Dataset alone."""
+"""A league's summary and report page, made from its Dataset alone."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _MOST_NAMES = 60
 
 
 def summary_of(league: Any) -> dict[str, Any]:
-    """What summary.json holds: the game, and of each player its mean value over all columns, its value against itself,
-    its cooperation, the values under a best response, its share in alpha-rank, and how many others invade it.
+    """The content of summary.json: the game, and for each player its mean value over all columns, its value against
+    itself, its cooperation, the values under a best response, its share in alpha-rank, and how many others invade it.
 
     Args:
       league: the Dataset of league.zarr.
@@ -75,7 +75,7 @@ def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> An
         source = base64.b64encode(image).decode()
         parts.append(
             f'<h2>{title}</h2><figure><img alt="{title}" src="data:image/png;base64,{source}"><figcaption>Mean over '
-            "seats. Players that earn alike stand side by side.</figcaption></figure>"
+            "seats. Similar players are next to each other.</figcaption></figure>"
         )
     path = place / "index.html"
     path.write_text(page("League", parts), encoding="utf-8")
@@ -106,17 +106,17 @@ def _table(summary: dict[str, Any]) -> str:
     ]
     rank = summary["alpha_rank"]
     note = (
-        "Mean value: over all columns, itself included. At worst: what a best response to it leaves it. alpha-rank: "
+        "Mean value: over all columns, itself included. At worst: its value against a best response. alpha-rank: "
         f"its share at intensity {rank['intensity']:g}, population {rank['population']}, {rank['selection']} "
-        "selection. Invaders: how many others do better than it while they are rare."
+        "selection. Invaders: how many others do better than it while rare."
     )
     left_out = len(summary["players"]) - len(rows)
-    more = f" {left_out} more stand in summary.json." if left_out else ""
+    more = f" {left_out} more are in summary.json." if left_out else ""
     return table(head, rows, 1) + f'<p class="note">{note}{more}</p>'
 
 
 def _clustered(value: np.ndarray) -> np.ndarray:
-    """An order in which rows and columns that are alike stand together (average linkage)."""
+    """An order of rows and columns that puts similar ones next to each other (average linkage)."""
     from scipy.cluster.hierarchy import leaves_list, linkage
 
     if not 2 < len(value) <= 2000:

@@ -1,4 +1,4 @@
-"""Aggregates of runs and welfare: hand results, and whether intervals cover."""
+"""Aggregates of runs and welfare against results by hand, and the coverage of their intervals."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rules, learners, environments and policies of other people: installed, or given for one command."""
+"""Rules, learners, environments and policies from other packages, installed or given for one command."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Learned starts against a rollout of learning written out, and what they are worth."""
+"""Learned initial parameters against learning written out step by step, and their values."""
 
 import jax
 import jax.numpy as jnp

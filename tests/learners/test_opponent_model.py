@@ -1,4 +1,4 @@
-"""Models of opponents: what they are fitted to, what holds them back, and what a learner makes of them."""
+"""Models of opponents: what they are fitted to, how they are regularised, and how a learner uses them."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,5 +1,5 @@
-"""Every course three rounds of the prisoner's dilemma can take, each as a stream weighted with its probability: what an
-estimator is worth in expectation, without sampling."""
+"""All possible courses of three rounds of the prisoner's dilemma, each a stream weighted with its probability: exact
+expectations of estimators, without sampling."""
 
 import itertools
 from functools import cache

@@ -1,4 +1,4 @@
-"""Estimators against the exact returns, by enumeration of every course of play: no sampling, no tolerance for it."""
+"""Estimators against the exact returns, by enumerating every course of play, without sampling error."""
 
 import jax
 import jax.numpy as jnp

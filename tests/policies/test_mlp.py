@@ -1,4 +1,4 @@
-"""A network as a policy: its features, its start, and that play, objective and record see the same policy."""
+"""A network as a policy: its features, initial parameters, and that play, objective and record see the same policy."""
 
 from itertools import product
 

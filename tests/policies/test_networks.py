@@ -1,4 +1,4 @@
-"""Neural policies: the equations they stand for, their start, and that they play any environment in any precision."""
+"""Neural policies: their equations, their initial parameters, and play in any environment and precision."""
 
 import jax
 import jax.numpy as jnp

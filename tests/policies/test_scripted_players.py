@@ -1,4 +1,4 @@
-"""Scripted extremes: every environment has them where they mean something, and they bring what they stand for."""
+"""Scripted extremes: every environment has those that make sense there, and they have the expected effect."""
 
 import pickle
 

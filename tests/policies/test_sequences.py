@@ -1,4 +1,4 @@
-"""Along a trajectory: the same answers as step by step, and derivatives of them that are right."""
+"""Policies along a trajectory: the same results as step by step, with correct derivatives."""
 
 import distrax
 import jax

@@ -1,4 +1,4 @@
-"""Who meets whom: states gathered by learners' numbers, updated, put back."""
+"""Who meets whom: learners' states are gathered by index, updated and put back."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A match does what it does alone, whoever else runs beside it and however the population is cut."""
+"""A match gives the same result as alone, whichever matches run with it and however the population is divided."""
 
 import jax
 import jax.numpy as jnp

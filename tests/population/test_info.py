@@ -1,4 +1,4 @@
-"""What learners record of their updates: at the updates that are recorded, of those updates, and carried nowhere."""
+"""What learners record of their updates: at recorded updates only, about those updates, and without carrying it."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
-"""What is compiled: no LAPACK (batched, it can deadlock XLA on a machine of few cores), and nothing anew for
-new numbers."""
+"""What is compiled: no LAPACK (batched, it can deadlock XLA on a machine of few cores), and nothing again for new
+numbers."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Matches whose returns are sampled: nobody's concern but their own, measured when recorded, frozen when they burst."""
+"""Matches with sampled returns: independent of each other, measured when recorded, frozen when they diverge."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Meta-values: what the direction is made of, what is learned, and what it leads to."""
+"""Meta-values: the terms of the direction, what is learned, and the outcome."""
 
 import jax
 import jax.numpy as jnp

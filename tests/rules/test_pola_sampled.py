@@ -1,4 +1,4 @@
-"""POLA on sampled returns (POLA-DiCE): its keys, its penalties, and what it comes to with large batches."""
+"""POLA on sampled returns (POLA-DiCE): its keys, its penalties, and its limit for large batches."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""A finished run that is made longer is the run that was so long from the start."""
+"""A finished run that is extended equals a run of that length from the start."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a record holds besides: policies at every recorded update, and consistency losses."""
+"""Optional parts of a record: policies at every recorded update, and consistency losses."""
 
 import json
 
