@@ -1,10 +1,10 @@
-"""Evolution, leagues and best responses at size, and beside OpenSpiel and EGTtools where they are installed.
+"""Evolution, leagues and best responses at scale, compared with OpenSpiel and EGTtools where they are installed.
 
 python -m benchmarks.evolution --rounds 3 --json /tmp/evolution.json
 
-Contenders take turns, each in a process of its own; seconds of processor time and of the clock are both given, as a
-shared machine changes the second. References that are not installed in this Python can be run by another one
-(`--reference-python`), which needs nothing of this package. Peak memory is that of the process.
+Contenders take turns, each in its own process. Both processor time and wall time are reported in seconds, because other
+programs on a shared machine change the latter. References that are not installed in this Python can be run by another
+one (`--reference-python`), which needs nothing from this package. Peak memory is that of the process.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def policies(count: int) -> np.ndarray:
 
 
 def ours(task: str, size: int) -> Callable[[], Any]:
-    """What is measured, with its inputs made and everything imported."""
+    """The function to measure, with its inputs made and everything imported."""
     from shaping import envs, evolution
     from shaping.objectives.best_responses import best_responses
     from shaping.objectives.league_values import league_values
@@ -59,7 +59,7 @@ def ours(task: str, size: int) -> Callable[[], Any]:
     raise ValueError(task)
 
 
-# What a reference does, as a program of its own: `size` is given, `run` is timed.
+# What a reference does, as its own program: `size` is given, `run` is timed.
 REFERENCES = {
     "alpha_rank": """
 from open_spiel.python.egt import alpharank
@@ -79,7 +79,7 @@ run = lambda: calculate_stationary_distribution(
 TASKS = {
     "alpha_rank": 1000,
     "alpha_rank_defaults": 10_000,
-    "fixation": 200,
+    "fixation": 20,
     "league": 4096,
     "best_responses": 100_000,
 }

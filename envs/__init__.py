@@ -25,7 +25,8 @@ from shaping.envs.gift.game import Gift, GiftParams, GiftState
 from shaping.envs.in_the_matrix import dialects as matrix_dialects
 from shaping.envs.in_the_matrix.game import InTheMatrix
 from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
-from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
+from shaping.envs.matrix.checks import finite_numbers
+from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState
 from shaping.envs.matrix.games import GAMES
 from shaping.envs.messages import Messages, MessagesState
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState

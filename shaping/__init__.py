@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from shaping.objectives.league_values import league_values as league_values
     from shaping.objectives.make_sampled import sampled as sampled
     from shaping.objectives.play import play as play
+    from shaping.objectives.rewards import inequity_aversion as inequity_aversion
+    from shaping.objectives.rewards import svo as svo
+    from shaping.objectives.rewards import weights as weights
     from shaping.objectives.rollout import rollout as rollout
     from shaping.objectives.sampler import Sampler as Sampler
     from shaping.policies import Critic as Critic
@@ -129,6 +133,8 @@ _EXPORTS = {
     "gradient_learner": "learners",
     "grid_players": "policies",
     "hola": "rules.hola",
+    "inequity_aversion": "objectives.rewards",
+    "league": "leagues",
     "league_values": "objectives.league_values",
     "load": "results",
     "loaded_dice": "objectives.estimators",
@@ -161,11 +167,13 @@ _EXPORTS = {
     "sos": "rules.sos",
     "stack_automata": "policies",
     "strategy": "policies",
+    "svo": "objectives.rewards",
     "tabular": "policies",
     "tabular_critic": "policies",
     "train": "training",
     "uniform": "learners",
     "values": "learners",
+    "weights": "objectives.rewards",
     "zeros": "learners",
 }
 

@@ -128,12 +128,15 @@ def _run(arguments: argparse.Namespace) -> int:
     from shaping.config.files import read
     from shaping.config.plan import plan
     from shaping.experiment import prepare, run
+    from shaping.runtime.folders import folder_at
 
     _join(arguments)
     experiment = plan(read(arguments.config, arguments.overrides))
     _choose_compiler(experiment)
     if arguments.dry_run:
-        _print_lines(prepare(experiment).lines())
+        prepared = prepare(experiment)
+        _print_lines(prepared.lines())
+        prepared.check_fits(folder_at(arguments.out or "runs"))
         return statuses.FINISHED
     name = Path(arguments.config).stem
     return _carry_out(arguments, lambda **how: run(experiment, arguments.out, name=name, **how))
@@ -277,6 +280,15 @@ def _report(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
+def _league(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.leagues import league
+
+    how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
+    _print_lines([str(league(arguments.sources, *how) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     del arguments
     from shaping.doctor import lines
@@ -337,6 +349,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "replay": _replay,
     "report": _report,
+    "league": _league,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

@@ -1,9 +1,9 @@
-"""What cooperation is made of: functions of trajectories, of tables as a record holds them, and of policies.
+"""Measures of cooperation: functions of trajectories, of tables as in a record, and of policies.
 
 cooperation_by_history    P(C | history of any length), with intervals
 traits, traits_of_play    niceness, provocability, forgiveness, contrition
-zero_determinant_fit      extortion factor, generosity and residual of exact and of measured policies
-zero_determinant_line     the same of what a player and its opponents earned
+zero_determinant_fit      extortion factor, generosity and residual of exact and measured policies
+zero_determinant_line     the same from what a player and its opponents earned
 relations                 partners, rivals and equalisers
 welfare, gini, price_of_anarchy    how well all do, and how evenly
 iqm, probability_of_improvement    runs summarised over seeds and tasks

@@ -21,7 +21,8 @@ from shaping.runtime.damage import check_files, check_metadata, explaining_damag
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
-from shaping.runtime.folders import check_space, folder_at, locked, new_folder, remove, write_whole
+from shaping.runtime.folders import folder_at, locked, new_folder, remove, write_whole
+from shaping.runtime.log import check_log, open_log
 from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
 from shaping.runtime.progress import Progress
@@ -75,10 +76,11 @@ def run(
     config = prepared.config()
 
     check_alike("run", str(out), config, _versions())
+    check_log(prepared.experiment.top.get("log", ()), None if out is None else folder_at(out))
     folder = on_main(lambda: new_folder(out, stem)) or folder_at(out)
 
     def begin() -> None:
-        check_space(folder, prepared.bytes())
+        prepared.check_fits(folder)
         if (folder / "config.yaml").exists():
             raise ConfigError(f"--out {folder}: another process has just started a run in it")
         write_whole(folder / "config.yaml", as_yaml(config))
@@ -136,7 +138,7 @@ def resume(
                 f"{place}: only a finished run can be extended; `shaping resume {place}` finishes it, with its "
                 f"{before} updates"
             )
-        check_space(place, prepared.bytes())
+        prepared.check_fits(place)
         if not pending:
             # If anything is damaged, nothing is changed.
             check_metadata(place / "record.zarr", layout(prepared.experiment).dimensions())
@@ -188,15 +190,19 @@ def _carry_out(
         saved_updates=before.saved_updates if before else None,
     )
     with ExitStack() as stack, computing_in(top["precision"]):
+        for line in prepared.lines():
+            say(line)
         try:
             on_main(lambda: (stack.enter_context(locked(folder)), begin()))
-            for line in prepared.lines():
-                say(line)
             on_main(lambda: open_record(folder, experiment, config))
             record = Record(folder / "record.zarr")
         except OSError as error:
             kind = ExhaustedError if is_exhausted(error) else ConfigError
             raise kind(f"{folder}: cannot be written: {reason(error)}") from error
+        log = None
+        if is_main() and top.get("log"):
+            found = layout(experiment)
+            log = open_log(top["log"], folder, found.variables, found.players, found.updates, top["matches"])
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
         progress = Progress(status.match_updates, enabled=show_progress and is_main())
         store = RunStore(
@@ -210,6 +216,7 @@ def _carry_out(
             timing,
             stop_request,
             lambda line: say(f"warning: {line}"),
+            log,
         )
         try:
             for number, (group, chunks, table) in enumerate(

@@ -16,6 +16,8 @@ from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
 from shaping.runtime.devices import computing_in, describe_devices
+from shaping.runtime.folders import check_space, is_local
+from shaping.runtime.memory import check_memory
 from shaping.runtime.progress import size_of
 from shaping.runtime.record_schema import layout
 
@@ -42,6 +44,28 @@ class Prepared:
         record = layout(self.experiment, self.templates()).bytes()
         return {"record": record, "final states": final, "checkpoints": rolling}
 
+    def memory_bytes(self) -> dict[str, int]:
+        """Bytes of this machine's memory that are needed at a time, by what needs them."""
+        # What stands beside every match and every recorded update is made whole before it is written: cell, number,
+        # seed and each swept or drawn key, of which the library that writes them makes a copy.
+        columns = 3 + len(self.experiment.coordinates) + len(self.experiment.drawn)
+        rows = len(layout(self.experiment, self.templates()).updates)
+        found = {"coordinates of the record": 2 * 8 * (columns * self.experiment.matches + rows)}
+        if jax.default_backend() == "cpu":
+            found["a chunk"] = max(chunks.bytes for chunks in self.chunks)
+        return found
+
+    def check_fits(self, folder: Any) -> None:
+        """Refuses a plan that this machine's memory cannot hold, or the disk of its folder, which may be still to come.
+
+        Raises:
+          ConfigError: one line.
+        """
+        check_memory(self.memory_bytes())
+        if is_local(folder):
+            folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        check_space(folder, self.bytes())
+
     def templates(self) -> list[Match]:
         """The settings of one match of every group."""
         return [group.template() for group in self.groups]
@@ -60,16 +84,16 @@ class Prepared:
                 f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
                 f"in {chunk.count} "
                 f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
-                f"{size_of(chunk.match_bytes)} a match"
+                f"{size_of(chunk.match_bytes)} per match"
             )
-        return text
+        memory, disk = sum(self.memory_bytes().values()), sum(self.bytes().values())
+        return [*text, f"  at most {size_of(memory)} of memory and {size_of(disk)} on disk"]
 
     def _rules(self, group: Group) -> list[str]:
         per_cell = self.experiment.top["matches"]
-        own = {int(cell) for cell in np.unique(group.indices // per_cell)}
         found = {}
         for block in self.experiment.blocks:
-            if not own.isdisjoint(block.cells):
+            if block.cells.start * per_cell in group.indices:
                 seats = [
                     " ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in block.normal["players"]
                 ]

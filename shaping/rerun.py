@@ -96,7 +96,7 @@ def _again(
     """The steps, each player's final parameters, the update at which the match failed, and what was not finite then."""
     import xarray
 
-    place = int(np.searchsorted(group.indices, match)) % chunks.size
+    place = group.indices.place(match) % chunks.size
     lane = place % chunks.block
     mesh = population_mesh()
     # A single block on a device compiles to a different program than several; all numbers above one compile to the

@@ -79,7 +79,7 @@ class Field:
         if self.kind == "choice":
             return " or ".join(self.choices)
         words = {
-            "number": f"a number, {self.range}",
+            "number": "a finite number" if self.range == Range() else f"a number, {self.range}",
             "integer": f"an integer, {self.range}",
             "integers": f"a list of widths, each an integer, {Range(self.range.low)}",
             "flag": "true or false",

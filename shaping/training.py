@@ -1,5 +1,6 @@
 """Training from a program: `train` keeps its record in memory."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,16 @@ import numpy as np
 
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.validate import LIMITS
+from shaping.config.top import LIMITS
 from shaping.envs import MatrixGameParams
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
+from shaping.population.spans import Spans
 from shaping.rules import Rule
 from shaping.runtime.chunks import Group, cut, timetable
 from shaping.runtime.devices import computing_in
@@ -73,6 +77,7 @@ def train(
     parameters: Any = None,
     policy: Policy | None = None,
     seats: Sequence[int] | None = None,
+    rewards: Sequence[Reward | None] | Reward | None = None,
 ) -> Any:
     """Trains a population of independent matches and returns its record, in memory.
 
@@ -92,6 +97,8 @@ def train(
       policy: the policy of every seat of a matrix game; None means `shaping.tabular` with one logit per state.
       seats: for each seat, the number of the player that plays it. A player with several seats plays all of them with
         the same parameters: [0, 0] is one player in both seats. None gives each seat a player of its own.
+      rewards: what players climb in place of the game's rewards, as `shaping.weights`, `inequity_aversion` and `svo`
+        make it: one for every seat, or one for each, with None where a seat climbs its own. Values stay the game's.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
@@ -109,6 +116,7 @@ def train(
     game, numbers = _game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
+    own = _rewards(rewards, game)
 
     with computing_in(precision):
         numbers = numbers()
@@ -119,10 +127,10 @@ def train(
                 array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
                 return np.broadcast_to(array, (len(indices), *array.shape))
 
-            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by))
+            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by, None, own))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
-        group = Group(np.arange(matches), matches_of)
+        group = Group(Spans((range(matches),)), matches_of)
         chunks = cut(group, updates, record_every, 2**31, jax.device_count())
         table = timetable(group, chunks, updates, record_every)
         memory = InMemory()
@@ -154,6 +162,29 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
     return learners
 
 
+def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
+    """What each seat climbs; None where all climb the game's rewards."""
+    seats = len(game.policies)
+    each: tuple[Any, ...] = tuple(given) if isinstance(given, list | tuple) else (given,) * seats
+    for place, one in enumerate(each):
+        if one is not None and not isinstance(one, Reward):
+            raise not_allowed(
+                f"rewards.{place}", one, "what shaping.weights, inequity_aversion or svo returns, or None"
+            )
+    if len(each) != seats:
+        raise ConfigError(f"rewards: {len(each)} given; the game has {seats} seats")
+    for one in each:
+        if one is not None and one.kind == "weights" and len(one.numbers) != seats:
+            raise ConfigError(
+                f"rewards: {len(one.numbers)} weights given; allowed: {seats}, one a player, the own first"
+            )
+    if all(one is None for one in each):
+        return None
+    if "rewards" not in inspect.signature(game.objective).parameters:
+        raise ConfigError("rewards: leave them out; this game's objective takes none")
+    return each
+
+
 def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
     """The game to train on, and a function that returns its numbers in the precision of the run."""
     if not hasattr(game, "objective"):
@@ -162,9 +193,10 @@ def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, C
             raise not_allowed("game", game, wanted)
         if parameters is not None and not isinstance(parameters, MatrixGameParams):
             raise not_allowed("parameters", parameters, "the parameters of a matrix game (envs.MatrixGameParams)")
-        policies = (policy or tabular(game.num_states),) * game.num_players
+        policies = (policy or tabular(game.num_states, num_actions=game.num_actions),) * game.num_players
+        form = exact_matrix_game if game.num_actions == 2 else many_action_game
         try:
-            return exact_matrix_game(game, policies), lambda: game.default_params if parameters is None else parameters
+            return form(game, policies), lambda: game.default_params if parameters is None else parameters
         except ValueError as error:
             raise ConfigError(f"policy: {error}") from None
     if policy is not None:

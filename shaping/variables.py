@@ -66,6 +66,12 @@ VARIABLES: dict[str, Variable] = {
     "noise": Variable(_END, "probability that execution noise replaces a player's action", low=0, high=1),
     "payoffs": Variable((*_END, "joint_action"), "payoff of each joint action to each player"),
     "policy": Variable((*_END, "state"), "final P(cooperate | state) as chosen, before execution noise", low=0, high=1),
+    "action_probabilities": Variable(
+        (*_END, "last_round", "action"),
+        "final P(action | last round), of more than two actions, as chosen, before execution noise",
+        low=0,
+        high=1,
+    ),
     "policy_trajectory": Variable(
         (*_ALONG, "state"), "P(cooperate | state) after the given number of updates", low=0, high=1
     ),

@@ -1,5 +1,6 @@
 """Recomputes all published results that shipped configurations name."""
 
+import copy
 import json
 import os
 import platform
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from shaping import __version__
 from shaping.analysis import scoreboard
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
-from shaping.config.quick import quick_form
+from shaping.config.top import check_top, replaced
 from shaping.config.yaml_text import as_yaml
 from shaping.runtime.folders import new_folder
+
+QUICK_MATCHES = 200
+"""Matches a cell where a configuration does not say what makes it quick."""
 
 
 def verify(
@@ -113,3 +117,39 @@ def run_apart(config: Path, folder: Path) -> str:
     said = done.stderr.strip().splitlines()
     ended = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
     return f"{ended}: {said[-1].removeprefix('shaping: ')}" if said else ended
+
+
+def quick_form(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `shaping verify --quick` runs in the place of a configuration: its own `quick:` carried out.
+
+    Variants that are left out take their published values with them. With fewer matches every published tolerance says
+    how many it was chosen for, so that our sampling error is added to it, in this run and in any later report of it.
+
+    Args:
+      raw: a configuration as plain data; without `quick:` it runs with at most 200 matches a cell.
+
+    Returns:
+      a configuration without `quick:`, or None for `quick: false`.
+
+    Raises:
+      ConfigError: for a top level that is not allowed.
+    """
+    top = check_top(raw)
+    quick = {"matches": min(QUICK_MATCHES, top["matches"])} if top["quick"] is None else top["quick"]
+    if quick is False:
+        return None
+    small = copy.deepcopy({key: value for key, value in raw.items() if key != "quick"})
+    entries = copy.deepcopy(top["published"])
+    if "variants" in quick:
+        kept = {name: variant for name, variant in top["variants"].items() if name in quick["variants"]}
+        small["variants"] = copy.deepcopy(kept)
+        for key in replaced(kept):
+            small.pop(key, None)
+        gone = {str(name) for name in top["variants"]} - {str(name) for name in kept}
+        entries = [e for e in entries if str((e.get("cell") or {}).get("variant")) not in gone]
+    small["matches"] = quick.get("matches", top["matches"])
+    if small["matches"] < top["matches"]:
+        for entry in entries:
+            if entry.get("tolerance") is not None:
+                entry.setdefault("matches", top["matches"])
+    return small | {"published": entries}

@@ -126,9 +126,10 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(here, capsys):
     assert main(["run", "tiny.yaml", "--dry-run", *overrides]) == 0
     written = capsys.readouterr()
     assert written.err == ""
-    first, second = written.out.splitlines()
+    first, second, third = written.out.splitlines()
     assert first.startswith("plan: 2 cells x 1,000 matches = 2,000 matches, 50 updates each, float32")
     assert re.match(r"  group 1 of 1: 2,000 matches \(naive\) in 1 chunk of 2,000, about \d+ MiB each", second)
+    assert re.match(r"  at most [\d.]+ MiB of memory and [\d.]+ MiB on disk", third)
     assert [path.name for path in here.iterdir()] == ["tiny.yaml"]
 
 

@@ -21,12 +21,13 @@ import shaping
 from shaping import envs, extensions, schema
 from shaping.analysis.published import METRICS
 from shaping.cli import main
+from shaping.config.cell import number_fields
 from shaping.config.environments import environment_settings, environments
 from shaping.config.initial import FILE, RUN
 from shaping.config.plan import plan
 from shaping.config.players import BESIDE
 from shaping.config.policy import policy_fields
-from shaping.config.validate import CHECKPOINT, EXTRAS, PUBLISHED, TOP, number_fields
+from shaping.config.top import CHECKPOINT, EXTRAS, PUBLISHED, TOP
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import TABLE

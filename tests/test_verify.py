@@ -9,9 +9,9 @@ import shaping
 from shaping.cli import main
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
-from shaping.config.quick import quick_form
 from shaping.experiment import prepare
 from shaping.results import report
+from shaping.verify import quick_form
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 # One-shot, because it compiles fastest; without a step every match stays at 2.5, the mean of stag hunt's payoffs.

@@ -16,6 +16,31 @@ from shaping.envs.environment import check_actions
 from shaping.envs.spaces import Box, Discrete
 
 
+def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> "JaxMARLGame":
+    """An environment of JaxMARL by its `id`, made with `settings`; the extra `peers` brings it.
+
+    Args:
+        id: as `jaxmarl.make` knows it.
+        settings: a mapping of its arguments, or their pairs.
+        horizon: steps of an episode, where the environment does not end by itself sooner.
+
+    Raises:
+        ValueError: JaxMARL is not installed, it has no such environment, or one that `from_jaxmarl` refuses.
+    """
+    try:
+        require("jaxmarl.environments")
+        make = require("jaxmarl").make
+    except ImportError as error:
+        raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL ({error})") from None
+    try:
+        # Its environments compute their settings as they are made, which may happen while a program is traced.
+        with jax.ensure_compile_time_eval():
+            return from_jaxmarl(make(id, **dict(settings)))
+    except (TypeError, KeyError) as error:
+        allowed = f"an environment of JaxMARL and settings that it has ({error})"
+        raise ValueError(f"id is {id!r}; allowed: {allowed}") from None
+
+
 def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
     """An environment of JaxMARL 0.2.0 as one of ours.
 

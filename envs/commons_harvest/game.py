@@ -21,6 +21,7 @@ from shaping.envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 24
 _NUMBERS = (
+    "regrowth",
     "apple_reward",
     "zap_reward",
     "zapped_reward",

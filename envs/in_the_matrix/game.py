@@ -336,7 +336,7 @@ class InTheMatrix:
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        return ("freeze", "regrowth")
+        return ("payoffs", "freeze", "regrowth")
 
     def image(self, state: InTheMatrixState, params: InTheMatrixParams) -> np.ndarray:
         """The map and what the players hold; see `in_the_matrix_drawing.image`."""

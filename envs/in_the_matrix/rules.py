@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.envs.in_the_matrix.state import InTheMatrixState
 from shaping.envs.in_the_matrix.view import heading, relative
-from shaping.envs.matrix.game import finite_numbers
+from shaping.envs.matrix.checks import finite_numbers
 
 
 def move(words: jax.Array, state: InTheMatrixState, forward: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:

@@ -41,3 +41,17 @@ def cooperation_by_state(counts: Mapping[str, Any]) -> jax.Array:
     """The fraction of a player's steps in each of its states in which it cooperated, as executed, [..., players,
     states]."""
     return fraction(counts["cooperations"], counts["steps"])
+
+
+def action_measures(action_labels: tuple[str, ...]) -> dict[str, Measure]:
+    """What `action_metrics` gives, for players with these actions."""
+    meaning = "Of the steps, the fraction in which a player executed each action."
+    return {
+        "action_frequency": Measure(meaning, "frequency", low=0.0, high=1.0, axis="action", labels=action_labels),
+    }
+
+
+def action_metrics(counts: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """The values of `action_measures`, [..., players, actions]."""
+    executed = counts["executed"]
+    return {"action_frequency": fraction(executed, jnp.sum(executed, axis=-1, keepdims=True))}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shaping.pieces import arrays_of, grid, undecodable
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -45,18 +47,8 @@ def naming_damage(directory: Any) -> Iterator[None]:
 
 def unreadable_piece(path: Any) -> str:
     """A line about the first piece of a record that cannot be decoded; "" if all can."""
-    import zarr
-
-    group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
-    for name, array in sorted(group.arrays()):
-        for place in np.ndindex(*_grid(array)):
-            region = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, array.chunks, strict=True))
-            try:
-                array[region]
-            except Exception as error:
-                piece = path / name / array.metadata.encode_chunk_key(place)
-                return f"{piece}: cannot be read ({first_line(error)}); {REMEDY}"
-    return ""
+    found = undecodable(path)
+    return "" if found is None else f"{found[0]}: cannot be read ({first_line(found[1])}); {REMEDY}"
 
 
 def absent_piece(path: Any, dataset: xr.Dataset) -> str:
@@ -67,26 +59,23 @@ def absent_piece(path: Any, dataset: xr.Dataset) -> str:
     matches did not diverge. Matches that are still running are not checked. Variables that only some games record are
     checked only at the end of a run, in records of a single game.
     """
-    import zarr
-
-    group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
-    arrays = dict(group.arrays())
+    arrays = arrays_of(path)
     if (marker := arrays.get("diverged_at")) is None:
         return ""
-    if absent := _absent(path, "diverged_at", marker, list(np.ndindex(*_grid(marker)))):
+    if absent := _absent(path, "diverged_at", marker, list(np.ndindex(*grid(marker)))):
         return absent
     kept = np.flatnonzero(dataset["diverged_at"].values == -1)
-    for name, array in sorted(arrays.items()):
+    for name, array in arrays.items():
         dims = tuple(str(d) for d in dataset[name].dims) if name in dataset.data_vars else ()
         if dims[:1] != ("match",) or name == "diverged_at":
             continue
         rows = np.unique(kept // array.chunks[0]).tolist()
-        grid = _grid(array)
+        pieces = grid(array)
         if name in _ALWAYS:
-            wanted = [(row, *rest) for row in rows for rest in np.ndindex(*grid[1:])]
-        elif grid[0] == 1 and rows:
+            wanted = [(row, *rest) for row in rows for rest in np.ndindex(*pieces[1:])]
+        elif pieces[0] == 1 and rows:
             along = dims[1:2] == ("update",)
-            wanted = [(0, *rest) for rest in np.ndindex(*grid[1:]) if not along or rest[0] == grid[1] - 1]
+            wanted = [(0, *rest) for rest in np.ndindex(*pieces[1:]) if not along or rest[0] == pieces[1] - 1]
         else:
             continue
         if absent := _absent(path, name, array, wanted):
@@ -104,8 +93,3 @@ def _absent(path: Any, name: str, array: Any, wanted: list[tuple[int, ...]]) -> 
         if key not in present:
             return f"{folder / key}: this piece of the record is missing; {REMEDY}"
     return ""
-
-
-def _grid(array: Any) -> tuple[int, ...]:
-    """How many pieces an array has along each dimension."""
-    return tuple(-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True))

@@ -182,16 +182,20 @@ def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
 
 
 def _finished(dataset: xr.Dataset, starts: np.ndarray) -> np.ndarray:
-    """[cell] its first finished match, or its first match if none is finished."""
+    """[cell] its first match that finished without diverging, else its first finished match, else its first match."""
     firsts = starts[:-1]
     if "diverged_at" not in dataset:
         return firsts
     found = []
     for first, end in zip(firsts, starts[1:], strict=True):
         place = int(first)
-        if int(dataset["diverged_at"][place]) == UNFINISHED:
-            done = np.flatnonzero(dataset["diverged_at"][int(first) : int(end)].values != UNFINISHED)
-            place += int(done[0]) if len(done) else 0
+        if int(dataset["diverged_at"][place]) != -1:
+            ended = dataset["diverged_at"][int(first) : int(end)].values
+            # A match that diverged at once has no values, which alone tell the seats of players without parameters.
+            for there in (np.flatnonzero(ended == -1), np.flatnonzero(ended != UNFINISHED)):
+                if len(there):
+                    place += int(there[0])
+                    break
         found.append(place)
     return np.array(found, np.int64)
 

@@ -1,6 +1,6 @@
 """Differentiable games given as functions of the parameters: your own, and the analytic games of the literature."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -12,6 +12,7 @@ from shaping.envs.environment import check_integer
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.objectives.game import closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 from shaping.schema import fields
@@ -54,8 +55,9 @@ class Analytic:
         for count in self.num_parameters:
             check_integer("num_parameters", count, 0)
 
-    def objective(self, params: Any) -> Objective:
-        """The objective at one setting of the game's numbers (any pytree)."""
+    def objective(self, params: Any, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of the game's numbers (any pytree); `rewards` are of returns, as there are no
+        steps."""
 
         def returns(thetas: Thetas) -> Any:
             found, seats = self.function(thetas, params), len(self.num_parameters)
@@ -63,7 +65,7 @@ class Analytic:
             if count != (seats,):
                 given = count[0] if count else "a single number"
                 raise ValueError(f"the game's function returns {given}; allowed: {seats} returns, one per player")
-            return found
+            return found if rewards is None else climbed(rewards, [found[seat] for seat in range(seats)])
 
         return from_returns(returns)
 

@@ -1,7 +1,7 @@
-"""What players of a repeated two-player game do, as numbers: tables over histories, or machines.
+"""The behaviour of players of a repeated two-player game as numbers: tables over histories, or machines.
 
-A table holds P(choose C) after each history of up to k rounds, the start first, as the player sees it: 5 entries for
-k = 1 (start, CC, CD, DC, DD, the own action first), 21 for 2, in the order of `shaping.tabular`.
+A table holds P(choose C) after each history of up to k rounds as the player sees it, the start first: 5 entries for
+k = 1 (start, CC, CD, DC, DD, its own action first), 21 for k = 2, in the order of `shaping.tabular`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def behaviours(players: Any) -> np.ndarray | list[Machine]:
         (policy, theta), tables and `Machine`s.
 
     Returns:
-      P(choose C) [players, histories] where all are tables, of the longest memory among them; else machines, whose
-      leaves are NumPy's.
+      P(choose C) [players, histories] if all are tables, with the longest memory among them; otherwise machines, whose
+      leaves are NumPy arrays.
 
     Raises:
-      ValueError: no players, or one that is neither table nor machine, or no probabilities; one line.
+      ValueError: no players, one that is neither table nor machine, or entries that are no probabilities; one line.
     """
     if isinstance(players, str):
         raise ValueError(f"players is {players!r}; allowed: a sequence of names and policies")
@@ -51,12 +51,12 @@ def behaviours(players: Any) -> np.ndarray | list[Machine]:
 
 
 def memory_of(table: np.ndarray) -> int:
-    """How many rounds a table [..., histories] looks back."""
+    """The number of rounds that a table [..., histories] looks back."""
     return [num_histories(k) for k in range(_LONGEST + 1)].index(table.shape[-1])
 
 
 def lengthened(table: np.ndarray, memory: int) -> np.ndarray:
-    """The table [..., histories] of a player that remembers `memory` rounds, and uses as many as before."""
+    """The table [..., histories] as one that looks back `memory` rounds, with the same behaviour."""
     own = memory_of(table)
     parts = [table]
     for length in range(own + 1, memory + 1):
@@ -65,13 +65,13 @@ def lengthened(table: np.ndarray, memory: int) -> np.ndarray:
 
 
 def machine_of(table: np.ndarray) -> Machine:
-    """A table [histories] as a machine, whose states are the histories."""
+    """A table [histories] as a machine whose states are the histories."""
     memory = memory_of(table)
     return Machine(next_histories(memory), table)  # pyright: ignore[reportArgumentType]
 
 
 def next_histories(memory: int) -> np.ndarray:
-    """int32 [histories, 5]: the history after an observation (start, CC, CD, DC, DD) in each."""
+    """int32 [histories, 5]: the next history after each observation (start, CC, CD, DC, DD)."""
     rows = []
     for length in range(memory + 1):
         first = num_histories(length - 1) if length else 0

@@ -26,6 +26,7 @@ from shaping.envs.measures import fraction
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, declared, of_measure
 
@@ -100,12 +101,12 @@ class ExactCoinGame:
         """Never: there are too many states to treat each as a scalar."""
         return False
 
-    def objective(self, params: ExactCoinParams) -> Objective:
+    def objective(self, params: ExactCoinParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of rewards, discount and noise."""
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
             del key, context
-            return _returns(self, list(thetas), params), None
+            return _returns(self, list(thetas), params, rewards), None
 
         return Objective(returns, self.distance)
 
@@ -175,14 +176,21 @@ class ExactCoinGame:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _returns(game: ExactCoinGame, thetas: list[Any], params: ExactCoinParams) -> jax.Array:
+def _returns(
+    game: ExactCoinGame, thetas: list[Any], params: ExactCoinParams, rewards: Sequence[Reward | None] | None
+) -> jax.Array:
     """[players]; a function of its own so that it, and each of its derivatives, is traced once."""
     # A last step that pays nothing need not be played.
     steps = None if game.horizon is None else game.horizon - (game.env.last_step != "play")
     joint = game.joint(thetas, params.noise)
     paid = events(game.chain, str(joint.dtype))
-    happened = game._expected(visits_of(game.chain, joint, params.discount, steps), joint, paid)
-    return jnp.sum(params.rewards * happened, axis=1)
+    visits = visits_of(game.chain, joint, params.discount, steps)
+    if rewards is None:
+        return jnp.sum(params.rewards * game._expected(visits, joint, paid), axis=1)
+    # What a move pays is certain: the step's rewards of every board and joint action.
+    given = jnp.sum(params.rewards * paid, axis=-1)
+    own = climbed(rewards, [given[..., player] for player in range(given.shape[-1])])
+    return game._expected(visits, joint, jnp.stack(own, axis=-1))
 
 
 def exact_coin_game(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.objectives.objective import Objective
+from shaping.objectives.rewards import Reward
 from shaping.policies.policy import Policy
 from shaping.variables import Variable
 
@@ -74,8 +75,9 @@ class Game(Protocol):
         """What the record says about the game: attributes of the Dataset."""
         ...
 
-    def objective(self, params: Any) -> Objective:
-        """The objective at one setting of the game's numbers."""
+    def objective(self, params: Any, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of the game's numbers; where `rewards` says so, one a player, players climb
+        something else than the game's rewards (see `rewards`). Values are always the game's own."""
         ...
 
     def value_scale(self, params: Any) -> jax.Array:

@@ -12,6 +12,7 @@ Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps
 follow the executed action.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ import numpy as np
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, as_table, declared
 
@@ -64,8 +67,11 @@ class ExactMatrixGame:
             return num_histories(self.memory)
         return 1 if self.horizon == 1 else 1 + 2**self.num_players
 
-    def objective(self, params: MatrixGameParams) -> Objective:
-        """The objective at one setting of payoffs, discount and noise."""
+    def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
+        if rewards is not None:
+            payoffs = climbed(rewards, [params.payoffs[player] for player in range(self.num_players)])
+            params = dataclasses.replace(params, payoffs=tuple(payoffs))
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context
@@ -275,15 +281,19 @@ def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGamePara
     """
     if params is not None and params.horizon is not None:
         raise ValueError("params.horizon is given; allowed: None, because the game itself sets the horizon")
-    return exact_matrix_game(game, policies).objective(game.default_params if params is None else params)
+    form = exact_matrix_game if game.num_actions == 2 else many_action_game
+    return form(game, policies).objective(game.default_params if params is None else params)
 
 
 def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
     """The static part of a matrix game played by these policies.
 
     Raises:
-      ValueError: if there is not one policy per seat, or if their states are not those of the game.
+      ValueError: a game of more than two actions; or if there is not one policy per seat, or if their states are not
+        those of the game.
     """
+    if game.num_actions != 2:
+        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     rounds = {policy.rounds for policy in policies}

@@ -1,15 +1,15 @@
-"""Partners, rivals and equalisers: what a player allows others to earn, whatever they do.
+"""Partners, rivals and equalisers: what a player allows its opponents to earn, whatever they do.
 
-With R the value of mutual cooperation, and against any opponent at all:
+R is the value of mutual cooperation. Each holds against every opponent:
 
-    partner          cooperates with itself, and who earns R or more against it leaves it with R
+    partner          cooperates with itself, and an opponent that earns R or more leaves it with R
                      (Hilbe, Traulsen and Sigmund 2015, GEB 92; Akin's "good" strategies 2016)
     rival            never earns less than its opponent ("competitive", ibid.)
     friendly rival   a rival that cooperates with itself (Murase and Baek 2020, Scientific Reports 10)
-    equaliser        the opponent earns the same, whatever it does (Boerlijst, Nowak and Sigmund 1997)
+    equaliser        the opponent earns the same whatever it does (Boerlijst, Nowak and Sigmund 1997)
 
-"Whatever they do" is exact: each is the optimum of a Markov decision problem (`best_responses`), of what the opponent
-earns, of how far it is ahead, and of the least it can earn.
+"Whatever it does" is exact: each is the optimum of a Markov decision problem (`best_responses`), of what the opponent
+earns, of its lead, and of the least it can earn.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from shaping.objectives.best_responses import best_responses, pair_values
 from shaping.objectives.game import value_scale
 from shaping.objectives.machine_pairs import joint_visits
 
-# What the player loses counts this much where the opponent chooses among what is equally good for it.
+# The weight of the player's loss, for choosing among actions that are equally good for the opponent.
 _SPITE = 1e-6
 
 
 @dataclass(frozen=True)
 class Relations:
-    """Of many players, each [players].
+    """Relations of many players, each [players].
 
     Attributes:
-      partner, rival, friendly_rival, equaliser: bool, see the head of this module.
+      partner, rival, friendly_rival, equaliser: bool, see the top of this module.
       own: normalised value against itself.
       most: the most an opponent can earn.
-      least: the least it can earn.
-      lead: the most by which it can be ahead.
+      least: the least an opponent can earn.
+      lead: the largest lead an opponent can have.
     """
 
     partner: np.ndarray
@@ -55,13 +55,14 @@ class Relations:
 def relations(game: MatrixGame, players: Any, tolerance: float = 1e-6) -> Relations:
     """Classifies players of a symmetric repeated game.
 
-    Values are those of the game: where it has a discount, the first rounds count, and tit-for-tat, say, is behind by
-    (1 - discount) (temptation - sucker). For values per step without a discount let it be close to 1, such as 1 - 1e-6.
+    Values are those of the game. Where it has a discount, the first rounds count, and tit-for-tat, for example, is
+    behind by (1 - discount) (temptation - sucker). For values per step without a discount, choose one close to 1, such
+    as 1 - 1e-6.
 
     Args:
       game: symmetric, of two players.
       players: see `shaping.league_values`.
-      tolerance: of values, as a part of the range of payoffs.
+      tolerance: for comparing values, as a fraction of the range of payoffs.
 
     Raises:
       ValueError: a game that is not symmetric, or players as in `shaping.league_values`.
@@ -75,7 +76,7 @@ def relations(game: MatrixGame, players: Any, tolerance: float = 1e-6) -> Relati
     found = behaviours(players)
 
     def most(aim: np.ndarray) -> np.ndarray:
-        """The highest value of such payoffs [2, 2] that an opponent in seat 0 can reach."""
+        """The highest value, for such payoffs [2, 2], that an opponent in seat 0 can reach."""
         return best_responses(dataclasses.replace(game, payoffs=np.stack([aim, aim])), found).value
 
     his, its = payoffs

@@ -24,7 +24,16 @@ def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
       payoffs: [players, joint actions], joint actions in binary counting with C = 0, seat 0 most significant.
       discount: scalar in [0, 1).
     """
-    joint = joint_probabilities(cooperation)
+    return chain_returns(joint_probabilities(cooperation), payoffs, discount)
+
+
+def chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array) -> jax.Array:
+    """`returns_arrays` of a chain, for any number of actions.
+
+    Args:
+      joint: [1 + joint actions, joint actions] P(joint action | what was played last), the start first.
+      payoffs, discount: as in `returns_arrays`.
+    """
     initial, transition = joint[0], joint[1:]
     inverted = lax.optimization_barrier(inverse(*lax.stop_gradient((transition, discount))))
     visits = lax.custom_linear_solve(
@@ -41,7 +50,11 @@ def finite_returns(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
 
     The arguments are those of `returns_arrays`; discount may be 1.
     """
-    joint = joint_probabilities(cooperation)
+    return finite_chain_returns(joint_probabilities(cooperation), payoffs, discount, horizon)
+
+
+def finite_chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array, horizon: int) -> jax.Array:
+    """`finite_returns` of a chain, see `chain_returns`."""
     if horizon == 1:
         return jnp.sum(payoffs * joint[0], axis=1)
 

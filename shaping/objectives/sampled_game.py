@@ -17,6 +17,7 @@ from shaping.objectives.game import Episode, Game, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play import Statistics, play
+from shaping.objectives.rewards import Reward
 from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
 from shaping.objectives.sampler import Sampler
 from shaping.policies.critics import Critic
@@ -155,14 +156,14 @@ class SampledGame:
         """One episode, from a reset to the horizon."""
         return Episode(self.env, params.env, self.policies, self.horizon)
 
-    def sampler(self, params: SampledParams) -> Sampler:
+    def sampler(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Sampler:
         """Plays the game at one setting of its numbers."""
-        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon)
+        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon, rewards)
 
-    def objective(self, params: SampledParams) -> Objective:
-        """The objective at one setting of the game's numbers."""
+    def objective(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of the game's numbers; `rewards` are of each step that is played."""
         critics = self.critics or None
-        return sampled_objective(self.sampler(params), self.estimator, params.estimator, critics)
+        return sampled_objective(self.sampler(params, rewards), self.estimator, params.estimator, critics)
 
     def value_scale(self, params: SampledParams) -> jax.Array:
         """The factor that turns a return into a reported value, see `game.value_scale`."""

@@ -5,6 +5,7 @@ for whatever parameters an objective is evaluated at. Derivatives therefore pass
 the environment, and a policy without memory processes all steps at once.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.spaces import Discrete
+from shaping.objectives.rewards import Reward, climbed
 from shaping.objectives.rollout import PlayState, begin_stream, environment_step
 from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
@@ -33,7 +35,7 @@ class Batch:
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
       actions: [time, batch, players, ...], elements of the action space.
-      rewards: [time, batch, players], 0 after the end of a stream.
+      rewards: [time, batch, players] as players climb them, 0 after the end of a stream.
       running: [time, batch] False after the end of a stream.
     """
 
@@ -59,6 +61,7 @@ class Sampler:
       discount: gamma, a scalar.
       batch: streams, at least 1.
       horizon: steps, at least 1.
+      rewards: what each player climbs, see `rewards`; None where everybody climbs the game's own.
 
     Raises:
       ValueError: for policies that do not fit the environment, see `policies.fitting`.
@@ -70,6 +73,7 @@ class Sampler:
     discount: Any
     batch: int
     horizon: int
+    rewards: Sequence[Reward | None] | None = None
 
     def __post_init__(self):
         check_policies(self.env, self.policies)
@@ -125,7 +129,14 @@ class Sampler:
         from shaping.policies.distributions import categorical, sampled
 
         count = self.batch if streams is None else streams
-        return lax.stop_gradient(jax.vmap(stream, out_axes=1)(jnp.arange(count)))
+        played = jax.vmap(stream, out_axes=1)(jnp.arange(count))
+        if self.rewards is not None:
+            own = climbed(self.rewards, [played.rewards[..., i] for i in seats])
+            # Nothing is paid after the end, and nothing is made of it.
+            played = dataclasses.replace(
+                played, rewards=jnp.where(played.running[..., None], jnp.stack(own, axis=-1), 0)
+            )
+        return lax.stop_gradient(played)
 
     def read(self, player: int, theta: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Log-probabilities of a player's actions, and entropies of the distributions they were drawn from, [time,

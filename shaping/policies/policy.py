@@ -42,7 +42,8 @@ class Policy:
       apply: `(theta, observation, memory) -> (distribution, memory)`, the distribution over actions: a distrax
         categorical, or a `distributions.SquashedNormal` if they are continuous.
       table: `theta -> logits of P(cooperate | state)`, one per state, for policies that depend only on the state of a
-        matrix game (an array [states] or a sequence of scalars, whichever theta is). Raises TypeError if `tabulated` is
+        matrix game (an array [states] or a sequence of scalars, whichever theta is); with more than two actions
+        [states, actions]. Raises TypeError if `tabulated` is
         False.
       scalars: whether `table` also accepts theta as a sequence of scalars, the fastest layout of a population.
       rounds: how many rounds back the states of `table` reach.

@@ -29,6 +29,7 @@ from shaping.policies.fixed import fixed
 from shaping.policies.memory_one import memory_one
 from shaping.policies.policy import Policy, no_params
 from shaping.policies.remaking import remakable
+from shaping.policies.tabular import tabular
 from shaping.policies.walkers import cleaners, gatherers, harvesters
 
 # Logit of an action that is never taken, as in `grid_players`.
@@ -52,7 +53,8 @@ class Script:
 def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     """Scripted players of an environment: by name, one policy per seat, with parameters ().
 
-    - matrix games: ALLC, ALLD and, for two players that see their own action first, TFT
+    - matrix games: ALLC, ALLD and, for two players that see their own action first, TFT; with more than two actions
+      ALL0, ALL1, ..., each of which plays one action
     - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
     - cournot: NASH and COLLUSIVE quantities
     - fishery: NASH and COOPERATIVE efforts; with gordon_schaefer also OPEN_ACCESS; with great_fish_war GREEDY, which
@@ -70,6 +72,10 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     have none, {}.
     """
     game, seats = env.env if isinstance(env, AutoReset) else env, range(env.num_players)
+    if isinstance(game, MatrixGame) and game.num_actions > 2:
+        table = tabular(game.num_states, num_actions=game.num_actions)
+        logits = _NEVER * (1 - np.eye(game.num_actions))[:, None].repeat(game.num_states, axis=1)
+        return {f"ALL{action}": (fixed(table, logits[action]),) * len(seats) for action in range(game.num_actions)}
     if isinstance(game, MatrixGame):
         return {name: (fixed(memory_one(game.num_states), table),) * len(seats) for name, table in _tables(game)}
     if isinstance(game, CoinGame):

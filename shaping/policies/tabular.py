@@ -11,8 +11,9 @@ from shaping.policies.remaking import remakable
 
 
 @remakable
-def tabular(num_states: int, memory: int = 1) -> Policy:
-    """A tabular policy with one logit per state, theta [num_states].
+def tabular(num_states: int, memory: int = 1, num_actions: int = 2) -> Policy:
+    """A tabular policy with one logit per state, theta [num_states]; with more than two actions one logit per action,
+    theta [num_states, num_actions] and pi(a | s) = softmax(theta[s])[a].
 
     With a memory of one round, states are in the order start, CC, CD, DC, DD. With a memory of k rounds (two players),
     states are histories of length 0, 1, ..., k, sorted by length and then in that order, the earliest round first: 21
@@ -21,7 +22,15 @@ def tabular(num_states: int, memory: int = 1) -> Policy:
     Args:
       num_states: number of states.
       memory: k; the policy itself remembers the last k observations, which an environment shows one at a time.
+      num_actions: at least 2.
+
+    Raises:
+      ValueError: a memory of several rounds with more than two actions.
     """
+    if num_actions > 2:
+        if memory > 1:
+            raise ValueError(f"memory is {memory!r}; allowed: 1 with more than two actions")
+        return _softmax(num_states, num_actions)
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return scale * jax.random.normal(key, (num_states,), jnp.float32)
@@ -54,6 +63,32 @@ def tabular(num_states: int, memory: int = 1) -> Policy:
         rounds=memory,
         observation_space=Discrete(num_states if memory == 1 else 5),
         action_space=Discrete(2),
+    )
+
+
+def _softmax(num_states: int, num_actions: int) -> Policy:
+    """A row of logits a state."""
+
+    def init(key: jax.Array, scale: jax.Array) -> jax.Array:
+        return scale * jax.random.normal(key, (num_states, num_actions), jnp.float32)
+
+    def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        from shaping.policies.distributions import categorical
+
+        # A product as above; elementwise, as products of matrices may be rounded to fewer digits on accelerators.
+        chosen = jax.nn.one_hot(observation, num_states, dtype=theta.dtype)
+        return categorical(jnp.sum(chosen[..., None] * theta, axis=-2)), memory
+
+    return Policy(
+        "tabular",
+        (num_states, 1, num_actions),
+        init,
+        lambda batch_shape: None,
+        apply,
+        lambda theta: theta,
+        scalars=False,
+        observation_space=Discrete(num_states),
+        action_space=Discrete(num_actions),
     )
 
 

@@ -12,6 +12,8 @@ from flax import struct
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.objectives.objective import Objective
+from shaping.objectives.rewards import Reward
 from shaping.population import info
 from shaping.population.keys import learner_key, match_key, use
 from shaping.population.sums import add_compensated
@@ -45,6 +47,7 @@ class Match:
       seats: for each seat the learner that plays it, a position in `learners`; None if each seat has its own learner.
       encounter: who the learners are, if they belong to a population; None if they are the match's own, in which case
         their numbers are their positions.
+      rewards: what each seat climbs, None for a seat that climbs the game's own reward; None if all of them do.
     """
 
     seed: Any
@@ -54,6 +57,14 @@ class Match:
     game: Game = struct.field(pytree_node=False)
     seats: tuple[int, ...] | None = struct.field(pytree_node=False, default=None)
     encounter: Encounter | None = None
+    rewards: tuple[Reward | None, ...] | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What its learners climb."""
+        if self.rewards is None:
+            return self.game.objective(self.params)
+        return self.game.objective(self.params, self.rewards)
 
     @property
     def played_by(self) -> tuple[int, ...]:
@@ -118,7 +129,7 @@ class MatchState:
 
 def start(match: Match, dtype: Any) -> MatchState:
     """The state before the first update, parameters in `dtype`."""
-    objective = match.game.objective(match.params)
+    objective = match.objective
     policies = match.game.policies
     common = use(match.key, "prepare")
     learners = tuple(
@@ -222,7 +233,7 @@ def stepped(
     The latter has, for every name of `match.variables`, one scalar per player, NaN for those whose learners do not
     record it, and for all if the update is not `recorded`.
     """
-    objective = match.game.objective(match.params)
+    objective = match.objective
     seated = match.by_seat(states)
     if any(learner.observes for learner in match.learners):
         played = objective.sampler.play([state.theta for state in seated], use(match.key, "play", number))
@@ -321,7 +332,7 @@ def finish(
     own["theta_final"] = _rows(thetas, last.dtype)
     if "consistency" in extras:
         learners, states = match.by_seat(match.learners), match.by_seat(state.learners)
-        loss = consistency_loss(learners, states, match.game.objective(match.params))
+        loss = consistency_loss(learners, states, match.objective)
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
     if match.variables:
         # For the update that would come next; the resulting states are dropped.

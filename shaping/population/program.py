@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from shaping.population import match as single
 from shaping.population.layout import from_blocks, put_together, take_apart, to_blocks
 from shaping.population.match import Match, MatchState
+from shaping.population.spans import RecordedUpdates
 
 AXIS = "population"
 
@@ -68,9 +69,9 @@ class Timetable:
         return len(self.recorded) - 1 if self.updates else 0
 
     @property
-    def recorded(self) -> list[int]:
+    def recorded(self) -> RecordedUpdates:
         """The recorded updates, ascending; they always include 0 and the last."""
-        return [*range(0, self.updates, self.record_every), self.updates]
+        return RecordedUpdates(self.updates, self.record_every)
 
 
 def segment_at(timetable: Timetable, interval: int, only: tuple[int, int] | None = None) -> np.ndarray:

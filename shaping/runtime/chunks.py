@@ -4,15 +4,18 @@ of updates."""
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.learners.initial import Initial, zeros
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
+from shaping.population.spans import Spans
 
 # Matches of a chunk per device, and match-updates of a two-player game in one segment of a chunk on two devices: about
 # a second of work between two updates of the progress bar. Larger chunks need more devices.
@@ -53,7 +56,7 @@ class Group:
       extras: what else to record of them, see `Timetable`.
     """
 
-    indices: np.ndarray
+    indices: Spans
     matches_of: Callable[[np.ndarray], Match]
     extras: tuple[str, ...] = ()
 
@@ -61,13 +64,25 @@ class Group:
         """The settings of its first match, leaves [1, ...]."""
         return self.matches_of(self.indices[:1])
 
+    @cached_property
+    def start(self) -> MatchState:
+        """Shapes and types of the initial state of its first match; tracing it takes most of the time of a plan."""
+        template = self.template()
+        dtype = dtype_of(template)
+
+        def drawn(node: Any) -> Any:
+            # Parameters that are learned beforehand have the shapes of any others; tracing how takes half a minute.
+            return zeros() if isinstance(node, Initial) and node.learned else node
+
+        plain = jax.tree.map(drawn, template, is_leaf=lambda node: isinstance(node, Initial))
+        return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), plain)
+
 
 def cut(
     group: Group, updates: int, record_every: int, memory_bytes: float, devices: int, size: int | None = None
 ) -> Chunks:
     """Chunks of nearly equal size that fit in memory, or of the given size."""
-    template = group.template()
-    start = _start_of(template)
+    template, start = group.template(), group.start
     own = _bytes((template, start))
     numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
     players = len(template.played_by)
@@ -92,12 +107,6 @@ def cut(
     block, padded = _blocks(size, devices, limit)
     needed = padded * per_match + devices * block * working
     return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start))
-
-
-def _start_of(template: Match) -> MatchState:
-    """Shapes and types of the initial state of the matches of a template."""
-    dtype = dtype_of(template)
-    return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
 
 
 def _blocks(size: int, devices: int, limit: int) -> tuple[int, int]:
@@ -133,7 +142,7 @@ def timetable(
 ) -> Timetable:
     """Segments of about a second on two cores, the same on any number of devices, of at most `every_updates`
     updates."""
-    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _work(group.template()))
+    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _work(group))
     budget = min(budget, every_updates or budget)
     row = min(record_every, max(updates, 1))
     if row <= budget:
@@ -145,9 +154,10 @@ def timetable(
     return Timetable(updates, row, 1, group.extras, -(-row // budget))
 
 
-def _work(template: Match) -> int:
+def _work(group: Group) -> int:
     """Roughly how much work one update of a match is, in units of an update of a two-player game of small tables."""
     # Whatever learners hold besides parameters, such as networks, is also processed in every update.
-    held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_start_of(template).learners))
+    template = group.template()
+    held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group.start.learners))
     gradients = max(learner.gradients for learner in template.learners)
     return max(template.game.work(template.params), held // 64) * gradients

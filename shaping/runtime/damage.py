@@ -5,7 +5,6 @@ tries every piece, so that checking costs an intact record nothing.
 """
 
 import contextlib
-import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from shaping.config.errors import ConfigError
+from shaping.pieces import undecodable
 from shaping.runtime.failures import is_out_of_memory, reason
 from shaping.runtime.folders import is_local, kind_of, read_text
 
@@ -65,7 +65,18 @@ def check_metadata(
             raise ConfigError(f"{path / name}: has {own['match']} matches, the record has {matches}; {REMEDY}")
     if not matches or not found["update"].get("update"):
         raise ConfigError(f"{path}: holds no matches or no updates; {REMEDY}")
+    _check_opens(path)
     return attributes
+
+
+def _check_opens(path: Any) -> None:
+    """What the library that reads records asks of their metadata besides."""
+    import zarr
+
+    try:
+        zarr.open_group(str(path), mode="r", zarr_format=3)
+    except Exception as error:
+        raise ConfigError(f"{path / METADATA}: cannot be read ({reason(error)[:200]}); {REMEDY}") from error
 
 
 def check_files(folder: Any) -> None:
@@ -172,30 +183,7 @@ def explaining_damage(path: Any) -> Iterator[None]:
         if isinstance(error, ConfigError) or is_out_of_memory(error):
             raise
         check_metadata(path)
-        damaged = damaged_piece(path)
+        damaged = undecodable(path)
         if damaged is None:
             raise
-        raise ConfigError(f"{damaged[0]}: cannot be read ({damaged[1]}); {REMEDY}") from error
-
-
-def damaged_piece(path: Any) -> tuple[Any, str] | None:
-    """The first piece of a record's arrays that cannot be decoded, and why; None if all can."""
-    import zarr
-
-    try:
-        group: Any = zarr.open_group(str(path), mode="r", zarr_format=3, use_consolidated=False)
-        arrays = sorted(group.arrays())
-    except Exception as error:
-        return path, reason(error)[:200]
-    for name, array in arrays:
-        counts = [-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True)]
-        for place in itertools.product(*map(range, counts)):
-            file = path / name / array.metadata.encode_chunk_key(place)
-            if not file.exists():
-                continue
-            inner = tuple(slice(i * piece, (i + 1) * piece) for i, piece in zip(place, array.chunks, strict=True))
-            try:
-                array[inner]
-            except Exception as error:
-                return file, reason(error)[:200]
-    return None
+        raise ConfigError(f"{damaged[0]}: cannot be read ({reason(damaged[1])[:200]}); {REMEDY}") from error

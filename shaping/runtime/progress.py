@@ -65,7 +65,7 @@ def human(number: float) -> str:
 
 def size_of(count: float) -> str:
     """12345678 bytes as 11.8 MiB."""
-    for size, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+    for size, name in ((2**60, "EiB"), (2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= size:
             return f"{count / size:.3g} {name}"
     return f"{count:.0f} B"

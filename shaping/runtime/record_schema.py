@@ -9,6 +9,7 @@ from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment
 from shaping.population.match import Match
+from shaping.population.spans import RecordedUpdates
 from shaping.runtime.record import Layout, spread
 from shaping.variables import CORE, Variable, declared
 
@@ -22,7 +23,7 @@ def layout(experiment: Experiment, matches: Sequence[Match] | None = None) -> La
     """
     matches = build.templates(experiment) if matches is None else matches
     top = experiment.top
-    updates = [*range(0, top["updates"], top["record_every"]), top["updates"]]
+    updates = RecordedUpdates(top["updates"], top["record_every"])
     return layout_of(matches, experiment.matches, updates, np.dtype(top["precision"]), top["record"])
 
 

@@ -16,6 +16,7 @@ from shaping.runtime.chunks import Chunks
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.extension import STATES
 from shaping.runtime.failures import ExhaustedError, is_exhausted, reason
+from shaping.runtime.log import Log
 from shaping.runtime.loop import Chunk, Timing
 from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
 from shaping.runtime.progress import Progress
@@ -59,8 +60,10 @@ class RunStore:
         timing: Timing,
         stop_request: StopRequest,
         warn: Callable[[str], None],
+        log: Log | None = None,
     ):
         """
+
         Args:
           folder: the folder of the run.
           record: its record, open.
@@ -72,10 +75,11 @@ class RunStore:
           progress, timing: those of the loop.
           stop_request: checked after every segment.
           warn: receives a line for everything that is wrong.
+          log: receives what is recorded along updates; None for no log.
         """
         self._folder, self._record, self._saving, self._plan = folder, record, saving, plan
         self._identity, self._writer, self._progress, self._timing = dict(identity), writer, progress, timing
-        self._stop_request, self._warn = stop_request, warn
+        self._stop_request, self._warn, self._log = stop_request, warn, log
         self._mesh = population_mesh()
         self._rows = Rows(self._write, record.rows_per_write())
         self._rolling: checkpoints.RollingCheckpoints | None = None
@@ -157,6 +161,8 @@ class RunStore:
 
     def _erase(self, chunk: Chunk, first: int) -> None:
         """Erases a chunk's rows of the record from a recorded update on, if the chunk had begun."""
+        if self._log is not None:
+            self._log.erase(chunk.indices, first)
         if np.all(np.isnan(self._record.read("theta_initial", chunk.indices[:1]))):
             return
         self._record.erase(chunk.indices, first)
@@ -181,6 +187,9 @@ class RunStore:
 
     def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
         self._rows.append(chunk.own, first, rows)
+        if self._log is not None:
+            with self._storing():
+                self._log.append(chunk.own, first, rows)
 
     def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
         timetable = self._plan[chunk.group][1]
@@ -223,6 +232,8 @@ class RunStore:
 
     def close(self) -> None:
         """Waits for a checkpoint that is still being written."""
+        if self._log is not None:
+            self._log.close()
         if self._rolling is not None:
             with self._storing():
                 self._rolling.close()

@@ -23,6 +23,19 @@ def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
     assert cooperation.iqm([3.0] * 5).ci95 == (3, 3)
 
 
+def test_standard_errors_are_the_spread_of_estimates_over_repetitions():
+    rng = np.random.default_rng(0)
+    for measure, draw in (
+        (lambda x: cooperation.iqm(x, 100), lambda: rng.normal(size=40)),
+        (lambda x: cooperation.gini_interval(x, 100), lambda: rng.random(40)),
+        (lambda x: cooperation.probability_of_improvement(x[:40], x[40:]), lambda: rng.normal(size=70)),
+    ):
+        found = [measure(draw()) for _ in range(300)]
+        spread = np.std([each.value for each in found])
+        # The spread of 300 is known to 4 %.
+        assert np.mean([each.error for each in found]) == pytest.approx(spread, rel=0.16)
+
+
 @pytest.mark.parametrize("seeds", [8, 20])
 def test_intervals_of_the_interquartile_mean_cover_at_their_rate(seeds):
     # The mean of an exponential variable between its quartiles: 2 times the integral of -log(1 - u) from 1/4 to 3/4.
@@ -63,6 +76,8 @@ def test_the_gini_coefficient_of_known_distributions():
     assert cooperation.gini([1, 1, 1, 1]) == pytest.approx(0)
     assert cooperation.gini([0, 0, 0, 1]) == pytest.approx(3 / 4)
     np.testing.assert_allclose(cooperation.gini([[1, 3], [2, 2]]), [0.25, 0])
+    sample = [1.0, 2.0, 6.0]
+    assert cooperation.gini_interval(sample, 100).value == pytest.approx(3 / 2 * cooperation.gini(sample))
     everybody = cooperation.gini_interval(np.random.default_rng(0).exponential(size=5000), 200)
     assert everybody.ci95[0] < 0.5 < everybody.ci95[1] and everybody.error < 0.01
 

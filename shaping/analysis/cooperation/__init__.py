@@ -1,1 +1,1 @@
-"""What cooperation is made of: cooperation by history, traits, zero-determinant fits, welfare, aggregates of runs."""
+"""Measures of cooperation: cooperation by history, traits, zero-determinant fits, welfare, aggregates of runs."""

@@ -14,9 +14,9 @@ from shaping.analysis.statistics import student_t975, wilson_ci95
 def iqm(scores: Any, resamples: int = 2000, seed: int = 0) -> Estimate:
     """The interquartile mean: the mean of the middle half of all scores, with a 95 % interval.
 
-    A quarter of all scores, over seeds and tasks, is left out at each end; where that is no whole number, a part of a
-    score is. Resamples draw seeds within each task (a stratified bootstrap). The interval is the bootstrap-t with the
-    standard error of a trimmed mean, from winsorised scores (Tukey and McLaughlin 1963).
+    A quarter of all scores, over seeds and tasks, is left out at each end. Where a quarter is not a whole number, a
+    score is left out in part. Resamples draw seeds within each task (a stratified bootstrap). The interval is the
+    bootstrap-t with the standard error of a trimmed mean, from winsorised scores (Tukey and McLaughlin 1963).
 
     Args:
       scores: [seeds] or [seeds, tasks].
@@ -38,7 +38,7 @@ def _iqm_with_error(strata: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     seeds = x.shape[-2]
     everything = np.sort(x.reshape(*x.shape[:-2], -1), axis=-1)
     n = everything.shape[-1]
-    # Weight 1 in the middle half, the parts that are left at its two ends.
+    # Weight 1 in the middle half, a part of 1 for the scores at its two ends.
     weights = np.clip(np.minimum(np.arange(1, n + 1) - n / 4, 3 * n / 4 - np.arange(n)), 0, 1)
     estimate = everything @ weights / weights.sum()
     low, high = everything[..., int(np.floor(n / 4))], everything[..., int(np.ceil(3 * n / 4)) - 1]
@@ -48,14 +48,14 @@ def _iqm_with_error(strata: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probability_of_improvement(scores: Any, others: Any) -> Estimate:
-    """The probability that a run of the first does better than one of the others, ties by half; mean over tasks.
+    """The probability that a run of the first group does better than one of the second; mean over tasks.
 
-    P = mean of [x > y] + [x = y] / 2 over all pairs (Mann and Whitney 1947). Its variance is that of the two placements
-    (DeLong, DeLong and Clarke-Pearson 1988), the interval Student's on the scale of the logit; where all pairs point
-    the same way, Wilson's for as many trials as the smaller group has.
+    P = mean of [x > y] + [x = y] / 2 over all pairs (Mann and Whitney 1947): a tie counts one half. The variance is
+    that of the two placements (DeLong, DeLong and Clarke-Pearson 1988), and the interval is Student's on the logit
+    scale. Where all pairs point the same way, it is Wilson's, with as many trials as the smaller group has runs.
 
     Args:
-      scores, others: [seeds] or [seeds, tasks], numbers of seeds may differ.
+      scores, others: [seeds] or [seeds, tasks]; the numbers of seeds may differ.
 
     Raises:
       ValueError: another shape, fewer than two seeds, or different tasks.

@@ -32,17 +32,17 @@ def studentised(
     seed: int,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
-    """Bootstrap-t (Efron 1979; Hall 1988): the estimate less its standard error times quantiles of
-    (resampled - estimate) / resampled standard error.
+    """The bootstrap-t (Efron 1979; Hall 1988): the estimate minus its standard error times quantiles of
+    (resampled estimate - estimate) / resampled standard error.
 
-    Unlike percentiles of resampled estimates it covers at about its rate with ten values too.
+    Unlike percentiles of resampled estimates, its coverage is about nominal even with ten values.
 
     Args:
-      strata: arrays [values], each resampled within itself.
-      statistic: from arrays [..., values], one for each stratum, to the estimate and its standard error, [...].
-      resamples: how many.
+      strata: arrays [values]; each is resampled within itself.
+      statistic: maps arrays [..., values], one per stratum, to the estimate and its standard error, [...] each.
+      resamples: number of resamples.
       seed: of the resamples.
-      bounds: within which the interval is kept.
+      bounds: the interval is clipped to these.
 
     Raises:
       ValueError: fewer than 100 resamples.

@@ -1,4 +1,4 @@
-"""P(C | history): how often players cooperated after each history, from what they did."""
+"""P(C | history): how often players cooperated after each history, counted from their actions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from shaping.analysis.statistics import Z95
 
 @dataclass(frozen=True)
 class Cooperation:
-    """Cooperation after each history of up to some rounds, as each player sees it, its own action first.
+    """Cooperation after each history of up to a number of rounds, as each player sees it: its own action first.
 
     Attributes:
-      labels: of histories: start, CC, CD, DC, DD, "CC CC", ..., the earliest round first; the order of
+      labels: of the histories: start, CC, CD, DC, DD, "CC CC", ..., with the earliest round first; in the order of
         `shaping.tabular`.
-      steps: [players, histories], how often each came up.
-      cooperations: [players, histories], after how many of them the player cooperated.
-      probability: [players, histories], their ratio; NaN where it did not come up.
-      ci95: [players, histories, 2], 95 % intervals (Wilson 1927), which take the draws of a player in one history as
-        independent; 0 to 1 where it did not come up.
+      steps: [players, histories], how often each history occurred.
+      cooperations: [players, histories], how often the player cooperated after it.
+      probability: [players, histories], the ratio of the two; NaN where the history did not occur.
+      ci95: [players, histories, 2], 95 % intervals (Wilson 1927), which treat a player's choices after one history as
+        independent; 0 to 1 where the history did not occur.
     """
 
     labels: tuple[str, ...]
@@ -33,11 +33,12 @@ class Cooperation:
 
 
 def cooperation_by_history(actions: Any, rounds: int = 1) -> Cooperation:
-    """Counts what players did after each history of the last rounds; at the start histories are shorter.
+    """Counts what players did after each history of the last rounds; at the start, histories are shorter.
 
     Args:
-      actions: [time, batch, players] of 0 (C) and 1 (D), executed, from the first step of a game on.
-      rounds: how far back histories reach, at least 0. Players that look further back average over what came before.
+      actions: [time, batch, players] of 0 (C) and 1 (D), as executed, beginning with the first step of a game.
+      rounds: length of the histories, at least 0. If players look further back, the result averages over what came
+        before.
 
     Raises:
       ValueError: another shape, other actions, or more than 5,000,000 histories.

@@ -1,11 +1,11 @@
-"""Traits of a reciprocating player, after Axelrod (1984) and Boyd (1989): chances to cooperate after telling histories.
+"""Traits of a reciprocating player, after Axelrod (1984) and Boyd (1989): chances to cooperate after some histories.
 
-    niceness        while nobody has defected: at the start, and after rounds of CC alone
-    provocability   1 - P(C | CD): it defects after the other alone defected
-    forgiveness     P(C | the other defected in the round before the last and cooperated in the last)
-    contrition      P(C | CC, then DC): it cooperates after its own unprovoked defection, whatever that costs
+    niceness        cooperates while nobody has defected: at the start, and after rounds of CC only
+    provocability   1 - P(C | CD): defects after the other player alone defected
+    forgiveness     P(C | the other player defected two rounds ago and cooperated in the last round)
+    contrition      P(C | CC, then DC): cooperates after its own unprovoked defection, whatever that costs
 
-Histories reach two rounds back; the own action comes first.
+Histories reach two rounds back. The player's own action comes first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shaping.analysis.cooperation.histories import cooperation_by_history, wilso
 
 TRAITS = ("niceness", "provocability", "forgiveness", "contrition")
 _NICE = (0, 1, 5)  # start, CC, CC CC
-_PROVOKED = (2, *(5 + 4 * before + 1 for before in range(4)))  # CD, and any round before it
+_PROVOKED = (2, *(5 + 4 * before + 1 for before in range(4)))  # CD, after any round
 _FORGIVES = tuple(5 + 4 * before + last for before in (1, 3) for last in (0, 2))  # ?D, then ?C
 _CONTRITE = (5 + 2,)  # CC, then DC
 _HISTORIES = (_NICE, _PROVOKED, _FORGIVES, _CONTRITE)
@@ -27,11 +27,11 @@ _HISTORIES = (_NICE, _PROVOKED, _FORGIVES, _CONTRITE)
 
 @dataclass(frozen=True)
 class Traits:
-    """Each a number from 0 to 1, of any leading shape; NaN where play did not show it.
+    """The four traits, each from 0 to 1 and of any leading shape; NaN where play did not show the trait.
 
     Attributes:
-      niceness, provocability, forgiveness, contrition: see the head of this module.
-      ci95: of the four in this order [..., 4, 2], 95 % intervals (Wilson 1927); None where they are exact.
+      niceness, provocability, forgiveness, contrition: see the top of this module.
+      ci95: [..., 4, 2], 95 % intervals of the four in this order (Wilson 1927); None where they are exact.
     """
 
     niceness: np.ndarray
@@ -42,13 +42,13 @@ class Traits:
 
 
 def traits(policy: Any) -> Traits:
-    """Of tables, the mean over the histories of a trait, each counting the same.
+    """Traits of tables: for each trait, the unweighted mean over its histories.
 
-    A player of one round cannot tell its own mistake from revenge: its contrition is P(C | DC).
+    A player with a memory of one round cannot tell its own mistake from revenge, so its contrition is P(C | DC).
 
     Args:
-      policy: [..., 5] or [..., 21], P(C) after the histories of one round or two, the start first, own action first:
-        the `policy` of a record of two players with their own views.
+      policy: [..., 5] or [..., 21], P(C) after the histories of one or two rounds, the start first and the player's own
+        action first, as in the `policy` of a record of two players with their own views.
 
     Raises:
       ValueError: another number of histories.
@@ -65,10 +65,10 @@ def traits(policy: Any) -> Traits:
 
 
 def traits_of_play(actions: Any) -> Traits:
-    """Of what two players did, [players] each: histories weigh as often as they came up.
+    """Traits of what two players did, [players] each. Histories are weighted by how often they occurred.
 
     Args:
-      actions: [time, batch, 2] of 0 (C) and 1 (D), from the first step of a game on.
+      actions: [time, batch, 2] of 0 (C) and 1 (D), beginning with the first step of a game.
 
     Raises:
       ValueError: another shape or other actions.

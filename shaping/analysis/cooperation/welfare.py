@@ -1,4 +1,4 @@
-"""How well all do, and how evenly."""
+"""How well all players do, and how evenly."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from shaping.analysis.cooperation.bootstrap import Estimate, studentised
 
 
 def welfare(values: Any) -> np.ndarray:
-    """The mean over players, [...], of values [..., players]."""
+    """The mean over players, [...], of `values` [..., players]."""
     return np.asarray(values, np.float64).mean(axis=-1)
 
 
 def price_of_anarchy(values: Any, best: float) -> np.ndarray:
-    """How many times better all could do: the best mean over players / the mean they have, [...] from [..., players].
+    """The best possible mean over players / the actual mean, [...] from [..., players].
 
-    1 where nothing is lost (Koutsoupias and Papadimitriou 1999). Values have to be positive: take off the worst that
-    can be earned where they are not.
+    1 where nothing is lost (Koutsoupias and Papadimitriou 1999). Values have to be positive: where they are not,
+    subtract the worst payoff first.
 
     Raises:
-      ValueError: values with a mean that is not positive.
+      ValueError: values whose mean is not positive.
     """
     mean = welfare(values)
     if not np.all(mean > 0):
@@ -32,12 +32,12 @@ def price_of_anarchy(values: Any, best: float) -> np.ndarray:
 
 
 def gini(values: Any) -> np.ndarray:
-    """The Gini coefficient [...] of values [..., players]: 0 where all earn the same, 1 - 1/players where one has all.
+    """The Gini coefficient [...] of values [..., players]: 0 if all earn the same, 1 - 1/players if one earns all.
 
-    sum_ij |x_i - x_j| / (2 n^2 mean) (Gini 1912), by ranks.
+    sum_ij |x_i - x_j| / (2 n^2 mean) (Gini 1912), computed from ranks.
 
     Raises:
-      ValueError: values below 0, or with a mean of 0: take off the worst that can be earned.
+      ValueError: values below 0, or with a mean of 0: subtract the worst payoff first.
     """
     x = _positive(values)
     n = x.shape[-1]
@@ -48,11 +48,11 @@ def gini(values: Any) -> np.ndarray:
 def gini_interval(values: Any, resamples: int = 2000, seed: int = 0) -> Estimate:
     """The Gini coefficient of a population of which `values` [players] are a random sample, with a 95 % interval.
 
-    n / (n - 1) times `gini`, without the bias of a small sample; the interval is the bootstrap-t with the standard
-    error from the estimate's influence function. It covers 93 to 95 % from 30 players on, about 90 % of ten.
+    n / (n - 1) times `gini`, which removes the bias of a small sample. The interval is the bootstrap-t with the
+    standard error from the estimate's influence function. It covers 93 to 95 % from 30 players on, about 90 % with ten.
 
     Raises:
-      ValueError: as `gini`; fewer than three players.
+      ValueError: as `gini`, or fewer than three players.
     """
     x = _positive(values)
     if x.ndim != 1 or len(x) < 3:
@@ -67,7 +67,7 @@ def _gini_with_error(strata: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     ranks = np.arange(1, n + 1)
     total = np.maximum(x.sum(axis=-1, keepdims=True), 1e-300)
     estimate = np.sum((2 * ranks - n - 1) * x, axis=-1) / ((n - 1) * total[..., 0])
-    # Each value's part in the mean difference, and in the mean.
+    # Each value's share in the mean difference, and in the mean.
     below = np.cumsum(x, axis=-1)
     apart = ((2 * ranks - n) * x + total - 2 * below) / (n - 1)
     influence = (apart - estimate[..., None] * (x + total / n)) / (total / n)

@@ -1,6 +1,6 @@
-"""How zero-determinant is a player, and how extortionate: fits to its policy, and to what it and others earned.
+"""How zero-determinant a player is, and how extortionate: fits to its policy, or to what it and others earned.
 
-With payoffs s_x, s_y per joint action, a memory-one policy enforces  s_x - l = chi (s_y - l)  against anybody if
+With payoffs s_x, s_y of a joint action, a memory-one policy enforces  s_x - l = chi (s_y - l)  against any opponent if
 
     p(s) - [s begins with C] = phi ((s_x(s) - l) - chi (s_y(s) - l)),    s = CC, CD, DC, DD
 
@@ -19,18 +19,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ZeroDeterminant:
-    """A fit; every field has the leading shape of what was fitted, and is NaN where that does not determine it.
+    """A fit. Every field has the leading shape of what was fitted, and is NaN where the data do not determine it.
 
     Attributes:
       chi: the extortion factor, 1 for tit-for-tat, infinite for an equaliser.
-      baseline: l, the value at which both earn the same; not determined at chi = 1.
-      generosity: where the baseline lies from mutual defection (0, extortionate) to mutual cooperation (1, generous).
-      phi: how strongly it answers; NaN in a fit to values.
-      residual: root mean square of what the fit leaves, of the four probabilities or of own values.
-      chi_error: standard error of chi, NaN for exact policies.
-      chi_square: sum of squares in units of errors, of the fit's `freedom`; NaN for exact policies.
-      freedom: how many observations there are beyond what is fitted.
-    """
+      baseline: l, the value at which both earn the same; undetermined at chi = 1.
+      generosity: position of the baseline between mutual defection (0, extortionate) and mutual cooperation (1,
+        generous).
+      phi: how strongly the player responds; NaN in a fit to values.
+      residual: root mean square of the residuals, of the four probabilities or of the player's own values.
+      chi_error: standard error of chi; NaN for exact policies.
+      chi_square: sum of squared residuals in units of their errors, with `freedom` degrees; NaN for exact policies.
+      freedom: number of observations minus number of fitted parameters."""
 
     chi: np.ndarray
     baseline: np.ndarray
@@ -45,15 +45,15 @@ class ZeroDeterminant:
 def zero_determinant_fit(policy: Any, payoffs: Any, steps: Any = None, discount: float = 1.0) -> ZeroDeterminant:
     """Fits memory-one policies, exact or measured.
 
-    A measured probability has the variance p (1 - p) / steps, by which it is weighed; standard errors follow from these
-    variances to first order. Payoffs are known, so that the only errors are in p.
+    A measured probability has the variance p (1 - p) / steps and is weighted by its inverse. Standard errors follow
+    from these variances to first order. Payoffs are known, so the only errors are in p.
 
     Args:
       policy: [..., 5], P(execute C) at the start and after CC, CD, DC, DD, own action first.
       payoffs: [4], own payoffs R, S, T, P (after CC, CD, DC, DD), of a symmetric game.
-      steps: [..., 5], how often each state came up, if the policy was measured (`cooperation_by_history`); None for
+      steps: [..., 5], how often each state occurred, if the policy was measured (`cooperation_by_history`); None for
         exact policies.
-      discount: of the game in which values are meant, above 0; 1 for the mean per step.
+      discount: that of the game's values, above 0; 1 for the mean per step.
 
     Raises:
       ValueError: other shapes, or a discount out of range.
@@ -75,7 +75,7 @@ def zero_determinant_fit(policy: Any, payoffs: Any, steps: Any = None, discount:
         if n.shape != p.shape:
             raise ValueError(f"steps have the shape {list(n.shape)}; allowed: {list(p.shape)}, as policy")
         n = n[..., 1:]
-        # Towards 1/2 by one step, so that what always happened is not taken for certain.
+        # Moved towards 1/2 by one step, so that what always happened is not taken as certain.
         likely = (n * np.where(n > 0, p[..., 1:], 0) + 0.5) / (n + 1)
         weights = n / (discount**2 * likely * (1 - likely))
         target = np.where(n > 0, target, 0)
@@ -119,14 +119,14 @@ def zero_determinant_fit(policy: Any, payoffs: Any, steps: Any = None, discount:
 def zero_determinant_line(own: Any, other: Any, errors: Any = None, payoffs: Any = None) -> ZeroDeterminant:
     """Fits the line own - l = chi (other - l) through what a player and its opponents earned, both with errors.
 
-    For players of any kind, measured against several opponents. The sum of (own - l - chi (other - l))^2 / (variance of
-    own + chi^2 variance of other - 2 chi covariance) is made least (effective variance: York 1966; Deming 1943), where
-    ordinary least squares would find too small a chi.
+    For players of any kind, measured against several opponents. Minimises the sum of (own - l - chi (other - l))^2 /
+    (variance of own + chi^2 variance of other - 2 chi covariance) (effective variance: York 1966; Deming 1943).
+    Ordinary least squares would underestimate chi.
 
     Args:
-      own, other: [opponents], three or more, values of the player and of each opponent.
-      errors: [opponents, 2, 2], covariance of the errors of (own, other); None for errors of the same size in both, all
-        opponents alike (orthogonal regression), of which the size is then estimated.
+      own, other: [opponents], three or more: the values of the player and of each opponent.
+      errors: [opponents, 2, 2], covariance of the errors of (own, other). None for errors of the same size in both and
+        for all opponents (orthogonal regression); their size is then estimated.
       payoffs: [4], R, S, T, P, for the generosity; None leaves it NaN.
 
     Raises:
