@@ -106,7 +106,7 @@ def train(
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
     if policy is not None and not isinstance(policy, Policy):
         raise not_allowed("policy", policy, "a policy, as shaping.mlp(5) makes one")
-    game, numbers = _game_of(game, policy, parameters)
+    game, numbers = game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
 
@@ -154,7 +154,7 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
     return learners
 
 
-def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
+def game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
     """The game that is trained on, and a function that gives its numbers in the precision of the run."""
     if not hasattr(game, "objective"):
         if not hasattr(game, "num_states"):
