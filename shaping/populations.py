@@ -25,7 +25,7 @@ from shaping.population.shares import apportioned
 from shaping.population.still import started_at, without_start
 from shaping.rules import Rule, first_order
 from shaping.rules import naive as naive_rule
-from shaping.runtime.devices import computing_in
+from shaping.runtime.devices import computing_in, population_mesh
 from shaping.training import game_of
 from shaping.variables import POPULATION, Variable
 
@@ -104,34 +104,40 @@ def evolve(
         meeting, selecting = _pairing(pairing), _selection(selection)
         check_size(meeting, size, len(form.policies))
         counts = apportioned(size, list(named), shares)
-        learners, still = _learners(form, named)
+        with computing_in(precision):
+            learners, still = _learners(form, named)
         _check(form, meeting, selecting, list(named), learners, still)
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from None
     mutant = list(named).index(selecting.mutates) if selecting.mutates in named else None
-    rules = Rules(form, size, encounter, shared, still, mutant)
+    devices = population_mesh().size
+    rules = Rules(form, size, encounter, shared, still, mutant, split=devices if matches < devices else 0)
 
     with computing_in(precision):
-        own = _ecology(rules, meeting, selecting, learners, numbers(), matches, seed, precision)
-        kinds = jnp.broadcast_to(jnp.repeat(jnp.arange(len(counts)), np.asarray(counts)), (matches, size))
-        record = _run(rules, own, kinds.astype(jnp.int32), generations, until, precision)
-    return _dataset(record, tuple(named), form)
+        # Each device has as many populations as another; what the last one does again is dropped.
+        each = matches if rules.split else -(-matches // devices) * devices
+        own = _ecology(rules, meeting, selecting, learners, numbers(), np.minimum(np.arange(each), matches - 1), seed)
+        kinds = np.broadcast_to(np.repeat(np.arange(len(counts), dtype=np.int32), counts), (each, size))
+        record = _run(rules, own, jnp.asarray(kinds), generations, until, precision)
+    return _dataset({name: array[:matches] for name, array in record.items()}, tuple(named), form)
 
 
 def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: str, precision: str) -> dict[str, Any]:
     """All generations, and what is recorded of them, [populations, ...]."""
-    dtype = jnp.dtype(precision)
-    state = jax.jit(lambda own, kinds: ecology.begin(rules, own, kinds, dtype))(own, kinds)
-    shape = (len(kinds), len(rules.still), len(rules.still))
-    matrix = jnp.zeros(shape, dtype)
+    dtype, mesh = jnp.dtype(precision), population_mesh()
+    state = jax.jit(ecology.over(rules, mesh, lambda own, kinds: ecology.begin(rules, own, kinds, dtype), 1))(
+        own, kinds
+    )
     if own.selection.payoff == "expected":
-        matrix = jax.jit(lambda own: ecology.type_values(rules, own, dtype))(own)
+        matrix = jax.jit(ecology.over(rules, mesh, lambda own: ecology.type_values(rules, own, dtype), 0))(own)
+    else:
+        matrix = jnp.zeros((len(kinds), len(rules.still), len(rules.still)), dtype)
     rows = min(generations, _ROWS)
-    step = ecology.program(rules, rows)
+    step = ecology.program(rules, rows, mesh)
+    shares = np.asarray(jax.jit(ecology.shares_of, static_argnums=1)(kinds, len(rules.still)))
     # Those who meet first, before anybody has learned.
-    shares = np.asarray(jax.jit(lambda kinds: ecology.shares_of(kinds, len(rules.still)))(kinds))
     state, first = step(own, state, matrix, jnp.int32(0), jnp.int32(1), jnp.bool_(False))
     found = [{name: np.asarray(leaf)[:, :1] for name, leaf in first.items()}]
     found[0]["share"] = shares[:, None]
@@ -244,7 +250,7 @@ def _theta(game: Game, name: str, given: Any) -> Any:
         table = np.full(states, table[0])
     if len(table) != states:
         raise ConfigError(f"types.{name}: has {len(table)} probabilities; the game has {states} states")
-    return np.asarray(logit(jnp.asarray(table)), float)
+    return np.asarray(logit(jnp.asarray(table, float)), float)
 
 
 def _check(
@@ -289,25 +295,28 @@ def _ecology(
     selecting: Selection,
     learners: Sequence[Learner],
     params: Any,
-    matches: int,
+    numbers: np.ndarray,
     seed: int,
-    precision: str,
 ) -> Ecology:
-    """The populations, leaves [matches, ...]."""
+    """The populations of these numbers, leaves [populations, ...]."""
+    dtype = jnp.result_type(float)
 
     def spread(leaf: Any) -> jax.Array:
         array = np.asarray(leaf)
-        array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
-        return jnp.asarray(np.broadcast_to(array, (matches, *array.shape)))
+        array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(dtype)
+        return jnp.asarray(np.broadcast_to(array, (len(numbers), *array.shape)))
 
     neighbours, degrees = (np.zeros((1, 1), np.int32), np.ones(1, np.int32))
     if meeting.structured:
         neighbours, degrees = neighbours_of(meeting, rules.size)
-    settings: Any = jax.tree.map(spread, (params, tuple(learners), meeting, selecting))
+    params, types, meeting, selecting = jax.tree.map(spread, (params, tuple(learners), meeting, selecting))
     return Ecology(
-        jnp.full(matches, seed, jnp.int32),
-        jnp.arange(matches, dtype=jnp.int32),
-        *settings,
+        jnp.full(len(numbers), seed, jnp.int32),
+        jnp.asarray(numbers, jnp.int32),
+        params,
+        types,
+        meeting,
+        selecting,
         jnp.asarray(matchings_of(meeting, rules.size)),
         jnp.asarray(neighbours),
         jnp.asarray(degrees),

@@ -1,5 +1,4 @@
-"""Permutations that are computed place by place: where a place goes depends on a key, on nothing else, and needs no list
-of the others.
+"""Permutations that are computed place by place: where a place goes depends on a key and needs no list of the others.
 
 A Feistel network over Z_a x Z_b with a b >= n: halves take turns in being shifted by a hash of the other, which can be
 undone and therefore is a bijection. What lands beyond n is sent on until it does not (cycle walking; Black and Rogaway

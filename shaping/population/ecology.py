@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
@@ -24,9 +25,14 @@ from shaping.population import selection as selections
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.match import Encounter, Match, MatchState
 from shaping.population.pairing import Pairing
-from shaping.population.program import Timetable, map_blocks, segment_function
+from shaping.population.program import AXIS, Timetable, map_blocks, segment_function
 from shaping.population.selection import Outcome, Scene, Selection
 from shaping.population.still import StillGame, StillParams, stilled, without_start
+
+# Updates of no match are as many.
+_FOREVER = 2**31 - 1
+# Encounters of a block, at least; and updates that a block is taken up for.
+_BLOCK, _UPDATES = 128, 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Rules:
       shared: whether all learners of a population start from one draw.
       still: for each type whether it never learns.
       mutant: the number of the type that mutations lead to; None where it is drawn from all.
+      split: among how many devices encounters are divided; 0 where each has populations of its own.
     """
 
     game: Game
@@ -48,6 +55,7 @@ class Rules:
     shared: bool
     still: tuple[bool, ...]
     mutant: int | None = None
+    split: int = 0
 
     @property
     def seats(self) -> int:
@@ -225,7 +233,7 @@ def generation(
     one_type = jnp.all(state.types == state.types[:, :1], axis=1)
     fixed_at = jnp.where((state.fixed_at < 0) & one_type, number + 1, state.fixed_at)
     state = dataclasses.replace(state, fixed_at=jnp.where(jnp.asarray(live), fixed_at, state.fixed_at))
-    rows["share"] = shares_of(state.types, kinds)
+    rows["share"] = shares_of(state.types, kinds).astype(values.dtype)
     return state, rows
 
 
@@ -238,58 +246,66 @@ def _encounter(
       numbers: [populations, encounters, seats] int32, `size` where an encounter is empty.
     """
     populations, encounters, seats = numbers.shape
-    size, total = rules.size, populations * encounters
-    in_place = ecology.pairing.kind == "fixed"
-    known = jnp.minimum(numbers, size - 1)
-    flat = (known + size * jnp.arange(populations, dtype=jnp.int32)[:, None, None]).reshape(total, seats)
+    own = _part(numbers, rules.split)
+    total = populations * own.shape[1]
+    known = jnp.minimum(own, rules.size - 1)
+    base = rules.size * jnp.arange(populations, dtype=jnp.int32)[:, None, None]
+    flat = (known + base).reshape(total, seats)
+    in_place = ecology.pairing.kind == "fixed" and not rules.split
 
     def gathered(leaf: jax.Array) -> list[jax.Array]:
         if in_place:
             return [leaf.reshape(total, seats, *leaf.shape[1:])[:, seat] for seat in range(seats)]
         return [leaf.at[flat[:, seat]].get(mode="promise_in_bounds") for seat in range(seats)]
 
-    def by_seat(tree: Any) -> tuple[Any, ...]:
-        leaves, structure = jax.tree.flatten(tree)
-        each = [gathered(leaf) for leaf in leaves]
-        return tuple(structure.unflatten([seats_of[seat] for seats_of in each]) for seat in range(seats))
-
-    states = by_seat(state.learners)
-    kinds = gathered(_flat(state.types))
-    matches = _matches(rules, ecology, kinds, known)
-    dtype = state.elsewhere.dtype
-    none = tuple(jnp.zeros(total, dtype) for _ in range(seats))
+    leaves, structure = jax.tree.flatten(state.learners)
+    each = [gathered(leaf) for leaf in leaves]
+    states = tuple(structure.unflatten([by_seat[seat] for by_seat in each]) for seat in range(seats))
+    matches = _matches(rules, ecology, gathered(_flat(state.types)), known)
+    none = tuple(jnp.zeros(total, state.elsewhere.dtype) for _ in range(seats))
     begun = MatchState(states, jnp.full(total, -1, jnp.int32), none, none)
 
-    block, padded = _blocked(total)
+    block, padded = _blocked(total, rules.encounter)
     matches, begun = (jax.tree.map(lambda leaf: _padded(leaf, padded), tree) for tree in (matches, begun))
-    if rules.encounter and not all(rules.still):
-        updates = jnp.where(jnp.asarray(live), np.int32(2**31 - 1), 0)
-        timetable = Timetable(2**31 - 1, rules.encounter, 1)
+    ended, learns = begun, not all(rules.still)
+    if learns:
+        updates = jnp.where(jnp.asarray(live), np.int32(_FOREVER), 0)
         segment = jnp.stack([number, jnp.int32(0), updates])
-        ended, _ = segment_function(timetable, block)(matches, begun, segment)
-    else:
-        ended = begun
-    after = number + jnp.asarray(live).astype(jnp.int32)
-    measured = map_blocks(lambda match, own: _measured(rules, match, own, after * rules.encounter), block)(
-        matches, ended
-    )
-    measured = jax.tree.map(lambda leaf: leaf[:total].reshape(populations, encounters, *leaf.shape[1:]), measured)
-    if not rules.encounter or all(rules.still):
+        ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1), block)(matches, begun, segment)
+    after = (number + jnp.asarray(live).astype(jnp.int32)) * rules.encounter
+    measured = map_blocks(lambda match, own: _measured(rules, match, own, after), block)(matches, ended)
+
+    def together(leaf: jax.Array) -> jax.Array:
+        """[populations, encounters, ...] of what each device has of it."""
+        found = leaf[:total].reshape(populations, -1, *leaf.shape[1:])
+        if rules.split:
+            found = lax.all_gather(found, AXIS, axis=1, tiled=True)[:, :encounters]
+        return found
+
+    measured = jax.tree.map(together, measured)
+    if not learns:
         return state.learners, measured
+    # Whoever met nobody keeps their state: what is put beyond the last learner is dropped.
+    target = jnp.where(numbers < rules.size, numbers + base, populations * rules.size).reshape(-1)
 
-    target = flat if not ecology.pairing.structured else jnp.where(numbers < size, known, -1).reshape(total, seats)
-    if ecology.pairing.structured:
-        base = size * jnp.repeat(jnp.arange(populations, dtype=jnp.int32), encounters)[:, None]
-        target = jnp.where(target < 0, populations * size, target + base)
-
-    def put(leaf: jax.Array, *seats_of: jax.Array) -> jax.Array:
-        together = jnp.stack([one[:total] for one in seats_of], axis=1)
+    def put(leaf: jax.Array, *by_seat: jax.Array) -> jax.Array:
+        rows = jnp.stack([together(one) for one in by_seat], axis=2)
+        rows = rows.reshape(populations * encounters * seats, *leaf.shape[1:])
         if in_place:
-            return together.reshape(leaf.shape)
-        rows = together.reshape(total * seats, *leaf.shape[1:])
-        return leaf.at[target.reshape(-1)].set(rows, mode="drop", unique_indices=not ecology.pairing.structured)
+            return rows
+        return leaf.at[target].set(rows, mode="drop", unique_indices=not ecology.pairing.structured)
 
     return jax.tree.map(put, state.learners, *ended.learners), measured
+
+
+def _part(numbers: jax.Array, devices: int) -> jax.Array:
+    """A device's part of the encounters, [populations, its encounters, seats]; all of them where they are not split.
+    The last one is repeated where they do not go into as many parts."""
+    if not devices:
+        return numbers
+    count = -(-numbers.shape[1] // devices)
+    filled = jnp.pad(numbers, ((0, 0), (0, count * devices - numbers.shape[1]), (0, 0)), mode="edge")
+    return lax.dynamic_slice_in_dim(filled, lax.axis_index(AXIS) * count, count, 1)
 
 
 def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers: jax.Array) -> Match:
@@ -437,7 +453,7 @@ def _rows(types: jax.Array, values: jax.Array, numbers: jax.Array, meets: jax.Ar
     # By chance two of a finite population are of one type a little less often than two drawn with replacement.
     counts = _counts(types, kinds).astype(values.dtype)
     size = types.shape[1]
-    chance = jnp.sum(counts * (counts - 1), axis=1) / (size * max(size - 1, 1))
+    chance = jnp.sum(counts * (counts - 1), axis=1) / (float(size) * max(size - 1, 1))
     assortment = jnp.where(chance < 1, (alike - chance) / jnp.where(chance < 1, 1 - chance, 1), jnp.nan)
     return {"value": mean, "value_sd": jnp.sqrt(square), "assortment": assortment}
 
@@ -484,34 +500,34 @@ def _padded(leaf: jax.Array, count: int) -> jax.Array:
     return jnp.concatenate([leaf, last])
 
 
-_LARGEST_BLOCK = 128
-
-
-def _blocked(total: int) -> tuple[int, int]:
+def _blocked(total: int, encounter: int) -> tuple[int, int]:
     """How many encounters a block has, and how many all blocks have: as many as there are, where a number of blocks
-    divides them, or a few more."""
-    if total <= _LARGEST_BLOCK:
+    divides them, or a few more. The fewer updates a block is taken up for, the larger it has to be to be worth it."""
+    largest = max(_BLOCK, _UPDATES // encounter)
+    if total <= largest:
         return total, total
-    for block in range(_LARGEST_BLOCK, _LARGEST_BLOCK // 2, -1):
+    for block in range(largest, largest // 2, -1):
         if total % block == 0:
             return block, total
-    blocks = -(-total // _LARGEST_BLOCK)
+    blocks = -(-total // largest)
     block = -(-total // blocks)
     return block, blocks * block
 
 
-def program(rules: Rules, rows: int) -> Callable[..., tuple[EcologyState, dict[str, jax.Array]]]:
-    """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled; the state is donated.
+def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyState, dict[str, jax.Array]]]:
+    """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
 
     Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
     what lies beyond `count` is meaningless.
+
+    Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
+    encounters: who meets whom is computed everywhere, what came of it is gathered.
     """
 
     def function(
         ecology: Ecology, state: EcologyState, matrix: jax.Array, first: jax.Array, count: jax.Array, live: jax.Array
     ) -> tuple[EcologyState, dict[str, jax.Array]]:
-        shapes = jax.eval_shape(lambda: generation(rules, ecology, state, first, matrix, live)[1])
-        blank = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), shapes)
+        blank = _blank(rules, ecology, rows, state)
 
         def body(index: jax.Array, carry: tuple[EcologyState, Any]) -> tuple[EcologyState, Any]:
             state, recorded = carry
@@ -521,4 +537,28 @@ def program(rules: Rules, rows: int) -> Callable[..., tuple[EcologyState, dict[s
         state, recorded = lax.fori_loop(0, count, body, (state, blank))
         return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded)
 
-    return jax.jit(function, donate_argnums=1)
+    return jax.jit(over(rules, mesh, function, 2, 3), donate_argnums=1)
+
+
+def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
+    """Room for what is recorded of so many generations, [rows, populations, ...]."""
+    populations, dtype = len(state.types), state.elsewhere.dtype
+    whole = dict.fromkeys(("assortment",), dtype)
+    by_type = ["share", "value", "value_sd"]
+    if hasattr(rules.game, "cooperation_as_played"):
+        by_type.append("cooperation")
+        whole["mutual_cooperation"] = dtype
+    if ecology.selection.kind != "none":
+        whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
+    kinds = len(rules.still)
+    found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
+    return found | {name: jnp.zeros((rows, populations), own) for name, own in whole.items()}
+
+
+def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:
+    """A function over the devices of a mesh: of an ecology, of what has the populations first, `cut` arguments of it,
+    and of what all devices have alike, `whole` of it."""
+    own, same = PartitionSpec() if rules.split else PartitionSpec(AXIS), PartitionSpec()
+    settings: Any = Ecology(own, own, own, own, own, own, same, same, same)  # pyright: ignore[reportArgumentType]
+    specs = (settings, *(own,) * cut, *(same,) * whole)
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)

@@ -74,7 +74,7 @@ def pairing(
         four neighbours on a torus; `graph`, those with an edge between them.
       turnover: the probability, 0 to 1, that those who met separate at a generation's end; with `well_mixed` alone.
       choice: whether learners leave partners on their own, whatever the turnover: "threshold" where their value was
-        below `threshold`, "elsewhere" where it was below what it last was with another partner; with `well_mixed` alone.
+        below `threshold`, "elsewhere" where it was below what it last was with another partner. With `well_mixed`.
       threshold: see `choice`.
       islands: how many islands of equal size.
       migration: the probability, 0 to 1, that a learner changes places with other migrants at a generation's end.
@@ -217,15 +217,13 @@ def matchings_of(pairing: Pairing, size: int) -> np.ndarray:
     """[matchings, encounters, 2] int32: the edges of a structure divided into matchings; what a matching has fewer than
     the largest is filled up with `size`, whom nobody is. [0, 0, 2] where there is no structure.
 
-    A ring or a lattice of even sides has as few as a vertex has neighbours, a graph at most one less than twice as many.
+    A ring or a lattice of even sides has as few as a vertex has neighbours, a graph less than twice as many.
     """
     if not pairing.structured:
         return np.zeros((0, 0, 2), np.int32)
     edges = edges_of(pairing, size)
-    if pairing.kind == "graph":
-        colours = _coloured(edges, size)
-    else:
-        colours = _coloured_by_position(pairing, edges, size)
+    by_position = pairing.kind in ("ring", "lattice")
+    colours = _coloured_by_position(pairing, edges, size) if by_position else _coloured(edges, size)
     count = np.bincount(colours)
     found = np.full((len(count), count.max(), 2), size, np.int32)
     for colour in range(len(count)):

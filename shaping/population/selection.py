@@ -4,7 +4,8 @@ One event after another (`events` a generation), each on the population that the
 once (`rate`). Only the first is the process that closed formulas of fixation describe. What comes out is for every
 learner the number of the one whose copy it has become, its own where nothing happened.
 
-    fermi        i, drawn from all, copies j, drawn from the others, with probability 1 / (1 + exp(-intensity (v_j - v_i)))
+    fermi        i, drawn from all, copies j, drawn from the others, with probability
+                 1 / (1 + exp(-intensity (v_j - v_i)))
     birth_death  j, drawn by fitness exp(intensity v), has a copy of itself take the place of one drawn from the others
     death_birth  i, drawn from all, makes room for a copy of one of the others, drawn by fitness
     truncation   the `rate` N learners of lowest value become copies of as many of the highest
