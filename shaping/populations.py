@@ -12,6 +12,7 @@ from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.validate import LIMITS
 from shaping.learners import Learner, frozen, gradient_learner
+from shaping.learners.gradient import learner_of
 from shaping.learners.initial import values as given_parameters
 from shaping.objectives.game import Game
 from shaping.objectives.memory_one import ExactMatrixGame
@@ -19,10 +20,11 @@ from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import ecology
 from shaping.population.ecology import Ecology, EcologyState, Rules
+from shaping.population.mixed import side_by_side
 from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of, pairing
 from shaping.population.selection import Selection, selection
 from shaping.population.shares import apportioned
-from shaping.population.still import started_at, without_start
+from shaping.population.still import started_at
 from shaping.rules import Rule, first_order
 from shaping.rules import naive as naive_rule
 from shaping.runtime.devices import computing_in, population_mesh
@@ -200,15 +202,8 @@ def _learners(game: Game, types: Mapping[str, Any]) -> tuple[tuple[Learner, ...]
     learning = _alike(learning)
     template = next(iter(learning.values()), frozen())
     each = {name: learning.get(name) or started_at(template, given_parameters(scripts[name])) for name in types}
-    structures = {name: _structure(one) for name, one in each.items()}
-    first = next(iter(types))
-    for name, own in structures.items():
-        if own != structures[first]:
-            raise ConfigError(
-                f"types.{name}: does not learn by the program of {first}; allowed: rules that differ in numbers alone "
-                "(naive, lookahead, first_order, lola original and taylor are of one family), the same optimizer"
-            )
-    return tuple(each.values()), tuple(name in scripts for name in types)
+    together = side_by_side(list(each.values()))
+    return tuple(together), tuple(name in scripts for name in types)
 
 
 def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
@@ -221,16 +216,9 @@ def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
 
     def as_member(one: Learner) -> Learner:
         settings: Any = one.settings
-        from shaping.learners.gradient import learner_of
-
         return learner_of(first_order(0.0, 0.0, 0.0), settings.common)
 
     return {name: as_member(one) if kinds[name] == plain else one for name, one in learning.items()}
-
-
-def _structure(learner: Learner) -> Any:
-    bare = without_start(learner)
-    return jax.tree.structure(bare), tuple(np.shape(leaf) for leaf in jax.tree.leaves(bare))
 
 
 def _theta(game: Game, name: str, given: Any) -> Any:

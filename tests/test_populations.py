@@ -148,6 +148,20 @@ def test_learners_leave_partners_who_are_worth_too_little():
     assert found.assortment[0, -1] == 1 and kept.assortment[0, -1] < 1
 
 
+def test_learners_of_several_optimisers_meet_and_each_keeps_its_own():
+    """Where all of a population are of one of the types, it is the population of that type alone, moments included."""
+    adam = shaping.gradient_learner(shaping.naive(), 0.1, shaping.optimizer("adam"))
+    plain = shaping.gradient_learner(shaping.naive(), 1.0)
+    settings = {"size": 4, "generations": 3, "encounter": 2}
+    for name, alone in (("adam", adam), ("plain", plain)):
+        shares = {"adam": 0.0, "plain": 0.0, name: 1.0}
+        found = shaping.evolve(ONE_SHOT, {"adam": adam, "plain": plain}, shares=shares, **settings)
+        expected = shaping.evolve(ONE_SHOT, alone, **settings)
+        np.testing.assert_allclose(found.theta_final, expected.theta_final, rtol=1e-5)
+    mixed = shaping.evolve(ONE_SHOT, {"adam": adam, "plain": plain}, **settings)
+    assert np.all(np.isfinite(mixed.theta_final)) and mixed.share.values[0, -1].tolist() == [0.5, 0.5]
+
+
 def test_groups_of_three_meet_in_a_public_goods_game():
     game = envs.make("contribution", num_players=3, discount=0.8)
     found = shaping.evolve(game, {"naive": shaping.naive(), "allc": "allc"}, 12, 2)
@@ -167,7 +181,6 @@ def test_groups_of_three_meet_in_a_public_goods_game():
         ({"types": {"a": "tft", "b": "tf2t"}}, "types.b: 'tf2t' remembers more than a round"),
         ({"types": {"a": "tft", "b": "nice"}}, "types.b: strategy is 'nice'"),
         ({"types": {"a": 3}}, "types.a: 3 is not allowed; must be a learner, a rule, or a strategy by name"),
-        ({"types": {"a": shaping.naive(), "b": shaping.sos()}}, "types.b: does not learn by the program of a"),
         ({"selection": "fermi"}, "selection: events 0 and rate 0.0 given; allowed: one of them above 0"),
         (
             {"selection": shaping.selection("fermi", events=1, payoff="expected")},

@@ -33,6 +33,8 @@ from shaping.population.still import StillGame, StillParams, stilled, without_st
 _FOREVER = 2**31 - 1
 # Encounters of a block, at least; and updates that a block is taken up for.
 _BLOCK, _UPDATES = 128, 2048
+# Of those whose returns are sampled: a batch of play fills a cache by itself.
+_SAMPLED_BLOCK = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,7 +267,7 @@ def _encounter(
     none = tuple(jnp.zeros(total, state.elsewhere.dtype) for _ in range(seats))
     begun = MatchState(states, jnp.full(total, -1, jnp.int32), none, none)
 
-    block, padded = _blocked(total, rules.encounter)
+    block, padded = _blocked(rules, total)
     matches, begun = (jax.tree.map(lambda leaf: _padded(leaf, padded), tree) for tree in (matches, begun))
     ended, learns = begun, not all(rules.still)
     if learns:
@@ -500,10 +502,10 @@ def _padded(leaf: jax.Array, count: int) -> jax.Array:
     return jnp.concatenate([leaf, last])
 
 
-def _blocked(total: int, encounter: int) -> tuple[int, int]:
+def _blocked(rules: Rules, total: int) -> tuple[int, int]:
     """How many encounters a block has, and how many all blocks have: as many as there are, where a number of blocks
     divides them, or a few more. The fewer updates a block is taken up for, the larger it has to be to be worth it."""
-    largest = max(_BLOCK, _UPDATES // encounter)
+    largest = _SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // rules.encounter)
     if total <= largest:
         return total, total
     for block in range(largest, largest // 2, -1):
@@ -543,7 +545,7 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
     """Room for what is recorded of so many generations, [rows, populations, ...]."""
     populations, dtype = len(state.types), state.elsewhere.dtype
-    whole = dict.fromkeys(("assortment",), dtype)
+    whole: dict[str, Any] = {"assortment": dtype}
     by_type = ["share", "value", "value_sd"]
     if hasattr(rules.game, "cooperation_as_played"):
         by_type.append("cooperation")
