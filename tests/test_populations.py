@@ -9,10 +9,13 @@ from shaping import envs, populations
 from shaping.config.errors import ConfigError
 from shaping.population import pairing as pairings
 from shaping.population.keys import population_key
+from tests.compiling import little_optimisation
 
 R, S, T, P = 3.0, 0.0, 5.0, 1.0
 ONE_SHOT = envs.make("ipd", horizon=1, reward=R, sucker=S, temptation=T, punishment=P)
 REPEATED = envs.make("ipd", discount=0.9)
+
+quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
 
 
 def probability(theta):
@@ -96,12 +99,12 @@ def test_a_population_of_two_for_good_is_the_pair_of_independent_matches():
 
 def test_names_splits_cuts_and_company_change_nothing(monkeypatch):
     """One population of one type, of two types that are alike, cut in calls of two generations, beside others."""
-    lola, settings = shaping.lola(), {"size": 8, "generations": 5, "pairing": shaping.pairing(turnover=0.5)}
-    alone = shaping.evolve(ONE_SHOT, lola, **settings)
-    split = shaping.evolve(ONE_SHOT, {"b": lola, "a": lola}, shares={"a": 0.25, "b": "rest"}, **settings)
+    rule, settings = shaping.naive(), {"size": 8, "generations": 5, "pairing": shaping.pairing(turnover=0.5)}
+    alone = shaping.evolve(ONE_SHOT, rule, **settings)
+    split = shaping.evolve(ONE_SHOT, {"b": rule, "a": rule}, shares={"a": 0.25, "b": "rest"}, **settings)
     np.testing.assert_array_equal(alone.theta_final, split.theta_final)
     monkeypatch.setattr(populations, "_ROWS", 2)
-    beside = shaping.evolve(ONE_SHOT, lola, matches=3, **settings)
+    beside = shaping.evolve(ONE_SHOT, rule, matches=3, **settings)
     np.testing.assert_allclose(alone.theta_final, beside.theta_final[:1], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(alone.value, beside.value[:1], rtol=1e-5)
 
