@@ -1,19 +1,19 @@
-"""How near a rule comes to the arithmetic limit of the machine: operations of one match-update, times match-updates a
-second, against the peak of a fused multiply-add.
+"""How close a rule comes to the arithmetic limit of the machine: operations of one match-update times match-updates per
+second, compared with the peak of a fused multiply-add.
 
     python -m benchmarks.arithmetic_limit                # exact LOLA
     python -m benchmarks.arithmetic_limit --rules naive taylor
 
-Operations are those of one update of one match of the iterated prisoner's dilemma as a run does it (both players, the
-values, the test for divergence), compiled for a single match with fusion turned off: common subexpressions are shared
-and nothing is computed twice. Additions, subtractions, multiplications, divisions and exponentials count one each;
-comparisons, selections and changes of sign are listed but count nothing. The peak counts two for each multiply-add.
-Divisions and exponentials take many times as long as a multiply-add, and few additions find a multiplication to fuse
-with, so that no program of these operations can reach a ratio of 1.
+Operations are those of one update of one match of the iterated prisoner's dilemma as a run computes it (both players,
+the values, the test for divergence), compiled for a single match with fusion turned off: common subexpressions are
+shared and nothing is computed twice. Additions, subtractions, multiplications, divisions and exponentials count one
+each; comparisons, selections and changes of sign are listed but do not count. The peak counts two for each
+multiply-add. Divisions and exponentials take many times as long as a multiply-add, and few additions can be fused with
+a multiplication, so that no program with these operations can reach a ratio of 1.
 
-The program over 8,192 pairs and the peak take turns on all cores within one process; the ratio compares turns that
-follow each other. It is peak / achieved: how many times faster the limit is. Beside it stands half of it, the ratio to
-a limit at which every operation is an instruction of its own, as long as a multiply-add.
+The program over 8,192 pairs and the peak take turns on all cores within one process; the ratio compares consecutive
+turns. It is peak / achieved: how many times faster the limit is. The second ratio is half of it, for a limit at which
+every operation is a separate instruction that takes as long as a multiply-add.
 """
 
 import argparse
@@ -35,9 +35,9 @@ LISTED = ("negate", "compare", "select", "and", "or", "xor")
 
 
 def operations(rule: str, dtype: Any = np.float32) -> dict[str, int]:
-    """How often each operation on scalars is done in one update of one match, by its name in XLA.
+    """How often each operation on scalars occurs in one update of one match, by its name in XLA.
 
-    Operations on arrays and repetitions of a loop are not seen: for rules that are all scalars.
+    Operations on arrays and repetitions of a loop are not counted, so this is for rules that use only scalars.
     """
     import jax
     import jax.numpy as jnp
@@ -64,7 +64,7 @@ def operations(rule: str, dtype: Any = np.float32) -> dict[str, int]:
 
 
 def rate(run: Callable[[], Any], seconds: float) -> float:
-    """Calls a second."""
+    """Calls per second."""
     calls, begin = 0, time.perf_counter()
     while calls == 0 or time.perf_counter() - begin < seconds:
         run()
@@ -73,7 +73,7 @@ def rate(run: Callable[[], Any], seconds: float) -> float:
 
 
 def spread(numbers: np.ndarray) -> list[float]:
-    """Median, least and greatest."""
+    """Median, minimum and maximum."""
     return [round(float(x), 2) for x in (np.median(numbers), numbers.min(), numbers.max())]
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", default=["exact"], choices=tuple(RULES))
     parser.add_argument("--pairs", type=int, default=8192)
     parser.add_argument("--updates", type=int, default=100, help="in one call")
-    parser.add_argument("--block", type=int, help="matches a block (default: as a run chooses it)")
+    parser.add_argument("--block", type=int, help="matches per block (default: as a run chooses it)")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
     setup = parser.parse_args()

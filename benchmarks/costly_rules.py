@@ -1,10 +1,10 @@
-"""What POLA, COLA and MeVa cost beside naive learning: rules with an inner optimisation or a network.
+"""The cost of POLA, COLA and MeVa relative to naive learning: rules with an inner optimisation or a network.
 
     python -m benchmarks.costly_rules --matches 256 --rounds 3
 
-The iterated prisoner's dilemma, two players of one rule, through the programs that a run compiles; contenders take
-turns. A round is as long as its rule is cheap (see `RULES`). The learning that COLA and MeVa do before the first update
-is made short, and stated per match and training step: their defaults are 8,000 and 10,000 steps.
+The iterated prisoner's dilemma, two players with the same rule, in the programs that a run compiles; contenders take
+turns. Rounds of cheap rules have more updates (see `RULES`). The learning that COLA and MeVa do before the first update
+is shortened, and reported per match and training step: the defaults are 8,000 and 10,000 steps.
 """
 
 import argparse
@@ -31,7 +31,7 @@ RULES: dict[str, tuple[dict[str, Any], int, int]] = {
     "COLA": ({"rule": "cola", "training_steps": 100}, 200, 100),
     "MeVa": ({"rule": "meva", "episodes": 2}, 10, 20),
 }
-"""Contenders: a player's entry, the updates of a round, and how many training steps it takes before the first."""
+"""Contenders: a player's entry, the updates of a round, and the training steps before the first update."""
 
 
 class Contender:
@@ -81,7 +81,7 @@ def main() -> None:
         rate = arguments.matches * updates / run
         rows[name] = {"updates_per_s": rate, "training_ms": training, "compile_s": contenders[name].compile_s}
     reference = rows.get("naive", next(iter(rows.values())))["updates_per_s"]
-    print("| rule | match-updates/s | naive / it | training, ms a match and step | compilation, s |")
+    print("| rule | match-updates/s | naive / it | training, ms per match and step | compilation, s |")
     print("|---|---|---|---|---|")
     for name, row in rows.items():
         training = "" if row["training_ms"] is None else f"{row['training_ms']:.3g}"

@@ -1,18 +1,18 @@
-"""Weak scaling over devices: twice the matches on two of them, against what the machine's cores can do at all.
+"""Weak scaling over devices: twice the matches on two devices, compared with what the machine's cores can do at all.
 
     python -m benchmarks.devices                                   # one and two host devices
     python -m benchmarks.devices --devices 1 2 4 8 --rounds 9      # on a machine with as many cores
 
-Exact LOLA on the iterated prisoner's dilemma, float32, through the loop that every run goes through, a fixed number of
-matches on each device and nothing recorded but the last values. What cores that share memory, caches and a
-hypervisor could reach is measured in the same rounds: as many independent processes of one device each, every
-one held on a core of its own, against one of them alone. With rates R(k) of all devices together and C(k) of all
-processes together, from the start of the first to the end of the last, the efficiency of k devices is
+Exact LOLA on the iterated prisoner's dilemma, float32, in the loop that every run uses, with a fixed number of matches
+on each device and only the last values recorded. What cores that share memory, caches and a hypervisor could reach is
+measured in the same rounds: as many independent processes with one device each, every one pinned to its own core, are
+compared with a single one. With rates R(k) of all devices together and C(k) of all processes together, from the start
+of the first to the end of the last, the efficiency of k devices is
 
     (R(k) / R(1)) / (C(k) / C(1)).
 
-Contenders are processes that wait while others are measured, and take turns. Rounds in which somebody else used much
-of the cores are done again, up to a limit; the quietest count.
+Contenders are processes that wait while others are measured, and take turns. Rounds in which other programs used much
+of the cores are repeated, up to a limit; the quietest rounds count.
 """
 
 import argparse
@@ -31,15 +31,15 @@ from benchmarks.machine import busy_seconds, cores, describe
 
 ROOT = Path(__file__).parents[1]
 TRIES = 6
-"""Rounds at most for each that is to count."""
+"""The most rounds that are tried for each round that counts."""
 
 
 class Turns:
-    """A keeper (`shaping.runtime.loop.Keeper`) that keeps nothing, begins a chunk when it is told to, and says how long
-    it took."""
+    """A keeper (`shaping.runtime.loop.Keeper`) that keeps nothing, begins a chunk when it is told to, and reports how
+    long the chunk took."""
 
     def __init__(self, wait: Callable[[], None], say: Callable[[float, float], None]):
-        """`wait` returns when a chunk may begin; `say` gets when one began and ended, by the machine's clock."""
+        """`wait` returns when a chunk may begin; `say` receives its begin and end, by the machine's clock."""
         self._wait, self._say, self._began = wait, say, 0.0
 
     def is_finished(self, chunk: Any) -> bool:
@@ -59,12 +59,12 @@ class Turns:
         pass
 
     def finish(self, chunk: Any, states: Any) -> None:
-        # The values of the last update have been fetched: all that was to be computed is.
+        # The values of the last update have been fetched, so everything has been computed.
         self._say(self._began, time.clock_gettime(time.CLOCK_MONOTONIC))
 
 
 def work(spec: dict[str, Any]) -> None:
-    """A contender: as many chunks as there are turns, one for each line it reads; answers with a line for each."""
+    """A contender: one chunk per turn; it begins a turn for each line it reads, and answers with a line."""
     if spec["core"] is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {spec["core"]})
     os.environ["JAX_NUM_CPU_DEVICES"] = str(spec["devices"])
@@ -112,10 +112,10 @@ class Worker:
         self._cpu_s = 0.0
 
     def read(self) -> dict[str, Any]:
-        """The next thing it says.
+        """The next message.
 
         Raises:
-          SystemExit: if it has ended instead.
+          SystemExit: if the process has ended instead.
         """
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -129,7 +129,7 @@ class Worker:
         self._process.stdin.flush()
 
     def end(self) -> tuple[float, float, float]:
-        """When its turn began and ended, and the processor seconds it took."""
+        """When its turn began and ended, and the processor seconds it used."""
         found = self.read()
         cpu, self._cpu_s = found["cpu_s"] - self._cpu_s, found["cpu_s"]
         return found["began"], found["ended"], cpu
@@ -140,7 +140,7 @@ class Worker:
 
 
 def turn(workers: list[Worker]) -> dict[str, float]:
-    """Workers that are ready do one turn side by side; match-updates a second of all together, cores they kept busy."""
+    """Ready workers do one turn simultaneously; match-updates per second of all together, and cores they kept busy."""
     for worker in workers:
         worker.begin()
     ends = [worker.end() for worker in workers]
@@ -154,7 +154,7 @@ def turn(workers: list[Worker]) -> dict[str, float]:
 
 def measure(setup: argparse.Namespace) -> list[dict[str, Any]]:
     """Rounds of every contender: rates `shared` by k devices and `apart` in k processes; a first turn warms up."""
-    # Rounds may be done again; a process may take part in one for every number; and the last chunk is never begun.
+    # Rounds may be repeated; a process may take part in one round for every number; and the last chunk is never begun.
     turns = 2 + TRIES * setup.rounds * len(setup.devices)
     size = {"matches": setup.matches, "updates": setup.updates, "turns": turns}
     shared = {k: [Worker(size | {"devices": k, "core": None})] for k in setup.devices}
@@ -192,7 +192,7 @@ def measure(setup: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def spread(numbers: Any) -> dict[str, float]:
-    """Median, least and greatest."""
+    """Median, minimum and maximum."""
     return {"median": float(np.median(numbers)), "low": float(np.min(numbers)), "high": float(np.max(numbers))}
 
 

@@ -1,19 +1,19 @@
-"""Steps a second of environments beside the same games of JaxMARL and Axelrod-Python, in one run.
+"""Steps per second of environments, compared with the same games of JaxMARL and Axelrod-Python, in one run.
 
     python -m benchmarks.environments                       # every contender that is installed
     python -m benchmarks.environments --contenders empty coin:pola --batches 1024 8192 65536
 
-Each contender is one compiled program: `scan` over 128 steps of `vmap` over a batch of environments, uniformly random
-actions, a key of its own for every environment, split at every step. Observations of all players, rewards and ends are
-summed, so that nothing is computed for nothing. "empty" is this harness around an environment that does nothing.
-`jaxmarl:` contenders call JaxMARL's `step`, which resets itself; ours beside them (`+reset`, `+statistics`) reset
-themselves and count pickups, misses and histories as well. A step moves all players.
+Each contender is one compiled program: `scan` over 128 steps of `vmap` over a batch of environments, with uniformly
+random actions and a separate key for every environment, split at every step. Observations of all players, rewards and
+ends are summed, so that no computation can be optimised away. "empty" is this harness around an environment that does
+nothing. `jaxmarl:` contenders call JaxMARL's `step`, which resets itself; our corresponding contenders (`+reset`,
+`+statistics`) also reset themselves and count pickups, misses and histories. A step moves all players.
 
-"scripted" plays the prisoner's dilemma between eight named strategies, each match its own pair, 200 turns and both
-scores; "scripted:play" samples their actions and keeps all the statistics of `shaping.play`; "axelrod" is the same
+"scripted" plays the prisoner's dilemma between eight named strategies, each match with its own pair, for 200 turns and
+both scores; "scripted:play" samples their actions and keeps all statistics of `shaping.play`; "axelrod" plays the same
 pairs in Axelrod-Python, one after the other. Their unit is turns.
 
-Contenders take turns; a ratio compares medians over rounds of one run.
+Contenders take turns; a ratio compares medians over the rounds of one run.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COIN = ("pola", "lola_dice", "lola2018", "loqa", "mfos", "pax", "jaxmarl", "reci
 
 @dataclass
 class Contender:
-    """A compiled program and how many steps one call of it makes."""
+    """A compiled program, and how many steps one call of it makes."""
 
     name: str
     run: Callable[[], Any]
@@ -56,12 +56,12 @@ def harness(name: str, batch: int, reset: Callable, step: Callable, sample: Call
     """A contender from functions of one environment.
 
     Args:
-        name: of the contender.
-        batch: environments.
+        name: name of the contender.
+        batch: number of environments.
         reset: key -> state.
-        step: (key, state, actions, counts) -> (a scalar that everything returned went into, state, counts).
+        step: (key, state, actions, counts) -> (a scalar that depends on everything returned, state, counts).
         sample: key -> actions.
-        counts: what statistics start from.
+        counts: the initial statistics.
     """
 
     def one(carry: Any, _: None) -> tuple[Any, None]:
@@ -93,7 +93,7 @@ def empty(batch: int) -> Contender:
 
 
 def ours(name: str, batch: int, env: Any, counted: bool = False) -> Contender:
-    """One of our environments, with its statistics where `counted`."""
+    """One of our environments, with its statistics if `counted`."""
     params = env.default_params
 
     def step(key: jax.Array, state: Any, actions: jax.Array, counts: Any) -> tuple[jax.Array, Any, Any]:
@@ -116,7 +116,7 @@ def ours(name: str, batch: int, env: Any, counted: bool = False) -> Contender:
 def jaxmarl(name: str, batch: int, env: Any) -> Contender:
     """One of JaxMARL's environments, through its own `step`."""
     agents = env.agents
-    # JaxMARL's storm takes its actions as a tuple, and its spaces are no JaxMARL spaces.
+    # JaxMARL's storm takes its actions as a tuple, and its spaces are not JaxMARL spaces.
     in_order = "storm" in name
     count = 5 if in_order else env.action_space(agents[0]).n
 
@@ -137,7 +137,7 @@ def jaxmarl(name: str, batch: int, env: Any) -> Contender:
 
 
 def contender(name: str, batch: int) -> Contender | None:
-    """A contender by name; None where what it needs is not installed."""
+    """A contender by name; None if what it needs is not installed."""
     kind, _, rest = name.partition(":")
     game, *options = rest.split("+")
     if kind == "empty":
@@ -164,10 +164,10 @@ def contender(name: str, batch: int) -> Contender | None:
 
 
 def scripted(name: str, batch: int) -> Contender:
-    """Every pair of the compared strategies over and over, `batch` matches of `TURNS` turns.
+    """All pairs of the compared strategies repeatedly, `batch` matches of `TURNS` turns.
 
-    Each player does what it is certain to do and both scores are summed; or, as "scripted:play", actions are sampled
-    and all the statistics of `shaping.play` kept.
+    Each player does what it is certain to do, and both scores are summed; with "scripted:play", actions are sampled and
+    all statistics of `shaping.play` are kept.
     """
     import shaping
 
@@ -229,7 +229,7 @@ STRATEGIES = {
     "fortress3": "Fortress3",
     "predator": "Predator",
 }
-"""Ours and Axelrod-Python's names of the strategies that are compared."""
+"""Our names and Axelrod-Python's names of the compared strategies."""
 RATIOS = (
     ("coin:jaxmarl+reset+statistics", "jaxmarl:coin_game"),
     ("coin:pola", "empty"),
@@ -241,11 +241,11 @@ RATIOS = (
     ("scripted", "axelrod"),
     ("scripted:play", "axelrod"),
 )
-"""What is divided by what, where both are there."""
+"""Which contender is divided by which, if both are there."""
 
 
 def measure(names: list[str], batches: list[int], rounds: int) -> dict[str, Any]:
-    """Steps a second of every contender at every batch size, and the ratios."""
+    """Steps per second of every contender at every batch size, and the ratios."""
     found: dict[str, Any] = {"machine": describe(), "results": []}
     for batch in batches:
         made = [c for c in (contender(name, batch) for name in names) if c is not None]

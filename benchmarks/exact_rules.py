@@ -1,16 +1,16 @@
-"""Match-updates a second of rules on exact returns: LOLA beside the same plainly written in jax and PyTorch, and every
-rule beside itself on plain returns, in one run.
+"""Match-updates per second of rules on exact returns: LOLA compared with the same rule plainly written in jax and
+PyTorch, and every rule compared with itself on plain returns, in one run.
 
     python -m benchmarks.exact_rules                                         # exact LOLA and its two references
-    python -m benchmarks.exact_rules --rules original taylor naive           # other rules of this package beside them
+    python -m benchmarks.exact_rules --rules original taylor naive           # also other rules of this package
     python -m benchmarks.exact_rules --contenders --rules sos cgd --plain    # each against itself on plain returns
 
-Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead
-rate 1, logits drawn from N(0, 1), the same for all. Each contender lives in a process of its own and is asked in
-turn for one round, so that whatever else the machine does meets all alike; a ratio compares rounds that follow each
-other, and rounds in which other processes were busy are done again. The product does what a run does (values, means
-over the run, tests for divergence); the references do nothing but the updates. A contender that is not ready within
-the limit is left out and reported so.
+Two players of an iterated prisoner's dilemma, both updated, one lookahead, discount 0.96, step size and lookahead rate
+1, logits drawn from N(0, 1), the same for all. Each contender is a separate process that is asked in turn for one
+round, so that whatever else happens on the machine affects all alike; a ratio compares consecutive rounds, and rounds
+in which other processes were busy are repeated. Our program does what a run does (values, means over the run, tests for
+divergence); the references only do the updates. A contender that is not ready within the limit is left out and reported
+as such.
 """
 
 import argparse
@@ -46,8 +46,8 @@ RULES = {
     "lss": ("lss", {}),
     "hola": ("hola", {"order": 2}),
 }
-"""Contenders by name: the rule and its settings, other rates at their defaults of 1."""
-# Without this flag the batched LAPACK calls of the jax reference may deadlock on few cores.
+"""Contenders by name: the rule and its settings; rates have their default of 1."""
+# Without this flag the batched LAPACK calls of the jax reference may deadlock on a machine with few cores.
 LAPACK_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
@@ -117,7 +117,7 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
 
 
 def contender(name: str, theta: np.ndarray, updates: int, setup: argparse.Namespace) -> Callable[[], np.ndarray]:
-    """The function a contender repeats in its rounds."""
+    """The function that a contender repeats in its rounds."""
     kind, _, rule = name.partition(":")
     if kind == "product":
         return product(theta, rule, updates, setup.block, setup.devices)
@@ -138,7 +138,7 @@ def contender(name: str, theta: np.ndarray, updates: int, setup: argparse.Namesp
 
 
 def work(name: str, setup: argparse.Namespace) -> None:
-    """The process of one contender: one line of JSON when it is ready, then one for every line it is sent."""
+    """The process of one contender: prints a line of JSON when it is ready, and another for every line it is sent."""
     if setup.precision == "float64" and name != "torch":
         import jax
 
@@ -164,8 +164,7 @@ def work(name: str, setup: argparse.Namespace) -> None:
 
 @dataclass
 class Worker:
-    """A contender's process, started anew whenever it lets the time limit pass; one that never gets ready is left
-    out."""
+    """A contender's process, restarted if it exceeds the time limit; one that never becomes ready is left out."""
 
     name: str
     limit: float
@@ -177,7 +176,7 @@ class Worker:
         from shaping.runtime.devices import CPU_FLAG
 
         environment = dict(os.environ)
-        # What the command sets for itself. Exact LOLA in plain jax is a little faster with it too; consensus aborts.
+        # What the command sets for itself. Exact LOLA in plain jax is also a little faster with it; consensus crashes.
         own = [LAPACK_FLAG] * self.name.startswith("jax")
         own += [CPU_FLAG] * (self.name == "jax" or self.name.startswith("product"))
         environment["XLA_FLAGS"] = " ".join([environment.get("XLA_FLAGS", ""), *own]).strip()
@@ -192,7 +191,7 @@ class Worker:
         self.ready = self._answer() or self.ready
 
     def round(self) -> dict[str, float]:
-        """One round: match-updates a second, and the share of the cores that other processes used; NaN if it hung."""
+        """One round: match-updates per second, and the share of the cores that other processes used; NaN if it hung."""
         if self.process is None and self.ready:
             self.start()
         if self.process is not None:
@@ -208,7 +207,7 @@ class Worker:
             self.process = None
 
     def _answer(self) -> dict[str, Any] | None:
-        """The next line, None where the process hung (it is then killed)."""
+        """The next line; None if the process hung (it is then killed)."""
         assert self.process is not None and self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], self.limit)[0]:
             self.hung += 1
@@ -232,7 +231,7 @@ def measure(setup: argparse.Namespace) -> dict[str, Any]:
         for worker in workers:
             worker.start()
         kept, discarded, deadline = [], 0, time.perf_counter() + setup.patience
-        # Once patience is at its end three rounds are enough, and any round counts.
+        # When patience runs out, three rounds are enough, and any round counts.
         while len(kept) < (setup.rounds if time.perf_counter() < deadline else min(3, setup.rounds)):
             while busy_share(0.3) > setup.quiet and time.perf_counter() < deadline:
                 time.sleep(0.3)
@@ -270,7 +269,7 @@ def measure(setup: argparse.Namespace) -> dict[str, Any]:
 
 
 def _spread(numbers: Any) -> dict[str, float]:
-    """Median, least and greatest, rounds that hung left out; NaN where all did."""
+    """Median, minimum and maximum without rounds that hung; NaN if all did."""
     if np.isnan(numbers).all():
         return dict.fromkeys(("median", "low", "high"), float("nan"))
     return {
@@ -306,9 +305,9 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="*", default=["product:exact", *REFERENCES], metavar="NAME",
                         help="product:exact first, then any of jax and torch")  # fmt: skip
     parser.add_argument(
-        "--rules", nargs="*", default=[], choices=tuple(RULES), help="other rules of the product beside it"
+        "--rules", nargs="*", default=[], choices=tuple(RULES), help="other rules of this package to measure"
     )
-    parser.add_argument("--plain", action="store_true", help="beside each of them the same rule on plain JAX returns")
+    parser.add_argument("--plain", action="store_true", help="also measure each of them on plain JAX returns")
     parser.add_argument("--pairs", type=int, default=8192)
     parser.add_argument("--updates", type=int, default=100, help="updates from the start in one call")
     parser.add_argument("--rounds", type=int, default=9)
@@ -320,8 +319,8 @@ def main() -> None:
         "--patience", type=float, default=600.0, help="seconds to wait for quiet rounds; later ones count as they are"
     )
     parser.add_argument("--precision", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--block", type=int, help="matches a block of the product (default: as a run chooses it)")
-    parser.add_argument("--devices", type=int, default=2, help="devices of the product, one a core")
+    parser.add_argument("--block", type=int, help="matches per block of this package (default: as a run chooses it)")
+    parser.add_argument("--devices", type=int, default=2, help="devices of the product, one per core")
     parser.add_argument("--compared", type=int, default=512, help="pairs whose first directions are compared")
     parser.add_argument("--json", type=Path, help="also write everything measured to this file")
     parser.add_argument("--worker", help=argparse.SUPPRESS)

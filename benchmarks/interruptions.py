@@ -1,22 +1,23 @@
-"""Whether a run that is killed again and again ends in the very bits of one that was left alone.
+"""Whether a run that is killed again and again ends with exactly the same bits as one that was left alone.
 
     python -m benchmarks.interruptions                              # 50 kills of exact LOLA, 10 of recurrent networks
-    python -m benchmarks.interruptions --kinds recurrent --kills 20 # more, of the networks only
+    python -m benchmarks.interruptions --kinds recurrent --kills 20 # more kills, only of the networks
     python -m benchmarks.interruptions --between 0 30               # on a slower machine
 
-A configuration is run to its end. It is run again in another folder, as `shaping run` and then `shaping resume` in a
-process group of its own that is sent SIGKILL some time after it took up the run: at random between LOW seconds, and
-HIGH on top of what it takes to load and compile from a warm cache. A run that comes to its end before enough kills
-have hit is compared, and another is begun. The kinds are
+A configuration is run to its end. Then it is run again in another folder, by `shaping run` and then `shaping resume`,
+each in its own process group that is sent SIGKILL some time after it took up the run: at random between LOW seconds,
+and HIGH on top of the time to load and compile from a warm cache. A run that ends before enough kills have been made is
+compared, and another is begun. The kinds are
 
-    exact      exact LOLA on the iterated prisoner's dilemma, policies recorded, beside naive learners who diverge on
-               a Hamiltonian game: two groups, several chunks each, a checkpoint every second or so
+    exact      exact LOLA on the iterated prisoner's dilemma, policies recorded, together with naive learners who
+    diverge
+               on a Hamiltonian game: two groups, several chunks each, a checkpoint about every second
     recurrent  the Coin Game from samples with GRUs: LOLA-DiCE, which knows its opponent from a model, against PPO;
-               Adam, critics, the model and what it remembers are all part of the state
+               Adam, critics, the model and its memory are all part of the state
 
-Compared are every variable and coordinate of record.zarr as bytes, summary.json but for its timing, and the digests
-of the final states; and no checkpoint may have been found damaged. The exit status is 1 if anything differs; the
-folders are kept then, or where `--keep` says.
+Compared are every variable and coordinate of record.zarr as bytes, summary.json without its timing, and the digests of
+the final states; in addition, no checkpoint may have been damaged. The exit status is 1 if anything differs; the
+folders are kept in that case, or at the place given by `--keep`.
 """
 
 import argparse
@@ -43,7 +44,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def exact(scale: float) -> dict[str, Any]:
-    """The configuration `exact`; at scale 1 a minute or more on two cores."""
+    """The configuration `exact`; at scale 1 it takes a minute or more on two cores."""
     chunk, updates = max(4, int(4096 * scale)), max(20, int(20_000 * scale))
     lola = {"rule": "lola", "variant": "exact", "step_size": 1.0, "lookahead_rate": 1.0}
     return {
@@ -61,7 +62,7 @@ def exact(scale: float) -> dict[str, Any]:
 
 
 def recurrent(scale: float) -> dict[str, Any]:
-    """The configuration `recurrent`; at scale 1 some tens of seconds on two cores."""
+    """The configuration `recurrent`; at scale 1 it takes some tens of seconds on two cores."""
     updates = max(4, int(200 * scale))
     model = {"streams": 2, "steps": 2, "window": 2}
     lola = {"rule": "lola", "variant": "exact", "step_size": 0.01, "lookahead_rate": 0.3, "opponent_model": model}
@@ -80,7 +81,7 @@ def recurrent(scale: float) -> dict[str, Any]:
 
 
 KINDS = {"exact": (exact, 50), "recurrent": (recurrent, 10)}
-"""Of every kind its configuration and how many kills it gets by default."""
+"""For every kind its configuration and its default number of kills."""
 
 
 @dataclass
@@ -96,8 +97,8 @@ class Found:
       concluding: when all matches were final.
       saving: kills while a checkpoint was being written.
       recording: kills while a piece of the record was being written.
-      unsaved: kills before the run had a first checkpoint.
-      resumes: processes that went on with a run.
+      unsaved: kills before the run had its first checkpoint.
+      resumes: processes that continued a run.
       runs: interrupted runs that were compared.
       seconds: wall time of these.
       differences: what differs, in words.
@@ -119,7 +120,7 @@ class Found:
 
 
 def start(arguments: list[str], cache: Path) -> subprocess.Popen[str]:
-    """A `shaping` command in a process group of its own; its errors can be read from it when it has ended."""
+    """A `shaping` command in its own process group; its errors can be read from it when it has ended."""
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -133,7 +134,7 @@ def finish(process: subprocess.Popen[str]) -> None:
     """Waits for a process.
 
     Raises:
-      SystemExit: if it did not do what it was asked to.
+      SystemExit: if it failed.
     """
     errors = "" if process.stderr is None or process.stderr.closed else process.communicate()[1]
     if process.returncode:
@@ -141,13 +142,13 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 
 def status_of(folder: Path) -> dict[str, Any]:
-    """What a run says of itself; empty before it has said anything."""
+    """What a run says about itself; empty before it has said anything."""
     path = folder / "status.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def taken_up(process: subprocess.Popen[str], folder: Path) -> float:
-    """Waits until a process has taken up the run in a folder, or ended; returns the time, as files have it."""
+    """Waits until a process has taken up the run in a folder, or ended; returns the time, as in file timestamps."""
     while process.poll() is None and status_of(folder).get("pid") != process.pid:
         time.sleep(0.01)
     return time.time()
@@ -159,7 +160,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def ready_after(path: Path, folder: Path, cache: Path) -> float:
-    """Seconds from a process taking up a run to its first update; it is killed then."""
+    """Seconds from a process taking up a run to its first update; the process is then killed."""
     process = start(["run", str(path), "--out", str(folder)], cache)
     began = taken_up(process, folder)
     while process.poll() is None and not any((folder / "record.zarr" / "theta_initial").glob("[0-9]*")):
@@ -174,7 +175,7 @@ def ready_after(path: Path, folder: Path, cache: Path) -> float:
 
 
 def count(found: Found, folder: Path, began: float) -> None:
-    """Counts the kill of a process that took up its run at a time, by what it left behind."""
+    """Counts the kill of a process that took up its run at the given time, by what it left behind."""
     states = [path.name for path in (folder / "checkpoint").glob("*/*") if path.is_dir()]
     unfinished = [name for name in states if "orbax-checkpoint-tmp" in name]
     written = (path for place in ("checkpoint", "record.zarr") for path in (folder / place).rglob("*"))
@@ -211,8 +212,8 @@ def interrupted(path: Path, folder: Path, cache: Path, found: Found, kills: int,
 
 
 def differences(alone: Path, other: Path) -> list[str]:
-    """Everything in which two finished runs of one configuration differ, in words, and checkpoints of the other that
-    were found damaged, as no kill may leave them."""
+    """Everything in which two finished runs of one configuration differ, in words, and any damaged checkpoints of the
+    other, because no kill may cause one."""
     damaged = [f"checkpoint: {path.name} was not whole" for path in (other / "checkpoint" / "damaged").glob("*")]
     found = [*_record_differences(alone, other), *_summary_differences(alone, other), *_state_differences(alone, other)]
     return damaged + found
@@ -221,7 +222,7 @@ def differences(alone: Path, other: Path) -> list[str]:
 def _record_differences(alone: Path, other: Path) -> list[str]:
     import xarray
 
-    # Nothing decoded: a number that stands for a missing one is compared as the number it is.
+    # Nothing is decoded: a number that stands for a missing value is compared as a number.
     ours, theirs = (xarray.open_zarr(f / "record.zarr", decode_cf=False).load() for f in (alone, other))
     names = {**ours.attrs, **theirs.attrs}
     found = [f"record: attribute {name}" for name in names if ours.attrs.get(name) != theirs.attrs.get(name)]
@@ -230,7 +231,7 @@ def _record_differences(alone: Path, other: Path) -> list[str]:
             found.append(f"record: {name} is missing in one")
             continue
         a, b = ours.variables[name], theirs.variables[name]
-        # Attributes as text: two that are not a number are alike.
+        # Attributes are compared as text, so that two NaN are equal.
         if (a.dims, a.shape, a.dtype, repr(a.attrs)) != (b.dims, b.shape, b.dtype, repr(b.attrs)):
             found.append(f"record: {name} has another form")
         elif a.dtype == object:
@@ -242,7 +243,7 @@ def _record_differences(alone: Path, other: Path) -> list[str]:
 
 
 def _where(a: np.ndarray, b: np.ndarray) -> str:
-    """How many numbers differ in their bits, and the place of the first."""
+    """How many numbers differ in their bits, and the position of the first."""
     bits = [np.ascontiguousarray(x).view(np.uint8).reshape(*x.shape, x.itemsize) for x in (a, b)]
     places = np.argwhere((bits[0] != bits[1]).any(-1))
     first = tuple(places[0].tolist())
@@ -251,7 +252,7 @@ def _where(a: np.ndarray, b: np.ndarray) -> str:
 
 def _summary_differences(alone: Path, other: Path) -> list[str]:
     ours, theirs = (json.loads((folder / "summary.json").read_text()) for folder in (alone, other))
-    # As text: two that are not a number are alike.
+    # Compared as text, so that two NaN are equal.
     pairs = {key: [json.dumps(x.get(key), sort_keys=True) for x in (ours, theirs)] for key in {**ours, **theirs}}
     return [f"summary: {key}" for key, (a, b) in pairs.items() if key != "timing" and a != b]
 
@@ -270,7 +271,7 @@ def _final_states(folder: Path) -> dict[str, dict[str, list[int]]]:
     """Digests of the final states, by group and matches.
 
     Raises:
-      SystemExit: if there are none, or one that was not written to its end.
+      SystemExit: if there are none, or one that was not written completely.
     """
     from orbax.checkpoint import v1
 
@@ -286,7 +287,7 @@ def _final_states(folder: Path) -> dict[str, dict[str, list[int]]]:
 
 
 def measure(kind: str, kills: int, setup: argparse.Namespace, base: Path) -> Found:
-    """One kind: the run that is left alone, the interrupted ones, and what they differ in."""
+    """One kind: the run that is left alone, the interrupted ones, and their differences."""
     path, alone, found = base / f"{kind}.yaml", base / f"{kind}-alone", Found()
     cache = (setup.cache or base / "cache").absolute()
     path.write_text(yaml.safe_dump(KINDS[kind][0](setup.scale)))

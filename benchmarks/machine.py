@@ -1,4 +1,4 @@
-"""What a measurement was made on: processor, load, versions, and how fast its cores can multiply and add.
+"""Describes the machine of a measurement: processor, load, versions, and how fast its cores can multiply and add.
 
 python -m benchmarks.machine
 """
@@ -37,7 +37,7 @@ def cores() -> int:
 
 
 def busy_seconds() -> float:
-    """Processor seconds all processes of this machine have used since it started; 0 where there is no /proc/stat."""
+    """Processor seconds that all processes of this machine have used since it started; 0 if there is no /proc/stat."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0.0
@@ -53,11 +53,11 @@ def busy_share(seconds: float) -> float:
 
 
 def arithmetic_peak(cores: int, seconds: float = 0.5) -> dict[str, float]:
-    """Float32 operations a second on all cores, in GFLOP/s, the best of several short measurements.
+    """Float32 operations per second on all cores, in GFLOP/s, the best of several short measurements.
 
     Returns:
       elementwise: `fused_multiply_add`.
-      matrix_product: 1,536 x 1,536, what the processor reaches with its best-tuned code.
+      matrix_product: 1,536 x 1,536, the rate of the best-tuned code on the processor.
     """
     results = {}
     for name, make in (("elementwise", fused_multiply_add), ("matrix_product", _matrix_product)):
@@ -75,8 +75,8 @@ def arithmetic_peak(cores: int, seconds: float = 0.5) -> dict[str, float]:
 def fused_multiply_add(cores: int) -> tuple[Callable[[], Any], int]:
     """A function that does x <- a x + b on all cores, and the float32 operations of a call, two for each such step.
 
-    Eight independent chains for each of 4,096 numbers a core, which stay in cache: the most that a program which is
-    elementwise over a population could reach.
+    There are eight independent chains for each of 4,096 numbers per core, which stay in cache: the most that an
+    elementwise program over a population could reach.
     """
     import jax
 

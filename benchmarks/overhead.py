@@ -1,21 +1,21 @@
-"""What saving and recording cost a run, and whether its segments grow dearer.
+"""The cost of saving and recording in a run, and whether segments become slower over time.
 
     python -m benchmarks.overhead                                  # all three parts, half an hour on two cores
     python -m benchmarks.overhead --parts saving --rounds 2
     python -m benchmarks.overhead --parts growth --segments 100000
 
-Exact LOLA on the iterated prisoner's dilemma, float32, 100,000 matches. Runs that are compared take turns, each the
-command `shaping run` in a process of its own; `run s` is the `run_s` of its summary, compilation apart, wall and cpu
-seconds are of the whole process. Rounds in which somebody else used much of the cores are done again, up to as many;
-the quietest count.
+Exact LOLA on the iterated prisoner's dilemma, float32, 100,000 matches. Runs that are compared take turns, each as the
+command `shaping run` in its own process; `run s` is the `run_s` of its summary, without compilation; wall and cpu
+seconds are those of the whole process. Rounds in which other programs used much of the cores are repeated, up to as
+many times; the quietest count.
 
-saving     a checkpoint each minute (`checkpoint.every_s: 60`) against none, a few minutes each. As one save is little
-           beside what a machine's speed wanders by, also what one takes: the difference between runs that save often
-           and never, divided by the saves; and, within one process, how long the loop stands still for a save and
-           how long it takes until it is on disk, computing held back meanwhile.
-recording  `record_every` 1, 10 and 100 against the last update alone.
-growth     one chunk of few matches in 10,000 segments of one update: time a segment, on the host for the most part, and
-           resident memory, as they go.
+saving     a checkpoint each minute (`checkpoint.every_s: 60`) compared with none, a few minutes each. Because one save
+           takes little time compared with the fluctuations of the machine, also the cost of one: the difference between
+           runs that save often and never, divided by the number of saves; and, within one process, how long the loop
+           pauses for a save and how long it takes until the save is on disk while computing is paused.
+recording  `record_every` 1, 10 and 100 compared with only the last update.
+growth     one chunk of few matches in 10,000 segments of one update: time per segment, mostly on the host, and resident
+           memory, as the run proceeds.
 """
 
 import argparse
@@ -43,7 +43,7 @@ NEVER = {"every_s": None, "every_updates": None}
 
 
 def configuration(matches: int, updates: int, record_every: int | None = None, **saving: Any) -> dict[str, Any]:
-    """A run that saves as told, never by default; it records the last update alone unless told otherwise."""
+    """A run that saves as told, by default never; by default it records only the last update."""
     return PAIR | {
         "matches": matches,
         "updates": updates,
@@ -55,8 +55,8 @@ def configuration(matches: int, updates: int, record_every: int | None = None, *
 def in_turn(
     configs: dict[str, dict[str, Any]], setup: argparse.Namespace, base: Path, cache: Path
 ) -> dict[str, list[dict[str, float]]]:
-    """Runs configurations in turn, as `scaling.run` does, every other round backwards; some rounds again where somebody
-    else was busy.
+    """Runs configurations in turn, like `scaling.run`, every other round in reverse order; some rounds again if other
+    programs were busy.
 
     Returns:
       By name what was measured in the quietest rounds, with `record_bytes` on disk and the share `others` of the cores.
@@ -67,7 +67,7 @@ def in_turn(
         return max(each["others"] for each in found.values())
 
     while len(rounds) < 2 * setup.rounds and sum(others(found) <= setup.most for found in rounds) < setup.rounds:
-        # Back and forth, so that a machine that grows slower or faster favours none.
+        # Back and forth, so that a machine that becomes slower or faster favours none.
         order = list(configs.items())[:: -1 if len(rounds) % 2 else 1]
         rounds.append({})
         for name, config in order:
@@ -84,7 +84,7 @@ def in_turn(
 
 
 def inside(part: str, config: dict[str, Any], base: Path, cache: Path) -> dict[str, Any]:
-    """What one of `saves` and `segments` finds out in a process of its own."""
+    """Runs one of `saves` and `segments` in a separate process and returns its result."""
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
     spec = json.dumps({"part": part, "config": config})
     command = [sys.executable, "-m", "benchmarks.overhead", "--work", spec]
@@ -95,7 +95,7 @@ def inside(part: str, config: dict[str, Any], base: Path, cache: Path) -> dict[s
 
 
 def saves(config: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Runs a configuration; seconds that the loop stood still for each save, and until it was on disk."""
+    """Runs a configuration; seconds that the loop paused for each save, and until the save was on disk."""
     from shaping.experiment import run
     from shaping.runtime.run_store import RunStore
 
@@ -115,7 +115,7 @@ def saves(config: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def segments(config: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Runs a configuration in segments of one interval; for each but the last when it was done, and MiB in use."""
+    """Runs a configuration in segments of one interval; for each but the last, when it was done and MiB in use."""
     from shaping.experiment import run
     from shaping.runtime import chunks
     from shaping.runtime.run_store import RunStore
@@ -136,7 +136,7 @@ def segments(config: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def spread(numbers: Sequence[float] | np.ndarray) -> dict[str, float]:
-    """Median, least and greatest."""
+    """Median, minimum and maximum."""
     return {"median": float(np.median(numbers)), "low": float(np.min(numbers)), "high": float(np.max(numbers))}
 
 
@@ -146,7 +146,7 @@ def shown(numbers: Sequence[float] | np.ndarray, form: str = ".3g") -> str:
 
 
 def busy(runs: list[dict[str, float]]) -> str:
-    """The share of the cores that somebody else used meanwhile."""
+    """The share of the cores that other programs used meanwhile."""
     return shown([each["others"] for each in runs], ".0%")
 
 
@@ -170,11 +170,11 @@ def saving(setup: argparse.Namespace, base: Path, cache: Path) -> dict[str, Any]
     count = len(direct[0]["still_s"])
     pairs = in_turn({"often": often, "never": short}, setup, base, cache)
     apart = [(a["run_s"] - b["run_s"]) / count for a, b in zip(pairs["often"], pairs["never"], strict=True)]
-    # The first of a process compiles the digests.
-    rows = {f"longer with {count} saves, each": apart}
-    rows["loop stands still, the first of a process"] = [each["still_s"][0] for each in direct]
-    rows["loop stands still, others"] = [x for each in direct for x in each["still_s"][1:]]
-    rows["until it is on disk, others"] = [x for each in direct for x in each["written_s"][1:]]
+    # The first save of a process compiles the digests.
+    rows = {f"additional time with {count} saves, each": apart}
+    rows["pause of the loop, first save of a process"] = [each["still_s"][0] for each in direct]
+    rows["pause of the loop, other saves"] = [x for each in direct for x in each["still_s"][1:]]
+    rows["until it is on disk, other saves"] = [x for each in direct for x in each["written_s"][1:]]
     print("\n| one save | s: median (range) | share at one a minute |\n|---|---|---|")
     for name, numbers in rows.items():
         print(f"| {name} | {shown(numbers)} | {np.median(numbers) / 60:.2%} |")
@@ -187,7 +187,14 @@ def recording(setup: argparse.Namespace, base: Path, cache: Path) -> dict[str, A
     configs = {str(each): configuration(setup.matches, setup.record_updates, each) for each in every}
     found = in_turn(configs, setup, base, cache)
     without = np.array([each["run_s"] for each in found[str(every[0])]])
-    names = ("`record_every`", "run s: median (range)", "over the last alone", "cpu s", "MB/s recorded", "MB on disk")
+    names = (
+        "`record_every`",
+        "run s: median (range)",
+        "relative to the last update alone",
+        "cpu s",
+        "MB/s recorded",
+        "MB on disk",
+    )
     print(f"\n| {' | '.join(names)} | others |")
     print("|---" * (len(names) + 1) + "|")
     for name in map(str, every):
@@ -209,10 +216,10 @@ def growth(setup: argparse.Namespace, base: Path, cache: Path) -> dict[str, Any]
     tenth = max(1, len(taken) // 10)
     ends = {"first": taken[:tenth], "last": taken[-tenth:]}
     at = {share: memory[round(share * (len(memory) - 1))] for share in (0.1, 0.5, 1.0)}
-    print(f"\n| {len(memory) + 1:,} segments | ms a segment: mean, median |\n|---|---|")
+    print(f"\n| {len(memory) + 1:,} segments | ms per segment: mean, median |\n|---|---|")
     for name, numbers in ends.items():
         print(f"| {name} tenth | {numbers.mean():.2f}, {np.median(numbers):.2f} |")
-    print("\n| of the segments | MiB in use |\n|---|---|")
+    print("\n| after this share of the segments | MiB in use |\n|---|---|")
     for share, mib in at.items():
         print(f"| {share:.0%} | {mib:.1f} |")
     ms = {name: {"mean": float(x.mean()), "median": float(np.median(x))} for name, x in ends.items()}

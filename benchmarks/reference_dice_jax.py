@@ -1,7 +1,8 @@
-"""LOLA-DiCE of one pair in JAX, plainly written: `vmap` of `scan` plays, `jax.grad` goes through the opponent's steps.
+"""LOLA-DiCE for one pair in JAX, plainly written: `vmap` of `scan` plays, `jax.grad` goes through the opponent's steps.
 
-The game, the policies, the objective and the optimisers of `reference_dice_torch`. Played games are data: their
-log-probabilities are computed again, all steps at once, from the parameters that derivatives are taken in.
+The game, the policies, the objective and the optimisers are those of `reference_dice_torch`. Played games are data:
+their log-probabilities are computed again, all steps at once, from the parameters with respect to which derivatives are
+taken.
 """
 
 from collections.abc import Callable
@@ -118,7 +119,7 @@ _direction = jax.jit(_direction, static_argnums=(2, 4, 5, 6))
 
 
 def make(batch: int, horizon: int, lookaheads: int, seed: int = 0) -> Callable[[], np.ndarray]:
-    """A function that does one update of both players, each from where the other was before it, and returns their
+    """A function that does one update of both players, each from the other's previous parameters, and returns their
     parameters [2, 5]."""
     theta_optimiser, value_optimiser = optax.adam(STEP_SIZE), optax.adam(VALUE_STEP_SIZE)
 

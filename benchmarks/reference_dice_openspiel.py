@@ -1,16 +1,16 @@
-"""LOLA-DiCE of OpenSpiel: its agent and its environment at the settings of its own example, in a process of its own.
+"""LOLA-DiCE of OpenSpiel: its agent and its environment with the settings of its own example, in a separate process.
 
     python benchmarks/reference_dice_openspiel.py --seconds 20
 
-Prints one line of JSON: `updates` of both players, the `seconds` they took, `versions`. It imports nothing of this
-package, so that it can run in an environment of its own: pip install open_spiel==2.0.2 dm-haiku==0.0.17 rlax==0.1.9
-distrax==0.1.9 optax==0.2.8 jax==0.10.2
+Prints one line of JSON: `updates` of both players, the `seconds` they took, `versions`. It imports nothing from this
+package, so that it can run in a separate virtual environment: pip install open_spiel==2.0.2 dm-haiku==0.0.17
+rlax==0.1.9 distrax==0.1.9 optax==0.2.8 jax==0.10.2
 
-The example's settings are kept except where others are faster and leave the rule as it is: nobody models the opponent,
-each agent is given the other's parameters after every update; critics are compiled; an observation, which is one-hot,
-multiplies the table of logits. What is timed is an epoch of the example (`--part epoch`: a batch of play, critics, one
-update of both policies) or the update of both policies alone (`--part policy`). OpenSpiel plays step by step in Python
-and compiles DiCE's objective anew at every update; both are in either time.
+The example's settings are kept except where others are faster and do not change the rule: nobody models the opponent,
+each agent receives the other's parameters after every update; critics are compiled; an observation, which is one-hot,
+multiplies the table of logits. The time is that of an epoch of the example (`--part epoch`: a batch of play, critics,
+one update of both policies) or only of the update of both policies (`--part policy`). OpenSpiel plays step by step in
+Python and compiles DiCE's objective again at every update; both times include that.
 """
 
 import argparse
@@ -78,8 +78,8 @@ def make_agents(batch: int, horizon: int, lookaheads: int) -> tuple[Any, list[An
 
 
 def make(batch: int, horizon: int, lookaheads: int, part: str = "epoch") -> Callable[[], Any]:
-    """A function that does one update of both players, as part of an epoch of the example or the update alone, and
-    returns their train states."""
+    """A function that does one update of both players, as part of an epoch of the example or alone, and returns their
+    train states."""
     import jax
     import numpy as np
 
@@ -96,7 +96,7 @@ def make(batch: int, horizon: int, lookaheads: int, part: str = "epoch") -> Call
 
     def policies() -> None:
         for agent in agents:
-            # What an agent does when an epoch ends, its critic left as it is; DiCE looks at no batch but its own.
+            # What an agent does when an epoch ends, without updating its critic; DiCE uses only its own batch.
             agent._update_policy(None)
 
     def update() -> Any:

@@ -1,9 +1,9 @@
-"""LOLA-DiCE of one pair in PyTorch, as it is usually written: plays are lists of tensors that grow step by step, and
+"""LOLA-DiCE for one pair in PyTorch, as it is usually written: plays are lists of tensors that grow step by step, and
 autograd runs back through all of them.
 
-The iterated prisoner's dilemma with tabular policies, one logit of cooperation a state (start, CC, CD, DC, DD, each
-player's own action first), from zero. DiCE's objective with a baseline (Foerster et al. 2018b) has the
-log-probabilities of both players in it; every lookahead plays afresh.
+The iterated prisoner's dilemma with tabular policies, one logit of cooperating per state (start, CC, CD, DC, DD, each
+player's own action first), starting from zero. DiCE's objective with a baseline (Foerster et al. 2018b) includes the
+log-probabilities of both players; every lookahead plays again.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,8 @@ class Memory:
     rewards: list[Any] = field(default_factory=list)
 
     def append(self, own: Any, other: Any, value: Any, reward: Any) -> None:
-        """Log-probabilities of both players, the own value of the state they acted in, and the reward that followed."""
+        """Log-probabilities of both players, the own value of the state in which they acted, and the reward that
+        followed."""
         self.own.append(own)
         self.other.append(other)
         self.values.append(value)
@@ -95,7 +96,7 @@ def lookahead(theta: Any, theta_other: Any, values_other: Any, batch: int, horiz
 def shaped_play(thetas: Any, values: Any, player: int, batch: int, horizon: int, lookaheads: int) -> Memory:
     """Play of one player against the other as it will be after its lookaheads."""
     other = 1 - player
-    # A copy: what the other player will learn here is none of its own gradient.
+    # A copy: what the other player learns here is not part of its own gradient.
     theta_other = thetas[other].detach().clone().requires_grad_()
     for _ in range(lookaheads):
         theta_other = lookahead(thetas[player], theta_other, values[other], batch, horizon)
@@ -111,7 +112,7 @@ def direction(thetas: Any, values: Any, player: int, batch: int, horizon: int, l
 
 
 def make(batch: int, horizon: int, lookaheads: int) -> Callable[[], np.ndarray]:
-    """A function that does one update of both players, each from where the other was before it, and returns their
+    """A function that does one update of both players, each from the other's previous parameters, and returns their
     parameters [2, 5]."""
     thetas = [torch.zeros(STATES, requires_grad=True) for _ in range(2)]
     values = [torch.zeros(STATES, requires_grad=True) for _ in range(2)]
@@ -121,7 +122,7 @@ def make(batch: int, horizon: int, lookaheads: int) -> Callable[[], np.ndarray]:
     def update() -> np.ndarray:
         plays = [shaped_play(thetas, values, player, batch, horizon, lookaheads) for player in range(2)]
         for player, memory in enumerate(plays):
-            # Of both losses only this player's share is wanted: what is the other's would be added up for nothing.
+            # Only this player's share of both losses is needed: adding up the other's would be wasted work.
             thetas[player].grad = torch.autograd.grad(-memory.objective(), thetas[player])[0]
             values[player].grad = torch.autograd.grad(memory.value_loss(), values[player])[0]
         for optimiser in theta_optimisers + value_optimisers:

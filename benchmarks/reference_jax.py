@@ -1,5 +1,5 @@
 """Exact LOLA with one lookahead, plainly written in jax: `vmap`, `jnp.linalg.solve`, nested `jax.grad`; and every other
-rule of the package on returns so written.
+rule of the package on returns written in this way.
 
 Several batched LAPACK calls in one program can deadlock jaxlib 0.10 and 0.11 on few cores: run this in a process
 with `XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`, and with a time limit.
@@ -43,7 +43,7 @@ def direction_1(theta_0: Any, theta_1: Any, payoffs: Any, discount: float, looka
 
 
 def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float) -> jax.Array:
-    """Both players' directions for all pairs, [2, pairs, 5] as `theta`."""
+    """Both players' directions for all pairs, [2, pairs, 5] like `theta`."""
     payoffs = jnp.asarray(payoffs, theta.dtype)
 
     def both(theta_0: jax.Array, theta_1: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -54,7 +54,7 @@ def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float)
 
 
 def rule_directions(rule: Any, theta: Any, payoffs: Any, discount: float) -> jax.Array:
-    """Both players' directions by a rule of the package on the returns above, [2, pairs, 5] as `theta`."""
+    """Both players' directions by a rule of the package on the returns above, [2, pairs, 5] like `theta`."""
     from shaping.objectives import from_returns
 
     payoffs = jnp.asarray(payoffs, theta.dtype)

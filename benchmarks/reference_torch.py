@@ -24,8 +24,8 @@ def returns(theta_0: Any, theta_1: Any, payoffs: Any, discount: float) -> Any:
 
 
 def directions(theta: Any, payoffs: Any, discount: float, lookahead_rate: float) -> Any:
-    """Both players' directions for all pairs, [2, pairs, 5] as `theta`."""
-    # Pairs are independent: the gradients of sums over them are the gradients of each.
+    """Both players' directions for all pairs, [2, pairs, 5] like `theta`."""
+    # Pairs are independent, so the gradients of sums over them are the gradients of each.
     theta_0, theta_1 = (player.detach().requires_grad_() for player in theta)
     now = returns(theta_0, theta_1, payoffs, discount).sum(0)
     (ascent_0,) = torch.autograd.grad(now[0], theta_0, create_graph=True)

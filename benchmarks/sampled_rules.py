@@ -1,25 +1,25 @@
-"""LOLA-DiCE on sampled play: updates a second beside PyTorch, plain JAX and OpenSpiel, what many pairs cost at once,
-and how much memory an update takes.
+"""LOLA-DiCE on sampled play: updates per second compared with PyTorch, plain JAX and OpenSpiel, the cost of many pairs
+at once, and the memory of an update.
 
     python -m benchmarks.sampled_rules                          # every part
     python -m benchmarks.sampled_rules --parts A --contenders jax torch openspiel:policy
     python -m benchmarks.sampled_rules --parts B --pairs 64 --block 1
 
-    A  the iterated prisoner's dilemma, one pair, against the references
-    B  the same game, several pairs at once, in time of one pair
+    A  the iterated prisoner's dilemma, one pair, compared with the references
+    B  the same game, several pairs at once, in units of the time of one pair
     C  the Coin Game (dialect `pola`) with recurrent policies (GRU, 16 units), by the number of pairs
-    D  one pair of C: memory and time with derivatives kept or computed anew, in one slice or four, for one lookahead
-       and for three, beside the memory that a run expects
+    D  one pair of C: memory and time with derivatives stored or recomputed, in one slice or four, for one lookahead and
+       for three, next to the memory that a run expects
 
-Both players are updated by Adam, step size 0.2, lookahead rate 0.3, float32; 128 games of 150 rounds (A, B) or 64 of 50
-steps (C, D) a batch of play, baseline leave_one_out. An update of this package is one of the segment program that a run
-carries out; a call measures values once, on a single game. Memory is what the compiled program sets aside on each
-device, beside its arguments and results.
+    Both players are updated by Adam, step size 0.2, lookahead rate 0.3, float32; a batch of play is 128 games of 150
+    rounds (A, B) or 64 of 50 steps (C, D), with baseline leave_one_out. An update of this package is one of the segment
+    program that a run executes; a call measures values once, on a single game. Memory is what the compiled program
+    allocates on each device, without its arguments and results.
 
-Each contender lives in a process of its own and is asked in turn for one round; a ratio compares rounds that follow
-each other, and rounds in which other processes were busy are done again. OpenSpiel compiles DiCE's objective anew at
-every update, which is most of its time; its rounds are fewer (`--slow-rounds`), each a process anew, and this package's
-are run again beside them. References that are not installed are left out.
+    Each contender is a separate process that is asked in turn for one round; a ratio compares consecutive rounds, and
+    rounds in which other processes were busy are repeated. OpenSpiel compiles DiCE's objective again at every update,
+    which is most of its time; it has fewer rounds (`--slow-rounds`), each in a new process, and this package's rounds
+    are repeated alongside. References that are not installed are left out.
 """
 
 import argparse
@@ -46,11 +46,11 @@ REFERENCES = {
     "openspiel:policy": ("open_spiel", "haiku", "rlax"),
     "openspiel:epoch": ("open_spiel", "haiku", "rlax"),
 }
-"""What part A measures itself against, and the modules each needs. `torch:1` has one thread, `torch` all of them."""
+"""The references of part A, and the modules that each needs. `torch:1` has one thread, `torch` all of them."""
 TARGETS = {"torch": 50, "torch:1": 50, "openspiel:policy": 500, "openspiel:epoch": 500}
 TARGET_PAIRS = {64: "below 64, aim 40"}
 SIZES = {"ipd": (128, 150), "coin": (64, 50)}
-"""Games (streams) of a batch of play and their steps."""
+"""Games (streams) in a batch of play, and their steps."""
 GAMES: dict[str, dict[str, Any]] = {
     "ipd": {"game": "ipd"},
     "coin": {"game": {"name": "coin_game", "dialect": "pola"}, "policy": {"kind": "gru", "units": 16}},
@@ -58,7 +58,7 @@ GAMES: dict[str, dict[str, Any]] = {
 
 
 def configuration(spec: dict[str, Any]) -> dict[str, Any]:
-    """What a user would write to run a contender `product`."""
+    """The configuration with which a user would run a contender `product`."""
     lola = {"rule": "lola", "variant": "exact", "lookahead_rate": 0.3, "step_size": 0.2}
     estimator = {key: spec[key] for key in ("slices", "rematerialise") if key in spec}
     sizes = {"batch": spec["batch"], "horizon": spec["horizon"], "evaluation": 1}
@@ -72,7 +72,7 @@ def configuration(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, Any]]:
-    """This package: a function from seconds to updates a second of one pair each, and what its program takes."""
+    """This package: a function from seconds to updates per second of one pair, and what its program needs."""
     os.environ["JAX_NUM_CPU_DEVICES"] = str(spec["devices"])
     from shaping.runtime.devices import population_mesh, prepare_process
 
@@ -108,7 +108,7 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
 
 
 def reference(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, Any]]:
-    """A reference, likewise."""
+    """The same for a reference."""
     kind, _, part = spec["kind"].partition(":")
     sizes = spec["batch"], spec["horizon"], 1
     if kind == "openspiel":
@@ -134,7 +134,7 @@ def reference(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str,
 
 
 def _repeated(call: Callable[[], Any], updates: int) -> Callable[[float], float]:
-    """Calls of `updates` each, for so many seconds and at least one, as updates a second."""
+    """Repeats calls of `updates` each, for so many seconds and at least once; returns updates per second."""
 
     def rate(seconds: float) -> float:
         calls, begin = 0, time.perf_counter()
@@ -147,12 +147,12 @@ def _repeated(call: Callable[[], Any], updates: int) -> Callable[[float], float]
 
 
 def work(spec: dict[str, Any]) -> None:
-    """The process of one contender: one line of JSON when it is ready, then one for every line it is sent."""
+    """The process of one contender: prints a line of JSON when it is ready, and another for every line it is sent."""
     begin = time.perf_counter()
     rate, ready = (product if spec["kind"] == "product" else reference)(spec)
     print(json.dumps(ready | {"first_call_s": time.perf_counter() - begin}), flush=True)
     for _ in sys.stdin:
-        # Children too: OpenSpiel is one.
+        # Child processes count too: OpenSpiel is one.
         busy, own, begin = busy_seconds(), sum(os.times()[:4]), time.perf_counter()
         found = rate(spec["seconds"])
         seconds, used = time.perf_counter() - begin, sum(os.times()[:4]) - own
@@ -178,7 +178,7 @@ class Worker:
         return worker
 
     def round(self) -> dict[str, float]:
-        """One round: updates a second, the share of the cores that other processes used, and processor seconds an
+        """One round: updates per second, the share of the cores that other processes used, and processor seconds per
         update."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
@@ -202,8 +202,9 @@ def interleaved(specs: Sequence[dict[str, Any]], rounds: int, setup: argparse.Na
     """All contenders in rounds that alternate between them.
 
     Returns:
-      rows, one a contender: its `spec`, what it said when `ready`, `rate` and `cpu_s` [rounds]; others, the greatest
-      share of the cores that other processes used, [rounds]; discarded, how many rounds were for that.
+      rows, one per contender: its `spec`, what it reported when `ready`, `rate` and `cpu_s` [rounds]; others, the
+      largest share of the cores that other processes used, [rounds]; discarded, how many rounds were discarded because
+      of that.
     """
     workers: list[Worker] = []
     try:
@@ -214,7 +215,7 @@ def interleaved(specs: Sequence[dict[str, Any]], rounds: int, setup: argparse.Na
             while busy_share(0.3) > setup.quiet and time.perf_counter() < deadline:
                 time.sleep(0.3)
             answers = [worker.round() for worker in workers]
-            # Once patience is at its end any round counts.
+            # When patience runs out any round counts.
             if max(answer["others"] for answer in answers) <= setup.quiet or time.perf_counter() > deadline:
                 kept.append(answers)
             else:
@@ -254,22 +255,22 @@ def specs_of(part: str, setup: argparse.Namespace) -> list[list[dict[str, Any]]]
 
 
 def spread(numbers: Any) -> dict[str, float]:
-    """Median, least and greatest."""
+    """Median, minimum and maximum."""
     return {"median": float(np.median(numbers)), "low": float(np.min(numbers)), "high": float(np.max(numbers))}
 
 
 def shown(numbers: Any) -> str:
-    """Likewise, as text."""
+    """The same, as text."""
     return "{median:.3g} ({low:.3g} to {high:.3g})".format(**spread(numbers))
 
 
 def table(part: str, found: dict[str, Any]) -> str:
     """One set of a part as a Markdown table."""
     head = {
-        "A": "contender | updates/s: median (range) | this package / it: median (range) | target | its cpu ms",
-        "B": "pairs, devices | ms an update of all: median (range) | in time of one pair | best | target | its cpu ms",
-        "C": "pairs, devices | block | updates/s of a pair: median (range) | MiB a device | MiB a pair",
-        "D": "lookaheads | computed anew | slices | MiB | expected MiB | expected / MiB | ms an update: median (range)",
+        "A": "contender | updates/s: median (range) | this package / it: median (range) | target | cpu ms",
+        "B": "pairs, devices | ms per update of all: median (range) | relative to one pair | best | target | cpu ms",
+        "C": "pairs, devices | block | updates/s of a pair: median (range) | MiB per device | MiB per pair",
+        "D": "lookaheads | recomputed | slices | MiB | expected MiB | expected / MiB | ms per update: median (range)",
     }[part].split(" | ")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     base = np.array(found["rows"][0]["rate"])
@@ -282,7 +283,7 @@ def table(part: str, found: dict[str, Any]) -> str:
             name = spec["kind"]
             ours = name == "product"
             cells = [name, shown(rates), "" if ours else shown(base / rates), str(TARGETS.get(name, ""))]
-            # Of OpenSpiel that would count its start and its first updates.
+            # For OpenSpiel this would include its start and its first updates.
             cells.append("" if "openspiel" in name else cpu)
         elif part == "B":
             best = f"{times.min() * base.max() / 1e3:.3g}"
@@ -309,7 +310,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="games of a batch of play (default: as above)")
     parser.add_argument("--horizon", type=int, help="steps of a game (default: as above)")
     parser.add_argument("--block", type=int, help="matches of a block (default: as a run chooses it)")
-    parser.add_argument("--devices", type=int, default=2, help="devices of B and C, one a core")
+    parser.add_argument("--devices", type=int, default=2, help="devices of B and C, one per core")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slow-rounds", type=int, default=3, help="rounds of OpenSpiel")
     parser.add_argument("--seconds", type=float, default=1.0, help="calls are repeated for so long in a round")

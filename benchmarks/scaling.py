@@ -1,11 +1,11 @@
-"""Cost of the command `shaping run` against the number of matches, and compilation against the number of players.
+"""Cost of the command `shaping run` by the number of matches, and of compilation by the number of players.
 
     python -m benchmarks.scaling                                  # 10^3 to 10^6 matches, then 2 to 6 players
     python -m benchmarks.scaling --matches 1000000 --players      # only the largest
 
-Every row is one process from start to exit: record, summary and report included. Wall time and peak memory are
-the process's own, from the operating system; the other seconds are the `timing` of its summary.json. Compilation is
-measured with an empty cache (`--cache` keeps one between the rows).
+Every row is one process from start to exit, including record, summary and report. Wall time and peak memory are those
+of the process, from the operating system; the other times are the `timing` of its summary.json. Compilation is measured
+with an empty cache (`--cache` keeps one between the rows).
 """
 
 import argparse
@@ -35,7 +35,7 @@ def group_of(players: int, variant: str) -> dict[str, Any]:
 
 
 def run(config: dict[str, Any], folder: Path, cache: Path) -> dict[str, float]:
-    """Runs one configuration with the command in a process of its own.
+    """Runs one configuration with the command in a separate process.
 
     Returns:
       wall_s, cpu_s, peak_gib of the process; compile_s, run_s, match_updates_per_s of its summary.
@@ -50,7 +50,7 @@ def run(config: dict[str, Any], folder: Path, cache: Path) -> dict[str, float]:
     }
     begin = time.perf_counter()
     process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[1])
-    # wait4 gives the resources of this child alone; getrusage(RUSAGE_CHILDREN) the greatest of all so far.
+    # wait4 gives the resources of this child alone; getrusage(RUSAGE_CHILDREN) gives the largest of all so far.
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -66,7 +66,7 @@ def run(config: dict[str, Any], folder: Path, cache: Path) -> dict[str, float]:
 
 
 def table(rows: list[dict[str, Any]], first: tuple[str, ...]) -> str:
-    """Rows as Markdown: the columns `first`, then what `run` measured."""
+    """Rows as Markdown: the columns `first`, followed by what `run` measured."""
     names = (*first, "wall s", "cpu s", "compile s", "run s", "M match-updates/s", "cores busy", "peak GiB")
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     for row in rows:

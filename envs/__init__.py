@@ -1,4 +1,4 @@
-"""What is played. Knows nothing of learning and can be used alone."""
+"""The games. They know nothing of learning and can be used on their own."""
 
 if __name__ != "shaping.envs":
     raise ImportError(f"the package {__name__!r} is called shaping.envs; write `from shaping import envs`")
@@ -25,7 +25,8 @@ from shaping.envs.gift.game import Gift, GiftParams, GiftState
 from shaping.envs.in_the_matrix import dialects as matrix_dialects
 from shaping.envs.in_the_matrix.game import InTheMatrix
 from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
-from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState, finite_numbers
+from shaping.envs.matrix.checks import finite_numbers
+from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState
 from shaping.envs.matrix.games import GAMES
 from shaping.envs.messages import Messages, MessagesState
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
@@ -83,11 +84,11 @@ ENVIRONMENTS: dict[str, Any] = {
     "clean_up": CleanUp,
     "commons_harvest": CommonsHarvest,
 }
-"""Environments that are no matrix games: their factories by name. A factory's arguments are the settings of `make`."""
+"""Environments other than matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 
 
 def registered() -> tuple[str, ...]:
-    """The names `make` knows: matrix games first, up to "matrix_game", which takes payoffs written down by the user."""
+    """The names that `make` knows: matrix games first, ending with "matrix_game", which takes payoffs of your own."""
     return (*GAMES, _OWN_PAYOFFS, *ENVIRONMENTS)
 
 
@@ -98,24 +99,24 @@ def make(
 
     Args:
         name: one of `registered()`.
-        auto_reset: whether it starts anew where an episode ends (see `AutoReset`).
-        episodes: episodes of a trial, with auto_reset only.
-        messages: words that players can say with each action, or numbers where actions are numbers (see `Messages`); 0
-            for silence.
-        **settings: of a matrix game the payoff arguments (see `envs.matrix.games`; each a single number), or
-            `payoffs` for "matrix_game", and `discount`, `noise`, `horizon`, `state_view` of `MatrixGame`; of any other
+        auto_reset: whether a new episode starts whenever one ends (see `AutoReset`).
+        episodes: episodes of a trial; only with auto_reset.
+        messages: how many words players can say with each action, or how many numbers if actions are numbers (see
+            `Messages`); 0 for silence.
+        **settings: for a matrix game the arguments of its payoffs (see `envs.matrix.games`; each a single number), or
+            `payoffs` for "matrix_game", and `discount`, `noise`, `horizon`, `state_view` of `MatrixGame`; for any other
             environment the arguments of its factory in `ENVIRONMENTS`.
 
     Raises:
-        ValueError: an unknown name or setting, or a value out of its range. The message is one line that
-            names it, what is allowed and, where there is one, the nearest known name.
+        ValueError: for an unknown name or setting, or a value out of its range. The message is one line that names it,
+            says what is allowed and, if there is one, gives the most similar known name.
     """
     if name not in registered():
         raise ValueError(f"game {name!r} is not known; {_allowed(name, registered())}")
     if not isinstance(auto_reset, bool):
         raise ValueError(f"auto_reset is {auto_reset!r}; allowed: True or False")
     if episodes is not None and not auto_reset:
-        raise ValueError(f"episodes is {episodes!r}; allowed: only with auto_reset=True, which makes trials of them")
+        raise ValueError(f"episodes is {episodes!r}; allowed: only with auto_reset=True, which makes them into trials")
     check_integer("messages", messages, 0)
     env = _environment(name, settings) if name in ENVIRONMENTS else _matrix_game(name, settings)
     if messages:

@@ -1,4 +1,4 @@
-"""Episodes one after the other: an environment that starts anew where an episode ends."""
+"""Plays one episode after another: an environment that starts again whenever an episode ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from shaping.envs.declarations import Measure
 from shaping.envs.environment import Environment, check_integer
 from shaping.envs.spaces import Box, Discrete
 
-# The key of a start that may follow a step differs from the step's in these bits.
+# The key of a start that may follow a step differs from the step's key in these bits.
 _RESET = 0x9E3779B9
 
 
 @flax.struct.dataclass
 class AutoResetState:
-    """The state of the episode that is being played, and which one of its trial it is.
+    """The state of the present episode, and its number within its trial.
 
     Attributes:
         env: the state of the wrapped environment.
-        episode: [] int32, episodes of this trial that have ended; 0 .. episodes - 1, and without trials the number of
-            all that have ended.
+        episode: [] int32, episodes of this trial that have ended, 0 .. episodes - 1; without trials, all episodes that
+            have ended.
     """
 
     env: Any
@@ -37,17 +37,17 @@ class AutoReset:
     """An environment that resets itself at the end of an episode.
 
     There are two boundaries. The *inner* one ends an episode: `terminated` or `truncated` of the wrapped environment,
-    handed on as they are; the observation returned is already the next episode's first, the last one is
-    `info["terminal_observation"]`. The *outer* one ends a trial of `episodes` episodes, the unit in which a shaper
-    counts (a meta-episode of M-FOS, Pax, JaxMARL): `info["trial_ended"]`. What is to forget at which boundary is the
-    caller's to say; `info["episode_ended"]` is the inner one.
+    passed on unchanged. The observation returned is then the first of the next episode; the last one of the episode is
+    `info["terminal_observation"]`. The *outer* boundary ends a trial of `episodes` episodes, the unit in which shapers
+    count (a meta-episode of M-FOS, Pax, JaxMARL): `info["trial_ended"]`. The caller decides what is forgotten at which
+    boundary; `info["episode_ended"]` reports the inner one.
 
     Attributes:
-        env: what is played.
+        env: the environment to play.
         episodes: episodes of a trial; None for no outer boundary.
 
-    Raises:
-        ValueError: episodes is not an integer of 1 or more.
+        Raises:
+        ValueError: if episodes is not an integer of 1 or more.
     """
 
     env: Environment
@@ -88,9 +88,9 @@ class AutoReset:
         """Plays one joint action and, where it ends the episode, starts the next.
 
         Returns:
-            as `Environment.step`, with these in `info` besides: terminal_observation [players, ...], what the step led
-            to, whether or not it ended the episode; episode_ended, trial_ended [] bool, the inner and the outer
-            boundary.
+            as `Environment.step`, with these added to `info`: terminal_observation [players, ...], the observation that
+            the step led to, whether or not it ended the episode; episode_ended, trial_ended [] bool, the inner and the
+            outer boundary.
         """
         obs, after, rewards, terminated, truncated, info = self.env.step(key, state.env, actions, params)
         first, start = self.env.reset(_other(key), params)
@@ -100,14 +100,14 @@ class AutoReset:
         episode = jnp.where(trial_ended, 0, episode)
         info = info | {"terminal_observation": obs, "episode_ended": ended, "trial_ended": trial_ended}
         after = jax.tree.map(lambda new, old: jnp.where(ended, new, old), start, after)
-        # To observe once more costs less than to choose between two observations, and nothing where none is used.
+        # Observing again costs less than selecting between two observations, and nothing if no observation is used.
         again = declarations.observes(self.env)
         obs = declarations.observe(self.env, after, params) if again else jnp.where(ended, first, obs)
         return obs, AutoResetState(after, episode), rewards, terminated, truncated, info
 
     @property
     def observes(self) -> bool:
-        """Whether there is an `observe`: where the wrapped environment has one."""
+        """Whether there is an `observe`, which is the case if the wrapped environment has one."""
         return declarations.observes(self.env)
 
     def observe(self, state: AutoResetState, params: Any) -> jax.Array:
@@ -157,6 +157,6 @@ class AutoReset:
 
 
 def _other(key: jax.Array) -> jax.Array:
-    """A key whose stream has nothing to do with that of `key`: a counter-based generator promises that of any two keys
-    that differ, and to fold in a number would cost every step a block of the generator."""
+    """A key whose stream is unrelated to that of `key`: a counter-based generator guarantees this for any two different
+    keys, whereas folding in a number would cost every step a block of the generator."""
     return jax.random.wrap_key_data(jax.random.key_data(key) ^ np.uint32(_RESET), impl=jax.random.key_impl(key))

@@ -1,7 +1,7 @@
 """Cournot's oligopoly, repeated: firms choose quantities, their sum makes the price. Closed forms, and the environment.
 
 The closed forms are pure functions of `CournotParams` and exact for linear inverse demand and constant marginal costs,
-different ones too; they leave `CournotParams.noise` (of mean 0) and the capacity aside. Sources: Cournot (1838),
+which may differ between firms; they ignore `CournotParams.noise` (of mean 0) and the capacity. Sources: Cournot (1838),
 chapter 7; Tirole, The Theory of Industrial Organization (1988), chapters 5 and 6.
 """
 
@@ -30,10 +30,10 @@ class CournotParams:
     Attributes:
         intercept: [] float, the price at which nothing is sold.
         slope: [] float above 0, by how much one more unit of quantity lowers the price.
-        costs: [players] float, of one unit, of each firm.
+        costs: [players] float, cost of one unit for each firm.
         horizon: [] int32, rounds of an episode.
-        noise: [] float, standard deviation of the intercept, normal and drawn anew each round; None for none, which
-            saves drawing it.
+        noise: [] float, standard deviation of the intercept, which is normal and drawn in each round; None for no
+            noise, which saves drawing it.
     """
 
     intercept: jax.Array
@@ -45,7 +45,7 @@ class CournotParams:
 
 @flax.struct.dataclass
 class CournotState:
-    """The round before.
+    """The previous round.
 
     Attributes:
         quantities: [players] float, 0 at the start.
@@ -69,19 +69,19 @@ def profits(quantities: jax.Array, params: CournotParams) -> jax.Array:
 
 
 def best_responses(quantities: jax.Array, params: CournotParams) -> jax.Array:
-    """Each firm's best answer to the quantities of the others, [players]:
+    """Each firm's best response to the quantities of the others, [players]:
     max(0, (intercept - cost - slope x others' quantities) / (2 slope))."""
     of_others = jnp.sum(quantities) - quantities
     return jnp.maximum(0, params.intercept - params.costs - params.slope * of_others) / (2 * params.slope)
 
 
 def nash_equilibrium(params: CournotParams) -> jax.Array:
-    """The quantities of the only equilibrium of the one-shot game, [players].
+    """The quantities of the unique equilibrium of the one-shot game, [players].
 
     In equilibrium slope x quantity = max(0, price - cost), so that the price solves
-    price + sum of max(0, price - cost) = intercept: with the k firms of the lowest costs in the market it is
-    (intercept + sum of their costs) / (k + 1), and the true k is the one of the lowest such price. Firms whose costs
-    are above it stay out. With equal costs each sells (intercept - cost) / ((n + 1) slope).
+    price + sum of max(0, price - cost) = intercept. With the k firms of lowest cost in the market it is
+    (intercept + sum of their costs) / (k + 1), and the true k is the one that gives the lowest such price. Firms whose
+    costs are above that price stay out. With equal costs each firm sells (intercept - cost) / ((n + 1) slope).
     """
     n = params.costs.shape[-1]
     firms = jnp.arange(n + 1, dtype=params.costs.dtype)
@@ -91,10 +91,10 @@ def nash_equilibrium(params: CournotParams) -> jax.Array:
 
 
 def collusive_outcome(params: CournotParams) -> jax.Array:
-    """The quantities that make the sum of profits largest, [players].
+    """The quantities that maximise the sum of profits, [players].
 
-    The monopoly quantity (intercept - cost) / (2 slope), produced by the firm of the lowest cost; where several have
-    it, in equal parts.
+    This is the monopoly quantity (intercept - cost) / (2 slope), produced by the firm of lowest cost; if several have
+    the lowest cost, they produce equal parts.
     """
     lowest = jnp.min(params.costs)
     produces = (params.costs == lowest).astype(params.costs.dtype)
@@ -107,10 +107,10 @@ def consumer_surplus(quantities: jax.Array, params: CournotParams) -> jax.Array:
 
 
 def critical_discounts(quantities: jax.Array, params: CournotParams) -> jax.Array:
-    """From which discount on each firm keeps to agreed quantities, [players], where any breach is answered by the Nash
-    equilibrium for ever (Friedman 1971): (deviation - agreed) / (deviation - Nash), all profits. For n firms of equal
-    costs that share the monopoly quantity, (n + 1)^2 / ((n + 1)^2 + 4 n). Not a number where a firm gains nothing by a
-    breach and loses nothing by the equilibrium."""
+    """The discount from which on each firm keeps to agreed quantities, [players], if any breach is answered by playing
+    the Nash equilibrium for ever (Friedman 1971): (deviation - agreed) / (deviation - Nash), all profits. For n firms
+    of equal costs that share the monopoly quantity it is (n + 1)^2 / ((n + 1)^2 + 4 n). NaN if a firm gains nothing by
+    a breach and loses nothing in the equilibrium."""
     margin = params.intercept - params.costs - params.slope * (jnp.sum(quantities) - quantities)
     deviation = jnp.maximum(0, margin) ** 2 / (4 * params.slope)
     nash = profits(nash_equilibrium(params), params)
@@ -119,28 +119,28 @@ def critical_discounts(quantities: jax.Array, params: CournotParams) -> jax.Arra
 
 @dataclass(frozen=True)
 class Cournot:
-    """n firms choose quantities at once, round after round.
+    """n firms choose quantities simultaneously, round after round.
 
-    The price is intercept - slope x (sum of quantities), each firm earns (price - its cost) x its quantity. Nothing but
-    memory connects the rounds. Default numbers: intercept 10, slope 1, costs 1.
+    The price is intercept - slope x (sum of quantities); each firm earns (price - its cost) x its quantity. Only memory
+    connects the rounds. Default numbers: intercept 10, slope 1, costs 1.
 
     Attributes:
         num_players: 2 to 8 firms.
         intercept, slope: of inverse demand; slope above 0.
-        costs: of one unit; one number, or one a firm. The lowest is below the intercept.
+        costs: cost of one unit, one number or one per firm. The lowest must be below the intercept.
         capacity: the largest quantity that can be chosen, the upper bound of `action_space`; None for intercept /
-            slope, at which a single firm brings the price to 0. It belongs to the structure: choose it large enough
-            for all parameters that are mapped over.
+            slope, at which a single firm brings the price to 0. It is part of the structure: choose it large enough for
+            all parameters that are mapped over.
         noise: None, or the standard deviation of the intercept; quantities are chosen before it is known.
-        floor: whether the price stops at 0. Otherwise it may become negative, what is not sold costs. Best responses
-            and the equilibrium are the same without noise.
-        view: what a firm sees of the last round, "quantities" of all and the price, or its own and the "price" alone
-            (as in Green and Porter 1984; only with noise does that hide anything from two firms).
-        horizon: rounds of an episode, its end truncates it.
+        floor: whether the price stops at 0. Otherwise it may become negative, so that unsold goods cost money. Without
+            noise, best responses and the equilibrium are the same either way.
+        view: what a firm sees of the last round: the "quantities" of all and the price, or its own quantity and only
+            the "price" (as in Green and Porter 1984; with two firms this hides something only if there is noise).
+        horizon: rounds of an episode; its end truncates the episode.
         name: for records and messages.
 
     Raises:
-        ValueError: a setting out of its range. One line: the setting, its value and what is allowed.
+        ValueError: for a setting out of its range. One line: the setting, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -167,9 +167,9 @@ class Cournot:
         costs = tuple(check_number("costs", cost, 0) for cost in costs)
         if min(costs) >= intercept:
             raise ValueError(f"costs is {self.costs!r}; allowed: at least one below the intercept, {intercept:g}")
-        # Whatever the market's numbers: those that are played may be others than these.
+        # Independent of the market's numbers: those that are played may differ from these.
         capacity = intercept / slope if self.capacity is None else check_number("capacity", self.capacity, 1e-6)
-        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+        # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
         object.__setattr__(self, "intercept", intercept)
         object.__setattr__(self, "slope", slope)
         object.__setattr__(self, "costs", costs)
@@ -184,8 +184,8 @@ class Cournot:
 
     @property
     def observation_space(self) -> Box:
-        """1 once a round was played, the last price, the own last quantity and, with view quantities, the others' by
-        ascending seat; all 0 at the start."""
+        """1 after the first round; the last price, the firm's own last quantity and, with view quantities, the others'
+        by ascending seat; all 0 at the start."""
         return Box((2 + (self.num_players if self.view == "quantities" else 1),), -np.inf, np.inf)
 
     @property
@@ -211,7 +211,7 @@ class Cournot:
         """Plays one round. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: what the noise is drawn from.
+            key: for the noise.
             state: the state before.
             actions: [players, 1] float, quantities.
             params: the market's numbers.
@@ -223,10 +223,10 @@ class Cournot:
             terminated: [] bool, always False.
             truncated: [] bool, whether the horizon is reached.
             info: {"price": [] float, "quantities": [players] float, "consumer_surplus": [] float, the area below the
-                line of demand before noise}.
+                line of demand without noise}.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         actions = check_actions(actions, self.num_players, self.action_space)
         dtype = params.costs.dtype
@@ -257,7 +257,7 @@ class Cournot:
         return jnp.concatenate([played, last_price, seen], axis=1)
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of what `count` adds up: `steps` [] int32, rounds; `quantities`, `profits` [players], `price` and
+        """Zero for what `count` adds up: `steps` [] int32, rounds; `quantities`, `profits` [players], `price` and
         `welfare` [] (profits and consumer surplus) float32."""
         n = self.num_players
         return {
@@ -277,7 +277,7 @@ class Cournot:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Sums one round further; divided by `steps` they are means."""
+        """The sums after one more round; divided by `steps` they are means."""
         del state, actions, ended
         return {
             "steps": counts["steps"] + 1,
@@ -312,12 +312,12 @@ class Cournot:
         return ("intercept", "slope", "costs", "noise")
 
     def image(self, state: CournotState, params: CournotParams) -> np.ndarray:
-        """A bar a firm, its quantity over intercept / slope; the black one is the price over the intercept."""
+        """One bar per firm, its quantity over intercept / slope; the black one is the price over the intercept."""
         most = float(params.intercept) / float(params.slope)
         return gauge_image(list(np.asarray(state.quantities) / most), [float(state.price) / float(params.intercept)])
 
     def text(self, state: CournotState, params: CournotParams) -> str:
-        """Such as "step 3: quantities 3.00 2.50, price 4.50"."""
+        """For example "step 3: quantities 3.00 2.50, price 4.50"."""
         del params
         if not int(state.step):
             return "step 0: start"

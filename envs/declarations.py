@@ -1,8 +1,9 @@
-"""What an environment may declare besides its rules: measures, statistics, pictures, and which settings are numbers.
+"""What an environment may declare in addition to its rules: measures, statistics, pictures, and which settings are
+numbers.
 
-Every one of these members is optional, and everybody reaches it through the function of the same name here, which has
-the default. A minimal environment is therefore `reset`, `step`, its two spaces, `num_players`, `name` and
-`default_params` (see `envs.Environment`).
+Every one of these members is optional. Use the function of the same name here to reach it: it supplies the default. A
+minimal environment therefore has `reset`, `step`, its two spaces, `num_players`, `name` and `default_params` (see
+`envs.Environment`).
 """
 
 import dataclasses
@@ -19,18 +20,18 @@ from shaping.envs.drawing import array_lines, text_image
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing an environment measures of its players; `metrics` gives its values.
+    """One thing that an environment measures for each of its players; `metrics` returns the values.
 
     Attributes:
-        meaning: a sentence.
+        meaning: one sentence.
         label: a short heading of a column or an axis.
         low, high: its range.
-        axis: "" for one value a player, [players]; else the name of one more dimension, [players, labels].
-        labels: of that dimension; () without one.
-        per_episode: whether `metrics` gives a total over the episodes counted, to be divided by their number.
+        axis: "" for one value per player, [players]; otherwise the name of an additional dimension, [players, labels].
+        labels: the labels of that dimension; () if there is none.
+        per_episode: whether `metrics` returns a total over the episodes counted, to be divided by their number.
 
     Raises:
-        ValueError: an axis without labels or labels without an axis, or low not below high.
+        ValueError: for an axis without labels, labels without an axis, or low not below high.
     """
 
     meaning: str
@@ -49,25 +50,25 @@ class Measure:
 
 
 def measures(env: Any) -> Mapping[str, Measure]:
-    """What the environment measures, by name: its property `measures`; none by default."""
+    """The environment's measures by name: its property `measures`; none by default."""
     return getattr(env, "measures", {})
 
 
 def metrics(env: Any, counts: Any) -> dict[str, jax.Array]:
     """The values of its measures: its method `metrics(counts)`; none by default.
 
-    Pure arithmetic on counts as `start_counts` and `count` make them, in integers or floats. Where counts of several
+    Pure arithmetic on counts as made by `start_counts` and `count`, in integers or floats. If the counts of several
     streams of play are added up first, the result is that of all of them together.
 
     Returns:
-        arrays [players] or [players, labels], as `measures` declares; NaN where nothing was counted.
+        arrays [players] or [players, labels], as `measures` declares; NaN if nothing was counted.
     """
     return env.metrics(counts) if hasattr(env, "metrics") else {}
 
 
 def showcase(env: Any) -> str:
-    """By which measure, or recorded variable of play, the match is chosen whose episode is worth showing: that with
-    the highest mean over its players. Its property `showcase`; "reward_per_step" by default."""
+    """The measure, or recorded variable of play, that selects the match whose episode is drawn: the one with the
+    highest mean over its players. Its property `showcase`; "reward_per_step" by default."""
     return getattr(env, "showcase", "reward_per_step")
 
 
@@ -91,49 +92,49 @@ def count(
 
     Args:
         env: the environment.
-        counts: so far.
-        state: before the step.
-        actions, rewards, info: chosen, and what the step returned.
+        counts: the counts so far.
+        state: the state before the step.
+        actions, rewards, info: the chosen actions, and what the step returned.
         ended: [] bool, whether the step ended an episode.
     """
     return env.count(counts, state, actions, rewards, ended, info) if hasattr(env, "count") else counts
 
 
 def observes(env: Any) -> bool:
-    """Whether the environment can tell what players see from a state alone, by a method `observe(state, params)`. A
-    wrapper says so of what it wraps by a property `observes`."""
+    """Whether the environment can compute observations from a state alone, by a method `observe(state, params)`. A
+    wrapper answers for the environment it wraps by a property `observes`."""
     return getattr(env, "observes", hasattr(env, "observe"))
 
 
 def observe(env: Any, state: Any, params: Any) -> jax.Array:
-    """What players see in a state, [players, ...], as `reset` and `step` return it.
+    """What players see in a state, [players, ...], as returned by `reset` and `step`.
 
     Raises:
-        AttributeError: the environment cannot tell, see `observes`.
+        AttributeError: if the environment cannot compute it, see `observes`.
     """
     return env.observe(state, params)
 
 
 def text(env: Any, state: Any, params: Any) -> str:
-    """One state in a few lines, on the host: its method `text(state, params)`; by default the name, and a line for each
-    array of the state."""
+    """One state as a few lines of text, on the host: its method `text(state, params)`; by default the name, and one
+    line for each array of the state."""
     if hasattr(env, "text"):
         return env.text(state, params)
     return "\n".join([env.name, *array_lines(state)])
 
 
 def image(env: Any, state: Any, params: Any) -> np.ndarray:
-    """A picture of one state, [height, width, 3] uint8, on the host: its method `image(state, params)`; by default its
-    text, drawn."""
+    """A picture of one state, [height, width, 3] uint8, on the host: its method `image(state, params)`; by default a
+    picture of its text."""
     return env.image(state, params) if hasattr(env, "image") else text_image(text(env, state, params))
 
 
 def number_names(env: Any) -> tuple[str, ...]:
     """Which settings of the environment's factory are numbers.
 
-    They live in its parameters, so that a population may have one for each match, and a sweep over them needs no new
-    program; all other settings are structure. Its property `number_names`; by default the float fields of
-    `default_params` that are called as an attribute of the environment.
+    Numbers are part of its parameters, so that a population may have one for each match, and a sweep over them needs no
+    new program; all other settings are structure. Its property `number_names`; by default the float fields of
+    `default_params` that have the name of an attribute of the environment.
     """
     if hasattr(env, "number_names"):
         return env.number_names
@@ -142,8 +143,8 @@ def number_names(env: Any) -> tuple[str, ...]:
 
 
 def default_numbers(env: Any) -> dict[str, Any]:
-    """What its numbers are in `default_params`, by name: numbers, or one a player; None where the program leaves it
-    out. Its property `default_numbers`; by default the attributes of the environment of these names."""
+    """The values of its numbers in `default_params`, by name: numbers, or one per player; None if the program leaves a
+    number out. Its property `default_numbers`; by default the attributes of the environment with these names."""
     if hasattr(env, "default_numbers"):
         return env.default_numbers
     return {name: getattr(env, name) for name in number_names(env)}
@@ -156,13 +157,13 @@ def with_numbers(env: Any, params: Any, numbers: Mapping[str, Any]) -> Any:
 
     Args:
         env: the environment.
-        params: its parameters, any leading axes in front of all leaves.
-        numbers: by name, see `number_names`; arrays with the leading axes of params. A number that is there for each
-            player may have the axis of players behind them. None stands for a number that the program leaves out,
-            where the environment has such a one (a noise that never comes).
+        params: its parameters, with any leading axes in front of all leaves.
+        numbers: by name, see `number_names`; arrays with the leading axes of params. A number that exists per player
+            may be followed by the axis of players. None stands for a number that the program leaves out, if the
+            environment has such a number (for example a noise that never occurs).
 
     Raises:
-        ValueError: a name that is no number of the environment, or a shape that does not fit. One line.
+        ValueError: for a name that is not a number of the environment, or a shape that does not fit. One line.
     """
     known = number_names(env)
     for name in numbers:
@@ -176,15 +177,15 @@ def with_numbers(env: Any, params: Any, numbers: Mapping[str, Any]) -> Any:
 
 
 def replaced(params: Any, defaults: Any, numbers: Mapping[str, Any]) -> Any:
-    """Parameters whose fields of these names are replaced, in the dtypes they had.
+    """Parameters in which the fields with these names are replaced, with their dtypes kept.
 
     Args:
-        params: a dataclass or a dictionary of arrays, any leading axes in front of all of them.
+        params: a dataclass or a dictionary of arrays, with any leading axes in front of all of them.
         defaults: the same without leading axes.
         numbers: see `with_numbers`.
 
     Raises:
-        ValueError: a shape that does not fit.
+        ValueError: for a shape that does not fit.
     """
     own, given = _fields(defaults), _fields(params)
     lead = leading_rank(params, defaults)
@@ -193,7 +194,7 @@ def replaced(params: Any, defaults: Any, numbers: Mapping[str, Any]) -> Any:
 
 
 def leading_rank(params: Any, defaults: Any) -> int:
-    """How many leading axes parameters have in front of what `default_params` has."""
+    """How many leading axes parameters have in front of those of `default_params`."""
     given, own = _fields(params), _fields(defaults)
     for name, leaf in given.items():
         if leaf is not None and own[name] is not None:
@@ -202,18 +203,18 @@ def leading_rank(params: Any, defaults: Any) -> int:
 
 
 def placed(name: str, number: Any, leaf: Any, default: Any, lead: int) -> Any:
-    """A number in the place of a leaf of the parameters, in its dtype; the same value for all of its own axes where it
-    has only the leading ones.
+    """A number in the shape of the parameter leaf it replaces, in the leaf's dtype; a number that has only the leading
+    axes is repeated over the leaf's own axes.
 
     Args:
         name: for messages.
         number: [*leading], or [*leading, *own axes of the leaf]; None for None.
-        leaf: what it replaces; None for a leaf that is not there yet, whose dtype is then jax's default float.
+        leaf: the leaf to replace; None if it does not exist yet, in which case the dtype is jax's default float.
         default: the leaf without leading axes, or None.
-        lead: how many leading axes there are. Where 0, a number may bring its own in front of the axes of the leaf.
+        lead: how many leading axes there are. If 0, a number may have its own axes in front of those of the leaf.
 
     Raises:
-        ValueError: a shape that does not fit.
+        ValueError: for a shape that does not fit.
     """
     if number is None:
         return None
@@ -232,7 +233,7 @@ def placed(name: str, number: Any, leaf: Any, default: Any, lead: int) -> Any:
 
 
 def _fields(params: Any) -> dict[str, Any]:
-    """Fields of a dataclass or a dictionary by name; {} of anything else."""
+    """The fields of a dataclass or a dictionary by name; {} for anything else."""
     if isinstance(params, dict):
         return params
     if dataclasses.is_dataclass(params):

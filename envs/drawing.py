@@ -1,4 +1,4 @@
-"""What pictures of play are made of: grids of coloured cells, bars, and text, as arrays of pixels. On the host."""
+"""Elements of pictures of play: grids of coloured cells, bars, and text, as arrays of pixels. They run on the host."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-# Okabe and Ito's palette, apart for colour-blind eyes too; players and their coins in seat order, red and blue first.
+# Okabe and Ito's palette, which colour-blind eyes can distinguish; for players and their coins in seat order.
 PLAYER_COLOURS = (
     (213, 94, 0),
     (0, 114, 178),
@@ -38,7 +38,7 @@ class Sprite:
 
 
 def player_colour(player: int) -> tuple[int, int, int]:
-    """The colour of a seat, and of what belongs to it."""
+    """The colour of a seat, and of what belongs to the seat."""
     return PLAYER_COLOURS[player % len(PLAYER_COLOURS)]
 
 
@@ -47,8 +47,8 @@ def grid_image(floor: np.ndarray, sprites: Iterable[Sprite], pixels: int = _PIXE
 
     Args:
         floor: [rows, columns, 3] colours of the cells, 0 to 255.
-        sprites: what lies and stands on it; later ones cover earlier ones, several on a cell should differ in size.
-        pixels: of a cell's side.
+        sprites: what is on the grid; later ones cover earlier ones, so several on a cell should differ in size.
+        pixels: length of a cell's side.
 
     Returns:
         [rows x pixels, columns x pixels, 3] uint8.
@@ -85,8 +85,8 @@ def empty_floor(rows: int, columns: int) -> np.ndarray:
 
 
 def gauge_image(levels: Sequence[float], common: Sequence[float] = (), height: int = 96, width: int = 32) -> np.ndarray:
-    """Bars filled from below to their levels in 0 .. 1 (clipped), side by side, for games without a grid: one a player
-    in its colour, and then, in black, those of what is common to all."""
+    """Vertical bars filled to levels in 0 .. 1 (clipped), side by side, for games without a grid: one per player in
+    the player's colour, followed by black ones for what is common to all."""
     bars = [(level, player_colour(player)) for player, level in enumerate(levels)]
     bars += [(level, (40, 40, 40)) for level in common]
     picture = np.tile(np.array(FLOOR, np.uint8), (height, width * len(bars), 1))
@@ -108,7 +108,7 @@ def array_lines(arrays: Any) -> list[str]:
 
 
 def text_image(text: str) -> np.ndarray:
-    """Lines of text as a picture, [height, width, 3] uint8; as wide for every text, and lines that are too long are
+    """Lines of text as a picture, [height, width, 3] uint8; the width is the same for every text, and longer lines are
     cut."""
     from PIL import Image, ImageDraw
 

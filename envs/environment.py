@@ -1,4 +1,4 @@
-"""The interface of everything that is played: pure functions, parameters as data, an axis for the players."""
+"""The interface of all environments: pure functions, parameters as data, and an axis for the players."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,21 +12,21 @@ from shaping.envs.spaces import Box, Discrete
 
 
 class Environment(Protocol):
-    """What an environment is.
+    """An environment.
 
-    The object is the static, hashable description: what shapes the program. `default_params` holds its numbers as a
-    pytree of arrays, and `reset` and `step` use only the numbers they are given, so that one compiled program plays
-    many games: any leaf may carry leading axes that a vmap maps over. All functions are pure and for one environment.
+    The object is the static, hashable description, which shapes the program. `default_params` holds its numbers as a
+    pytree of arrays, and `reset` and `step` use only the numbers they are given, so that one compiled program can play
+    many games: any leaf may have leading axes that a vmap maps over. All functions are pure and for one environment.
 
-    That is all there must be. What an environment may have besides, each with a default, stands in
-    `envs.declarations`: `measures`, `metrics`, `start_counts` and `count` (what is measured of play), `showcase`,
-    `image` and `text` (what is shown), `number_names` and `with_numbers` (which settings are numbers), and `observe`,
-    observations [players, ...] from `(state, params)` alone, the same that `reset` and `step` return.
+    Nothing more is required. `envs.declarations` describes optional members, each with a default: `measures`,
+    `metrics`, `start_counts` and `count` (what is measured during play), `showcase`, `image` and `text` (what is
+    shown), `number_names` and `with_numbers` (which settings are numbers), and `observe`, which computes the
+    observations [players, ...] of `reset` and `step` from `(state, params)` alone.
 
     Attributes:
         name: for records and messages.
         num_players: seats 0 .. num_players - 1, in this order everywhere.
-        observation_space, action_space: of one player; arrays have a player axis in front of these shapes.
+        observation_space, action_space: for one player; arrays have a player axis in front of these shapes.
     """
 
     @property
@@ -41,7 +41,7 @@ class Environment(Protocol):
     def default_params(self) -> Any: ...
 
     def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
-        """The start of an episode: observations [players, ...] and the state. `key` is a typed key, consumed."""
+        """The start of an episode: observations [players, ...] and the state. `key` is a typed PRNG key, consumed."""
         ...
 
     def step(
@@ -50,12 +50,12 @@ class Environment(Protocol):
         """Plays one joint action; never resets itself (see `envs.AutoReset`), never stops a gradient.
 
         Returns:
-            obs: [players, ...], of the state after the step, also of the last one.
+            obs: [players, ...], for the state after the step, including the last one.
             state: the state after.
             rewards: [players] float, not discounted.
-            terminated: [] bool, the game itself is over: nothing is to come.
-            truncated: [] bool, a limit of time that players do not see has cut the episode.
-            info: what happened, arrays by name. The same names and shapes at every step.
+            terminated: [] bool, whether the game itself is over, so that nothing is to come.
+            truncated: [] bool, whether a time limit that players do not see has cut the episode.
+            info: what happened, arrays by name, with the same names and shapes at every step.
         """
         ...
 
@@ -64,8 +64,8 @@ def check_actions(actions: Any, num_players: int, space: Discrete | Box) -> jax.
     """`actions` as an array [players, ...] of the space's dtype.
 
     Raises:
-        ValueError: the wrong shape (a missing vmap, usually) or a dtype of another kind; and, where values are known
-            (outside of jit), a value out of range.
+        ValueError: for a wrong shape (usually a missing vmap) or a dtype of another kind; and, if values are known
+            (outside of jit), for a value out of range.
     """
     array = jnp.asarray(actions)
     shape = (num_players, *space.shape)

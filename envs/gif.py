@@ -16,18 +16,19 @@ def save_gif(
     """An episode as an animated GIF that repeats for ever.
 
     Args:
-        path: where to write; its folder must exist.
-        env: what was played.
+        path: the file to write; its folder must exist.
+        env: the environment.
         states: the states in order, leaves [time, ...].
-        params: the environment's numbers; its own defaults if None.
-        milliseconds: that each state is shown; GIFs know hundredths of a second.
+        params: the environment's numbers; None for its defaults.
+        milliseconds: how long each state is shown; GIFs are limited to hundredths of a second.
+        scale: pixels in the file for each pixel of `image`.
         scale: pixels of the file for one of `image`.
 
     Returns:
         the path.
 
     Raises:
-        ValueError: there is no state.
+        ValueError: if there is no state.
     """
     from PIL import Image
 

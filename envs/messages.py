@@ -18,12 +18,12 @@ from shaping.envs.spaces import Box, Discrete
 
 @flax.struct.dataclass
 class MessagesState:
-    """The state of what is played, and what was said last.
+    """The state of the wrapped environment, and the last messages.
 
     Attributes:
         env: the state of the wrapped environment.
-        heard: the messages of the last step: [players] int32, 1 + the message and 0 where none was sent yet; with
-            actions of a `Box` [players, messages] float, 0 where none was sent yet.
+        heard: the messages of the last step: [players] int32, 1 + the message, 0 if none was sent yet; with actions of
+            a `Box` [players, messages] float, 0 if none was sent yet.
     """
 
     env: Any
@@ -31,12 +31,12 @@ class MessagesState:
 
 
 def join(actions: jax.Array, messages: jax.Array, vocabulary: int) -> jax.Array:
-    """Discrete actions and messages as one number each, action x vocabulary + message; int32, of any shape."""
+    """Discrete actions and messages as one number each, action x vocabulary + message; int32, any shape."""
     return actions.astype(jnp.int32) * vocabulary + messages.astype(jnp.int32)
 
 
 def split(joined: jax.Array, vocabulary: int) -> tuple[jax.Array, jax.Array]:
-    """The discrete actions and messages that `join` made one number of; int32."""
+    """Separates the discrete actions and messages that `join` combined; int32."""
     return joined // vocabulary, joined % vocabulary
 
 
@@ -47,31 +47,31 @@ def append(actions: jax.Array, messages: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class Messages:
-    """An environment whose players also say something at each step, which all hear at the next.
+    """An environment whose players also send a message at each step, which all hear at the next.
 
-    Messages cost nothing, change no reward and nothing of what happens in the wrapped environment, which sees the same
-    keys and actions as without them. All players hear all messages of the last step, their own too, and only these; at
-    the start of an episode nothing has been said. The wrapper belongs inside `AutoReset`, so that a new episode starts
-    with silence.
+    Messages cost nothing and change neither rewards nor anything else in the wrapped environment, which sees the same
+    keys and actions as without them. All players hear all messages of the last step, including their own, and only
+    these; at the start of an episode nothing has been said. The wrapper belongs inside `AutoReset`, so that a new
+    episode starts with silence.
 
-    Discrete actions: the message is one of `messages` words, 0 .. messages - 1, and the action space
-    Discrete(actions x messages), see `join` and `split`. A `Box` of actions: the message is a vector of `messages`
-    numbers within the bounds of the actions, after them in one vector, see `append`.
+    With discrete actions, the message is one of `messages` words, 0 .. messages - 1, and the action space is
+    Discrete(actions x messages), see `join` and `split`. With actions in a `Box`, the message is a vector of `messages`
+    numbers within the bounds of the actions, which follows them in one vector, see `append`.
 
-    What is heard has the own message first, then the others' by ascending seat. A `Box` of observations becomes one
-    vector: the observation, then for each player a one-hot of its word, all 0 before the first (with a `Box` of
-    actions, the numbers). A discrete observation becomes, with discrete actions, the number
-    observation x (messages + 1)^players + w, where w has the players' words, 1 + word and 0 before the first, as digits
-    to the base messages + 1, the first most significant; with a `Box` of actions, a vector of its one-hot and the
-    messages.
+    One's own message comes first in what is heard, then the others' by ascending seat. Observations in a `Box` become
+    one
+    vector: the observation, then for each player its word, one-hot and all 0 before the first (with actions in a `Box`,
+    the numbers). A discrete observation becomes, with discrete actions, the number observation x (messages + 1)^players
+    + w, where w has the players' words (1 + word, 0 before the first) as digits to the base messages + 1, the first
+    most significant; with actions in a `Box`, it becomes a vector of its one-hot encoding and the messages.
 
     Attributes:
-        env: what is played; not one with messages or `AutoReset` around it.
-        messages: words, 2 or more, or numbers of a message, 1 or more.
+        env: the environment to wrap; it must not have messages or `AutoReset` around it.
+        messages: number of words, 2 or more, or of numbers in a message, 1 or more.
 
     Raises:
-        ValueError: messages is out of its range, or spaces too large or of integers. One line: what, its value and
-            what is allowed.
+        ValueError: if messages is out of its range, or if spaces are too large or of integers. One line: what, its
+            value and what is allowed.
     """
 
     env: Environment
@@ -145,20 +145,20 @@ class Messages:
     def step(
         self, key: jax.Array, state: MessagesState, actions: jax.Array, params: Any
     ) -> tuple[jax.Array, MessagesState, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-        """Plays one joint action and hands on what is said.
+        """Plays one joint action and passes on the messages.
 
         Args:
-            key: for the wrapped environment, as it is.
+            key: for the wrapped environment, unchanged.
             state: the state before.
             actions: [players, ...], actions and messages, see the class.
             params: those of the wrapped environment.
 
-        Returns:
-            as `Environment.step`, with `messages` in `info` besides, what was said: [players] int32, or
-            [players, messages] float.
+            Returns:
+            as `Environment.step`, with the messages added to `info` as `messages`: [players] int32, or [players,
+            messages] float.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         actions = check_actions(actions, self.num_players, self.action_space)
         played, said = self._split(actions)
@@ -169,7 +169,7 @@ class Messages:
 
     @property
     def observes(self) -> bool:
-        """Whether there is an `observe`: where the wrapped environment has one."""
+        """Whether there is an `observe`, which is the case if the wrapped environment has one."""
         return declarations.observes(self.env)
 
     def observe(self, state: MessagesState, params: Any) -> jax.Array:
@@ -179,7 +179,7 @@ class Messages:
 
     @property
     def measures(self) -> Mapping[str, Measure]:
-        """Those of the wrapped environment, as all that follows."""
+        """Those of the wrapped environment, like all of the following."""
         return declarations.measures(self.env)
 
     def metrics(self, counts: Any) -> dict[str, jax.Array]:
@@ -213,7 +213,7 @@ class Messages:
         ended: jax.Array,
         info: dict[str, Any],
     ) -> Any:
-        """The wrapped environment's statistics, one step further."""
+        """The wrapped environment's statistics after one more step."""
         return declarations.count(self.env, counts, state.env, self._split(actions)[0], rewards, ended, info)
 
     def image(self, state: MessagesState, params: Any) -> np.ndarray:
@@ -221,7 +221,7 @@ class Messages:
         return declarations.image(self.env, state.env, params)
 
     def text(self, state: MessagesState, params: Any) -> str:
-        """The wrapped environment's text, and a line such as "said: 2 -", a dash where nothing was said yet."""
+        """The wrapped environment's text, and a line such as "said: 2 -", with a dash if nothing was said yet."""
         heard = np.asarray(state.heard)
         if self._words:
             said = ["-" if word == 0 else str(word - 1) for word in heard]
@@ -255,5 +255,5 @@ class Messages:
 
 
 def _size(space: Box) -> int:
-    """Entries of one player's array."""
+    """The number of entries of one player's array."""
     return int(np.prod(space.shape))

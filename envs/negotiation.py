@@ -1,4 +1,5 @@
-"""The negotiation or exchange game of Advantage Alignment: asking for parts of items that are valued differently."""
+"""The negotiation (exchange) game of Advantage Alignment: players ask for parts of items that they value
+differently."""
 
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class NegotiationParams:
 
     Attributes:
         low: [] float of 0 or more, the lowest value of a unit of an item.
-        high: [] float, at least low and above 0, the highest.
+        high: [] float, at least low and above 0, the highest value.
         horizon: [] int32, rounds of an episode.
     """
 
@@ -40,9 +41,9 @@ class NegotiationState:
     """The items on the table and the last proposals.
 
     Attributes:
-        values: [players, items] float, of a unit of each item to each player.
+        values: [players, items] float, value of a unit of each item to each player.
         quantities: [items] float, units of each item.
-        proposals: [players, items] float in [0, 1], of the round before; 0 at the start.
+        proposals: [players, items] float in [0, 1], those of the previous round; 0 at the start.
         step: [] int32, rounds since the reset.
     """
 
@@ -53,10 +54,10 @@ class NegotiationState:
 
 
 def shares(proposals: jax.Array, split: str) -> jax.Array:
-    """What part of each item each player gets, of the proposals [players, items] in [0, 1]; the same shape.
+    """The part of each item that each player gets, given proposals [players, items] in [0, 1]; the same shape.
 
-    "divide_when_above": what it asks for, divided by the sum of what all ask for where that is above 1.
-    "proportional": divided by that sum always; where nobody asks for any of an item nobody gets any.
+    "divide_when_above": what it asks for, divided by the sum of all demands if that is above 1.
+    "proportional": always divided by that sum; if nobody asks for any of an item, nobody gets any.
     """
     asked = jnp.sum(proposals, axis=0)
     if split == "divide_when_above":
@@ -66,54 +67,55 @@ def shares(proposals: jax.Array, split: str) -> jax.Array:
 
 def utilities(parts: jax.Array, values: jax.Array, quantities: jax.Array, params: NegotiationParams) -> jax.Array:
     """The rewards [players] of parts [players, items] of the items: sum of part x quantity x value, divided by the
-    number of items x high, what single units that are all valued most are worth."""
+    number of items x high, the worth of single units with the highest value."""
     return jnp.sum(parts * quantities[None] * values, axis=1) / (params.high * values.shape[-1])
 
 
 def efficient_welfare(values: jax.Array, quantities: jax.Array, params: NegotiationParams) -> jax.Array:
-    """The largest sum of rewards, [] float: each item goes to who values it most."""
+    """The largest possible sum of rewards, [] float: each item goes to a player who values it most."""
     return jnp.sum(jnp.max(values, axis=0) * quantities) / (params.high * values.shape[-1])
 
 
 def cooperative_proposals(values: jax.Array) -> jax.Array:
-    """All of what nobody values more than oneself and nothing of the rest, [players, items]; the efficient outcome."""
+    """All of what nobody values more than oneself and nothing of the rest, [players, items]; this is efficient."""
     return (values >= jnp.max(values, axis=0)[None]).astype(values.dtype)
 
 
 @dataclass(frozen=True)
 class Negotiation:
-    """n players ask, at once, for a part of each item on the table, round after round.
+    """n players simultaneously ask for a part of each item on the table, round after round.
 
-    A proposal is a number in [0, 1] for each item, the part of it that the player asks for. `shares` says what parts
-    follow, and a round pays part x quantity x value summed over the items, divided by (items x high). To ask for
-    everything is dominant in a round; each asking only for what it values most is efficient (`cooperative_proposals`).
+    A proposal is a number in [0, 1] for each item, the part of it that the player asks for. `shares` says which parts
+    result, and a round pays part x quantity x value summed over the items, divided by (items x high). Asking for
+    everything is dominant in a single round; it is efficient if each asks only for what it values most
+    (`cooperative_proposals`).
 
     The rules are those of the program published with Advantage Alignment (Duque et al. 2025, repository
     jduquevan/advantage-alignment, `ObligatedRatioDiscreteEG` in train.py with configs/eg_cont.yaml): two players, three
-    items of one unit, values 1 and 5 that are always opposite ("high_contrast"), new items each round, all values and
-    the last proposals seen. There proposals go to 5 and the sum of two is divided by where it passes 5, which is the
+    items of one unit, values 1 and 5 that are always opposite ("high_contrast"), new items in each round, all values
+    and the last proposals visible. There, proposals go up to 5 and a sum of two above 5 is divided by, which is the
     same in other units; its discrete configurations split in the way called "proportional" here. The game of Cao et al.
-    (2018) it descends from, with messages and an agreement to be reached, is not played here. More than two players,
-    private values and items that stay for an episode are additions.
+    (2018) from which it descends, with messages and an agreement to be reached, is not implemented. More than two
+    players, private values and items that stay for an episode are additions.
 
-    In a round between two on three high-contrast items cooperators expect 1/2 each, two that ask for all 0.3 each, and
-    one that asks for all 0.55 against 0.25 of a cooperator.
+    In a round between two players on three high-contrast items, two cooperators expect 1/2 each and two players who ask
+    for everything 0.3 each; one who asks for everything expects 0.55 against a cooperator, who then expects 0.25.
 
     Attributes:
         num_players: 2 to 8.
-        items: on the table, 1 or more.
+        items: items on the table, 1 or more.
         split: "divide_when_above" or "proportional", see `shares`.
         values: "high_contrast", each item is worth high to one player, drawn uniformly, and low to all others;
-            "uniform", each value is by itself a uniform one of low, low + 1, ..., high.
+            "uniform", each value is drawn independently and uniformly from low, low + 1, ..., high.
         max_quantity: units of each item are uniform from 1 to this.
-        redraw: whether items and values are drawn anew each round; otherwise once an episode.
-        view: "public", or "private": the others' values are not seen.
-        low, high: default numbers, see `NegotiationParams`; they differ by an integer where values are uniform.
-        horizon: rounds of an episode, its end truncates it.
+        redraw: whether items and values are drawn in each round; otherwise once per episode.
+        view: "public", or "private" if the others' values are hidden.
+        low, high: default numbers, see `NegotiationParams`; if values are uniform they must differ by an integer.
+        horizon: rounds of an episode; its end truncates the episode.
         name: for records and messages.
 
     Raises:
-        ValueError: a setting out of its range. One line: the setting, its value and what is allowed.
+        ValueError: for a setting out of its range. One line: the setting, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -144,13 +146,13 @@ class Negotiation:
 
     @property
     def action_space(self) -> Box:
-        """What part of each item to ask for."""
+        """The part of each item to ask for."""
         return Box((self.items,), 0.0, 1.0)
 
     @property
     def observation_space(self) -> Box:
-        """1 once a round was played; of each item the quantity over max_quantity; the values over high, the own and,
-        with view public, the others' by ascending seat; the last proposals of all, the own first."""
+        """1 after the first round; for each item the quantity over max_quantity; the values over high, one's own and,
+        with view public, the others' by ascending seat; the last proposals of all, one's own first."""
         seen = self.num_players if self.view == "public" else 1
         return Box((1 + self.items * (1 + seen + self.num_players),), 0.0, 1.0)
 
@@ -172,7 +174,7 @@ class Negotiation:
         """Splits the items on the table. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: what the next round's items are drawn from.
+            key: for the next round's items.
             state: the state before.
             actions: [players, items] float in [0, 1], proposals.
             params: the game's numbers.
@@ -187,7 +189,7 @@ class Negotiation:
                 largest sum of rewards this round could have had}.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         actions = check_actions(actions, self.num_players, self.action_space)
         proposals = actions.astype(state.values.dtype)
@@ -210,10 +212,10 @@ class Negotiation:
         return jnp.concatenate([played, quantities, values, proposals], axis=1)
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of what `count` adds up: `steps` [] int32, rounds; `rewards` [players]; `efficient_welfare` [];
-        `asked_own` and `asked_others` [players], the mean part asked for of the items one values most (in a tie too)
-        and of the rest, and `rounds_own` and `rounds_others` [players], in how many rounds there were such items;
-        float32."""
+        """Zero for what `count` adds up: `steps` [] int32, rounds; `rewards` [players]; `efficient_welfare` [];
+        `asked_own` and `asked_others` [players], the mean part asked for of the items that the player values most
+        (including ties) and of the rest; and `rounds_own` and `rounds_others` [players], the numbers of rounds with
+        such items; float32."""
         zeros = jnp.zeros((self.num_players,), jnp.float32)
         sums = dict.fromkeys(("rewards", "asked_own", "rounds_own", "asked_others", "rounds_others"), zeros)
         return {"steps": jnp.int32(0), "efficient_welfare": jnp.float32(0), **sums}
@@ -227,7 +229,7 @@ class Negotiation:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Sums one round further. The sum of `rewards` over `efficient_welfare` is the efficiency."""
+        """The sums after one more round. The sum of `rewards` over `efficient_welfare` is the efficiency."""
         del ended
         own = cooperative_proposals(state.values).astype(jnp.float32)
         asked_own, rounds_own = _mean_where(own, actions)
@@ -245,10 +247,10 @@ class Negotiation:
 
     @property
     def measures(self) -> dict[str, Measure]:
-        """Efficiency, and what parts are asked for."""
+        """Efficiency, and the parts that are asked for."""
         return {
             "efficiency": Measure(
-                "The sum of all rewards over the largest that could have been had, the same for all players.",
+                "The sum of all rewards over the largest possible sum, the same for all players.",
                 "efficiency",
                 low=0.0,
                 high=1.0,
@@ -278,8 +280,8 @@ class Negotiation:
         return ("low", "high")
 
     def image(self, state: NegotiationState, params: NegotiationParams) -> np.ndarray:
-        """One row of bars for the values of what is on the table over the highest, item by item, and one for the last
-        proposals below it; in each item a bar a player."""
+        """A row of bars for the values of what is on the table, relative to the highest, item by item; below it a row
+        for the last proposals; each item has one bar per player."""
         values = np.asarray(state.values) / float(params.high)
         return np.concatenate([_bars(values), _bars(np.asarray(state.proposals))], axis=0)
 
@@ -296,7 +298,8 @@ class Negotiation:
         return "\n".join(lines)
 
     def _draw(self, key: jax.Array, params: NegotiationParams) -> tuple[jax.Array, jax.Array]:
-        """Values [players, items] and quantities [items]. Remainders of 32-bit words: uniform to 1e-6, relative."""
+        """Values [players, items] and quantities [items]. Remainders of 32-bit words: uniform to a relative error of
+        1e-6."""
         n, items, dtype = self.num_players, self.items, params.low.dtype
         high_contrast = self.values == "high_contrast"
         rows = 1 if high_contrast else n
@@ -314,14 +317,14 @@ class Negotiation:
 
 
 def _mean_where(chosen: jax.Array, proposals: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The mean of the proposals over chosen items, [players], and 1 where there are any; float32."""
+    """The mean of the proposals over chosen items, [players], and 1 if there are any; float32."""
     number = jnp.sum(chosen, axis=1)
     asked = jnp.sum(chosen * proposals.astype(jnp.float32), axis=1)
     return asked / jnp.maximum(number, 1), (number > 0).astype(jnp.float32)
 
 
 def _bars(levels: np.ndarray) -> np.ndarray:
-    """[players, items] as bars, the items side by side with a gap between them."""
+    """[players, items] as bars, the items side by side with gaps between them."""
     gap = gauge_image([0.0], height=64, width=12)
     gap[:] = gap[0, 0]
     pictures = []

@@ -1,4 +1,4 @@
-"""The public goods game, as an environment: what is contributed is multiplied and shared by all. With or without
+"""The public goods game as an environment: contributions are multiplied and shared by all. With or without
 punishment.
 
 Closed forms are pure functions of `PublicGoodsParams`.
@@ -29,11 +29,11 @@ class PublicGoodsParams:
 
     Attributes:
         endowment: [] float above 0, what each player gets in each round.
-        factor: [] float, what the sum of contributions is multiplied with before it is shared in equal parts.
+        factor: [] float, by which the sum of contributions is multiplied before it is shared equally.
         max_points: [] float, the most punishment points that one player can give another in a round.
-        cost: [] float, what a point costs who gives it.
-        harm: [] float, what it costs who receives it.
-        horizon: [] int32, steps of an episode; a round with punishment has two.
+        cost: [] float, what a point costs its giver.
+        harm: [] float, what a point costs its receiver.
+        horizon: [] int32, steps of an episode; a round with punishment has two steps.
     """
 
     endowment: jax.Array
@@ -49,10 +49,10 @@ class PublicGoodsState:
     """The last contributions and punishments.
 
     Attributes:
-        contributions: [players] float in [0, 1], shares of the endowment, of this round or, before they are made, of
-            the one before; 0 at the start.
-        received: [players] float in [0, 1], points each received in the last punishment, over the most that all others
-            together can give.
+        contributions: [players] float in [0, 1], shares of the endowment, in this round or, before they are made, in
+            the previous one; 0 at the start.
+        received: [players] float in [0, 1], points that each received in the last punishment, relative to the most that
+            all others together can give.
         punishing: [] bool, whether the next actions are punishments.
         step: [] int32, steps since the reset.
     """
@@ -64,66 +64,69 @@ class PublicGoodsState:
 
 
 def payoffs(contributions: jax.Array, params: PublicGoodsParams) -> jax.Array:
-    """Of the contributions [players] in units of money, [players]:
+    """The payoffs of contributions [players] in units of money, [players]:
     endowment - own contribution + factor x (sum of contributions) / players."""
     shared = params.factor * jnp.sum(contributions) / contributions.shape[-1]
     return params.endowment - contributions + shared
 
 
 def punishment_payoffs(points: jax.Array, params: PublicGoodsParams) -> jax.Array:
-    """Of punishment points, points[giver, receiver] with zeros on the diagonal, [players], none above 0:
+    """The payoffs of punishment points, points[giver, receiver] with zeros on the diagonal, [players], none above 0:
     - cost x points given - harm x points received."""
     return -params.cost * jnp.sum(points, axis=1) - params.harm * jnp.sum(points, axis=0)
 
 
 def dominant_contribution(params: PublicGoodsParams, num_players: int) -> jax.Array:
-    """What is best in one round whatever the others do, [] float in units of money: nothing where factor < players,
-    the endowment where factor > players; where they are equal all is equally good, and this says nothing. As to punish
-    only costs, it is also the subgame-perfect play of a finite horizon, without any punishment."""
+    """The best contribution in one round whatever the others do, [] float in units of money: nothing if factor <
+    players, the endowment if factor > players; if they are equal, all contributions are equally good and the result is
+    arbitrary. Because punishing only costs, it is also the subgame-perfect play of a finite horizon, without any
+    punishment."""
     return jnp.where(params.factor > num_players, params.endowment, jnp.zeros_like(params.endowment))
 
 
 def optimal_contribution(params: PublicGoodsParams) -> jax.Array:
-    """What makes the sum of payoffs largest where all do it, [] float in units of money: the endowment where
+    """The contribution that maximises the sum of payoffs if all make it, [] float in units of money: the endowment if
     factor > 1, otherwise nothing."""
     return jnp.where(params.factor > 1, params.endowment, jnp.zeros_like(params.endowment))
 
 
 @dataclass(frozen=True)
 class PublicGoods:
-    """n players keep their endowment or put it into a common good, which is multiplied and shared in equal parts.
+    """n players keep their endowment or put it into a common good, which is multiplied and shared equally.
 
     A round pays endowment - own contribution + factor x (sum of contributions) / n (Isaac and Walker 1988, with
-    factor / n as marginal per capita return). With 1 < factor < n to contribute nothing is dominant and to contribute
-    all is best for everybody.
+    factor / n as marginal per capita return). With 1 < factor < n contributing nothing is dominant, and it is best for
+    all if everybody contributes everything.
 
-    With punishment a round has two steps (Fehr and Gaechter 2000): contributions are made, seen by all, and then each
-    player may give points to each other. A point costs who gives it 1 and who receives it 3, both linear, at most
-    10 points from one to another (the schedule of Fehr and Gaechter 2002; that of 2000 is convex and takes 10 % of the
-    receiver's earnings a point). Payoffs are not stopped at 0. Players keep their seats and see the contributions of
-    each; of punishments how much each received, not from whom. The first step pays the contributions, the second
-    subtracts the punishments. Default numbers: endowment 20, four players, factor 1.6 (a return of 0.4 each) as there.
+    With punishment a round has two steps (Fehr and Gaechter 2000): contributions are made and seen by all, and then
+    each player may give points to each other player. A point costs its giver 1 and its receiver 3, both linearly, with
+    at most 10 points from one player to another (the schedule of Fehr and Gaechter 2002; that of 2000 is convex and
+    takes 10 % of the receiver's earnings per point). Payoffs may become negative. Players keep their seats and see each
+    player's contributions; of punishments they see how much each received, but not from whom. The first step pays the
+    contributions, the second subtracts the punishments. Default numbers: endowment 20, four players, factor 1.6 (a
+    return of 0.4 each) as in that paper.
 
-    Actions. Continuous: a vector in [0, 1], first the share of the endowment to contribute, with punishment then the
-    share of max_points for each of the others by ascending seat; each step reads only what it is about. Discrete: in
-    the first step 0 .. levels - 1 contributes action / (levels - 1) of the endowment; in the second step the action,
-    read as a number of n - 1 digits to the base punishment_levels, the first of the others most significant, has the
-    points for each other, digit / (punishment_levels - 1) of max_points. An action that a step does not have
-    contributes nothing and punishes nobody. Note that action 0 contributes nothing, where in a matrix game it
-    cooperates.
+    Actions. Continuous: a vector in [0, 1], first the share of the endowment to contribute, then, with punishment, the
+    share of max_points for each of the others by ascending seat; each step reads only the part that concerns it.
+    Discrete: in the first step, action 0 .. levels - 1 contributes action / (levels - 1) of the endowment; in the
+    second step the action, read as a number of n - 1 digits to the base punishment_levels, the first of the others most
+    significant, gives the points for each other player, digit / (punishment_levels - 1) of max_points. An action that
+    does not exist in a step contributes nothing and punishes nobody. Note that action 0 contributes nothing, whereas in
+    a matrix game it cooperates.
 
     Attributes:
         num_players: 2 to 8.
         contributions: "continuous" or "discrete".
-        levels: of discrete contributions, 2 or more.
+        levels: number of discrete contributions, 2 or more.
         punishment: whether there is a second step.
-        punishment_levels: of discrete punishment, 2 or more.
+        punishment_levels: number of levels of discrete punishment, 2 or more.
         endowment, factor, max_points, cost, harm: the default numbers, see `PublicGoodsParams`.
-        horizon: steps of an episode, its end truncates it; even with punishment, two steps a round.
+        horizon: steps of an episode; its end truncates the episode; even with punishment, because a round has two
+            steps.
         name: for records and messages.
 
     Raises:
-        ValueError: a setting out of its range, or more than 4096 discrete actions. One line: the setting, its value
+        ValueError: for a setting out of its range, or more than 4096 discrete actions. One line: the setting, its value
             and what is allowed.
     """
 
@@ -156,7 +159,7 @@ class PublicGoods:
             object.__setattr__(self, field, check_number(field, getattr(self, field), 0))
         check_integer("horizon", self.horizon, 1, 2**31 - 2)
         if self.punishment and self.horizon % 2:
-            raise ValueError(f"horizon is {self.horizon}; allowed: an even number with punishment, two steps a round")
+            raise ValueError(f"horizon is {self.horizon}; allowed: an even number with punishment, two steps per round")
 
     @property
     def action_space(self) -> Discrete | Box:
@@ -168,8 +171,9 @@ class PublicGoods:
 
     @property
     def observation_space(self) -> Box:
-        """1 once contributions were made; the last contributions, own first, the others' by ascending seat; with
-        punishment then 1 where punishments come next, and what each received in the last punishment, own first."""
+        """1 after the first contributions; the last contributions, one's own first, then the others' by ascending seat;
+        with punishment also 1 if punishments come next, and what each received in the last punishment, oneself
+        first."""
         return Box((1 + self.num_players + (1 + self.num_players if self.punishment else 0),), 0.0, 1.0)
 
     @property
@@ -189,10 +193,10 @@ class PublicGoods:
     def step(
         self, key: jax.Array, state: PublicGoodsState, actions: jax.Array, params: PublicGoodsParams
     ) -> tuple[jax.Array, PublicGoodsState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Contributions, or punishments. Pure; one environment (vmap for many); never resets itself.
+        """Plays contributions, or punishments. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: not used, nothing is random.
+            key: not used, because nothing is random.
             state: the state before.
             actions: [players, ...], see the class.
             params: the game's numbers.
@@ -207,7 +211,7 @@ class PublicGoods:
                 [players, players] float, from whom to whom, 0 in a step of contributions}.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         del key
         n = self.num_players
@@ -238,12 +242,12 @@ class PublicGoods:
         seen = [_for_all((state.step > 0).astype(jnp.float32), n), own_first(state.contributions.astype(jnp.float32))]
         if self.punishment:
             seen += [_for_all(state.punishing.astype(jnp.float32), n), own_first(state.received.astype(jnp.float32))]
-        # Sums of shares may pass 1 by a rounding.
+        # Sums of shares may exceed 1 by a rounding error.
         return jnp.minimum(jnp.concatenate(seen, axis=1), 1)
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of what `count` adds up: `rounds` [] int32, contributions made; `contributed` [players], in units of
-        money, `points_given`, `points_received` and `payoffs` [players] float32."""
+        """Zero for what `count` adds up: `rounds` [] int32, rounds of contributions; `contributed` [players], in units
+        of money, `points_given`, `points_received` and `payoffs` [players] float32."""
         zeros = jnp.zeros((self.num_players,), jnp.float32)
         sums = dict.fromkeys(("contributed", "points_given", "points_received", "payoffs"), zeros)
         return {"rounds": jnp.int32(0), **sums}
@@ -257,7 +261,7 @@ class PublicGoods:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Sums one step further; divided by `rounds` they are means of a round."""
+        """The sums after one more step; divided by `rounds` they are means per round."""
         del actions, ended
         added = {
             "rounds": (~state.punishing).astype(jnp.int32),
@@ -270,7 +274,7 @@ class PublicGoods:
 
     @property
     def measures(self) -> dict[str, Measure]:
-        """Means of a round."""
+        """Means per round."""
         found = {
             "contribution": Measure("What a player contributes in a round, in units of money.", "contribution", 0.0)
         }
@@ -294,14 +298,14 @@ class PublicGoods:
         return ("endowment", "factor", "max_points", "cost", "harm")
 
     def image(self, state: PublicGoodsState, params: PublicGoodsParams) -> np.ndarray:
-        """A bar a player, its last contribution over the endowment; with punishment a black one each for the share of
-        the most points that it received last."""
+        """One bar per player, its last contribution relative to the endowment; with punishment also a black one each,
+        for the points it received last relative to the maximum."""
         del params
         received = list(np.asarray(state.received)) if self.punishment else []
         return gauge_image(list(np.asarray(state.contributions)), received)
 
     def text(self, state: PublicGoodsState, params: PublicGoodsParams) -> str:
-        """Such as "step 3: contributed 20.00 0.00, received 0.00 5.00 points"."""
+        """For example "step 3: contributed 20.00 0.00, received 0.00 5.00 points"."""
         given = " ".join(f"{x:.2f}" for x in np.asarray(state.contributions) * float(params.endowment))
         line = f"step {int(state.step)}: contributed {given}"
         if self.punishment:
@@ -317,7 +321,7 @@ class PublicGoods:
         return jnp.where(known, actions.astype(jnp.float32) / (self.levels - 1), 0)
 
     def _punishments(self, actions: jax.Array) -> jax.Array:
-        """Shares of the most points, from whom to whom, [players, players] float32 with zeros on the diagonal."""
+        """Shares of the maximum of points, from whom to whom, [players, players] float32 with zeros on the diagonal."""
         n, base = self.num_players, self.punishment_levels
         if self.contributions == "continuous":
             to_others = actions[:, 1:]

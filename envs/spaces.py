@@ -1,4 +1,4 @@
-"""What one player may observe or do, as data: the specifications policies are built from."""
+"""What one player may observe or do, as data: specifications from which policies are built."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ import numpy as np
 class Discrete:
     """The integers 0 .. num_values - 1; as an observation or action of one player, an int32 scalar.
 
-    An environment's observations and actions have a leading player axis that the specification leaves out:
-    every player has the same one. Hashable, so that it can be a static argument.
+    An environment's observations and actions have a leading player axis, which the specification leaves out: it is the
+    same for every player. Hashable, so that it can be a static argument.
 
     Raises:
-        ValueError: num_values is below 1.
+        ValueError: if num_values is below 1.
     """
 
     num_values: int
@@ -43,12 +43,12 @@ class Box:
     """Arrays of one shape with entries from `low` to `high`, both included; as an observation or action of one player.
 
     Attributes:
-        shape: of one player's element, without the player axis.
-        low, high: bounds of every entry; finite where it is to be sampled from.
+        shape: shape of one player's element, without the player axis.
+        low, high: bounds of every entry; finite if it is to be sampled from.
         dtype: "float32", or an integer dtype for one-hot planes.
 
-    Raises:
-        ValueError: low is above high.
+        Raises:
+        ValueError: if low is above high.
     """
 
     shape: tuple[int, ...]

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from shaping import cooperation as cooperation
     from shaping import envs as envs
+    from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
@@ -42,11 +45,17 @@ if TYPE_CHECKING:
     from shaping.objectives import from_returns as from_returns
     from shaping.objectives.best_response import best_response as best_response
     from shaping.objectives.best_response import exploitability as exploitability
+    from shaping.objectives.best_responses import best_responses as best_responses
+    from shaping.objectives.best_responses import exploitabilities as exploitabilities
     from shaping.objectives.estimators import dice as dice
     from shaping.objectives.estimators import loaded_dice as loaded_dice
     from shaping.objectives.exact_coin import exact_coin_game as exact_coin_game
+    from shaping.objectives.league_values import league_values as league_values
     from shaping.objectives.make_sampled import sampled as sampled
     from shaping.objectives.play import play as play
+    from shaping.objectives.rewards import inequity_aversion as inequity_aversion
+    from shaping.objectives.rewards import svo as svo
+    from shaping.objectives.rewards import weights as weights
     from shaping.objectives.rollout import rollout as rollout
     from shaping.objectives.sampler import Sampler as Sampler
     from shaping.policies import Critic as Critic
@@ -89,8 +98,9 @@ if TYPE_CHECKING:
     from shaping.rules.sos import sos as sos
     from shaping.training import train as train
 
-# All rules and learners, and what else a program starts from; environments are in `shaping.envs`. The same names as
-# above, loaded on first use, so that `import shaping` and `shaping --help` stay light.
+# All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
+# as above, loaded on first use, so that `import shaping` and `shaping --help` stay fast.
+_MODULES = {"envs": "shaping.envs", "evolution": "shaping.analysis.evolution", "cooperation": "shaping.cooperation"}
 _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",
@@ -104,6 +114,7 @@ _EXPORTS = {
     "analytic_game": "objectives",
     "automaton": "policies",
     "best_response": "objectives.best_response",
+    "best_responses": "objectives.best_responses",
     "cgd": "rules.cgd",
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
@@ -114,6 +125,7 @@ _EXPORTS = {
     "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
+    "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.best_response",
     "extragradient": "rules.extragradient",
     "fan_in": "learners",
@@ -125,6 +137,9 @@ _EXPORTS = {
     "gradient_learner": "learners",
     "grid_players": "policies",
     "hola": "rules.hola",
+    "inequity_aversion": "objectives.rewards",
+    "league": "leagues",
+    "league_values": "objectives.league_values",
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
@@ -158,20 +173,22 @@ _EXPORTS = {
     "sos": "rules.sos",
     "stack_automata": "policies",
     "strategy": "policies",
+    "svo": "objectives.rewards",
     "tabular": "policies",
     "tabular_critic": "policies",
     "train": "training",
     "uniform": "learners",
     "values": "learners",
+    "weights": "objectives.rewards",
     "zeros": "learners",
 }
 
-__all__ = ["__version__", *sorted(_EXPORTS)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *sorted({**_EXPORTS, **_MODULES})]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "envs":
-        return importlib.import_module("shaping.envs")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in _EXPORTS:
         return getattr(importlib.import_module(f"shaping.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module 'shaping' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command line: call and print; `command_line` has its options. Nothing heavy is imported before it is needed."""
+"""The command line: runs commands and prints. Options are in `command_line`; heavy modules are imported when needed."""
 
 import argparse
 import json
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except ExhaustedError as error:
         if argv is None:
-            # Objects that could not be set up for want of files complain once more when they are deleted.
+            # Objects that could not be created because files ran out would complain again when they are deleted.
             sys.unraisablehook = lambda unraisable: None
             warnings.simplefilter("ignore")
         _complain(str(error))
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _OutputError as error:
         _discard_output()
         if isinstance(error.__cause__, BrokenPipeError):
-            # The reader of a pipe (head, less) has seen enough.
+            # The reader of the pipe (head, less) has closed it.
             return statuses.FINISHED
         _complain(f"standard output: cannot be written: {reason(error.__cause__ or error)}")
         return statuses.REFUSED
@@ -96,8 +96,8 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _discard_output() -> None:
-    """Sends what is still to be printed nowhere, so that Python does not fail on it as it ends."""
-    # In a test it may be no file.
+    """Discards what is still to be printed, so that Python does not fail on it at exit."""
+    # In a test, standard output may not be a file.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -115,6 +115,7 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
     if getattr(arguments, "plugins", []):
         from shaping.extensions import ExtensionError, use_plugin
 
+        _begin()
         try:
             for source in arguments.plugins:
                 use_plugin(source)
@@ -123,55 +124,64 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.config.files import read
     from shaping.config.plan import plan
     from shaping.experiment import prepare, run
+    from shaping.runtime.folders import folder_at
 
+    _join(arguments)
     experiment = plan(read(arguments.config, arguments.overrides))
-    _prepare_process(arguments, experiment)
+    _choose_compiler(experiment)
     if arguments.dry_run:
-        _print_lines(prepare(experiment).lines())
+        prepared = prepare(experiment)
+        _print_lines(prepared.lines())
+        prepared.check_fits(folder_at(arguments.out or "runs"))
         return statuses.FINISHED
     name = Path(arguments.config).stem
     return _carry_out(arguments, lambda **how: run(experiment, arguments.out, name=name, **how))
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.experiment import planned, resume
 
+    _join(arguments)
     experiment = planned(arguments.folder, arguments.overrides)
-    _prepare_process(arguments, experiment)
+    _choose_compiler(experiment)
     return _carry_out(arguments, lambda **how: resume(arguments.folder, experiment=experiment, **how))
 
 
-def _import_jax() -> None:
+def _begin() -> None:
+    """Imports JAX and decides about devices, before anything else can touch them."""
     from shaping.runtime.environment import import_jax
 
     import_jax()
+    from shaping.runtime.devices import prepare_process
+
+    prepare_process()
 
 
-def _prepare_process(arguments: argparse.Namespace, experiment: Any) -> None:
-    """Decides what must be decided before JAX touches a device: its devices, and whether to join other processes."""
+def _join(arguments: argparse.Namespace) -> None:
+    """Joins the other processes of a distributed run, before a game or a plugin can touch a device."""
     from shaping.config.errors import ConfigError
-    from shaping.runtime.devices import check_devices
     from shaping.runtime.processes import join
 
     where = (arguments.coordinator, arguments.processes, arguments.process)
-    if not arguments.distributed and where != (None, None, None):
-        raise ConfigError("--coordinator, --processes, --process: only with --distributed")
-    _prepare_devices(experiment)
     if arguments.distributed:
         join(*where)
-    check_devices()
+    elif where != (None, None, None):
+        raise ConfigError("--coordinator, --processes, --process: only with --distributed")
 
 
-def _prepare_devices(experiment: Any) -> None:
+def _choose_compiler(experiment: Any) -> None:
+    """Decides how XLA compiles, and makes JAX look for its devices."""
     from shaping.config import build
-    from shaping.runtime.devices import prepare_process
+    from shaping.runtime.devices import check_devices, compile_for_scalars
 
-    prepare_process(build.unrolled(experiment))
+    if build.unrolled(experiment):
+        compile_for_scalars()
+    check_devices()
 
 
 def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
@@ -190,14 +200,14 @@ def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
             try:
                 _print_lines([line])
             except _OutputError as error:
-                # Hours of training are worth more than a line about them.
+                # A run of hours must not be lost because one line cannot be printed.
                 prints = False
                 _discard_output()
                 if not isinstance(error.__cause__, BrokenPipeError):
                     why = reason(error.__cause__ or error)
                     _complain(f"standard output cannot be written ({why}); the run continues without it")
 
-    # Failures are reported in one line; the libraries' own threads would fill pages.
+    # Failures are reported in one line; the background threads of these libraries would print pages.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with StopRequest() as stop_request:
@@ -230,7 +240,7 @@ def _leave(error: Exception) -> NoReturn:
         _complain(str(error))
     elif is_lost(error):
         status = statuses.LOST
-        _complain("another process of this run has gone; `shaping resume DIR` continues the run")
+        _complain("another process of this run has ended; `shaping resume DIR` continues the run")
     else:
         status = statuses.FAILED
         traceback.print_exception(error)
@@ -246,29 +256,36 @@ def _status(arguments: argparse.Namespace) -> int:
     folder = folder_at(arguments.folder)
     status = read_status(folder)
     if status is None:
-        raise ConfigError(f"{folder}: holds no run; it has no status.json that can be read")
+        raise ConfigError(f"{folder}: holds no run; it has no readable status.json")
     _print_lines(describe(folder, status))
     return statuses.FINISHED
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.experiment import planned
     from shaping.rerun import lines, replay
-    from shaping.runtime.devices import check_devices
 
     experiment = planned(arguments.folder)
-    _prepare_devices(experiment)
-    check_devices()
+    _choose_compiler(experiment)
     _print_lines(lines(replay(arguments.folder, arguments.match, arguments.last, experiment)))
     return statuses.FINISHED
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    _import_jax()
+    _begin()
     from shaping.results import report
 
     _print_lines([str(report(arguments.folder))])
+    return statuses.FINISHED
+
+
+def _league(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.leagues import league
+
+    how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
+    _print_lines([str(league(arguments.sources, *how) / "report" / "index.html")])
     return statuses.FINISHED
 
 
@@ -289,7 +306,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     del arguments
-    _import_jax()
+    _begin()
     from shaping.config.files import shipped
     from shaping.config.names import named
     from shaping.config.yaml_text import parse
@@ -332,6 +349,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "replay": _replay,
     "report": _report,
+    "league": _league,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

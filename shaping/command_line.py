@@ -1,4 +1,4 @@
-"""The commands and their options, as argparse knows them; `shaping.cli` carries them out."""
+"""The commands and their options, for argparse; `shaping.cli` carries them out."""
 
 import argparse
 
@@ -53,17 +53,33 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--match", metavar="M", type=int, required=True, help="its number, as summary.json lists it")
     replay.add_argument("--last", metavar="N", type=int, default=20, help="how many updates to show (default: 20)")
 
-    report = commands.add_parser("report", help="write summary and report anew from a record")
+    report = commands.add_parser("report", help="write the summary and the report again, from a record")
     report.add_argument("folder", metavar="DIR", help="the folder of a run")
 
-    verify = commands.add_parser("verify", help="recompute published results and print ours beside them")
-    verify.add_argument("names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with such)")
+    league = commands.add_parser(
+        "league", help="frozen policies, everyone against everyone: values, ranks, best responses"
+    )
+    league.add_argument("sources", metavar="RUN_OR_FILE", nargs="*", help="runs, and .json or .npy files of P(C)")
+    league.add_argument(
+        "--against", metavar="NAMES", default="classic", help="classic (the default), all, none, or names with commas"
+    )
+    league.add_argument("--game", metavar="GAME", help="a name, or a YAML file with the key game (default: the runs')")
+    league.add_argument(
+        "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
+    )
+    league.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
+    verify = commands.add_parser("verify", help="recompute published results and compare them with ours")
+    verify.add_argument(
+        "names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with published values)"
+    )
     verify.add_argument("--quick", action="store_true", help="a shorter check: fewer matches or variants")
     verify.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
-    commands.add_parser("doctor", help="show versions, devices, settings, paths, and what is odd about them")
+    commands.add_parser("doctor", help="show versions, devices, settings and paths, and anything unusual about them")
 
-    listing = commands.add_parser("list", help="games, rules, learners, policies and shipped configurations")
+    listing = commands.add_parser("list", help="list games, rules, learners, policies and shipped configurations")
 
     schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
     for command in (run, resume, replay, verify, listing, schema):
@@ -80,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_distributed(parser: argparse.ArgumentParser) -> None:
     several = parser.add_argument_group("distributed runs: several processes, each started with the same command")
-    several.add_argument("--distributed", action="store_true", help="join them; enough on SLURM, GKE and TPU pods")
+    several.add_argument(
+        "--distributed", action="store_true", help="join them; on SLURM, GKE and TPU pods this is enough"
+    )
     several.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: the address of process 0")
     several.add_argument("--processes", metavar="N", type=int, help="elsewhere: how many processes there are")
     several.add_argument("--process", metavar="I", type=int, help="elsewhere: the number of this process, from 0")

@@ -1,10 +1,11 @@
-"""`shaping doctor`: versions, devices, settings and paths, and what is odd about them, to paste into a bug report."""
+"""`shaping doctor`: versions, devices, settings and paths, and anything unusual about them, for a bug report."""
 
 import os
 import platform
 import shutil
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -43,8 +44,10 @@ def _packages(odd: Callable[[str], None], environment: Mapping[str, str]) -> lis
     try:
         needed = [line for line in requires("shaping") or [] if "extra ==" not in line]
     except PackageNotFoundError:
-        odd("shaping is not installed but runs from its source; versions of other packages are not checked")
-        needed = ["jax", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "xarray", "zarr", "matplotlib"]
+        odd("shaping runs from its source and is not installed")
+        needed = []
+    # What is installed may be another version than the source that runs.
+    needed = _of_source(Path(shaping.__file__).parent.parent / "pyproject.toml") or needed
     found = []
     for line in needed:
         name = _name_of(line)
@@ -56,6 +59,14 @@ def _packages(odd: Callable[[str], None], environment: Mapping[str, str]) -> lis
         if not _fulfilled(line, version(name)):
             odd(f"{name} {version(name)} is installed, shaping needs {line}")
     return ["packages: " + ", ".join(found)]
+
+
+def _of_source(project: Path) -> list[str]:
+    """The requirements that a source tree declares; none if it has no such file."""
+    try:
+        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+    except (OSError, ValueError, LookupError):
+        return []
 
 
 def _name_of(requirement: str) -> str:
@@ -114,7 +125,7 @@ def _system(odd: Callable[[str], None], environment: Mapping[str, str]) -> list[
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     text.append(f"open files: at most {files}")
     if 0 <= files < _FEW_FILES:
-        odd(f"a process may open {files} files only; `ulimit -n 1024` allows more")
+        odd(f"a process may open only {files} files; `ulimit -n 1024` allows more")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Exit statuses of the command: the one table of them."""
+"""The table of the command's exit statuses."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ REFUSED = 2
 LOST = 69
 """EX_UNAVAILABLE of sysexits.h."""
 STOPPED = 75
-"""EX_TEMPFAIL of sysexits.h: a scheduler that starts the same command again on this status needs no other rule."""
+"""EX_TEMPFAIL of sysexits.h: a scheduler needs no other rule than to repeat the command when it ends with this."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
@@ -20,7 +20,7 @@ class ExitStatus:
     Attributes:
       status: the number.
       meaning: what happened.
-      action: what to do about it; empty where there is nothing to do.
+      action: what to do about it; empty if there is nothing to do.
     """
 
     status: int
@@ -32,10 +32,10 @@ TABLE = (
     ExitStatus(FINISHED, "the command did what it was asked to do"),
     ExitStatus(FAILED, "`verify` found a result that differs, or shaping itself failed with a traceback", "report it"),
     ExitStatus(REFUSED, "something you can correct; one line says what", "correct it; `resume` if the run had begun"),
-    ExitStatus(LOST, "another process of a distributed run has gone", "`resume`"),
+    ExitStatus(LOST, "another process of a distributed run has ended", "`resume`"),
     ExitStatus(STOPPED, "stopped on request and saved, or the machine ran out of files or space", "`resume`"),
     ExitStatus(INTERRUPTED, "Ctrl-C before a run had begun, or pressed twice", "`run`, or `resume` if it had begun"),
-    ExitStatus(134, "another process has gone, and JAX noticed first", "`resume`"),
+    ExitStatus(134, "another process has ended, and JAX noticed first", "`resume`"),
     ExitStatus(137, "killed by SIGKILL, often by the system when memory ran out", "`resume`"),
     ExitStatus(138, "a second SIGUSR1 while the run was saving", "`resume`"),
     ExitStatus(143, "a second SIGTERM while the run was saving", "`resume`"),

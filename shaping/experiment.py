@@ -1,4 +1,4 @@
-"""Experiments from start to report: `run` for a configuration, `resume` for one that was interrupted."""
+"""Experiments from start to report: `run` starts a configuration, `resume` continues an interrupted run."""
 
 import platform
 import time
@@ -21,7 +21,8 @@ from shaping.runtime.damage import check_files, check_metadata, explaining_damag
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
-from shaping.runtime.folders import check_space, folder_at, locked, new_folder, remove, write_whole
+from shaping.runtime.folders import folder_at, locked, new_folder, remove, write_whole
+from shaping.runtime.log import check_log, open_log
 from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
 from shaping.runtime.progress import Progress
@@ -50,22 +51,22 @@ def run(
     """Runs a configuration: trains, records, summarises and reports.
 
     Args:
-      source: a YAML file, the bare name of a shipped configuration, a mapping, or an experiment that is planned.
-      out: the folder to write, new or empty, or the URL of an object store; by default a new folder under `runs/`. All
-        processes of a distributed run must be given the same.
-      overrides: `key=value` settings on top of a configuration that is not planned yet.
-      say: receives lines of text: the plan, and what is written where. By default only warnings are shown.
+      source: a YAML file, the name of a shipped configuration, a mapping, or a planned experiment.
+      out: the folder to write, new or empty, or the URL of an object store; by default a new folder under `runs/`. In a
+        distributed run every process must be given the same folder.
+      overrides: `key=value` settings that change a configuration; not for an experiment that is already planned.
+      say: receives lines of text: the plan, and what is written where. By default only warnings are printed.
       show_progress: whether to draw a progress bar on standard error.
-      stop_request: looked at after every segment; where it was received, the run saves and stops.
-      name: what the new folder under `runs/` is called where `source` is no file.
+      stop_request: checked after every segment; once a signal has been received, the run saves and stops.
+      name: the name of the new folder under `runs/`, if `source` is not a file.
 
     Returns:
       The folder, with config.yaml, record.zarr, summary.json, status.json, checkpoint/ and report/index.html.
 
     Raises:
-      ConfigError: for anything that is not allowed, before anything is computed; and if the folder can no longer be
+      ConfigError: for anything that is not allowed, before anything is computed; also if the folder can no longer be
         written.
-      StoppedError: if it was asked to stop; `resume` continues it.
+      StoppedError: if it was asked to stop; `resume` continues the run.
     """
     began = time.perf_counter()
     prepared = prepare(source if isinstance(source, Experiment) else read(source, overrides))
@@ -75,10 +76,11 @@ def run(
     config = prepared.config()
 
     check_alike("run", str(out), config, _versions())
+    check_log(prepared.experiment.top.get("log", ()), None if out is None else folder_at(out))
     folder = on_main(lambda: new_folder(out, stem)) or folder_at(out)
 
     def begin() -> None:
-        check_space(folder, prepared.bytes())
+        prepared.check_fits(folder)
         if (folder / "config.yaml").exists():
             raise ConfigError(f"--out {folder}: another process has just started a run in it")
         write_whole(folder / "config.yaml", as_yaml(config))
@@ -94,24 +96,23 @@ def resume(
     overrides: Iterable[str] = (),
     experiment: Experiment | None = None,
 ) -> Any:
-    """Continues a run that was interrupted, or extends one that is finished. What is done is not done again.
+    """Continues an interrupted run, or extends a finished one. Nothing that is done is computed again.
 
-    It continues from the newest checkpoint that is intact, or from the start where there is none, on any number of
-    devices.
+    It continues from the newest intact checkpoint, or from the start if there is none, on any number of devices.
 
     Args:
       folder: the folder of the run.
       say, show_progress, stop_request: as for `run`.
-      overrides: `updates=N` extends a finished run to N updates; nothing else can be changed. The result is that of a
-        run that was so long from the start.
-      experiment: the experiment in the folder, where it is planned already.
+      overrides: `updates=N` extends a finished run to N updates; nothing else can be changed. The result is the same as
+        that of a run of this length.
+      experiment: the experiment in the folder, if it is already planned.
 
     Returns:
-      The folder, as `run`.
+      The folder, as `run` does.
 
     Raises:
-      ConfigError: if the folder holds no run or a damaged one, another process runs in it, or its configuration was
-        changed.
+      ConfigError: if the folder holds no run or a damaged one, if another process is running in it, or if its
+        configuration was changed.
       StoppedError: if it was asked to stop.
     """
     began = time.perf_counter()
@@ -137,9 +138,9 @@ def resume(
                 f"{place}: only a finished run can be extended; `shaping resume {place}` finishes it, with its "
                 f"{before} updates"
             )
-        check_space(place, prepared.bytes())
+        prepared.check_fits(place)
         if not pending:
-            # Nothing is changed where something is damaged.
+            # If anything is damaged, nothing is changed.
             check_metadata(place / "record.zarr", layout(prepared.experiment).dimensions())
         extend(place, list(layout(prepared.experiment).updates), as_yaml(config))
 
@@ -147,14 +148,14 @@ def resume(
 
 
 def planned(folder: Any, overrides: Iterable[str] = ()) -> Experiment:
-    """The experiment in the folder of a run, with the number of updates it is extended to.
+    """The experiment in the folder of a run, with the number of updates to which it is to be extended.
 
     Args:
       folder: the folder of the run.
       overrides: see `resume`.
 
     Raises:
-      ConfigError: if there is none, or it cannot be extended so.
+      ConfigError: if the folder holds none, or it cannot be extended this way.
     """
     place = folder_at(folder)
     raw = config_of(place)
@@ -185,19 +186,23 @@ def _carry_out(
         chunks=sum(chunk.count for chunk in prepared.chunks),
         processes=jax.process_count(),
         devices=describe_devices(),
-        # Right unless that checkpoint turns out to be damaged.
+        # True unless that checkpoint turns out to be damaged.
         saved_updates=before.saved_updates if before else None,
     )
     with ExitStack() as stack, computing_in(top["precision"]):
+        for line in prepared.lines():
+            say(line)
         try:
             on_main(lambda: (stack.enter_context(locked(folder)), begin()))
-            for line in prepared.lines():
-                say(line)
             on_main(lambda: open_record(folder, experiment, config))
             record = Record(folder / "record.zarr")
         except OSError as error:
             kind = ExhaustedError if is_exhausted(error) else ConfigError
             raise kind(f"{folder}: cannot be written: {reason(error)}") from error
+        log = None
+        if is_main() and top.get("log"):
+            found = layout(experiment)
+            log = open_log(top["log"], folder, found.variables, found.players, found.updates, top["matches"])
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
         progress = Progress(status.match_updates, enabled=show_progress and is_main())
         store = RunStore(
@@ -211,6 +216,7 @@ def _carry_out(
             timing,
             stop_request,
             lambda line: say(f"warning: {line}"),
+            log,
         )
         try:
             for number, (group, chunks, table) in enumerate(
@@ -238,7 +244,7 @@ def _carry_out(
 
 
 def _explained(error: BaseException, folder: Any) -> BaseException:
-    """An error of the machine as one line that says what to do; any other as it is."""
+    """Turns an error of the machine into one line that says what to do; returns any other error unchanged."""
     if isinstance(error, ConfigError) or is_lost(error):
         return error
     continues = f"`shaping resume {folder}` continues the run"
@@ -255,7 +261,7 @@ def _explained(error: BaseException, folder: Any) -> BaseException:
 
 
 def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float) -> Any:
-    """Summarises and reports a run whose matches are all final, and deletes what is only needed to continue one."""
+    """Summarises and reports a run whose matches are all final, and deletes what is needed only to continue it."""
     for name in ("running", STATES):
         remove(folder / "checkpoint" / name)
     with explaining_damage(folder / "record.zarr"):

@@ -1,10 +1,10 @@
-"""What installed packages and plugins add: rules, learners, environments and policies, by name.
+"""Rules, learners, environments and policies that installed packages and plugins add, by name.
 
 An installed package declares entry points in the groups `shaping.rules`, `shaping.learners`, `shaping.environments` and
-`shaping.policies`; each has the name that configurations use and refers to a factory. A plugin is a module, or a file,
-with dictionaries RULES, LEARNERS, ENVIRONMENTS and POLICIES of factories by name. Our own names cannot be taken. A
-factory's signature says what can be set, as for our own. Nothing in a configuration makes code run: packages are
-installed, and plugins are given on the command line or to `use_plugin`.
+`shaping.policies`; each entry has the name that configurations use and refers to a factory. A plugin is a module, or a
+file, with dictionaries RULES, LEARNERS, ENVIRONMENTS and POLICIES of factories by name. Names of this package cannot be
+replaced. As for built-in factories, the signature says what can be set. Nothing in a configuration makes code run:
+packages are installed, and plugins are named on the command line or given to `use_plugin`.
 """
 
 import importlib
@@ -26,7 +26,7 @@ class ExtensionError(ValueError):
 
 
 class Named(Mapping[str, Callable[..., Any]]):
-    """Factories by name: our own, and those that were added, which are imported when they are asked for."""
+    """Factories by name: built-in ones, and added ones, which are imported when they are first used."""
 
     def __init__(self, kind: Kind, own: Mapping[str, Callable[..., Any]]):
         self._kind, self._own = kind, own
@@ -44,10 +44,10 @@ class Named(Mapping[str, Callable[..., Any]]):
 
 
 def use_plugin(source: str) -> None:
-    """Adds what a module, by its dotted name, or a Python file has.
+    """Adds the contents of a module (given by its dotted name) or of a Python file.
 
     Raises:
-      ExtensionError: there is none, it fails, or it has nothing to add.
+      ExtensionError: if it does not exist, fails to import, or has nothing to add.
     """
     try:
         module = _from_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
@@ -70,7 +70,7 @@ def _from_file(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their own module up by name.
+    # Dataclasses look up their own module by name.
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module

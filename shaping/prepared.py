@@ -1,4 +1,4 @@
-"""What is known of an experiment before its first update: its groups, cut into chunks and segments."""
+"""An experiment before its first update: its groups, cut into chunks and segments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
 from shaping.runtime.devices import computing_in, describe_devices
+from shaping.runtime.folders import check_space, is_local
+from shaping.runtime.memory import check_memory
 from shaping.runtime.progress import size_of
 from shaping.runtime.record_schema import layout
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An experiment whose groups are cut into chunks and segments: everything that is known before the first update."""
+    """An experiment whose groups are cut into chunks and segments; nothing has been computed yet."""
 
     experiment: Experiment
     groups: tuple[Group, ...]
@@ -35,15 +37,37 @@ class Prepared:
         return plain_data(self.experiment.resolved() | {"chunk_matches": sizes})
 
     def bytes(self) -> dict[str, int]:
-        """Bytes the run takes on disk if nothing can be compressed, by what takes them."""
+        """Bytes that each part of the run takes on disk if nothing can be compressed."""
         final = sum(len(group.indices) * c.state_bytes for group, c in zip(self.groups, self.chunks, strict=True))
-        # One more than are kept: the oldest is deleted when the newest is complete.
+        # One more than is kept: the oldest is deleted only when the newest is complete.
         rolling = (self.experiment.top["checkpoint"]["keep"] + 1) * max(c.padded * c.state_bytes for c in self.chunks)
         record = layout(self.experiment, self.templates()).bytes()
         return {"record": record, "final states": final, "checkpoints": rolling}
 
+    def memory_bytes(self) -> dict[str, int]:
+        """Bytes of this machine's memory that are needed at a time, by what needs them."""
+        # What stands beside every match and every recorded update is made whole before it is written: cell, number,
+        # seed and each swept or drawn key, of which the library that writes them makes a copy.
+        columns = 3 + len(self.experiment.coordinates) + len(self.experiment.drawn)
+        rows = len(layout(self.experiment, self.templates()).updates)
+        found = {"coordinates of the record": 2 * 8 * (columns * self.experiment.matches + rows)}
+        if jax.default_backend() == "cpu":
+            found["a chunk"] = max(chunks.bytes for chunks in self.chunks)
+        return found
+
+    def check_fits(self, folder: Any) -> None:
+        """Refuses a plan that this machine's memory cannot hold, or the disk of its folder, which may be still to come.
+
+        Raises:
+          ConfigError: one line.
+        """
+        check_memory(self.memory_bytes())
+        if is_local(folder):
+            folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        check_space(folder, self.bytes())
+
     def templates(self) -> list[Match]:
-        """A match of every group."""
+        """The settings of one match of every group."""
         return [group.template() for group in self.groups]
 
     def lines(self) -> list[str]:
@@ -60,16 +84,16 @@ class Prepared:
                 f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
                 f"in {chunk.count} "
                 f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
-                f"{size_of(chunk.match_bytes)} a match"
+                f"{size_of(chunk.match_bytes)} per match"
             )
-        return text
+        memory, disk = sum(self.memory_bytes().values()), sum(self.bytes().values())
+        return [*text, f"  at most {size_of(memory)} of memory and {size_of(disk)} on disk"]
 
     def _rules(self, group: Group) -> list[str]:
         per_cell = self.experiment.top["matches"]
-        own = {int(cell) for cell in np.unique(group.indices // per_cell)}
         found = {}
         for block in self.experiment.blocks:
-            if not own.isdisjoint(block.cells):
+            if block.cells.start * per_cell in group.indices:
                 seats = [
                     " ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in block.normal["players"]
                 ]
@@ -81,10 +105,10 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
     """Cuts an experiment into groups and chunks; computes nothing.
 
     Args:
-      source: a configuration, or one that is planned already.
+      source: a configuration, or an experiment that is already planned.
 
     Raises:
-      ConfigError: one line for the first thing that is not allowed.
+      ConfigError: in one line, the first thing that is not allowed.
     """
     experiment = source if isinstance(source, Experiment) else plan(source)
     top = experiment.top
@@ -100,7 +124,7 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
             def matches_of(indices: np.ndarray, blocks: Any = blocks) -> Match:
                 return build.matches_of(experiment, blocks, indices)
 
-            # Where games of several kinds stand side by side, those of tables have their policies recorded.
+            # Where games of several kinds run in one experiment, the policies of the tabular ones are recorded.
             indices = build.group_indices(experiment, blocks)
             tabular = matches_of(indices[:1]).game.tabular
             extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
@@ -111,7 +135,7 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
         sizes = sizes if isinstance(sizes, list) else [sizes] * len(groups)
         if len(sizes) != len(groups):
             raise not_allowed(
-                "chunk_matches", sizes, f"one number, or a list of {len(groups)}: one for every group of the plan"
+                "chunk_matches", sizes, f"one number, or a list of {len(groups)}: one for each group of the plan"
             )
         chunks = [cut(g, updates, record_every, memory, devices, n) for g, n in zip(groups, sizes, strict=True)]
         every = top["checkpoint"]["every_updates"]
@@ -120,6 +144,6 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
 
 
 def _measured(experiment: Experiment) -> list[str]:
-    """Names of the variables besides values that the record of an experiment has along updates and players."""
+    """Names of the variables, besides values, that an experiment records along updates and players."""
     variables = layout(experiment).variables
     return [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]

@@ -33,14 +33,14 @@ class Replay:
 
     Attributes:
       match: its number in the run.
-      settings: its coordinates, by name: cell, number within the cell, seed, whatever is swept or drawn.
+      settings: its coordinates, by name: cell, number within the cell, seed, and everything that is swept or drawn.
       steps: `xarray.Dataset` over `update`, the last few updates: value [update, player] before the update, NaN where
         it was not measured; theta [update, player, parameter] after it; step [update, player], the length of the
         change.
-      diverged_at: the update at which the match stopped being finite, -1 if it did not.
-      broken: names of what was not finite then.
-      recorded: `diverged_at` in the record, None where the match is not finished there.
-      difference: the largest difference between its final parameters and the recorded ones; 0.0: the same bits.
+      diverged_at: the update at which the match stopped being finite; -1 if it never did.
+      broken: names of the arrays that were not finite then.
+      recorded: `diverged_at` in the record; None if the match is not finished there.
+      difference: the largest difference between its final parameters and the recorded ones; 0.0 means the same bits.
     """
 
     match: int
@@ -55,17 +55,17 @@ class Replay:
 def replay(folder: str | Path, match: int, last: int = 20, experiment: Experiment | None = None) -> Replay:
     """Replays one match of a run by itself.
 
-    On the same kind and number of devices the result is the same bit for bit: copies of the match fill whole blocks,
-    and the one that is looked at has the position in its block that the match had in the run.
+    On the same kind and number of devices the result is identical, bit for bit: copies of the match fill whole blocks,
+    and the copy that is observed has the same position in its block as the match had in the run.
 
     Args:
       folder: the folder of the run.
       match: its number, from 0.
-      last: how many updates to return steps for, up to the last update or to the failure.
-      experiment: the experiment in the folder, where it is planned already.
+      last: how many updates to return, counted back from the last update or from the failure.
+      experiment: the experiment in the folder, if it is already planned.
 
     Raises:
-      ConfigError: if the folder holds no run or a damaged one, or the run has no such match.
+      ConfigError: if the folder holds no run or a damaged one, or if the run has no such match.
     """
     place = folder_at(folder)
     prepared = prepare(experiment or planned(place))
@@ -75,7 +75,7 @@ def replay(folder: str | Path, match: int, last: int = 20, experiment: Experimen
         raise not_allowed("--match", match, f"0 to {experiment.matches - 1}")
     if last < 1:
         raise not_allowed("--last", last, "at least 1")
-    # More than there are asks for all of them.
+    # A number larger than that of all updates asks for all of them.
     last = min(last, max(experiment.top["updates"], 1))
     every = coordinates(experiment)
     settings = {
@@ -96,10 +96,11 @@ def _again(
     """The steps, each player's final parameters, the update at which the match failed, and what was not finite then."""
     import xarray
 
-    place = int(np.searchsorted(group.indices, match)) % chunks.size
+    place = group.indices.place(match) % chunks.size
     lane = place % chunks.block
     mesh = population_mesh()
-    # One block on a device compiles to another program than several; any number of several compiles to the same.
+    # A single block on a device compiles to a different program than several; all numbers above one compile to the
+    # same.
     blocks = min(2, chunks.padded // chunks.block // jax.device_count()) * jax.device_count()
     matches = spread_out(group.matches_of(np.full(blocks * chunks.block, match)), blocks * chunks.block, mesh)
     programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, matches)
@@ -143,7 +144,7 @@ def _again(
 
 
 def _thetas(matches: Match, states: MatchState, lane: int) -> list[np.ndarray]:
-    """Everybody's parameters, [parameters] each."""
+    """The parameters of each player, [parameters]."""
     found = []
     for learner in matches.by_seat(states.learners):
         leaves = [np.asarray(leaf)[lane].ravel().astype(np.float64) for leaf in jax.tree.leaves(learner.theta)]
@@ -152,7 +153,7 @@ def _thetas(matches: Match, states: MatchState, lane: int) -> list[np.ndarray]:
 
 
 def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str, ...]:
-    """The arrays of the learners' states that are not finite after an update; "value" if all are."""
+    """The arrays of the learners' states that are not finite after an update; "value" if all of them are."""
     alone = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf[lane])), matches)
     moved = jax.jit(lambda match, states: single.moved(match, states, jnp.int32(update)))(alone, learners)
     names = []
@@ -163,7 +164,7 @@ def _broken(matches: Match, learners: Any, lane: int, update: int) -> tuple[str,
 
 
 def _opened(folder: Any, experiment: Experiment) -> Record | None:
-    """The record of the run, or None where there is none yet."""
+    """The record of the run, or None if there is none yet."""
     path = folder / "record.zarr"
     if not path.exists():
         return None
@@ -173,7 +174,7 @@ def _opened(folder: Any, experiment: Experiment) -> Record | None:
 
 
 def _compared(record: Record | None, match: int, thetas: list[np.ndarray]) -> tuple[int | None, float | None]:
-    """`recorded` and `difference` of a `Replay` with these final parameters."""
+    """The fields `recorded` and `difference` of a `Replay` with these final parameters."""
     if record is None:
         return None, None
     index = np.array([match])
@@ -186,7 +187,7 @@ def _compared(record: Record | None, match: int, thetas: list[np.ndarray]) -> tu
 
 
 def lines(found: Replay) -> list[str]:
-    """A replay in a few lines of text."""
+    """A replay as a few lines of text."""
     settings = ", ".join(f"{name} {_shown(value)}" for name, value in found.settings.items())
     players = found.steps.sizes["player"]
     head = ["update", *(f"value {p}" for p in range(players)), *(f"step {p}" for p in range(players))]
@@ -198,7 +199,7 @@ def lines(found: Replay) -> list[str]:
         text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
     if found.diverged_at >= 0:
         text.append(f"stopped being finite at update {found.diverged_at}: {', '.join(found.broken)}")
-        text.append("the last row is its last finite state, in which it stays")
+        text.append("the last row is its last finite state, where it is frozen")
     else:
         text.append("stayed finite to the end")
     if found.recorded is None:
@@ -211,7 +212,7 @@ def lines(found: Replay) -> list[str]:
 
 
 def _largest(theta: np.ndarray) -> float:
-    """The largest of a player's parameters, padded with NaN; NaN where it has none."""
+    """The largest of a player's parameters (padded with NaN); NaN if it has none."""
     known = np.abs(theta[~np.isnan(theta)])
     return float(known.max()) if known.size else math.nan
 

@@ -1,4 +1,4 @@
-"""What a run left behind: read it back, report on it, show an episode of it."""
+"""What a run left behind: read it, report on it, draw an episode of it."""
 
 import tempfile
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Run:
     """What a finished run left behind.
 
     Attributes:
-      folder: where.
+      folder: where it is.
       config: the resolved configuration.
-      record: the `xarray.Dataset` of the record, lazily read.
+      record: the record as an `xarray.Dataset`, read lazily.
     """
 
     folder: Any
@@ -35,14 +35,14 @@ class Run:
     record: Any
 
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
-        """The trained policies of one match: for each seat the policy and its final parameters."""
+        """The trained policies of one match: for each seat, the policy and its final parameters."""
         experiment = plan(self.config)
         chosen = _match(experiment, range(experiment.matches)[match])
         found = []
         for policy, row in zip(chosen.game.policies, self.record["theta_final"].isel(match=match).values, strict=False):
             leaves, structure = jax.tree.flatten(policy.shapes)
             if not leaves:
-                # A script has what it needs of its environment's numbers, if anything.
+                # A scripted policy may need numbers of its environment.
                 found.append((policy, policy.for_params(getattr(chosen.params, "env", None))))
                 continue
             ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
@@ -64,12 +64,12 @@ def load(folder: str | Path) -> Run:
         raise ConfigError(f"{place}: holds no run; it needs config.yaml and record.zarr")
     config = config_of(place)
     check_metadata(place / "record.zarr")
-    # Read when asked for, and the same whether dask is installed or not: its arrays cannot be grouped by a variable.
+    # Read lazily, and without dask even if it is installed: dask's arrays cannot be grouped by a variable.
     return Run(place, config, xarray.open_zarr(str(place / "record.zarr"), chunks=None))
 
 
 def report(folder: str | Path) -> Any:
-    """Makes summary and report again from the record alone; returns the report's path.
+    """Writes summary and report again, from the record alone; returns the report's path.
 
     Raises:
       ConfigError: if the folder holds no record, or one of its files is damaged.
@@ -86,11 +86,11 @@ def report(folder: str | Path) -> Any:
 
 def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
     """Writes summary and report from the record in a folder; returns the report's path. A summary that cannot be read
-    is written anew.
+    is replaced.
 
     Args:
-      folder: of the run.
-      timing: what the run measured of itself; None keeps what the summary says.
+      folder: the folder of the run.
+      timing: what the run measured about itself; None keeps what the summary says.
 
     Raises:
       ConfigError: if a file of the record is damaged.
@@ -110,9 +110,9 @@ def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
 
 
 def draw_episode(folder: Any, experiment: Experiment) -> None:
-    """Where games are played step by step, an episode of the match that is worth showing, as episode.gif: the one in
-    which the variable that the game declares its showcase is highest at the end. Games of another showcase than the
-    first's cannot be compared with it and are left out."""
+    """Writes episode.gif: where games are played step by step, one episode of one match. The match is the one in which
+    the variable that its game declares as its showcase is highest at the end. Matches of games with a different
+    showcase than the first game's are left out, because they cannot be compared with it."""
     per_cell, blocks, showcase = experiment.top["matches"], [], None
     for block in experiment.blocks:
         match = _match(experiment, block.cells.start * per_cell)
@@ -131,7 +131,7 @@ def draw_episode(folder: Any, experiment: Experiment) -> None:
         episode = match.game.episode(match.params)
         assert episode is not None
         thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
-        # The library that writes it knows local files alone.
+        # The library that writes it can only write local files.
         with tempfile.TemporaryDirectory() as place:
             path = save_episode(Path(place) / "episode.gif", episode, thetas, jax.random.key(0))
             (folder / "episode.gif").write_bytes(path.read_bytes())

@@ -1,6 +1,6 @@
-"""Signatures as schema: a factory's annotated parameters say what a configuration may set, in which range.
+"""Signatures as schemas: a factory's annotated parameters say what a configuration may set, and in which range.
 
-`NonNegative` and the like are ordinary floats to a type checker; the range travels beside the type, so that a rule, a
+`NonNegative` and its like are ordinary floats to a type checker; the range travels with the type, so that a rule, a
 game or an optimiser states the name, default and range of each of its settings once, in its own signature.
 """
 
@@ -17,13 +17,13 @@ import numpy as np
 
 P = typing.ParamSpec("P")
 R = typing.TypeVar("R")
-# What is looked at; anything else may be an array of JAX, or stand for one.
+# Values that are checked; anything else may be, or stand for, a JAX array.
 _PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, np.ndarray, np.generic)
 
 
 @dataclass(frozen=True)
 class Range:
-    """Allowed values of a number: low <= x <= high, an open end where `open_low` or `open_high`."""
+    """Allowed values of a number: low <= x <= high; `open_low` and `open_high` exclude an end."""
 
     low: float = float("-inf")
     high: float = float("inf")
@@ -31,7 +31,7 @@ class Range:
     open_high: bool = False
 
     def holds(self, values: np.ndarray) -> bool:
-        """Whether all of these numbers are finite and allowed."""
+        """Whether all of these numbers are finite and in the range."""
         above = values > self.low if self.open_low else values >= self.low
         below = values < self.high if self.open_high else values <= self.high
         return bool(np.all(np.isfinite(values) & above & below))
@@ -56,13 +56,13 @@ class Field:
 
     Attributes:
       name: the parameter's name.
-      kind: "number" (data, sweepable without compiling anew); "integer", "choice", "flag", "text" and "integers" (a
-        list of them) are structure; "other" is what only the factory itself can check.
-      default: the default value, `inspect.Parameter.empty` where there is none.
+      kind: "number" (data; can be swept without compiling again); "integer", "choice", "flag", "text" and "integers" (a
+        list of integers) are structure, which is compiled in; "other" is what only the factory itself can check.
+      default: the default value, `inspect.Parameter.empty` if there is none.
       range: allowed numbers.
       choices: allowed strings of a choice.
       optional: whether None is allowed.
-      hint: the annotation of an "other".
+      hint: the annotation, where the kind is "other".
     """
 
     name: str
@@ -79,7 +79,7 @@ class Field:
         if self.kind == "choice":
             return " or ".join(self.choices)
         words = {
-            "number": f"a number, {self.range}",
+            "number": "a finite number" if self.range == Range() else f"a number, {self.range}",
             "integer": f"an integer, {self.range}",
             "integers": f"a list of widths, each an integer, {Range(self.range.low)}",
             "flag": "true or false",
@@ -93,8 +93,8 @@ def fields(factory: Callable[..., Any], skip: tuple[str, ...] = (), others: bool
 
     Args:
       factory: a function or class.
-      skip: parameters that are no settings.
-      others: whether parameters of types that are not known here are settings too; left out otherwise.
+      skip: parameters that are not settings.
+      others: whether parameters of unknown types are settings too; otherwise they are left out.
     """
     found = {}
     for name, parameter in inspect.signature(factory).parameters.items():
@@ -110,9 +110,9 @@ def fields(factory: Callable[..., Any], skip: tuple[str, ...] = (), others: bool
 
 
 def checked(factory: Callable[P, R]) -> Callable[P, R]:
-    """The factory, refusing numbers that its signature does not allow where it is called rather than deep inside.
+    """Wraps a factory so that it refuses numbers its signature does not allow when it is called, not deep inside later.
 
-    Python's and numpy's numbers are looked at, an array's all; what JAX traces or holds cannot be, and is let through.
+    Numbers of Python and numpy are checked, arrays element by element. JAX arrays and tracers are not checked.
 
     Raises:
       ValueError: one line with the name, the value and what is allowed.
@@ -131,7 +131,7 @@ def checked(factory: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_value(name: str, value: Any, field: Field) -> None:
-    """Refuses a number that a setting does not allow; see `checked`."""
+    """Refuses a number that a setting does not allow, as `checked` does."""
     if field.kind not in ("number", "integer") or (value is None and field.optional):
         return
     if value is not None and not isinstance(value, _PLAIN):
@@ -144,7 +144,7 @@ def check_value(name: str, value: Any, field: Field) -> None:
 
 
 def _hint(factory: Callable[..., Any], annotation: Any) -> Any:
-    """An annotation as an object; None where it names something only a type checker sees."""
+    """An annotation as an object; None if only a type checker can see what it names."""
     if isinstance(annotation, str):
         try:
             return eval(annotation, getattr(inspect.unwrap(factory), "__globals__", {}))
@@ -169,7 +169,7 @@ def _field(name: str, hint: Any, default: Any) -> Field | None:
         optional = type(None) in members
         ranged = next((m for m in members if typing.get_origin(m) is Annotated), None)
         sequence = next((m for m in members if typing.get_origin(m) in (tuple, collections.abc.Sequence)), None)
-        # A bare number among several accepted types is enough to be set from a configuration.
+        # A bare number among several accepted types is enough: a configuration can set it.
         literal = next((m for m in members if typing.get_origin(m) is Literal), None)
         hint = next((m for m in members if m in (bool, int, float, str)), literal)
         if ranged is not None:

@@ -1,4 +1,4 @@
-"""What the terminal shows of a summary."""
+"""A summary as the terminal shows it."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ _SHARES = ("cooperative", "tft_match", "tft_found", "nash_match")
 
 
 def summary_lines(folder: Path) -> list[str]:
-    """A line for each of the first cells; the report has the rest."""
+    """One line for each of the first twelve cells; the report has the others."""
+    from shaping.runtime.progress import human
     from shaping.runtime.run_folder import summary_of
 
     summary = summary_of(folder)
@@ -19,7 +20,7 @@ def summary_lines(folder: Path) -> list[str]:
         shares = [f"{k} {cell[k]:.0%}" for k in _SHARES if cell.get(k) is not None]
         shares += [f"{k} {cell[k]:.3g}" for k in ("consistency_loss",) if cell.get(k) is not None]
         declared = summary.get("variables", {})
-        # The one measure that the environment itself would show.
+        # The one measure that the environment would choose to show.
         of_environment = [v for v, a in declared.items() if a.get("source") == "environment" and not a.get("axis")]
         shown = [v for v in of_environment if declared[v].get("showcase")] or of_environment[:1]
         for measure in shown:
@@ -38,7 +39,7 @@ def summary_lines(folder: Path) -> list[str]:
         return lines
     lines.append(
         f"compiled in {timing['compile_s']:.1f} s, ran in {timing['run_s']:.1f} s: "
-        f"{timing['match_updates_per_s'] / 1e6:.2f} M match-updates/s on {timing['devices']}"
+        f"{human(timing['match_updates_per_s'])} match-updates/s on {timing['devices']}"
     )
     return lines
 

@@ -1,5 +1,6 @@
-"""Training objects in a program: `train`, whose record stays in memory."""
+"""Training from a program: `train` keeps its record in memory."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,16 @@ import numpy as np
 
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.validate import LIMITS
+from shaping.config.top import LIMITS
 from shaping.envs import MatrixGameParams
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match, MatchState
+from shaping.population.spans import Spans
 from shaping.rules import Rule
 from shaping.runtime.chunks import Group, cut, timetable
 from shaping.runtime.devices import computing_in
@@ -25,7 +29,7 @@ from shaping.runtime.record_schema import layout_of
 
 
 class InMemory:
-    """Keeps what is recorded in memory, and no state; see `loop.Keeper`."""
+    """Keeps the record in memory, and no states; see `loop.Keeper`."""
 
     def __init__(self) -> None:
         self._once: dict[str, list[np.ndarray]] = {}
@@ -45,7 +49,7 @@ class InMemory:
         for name, array in rows.items():
             parts = self._along.setdefault(name, [])
             if len(parts) == chunk.number:
-                # What is known at the end alone is NaN before.
+                # A variable known only at the end is NaN before.
                 blank = np.full((len(array), first, *array.shape[2:]), np.nan, array.dtype)
                 parts.append([blank] if first else [])
             parts[-1].append(array)
@@ -57,7 +61,7 @@ class InMemory:
         pass
 
     def variables(self) -> dict[str, np.ndarray]:
-        """Of the record, [matches, ...]."""
+        """The variables of the record, [matches, ...]."""
         along = {name: [np.concatenate(rows, axis=1) for rows in parts] for name, parts in self._along.items()}
         return {name: np.concatenate(parts) for name, parts in (along | self._once).items()}
 
@@ -73,42 +77,46 @@ def train(
     parameters: Any = None,
     policy: Policy | None = None,
     seats: Sequence[int] | None = None,
+    rewards: Sequence[Reward | None] | Reward | None = None,
 ) -> Any:
     """Trains a population of independent matches and returns its record, in memory.
 
     Args:
-      game: a matrix game (`envs.MatrixGame`), or any game in the sense of `objectives.game.Game`: an analytic game of
-        the user's own, an exact Coin Game (`shaping.exact_coin_game`), one whose returns are sampled
-        (`shaping.sampled`), or another implementation of that protocol.
-      players: one learner (or update rule, with step size 1 and N(0, 1) start) per seat, or one that every seat has a
-        copy of; with `seats` one for each number in it.
+      game: a matrix game (`envs.MatrixGame`) or any other `objectives.game.Game`: an analytic game of your own, an
+        exact Coin Game (`shaping.exact_coin_game`), a game whose returns are estimated from play (`shaping.sampled`),
+        or your own implementation of that protocol.
+      players: one learner per seat, or one learner that every seat gets a copy of. An update rule stands for a learner
+        with step size 1 that starts from N(0, 1). With `seats`, one learner per player named there.
       matches: how many matches, at least 1.
-      updates: updates of each, at least 0.
-      seed: of the initial parameters, as in a configuration.
+      updates: updates of each match, at least 0.
+      seed: determines the initial parameters, as in a configuration.
       record_every: updates from one recorded value to the next.
       precision: "float32" or "float64".
-      parameters: the numbers of the game, any pytree; if None those of a matrix game, or the game's own
+      parameters: the numbers of the game, any pytree; None uses those of a matrix game, or the game's own
         `default_parameters`.
-      policy: of every seat of a matrix game; `shaping.tabular` with one logit a state if None.
-      seats: for each seat which of the players plays it, where one plays several with the same parameters: [0, 0] for
-        one in both seats; None for a player of its own in each.
+      policy: the policy of every seat of a matrix game; None means `shaping.tabular` with one logit per state.
+      seats: for each seat, the number of the player that plays it. A player with several seats plays all of them with
+        the same parameters: [0, 0] is one player in both seats. None gives each seat a player of its own.
+      rewards: what players climb in place of the game's rewards, as `shaping.weights`, `inequity_aversion` and `svo`
+        make it: one for every seat, or one for each, with None where a seat climbs its own. Values stay the game's.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
 
     Raises:
-      ConfigError: for a number out of its range, as many players as the game has no seats for, or a policy that does
-        not fit the game.
+      ConfigError: for a number out of its range, for more or fewer players than the game has seats, or for a policy
+        that does not fit the game.
     """
     for key, value in (("matches", matches), ("updates", updates), ("seed", seed), ("record_every", record_every)):
         check_number(key, value, LIMITS[key], integer=True)
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
     if policy is not None and not isinstance(policy, Policy):
-        raise not_allowed("policy", policy, "a policy, as shaping.mlp(5) makes one")
+        raise not_allowed("policy", policy, "a policy, for example shaping.mlp(5)")
     game, numbers = game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
+    own = _rewards(rewards, game)
 
     with computing_in(precision):
         numbers = numbers()
@@ -119,10 +127,10 @@ def train(
                 array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
                 return np.broadcast_to(array, (len(indices), *array.shape))
 
-            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by))
+            settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by, None, own))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
-        group = Group(np.arange(matches), matches_of)
+        group = Group(Spans((range(matches),)), matches_of)
         chunks = cut(group, updates, record_every, 2**31, jax.device_count())
         table = timetable(group, chunks, updates, record_every)
         memory = InMemory()
@@ -132,18 +140,18 @@ def train(
 
 
 def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[Learner, ...]:
-    """One learner for each that plays; see `train`."""
+    """One learner for each player; see `train`."""
     wanted = number
     if seats is not None:
         wanted = len(set(seats))
         if len(seats) != number or sorted(set(seats)) != list(range(wanted)):
             raise ConfigError(f"seats: {list(seats)} given; allowed: for each of {number} seats a player, from 0 on")
     if isinstance(players, str) or not isinstance(players, Learner | Rule | Sequence):
-        raise not_allowed("players", players, "learners or rules, as shaping.lola() makes them")
+        raise not_allowed("players", players, "learners or rules, for example shaping.lola()")
     each = [players] * wanted if isinstance(players, Learner | Rule) else list(players)
     for place, player in enumerate(each):
         if not isinstance(player, Learner | Rule):
-            raise not_allowed(f"players.{place}", player, "a learner or a rule, as shaping.lola() makes one")
+            raise not_allowed(f"players.{place}", player, "a learner or a rule, for example shaping.lola()")
     if len(each) != wanted:
         told = f"the game has {number} seats" if seats is None else f"seats names {wanted}"
         raise ConfigError(f"players: {len(each)} given; {told}")
@@ -154,23 +162,47 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
     return learners
 
 
+def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
+    """What each seat climbs; None where all climb the game's rewards."""
+    seats = len(game.policies)
+    each: tuple[Any, ...] = tuple(given) if isinstance(given, list | tuple) else (given,) * seats
+    for place, one in enumerate(each):
+        if one is not None and not isinstance(one, Reward):
+            raise not_allowed(
+                f"rewards.{place}", one, "what shaping.weights, inequity_aversion or svo returns, or None"
+            )
+    if len(each) != seats:
+        raise ConfigError(f"rewards: {len(each)} given; the game has {seats} seats")
+    for one in each:
+        if one is not None and one.kind == "weights" and len(one.numbers) != seats:
+            raise ConfigError(
+                f"rewards: {len(one.numbers)} weights given; allowed: {seats}, one a player, the own first"
+            )
+    if all(one is None for one in each):
+        return None
+    if "rewards" not in inspect.signature(game.objective).parameters:
+        raise ConfigError("rewards: leave them out; this game's objective takes none")
+    return each
+
+
 def game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
-    """The game that is trained on, and a function that gives its numbers in the precision of the run."""
+    """The game to train on, and a function that returns its numbers in the precision of the run."""
     if not hasattr(game, "objective"):
         if not hasattr(game, "num_states"):
-            wanted = "a matrix game (envs.make), or a game: what exact_coin_game, sampled or analytic_game returns"
+            wanted = "a matrix game (envs.make), or what exact_coin_game, sampled or analytic_game returns"
             raise not_allowed("game", game, wanted)
         if parameters is not None and not isinstance(parameters, MatrixGameParams):
-            raise not_allowed("parameters", parameters, "those of a matrix game (envs.MatrixGameParams)")
-        policies = (policy or tabular(game.num_states),) * game.num_players
+            raise not_allowed("parameters", parameters, "the parameters of a matrix game (envs.MatrixGameParams)")
+        policies = (policy or tabular(game.num_states, num_actions=game.num_actions),) * game.num_players
+        form = exact_matrix_game if game.num_actions == 2 else many_action_game
         try:
-            return exact_matrix_game(game, policies), lambda: game.default_params if parameters is None else parameters
+            return form(game, policies), lambda: game.default_params if parameters is None else parameters
         except ValueError as error:
             raise ConfigError(f"policy: {error}") from None
     if policy is not None:
-        raise ConfigError("policy: leave it out; an analytic game is played with the parameters, any other has its own")
+        raise ConfigError("policy: leave it out; only matrix games take one, every other game comes with its own")
     if parameters is None and not hasattr(game, "default_parameters"):
-        raise ConfigError("parameters: needed; exact_coin_game and sampled return them beside the game")
+        raise ConfigError("parameters: needed; exact_coin_game and sampled return them together with the game")
     return game, lambda: game.default_parameters if parameters is None else parameters
 
 

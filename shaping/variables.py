@@ -1,9 +1,9 @@
-"""Every variable that a record may hold, declared once: its dimensions, what it means, how a report shows it.
+"""Every variable that a record may hold, declared once: its dimensions, its meaning, and how a report shows it.
 
-A game says which of them it records (`Game.variables`), a learner what it records besides (`Learner.variables`). What
-an environment measures it declares itself (`shaping.envs.declarations`), and `of_measure` makes a variable of each. A
-record carries each declaration as attributes of the array, and whoever reads it needs no other.
-"""
+A game says which of these it records (`Game.variables`), and a learner what it records in addition
+(`Learner.variables`). An environment declares its own measures (`shaping.envs.declarations`), and `of_measure` turns
+each into a variable. A record carries each declaration as attributes of its array, so that a reader needs nothing
+else."""
 
 import dataclasses
 import math
@@ -20,13 +20,13 @@ class Variable:
     """A variable of a record.
 
     Attributes:
-      dims: its dimensions, "match" first; where "update" is the second it is recorded along updates, else at the end.
-      meaning: a sentence.
-      label: heading of a column or an axis; "" where a table of play does not show it.
-      low, high: the range it is in.
-      small: whether values near zero are told apart, and shown with their digits.
-      source: who knows it: "" the core, "play" measured on play, "environment" or "learner" declared by one.
-      showcase: whether the match in which it is highest, in the mean over players, is the one whose episode is drawn.
+      dims: its dimensions, "match" first. If the second is "update" it is recorded along updates, otherwise at the end.
+      meaning: one sentence.
+      label: heading of a column or an axis; "" if tables of play do not show it.
+      low, high: the range of its values.
+      small: whether values near zero matter and are shown with their digits.
+      source: who provides it: "" the core, "play" measured during play, "environment" or "learner" declared by one.
+      showcase: whether the episode to draw is of the match in which this variable is highest, averaged over players.
     """
 
     dims: tuple[str, ...]
@@ -40,12 +40,12 @@ class Variable:
 
     @property
     def along_updates(self) -> bool:
-        """Whether it is recorded along updates, or else once a match."""
+        """Whether it is recorded along updates, rather than once per match."""
         return self.dims[1:2] == ("update",)
 
     def attributes(self) -> dict[str, Any]:
-        """What an array of a record says of itself, in what every format can hold: text and numbers, without an end of
-        the range that is not there."""
+        """The attributes of its array in a record, in types that every format can hold: text and numbers. An end of the
+        range that does not exist is left out."""
         ends = {name: end for name, end in (("low", self.low), ("high", self.high)) if math.isfinite(end)}
         own = {"description": self.meaning, "label": self.label, **ends, "small": int(self.small)}
         return own | {"source": self.source, "showcase": int(self.showcase)}
@@ -66,6 +66,12 @@ VARIABLES: dict[str, Variable] = {
     "noise": Variable(_END, "probability that execution noise replaces a player's action", low=0, high=1),
     "payoffs": Variable((*_END, "joint_action"), "payoff of each joint action to each player"),
     "policy": Variable((*_END, "state"), "final P(cooperate | state) as chosen, before execution noise", low=0, high=1),
+    "action_probabilities": Variable(
+        (*_END, "last_round", "action"),
+        "final P(action | last round), of more than two actions, as chosen, before execution noise",
+        low=0,
+        high=1,
+    ),
     "policy_trajectory": Variable(
         (*_ALONG, "state"), "P(cooperate | state) after the given number of updates", low=0, high=1
     ),
@@ -77,7 +83,7 @@ VARIABLES: dict[str, Variable] = {
     "reward_per_step": Variable(
         _ALONG, "mean reward of a step, undiscounted, on a fresh batch", "reward per step", source="play"
     ),
-    "value_exact": Variable(_ALONG, "what `value` estimates, in closed form", "value in closed form", source="play"),
+    "value_exact": Variable(_ALONG, "closed form of what `value` estimates", "value in closed form", source="play"),
     "entropy": Variable(
         _ALONG,
         "mean entropy of a player's distribution over actions, in nats, on the same batch",
@@ -92,13 +98,13 @@ VARIABLES: dict[str, Variable] = {
     ),
     "scripted_reward_per_step": Variable(
         (*_END, "opponent"),
-        "reward per step of each seat where a scripted opponent plays every seat, beside which welfare is told",
+        "reward per step of each seat when a scripted opponent plays every seat, to compare welfare with",
         "reward of scripts",
         source="play",
     ),
     "model_error": Variable(
         _ALONG,
-        "KL of the opponents' policies from the models of them, on the batch that they are fitted to next",
+        "KL divergence of the opponents' policies from their models, on the batch they are fitted to next",
         "model error",
         low=0,
         small=True,
@@ -124,7 +130,7 @@ VARIABLES: dict[str, Variable] = {
         source="learner",
     ),
 }
-"""Every variable of the house, by name; those of environments are declared by them."""
+"""Every variable of this package, by name; environments declare their own."""
 
 
 _GENERATION = ("match", "generation")
@@ -151,12 +157,12 @@ POPULATION: dict[str, Variable] = {
 
 
 def declared(*names: str) -> dict[str, Variable]:
-    """Variables of the house by name."""
+    """Variables of this package by name."""
     return {name: VARIABLES[name] for name in names}
 
 
 def as_table(variables: Mapping[str, Variable]) -> dict[str, Variable]:
-    """Variables over parameters as variables over states, for policies that have one parameter a state."""
+    """Turns variables over parameters into variables over states, for policies that have one parameter per state."""
 
     def along_states(dims: tuple[str, ...]) -> tuple[str, ...]:
         return tuple("state" if dim == "parameter" else dim for dim in dims)
@@ -165,7 +171,7 @@ def as_table(variables: Mapping[str, Variable]) -> dict[str, Variable]:
 
 
 def of_measure(measure: Any) -> Variable:
-    """What an environment measures as a variable of a record: along updates, or at the end where it has an axis.
+    """A measure of an environment as a variable of a record: along updates, or only at the end if it has an axis.
 
     Args:
       measure: see `shaping.envs.declarations.Measure`.
@@ -175,7 +181,7 @@ def of_measure(measure: Any) -> Variable:
 
 
 def against(name: str, variable: Variable) -> Variable:
-    """`NAME_against`: a variable along updates, measured with scripted opponents at the end."""
+    """`NAME_against`: the variable NAME, measured at the end against scripted opponents."""
     return dataclasses.replace(
         variable,
         dims=(*_END, "opponent"),

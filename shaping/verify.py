@@ -1,5 +1,6 @@
-"""The published results that shipped configurations name, all recomputed."""
+"""Recomputes all published results that shipped configurations name."""
 
+import copy
 import json
 import os
 import platform
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from shaping import __version__
 from shaping.analysis import scoreboard
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
-from shaping.config.quick import quick_form
+from shaping.config.top import check_top, replaced
 from shaping.config.yaml_text import as_yaml
 from shaping.runtime.folders import new_folder
+
+QUICK_MATCHES = 200
+"""Matches a cell where a configuration does not say what makes it quick."""
 
 
 def verify(
@@ -27,23 +31,23 @@ def verify(
     quick: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Runs every shipped configuration that has published values, each in a process of its own.
+    """Runs every shipped configuration that has published values, each in its own process.
 
-    A process each, because XLA's fastest way to compile suits only some of them, and so that one that crashes is a row
-    of the scoreboard and not its end.
+    Own processes, because XLA's fastest way to compile suits only some of the configurations, and because a crash then
+    costs one row of the scoreboard instead of all of it.
 
     Args:
-      names: which; all by default.
+      names: which configurations; by default all.
       out: the folder to write, new or empty; by default a new one, `runs/verify-N`.
       quick: whether to run the quick form of each.
-      say: receives lines for a human, a table as soon as a configuration has run.
+      say: receives lines for a human reader, a table as soon as a configuration has run.
 
     Returns:
-      {"quick", "versions", "configurations", "total"} as written to scoreboard.json, rows and totals being those of
-      `shaping.analysis.scoreboard`. Beside it stand scoreboard.html and the folder of each run.
+      {"quick", "versions", "configurations", "total"} as written to scoreboard.json; `shaping.analysis.scoreboard`
+      describes rows and totals. Beside it are scoreboard.html and the folder of each run.
 
     Raises:
-      ConfigError: for a name that is not known or a folder that is not free, before any compute.
+      ConfigError: for an unknown name, or a folder that is not new or empty, before anything is computed.
     """
     known = {name: (path, raw) for name, path in shipped().items() if (raw := read(path)).get("published")}
     for name in names:
@@ -77,7 +81,7 @@ def verify(
 
 
 def _checked(path: Path, raw: dict[str, Any], folder: Path, form: dict[str, Any] | None) -> dict[str, Any]:
-    """One row of the scoreboard, but for its name and time: the configuration is run as it is, or in its quick form."""
+    """One row of the scoreboard without its name and time, after running the configuration or its quick form."""
     row: dict[str, Any] = {"status": "ran", "reason": "", "left_out": 0, "published": []}
     if form is None:
         left_out = len(raw["published"])
@@ -96,8 +100,8 @@ def _checked(path: Path, raw: dict[str, Any], folder: Path, form: dict[str, Any]
 
 
 def run_apart(config: Path, folder: Path) -> str:
-    """Runs a configuration in a process of its own; returns why it failed, or nothing."""
-    # The package that runs here, wherever it was imported from, and not one that lies in the working folder (-P).
+    """Runs a configuration in its own process; returns why it failed, or "" if it did not."""
+    # The package that runs here, wherever it was imported from, and not one in the working folder (-P).
     here = str(Path(__file__).resolve().parents[1])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
@@ -113,3 +117,39 @@ def run_apart(config: Path, folder: Path) -> str:
     said = done.stderr.strip().splitlines()
     ended = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
     return f"{ended}: {said[-1].removeprefix('shaping: ')}" if said else ended
+
+
+def quick_form(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `shaping verify --quick` runs in the place of a configuration: its own `quick:` carried out.
+
+    Variants that are left out take their published values with them. With fewer matches every published tolerance says
+    how many it was chosen for, so that our sampling error is added to it, in this run and in any later report of it.
+
+    Args:
+      raw: a configuration as plain data; without `quick:` it runs with at most 200 matches a cell.
+
+    Returns:
+      a configuration without `quick:`, or None for `quick: false`.
+
+    Raises:
+      ConfigError: for a top level that is not allowed.
+    """
+    top = check_top(raw)
+    quick = {"matches": min(QUICK_MATCHES, top["matches"])} if top["quick"] is None else top["quick"]
+    if quick is False:
+        return None
+    small = copy.deepcopy({key: value for key, value in raw.items() if key != "quick"})
+    entries = copy.deepcopy(top["published"])
+    if "variants" in quick:
+        kept = {name: variant for name, variant in top["variants"].items() if name in quick["variants"]}
+        small["variants"] = copy.deepcopy(kept)
+        for key in replaced(kept):
+            small.pop(key, None)
+        gone = {str(name) for name in top["variants"]} - {str(name) for name in kept}
+        entries = [e for e in entries if str((e.get("cell") or {}).get("variant")) not in gone]
+    small["matches"] = quick.get("matches", top["matches"])
+    if small["matches"] < top["matches"]:
+        for entry in entries:
+            if entry.get("tolerance") is not None:
+                entry.setdefault("matches", top["matches"])
+    return small | {"published": entries}

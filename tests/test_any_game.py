@@ -86,7 +86,7 @@ def test_its_record_has_what_it_declares_and_nothing_of_matrix_games(record):
 
 
 def test_matrix_games_have_their_labels_and_declarations():
-    found = shaping.train(envs.make("ipd"), shaping.naive(), matches=1, updates=1)
+    found = shaping.train(envs.make("ipd", horizon=2), shaping.naive(), matches=1, updates=1)
     assert found["state"].values.tolist() == ["start", "CC", "CD", "DC", "DD"]
     assert (found.policy.attrs["low"], found.policy.attrs["high"]) == (0, 1) and found.attrs["state_view"] == "own"
     assert found.theta_final.dims == ("match", "player", "state")
@@ -115,3 +115,18 @@ def test_the_match_that_is_shown_is_the_best_at_the_end_of_those_that_are_finite
     along = xarray.DataArray(values, dims=("match", "update", "player"))
     assert best_match(along, [0, 1, 2, 3]) == 1 and best_match(along, [0, 3]) == 0 and best_match(along, [3]) == 3
     assert best_match(along.isel(update=0), [0, 1, 2, 3]) == 3
+
+
+def test_an_environment_of_jaxmarl_learns_from_a_configuration(tmp_path):
+    pytest.importorskip("jaxmarl", reason="needs JaxMARL: pip install 'shaping[peers]'")
+    config = {
+        "game": {"name": "jaxmarl", "id": "MPE_simple_spread_v3", "horizon": 3, "discount": 0.9},
+        "players": {"rule": "naive", "step_size": 0.1},
+        "policy": {"kind": "mlp", "hidden": [2]},
+        "objective": {"kind": "dice", "batch": 2},
+        "matches": 1,
+        "updates": 1,
+    }
+    record = shaping.load(shaping.run(config, tmp_path / "run")).record
+    assert record.sizes["player"] == 3
+    assert np.isfinite(record["value"]).all()

@@ -15,6 +15,7 @@ from shaping.config.build import unrolled
 from shaping.config.plan import plan
 from shaping.rules import named_rules
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 # One-shot, because it compiles fastest.
 TINY = {
     "title": "Tiny",
@@ -28,7 +29,8 @@ TINY = {
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty working folder with tiny.yaml in it; what a command decides for its process is left out."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     return tmp_path
@@ -124,9 +126,10 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(here, capsys):
     assert main(["run", "tiny.yaml", "--dry-run", *overrides]) == 0
     written = capsys.readouterr()
     assert written.err == ""
-    first, second = written.out.splitlines()
+    first, second, third = written.out.splitlines()
     assert first.startswith("plan: 2 cells x 1,000 matches = 2,000 matches, 50 updates each, float32")
     assert re.match(r"  group 1 of 1: 2,000 matches \(naive\) in 1 chunk of 2,000, about \d+ MiB each", second)
+    assert re.match(r"  at most [\d.]+ MiB of memory and [\d.]+ MiB on disk", third)
     assert [path.name for path in here.iterdir()] == ["tiny.yaml"]
 
 
@@ -207,8 +210,9 @@ def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses
     assert not (tmp_path / "out").exists()
 
 
-def test_every_rule_compiles_as_the_command_compiles_it(tmp_path):
-    """In a process of its own, where XLA shares results between fusions."""
+@pytest.mark.parametrize("horizon", [1, pytest.param(None, marks=pytest.mark.slow)])
+def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon):
+    """In a process of its own, where XLA takes pains and shares results between fusions."""
     exact = {name: rule() for name, rule in named_rules().items() if name != "lola"}
     rules = [name for name, rule in exact.items() if rule.prepare is None]
     variants = {name: {"players": {"rule": name}} for name in rules}
@@ -216,8 +220,8 @@ def test_every_rule_compiles_as_the_command_compiles_it(tmp_path):
     variants["five lookaheads"] = {"players": {"rule": "lola", "variant": "exact", "lookaheads": 5}}
     variants["second order"] = {"players": {"rule": "hola", "order": 2}}
     variants["lola opponents"] = {"players": {"rule": "lola", "opponents": "lola"}}
-    path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump({"matches": 4, "updates": 2, "variants": variants}))
+    path, counts = tmp_path / "rules.yaml", {"matches": 4, "updates": 2}
+    path.write_text(yaml.safe_dump({"game": {"name": "ipd", "horizon": horizon}} | counts | {"variants": variants}))
     command = [sys.executable, "-m", "shaping.cli", "run", str(path), "--out", str(tmp_path / "run"), "--quiet"]
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)

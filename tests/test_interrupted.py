@@ -148,7 +148,8 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
 
 @pytest.mark.parametrize("record_every", [1, 50])
 def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
-    raw = {"game": "ipd", "matches": 4, "updates": 50, "record_every": record_every, "precision": "float64"}
+    raw = {"game": "tandem", "players": {"step_size": 0.1}, "matches": 4, "updates": 50, "record_every": record_every}
+    raw |= {"precision": "float64"}
     at_once = shaping.run(raw, tmp_path / "once")
     cut = shaping.run(raw | {"checkpoint": {"every_updates": 7}}, tmp_path / "cut")
     xarray.testing.assert_allclose(
@@ -157,10 +158,10 @@ def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
 
 
 SAMPLED = {
-    "game": "ipd",
-    "players": {"rule": "lola", "variant": "exact", "opponent_model": True, "step_size": 0.3},
+    "game": {"name": "stag_hunt", "horizon": 1},
+    "players": {"rule": "lola", "variant": "original", "opponent_model": True, "step_size": 0.3},
     "optimizer": "adam",
-    "objective": {"kind": "dice", "batch": 4, "horizon": 6, "baseline": "critic"},
+    "objective": {"kind": "dice", "batch": 4, "baseline": "critic"},
     "matches": 3,
     "updates": 7,
     "record_every": 3,
@@ -339,7 +340,7 @@ def test_a_folder_without_a_run_and_one_in_use_are_refused(tmp_path, half):
 
 def test_checkpoints_without_their_record_are_refused(half):
     (half / "record.zarr").rename(half / "elsewhere")
-    with pytest.raises(ConfigError, match="checkpoints but no whole record.zarr"):
+    with pytest.raises(ConfigError, match="checkpoints but no complete record.zarr"):
         shaping.resume(half)
 
 
@@ -358,7 +359,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 @pytest.mark.parametrize("place", ["http://x/run", "ftp://x", "gs:/x/run", "file:/x"])
 def test_stores_that_are_not_known_are_refused(place):
-    with pytest.raises(ConfigError, match=r"no store of this kind; allowed: a local folder, or gs://, s3://"):
+    with pytest.raises(ConfigError, match=r"unknown kind of store; allowed: a local folder, or gs://, s3://"):
         shaping.run(CONFIG, place)
 
 

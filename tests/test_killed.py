@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import shaping
+from shaping.cli import main
 from shaping.runtime.status import read_status
 from tests.interrupting import CONFIG, assert_same, command, newest, python
 from tests.runs import played, summary
@@ -39,7 +40,7 @@ def has_checkpoint(folder):
     return lambda: running.is_dir() and any(p.name.isdigit() for p in running.iterdir())
 
 
-def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
+def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path, capsys):
     whole, folder = tmp_path / "whole", tmp_path / "run"
     undisturbed = command("run", long_config, "--out", whole, "--quiet")
     undisturbed.communicate(timeout=200)
@@ -62,8 +63,8 @@ def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
     assert "SIGTERM: saving at the end of this segment" in error
     assert f"`shaping resume {folder}` continues it" in error and "Traceback" not in error
 
-    process = command("status", folder)
-    text, _ = process.communicate(timeout=60)
+    assert main(["status", str(folder)]) == 0
+    text = capsys.readouterr().out
     assert f"{folder}: stopped" in text and "continues it" in text
 
     process = command("resume", folder)
@@ -88,33 +89,39 @@ ELASTIC = """
     import shaping
     from tests.interrupting import StopAfter
     from shaping.runtime.signals import StoppedError, StopRequest
-    folder, stops, said = {folder!r}, {stops}, []
-    try:
-        if {first}:
-            shaping.run({config!r}, folder, say=said.append, stop_request=stops)
-        else:
-            shaping.resume(folder, said.append, stop_request=stops)
-        end = "finished"
-    except StoppedError:
-        end = "stopped"
-    assert not [line for line in said if line.startswith("warning")], said
-    print(end)
+    for config, folder in {runs!r}:
+        stops, said = {stops}, []
+        try:
+            if {first}:
+                shaping.run(config, folder, say=said.append, stop_request=stops)
+            else:
+                shaping.resume(folder, said.append, stop_request=stops)
+            end = "finished"
+        except StoppedError:
+            end = "stopped"
+        assert not [line for line in said if line.startswith("warning")], said
+        print(end)
 """
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-9), ("float32", 5e-5)])
-def test_one_run_on_one_four_and_two_devices_is_the_run_on_two(tmp_path, precision, tolerance):
-    config = CONFIG | {"precision": precision, "chunk_matches": 24, "sweep": {}, "matches": 13, "updates": 20}
-    whole = shaping.run(config, tmp_path / "whole")
-    folder = str(tmp_path / "run")
-    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(2)"), (2, "StopRequest()")]):
-        code = ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config)
-        assert python(code, devices).split()[-1] == ("finished" if devices == 2 else "stopped")
-    ours, theirs = played(tmp_path / "run"), played(whole)
-    np.testing.assert_array_equal(ours.theta_initial, theirs.theta_initial)
-    np.testing.assert_allclose(ours.value, theirs.value, rtol=0, atol=tolerance)
-    np.testing.assert_array_equal(ours.diverged_at, theirs.diverged_at)
-    assert summary(tmp_path / "run")["cells"][0]["matches"] == 13
+def on_changing_devices(*runs):
+    """Runs of (configuration, folder), each begun on one device, continued on four and finished on two."""
+    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(1)"), (2, "StopRequest()")]):
+        said = python(ELASTIC.format(runs=[(c, str(f)) for c, f in runs], stops=stops, first=place == 0), devices)
+        assert said.split()[-len(runs) :] == ["finished" if devices == 2 else "stopped"] * len(runs)
+
+
+def test_one_run_on_one_four_and_two_devices_is_the_run_on_two(tmp_path):
+    tolerances = {"float64": 1e-9, "float32": 5e-5}
+    config = CONFIG | {"chunk_matches": 24, "sweep": {}, "matches": 13, "updates": 20}
+    on_changing_devices(*((config | {"precision": precision}, tmp_path / precision) for precision in tolerances))
+    for precision, tolerance in tolerances.items():
+        whole = played(shaping.run(config | {"precision": precision}, tmp_path / f"whole {precision}"))
+        ours = played(tmp_path / precision)
+        np.testing.assert_array_equal(ours.theta_initial, whole.theta_initial, precision)
+        np.testing.assert_allclose(ours.value, whole.value, rtol=0, atol=tolerance, err_msg=precision)
+        np.testing.assert_array_equal(ours.diverged_at, whole.diverged_at, precision)
+        assert summary(tmp_path / precision)["cells"][0]["matches"] == 13, precision
 
 
 @pytest.mark.slow
@@ -128,9 +135,7 @@ def test_statistics_at_the_end_do_not_depend_on_devices_but_for_sampling(tmp_pat
         "checkpoint": {"every_updates": 50, "every_s": None},
     }
     whole = shaping.run(config, tmp_path / "whole")
-    folder = str(tmp_path / "run")
-    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(1)"), (2, "StopRequest()")]):
-        python(ELASTIC.format(folder=folder, stops=stops, first=place == 0, config=config), devices)
+    on_changing_devices((config, tmp_path / "run"))
     (ours,), (theirs,) = (summary(place)["cells"] for place in (tmp_path / "run", whole))
     # The same matches: their mean wanders by less than the error of a mean over other ones.
     error = np.array(theirs["value_sd"]) / 20

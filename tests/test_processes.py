@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from shaping.cli import main
 from shaping.runtime.status import read_status
 from tests.interrupting import assert_same, command
 
@@ -168,9 +169,9 @@ def test_processes_that_are_about_to_do_different_things_are_refused(config, tmp
     assert not (tmp_path / "run").exists()
 
 
-def test_what_several_processes_need_is_said_in_one_line(config, tmp_path):
-    statuses, said = ended([command("run", config, "--processes", 2)])
-    assert statuses == [2] and "--coordinator, --processes, --process: only with --distributed" in said[0]
+def test_what_several_processes_need_is_said_in_one_line(config, tmp_path, capsys):
+    assert main(["run", str(config), "--processes", "2"]) == 2
+    assert "--coordinator, --processes, --process: only with --distributed" in capsys.readouterr().err
     where = ["--coordinator", f"localhost:{free_port()}", "--processes", 1, "--process", 0]
     statuses, said = ended([command("run", config, "--distributed", *where, "--out", tmp_path / "alone")])
     assert statuses == [0], said
@@ -192,5 +193,5 @@ def test_processes_with_different_numbers_of_devices_are_refused_before_anything
     ]
     statuses, said = ended(processes)
     assert statuses == [2, 2], said
-    assert all("process 1 has 2 devices and process 0 has 1; all need the same number" in text for text in said)
+    assert all("process 1 has 2 devices and process 0 has 1; all must have the same number" in text for text in said)
     assert not any("Traceback" in text for text in said) and not (tmp_path / "run").exists()

@@ -209,7 +209,7 @@ def test_exact_lola_finds_tit_for_tat_with_one_logit_a_state_and_never_when_prec
     assert {entry["verdict"] for entry in summary["published"]} == {"agrees"}
     for cell in summary["cells"]:
         factor = cell["coordinates"]["game.contribution_factor"]
-        tabular = cell["coordinates"]["variant"] == "one logit a state"
+        tabular = cell["coordinates"]["variant"] == "one logit per state"
         agrees(f"{cell['coordinates']}", cell["tft_match"], 0.0, float(tabular), 0.01, "Zhao et al. 2022, README")
         assert (cell["value_mean"][0] > 0.8 * (factor - 1)) == tabular
 

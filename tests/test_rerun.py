@@ -9,15 +9,17 @@ from shaping.config.errors import ConfigError
 from tests.interrupting import stopped
 from tests.runs import played, summary
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+# Of closed form, because it compiles fastest.
 CONFIG = {
-    "game": "ipd",
-    "players": [{"rule": "lola", "variant": "exact"}, {"rule": "naive"}],
+    "game": "tandem",
+    "players": [{"rule": "lola", "variant": "original"}, {"rule": "naive"}],
     "matches": 7,
     "updates": 30,
     "record_every": 7,
     "chunk_matches": 8,
     "checkpoint": {"every_updates": 10, "every_s": None},
-    "sweep": {"players.*.step_size": [1.0, 1e38]},
+    "sweep": {"players.*.step_size": [0.1, 1e38]},
 }
 
 
@@ -69,7 +71,8 @@ def test_failed_matches_are_counted_and_listed_with_their_settings(run):
 
 
 def test_the_command_prints_settings_steps_and_what_broke(run, capsys, monkeypatch):
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     match = summary(run)["failed"]["listed"][0]["match"]
     assert main(["replay", str(run), "--match", str(match), "--last", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -101,7 +104,7 @@ def test_a_match_of_a_run_that_goes_on_can_be_replayed_and_reported_on(tmp_path)
 def test_sampled_matches_are_replayed_bit_for_bit(tmp_path):
     raw = {
         "game": "ipd",
-        "players": {"rule": "lola", "variant": "exact"},
+        "players": {"rule": "naive"},
         "objective": {"kind": "dice", "batch": 4, "horizon": 6},
         "matches": 3,
         "updates": 7,

@@ -28,7 +28,8 @@ CLIMBS, STAYS = gradient_learner(shaping.naive(), 0.5), frozen()
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
     """No plugins, before and after."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
     return tmp_path
 
@@ -191,5 +192,5 @@ def test_what_a_learner_may_not_record_is_refused():
     with pytest.raises(ValueError, match="^variables.seen is over match, player; allowed: match, update, player$"):
         learner_with(seen=Variable(("match", "player"), "what was seen"))
     along = Variable(("match", "update", "player"), "another value")
-    with pytest.raises(ConfigError, match="^variable value of a learner is one of its game's"):
+    with pytest.raises(ConfigError, match="^variable value of a learner is also one of its game"):
         shaping.train(envs.make("stag_hunt", horizon=1), learner_with(value=along), matches=1, updates=1)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import shaping
+from shaping import envs
 from shaping.config.files import read
 from shaping.config.plan import plan
+from shaping.envs.cournot import collusive_outcome, nash_equilibrium, profits
+from shaping.envs.fishery import great_fish_war
 from tests.compiling import little_optimisation
 from tests.runs import cell, played, summary
 
@@ -40,7 +43,7 @@ def test_a_shipped_game_trains_and_tells_welfare_beside_scripted_players(name, t
     assert np.isfinite(record["reward_per_step"].isel(update=-1).values[there]).all()
     assert np.isfinite(beside.values[there]).all()
     assert all(len(one["coordinates"]) for one in summary(folder)["cells"])
-    assert "Welfare beside the scripted extremes" in (folder / "report" / "index.html").read_text()
+    assert "Welfare compared with scripted extremes" in (folder / "report" / "index.html").read_text()
 
 
 def ended(record, variable, variant):

@@ -11,6 +11,7 @@ from shaping.config.plan import plan
 from shaping.envs.matrix.games import GAMES
 from tests.runs import VARIABLES, cell, played, summary
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TFT = [[60.0, 60.0, -60.0, 60.0, -60.0]] * 2
 ZERO, SAME = np.zeros((2, 2, 2)).tolist(), np.full((2, 2, 2), 7.0).tolist()
 IPD = [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]]
@@ -52,7 +53,9 @@ def test_saturated_policies_long_games_and_empty_payoffs_give_no_nan(tmp_path):
         assert entry["finite"] == 1 and None not in entry["value_mean"]
 
 
+# One-shot, because it compiles fastest; longer games are tests/rules'.
 ALL = {
+    "game": {"name": "ipd", "horizon": 1},
     "matches": 2,
     "updates": 3,
     "sweep": {"game.name": [*GAMES]},
@@ -155,12 +158,15 @@ def test_training_refuses_players_that_do_not_fill_the_seats():
 
 
 def small(tree):
-    """A configuration whose batches of play and inner loops are small, wherever they stand in it."""
+    """A configuration whose batches of play, inner loops and grids are small, wherever they stand in it."""
     if isinstance(tree, list):
         return [small(part) for part in tree]
     if not isinstance(tree, dict):
         return tree
     tree = {key: small(value) for key, value in tree.items()}
+    if "logspace" in tree:
+        first, last, count = tree["logspace"]
+        return {"logspace": [first, last, min(count, 3)]}
     if tree.get("kind") in ("dice", "loaded_dice", "surrogate"):
         tree |= {"batch": 8, "horizon": 8, "evaluation": 8, "slices": min(tree.get("slices", 1), 2)}
     if tree.get("rule") == "pola" and tree.get("variant") == "ideal":

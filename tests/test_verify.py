@@ -9,10 +9,11 @@ import shaping
 from shaping.cli import main
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
-from shaping.config.quick import quick_form
 from shaping.experiment import prepare
 from shaping.results import report
+from shaping.verify import quick_form
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 # One-shot, because it compiles fastest; without a step every match stays at 2.5, the mean of stag hunt's payoffs.
 STILL = {
     "title": "Nobody moves",
@@ -100,9 +101,9 @@ def test_a_row_says_what_it_could_notice_and_which_other_rules_it_cannot_tell_fr
     assert main(["verify", "--out", "out"]) == 1
     out = capsys.readouterr().out.splitlines()
     assert "0.05" in out[2] and out[2].endswith("agrees") and out[4].endswith("differs")
-    assert out[3].strip() == "cannot be told from: extragradient"
+    assert out[3].strip() == "cannot be distinguished from: extragradient"
     page = (tmp_path / "out" / "scoreboard.html").read_text()
-    assert "cannot be told from: extragradient" in page and "<th>notices</th>" in page
+    assert "cannot be distinguished from: extragradient" in page and "<th>notices</th>" in page
 
 
 ORIGINAL = {"rule": "first_order", "middle": 0.0, "shaping": 1.0, "lookahead_rate": 1.0, "step_size": 1.0}

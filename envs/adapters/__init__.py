@@ -1,5 +1,5 @@
-"""To and from other people's interfaces: JaxMARL and gymnax. Both are imported when a function here is called, not
-before; `pip install 'shaping[peers]'` brings them."""
+"""Adapters to and from the interfaces of JaxMARL and gymnax. Both packages are imported only when a function here is
+called; `pip install 'shaping[peers]'` installs them."""
 
 from shaping.envs.adapters.export import to_gymnax, to_jaxmarl
 from shaping.envs.adapters.jaxmarl_import import JaxMARLGame, from_jaxmarl

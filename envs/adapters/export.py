@@ -1,4 +1,4 @@
-"""Environments of ours as JaxMARL's and as gymnax's."""
+"""Our environments as environments of JaxMARL and of gymnax."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,24 +9,24 @@ from shaping.envs.environment import Environment, check_integer
 
 
 def to_jaxmarl(env: Environment, params: Any = None) -> Any:
-    """An environment of ours as a `jaxmarl.environments.multi_agent_env.MultiAgentEnv` of JaxMARL 0.2.0.
+    """One of our environments as a `jaxmarl.environments.multi_agent_env.MultiAgentEnv` of JaxMARL 0.2.0.
 
-    Agents are called "agent_0", "agent_1", ... in seat order. `step` resets where `dones["__all__"]`, as every
-    environment of JaxMARL does; `step_env` does not. All agents are done at once: where the episode ends, be it
-    terminated or truncated. JaxMARL has no word for the difference: it is kept in `info["terminated"]` and
-    `info["truncated"]`, [] bool, beside what `env` tells.
+    Agents are called "agent_0", "agent_1", ... in seat order. `step` resets when `dones["__all__"]`, as in every
+    environment of JaxMARL; `step_env` does not. All agents are done at the same time, when the episode ends, whether
+    terminated or truncated. JaxMARL does not distinguish the two, so `info["terminated"]` and `info["truncated"]`, []
+    bool, are added to the info of `env`.
 
     The state has JaxMARL's `done` and `step` (steps of this episode, int32), ours as `env`, and the observations
     [players, ...] as `observations`. With the same key `reset` and `step_env` give what `env.reset` and `env.step` do.
 
     Args:
-        env: what is played, without `AutoReset`.
-        params: its numbers, from now on constants, because JaxMARL's environments take none; `env.default_params` if
-            None.
+        env: the environment, without `AutoReset`.
+        params: its numbers, which become constants, because JaxMARL's environments take none; None for
+            `env.default_params`.
 
-    Raises:
-        ImportError: JaxMARL is not installed.
-        ValueError: `env` resets itself.
+        Raises:
+        ImportError: if JaxMARL is not installed.
+        ValueError: if `env` resets itself.
     """
     require("jaxmarl.environments.multi_agent_env")
     from shaping.envs.adapters.jaxmarl_export import JaxMARLExport
@@ -36,24 +36,25 @@ def to_jaxmarl(env: Environment, params: Any = None) -> Any:
 
 
 def to_gymnax(env: Environment, player: int | None = None, others: Policy | Sequence[Policy] | None = None) -> Any:
-    """An environment of ours as a `gymnax.environments.environment.Environment` of gymnax 1.0.
+    """One of our environments as a `gymnax.environments.environment.Environment` of gymnax 1.0.
 
-    Its parameters are ours, as data: `step(key, state, action, params)` and `reset(key, params)`, both with
-    `default_params` where none are given. `step` returns (obs, state, reward, terminated, truncated, info) and resets
-    where an episode ends, with what it led to in `info["final_observation"]`; `step_env` does not reset.
+    Its parameters are ours, as data: `step(key, state, action, params)` and `reset(key, params)`; both use
+    `default_params` if none are given. `step` returns (obs, state, reward, terminated, truncated, info) and resets when
+    an episode ends; the last observation of the episode is then `info["final_observation"]`. `step_env` does not reset.
 
-    Without `player` one agent plays all seats: observations, actions and rewards have the player axis in front,
-    [players, ...]. With it only that seat is seen and played, without that axis; the others follow fixed policies.
+    Without `player`, one agent plays all seats: observations, actions and rewards have a leading player axis,
+    [players, ...]. With `player`, the agent sees and plays only that seat, without that axis; the others follow fixed
+    policies.
 
     Args:
-        env: what is played, without `AutoReset`.
-        player: the seat of the single-agent view, 0 .. num_players - 1; None for all.
-        others: with `player` only: one policy for all other seats, or num_players - 1 of them in seat order.
+        env: the environment, without `AutoReset`.
+        player: the seat of the single-agent view, 0 .. num_players - 1; None for all seats.
+        others: only with `player`: one policy for all other seats, or num_players - 1 of them in seat order.
 
     Raises:
-        ImportError: gymnax is not installed.
-        ValueError: `env` resets itself; a seat that is not there; `others` without `player`, missing, or not as many as
-            there are other seats.
+        ImportError: if gymnax is not installed.
+        ValueError: if `env` resets itself; for an unknown seat; if `others` is given without `player`, missing, or does
+            not match the number of other seats.
     """
     require("gymnax.environments.environment")
     from shaping.envs.adapters.gymnax_export import GymnaxExport
@@ -61,7 +62,7 @@ def to_gymnax(env: Environment, player: int | None = None, others: Policy | Sequ
     _check_plain(env, "gymnax")
     if player is None:
         if others is not None:
-            raise ValueError("others is given without player; allowed: only with the seat of a single-agent view")
+            raise ValueError("others is given without player; allowed: only together with the seat of a single agent")
         return GymnaxExport(env, None, ())
     player = check_integer("player", player, 0, env.num_players - 1)
     return GymnaxExport(env, player, _policies(others, env.num_players - 1))

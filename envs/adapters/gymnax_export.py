@@ -1,4 +1,4 @@
-"""The classes behind `to_gymnax`; imports gymnax, so it is itself imported only there."""
+"""The classes behind `to_gymnax`. This module imports gymnax, so it is imported only by that function."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from shaping.envs.spaces import Box, Discrete
 
 @flax.struct.dataclass
 class GymnaxExportState(environment.EnvState):
-    """gymnax's state around one of ours.
+    """gymnax's state, which contains one of ours.
 
     Attributes:
         time: [] int32, steps of this episode.
         env: the state of our environment.
-        observations: [players, ...], of this state; also what the fixed policies of other seats see.
-        terminated, truncated: [] bool, what the step that led here returned: gymnax asks for them state by state.
+        observations: [players, ...], of this state; the fixed policies of other seats also see them.
+        terminated, truncated: [] bool, what the last step returned: gymnax asks for them state by state.
     """
 
     time: Any
@@ -32,7 +32,7 @@ class GymnaxExportState(environment.EnvState):
 
 
 class JointDiscrete(spaces.Space):
-    """The actions or observations of all players where one player's are the integers 0 .. n - 1: int32 [players]."""
+    """Actions or observations of all players, if those of one player are the integers 0 .. n - 1: int32 [players]."""
 
     def __init__(self, num_players: int, n: int):
         self.n = n
@@ -53,7 +53,7 @@ class JointDiscrete(spaces.Space):
 class GymnaxExport(environment.Environment):
     """See `to_gymnax`. Inherits gymnax's `step`, which resets, and its `reset`."""
 
-    # No gradient is ever stopped here, so there is nothing to switch on.
+    # Gradients are never stopped here, so there is nothing to enable.
     _supports_transition_gradients = True
     _transition_gradients_enabled = True
 
@@ -72,7 +72,7 @@ class GymnaxExport(environment.Environment):
 
     @property
     def num_actions(self) -> int:
-        """Of one player: the number of its discrete actions, or of the entries of a continuous one."""
+        """For one player: the number of its discrete actions, or of the entries of a continuous action."""
         space = self.env.action_space
         return space.num_values if isinstance(space, Discrete) else int(np.prod(space.shape))
 
@@ -87,7 +87,8 @@ class GymnaxExport(environment.Environment):
     def step_env(
         self, key: jax.Array, state: GymnaxExportState, action: int | float | jax.Array, params: Any
     ) -> tuple[jax.Array, GymnaxExportState, jax.Array, jax.Array, dict[Any, Any]]:
-        """Plays one action, of one seat or of all; never resets. Whether time has cut the episode: `is_truncated`."""
+        """Plays one action, of one seat or of all; never resets. `is_truncated` says whether time has cut the
+        episode."""
         key = typed(key)
         if self.player is not None:
             key, action = self._joint_action(key, state.observations, action)
@@ -129,7 +130,7 @@ class GymnaxExport(environment.Environment):
         return of_all if self.player is None else of_all[self.player]
 
     def _joint_action(self, key: jax.Array, observations: jax.Array, action: Any) -> tuple[jax.Array, jax.Array]:
-        """The key that is left for the environment, and the actions [players, ...]."""
+        """The key that remains for the environment, and the actions [players, ...]."""
         key, *keys = jax.random.split(key, self.env.num_players)
         seats = [seat for seat in range(self.env.num_players) if seat != self.player]
         chosen = {self.player: action}

@@ -1,4 +1,4 @@
-"""The classes behind `to_jaxmarl`; imports JaxMARL, so it is itself imported only there."""
+"""The classes behind `to_jaxmarl`. This module imports JaxMARL, so it is imported only by that function."""
 
 from functools import partial
 from typing import Any
@@ -16,12 +16,12 @@ from shaping.envs.spaces import Box, Discrete
 
 @flax.struct.dataclass
 class JaxMARLExportState(State):
-    """JaxMARL's state, which brings `done` [] bool and `step` [] int32, around one of ours.
+    """JaxMARL's state, which has `done` [] bool and `step` [] int32 and contains one of ours.
 
     Attributes:
         env: the state of our environment.
-        observations: [players, ...], of this state: JaxMARL asks for the observations of a state, our interface gives
-            them with it.
+        observations: [players, ...], of this state: JaxMARL asks for the observations of a state, whereas our interface
+            returns them together with it.
     """
 
     env: Any
@@ -79,11 +79,11 @@ class JaxMARLExport(MultiAgentEnv):
         return self._by_agent(state.observations)
 
     def get_avail_actions(self, state: JaxMARLExportState) -> dict[str, jax.Array]:
-        """All actions are available at any time; [actions] bool an agent."""
+        """All actions are always available; [actions] bool for each agent."""
         del state
         space = self.env.action_space
         if not isinstance(space, Discrete):
-            raise NotImplementedError("available actions are told of discrete actions alone")
+            raise NotImplementedError("available actions are only provided for discrete actions")
         return {agent: jnp.ones((space.num_values,), bool) for agent in self.agents}
 
     def _by_agent(self, array: jax.Array) -> dict[str, jax.Array]:

@@ -1,4 +1,4 @@
-"""JaxMARL's environments as ours."""
+"""Environments of JaxMARL as ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +16,38 @@ from shaping.envs.environment import check_actions
 from shaping.envs.spaces import Box, Discrete
 
 
+def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> "JaxMARLGame":
+    """An environment of JaxMARL by its `id`, made with `settings`; the extra `peers` brings it.
+
+    Args:
+        id: as `jaxmarl.make` knows it.
+        settings: a mapping of its arguments, or their pairs.
+        horizon: steps of an episode, where the environment does not end by itself sooner.
+
+    Raises:
+        ValueError: JaxMARL is not installed, it has no such environment, or one that `from_jaxmarl` refuses.
+    """
+    try:
+        require("jaxmarl.environments")
+        make = require("jaxmarl").make
+    except ImportError as error:
+        raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL ({error})") from None
+    try:
+        # Its environments compute their settings as they are made, which may happen while a program is traced.
+        with jax.ensure_compile_time_eval():
+            return from_jaxmarl(make(id, **dict(settings)))
+    except (TypeError, KeyError) as error:
+        allowed = f"an environment of JaxMARL and settings that it has ({error})"
+        raise ValueError(f"id is {id!r}; allowed: {allowed}") from None
+
+
 def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
     """An environment of JaxMARL 0.2.0 as one of ours.
 
     Raises:
-        ImportError: JaxMARL is not installed.
-        ValueError: no environment of JaxMARL; its agents' spaces differ, or are neither discrete nor a box; bounds of
-            actions that differ entry by entry (those of observations become the widest).
+        ImportError: if JaxMARL is not installed.
+        ValueError: if it is not an environment of JaxMARL; if its agents' spaces differ, or are neither discrete nor a
+            box; if bounds of actions differ between entries (bounds of observations are widened).
     """
     base = require("jaxmarl.environments.multi_agent_env").MultiAgentEnv
     if not isinstance(jaxmarl_env, base):
@@ -37,8 +62,8 @@ def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
         for agent, space in zip(agents, of_agents, strict=True):
             if space != of_agents[0]:
                 raise ValueError(
-                    f"{what} space of {agent} is {space} and that of {agents[0]} {of_agents[0]}; allowed: the same one "
-                    "for all agents"
+                    f"{what} space of {agent} is {space} and that of {agents[0]} {of_agents[0]}; allowed: the same "
+                    "space for all agents"
                 )
         spaces[what] = of_agents[0]
     return JaxMARLGame(jaxmarl_env, spaces["observation"], spaces["action"])
@@ -46,10 +71,10 @@ def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
 
 @flax.struct.dataclass
 class JaxMARLState:
-    """A state of JaxMARL, and what the players saw with it: some of its environments cannot say so of a state alone.
+    """A state of JaxMARL with the players' observations: some of its environments cannot compute them from a state.
 
     Attributes:
-        env: JaxMARL's.
+        env: JaxMARL's state.
         observations: [players, ...].
     """
 
@@ -61,23 +86,23 @@ class JaxMARLState:
 class JaxMARLGame:
     """An environment of JaxMARL behind our interface; made by `from_jaxmarl`.
 
-    Players are `jaxmarl_env.agents` in that order, also in the dictionaries that JaxMARL is given: its coin game reads
-    actions by their place. The state is JaxMARL's with its observations. `step` calls `step_env`, which does not
-    reset itself.
+    Players are `jaxmarl_env.agents` in that order, also in the dictionaries that JaxMARL receives: its coin game reads
+    actions by position. The state is JaxMARL's, with its observations. `step` calls `step_env`, which does not reset.
 
-    Differences from an environment of our own:
-        - No numbers: `default_params` is (), because JaxMARL keeps its settings in the object.
-        - `terminated` is `dones["__all__"]`, and `truncated` never: JaxMARL does not tell a limit of time from an end.
-        - `info` is JaxMARL's own, with `dones` [players] bool besides: an agent may be done before the others are.
-        - Observations are cast to the dtype their space declares, which JaxMARL does not always keep to.
-        - No measures; the picture shows the text of the state.
-        - Actions that are not available at times (`get_avail_actions`) are not told apart.
+    Differences from our own environments:
+        - It has no numbers: `default_params` is (), because JaxMARL keeps its settings in the object.
+        - `terminated` is `dones["__all__"]`, and `truncated` is never True: JaxMARL does not distinguish a time limit
+          from an end.
+        - `info` is JaxMARL's, with `dones` [players] bool added: an agent may be done before the others are.
+        - Observations are cast to the dtype that their space declares, which JaxMARL does not always respect.
+        - It has no measures; the picture shows the state as text.
+        - Actions that are sometimes unavailable (`get_avail_actions`) are not treated differently.
 
-    JaxMARL's code is not written for strict promotion of dtypes and ranks: around it both are as jax has them at first.
+    JaxMARL's code assumes JAX's default promotion of dtypes and ranks, which is used while it runs.
 
     Attributes:
-        jaxmarl_env: what is played; compared by identity.
-        observation_space, action_space: of one player.
+        jaxmarl_env: the environment; compared by identity.
+        observation_space, action_space: those of one player.
     """
 
     jaxmarl_env: Any
@@ -109,7 +134,7 @@ class JaxMARLGame:
         """See `Environment.step`.
 
         Raises:
-            ValueError: as `check_actions`.
+            ValueError: see `check_actions`.
         """
         del params
         actions = check_actions(actions, self.num_players, self.action_space)
@@ -129,7 +154,7 @@ class JaxMARLGame:
             )
 
     def observe(self, state: JaxMARLState, params: Any) -> jax.Array:
-        """What the players saw with a state, [players, ...]."""
+        """What the players see in a state, [players, ...]."""
         del params
         return state.observations
 
@@ -151,7 +176,7 @@ def _usual_promotion() -> Iterator[None]:
 
 
 def _strong(leaf: Any) -> jax.Array:
-    """The leaf with a dtype of its own: JaxMARL's states lose or gain weak types from reset to step."""
+    """The leaf with a strong dtype: JaxMARL's states lose or gain weak types between reset and step."""
     array = jnp.asarray(leaf)
     return jax.lax.convert_element_type(array, array.dtype)
 
@@ -164,7 +189,7 @@ def _space(what: str, agent: str, space: Any) -> Discrete | Box:
         low, high = np.unique(np.asarray(space.low)), np.unique(np.asarray(space.high))
         if what == "action" and (len(low) > 1 or len(high) > 1):
             raise ValueError(
-                f"action space of {agent} has bounds entry by entry; allowed: one low and one high for all entries"
+                f"action space of {agent} has different bounds per entry; allowed: one low and one high for all entries"
             )
         shape = tuple(int(size) for size in np.atleast_1d(np.asarray(space.shape, int)))
         return Box(shape, float(low[0]), float(high[-1]), jnp.dtype(space.dtype).name)

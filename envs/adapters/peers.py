@@ -1,4 +1,4 @@
-"""What both directions need: the peers' packages, their random keys, and how a fixed policy is given."""
+"""Used in both directions: the other packages, their random keys, and the form of a fixed policy."""
 
 import importlib
 from collections.abc import Callable
@@ -8,22 +8,22 @@ import jax
 import jax.numpy as jnp
 
 Policy = Callable[[jax.Array, jax.Array], Any]
-"""(observation [...] of one player, key) -> its action: how a seat that does not learn plays. Without memory."""
+"""(observation [...] of one player, key) -> its action: how a seat that does not learn plays. It has no memory."""
 
 
 def require(package: str) -> Any:
-    """The package, imported.
+    """Imports and returns a package.
 
     Raises:
-        ImportError: it is not installed; one line with the remedy.
+        ImportError: if it is not installed; one line that says how to install it.
     """
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        # A module that is missing further in is named as it is: the remedy is the same.
+        # If a module that the package itself needs is missing, that one is named: the remedy is the same.
         raise ImportError(f"{error.name or package} is not installed; remedy: pip install 'shaping[peers]'") from None
 
 
 def typed(key: jax.Array) -> jax.Array:
-    """`key` as a typed key: JaxMARL's users pass arrays of two uint32, as `jax.random.PRNGKey` makes them."""
+    """`key` as a typed key: users of JaxMARL pass arrays of two uint32, as made by `jax.random.PRNGKey`."""
     return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)

@@ -9,7 +9,7 @@ _CLEAN_WATER, _DIRT, _ORCHARD, _APPLE = (170, 210, 235), (125, 105, 75), (214, 2
 
 
 def image(columns: int, dirt: jax.Array, apples: jax.Array, places: jax.Array, frozen: jax.Array) -> np.ndarray:
-    """The river at the right, brown where dirty; the orchard at the left; a disc for a player, a ring if frozen."""
+    """The river on the right, brown where dirty; the orchard on the left; a disc for each player, a ring if frozen."""
     floor = empty_floor(len(dirt), columns)
     floor[:, 0] = _ORCHARD
     floor[:, -1] = np.where(np.asarray(dirt)[:, None], _DIRT, _CLEAN_WATER)

@@ -1,4 +1,5 @@
-"""CleanUp-lite: a river to clean, an orchard that bears only while the river is clean, and zaps to punish with."""
+"""CleanUp-lite: a river to clean, an orchard that bears apples only while the river is clean, and zaps as
+punishment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class CleanUpParams:
 
 @flax.struct.dataclass
 class CleanUpState:
-    """Everything there is.
+    """The complete state.
 
     Attributes:
         places: [players, 2] int32, row and column.
@@ -69,12 +70,13 @@ class CleanUpState:
 
 @dataclass(frozen=True)
 class CleanUp:
-    """CleanUp-lite: an orchard bears only while somebody cleans the river.
+    """CleanUp-lite: an orchard bears apples only while somebody cleans the river.
 
     The two-player public-goods game of Meulemans et al., "Multi-agent cooperation through learning-aware policy
     gradients" (COALA-PG, ICLR 2025, appendix B.1.2), for any number of players.
 
-    A grid of 5 rows and 4 columns. The right-most column is the river, the left-most the orchard. A step, in order:
+    A grid of 5 rows and 4 columns. The right-most column is the river, the left-most the orchard. A step, in this
+    order:
 
     1. Players move up, right, down or left, stay, or zap. Frozen players do nothing, whatever they choose.
     2. Whoever stands on an apple eats it for a reward of 1; whoever stands on dirt cleans it, for nothing.
@@ -82,34 +84,33 @@ class CleanUp:
     4. With probability 0.35 a clean river cell becomes dirty; with probability 1 - min(1, P / 3), where P is the number
        of dirty cells, an apple grows. At the start 3 cells are dirty, and nothing grows before somebody cleans.
 
-    Everybody sees everything but the time; the episode is cut after 64 steps (`truncated`). The dilemma: to clean costs
-    the steps in which one could eat, and the apples it brings are for all.
+    All players see everything except the time; the episode is cut after 64 steps (`truncated`). The dilemma: cleaning
+    takes steps in which one could eat, and everybody benefits from the apples it brings.
 
-    There is no public code. The rules above are the paper's; what they do not specify is, here:
+    There is no public code. The rules above are the paper's; where it leaves them open, this implementation decides:
 
-    - One cell at most becomes dirty in a step, drawn from the clean ones, and one apple at most grows, on a cell drawn
-      from those without one, as in Melting Pot's Clean Up, where the river takes dirt one cell a step. (If every clean
-      cell did with 0.35, one player could not keep up with it.) `growth="each"` lets every free cell of the orchard
-      grow one with the same probability, independently.
-    - P is counted after the cleaning and before the new dirt of the same step. Apples and dirt may appear below a
+    - At most one cell becomes dirty in a step, drawn from the clean ones, and at most one apple grows, on a cell drawn
+      from those without one, as in Melting Pot's Clean Up, where one cell of the river becomes dirty per step. (If
+      every clean cell became dirty with 0.35, one player could not keep up.) With `growth="each"` every free cell of
+      the orchard grows an apple with the same probability, independently.
+    - P is counted after the cleaning and before the new dirt of the same step. Apples and dirt may appear under a
       player, who then eats or cleans in the next step, also by staying.
-    - Cleaning and eating are no actions: the six are four moves, to stay, and to zap. A frozen player does neither,
-      but keeps its cell occupied.
-    - A cell holds one player. Nobody enters a cell where somebody stands before the step; of several who want the same
-      free cell one enters, with equal probabilities. Who would leave the grid stays.
+    - Cleaning and eating are not actions: the six actions are four moves, staying, and zapping. A frozen player does
+      neither, but still occupies its cell.
+    - A cell holds one player. Nobody enters a cell in which somebody stands before the step; of several players who
+      want the same free cell one enters, with equal probabilities. A player that would leave the grid stays.
     - Zaps need no direction and hit everybody within the distance, counted in steps (city block), after the moves of
-      the step, one draw for each zap. Players may hit each other at once. A frozen player cannot be hit (in Melting
-      Pot it is off the map), so nobody is frozen for ever.
-    - The start: no apples, dirt on distinct cells drawn uniformly, players on distinct cells of the whole grid drawn
-      uniformly.
-
-    Observations are float32 in [0, 1]; each player's own things come first, then the others' by ascending seat.
-    "planes": [rows, columns, 2 + 2 x players], dirt, apples, each player's place, each player's place times the share
-    of its freeze that is left. "vector": [2 x rows + players x (rows + columns + 1)], dirt, apples, then for each
-    player its row and its column (one-hot) and the share of its freeze that is left.
+      the step, with one random draw per zap. Players may hit each other in the same step. A frozen player cannot be hit
+      (in Melting Pot it is off the map), so nobody is frozen for ever.
+    - At the start there are no apples; dirt is on distinct cells drawn uniformly, and players are on distinct cells of
+      the whole grid drawn uniformly.
+    Observations are float32 in [0, 1]; what concerns the player itself comes first, then the others by ascending seat.
+    "planes": [rows, columns, 2 + 2 x players]: dirt, apples, each player's place, and each player's place times the
+    remaining share of its freeze. "vector": [2 x rows + players x (rows + columns + 1)]: dirt, apples, then for each
+    player its row and its column (one-hot) and the remaining share of its freeze.
 
     Attributes:
-        num_players: 1 or more, at most one a cell.
+        num_players: 1 or more, at most one per cell.
         rows, columns: of the grid.
         observation: "planes" or "vector".
         growth: "one" or "each".
@@ -117,7 +118,7 @@ class CleanUp:
         horizon: see `CleanUpParams`.
 
     Raises:
-        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+        ValueError: for a field out of its range. One line: the field, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -158,7 +159,7 @@ class CleanUp:
 
     @property
     def default_params(self) -> CleanUpParams:
-        """The description's own numbers, in jax's default float type."""
+        """The default numbers, in jax's default float type."""
         integers = ("zap_range", "freeze", "start_dirt", "horizon")
         return CleanUpParams(
             **{
@@ -184,7 +185,7 @@ class CleanUp:
         n, rows = self.num_players, self.rows
         words = jax.random.bits(key, (n + rows,), jnp.uint32)
         cells = draw_distinct(words[:n], rows * self.columns)
-        # A cell is dirty if fewer than `start_dirt` others drew a lower word: a number of cells that may be traced.
+        # A cell is dirty if fewer than `start_dirt` others drew a lower word; this works for a traced number of cells.
         lower = words[None, n:] < words[n:, None]
         equal_before = (words[None, n:] == words[n:, None]) & np.tri(rows, k=-1, dtype=bool)
         rank = jnp.sum(lower | equal_before, axis=1, dtype=jnp.int32)
@@ -200,12 +201,12 @@ class CleanUp:
     def step(
         self, key: jax.Array, state: CleanUpState, actions: jax.Array, params: CleanUpParams
     ) -> tuple[jax.Array, CleanUpState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Plays one joint action; the order of events is the class's.
+        """Plays one joint action; the class describes the order of events.
 
         Returns:
-            as `Environment.step`; in `info`, of this step: `apples_eaten`, `dirt_cleaned`, `zaps` (tried), `hits`
-            (players frozen by one's zap), `zapped` (whether one was hit), `frozen` (whether one could not act), each
-            [players] int32; `dirt`, `apples` [] int32, on the grid after the step.
+            as `Environment.step`; in `info`, for this step: `apples_eaten`, `dirt_cleaned`, `zaps` (attempts), `hits`
+            (players frozen by this player's zap), `zapped` (whether it was hit), `frozen` (whether it could not act),
+            each [players] int32; `dirt`, `apples` [] int32, on the grid after the step.
         """
         n, rows = self.num_players, self.rows
         chosen = check_actions(actions, n, self.action_space)
@@ -258,10 +259,10 @@ class CleanUp:
         return self.observe(after, params), after, rewards, jnp.asarray(False), truncated, info
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of everything `count` counts: sums over steps of what `step` gives in `info`, [players] int32 each
-        (`apples_eaten` is what an index of inequality, such as Gini's, is taken of); `dirt` [] float32, the sum over
-        steps of the dirty cells a step began with; `steps`, `episodes`, and `dirt_left`, `apples_left` at the ends of
-        episodes, [] int32."""
+        """Zero for everything that `count` counts: sums over steps of what `step` returns in `info`, [players] int32
+        each (an index of inequality such as Gini's can be computed from `apples_eaten`); `dirt` [] float32, the sum
+        over steps of the dirty cells at the start of the step; `steps`, `episodes`, and `dirt_left`, `apples_left` at
+        the ends of episodes, [] int32."""
         players = ("apples_eaten", "dirt_cleaned", "zaps", "hits", "zapped", "frozen")
         counts = {what: jnp.zeros((self.num_players,), jnp.int32) for what in players}
         counts |= {what: jnp.zeros((), jnp.int32) for what in ("steps", "episodes", "dirt_left", "apples_left")}
@@ -276,7 +277,7 @@ class CleanUp:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """One step further."""
+        """The counts after one more step."""
         del actions, rewards
         episodes = ended.astype(jnp.int32)
         more = {what: info[what] for what in ("apples_eaten", "dirt_cleaned", "zaps", "hits", "zapped", "frozen")}
@@ -287,7 +288,7 @@ class CleanUp:
 
     @property
     def measures(self) -> Mapping[str, Measure]:
-        """What `metrics` gives."""
+        """The measures whose values `metrics` returns."""
         return measures.MEASURES
 
     def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
@@ -345,6 +346,6 @@ class CleanUp:
 
 
 def _one_of(allowed: jax.Array, word: jax.Array) -> jax.Array:
-    """One of the allowed cells, drawn uniformly: [cells] bool, none where none is allowed."""
+    """One of the allowed cells, drawn uniformly: [cells] bool, all False if none is allowed."""
     before = jnp.sum(allowed[None] & np.tri(allowed.shape[0], k=-1, dtype=bool), axis=1, dtype=jnp.int32)
     return allowed & (before == draw_below(word, jnp.sum(allowed, dtype=jnp.int32)))

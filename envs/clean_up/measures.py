@@ -1,4 +1,4 @@
-"""What CleanUp measures of its players, from its counts."""
+"""What CleanUp measures for each player, computed from its counts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ MEASURES = {
     "frozen": Measure("The fraction of steps that a player loses to zaps.", "frozen", low=0.0, high=1.0),
     "dirt": Measure("Dirty cells of the river, mean over steps; the same for all players.", "dirty cells", low=0.0),
     "equality": Measure(
-        "1 minus Gini's index of the apples that the players ate: 1 where all ate as many; the same for all players.",
+        "1 minus Gini's index of the apples that the players ate: 1 if all ate equally many; the same for all players.",
         "equality",
         low=0.0,
         high=1.0,

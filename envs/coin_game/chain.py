@@ -1,9 +1,9 @@
-"""The Coin Game as a Markov chain, enumerated from the environment's own transitions.
+"""The Coin Game as a Markov chain, enumerated with the environment's own transitions.
 
-A state is where the players and coins are and, with one coin, its colour. Boards that differ by a shift of the torus
-are one state of the *folded* chain, which holds for everything that depends on relative places only: the 1,458 states
-of two players and one coin on 3 x 3 cells fold to 162. Optionally a state also remembers who last took a coin of each
-colour, so that a policy can reciprocate (Aghajohari et al. 2024, LOQA, put it into the observation).
+A state is where the players and coins are and, with one coin, its colour. In the *folded* chain, boards that differ by
+a shift of the torus are one state, which is valid for everything that depends only on relative positions: the 1,458
+states of two players and one coin on 3 x 3 cells fold to 162. Optionally a state also remembers who last took a coin of
+each colour, so that a policy can reciprocate (Aghajohari et al. 2024, LOQA, include this in the observation).
 """
 
 import functools
@@ -21,25 +21,25 @@ from shaping.envs.coin_game.enumeration import begin_outcomes, step_outcomes
 from shaping.envs.coin_game.game import CoinGame
 from shaping.envs.coin_game.state import CoinGameState
 
-# States x joint actions x outcomes of one chain: about a minute and a few GiB.
+# States x joint actions x outcomes of one chain; the largest takes about a minute and a few GiB.
 _LARGEST = 2 * 10**8
 
 
 @dataclass(frozen=True, eq=False)
 class CoinChain:
-    """Transitions and pickups by state and joint action, probabilities exact.
+    """Transitions and pickups by state and joint action, with exact probabilities.
 
-    Joint actions are in mixed radix, seat 0 most significant. Several states and joint actions lead to the same
-    distribution over next states; each distribution is one *outlook*.
+    Joint actions are numbered in mixed radix, seat 0 most significant. Several states and joint actions lead to the
+    same distribution over next states; each distinct distribution is one *outlook*.
 
     Attributes:
       env: the game.
-      folded: whether boards that differ by a shift are one state.
-      memory: whether a state tells who last took a coin of each colour.
-      boards: states of the board alone, a `CoinGameState` of numpy arrays [boards, ...]; of a folded one
-        representative. State number = memory number x boards + board number.
+      folded: whether boards that differ only by a shift are one state.
+      memory: whether states include who last took a coin of each colour.
+      boards: states of the board alone, a `CoinGameState` of numpy arrays [boards, ...]; for a folded state one
+          representative. State number = memory number x boards + board number.
       successors, probabilities: [outlooks, K], the next states of each outlook; padded with probability 0.
-      outlook: [states, joint actions], where each leads.
+      outlook: [states, joint actions], the outlook of each.
       pickups: [boards, joint actions, players, colours] bool.
       start: [states] the distribution of the first state.
     """
@@ -64,18 +64,18 @@ class CoinChain:
 
     @property
     def memories(self) -> int:
-        """How many values the memory takes; 1 without one."""
+        """How many values the memory can take; 1 without memory."""
         return self.num_states // self.num_boards
 
     def transitions(self) -> np.ndarray:
-        """Dense P[state, joint action, next state]; small chains only."""
+        """Dense P[state, joint action, next state]; only for small chains."""
         rows = np.zeros((len(self.successors), self.num_states))
         np.add.at(rows, (np.arange(len(rows))[:, None], self.successors), self.probabilities)
         return rows[self.outlook]
 
     def own_states(self, player: int) -> np.ndarray:
-        """For each state the number of the state as the player sees it, [states]: itself as seat 0, then the others by
-        ascending seat, colours likewise."""
+        """For each state, the number of the state as the player sees it, [states]: itself as seat 0, then the others by
+        ascending seat, and colours likewise."""
         env, n = self.env, self.env.num_players
         order = [player, *(seat for seat in range(n) if seat != player)]
         boards = self.boards
@@ -90,13 +90,13 @@ class CoinChain:
 
 
 def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> CoinChain:
-    """Enumerates a game: every state, joint action and outcome of chance, through `CoinGame.transition`; kept for the
-    next time.
+    """Enumerates a game: every state, joint action and random outcome, through `CoinGame.transition`; the result is
+    cached.
 
-    Noise and what is special about the last step are not part of the chain.
+    Noise and the special rules of the last step are not part of the chain.
 
     Raises:
-      ValueError: a game too large to enumerate.
+      ValueError: if the game is too large to enumerate.
     """
     check_size(env, bool(folded), bool(memory))
     return _enumerated(env, bool(folded), bool(memory))
@@ -110,7 +110,7 @@ def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
     count = num_boards(env, folded)
     boards = board_of(env, np.arange(count), folded)
     actions = np.array(list(itertools.product(range(env.action_space.num_values), repeat=env.num_players)), np.int32)
-    # Objectives ask for the chain while they are traced.
+    # Objectives ask for the chain while they are being traced.
     with jax.ensure_compile_time_eval():
         following, pickups = _transitions(env, boards, actions, outcomes, folded)
         starts = _starts(env, folded)
@@ -127,7 +127,7 @@ def check_size(env: CoinGame, folded: bool = True, memory: bool = False) -> None
     """Refuses a game that is too large to enumerate.
 
     Raises:
-      ValueError: one line with how large it is.
+      ValueError: one line that says how large it is.
     """
     joint = env.action_space.num_values**env.num_players
     size = num_boards(env, folded) * joint * math.prod(step_outcomes(env)) * (num_memories(env) if memory else 1)
@@ -146,9 +146,9 @@ def num_boards(env: CoinGame, folded: bool) -> int:
 
 
 def board_number(env: CoinGame, boards: Any, folded: bool) -> Any:
-    """The number of a board, from a `CoinGameState` of numpy or jax arrays with leading axes.
+    """The number of a board, given as a `CoinGameState` of numpy or jax arrays with leading axes.
 
-    Digits are the colour, the coins and the players; folded, places are relative to the first coin.
+    The digits are the colour, the coins and the players; if folded, places are relative to the first coin.
     """
     rows, columns = env.grid
     cells = [*boards.coin_cells, *boards.player_cells]
@@ -162,7 +162,7 @@ def board_number(env: CoinGame, boards: Any, folded: bool) -> Any:
 
 
 def board_of(env: CoinGame, numbers: np.ndarray, folded: bool) -> CoinGameState:
-    """The inverse of `board_number`, in numpy; folded, the representative whose first coin is on cell 0."""
+    """The inverse of `board_number`, in numpy; if folded, the representative whose first coin is on cell 0."""
     digits: list[np.ndarray] = []
     rest: Any = numbers
     for _ in range(env.num_players + env.num_coins - folded):
@@ -174,7 +174,7 @@ def board_of(env: CoinGame, numbers: np.ndarray, folded: bool) -> CoinGameState:
 
 
 def num_memories(env: CoinGame) -> int:
-    """How many values the memory of the last takers has: each colour's, one of the players or nobody yet."""
+    """How many values the memory of the last takers can take: for each colour one of the players, or nobody yet."""
     return (env.num_players + 1) ** env.num_players
 
 
@@ -192,13 +192,13 @@ def memory_number(takers: Any, num_players: int) -> Any:
 
 
 def remember(takers: Any, pickups: Any, seats: Sequence[int]) -> Any:
-    """Who last took a coin of each colour, [..., colours], after pickups [..., players, colours]; of several who take
-    one at once, the highest seat that is not its owner counts.
+    """Who last took a coin of each colour, [..., colours], after pickups [..., players, colours]. If several players
+    take one at the same time, the highest seat that is not its owner counts.
 
     Args:
-      takers: who did before; the number of players for nobody yet.
+      takers: the previous takers; the number of players means nobody yet.
       pickups: who takes what now.
-      seats: whose place each is in both arrays: 0, 1, ... on the board, own seat first as a player sees it.
+      seats: the seat of each position in both arrays: 0, 1, ... on the board; own seat first as a player sees it.
     """
     now, ascending = [], sorted(range(len(seats)), key=lambda place: seats[place])
     for colour in range(len(seats)):
@@ -235,7 +235,7 @@ def _transitions(
 
 
 def _starts(env: CoinGame, folded: bool) -> np.ndarray:
-    """Numbers of the first boards, each as often as it is likely."""
+    """Numbers of the first boards, each repeated in proportion to its probability."""
     sizes = begin_outcomes(env)
     total = math.prod(sizes)
     words = np.stack(np.unravel_index(np.arange(total), sizes), axis=-1).astype(np.uint32)
@@ -246,7 +246,7 @@ def _starts(env: CoinGame, folded: bool) -> np.ndarray:
 
 
 def _as_lists(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of equally likely outcomes [rows, outcomes], sorted, as distinct ones [rows, K] with probabilities."""
+    """Rows of equally likely outcomes [rows, outcomes], sorted, to distinct outcomes [rows, K] with probabilities."""
     pairs = [np.unique(row, return_counts=True) for row in rows]
     longest = max(len(values) for values, _ in pairs)
     successors, probabilities = np.zeros((len(rows), longest), np.int32), np.zeros((len(rows), longest))
@@ -257,7 +257,7 @@ def _as_lists(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _remembering(chain: CoinChain) -> CoinChain:
-    """The chain with the memory of the last takers."""
+    """The chain, extended by the memory of the last takers."""
     n, boards = chain.env.num_players, chain.num_boards
     before = memories(n)
     with jax.ensure_compile_time_eval():

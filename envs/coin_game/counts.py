@@ -1,7 +1,7 @@
-"""Statistics of play in the Coin Game, gathered step by step in 32-bit integers.
+"""Statistics of play in the Coin Game, collected step by step in 32-bit integers.
 
-Misses and passes are defined as by Aghajohari et al. (2024, LOQA, `coin_game.py:episode_stats` of its program);
-conventions, what a player did at its last pickup, as by Pax and JaxMARL (`coin_game.py`, the nine histories).
+Misses and passes are defined as in the program of Aghajohari et al. (2024, LOQA, `coin_game.py:episode_stats`);
+conventions, what a player did at its last pickup, as in Pax and JaxMARL (`coin_game.py`, the nine histories).
 """
 
 import functools
@@ -14,22 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 
 HISTORIES = tuple(f"{own}{other}" for own in "SCD" for other in "SCD")
-"""A player's own last pickup, then the last of any other player: S none yet, C of its own colour, D of another's."""
+"""A player's own last pickup, then any other player's last one: S none yet, C of its own colour, D of another's."""
 
 
 @flax.struct.dataclass
 class PlayerCounts:
-    """Counts of one player. Scalars rather than an array over players: over a batch they are plain vectors, with which
-    counting takes half the time.
+    """Counts for one player. They are scalars instead of an array over players: over a batch they become plain vectors,
+    which makes counting twice as fast.
 
     Attributes:
-        pickups: one [] int32 a colour, how many coins of it were taken.
+        pickups: one [] int32 per colour, how many coins of it were taken.
         own_near, own_missed: [] int32, steps at whose start a coin of the own colour was one move away, and those of
-            them that did not take it.
-        other_near, other_spared: [] int32, likewise of coins of other colours.
+            them in which it was not taken.
+        other_near, other_spared: [] int32, likewise for coins of other colours.
         own_after, other_after: [9] int32, pickups of own and other coins by history (see `HISTORIES`).
-        own_last, others_last: [] int32, the own last pickup of this episode and the last of any other player; 0 none,
-            1 own colour, 2 another's.
+        own_last, others_last: [] int32, the player's own last pickup of this episode and any other player's last one; 0
+            none, 1 own colour, 2 another's.
     """
 
     pickups: tuple[jax.Array, ...]
@@ -45,11 +45,11 @@ class PlayerCounts:
 
 @flax.struct.dataclass
 class CoinCounts:
-    """Counts since they were started, with any leading axes; as arrays over players by the properties.
+    """Counts since they were started, with any leading axes; the properties return them as arrays over players.
 
     Attributes:
         steps: [] int32.
-        players: the counts of each.
+        players: the counts for each player.
     """
 
     steps: jax.Array
@@ -57,12 +57,12 @@ class CoinCounts:
 
     @property
     def pickups(self) -> jax.Array:
-        """How many coins of a colour each player took, [..., players, colours]."""
+        """How many coins of each colour each player took, [..., players, colours]."""
         return _stack([_stack(player.pickups, -1) for player in self.players], -2)
 
     @property
     def own_near(self) -> jax.Array:
-        """See `PlayerCounts`, [..., players]; likewise the following."""
+        """See `PlayerCounts`, [..., players]; likewise for the following ones."""
         return _stack([player.own_near for player in self.players], -1)
 
     @property
@@ -89,7 +89,7 @@ class CoinCounts:
 
     @property
     def last(self) -> jax.Array:
-        """The own last pickup, and the last of any other player, [..., players, 2]."""
+        """The player's own last pickup, and any other player's last one, [..., players, 2]."""
         return _stack([_stack([player.own_last, player.others_last], -1) for player in self.players], -2)
 
 
@@ -101,19 +101,19 @@ def start(num_players: int) -> CoinCounts:
 
 
 def count(counts: CoinCounts, near: Sequence[Sequence[jax.Array]], pickups: jax.Array, ended: jax.Array) -> CoinCounts:
-    """One step further.
+    """The counts after one more step.
 
     Args:
-        counts: so far.
+        counts: the counts so far.
         near: near[player][colour], bool: whether a coin of the colour was one move away before the step.
         pickups: [players, colours] int32, who took what.
-        ended: [] bool, whether the step ended the episode; the next starts without a history.
+        ended: [] bool, whether the step ended the episode; the next one starts without a history.
     """
     n = len(near)
     took = [[pickups[i, c] > 0 for c in range(n)] for i in range(n)]
     own = [took[i][i] for i in range(n)]
     other = [any_of([took[i][c] for c in range(n) if c != i]) for i in range(n)]
-    # Of two coins at once, the other's counts as what was done.
+    # If a player takes two coins at once, the other player's coin counts as what it did.
     did = [
         jnp.where(theirs, 2, jnp.where(mine, 1, 0)).astype(jnp.int32) for mine, theirs in zip(own, other, strict=True)
     ]
@@ -154,7 +154,7 @@ def _stack(parts: Sequence[Any], axis: int) -> Any:
 
 
 def any_of(flags: Sequence[jax.Array]) -> jax.Array:
-    """Whether any of some scalars of bool is true, [] bool."""
+    """Whether any of these bool scalars is true, [] bool."""
     found = flags[0]
     for flag in flags[1:]:
         found = found | flag

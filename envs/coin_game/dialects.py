@@ -5,7 +5,7 @@ from typing import Any
 from shaping.envs.coin_game.game import MAX_PLAYERS, CoinGame
 from shaping.envs.environment import check_choice, check_integer
 
-# What the programs of LOLA, DiCE and POLA share; later ones say in what they differ from `CoinGame`'s defaults.
+# What the programs of LOLA, DiCE and POLA share; the later ones list how they differ from `CoinGame`'s defaults.
 _ONE_COIN = {"coins": "alternating", "respawn": "free", "start_coins": "free", "view": "shared"}
 _TWO_COINS = {"coins": "per_colour", "respawn": "any", "start_coins": "any", "start_players": "any"}
 _PAX = _TWO_COINS | {
@@ -33,16 +33,17 @@ DIALECTS: dict[str, dict[str, Any]] = {
     },
     "reciprocator": _TWO_COINS | {"stay": True, "view": "rolled", "horizon": 32},
 }
-"""Switches by dialect, with the horizon its program sets by default.
+"""Switches by dialect, with the default horizon of its program.
 
-lola2018: Foerster et al. 2018 (`lola/envs/coin_game.py`): of two players on a coin red takes it. lola_dice: the DiCE
-programs (Foerster et al. 2018b), where both do. pola: Zhao et al. 2022 (`coin_game_jax.py`); players may start on one
-cell. (That program draws the first cell and the first colour from one key; here they are independent.) mfos: Lu et al.
-2022 (`coin_game_envs.py`), a coin of each colour, of whose 16 steps the last is a reset. pax, jaxmarl: Pax, with the
-egocentric view its configurations set, and JaxMARL 0.2.0 (`coin_game.py`), which name action 2 up and count rows
-upwards; their last step pays nothing. loqa: Aghajohari et al. 2024 (`coin_game.py`, `three_player_coin_game.py`; the
-first coin of the latter is never the third player's, here it may be). reciprocator: Zhou et al. 2024, where the owner
-pays n / (n - 1) for each coin taken, and whose observations are rolled by two planes a seat.
+lola2018: Foerster et al. 2018 (`lola/envs/coin_game.py`): if two players reach a coin, red takes it. lola_dice: the
+DiCE programs (Foerster et al. 2018b), in which both take it. pola: Zhao et al. 2022 (`coin_game_jax.py`); players may
+start on the same cell. (That program draws the first cell and the first colour from one key; here they are
+independent.) mfos: Lu et al. 2022 (`coin_game_envs.py`), a coin of each colour; the last of its 16 steps is a reset.
+pax, jaxmarl: Pax, with the egocentric view that its configurations set, and JaxMARL 0.2.0 (`coin_game.py`), which call
+action 2 up and count rows upwards; their last step pays nothing. loqa: Aghajohari et al. 2024 (`coin_game.py`,
+`three_player_coin_game.py`; in the latter the first coin is never the third player's, here it may be). reciprocator:
+Zhou et al. 2024, in which the owner pays n / (n - 1) for each coin taken, and whose observations are rolled by two
+planes per seat.
 """
 
 
@@ -70,15 +71,15 @@ def coin_game(
     taken: float | None = None,
     noise: float | tuple[float, ...] | None = None,
 ) -> CoinGame:
-    """The Coin Game in a published dialect; every switch given besides replaces the dialect's.
+    """The Coin Game in a published dialect; switches given here replace those of the dialect.
 
     Args:
         dialect: one of `DIALECTS`.
-        num_players, grid: of any dialect.
-        others: see `envs.CoinGame`; None leaves what the dialect says.
+        num_players, grid: available in every dialect.
+        others: see `envs.CoinGame`; None keeps the dialect's setting.
 
     Raises:
-        ValueError: an unknown dialect, or switches that `CoinGame` refuses.
+        ValueError: for an unknown dialect, or switches that `CoinGame` refuses.
     """
     given = dict(locals())
     check_choice("dialect", dialect, tuple(DIALECTS))

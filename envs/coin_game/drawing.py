@@ -9,12 +9,12 @@ from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
 
 
 def image(state: CoinGameState, grid: tuple[int, int], colours: Sequence[int]) -> np.ndarray:
-    """The board from above: coins are discs, players rings of their colour, the lowest seat's the widest.
+    """The board from above: coins are discs, players are rings of their colour, the widest for the lowest seat.
 
     Args:
         state: one state.
         grid: rows and columns.
-        colours: of the coins, in the state's order.
+        colours: the colours of the coins, in the state's order.
     """
     columns = grid[1]
     cells = np.asarray(state.coins)
@@ -28,7 +28,8 @@ def image(state: CoinGameState, grid: tuple[int, int], colours: Sequence[int]) -
 
 
 def text(state: CoinGameState, grid: tuple[int, int], colours: Sequence[int]) -> str:
-    """A board on which 0, 1, ... are players and a, b, ... the coins of their colours; arguments as of `image`."""
+    """A board on which 0, 1, ... are players and a, b, ... the coins of their colours; for the arguments see
+    `image`."""
     rows, columns = grid
     cells = [""] * (rows * columns)
     for i, cell in enumerate(np.asarray(state.players)):

@@ -1,8 +1,8 @@
-"""The Coin Game: players of different colours on a torus pick up coins; whoever takes a coin of another's colour costs
-that other.
+"""The Coin Game: players of different colours pick up coins on a torus; taking a coin of another player's colour costs
+that player.
 
-Six incompatible games go by this name. Here every point they differ in is a switch of `CoinGame`, and
-`envs.coin_game.dialects` has the named combinations.
+Incompatible games go by this name. Every point on which they differ is a switch of `CoinGame` here, and
+`envs.coin_game.dialects` names the published combinations.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from shaping.envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 8
 MOVES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
-"""Rows and columns that each move goes, on a torus; rows are counted downwards."""
+"""The change of row and column of each move, on a torus; rows are counted downwards."""
 _CHOICES = {
     "coins": ("alternating", "per_colour"),
     "tie": ("all", "lowest_seat"),
@@ -48,40 +48,42 @@ _SWITCHES = ("stay", "egocentric", "flat")
 class CoinGame:
     """n players on a torus; seat i owns the coins of colour i.
 
-    All move at once and may share cells and change places. A player that enters a coin's cell, or stays there, takes
-    it: +1. A coin of another's colour costs its owner 2 besides (`CoinGameParams.rewards` has these numbers). A taken
-    coin comes back elsewhere. Taking and paying follow Lerer and Peysakhovich (2017) and Foerster et al. (2018); the
-    switches below cover what later programs do differently.
+    All players move at the same time; they may share cells and exchange places. A player that enters a coin's cell, or
+    stays there, takes the coin: +1. If the coin has another player's colour, that player also loses 2
+    (`CoinGameParams.rewards` holds these numbers). A taken coin reappears elsewhere. Taking and paying follow Lerer and
+    Peysakhovich (2017) and Foerster et al. (2018); the switches below cover what later programs do differently.
 
     Attributes:
         num_players: 2 to 8.
         grid: (rows, columns), or one number for both.
-        coins: "alternating", one coin whose colour goes on to the next seat's each time it is taken, or "per_colour",
-            one coin of every colour.
-        tie: who takes a coin that several players reach at once: "all" of them, or "lowest_seat" alone.
+        coins: "alternating", one coin whose colour passes to the next seat each time it is taken, or "per_colour", one
+            coin of every colour.
+        tie: who takes a coin that several players reach at the same time: "all" of them, or only the "lowest_seat".
         moves: what actions 0 to 3 are; `stay` adds action 4, to stay.
-        stay: whether there is a fifth action. A player that stays takes a coin that comes back under it.
-        start_players: "distinct" cells, or "any", each drawn by itself.
-        start_coins: "free" of players and other coins, or "any".
-        respawn: where a taken coin comes back: on a cell "free" of players and other coins, or "any".
-        penalty: the owner pays "per_taker", or once "per_coin" however many others take it. With two players the same.
-        last_step: "play"; "no_reward", the last step of an episode pays nothing though its pickups happen; "restart",
-            the last step ignores actions, pays nothing and leads to a fresh start.
-        view: whose plane comes first in an observation, of players and then of coins: "shared", in seat order for
-            everybody; "self_first", the own, then the others by ascending seat; "cyclic", the own, then the next
-            seats, round to the one before; "rolled", all 2n planes turned on by two places a seat.
+        stay: whether there is a fifth action. A player that stays takes a coin that reappears under it.
+        start_players: "distinct" cells, or "any" cells, each drawn independently.
+        start_coins: cells "free" of players and other coins, or "any" cells.
+        respawn: where a taken coin reappears: on a cell "free" of players and other coins, or on "any" cell.
+        penalty: the owner pays "per_taker", or once "per_coin" however many others take it. Equivalent with two
+            players.
+        last_step: "play"; "no_reward", the last step of an episode pays nothing although its pickups happen; "restart",
+            the last step ignores actions, pays nothing and leads to a new start.
+        view: whose plane comes first in an observation, for players and then for coins: "shared", in seat order for
+            everybody; "self_first", one's own, then the others by ascending seat; "cyclic", one's own, then the
+            following seats in cyclic order; "rolled", all 2n planes rotated by two places per seat.
         egocentric: whether each player sees itself in the middle of the board, cell (rows // 2, columns // 2).
         layout: "channels_first" [2n, rows, columns] or "channels_last" [rows, columns, 2n].
-        flat: whether the planes are one vector.
+        flat: whether the planes are flattened into one vector.
         dtype: of observations, "float32" or "int8".
-        horizon: steps of an episode, its end truncates it.
+        horizon: steps of an episode; its end truncates the episode.
         own, other, taken: the default rewards (see `CoinGameParams.rewards`).
-        noise: None, or the default probability of a random action, one number or one a player.
+        noise: None, or the default probability of a random action, one number or one per player.
         name: for records and messages.
 
     Raises:
-        ValueError: a setting out of its range, a grid too small for its players, or switches that contradict each
-            other. One line: the setting, its value and what is allowed.
+        ValueError: for a setting out of its range, a grid too small for its players, or contradictory switches. One
+          line:
+            the setting, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -113,7 +115,7 @@ class CoinGame:
         for field in _SWITCHES:
             check_choice(field, getattr(self, field), (False, True))
         n = check_integer("num_players", self.num_players, 2, MAX_PLAYERS)
-        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+        # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
         object.__setattr__(self, "grid", _grid(self.grid))
         check_integer("horizon", self.horizon, 1, 2**31 - 2)
         for field in REWARDS:
@@ -155,7 +157,7 @@ class CoinGame:
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What each action is called, in order."""
+        """The names of the actions, in order."""
         return (*self.moves.split("_"), *(("stay",) if self.stay else ()))
 
     @property
@@ -164,7 +166,7 @@ class CoinGame:
 
     @property
     def observation_space(self) -> Box:
-        """One-hot planes: where each player is, and where the coin of each colour is."""
+        """One-hot planes: the position of each player, and that of the coin of each colour."""
         channels, (rows, columns) = 2 * self.num_players, self.grid
         shape = (channels, rows, columns) if self.layout == "channels_first" else (rows, columns, channels)
         return Box((channels * rows * columns,) if self.flat else shape, 0, 1, self.dtype)
@@ -176,12 +178,13 @@ class CoinGame:
         return CoinGameParams(jnp.asarray(rewards, dtype=float), jnp.int32(self.horizon), noise)
 
     def reset(self, key: jax.Array, params: CoinGameParams) -> tuple[jax.Array, CoinGameState]:
-        """A random start, see `start_players` and `start_coins`; the first colour of an only coin is uniform."""
+        """A random start, see `start_players` and `start_coins`; if there is a single coin, its first colour is
+        uniform."""
         state = self.begin(jax.random.bits(key, (self.begin_words,), jnp.uint32))
         return self.observe(state, params), state
 
     def begin(self, words: jax.Array) -> CoinGameState:
-        """The start that random words stand for, [begin_words] uint32."""
+        """The start determined by random words, [begin_words] uint32."""
         sizes = self.num_players, self.num_coins, self.num_cells
         return rules.start(words, self.begin_ranges, *sizes, distinct=self.start_players == "distinct")
 
@@ -191,7 +194,7 @@ class CoinGame:
         """Plays one joint action. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: what noise and new cells of taken coins are drawn from.
+            key: for noise and for the new cells of taken coins.
             state: the state before.
             actions: [players] int, see `action_names`.
             params: the game's numbers.
@@ -202,10 +205,10 @@ class CoinGame:
             rewards: [players] float.
             terminated: [] bool, always False: the game has no end of its own.
             truncated: [] bool, whether the horizon is reached.
-            info: {"pickups": [players, colours] int32}, 1 where a player took a coin of a colour.
+            info: {"pickups": [players, colours] int32}, 1 if a player took a coin of a colour.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         n, cells = self.num_players, self.step_words
         actions = check_actions(actions, n, self.action_space)
@@ -229,7 +232,8 @@ class CoinGame:
     def transition(
         self, words: jax.Array, state: CoinGameState, actions: jax.Array
     ) -> tuple[CoinGameState, list[list[jax.Array]]]:
-        """Where executed actions lead, given the random words: what `step` does but for noise and the last step.
+        """The result of executed actions, given the random words: what `step` does without noise and without the last
+        step.
 
         Args:
             words: [step_words] uint32.
@@ -254,7 +258,7 @@ class CoinGame:
         return after, pickups
 
     def observe(self, state: CoinGameState, params: CoinGameParams) -> jax.Array:
-        """What everybody sees in a state, [players, ...] see `observation_space`."""
+        """What each player sees in a state, [players, ...], see `observation_space`."""
         del params
         coins = rules.by_colour(state, self.num_players, self.coins)
         return planes(
@@ -274,12 +278,12 @@ class CoinGame:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> coin_counts.CoinCounts:
-        """Pickups, misses and their history, one step further."""
+        """Pickups, misses and their history after one more step."""
         del actions, rewards
         at = rules.by_colour(state, self.num_players, self.coins)
         near = [[rules.adjacent(cell, coin, self.grid) for coin in at] for cell in state.player_cells]
         if self.last_step == "restart":
-            # What was near at a step that ignores actions could not be taken, so nobody missed it.
+            # What was near in a step that ignores actions could not be taken, so nobody missed it.
             near = [[flag & ~ended for flag in row] for row in near]
         return coin_counts.count(counts, near, info["pickups"], ended)
 
@@ -326,8 +330,8 @@ class CoinGame:
 
     @property
     def begin_ranges(self) -> list[int]:
-        """How many values each of the integers has that `begin` draws together: the colour, places of players, and,
-        where they may be anywhere, of coins."""
+        """The number of values of each integer that `begin` draws together: the colour, the places of players and, if
+        coins may be anywhere, the places of coins."""
         n, cells, distinct = self.num_players, self.num_cells, self.start_players == "distinct"
         ranges = [n if self.coins == "alternating" else 1, *(cells - i * distinct for i in range(n))]
         return ranges + [cells] * (self.num_coins if self.start_coins == "any" else 0)
@@ -336,7 +340,7 @@ class CoinGame:
         return reached[0] & (state.colour == colour) if self.coins == "alternating" else reached[colour]
 
     def _colours(self, state: CoinGameState) -> list[int]:
-        """Of the coins of one state, on the host."""
+        """The colours of the coins of one state, on the host."""
         return [int(state.colour)] if self.coins == "alternating" else list(range(self.num_coins))
 
 

@@ -1,4 +1,4 @@
-"""What players see of a Coin Game: one-hot planes, in the orders and frames that published programs use."""
+"""Observations of a Coin Game: one-hot planes, in the orders and frames that published programs use."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ LAYOUTS = ("channels_first", "channels_last")
 
 
 def channel_order(view: str, player: int, num_players: int) -> list[int]:
-    """Which plane stands where for one player; planes are players 0 .. n-1, then coins of colours 0 .. n-1."""
+    """The position of each plane for one player; planes are players 0 .. n-1, then coins of colours 0 .. n-1."""
     n = num_players
     if view == "shared":
         seats = list(range(n))
@@ -38,7 +38,7 @@ def planes(
 
     Args:
         players: their cells, int32 scalars.
-        coins: the cell of the coin of each colour, -1 where it has none.
+        coins: the cell of the coin of each colour, -1 for none.
         grid: rows and columns.
         view, egocentric, layout, flat, dtype: see `envs.CoinGame`.
 
@@ -58,10 +58,10 @@ def planes(
 
 
 def _one_hot(at: Sequence[jax.Array], cells: int, layout: str) -> jax.Array:
-    """One plane a channel, 1 at its cell and 0 elsewhere, flattened in the layout's order: [2n x cells] bool.
+    """One plane per channel, 1 at its cell and 0 elsewhere, flattened in the layout's order: [2n x cells] bool.
 
-    The planes are set up as bits of a few words, several channels a word, and read off by constant masks: a third of
-    the time of a comparison for each entry, and observations are what a step costs most.
+    The planes are built as bits of a few words, several channels per word, and extracted with constant masks. This
+    takes a third of the time of comparing every entry, and observations are the most expensive part of a step.
     """
     channels = len(at)
     if cells > 32:
@@ -88,7 +88,7 @@ def _one_hot(at: Sequence[jax.Array], cells: int, layout: str) -> jax.Array:
 
 
 def _shifted(cell: jax.Array, middle: jax.Array, grid: tuple[int, int]) -> jax.Array:
-    """The cell as seen by a player who stands in the middle of the board; -1 stays."""
+    """The cell as seen by a player in the middle of the board; -1 stays -1."""
     rows, columns = grid
     row = (cell // columns - middle // columns + rows // 2) % rows
     column = (cell % columns - middle % columns + columns // 2) % columns

@@ -1,4 +1,4 @@
-"""The rules of the Coin Game, one by one: pure functions of cells as scalars, and of the switches that each depends on.
+"""The rules of the Coin Game, one by one: pure functions of cells as scalars, and of the switches that they depend on.
 
 Cells are numbered row by row; a `grid` is (rows, columns).
 """
@@ -16,14 +16,14 @@ from shaping.envs.grid.random_cells import nth_free_cell, num_words, random_free
 def start(
     words: jax.Array, ranges: Sequence[int], num_players: int, num_coins: int, num_cells: int, distinct: bool
 ) -> CoinGameState:
-    """A start.
+    """A random start.
 
     Args:
         words: random words, uint32.
-        ranges: of what is drawn together, see `CoinGame.begin_ranges`; coins that it leaves out are drawn one after the
-            other from the free cells.
+        ranges: of the numbers drawn together, see `CoinGame.begin_ranges`; coins not included there are drawn one after
+            the other from the free cells.
         num_players, num_coins, num_cells: how many there are.
-        distinct: whether no two players start on one cell.
+        distinct: whether players must start on different cells.
     """
     shared = num_words(ranges)
     colour, *drawn = split_word(words[:shared], ranges)
@@ -38,7 +38,7 @@ def start(
 
 
 def by_colour(state: CoinGameState, num_players: int, coins: str) -> list[jax.Array]:
-    """The cell of the coin of each colour, -1 where there is none; `coins` is "alternating" or "per_colour"."""
+    """The cell of the coin of each colour, -1 for none; `coins` is "alternating" or "per_colour"."""
     if coins == "per_colour":
         return list(state.coin_cells)
     return [jnp.where(state.colour == c, state.coin_cells[0], -1) for c in range(num_players)]
@@ -60,7 +60,7 @@ def tremble(words: jax.Array, actions: jax.Array, noise: jax.Array, num_actions:
 
 
 def move(cell: jax.Array, action: jax.Array, names: Sequence[str], grid: tuple[int, int]) -> jax.Array:
-    """The cell that an action leads to, [] int32; `names` are what the actions are called, in order."""
+    """The cell that an action leads to, [] int32; `names` are the names of the actions, in order."""
     rows, columns = grid
     row, column = cell // columns, cell % columns
     does = {name: action == number for number, name in enumerate(names)}
@@ -72,7 +72,7 @@ def move(cell: jax.Array, action: jax.Array, names: Sequence[str], grid: tuple[i
 
 
 def adjacent(cell: jax.Array, other: jax.Array, grid: tuple[int, int]) -> jax.Array:
-    """Whether one move, not counting to stay, leads from a cell to another, [] bool; never to cell -1."""
+    """Whether one move (staying does not count) leads from one cell to the other, [] bool; never to cell -1."""
     rows, columns = grid
     down, right = (other // columns - cell // columns) % rows, (other % columns - cell % columns) % columns
     near_row = (right == 0) & ((down == 1 % rows) | (down == (rows - 1) % rows))
@@ -92,7 +92,7 @@ def reach(players: Sequence[jax.Array], coins: Sequence[jax.Array], tie: str) ->
 
 
 def rewards(pickups: Sequence[Sequence[jax.Array]], amounts: jax.Array, penalty: str) -> list[jax.Array]:
-    """Rewards of a step, one scalar a player.
+    """Rewards of a step, one scalar per player.
 
     Args:
         pickups: pickups[player][colour], scalars of bool.
@@ -115,7 +115,7 @@ def rewards(pickups: Sequence[Sequence[jax.Array]], amounts: jax.Array, penalty:
 
 
 def colour_after(colour: jax.Array, reached: Sequence[Sequence[jax.Array]]) -> jax.Array:
-    """The colour of the only coin, [] int32: the next seat's where it was taken, see `reach`."""
+    """The colour of the single coin, [] int32: that of the next seat if it was taken, see `reach`."""
     following = jnp.where(colour == len(reached) - 1, 0, colour + 1)
     return jnp.where(any_of([row[0] for row in reached]), following, colour)
 
@@ -128,14 +128,14 @@ def coins_after(
     respawn: str,
     num_cells: int,
 ) -> list[jax.Array]:
-    """Cells of the coins, those that were taken drawn anew.
+    """Cells of the coins after a step; taken coins are drawn again.
 
     Args:
-        words: random words, uint32: with respawn "any" of all cells at once, else one a coin.
-        players, coins: cells, of players after their moves.
+        words: random words, uint32: with respawn "any" those of all cells together, otherwise one per coin.
+        players, coins: their cells, of players after their moves.
         reached: see `reach`.
         respawn: "free" or "any".
-        num_cells: of the grid.
+        num_cells: number of cells of the grid.
     """
     coins = list(coins)
     if respawn == "any":

@@ -20,11 +20,11 @@ class CoinGameParams:
     """The numbers of a Coin Game. Every leaf may carry leading axes that a vmap maps over.
 
     Attributes:
-        rewards: [players, 3] float: for taking a coin of one's own colour, of another's colour, and for having a coin
-            of one's colour taken by another.
+        rewards: [players, 3] float: for taking a coin of one's own colour, for taking a coin of another colour, and for
+            having a coin of one's own colour taken by another player.
         horizon: [] int32, steps of an episode.
-        noise: [players] float in [0, 1], the probability that a uniformly random action is executed in place of the
-            chosen one; None for never, which saves drawing it.
+        noise: [players] float in [0, 1], the probability that a uniformly random action replaces the chosen one; None
+            for never, which saves drawing it.
     """
 
     rewards: jax.Array
@@ -36,13 +36,13 @@ class CoinGameParams:
 class CoinGameState:
     """Where everything is. Cells are numbered row by row, row x columns + column.
 
-    Each cell is a scalar of its own: over a batch it is then a plain vector, with which a step takes half the time that
-    it takes with rows of two or four.
+    Each cell is a separate scalar: over a batch it becomes a plain vector, which makes a step twice as fast as with
+    rows of two or four.
 
     Attributes:
-        player_cells: one [] int32 a player.
-        coin_cells: one [] int32 for the only coin, or for the coin of each colour in seat order.
-        colour: [] int32, the colour of the only coin; 0 where each colour has its own.
+        player_cells: one [] int32 per player.
+        coin_cells: one [] int32 for the single coin, or for the coin of each colour in seat order.
+        colour: [] int32, the colour of the single coin; 0 if each colour has its own.
         step: [] int32, steps taken since the reset.
     """
 
@@ -69,7 +69,7 @@ class CoinGameState:
 
 
 def with_numbers(params: CoinGameParams, numbers: Mapping[str, Any], defaults: CoinGameParams) -> CoinGameParams:
-    """See `envs.declarations.with_numbers`; each of `REWARDS`, and noise, may be there for each player."""
+    """See `envs.declarations.with_numbers`; each of `REWARDS`, and noise, may be given per player."""
     lead, players = leading_rank(params, defaults), len(defaults.rewards)
     columns = [params.rewards[..., k] for k in range(len(REWARDS))]
     for k, name in enumerate(REWARDS):

@@ -1,1 +1,1 @@
-"""Commons harvest: apples that do not grow back where all are taken."""
+"""Commons harvest: apples that do not grow back once all of them are taken."""

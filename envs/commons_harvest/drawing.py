@@ -11,7 +11,7 @@ _GRASS, _WALL, _APPLE = (214, 232, 200), (120, 120, 115), (40, 140, 50)
 
 
 def image(world: HarvestMap, apples: jax.Array, places: jax.Array, facing: jax.Array, away: jax.Array) -> np.ndarray:
-    """Players are triangles that point where they face; apples discs on the grass that bears them."""
+    """Players are triangles that point where they face; apples are discs on the grass that bears them."""
     floor = empty_floor(world.rows, world.columns)
     for colour, cells in ((_GRASS, world.apples), (_WALL, world.walls)):
         for row, column in cells:
@@ -26,7 +26,7 @@ def image(world: HarvestMap, apples: jax.Array, places: jax.Array, facing: jax.A
 
 
 def text(world: HarvestMap, apples: jax.Array, places: jax.Array, facing: jax.Array, away: jax.Array) -> str:
-    """Apples; the grid: digits are players, o apples, . cells that bear them, W wall; where players face."""
+    """Apples; the grid (digits are players, o apples, . cells that bear them, W wall); where players face."""
     letters = np.full((world.rows, world.columns), " ")
     ripe = np.asarray(apples)
     for letter, cells in (("W", world.walls), (".", world.apples)):

@@ -21,6 +21,7 @@ from shaping.envs.spaces import Box, Discrete
 
 MAX_PLAYERS = 24
 _NUMBERS = (
+    "regrowth",
     "apple_reward",
     "zap_reward",
     "zapped_reward",
@@ -39,55 +40,57 @@ class CommonsHarvest:
     common-pool resource appropriation" (NeurIPS 2017), with the numbers of Melting Pot's commons_harvest__open
     (Leibo et al., ICML 2021; Agapiou et al. 2022).
 
-    Apples lie in patches. An apple is worth 1 to who eats it and grows back the faster the more apples are near: by
-    their number within a (Euclidean) distance of 2, with a probability of 0, 0.0025, 0.005 and, for 3 and more, 0.025 a
-    step. A patch that is eaten empty never comes back, and nobody alone can keep the others from emptying it, other
-    than by zapping. A step, in order:
+    Apples grow in patches. An apple is worth 1 to the player who eats it, and it grows back faster the more apples are
+    near: depending on their number within a (Euclidean) distance of 2, with a probability of 0, 0.0025, 0.005 and, for
+    3 and more, 0.025 per step. A patch that is eaten empty never recovers, and a single player cannot keep the others
+    from emptying it except by zapping. A step, in this order:
 
     1. Players turn, move, stay or zap. A player off the map does nothing, whatever it chooses.
-    2. Whoever stands on an apple eats it.
-    3. A zap hits everybody in the beam, 3 cells ahead and 1 to either side, who is then off the map for 4 steps and
-       comes back on a start cell, drawn uniformly as is the direction it faces. A player may zap every third step
-       (cooldown 2).
-    4. Apples grow on cells that were empty before the step, by the apples left after the eating.
+    2. A player that stands on an apple eats it.
+    3. A zap hits everybody in the beam, 3 cells ahead and 1 to either side. They are off the map for 4 steps and return
+       on a start cell, facing a direction; both are drawn uniformly. A player may zap every third step (cooldown 2).
+    4. Apples grow on cells that were empty before the step, depending on the apples left after the eating.
 
-    `movement="turning"` are Melting Pot's actions in its order: stay, forward, backward, step left, step right, turn
-    left, turn right, zap. `movement="compass"` is stay, up, right, down, left, zap; a player then faces where it last
-    tried to move. The standard of the benchmark is `layout="open", num_players=7` with 1000 steps; the default is a
-    map of two patches for two players. Players do not see the time; the episode is cut at the horizon (`truncated`).
+    `movement="turning"` has Melting Pot's actions in its order: stay, forward, backward, step left, step right, turn
+    left, turn right, zap. `movement="compass"` has stay, up, right, down, left, zap; a player then faces the direction
+    in which it last tried to move. The benchmark's standard is `layout="open", num_players=7` with 1000 steps; the
+    default is a map of two patches for two players. Players do not see the time; the episode is cut at the horizon
+    (`truncated`).
 
-    Where this differs from Melting Pot, or its description leaves it open:
+    Differences from Melting Pot, and points that its description leaves open:
 
-    - The episode has a fixed length; there it ends with a probability of 0.15 every 100 steps from 1000 on.
-    - Nobody enters a cell where somebody stands before the step; of several who want the same free cell one enters,
-      with equal probabilities. There, players move one after the other in random order.
-    - Beams pass players and stop at walls, in each of their lanes; they do not hit who stands beside the player.
-    - Who is to come back draws a start cell; if it is taken or wanted by somebody of higher rank, it tries again in the
-      next step.
-    - An apple may grow below a player, who eats it in the next step, also by staying.
+    - The episode has a fixed length; there it ends with a probability of 0.15 every 100 steps from step 1000 on.
+    - Nobody enters a cell in which somebody stands before the step; of several players who want the same free cell one
+      enters, with equal probabilities. There, players move one after the other in random order.
+    - Beams pass players and stop at walls, in each of their lanes; they do not hit players who stand next to the
+    shooter. - A player that is due to return draws a start cell; if it is occupied, or wanted by a player of higher
+    rank, it tries
+      again in the next step.
+    - An apple may grow under a player, who eats it in the next step, also by staying.
     - Observations are planes of symbols instead of pixels.
 
-    Observations are uint8, [height, width, 7 + players]: apples; walls and what is outside; oneself; the others by
-    ascending seat, a plane each; who faces up, right, down, left, as the observer is turned; and whether one may zap,
-    the same on all cells. `view="window"` is a window of 9 cells ahead, 1 behind and 5 to either side, turned so that
-    ahead is up (with compass movement it is not turned, and 5 cells each way); who is off the map sees zeros.
-    `view="full"` is the whole map, not turned, also from off the map.
+    Observations are uint8, [height, width, 7 + players]: apples; walls and the outside; oneself; the others by
+    ascending seat, one plane each; players facing up, right, down, left, in the observer's orientation; and whether the
+    observer may zap, the same on all cells. `view="window"` is a window of 9 cells ahead, 1 behind and 5 to either
+    side, rotated so that ahead is up (with compass movement it is not rotated and extends 5 cells each way); a player
+    off the map sees zeros. `view="full"` is the whole map, not rotated, also for players off the map.
 
-    Layouts are "small", "open", or rows of text: A bears apples, W is wall, P a start, Q a start of the first players
-    (as many as there are Qs; they come back on P as everybody does), and a blank is floor. What is outside is wall.
+    Layouts are "small", "open", or rows of text: A bears apples, W is a wall, P a start, Q a start of the first players
+    (as many as there are Qs; like everybody they return on P), and a blank is floor. The outside counts as wall.
 
     Attributes:
-        num_players: 1 to 24; the layout needs a start for each.
+        num_players: 1 to 24; the layout needs a start for each player.
         layout: "small", "open" or rows of text.
         movement: "turning" or "compass".
         view: "window" or "full".
         ahead, behind, sides: cells of the window; only sides with compass movement.
-        regrowth: probabilities by number of apples near, one or more; other papers' rates fit in the same way.
+        regrowth: probabilities by number of nearby apples, one or more; rates of other papers can be given in this
+            form.
         apple_reward, zap_reward, zapped_reward, beam_length, beam_radius, timeout, cooldown, horizon: see
             `CommonsHarvestParams`.
 
     Raises:
-        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+        ValueError: for a field out of its range. One line: the field, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -124,7 +127,7 @@ class CommonsHarvest:
         for what in ("apple_reward", "zap_reward", "zapped_reward"):
             check_number(what, getattr(self, what))
         check_integer("horizon", self.horizon, 1)
-        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+        # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
         object.__setattr__(self, "regrowth", regrowth)
         if not isinstance(self.layout, str):
             object.__setattr__(self, "layout", tuple(self.layout))
@@ -145,7 +148,7 @@ class CommonsHarvest:
 
     @property
     def default_params(self) -> CommonsHarvestParams:
-        """The description's own numbers, in jax's default float type."""
+        """The default numbers, in jax's default float type."""
         floats = ("regrowth", "apple_reward", "zap_reward", "zapped_reward")
         return CommonsHarvestParams(
             **{
@@ -193,11 +196,11 @@ class CommonsHarvest:
     def step(
         self, key: jax.Array, state: CommonsHarvestState, actions: jax.Array, params: CommonsHarvestParams
     ) -> tuple[jax.Array, CommonsHarvestState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Plays one joint action; the order of events is the class's.
+        """Plays one joint action; the class describes the order of events.
 
         Returns:
-            as `Environment.step`; in `info`, of this step: `apples_eaten`, `zaps` (beams), `hits` (players hit by
-            one's beam), `zapped` (whether one was hit), `away` (whether one could not act), each [players] int32;
+            as `Environment.step`; in `info`, for this step: `apples_eaten`, `zaps` (beams), `hits` (players hit by this
+            player's beam), `zapped` (whether it was hit), `away` (whether it could not act), each [players] int32;
             `apples` [] int32, on the map after the step; `step` [] int32, the number of the step, from 1.
         """
         n, world = self.num_players, self.world
@@ -243,11 +246,11 @@ class CommonsHarvest:
         return self.observe(after, params), after, rewards, jnp.asarray(False), after.step >= params.horizon, info
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of everything `count` counts, what Perolat et al.'s four measures are made of: sums over steps of
-        `apples_eaten` (efficiency, and equality by Gini's index), `zaps`, `hits`, `zapped`, `away` (peace),
-        [players] int32; `eaten_at` [players] float32, the sum of the numbers of the steps in which apples were eaten
-        (sustainability is its quotient by apples_eaten); `steps`, `episodes`, and at the ends of episodes
-        `apples_left` and `empty_ends`, those without any apple left; [] int32."""
+        """Zero for everything that `count` counts, from which the four measures of Perolat et al. are computed: sums
+        over steps of `apples_eaten` (efficiency, and equality by Gini's index), `zaps`, `hits`, `zapped`, `away`
+        (peace), [players] int32; `eaten_at` [players] float32, the sum of the numbers of the steps in which apples were
+        eaten (divided by apples_eaten it is sustainability); `steps`, `episodes`, and at the ends of episodes
+        `apples_left` and `empty_ends`, the episodes that ended without any apple; [] int32."""
         players = ("apples_eaten", "zaps", "hits", "zapped", "away")
         counts = {what: jnp.zeros((self.num_players,), jnp.int32) for what in players}
         counts |= {what: jnp.zeros((), jnp.int32) for what in ("steps", "episodes", "apples_left", "empty_ends")}
@@ -262,7 +265,7 @@ class CommonsHarvest:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """One step further."""
+        """The counts after one more step."""
         del state, actions, rewards
         episodes = ended.astype(jnp.int32)
         more = {what: info[what] for what in ("apples_eaten", "zaps", "hits", "zapped", "away")}
@@ -276,7 +279,7 @@ class CommonsHarvest:
 
     @property
     def measures(self) -> Mapping[str, Measure]:
-        """What `metrics` gives."""
+        """The measures whose values `metrics` returns."""
         return measures.MEASURES
 
     def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
@@ -299,7 +302,7 @@ class CommonsHarvest:
         return f"step {int(state.step)}: {grid}"
 
     def _reach(self) -> tuple[int, int]:
-        """Cells of the window before and behind its player."""
+        """Cells of the window in front of and behind its player."""
         return (self.sides, self.sides) if self.movement == "compass" else (self.ahead, self.behind)
 
     def observe(self, state: CommonsHarvestState, params: CommonsHarvestParams) -> jax.Array:

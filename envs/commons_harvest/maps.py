@@ -1,4 +1,4 @@
-"""Maps of commons harvest: written as rows of text, and two by name."""
+"""Maps of commons harvest: given as rows of text, or by one of two names."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ class HarvestMap:
     """A map as lists of cells, each a tuple of (row, column), in reading order.
 
     Attributes:
-        rows, columns: of the grid; a border that is all wall is left out of it, since outside is wall anyway.
+        rows, columns: of the grid; a border that is all wall is left out, because the outside is wall anyway.
         apples: cells that bear apples.
-        walls: within the grid.
-        starts: where players start and come back.
+        walls: walls within the grid.
+        starts: where players start and return.
         first_starts: where the first players start instead, as many as there are such cells.
     """
 
@@ -30,13 +30,13 @@ class HarvestMap:
 
 
 def read_map(layout: Any) -> HarvestMap:
-    """A map from its name or its rows of text.
+    """A map, from its name or its rows of text.
 
     Args:
-        layout: "small", "open", or strings of equal length made of `LETTERS`, one a row.
+        layout: "small", "open", or strings of equal length made of `LETTERS`, one per row.
 
     Raises:
-        ValueError: an unknown name or letter, rows of different lengths, no apples or no start. One line.
+        ValueError: for an unknown name or letter, rows of different lengths, no apples or no start. One line.
     """
     if isinstance(layout, str):
         if layout not in _NAMED:
@@ -70,7 +70,7 @@ def _edges(letters: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _draw(rows: int, columns: int, patches: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Floor with patches of apples, all cells within two steps of their middles: [rows, columns] letters."""
+    """Floor with patches of apples, all cells within two steps of the centres: [rows, columns] letters."""
     row, column = np.indices((rows, columns))
     letters = np.full((rows, columns), " ")
     for middle_row, middle_column in patches:
@@ -79,16 +79,16 @@ def _draw(rows: int, columns: int, patches: tuple[tuple[int, int], ...]) -> np.n
 
 
 def _small() -> tuple[str, ...]:
-    """Two patches side by side in 7 rows and 11 columns, players start along the lower edge."""
+    """Two patches side by side in 7 rows and 11 columns; players start along the lower edge."""
     letters = _draw(7, 11, ((2, 2), (2, 8)))
     letters[6] = "P"
     return tuple(map("".join, letters))
 
 
 def _open() -> tuple[str, ...]:
-    """The geometry of Melting Pot's commons_harvest__open without its wall around: 16 rows and 22 columns, six patches
-    (two are cut by the upper corners), starts in the three lowest rows, and two beside the middle patches for players
-    0 and 1."""
+    """The geometry of Melting Pot's commons_harvest__open without its surrounding wall: 16 rows and 22 columns, six
+    patches (two of them cut by the upper corners), starts in the three lowest rows, and two next to the middle patches
+    for players 0 and 1."""
     letters = _draw(16, 22, ((0, 0), (0, 21), (2, 7), (2, 14), (7, 2), (7, 19)))
     for row, inset in ((13, 2), (14, 1), (15, 0)):
         letters[row, inset : 22 - inset] = "P"

@@ -1,5 +1,5 @@
-"""What commons harvest measures of its players, from its counts: the four measures of Perolat et al. (2017), player by
-player, and what is left."""
+"""What commons harvest measures, computed from its counts: the four measures of Perolat et al. (2017) for each player,
+and what is left."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from shaping.envs.measures import equality, fraction, per_player
 MEASURES = {
     "apples": Measure("Apples that a player eats in an episode.", "apples per episode", low=0.0, per_episode=True),
     "sustainability": Measure(
-        "The step in which a player eats its apples, mean over apples: late where the patches last.",
+        "The step in which a player eats its apples, mean over apples: late if the patches last.",
         "step of an apple",
         low=1.0,
     ),
     "equality": Measure(
-        "1 minus Gini's index of the apples that the players ate: 1 where all ate as many; the same for all players.",
+        "1 minus Gini's index of the apples that the players ate: 1 if all ate equally many; the same for all players.",
         "equality",
         low=0.0,
         high=1.0,

@@ -27,11 +27,11 @@ def move(
     """Where players are, where they face and how long they are away, after their moves.
 
     Args:
-        state: before.
-        actions: [players] int32, 0 of players off the map.
-        words, back_words: [players] uint32 each, random: for who enters a cell, and for where players come back.
+        state: the state before.
+        actions: [players] int32, 0 for players off the map.
+        words, back_words: [players] uint32 each, random: to decide who enters a cell, and where players return.
         world: the map.
-        turning: whether actions are `TURNING`, else `COMPASS`.
+        turning: whether actions are `TURNING`, otherwise they are `COMPASS`.
     """
     moving = (actions >= 1) & (actions <= 4)
     if turning:
@@ -40,7 +40,7 @@ def move(
             return (actions == TURNING.index(action)).astype(jnp.int32)
 
         facing = (state.facing + is_to("turn right") - is_to("turn left")) % 4
-        # Quarter turns to the right from where the player faces.
+        # Quarter turns to the right from the direction in which the player faces.
         heading = (facing + is_to("step right") + 2 * is_to("backward") + 3 * is_to("step left")) % 4
     else:
         facing = heading = jnp.where(moving, actions - 1, state.facing)
@@ -63,13 +63,13 @@ def move(
 
 
 def in_beam(places: jax.Array, facing: jax.Array, walls: Cells, params: CommonsHarvestParams) -> jax.Array:
-    """[players, players] bool, whether a beam of the first would reach the second, if both are on the map."""
+    """[players, players] bool, whether the beam of the first would reach the second, if both are on the map."""
     ahead, aside = seen_from(places, facing, places)
     reached = (ahead >= 1) & (ahead <= params.beam_length) & (jnp.abs(aside) <= params.beam_radius)
     if not walls:
         return reached
     wall_ahead, wall_aside = seen_from(places, facing, jnp.asarray(walls, jnp.int32))
-    # A wall stops a lane of the beam from where it starts, beside the player, and all lanes beyond it do not start.
+    # A wall blocks its lane of the beam from there on; next to the player it also blocks all lanes further out.
     in_lane = (wall_aside[:, None] == aside[:, :, None]) & (wall_ahead[:, None] < ahead[:, :, None])
     in_lane &= wall_ahead[:, None] >= 0
     beside = (wall_ahead[:, None] == 0) & (wall_aside[:, None] * jnp.sign(aside)[:, :, None] > 0)
@@ -78,8 +78,8 @@ def in_beam(places: jax.Array, facing: jax.Array, walls: Cells, params: CommonsH
 
 
 def regrowth(apples: jax.Array, bearing: Cells, rates: jax.Array) -> jax.Array:
-    """[apple cells] float, the probability with which an apple grows on each cell, from the apples there are
-    [apple cells] bool, the cells, and the rates by number of apples near (`CommonsHarvestParams.regrowth`)."""
+    """[apple cells] float, the probability that an apple grows on each cell, given the present apples [apple cells]
+    bool, the cells, and the rates by number of nearby apples (`CommonsHarvestParams.regrowth`)."""
     cells = np.array(bearing)
     distance = np.sum((cells[:, None] - cells[None]) ** 2, axis=2)
     near = (distance <= 4) & (distance > 0)
@@ -92,5 +92,5 @@ def regrowth(apples: jax.Array, bearing: Cells, rates: jax.Array) -> jax.Array:
 
 
 def any_facing(words: jax.Array) -> jax.Array:
-    """Directions drawn uniformly from the lowest bits of words, which `draw_below` does not look at."""
+    """Directions drawn uniformly from the lowest bits of words, which `draw_below` does not use."""
     return (words & np.uint32(3)).astype(jnp.int32)

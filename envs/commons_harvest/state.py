@@ -10,7 +10,7 @@ class CommonsHarvestParams:
 
     Attributes:
         regrowth: [numbers] float in [0, 1], the probability that an eaten apple is back after a step, by the number of
-            apples within a distance of 2; the last entry holds from that number on.
+            apples within a distance of 2; the last entry also holds for larger numbers.
         apple_reward: [] float, for an apple.
         zap_reward, zapped_reward: [] float, for zapping (each time, hit or not) and for being hit.
         beam_length, beam_radius: [] int32, cells that a beam reaches ahead, and to either side.
@@ -32,12 +32,12 @@ class CommonsHarvestParams:
 
 @flax.struct.dataclass
 class CommonsHarvestState:
-    """Everything there is.
+    """The complete state.
 
     Attributes:
-        places: [players, 2] int32, row and column; of a player off the map the last ones.
+        places: [players, 2] int32, row and column; for a player off the map the last ones.
         facing: [players] int32, 0 up, 1 right, 2 down, 3 left.
-        away: [players] int32, steps still to spend off the map; 0 for who is on it.
+        away: [players] int32, steps still to spend off the map; 0 for a player on the map.
         cooldown: [players] int32, steps in which it still cannot zap.
         apples: [apple cells] bool, in reading order.
         step: [] int32, steps taken since the reset.

@@ -1,4 +1,4 @@
-"""What players of commons harvest see: planes of symbols, of the whole map or of a window that turns with them."""
+"""Observations of commons harvest: planes of symbols, of the whole map or of a window that rotates with the player."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from shaping.envs.commons_harvest.maps import HarvestMap
 
 
 def one_ahead(facing: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """One cell ahead of who faces 0 up, 1 right, 2 down, 3 left: rows down and columns to the right, int32."""
+    """One cell ahead for players that face 0 up, 1 right, 2 down, 3 left: rows down and columns to the right, int32."""
     down = (facing == 2).astype(jnp.int32) - (facing == 0).astype(jnp.int32)
     right = (facing == 1).astype(jnp.int32) - (facing == 3).astype(jnp.int32)
     return down, right
@@ -60,9 +60,9 @@ def window_view(
         window: cells ahead, behind, and to either side.
 
     Returns:
-        [players, ahead + behind + 1, 2 x sides + 1, 7 + players] uint8: apples; walls and outside; oneself; the others
-        by ascending seat; who faces up, right, down, left in this window; whether one may zap. All 0 for who is not on
-        the map.
+        [players, ahead + behind + 1, 2 x sides + 1, 7 + players] uint8: apples; walls and the outside; oneself; the
+        others by ascending seat; players facing up, right, down, left in this window; whether one may zap. All 0 for a
+        player that is not on the map.
     """
     ahead, behind, sides = window
     rows, columns = world.rows, world.columns
@@ -70,8 +70,9 @@ def window_view(
     aside = np.arange(-sides, sides + 1, dtype=np.int32)
     down, right = (x[:, None] for x in one_ahead(turned))
     row, column = places[:, :1], places[:, 1:]
-    # A line of the window is a line of the map, a row or a column, and the map's lines are words with a bit for each
-    # cell: few look-ups, then shifts. `line` [players, height] and `bit` [players, width] are the cells' coordinates.
+    # A line of the window is a line of the map, a row or a column, and the map's lines are words with one bit per cell,
+    # so a few look-ups and shifts suffice. `line` [players, height] and `bit` [players, width] are the cells'
+    # coordinates.
     upright = down != 0
     line = jnp.where(upright, row + down * forward[None], column + right * forward[None])
     bit = jnp.where(upright, column - down * aside[None], row + right * aside[None])
@@ -122,9 +123,10 @@ def _planes(
     ready: jax.Array,
     sees: jax.Array,
 ) -> jax.Array:
-    """Planes from what each player sees: apples (1) and walls (2) [players, height, width], in which of its rows and
-    columns whom, [players, players, ...] bool, and which way they face, [players, players]; nothing if it sees not."""
-    # A cell is a word with a bit for each plane, quicker than a plane at a time. Players stand on different cells.
+    """Planes from what each player sees: apples (1) and walls (2) [players, height, width], which players are in which
+    of its rows and columns, [players, players, ...] bool, and which way they face, [players, players]; all 0 if it sees
+    nothing."""
+    # A cell is a word with one bit per plane, which is faster than one plane at a time. Players are on different cells.
     n = scene.shape[0]
     seat = np.arange(n, dtype=np.int32)
     order = np.where(seat[None] == seat[:, None], 0, seat[None] + (seat[None] < seat[:, None]))  # own first

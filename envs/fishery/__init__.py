@@ -1,1 +1,1 @@
-"""The fishery: many catch from one stock, and its closed forms."""
+"""The fishery: several players catch fish from one stock. Includes its closed forms."""

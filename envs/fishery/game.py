@@ -1,5 +1,5 @@
-"""A common fishery: what one catches today nobody catches tomorrow. The environment; its two models, with their closed
-forms, are `envs.fishery.great_fish_war` and `envs.fishery.gordon_schaefer`."""
+"""A common fishery: what one player catches today, nobody can catch tomorrow. This is the environment; its two models,
+with their closed forms, are `envs.fishery.great_fish_war` and `envs.fishery.gordon_schaefer`."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ _RANGES = {
 
 @flax.struct.dataclass
 class FisheryState:
-    """The stock, and what was done last.
+    """The stock, and the last efforts and catches.
 
     Attributes:
         stock: [] float.
@@ -54,27 +54,27 @@ class FisheryState:
 
 @dataclass(frozen=True)
 class Fishery:
-    """n players fish from one stock, at once, step after step.
+    """n players fish from one stock, simultaneously, step after step.
 
     An action is an effort in [0, 1]. With model "great_fish_war" (Levhari and Mirman 1980) it is the part of the stock
-    to catch, divided by the sum of all where that is above 1; the reward is the logarithm of the catch, and what is
-    left grows to a power below 1. Depletion ends the game and is paid for as if there were next to nothing to catch for
-    ever after (`great_fish_war.play`; there is no depletion in the paper). With model "gordon_schaefer" (Gordon
-    1954, Schaefer 1957; Pax's `Fishery`) catches are efficiency x effort x stock, the reward is price x catch - cost x
-    effort, and growth is logistic; depletion ends the game, with nothing to come. Differences from Pax: efforts have an
-    upper bound, everybody sees the own effort first, and depletion terminates.
+    to catch; if the efforts add up to more than 1 they are divided by their sum. The reward is the logarithm of the
+    catch, and what is left grows to a power below 1. Depletion ends the game, and its reward includes the loss of
+    catching next to nothing for ever after (`great_fish_war.play`; the paper has no depletion). With model
+    "gordon_schaefer" (Gordon 1954, Schaefer 1957; Pax's `Fishery`) catches are efficiency x effort x stock, the reward
+    is price x catch - cost x effort, and growth is logistic; depletion ends the game, with nothing to come. Differences
+    from Pax: efforts have an upper bound, every player sees its own effort first, and depletion terminates the episode.
 
     Attributes:
         num_players: 2 to 8.
         model: "great_fish_war" or "gordon_schaefer".
         initial, growth, discount, smallest_catch, threshold, capacity, efficiency, price, costs: default numbers, see
             `GreatFishWarParams` and `GordonSchaeferParams`; None for the model's own (`MODELS`). Numbers that a model
-            has not are refused. costs may be one a player.
-        horizon: steps of an episode, its end truncates it.
+            does not have are refused. costs may be one per player.
+        horizon: steps of an episode; its end truncates the episode.
         name: for records and messages.
 
     Raises:
-        ValueError: a setting out of its range or of the other model. One line: the setting, its value and what is
+        ValueError: for a setting out of its range, or of the other model. One line: the setting, its value and what is
             allowed.
     """
 
@@ -114,7 +114,7 @@ class Fishery:
                 value = tuple(check_number(field, cost, low, high) for cost in costs)
             else:
                 value = check_number(field, value, low, high)
-            # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+            # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
             object.__setattr__(self, field, value)
         if self.initial is not None and self.threshold is not None and self.initial <= self.threshold:
             raise ValueError(f"initial is {self.initial!r}; allowed: a number above the threshold, {self.threshold:g}")
@@ -126,7 +126,8 @@ class Fishery:
 
     @property
     def observation_space(self) -> Box:
-        """1 once somebody fished; the stock; the last efforts, the own first, the others' by ascending seat."""
+        """1 after the first step; the stock; the last efforts, the player's own first, then the others' by ascending
+        seat."""
         return Box((2 + self.num_players,), 0.0, np.inf)
 
     @property
@@ -155,7 +156,7 @@ class Fishery:
         """Fishes once. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: not used, nothing is random.
+            key: not used, because nothing is random.
             state: the state before.
             actions: [players, 1] float in [0, 1], efforts.
             params: the fishery's numbers.
@@ -169,7 +170,7 @@ class Fishery:
             info: {"catches": [players] float, "depleted": [] bool}.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         del key
         actions = check_actions(actions, self.num_players, self.action_space)
@@ -191,7 +192,7 @@ class Fishery:
         return jnp.concatenate([jnp.broadcast_to(common, (self.num_players, 2)), efforts], axis=1)
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of what `count` adds up: `steps` and `depletions` [] int32; `stock` [], before fishing, `catches`,
+        """Zero for what `count` adds up: `steps` and `depletions` [] int32; `stock` [], before fishing, `catches`,
         `efforts` and `rewards` [players] float32."""
         none = jnp.zeros((self.num_players,), jnp.float32)
         integers = {"steps": jnp.int32(0), "depletions": jnp.int32(0)}
@@ -206,7 +207,7 @@ class Fishery:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Sums one step further; divided by `steps` they are means."""
+        """The sums after one more step; divided by `steps` they are means."""
         del ended
         added = {
             "steps": jnp.int32(1),
@@ -249,12 +250,13 @@ class Fishery:
         return tuple(MODELS[self.model])
 
     def image(self, state: FisheryState, params: GreatFishWarParams | GordonSchaeferParams) -> np.ndarray:
-        """A bar a player, its last effort; the black one is the stock, over the one that stays if nobody fishes."""
+        """One bar per player, its last effort; the black one is the stock relative to the stock that remains without
+        fishing."""
         full = 1.0 if isinstance(params, GreatFishWarParams) else float(params.capacity)
         return gauge_image(list(np.asarray(state.efforts)), [float(state.stock) / full])
 
     def text(self, state: FisheryState, params: GreatFishWarParams | GordonSchaeferParams) -> str:
-        """Such as "step 3: stock 0.410, catches 0.120 0.140"."""
+        """For example "step 3: stock 0.410, catches 0.120 0.140"."""
         del params
         line = f"step {int(state.step)}: stock {float(state.stock):.3f}"
         if not int(state.step):

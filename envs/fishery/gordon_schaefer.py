@@ -1,8 +1,8 @@
-"""The fishery of Gordon (1954) and Schaefer (1957): logistic growth, catches proportional to effort and stock, a price
+"""The fishery of Gordon (1954) and Schaefer (1957): logistic growth, catches proportional to effort and stock, a price,
 and costs of effort. In discrete time as in Perman et al., Natural Resource and Environmental Economics (2003), chapter
 17, which Pax's `Fishery` follows.
 
-Constant efforts lead to a stock that stays, and its profits are those of a Cournot oligopoly in which efforts are the
+Constant efforts lead to a steady stock, whose profits are those of a Cournot oligopoly in which efforts are the
 quantities: `steady_state_game`, whose closed forms are those of `envs.cournot`.
 """
 
@@ -21,7 +21,7 @@ DEFAULTS = {
     "costs": 0.1,
     "threshold": 1e-4,
 }
-"""Numbers where none are given: two owners fish at 0.43 each in equilibrium, at 0.32 together for the most profit."""
+"""Default numbers: in equilibrium two owners fish at 0.43 each; for the largest joint profit, at 0.32 together."""
 
 
 @flax.struct.dataclass
@@ -53,7 +53,7 @@ def play(
     stock: jax.Array, efforts: jax.Array, params: GordonSchaeferParams
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """One step: the stock grows by growth x stock x (1 - stock / capacity), and efficiency x effort x stock (of the
-    stock before growth) is caught; together at most all there is, in parts proportional to efforts.
+    stock before growth) is caught. Catches are limited to what there is, in proportion to efforts.
 
     Args:
         stock: [] float.
@@ -61,8 +61,8 @@ def play(
         params: the fishery's numbers.
 
     Returns:
-        stock after, [] float, 0 where it is depleted; catches [players]; rewards [players], price x catch - cost x
-        effort; depleted [] bool.
+        stock after, [] float, 0 if it is depleted; catches [players]; rewards [players], price x catch - cost x effort;
+        depleted [] bool.
     """
     grown = jnp.maximum(stock + params.growth * stock * (1 - stock / params.capacity), 0)
     wanted = params.efficiency * efforts * stock
@@ -76,16 +76,16 @@ def play(
 
 def steady_stock(efforts: jax.Array, params: GordonSchaeferParams) -> jax.Array:
     """The stock that constant efforts [players] lead to, [] float:
-    capacity x max(0, 1 - efficiency x (sum of efforts) / growth). It is approached where growth is below 2."""
+    capacity x max(0, 1 - efficiency x (sum of efforts) / growth). It is approached if growth is below 2."""
     return params.capacity * jnp.maximum(0, 1 - params.efficiency * jnp.sum(efforts) / params.growth)
 
 
 def steady_state_game(params: GordonSchaeferParams) -> CournotParams:
-    """Profits of a step in the steady state of constant efforts, as a Cournot oligopoly: the intercept is
+    """Profits per step in the steady state of constant efforts, as a Cournot oligopoly: the intercept is
     price x efficiency x capacity, the slope price x efficiency^2 x capacity / growth.
 
-    So `envs.cournot.nash_equilibrium` has the efforts of the equilibrium, `collusive_outcome` those of a single owner
-    and `best_responses` the best answers, as long as the stock lasts, and within the efforts that can be chosen.
+    `envs.cournot.nash_equilibrium` then gives the efforts of the equilibrium, `collusive_outcome` those of a single
+    owner and `best_responses` the best responses, as long as the stock lasts and efforts stay within their bounds.
     """
     intercept = params.price * params.efficiency * params.capacity
     slope = intercept * params.efficiency / params.growth
@@ -93,7 +93,7 @@ def steady_state_game(params: GordonSchaeferParams) -> CournotParams:
 
 
 def open_access_effort(params: GordonSchaeferParams) -> jax.Array:
-    """The sum of efforts that leaves nobody a profit where all who like may enter at the lowest cost, [] float (Gordon
+    """The sum of efforts at which nobody makes a profit, if everybody may enter at the lowest cost, [] float (Gordon
     1954): growth / efficiency x max(0, 1 - cost / (price x efficiency x capacity))."""
     relative = jnp.min(params.costs) / (params.price * params.efficiency * params.capacity)
     return params.growth / params.efficiency * jnp.maximum(0, 1 - relative)

@@ -1,1 +1,1 @@
-"""Gift: tokens that are worth more to whoever is given them."""
+"""Gift: tokens that are worth more when they are given away."""

@@ -1,5 +1,5 @@
-"""Gift, as an environment, and its closed forms: players hold tokens, and one that is given away is multiplied for who
-receives it.
+"""Gift, as an environment, and its closed forms: players hold tokens, and a token that is given away is multiplied for
+its receiver.
 
 Closed forms are pure functions of `GiftParams`.
 """
@@ -29,7 +29,7 @@ class GiftParams:
     """The numbers of a game. Every leaf may carry leading axes that a vmap maps over.
 
     Attributes:
-        factor: [] float of 0 or more, what a token given away is worth to who receives it.
+        factor: [] float of 0 or more, what a token given away is worth to its receiver.
         horizon: [] int32, steps of an episode.
     """
 
@@ -39,7 +39,7 @@ class GiftParams:
 
 @flax.struct.dataclass
 class GiftState:
-    """What everybody remembers, and the time.
+    """What all players remember, and the time.
 
     Attributes:
         gifts: [players, players] bool, from whom to whom a token went in the last step; none at the start.
@@ -51,35 +51,36 @@ class GiftState:
 
 
 def rewards(gifts: jax.Array, params: GiftParams) -> jax.Array:
-    """Of gifts from whom to whom, [players, players] bool with nothing on the diagonal, [players] float:
+    """Rewards of gifts from whom to whom, [players, players] bool with nothing on the diagonal, to [players] float:
     1 - tokens given + factor x tokens received."""
     tokens = gifts.astype(params.factor.dtype)
     return 1 - jnp.sum(tokens, axis=1) + params.factor * jnp.sum(tokens, axis=0)
 
 
 def nobody_gives(params: GiftParams, steps: int) -> jax.Array:
-    """The sum of a player's rewards over some steps in which nobody gives, [] float: 1 a step."""
+    """The sum of a player's rewards over some steps in which nobody gives, [] float: 1 per step."""
     return steps * jnp.ones_like(params.factor)
 
 
 def everybody_gives(params: GiftParams, steps: int) -> jax.Array:
-    """Likewise where everybody gives in every step, to the next player or in any other circle: the factor a step."""
+    """The same if everybody gives in every step, to the next player or in any other circle: the factor per step."""
     return steps * params.factor
 
 
 @dataclass(frozen=True)
 class Gift:
-    """n players get a token each in every step, and each keeps it or gives it away.
+    """In every step each of n players gets one token and either keeps it or gives it away.
 
-    A token that is kept is worth 1 to its owner; given away it is worth 2 (the `factor`) to who receives it. A step
-    thus pays 1 - tokens given + 2 x tokens received; tokens are spent at once and are not carried over. To keep is
-    dominant, as a gift costs its giver 1 whatever the others do, and all are better off where everybody gives, 2
-    against 1 a step, wherever the factor is above 1. With two players this is a prisoner's dilemma: 2 for both, 3 and
-    0, 1 for both (the donation game with benefit 2 and cost 1). With more a gift goes to one and is seen by all, so
-    that it can be returned by its receiver or by somebody else (direct and indirect reciprocity).
+    A token that is kept is worth 1 to its owner; if it is given away it is worth 2 (the `factor`) to its receiver. A
+    step thus pays 1 - tokens given + 2 x tokens received; tokens are spent at once and are not carried over. Keeping is
+    dominant, because a gift costs its giver 1 whatever the others do; but if the factor is above 1, all are better off
+    if everybody gives, 2 instead of 1 per step. With two players this is a prisoner's dilemma: 2 for both, 3 and 0, 1
+    for both (the donation game with benefit 2 and cost 1). With more players a gift goes to one player and is seen by
+    all, so that it can be returned by its receiver or by somebody else (direct and indirect reciprocity).
 
-    Actions: 0 keeps. With recipients "chosen", action k = 1 .. n - 1 gives to the k-th of the others by ascending
-    seat; with "next", action 1 gives to the next seat, the last to seat 0. With two players these are the same game.
+    Actions: 0 keeps. With recipients "chosen", action k = 1 .. n - 1 gives to the k-th of the others by ascending seat;
+    with "next", action 1 gives to the next seat, and the last seat gives to seat 0. With two players these are the
+    same game.
 
     Players see who gave to whom in the last step.
 
@@ -87,11 +88,11 @@ class Gift:
         num_players: 2 to 8.
         recipients: "chosen" or "next".
         factor: the default number, see `GiftParams`.
-        horizon: steps of an episode, its end truncates it.
+        horizon: steps of an episode; its end truncates the episode.
         name: for records and messages.
 
     Raises:
-        ValueError: a setting out of its range. One line: the setting, its value and what is allowed.
+        ValueError: for a setting out of its range. One line: the setting, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -103,7 +104,7 @@ class Gift:
     def __post_init__(self):
         check_integer("num_players", self.num_players, 2, MAX_PLAYERS)
         check_choice("recipients", self.recipients, RECIPIENTS)
-        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
+        # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
         object.__setattr__(self, "factor", check_number("factor", self.factor, 0))
         check_integer("horizon", self.horizon, 1, 2**31 - 2)
 
@@ -114,8 +115,8 @@ class Gift:
 
     @property
     def observation_space(self) -> Box:
-        """1 once a step was played; then who gave to whom in it: for each player, oneself first, a row with 1 for the
-        player it gave to, oneself first again; all others by ascending seat."""
+        """1 after the first step; then who gave to whom in the last step: for each player, the observer first, a row
+        with 1 for the player it gave to, again the observer first; all others by ascending seat."""
         return Box((1 + self.num_players**2,))
 
     @property
@@ -134,7 +135,7 @@ class Gift:
         """Everybody keeps or gives. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: not used, nothing is random.
+            key: not used, because nothing is random.
             state: the state before.
             actions: [players] int, see the class.
             params: the game's numbers.
@@ -148,7 +149,7 @@ class Gift:
             info: {"gifts": [players, players] bool, from whom to whom}.
 
         Raises:
-            ValueError: actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
+            ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         del key
         actions = check_actions(actions, self.num_players, self.action_space)
@@ -170,7 +171,7 @@ class Gift:
         return jnp.concatenate([played, seen.reshape(n, -1)], axis=1)
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of what `count` adds up: `steps` [] int32; `given` and `received` [players] int32, tokens; `rewards`
+        """Zero for what `count` adds up: `steps` [] int32; `given` and `received` [players] int32, tokens; `rewards`
         [players] float32."""
         none = jnp.zeros((self.num_players,), jnp.int32)
         return {
@@ -189,7 +190,7 @@ class Gift:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Sums one step further."""
+        """The sums after one more step."""
         del state, actions, ended
         added = {
             "steps": jnp.int32(1),
@@ -206,7 +207,7 @@ class Gift:
             "gifts": Measure("The fraction of steps in which a player gives its token away.", "gifts", 0.0, 1.0),
             "received": Measure("Tokens that a player receives in a step.", "tokens received", 0.0),
             "welfare": Measure(
-                "The sum of all rewards of a step, the same for all players: their number where nobody gives.",
+                "The sum of all rewards in a step, the same for all players: the number of players if nobody gives.",
                 "welfare",
                 0.0,
             ),
@@ -227,13 +228,13 @@ class Gift:
         return "gifts"
 
     def image(self, state: GiftState, params: GiftParams) -> np.ndarray:
-        """A bar a player, full where it gave; a black one each for the tokens it received over the most it can."""
+        """One bar per player, full if it gave; and a black one for the tokens it received, relative to the maximum."""
         del params
         gifts = np.asarray(state.gifts)
         return gauge_image(list(gifts.sum(1)), list(gifts.sum(0) / (self.num_players - 1)))
 
     def text(self, state: GiftState, params: GiftParams) -> str:
-        """Such as "step 3: 0 to 2, 1 keeps, 2 to 0"."""
+        """For example "step 3: 0 to 2, 1 keeps, 2 to 0"."""
         del params
         if not int(state.step):
             return "step 0: start"
@@ -244,7 +245,7 @@ class Gift:
 
     @property
     def _giving(self) -> np.ndarray:
-        """The action by which a player gives to another, [players, players]; -1 where there is none."""
+        """The action by which a player gives to another, [players, players]; -1 if there is none."""
         n = self.num_players
         table = np.full((n, n), -1, np.int32)
         for player, seats in enumerate(others(n)):

@@ -1,1 +1,1 @@
-"""What games on a grid share: who stands where, who goes first, and random cells."""
+"""What games on a grid share: occupied cells, the order of players, and random cells."""

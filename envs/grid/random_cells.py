@@ -1,7 +1,7 @@
-"""Uniform draws of cells from few random words, for environments whose speed is that of their random numbers.
+"""Uniform draws of cells from few random words, for environments whose speed depends on their random numbers.
 
-A 32-bit word read in mixed radix gives several small integers at once. A value's probability is then off by at most
-(product of the ranges) / 2**32 of itself; `num_words` keeps that at 2**-16 or less, where no range itself is larger.
+A 32-bit word read in mixed radix gives several small integers at once. The relative error of a value's probability is
+then at most (product of the ranges) / 2**32; `num_words` keeps that at 2**-16 or less, unless a single range is larger.
 """
 
 import math
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 _LARGEST_PRODUCT = 2**16
-# Up to this many cells are compared one by one, which vectorises over a batch; more, as arrays, which compile faster.
+# Up to this many cells are compared one by one, which vectorises over a batch; more as arrays, which compile faster.
 _AS_SCALARS = 3
 
 
@@ -25,7 +25,7 @@ def split_word(words: jax.Array, ranges: Sequence[int]) -> list[jax.Array]:
 
     Args:
         words: [num_words(ranges)] uint32, uniform.
-        ranges: how many values each integer has; compiled in, so that divisions are by constants.
+        ranges: how many values each integer has; they are constants, so that divisions are by constants.
     """
     used, product, rest, drawn = 0, 1, words[0], []
     for size in ranges:
@@ -38,7 +38,7 @@ def split_word(words: jax.Array, ranges: Sequence[int]) -> list[jax.Array]:
 
 
 def word_outcomes(ranges: Sequence[int]) -> tuple[int, ...]:
-    """For each word of `split_word`, how many values 0, 1, ... run through all that it stands for."""
+    """For each word of `split_word`, how many values 0, 1, ... cover everything that it can produce."""
     found, product = [], 1
     for size in ranges:
         if product * size > _LARGEST_PRODUCT:
@@ -49,12 +49,12 @@ def word_outcomes(ranges: Sequence[int]) -> tuple[int, ...]:
 
 def free_cell_outcomes(occupied: int, cells: int) -> int:
     """How many values 0, 1, ... of the word of `random_free_cell` give every free cell equally often, however many of
-    the occupied cells are the same."""
+    the occupied cells coincide."""
     return math.lcm(*range(cells - occupied, cells - occupied + max(occupied, 1)))
 
 
 def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int) -> jax.Array:
-    """A uniform choice among the cells that are not occupied; several may be occupied twice.
+    """A uniform choice among the cells that are not occupied; the same cell may be listed several times.
 
     Args:
         word: [] uint32, uniform.
@@ -74,11 +74,11 @@ def random_free_cell(word: jax.Array, occupied: Sequence[jax.Array], cells: int)
 
 
 def nth_free_cell(rank: jax.Array, occupied: Sequence[jax.Array]) -> jax.Array:
-    """The cell with this rank (from 0) among those that are not occupied, [] int32; some may be occupied twice.
+    """The cell with this rank (from 0) among those that are not occupied, [] int32; a cell may be listed several times.
 
-    An occupied cell with k different occupied ones below it has (cell - k) free ones below it, and pushes the wanted
-    cell on by one where these are not more than `rank`. Sorting one after the other would say the same, but compilers
-    that fuse a chain of scalars compute each link anew for every use, in all exponentially often.
+    An occupied cell with k different occupied cells below it has (cell - k) free ones below it, and moves the wanted
+    cell up by one if these are not more than `rank`. Sorting would give the same result, but compilers that fuse a
+    chain of scalars recompute each link for every use, which is exponential in all.
     """
     if not occupied:
         return rank
@@ -96,7 +96,7 @@ def nth_free_cell(rank: jax.Array, occupied: Sequence[jax.Array]) -> jax.Array:
 
 
 def _first(occupied: Sequence[jax.Array]) -> list[jax.Array]:
-    """Whether each cell has not occurred before it in the sequence, scalars of bool."""
+    """Whether each cell has not occurred earlier in the sequence, scalars of bool."""
     found = []
     for i, cell in enumerate(occupied):
         before = jnp.asarray(True)

@@ -1,17 +1,17 @@
-"""The order in which a player sees what belongs to all."""
+"""The order in which a player sees what concerns all players."""
 
 import jax
 import jax.numpy as jnp
 
 
 def own_first(values: jax.Array) -> jax.Array:
-    """What each player sees of one value a player: its own, then the others' by ascending seat.
+    """What each player sees of one value per player: its own, then the others' by ascending seat.
 
     Args:
         values: [players, ...].
 
     Returns:
-        [players, players, ...], the first axis whose view it is.
+        [players, players, ...]; the first axis is the player who sees.
     """
     n = values.shape[0]
     return jnp.stack([jnp.concatenate([values[i : i + 1], values[:i], values[i + 1 :]]) for i in range(n)])

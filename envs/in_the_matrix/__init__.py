@@ -1,1 +1,1 @@
-"""Games in the matrix (STORM): gather strategies on a grid, then play a matrix game with them."""
+"""Games in the matrix (STORM): players collect strategies on a grid and then play a matrix game with them."""

@@ -13,8 +13,8 @@ _ARROWS = ("right", "down", "left", "up")
 
 
 def image(state: InTheMatrixState, size: int) -> np.ndarray:
-    """The map: players as triangles in their direction (in a ring while frozen), coins as discs by kind, beams lit;
-    below it for each player a line with its colour and the numbers of coins it holds as bars, one for each kind."""
+    """The map: players are triangles in their direction (in a ring while frozen), coins are discs by kind, beams are
+    lit. Below it, one line per player shows its colour and the numbers of coins it holds as bars, one for each kind."""
     n = state.rows.shape[0]
     num_coins = _coins_of_a_kind(state)
     floor = empty_floor(size, size)
@@ -52,7 +52,7 @@ def _inventory_line(state: InTheMatrixState, seat: int, width: int) -> np.ndarra
 
 
 def text(state: InTheMatrixState, size: int) -> str:
-    """The map, ">v<^" for directions with the seats below, coins as a, b, ..., and the inventories."""
+    """The map, with ">v<^" for directions and the seats below, coins as a, b, ..., and the inventories."""
     num_coins = _coins_of_a_kind(state)
     grid = [["."] * size for _ in range(size)]
     for number, (site, there) in enumerate(zip(np.asarray(state.sites), np.asarray(state.present), strict=True)):

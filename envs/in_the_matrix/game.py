@@ -1,4 +1,4 @@
-"""Matrix games that are played by gathering strategies in a grid world: STORM, "... in the matrix"."""
+"""Matrix games played by collecting strategies in a grid world: STORM, "... in the matrix"."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,36 +32,36 @@ MAX_PLAYERS = 8
 
 @dataclass(frozen=True)
 class InTheMatrix:
-    """A matrix game in a grid world: players gather coins of two or more kinds, and play the mixture that they hold.
+    """A matrix game in a grid world: players collect coins of two or more kinds, and play the mixture that they hold.
 
     Rules of a step, in this order:
 
-    1. A frozen player stays, whatever it chose. 0 turns to the left, 1 to the right (direction + 1 and - 1 modulo 4;
-       on the picture that is clockwise and against the clock), 2 goes one cell forward, 3 interacts, 4 stays. The map's
-       edge stops a player. Of several who enter one cell one, drawn uniformly, does and the others stay; nobody enters
-       the cell of somebody who stays. Two players may change places.
-    2. Who stands on a coin takes it into its inventory.
-    3. An interacting player's beam covers the cell ahead, the one beyond, and the two beside the cell ahead. A pair
-       plays if the beam of one (with `mutual` of each) covers the other, both hold a coin and neither is frozen. Of
-       the pairs that could, random ones are taken in turn, a player is in one at most.
-    4. A pair (i, j), i < j, with the inventories u and v over their sums x = u / |u| and y = v / |v|, is paid
+    1. A frozen player stays, whatever it chose. Action 0 turns left, 1 turns right (direction + 1 and - 1 modulo 4; on
+       the picture that is clockwise and counterclockwise), 2 moves one cell forward, 3 interacts, 4 stays. The map's
+       edge stops a player. Of several players who enter one cell, one, drawn uniformly, does and the others stay;
+       nobody enters the cell of a player who stays. Two players may exchange places.
+    2. A player that stands on a coin adds it to its inventory.
+    3. An interacting player's beam covers the cell ahead, the one beyond, and the two next to the cell ahead. A pair
+       plays if the beam of one (with `mutual`, of each) covers the other, both hold a coin and neither is frozen. Pairs
+       that could play are taken in random order; a player is in at most one pair.
+    4. A pair (i, j), i < j, with the inventories u and v divided by their sums, x = u / |u| and y = v / |v|, is paid
        x P[0] y and x P[1] y, and stands still for `freeze` steps.
-    5. After them all (`return_of="world"`: all players get new places and lose their coins, all coins are back) or the
-       two (`"players"`) return: to new places, with empty inventories. A new place takes a coin there away.
+    5. After that all (`return_of="world"`: all players get new places and lose their coins, all coins are back) or the
+       two (`"players"`) return: to new places, with empty inventories. A coin on a new place disappears.
     6. Empty sites without a player grow their coin back with probability `regrowth`.
 
-    An observation looks `view_size` cells ahead (the own cell included) and half as far to both sides, turned so that
-    the player looks along the second axis: [aside, ahead]. Planes: oneself, each other player by ascending distance of
-    seat modulo n, each kind of coin, what is outside of the map, a beam on an otherwise empty cell, and the direction
-    of the players seen minus one's own, one of four. Numbers: own inventory, whether oneself holds a coin, whether each
-    other does, and the inventories of the others while they are frozen. `observation="planes"` repeats each number
-    over a plane of its own, [view_size, view_size, planes + numbers]; "flat" is a vector, the planes flattened and then
-    the numbers. Type uint8, counts above 255 show as 255.
+    An observation extends `view_size` cells ahead (including the player's own cell) and half as far to both sides,
+    rotated so that the player looks along the second axis: [sideways, ahead]. Planes: oneself, each other player by
+    ascending distance of seats modulo n, each kind of coin, the outside of the map, a beam on an otherwise empty cell,
+    and the direction of the players seen minus one's own, one of four. Numbers: one's own inventory, whether one holds
+    a coin, whether each other player does, and the inventories of the others while they are frozen.
+    `observation="planes"` repeats each number over a plane of its own, [view_size, view_size, planes + numbers]; "flat"
+    is a vector, the flattened planes and then the numbers. The type is uint8; counts above 255 are shown as 255.
 
-    Map: "corners" is that of Pax and JaxMARL, twelve sites about the inner corners and 18 cells at the rim to start on
-    (see `in_the_matrix.maps`). The kinds alternate along the list of the twelve; `shuffle_coins` deals them anew at
-    every reset. "random" draws the coins' sites anew at every reset from all cells. Places: "mirrored" puts player 1 at
-    the point reflection of player 0 (two players, corners); "free" draws each from the cells of the layout that no
+    Map: "corners" is that of Pax and JaxMARL, with twelve sites at the inner corners and 18 cells at the rim to start
+    on (see `in_the_matrix.maps`). The kinds alternate along the list of the twelve sites; `shuffle_coins` deals them
+    again at every reset. "random" draws the coins' sites from all cells at every reset. Places: "mirrored" puts player
+    1 at the point reflection of player 0 (two players, corners); "free" draws each from the cells of the layout that no
     other player is on.
 
     Settings of published programs have names: see `envs.in_the_matrix.dialects`, and `envs.make`, which takes them.
@@ -70,23 +70,23 @@ class InTheMatrix:
         num_players: 2 to 8.
         grid_size: rows and columns, 3 to 32; from 6 on with corners.
         view_size: an odd number, 3 to 15.
-        payoffs: [2][kinds][kinds], 2 to 6 kinds; two numbers deep, [kinds][kinds], for a symmetric game, payoffs of
-            role 0.
-        num_coins: of each kind; None for 12 / kinds with corners (the only number then), else 6.
+        payoffs: [2][kinds][kinds], 2 to 6 kinds; or only [kinds][kinds], the payoffs of role 0, for a symmetric game.
+        num_coins: coins of each kind; None for 12 / kinds with corners (where no other number is possible), otherwise
+            6.
         freeze: steps, 0 or more.
         horizon: steps of an episode, after which it is truncated.
         layout: "corners" or "random".
         spawn: "mirrored" or "free".
-        spawn_directions: directions a player may start in, 1 to 4: 0 .. spawn_directions - 1.
+        spawn_directions: the number of directions in which a player may start, 1 to 4: 0 .. spawn_directions - 1.
         return_of: "world" or "players".
-        mutual: whether both of a pair must fire.
+        mutual: whether both players of a pair must fire.
         pay_last_step: whether the last step of an episode pays.
-        regrowth: a probability; None for never, which compiles less.
+        regrowth: a probability; None for never, which makes the program smaller.
         shuffle_coins: see above.
         observation: "planes" or "flat".
 
     Raises:
-        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+        ValueError: for a field out of its range. One line: the field, its value and what is allowed.
     """
 
     num_players: int = 2
@@ -108,7 +108,7 @@ class InTheMatrix:
 
     def __post_init__(self):
         def settle(name: str, value: Any) -> None:
-            # The fields are frozen for users; settling them here is what makes equal games equal and hashable.
+            # The dataclass is frozen; setting fields here makes equal games equal and hashable.
             object.__setattr__(self, name, value)
 
         settle("num_players", check_integer("num_players", self.num_players, 2, MAX_PLAYERS))
@@ -154,7 +154,7 @@ class InTheMatrix:
 
     @property
     def default_params(self) -> InTheMatrixParams:
-        """The description's own numbers, in jax's default float type."""
+        """The default numbers, in jax's default float type."""
         return InTheMatrixParams(
             payoffs=jnp.asarray(self.payoffs, dtype=float),
             freeze=jnp.int32(self.freeze),
@@ -169,7 +169,7 @@ class InTheMatrix:
 
     @property
     def num_numbers(self) -> int:
-        """Numbers of an observation besides the window."""
+        """Numbers of an observation in addition to the window."""
         return self.num_kinds + self.num_players + (self.num_players - 1) * self.num_kinds
 
     @property
@@ -184,7 +184,7 @@ class InTheMatrix:
         return Discrete(len(ACTIONS))
 
     def reset(self, key: jax.Array, params: InTheMatrixParams) -> tuple[jax.Array, InTheMatrixState]:
-        """The start of an episode: new places, all coins there, nobody holds one. `params` is not needed."""
+        """The start of an episode: new places, all coins present, nobody holds one. `params` is not used."""
         n, kinds = self.num_players, self.num_kinds
         nobody = jnp.zeros((n,), bool)
         zeros = jnp.zeros((n,), jnp.int32)
@@ -206,15 +206,16 @@ class InTheMatrix:
     def step(
         self, key: jax.Array, state: InTheMatrixState, actions: jax.Array, params: InTheMatrixParams
     ) -> tuple[jax.Array, InTheMatrixState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Plays one joint action, as `Environment.step`; the class states the rules.
+        """Plays one joint action, as `Environment.step`; the class describes the rules.
 
         Args:
             actions: [players] int32, indices of ACTIONS.
 
         Returns:
-            obs [players, *observation_space.shape] uint8, state, rewards [players], terminated always False, truncated
-            at the horizon, and info: collected [players, kinds] int32, coins taken in this step; interacted [players]
-            bool; strategies [players, kinds] float32, the mixture that one who interacted played, else 0.
+            obs [players, *observation_space.shape] uint8; state; rewards [players]; terminated, always False;
+            truncated, at the horizon; and info: collected [players, kinds] int32, coins taken in this step; interacted
+            [players] bool; strategies [players, kinds] float32, the mixture that a player who interacted played, 0 for
+            the others.
         """
         n, kinds, size = self.num_players, self.num_kinds, self.grid_size
         actions = check_actions(actions, n, self.action_space)
@@ -270,7 +271,7 @@ class InTheMatrix:
         return self.observe(after, params), after, rewards, jnp.asarray(False), truncated, info
 
     def _places(self, words: jax.Array, cells: jax.Array, back: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Cells [players] of those who are `back`, and where all others are; and directions [players]."""
+        """Cells [players], new ones for players who are `back`, and directions [players]."""
         starts, mirrored = start_cells(self.layout, self.grid_size), self.spawn == "mirrored"
         if mirrored:
             places = jnp.where(back, mirrored_places(words, starts, self.grid_size), cells)
@@ -295,8 +296,9 @@ class InTheMatrix:
         return observation(state, sites, self.grid_size, self.view_size, self.observation == "flat")
 
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of everything `count` counts: `steps` [], `interactions` [players], `collected` [players, kinds], and
-        `strategies` [players, kinds], the sum of the mixtures played, whose shares are those of the interactions."""
+        """Zero for everything that `count` counts: `steps` [], `interactions` [players], `collected` [players, kinds],
+        and `strategies` [players, kinds], the sum of the mixtures played; divided by interactions these are mean
+        mixtures."""
         n, kinds = self.num_players, self.num_kinds
         return {
             "steps": jnp.zeros((), jnp.int32),
@@ -314,7 +316,7 @@ class InTheMatrix:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Counts one more step."""
+        """The counts after one more step."""
         del state, actions, rewards, ended
         return {
             "steps": counts["steps"] + 1,
@@ -325,7 +327,7 @@ class InTheMatrix:
 
     @property
     def measures(self) -> Mapping[str, Measure]:
-        """What `metrics` gives."""
+        """The measures whose values `metrics` returns."""
         return measures.measures(self.num_kinds)
 
     def metrics(self, counts: Mapping[str, Any]) -> dict[str, jax.Array]:
@@ -334,7 +336,7 @@ class InTheMatrix:
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        return ("freeze", "regrowth")
+        return ("payoffs", "freeze", "regrowth")
 
     def image(self, state: InTheMatrixState, params: InTheMatrixParams) -> np.ndarray:
         """The map and what the players hold; see `in_the_matrix_drawing.image`."""

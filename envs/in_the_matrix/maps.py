@@ -1,6 +1,6 @@
-"""Where coins lie in in-the-matrix games, and where players start and come back.
+"""Where coins lie in in-the-matrix games, and where players start and return.
 
-"corners" is the map of Pax and JaxMARL: coins on the twelve cells about the inner corners, (1, 1), (1, 2), (2, 1) and
+"corners" is the map of Pax and JaxMARL: coins on the twelve cells at the inner corners, (1, 1), (1, 2), (2, 1) and
 their mirror images, players on 18 cells at the rim. With "random" both may be anywhere.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def coin_sites(size: int) -> np.ndarray:
-    """The twelve sites of "corners", [12] int32; negative places count from the far edge."""
+    """The twelve sites of "corners", [12] int32; negative positions count from the far edge."""
     sites = ((1, 1), (1, 2), (2, 1), (1, -2), (2, -2), (1, -3))
     sites += ((-2, 2), (-3, 1), (-2, 1), (-2, -2), (-2, -3), (-3, -2))
     return _cells(sites, size)
@@ -25,8 +25,8 @@ def fixed_sites(size: int, kinds: int) -> np.ndarray:
 
 
 def draw_sites(key: jax.Array, layout: str, size: int, kinds: int, num_coins: int, shuffle: bool) -> jax.Array:
-    """The coins' sites of an episode, [kinds * num_coins] int32: those of "corners", dealt anew if `shuffle`, or drawn
-    from all cells; `key` is not needed where they are fixed."""
+    """The coins' sites of an episode, [kinds * num_coins] int32: those of "corners", dealt again if `shuffle`, or drawn
+    from all cells; `key` is not used if they are fixed."""
     if layout == "random":
         shuffled = jax.random.permutation(jax.random.fold_in(key, 3), size**2)
         return shuffled[: kinds * num_coins].astype(jnp.int32)
@@ -36,7 +36,8 @@ def draw_sites(key: jax.Array, layout: str, size: int, kinds: int, num_coins: in
 
 
 def start_cells(layout: str, size: int) -> np.ndarray:
-    """The cells players start on; of "corners" 18 as in Pax, of which (2, 1) and (5, 6) of an 8 x 8 map are sites."""
+    """The cells on which players start; "corners" has 18 as in Pax, of which (2, 1) and (5, 6) of an 8 x 8 map are
+    sites."""
     if layout == "random":
         return np.arange(size * size, dtype=np.int32)
     rim = ((0, 0), (1, 0), (2, 0), (0, 1), (2, 1), (-1, 0), (-2, 0), (-3, 0), (-1, 1))
@@ -44,11 +45,12 @@ def start_cells(layout: str, size: int) -> np.ndarray:
 
 
 def draw_words(key: jax.Array, players: int, mirrored: bool) -> jax.Array:
-    """The random words of a step, uint32: what collisions, places and directions are drawn from.
+    """The random words of a step, uint32, from which collisions, places and directions are drawn.
 
-    Mirrored places take two: the lowest bit of words[0] decides a collision and the others the place, words[1] holds
-    both directions. Else 1 + 2 players: the upper halves of words[1 : 1 + players] decide collisions and the lower
-    halves directions, the last ones places; of two players words[0] decides a collision here too.
+    Mirrored places take two: the lowest bit of words[0] decides a collision and the other bits the place; words[1]
+    holds both directions. Otherwise there are 1 + 2 players: the upper halves of words[1 : 1 + players] decide
+    collisions and the lower halves directions, the last ones places; with two players words[0] decides a collision here
+    too.
     """
     return jax.random.bits(key, (2 if mirrored else 1 + 2 * players,), jnp.uint32)
 
@@ -60,8 +62,8 @@ def mirrored_places(words: jax.Array, starts: np.ndarray, size: int) -> jax.Arra
 
 
 def free_places(words: jax.Array, starts: np.ndarray, cells: jax.Array, back: jax.Array) -> jax.Array:
-    """Cells of all players, [players] int32: of those who are `back` drawn, seat by seat, from the start cells that
-    nobody is on; uniform to 1e-4."""
+    """Cells of all players, [players] int32; for players who are `back` they are drawn, seat by seat, from the start
+    cells on which nobody is; uniform to 1e-4."""
     n = cells.shape[0]
     cells = jnp.where(back, -1, cells)
     for player in range(n):
@@ -93,5 +95,5 @@ def _cells(places: tuple[tuple[int, int], ...], size: int) -> np.ndarray:
 
 
 def must_be_free(num_players: int, layout: str, return_of: str) -> bool:
-    """Whether there are no mirrored places for players to start on."""
+    """Whether there are no mirrored places on which players could start."""
     return num_players > 2 or layout == "random" or return_of == "players"

@@ -1,4 +1,4 @@
-"""What in-the-matrix games measure of their players, from their counts."""
+"""What in-the-matrix games measure for each player, computed from their counts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from shaping.envs.measures import fraction
 
 
 def measures(num_kinds: int) -> dict[str, Measure]:
-    """What `metrics` gives, with so many kinds of coins."""
+    """The measures whose values `metrics` returns, for this number of kinds of coins."""
     kinds = tuple(map(str, range(num_kinds)))
     return {
         "interactions": Measure(
-            "Interactions that a player takes part in, in an episode.",
+            "Interactions in which a player takes part, per episode.",
             "interactions per episode",
             low=0.0,
             per_episode=True,

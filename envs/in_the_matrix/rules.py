@@ -8,17 +8,17 @@ import numpy as np
 
 from shaping.envs.in_the_matrix.state import InTheMatrixState
 from shaping.envs.in_the_matrix.view import heading, relative
-from shaping.envs.matrix.game import finite_numbers
+from shaping.envs.matrix.checks import finite_numbers
 
 
 def move(words: jax.Array, state: InTheMatrixState, forward: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """Rows and columns, each [players] int32, after those who want to have gone forward where they can.
+    """Rows and columns, each [players] int32, after the players who want to have moved forward if they can.
 
     Args:
-        words: of `draw_words`; who gets a cell that several enter.
-        state: before the moves.
+        words: from `draw_words`; they decide who gets a cell that several players enter.
+        state: the state before the moves.
         forward: [players] bool.
-        size: of the grid.
+        size: size of the grid.
     """
     n, last = forward.shape[0], size - 1
     down, right = heading(state.directions)
@@ -32,10 +32,10 @@ def move(words: jax.Array, state: InTheMatrixState, forward: jax.Array, size: in
         first = jnp.stack([coin, ~coin])
         moves = moves & ~(jnp.any(meet & moves[None, :], 1) & ~first)
     else:
-        # Directions take the lower halves of these words; the seat breaks ties, of probability 2^-16.
+        # Directions use the lower halves of these words; the seat breaks ties, which have probability 2^-16.
         rank = ((words[1 : 1 + n] >> 16) << 3).astype(jnp.int32) | np.arange(n, dtype=np.int32)
         moves = moves & ~jnp.any(meet & moves[None, :] & (rank[None, :] > rank[:, None]), 1)
-    # Who had to stay blocks its own cell, which may make another stay: n - 1 rounds reach everybody.
+    # A player that had to stay blocks its cell, which may make another one stay: n - 1 rounds reach all players.
     for _ in range(n - 1):
         now_rows, now_columns = jnp.where(moves, rows, state.rows), jnp.where(moves, columns, state.columns)
         entered = (rows[:, None] == now_rows[None, :]) & (columns[:, None] == now_columns[None, :]) & other
@@ -49,8 +49,8 @@ def pairs(key: jax.Array, own: tuple[jax.Array, ...], fired: jax.Array, able: ja
     Args:
         key: for the order in which pairs are taken; not needed with two players.
         own: rows, columns and directions of the players, each [players].
-        fired, able: [players] bool, who interacts, and who may be part of a pair.
-        mutual: whether both of a pair must fire.
+        fired, able: [players] bool, who interacts, and who can be part of a pair.
+        mutual: whether both players of a pair must fire.
     """
     n = fired.shape[0]
     rows, columns, directions = own
@@ -74,10 +74,10 @@ def pairs(key: jax.Array, own: tuple[jax.Array, ...], fired: jax.Array, able: ja
 
 
 def pair_rewards(pairs: jax.Array, strategies: jax.Array, payoffs: jax.Array) -> jax.Array:
-    """What the players of pairs [players, players] are paid, [players].
+    """The rewards of players in pairs [players, players], [players].
 
     Args:
-        pairs: of `pairs`.
+        pairs: as returned by `pairs`.
         strategies: [players, kinds], the mixtures they play.
         payoffs: [2, kinds, kinds], see `InTheMatrixParams`.
     """
@@ -92,10 +92,10 @@ def pair_rewards(pairs: jax.Array, strategies: jax.Array, payoffs: jax.Array) ->
 
 
 def check_payoffs(value: Any) -> np.ndarray:
-    """Payoffs as an array [2, kinds, kinds]; those of role 0 alone are of a symmetric game.
+    """Payoffs as an array [2, kinds, kinds]; payoffs of role 0 alone are for a symmetric game.
 
     Raises:
-        ValueError: another shape, or a number that is not finite.
+        ValueError: for another shape, or a number that is not finite.
     """
     allowed = "finite numbers of the shape [2, kinds, kinds], or [kinds, kinds] of a symmetric game, 2 to 6 kinds"
     payoffs = finite_numbers("payoffs", value, allowed)

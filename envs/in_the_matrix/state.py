@@ -9,11 +9,11 @@ class InTheMatrixParams:
     """The numbers of a game. Every leaf may carry leading axes that a vmap maps over.
 
     Attributes:
-        payoffs: [2, kinds, kinds] float, payoffs[role][strategy of role 0][strategy of role 1]; of a pair the player
+        payoffs: [2, kinds, kinds] float, payoffs[role][strategy of role 0][strategy of role 1]; in a pair the player
             with the lower seat has role 0.
-        freeze: [] int32, steps that a pair stands still after an interaction.
-        regrowth: [] float in [0, 1], the probability of a step that a coin comes back to its empty site;
-            None for never, which saves drawing it.
+        freeze: [] int32, steps for which a pair stands still after an interaction.
+        regrowth: [] float in [0, 1], the probability per step that a coin returns to its empty site; None for never,
+            which saves drawing it.
         horizon: [] int32, steps of an episode.
     """
 
@@ -31,10 +31,10 @@ class InTheMatrixState:
         rows, columns: [players] int32, from 0 at the upper left.
         directions: [players] int32, 0 right, 1 down, 2 left, 3 up.
         inventories: [players, kinds] int32, coins held.
-        frozen: [players] int32, steps still to stand still, 0 for those who may act.
-        fired: [players] bool, whose beam shows.
+        frozen: [players] int32, steps still to stand still, 0 for players who may act.
+        fired: [players] bool, whose beam is visible.
         sites: [kinds * num_coins] int32, the cells of the coins, row * grid_size + column; num_coins of kind 0 first.
-        present: [kinds * num_coins] bool, which of them are there.
+        present: [kinds * num_coins] bool, which coins are there.
         step: [] int32, steps taken since the reset.
     """
 

@@ -1,4 +1,4 @@
-"""What players of an in-the-matrix game see, as bits of egocentric windows, and where their beams reach."""
+"""Observations of in-the-matrix games, as bits of egocentric windows, and the cells that beams reach."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ def heading(directions: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def relative(rows: Any, columns: Any, own: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-    """How far ahead of the players cells are, and how far on the side of the next higher direction.
+    """How far ahead of the players cells are, and how far to the side of the next higher direction.
 
     Args:
         rows, columns: of cells, broadcastable with the players.
         own: rows, columns and directions of the players, each [players].
 
     Returns:
-        ahead, aside: int32, negative behind and on the other side.
+        ahead, aside: int32, negative behind the player and to the other side.
     """
     own_rows, own_columns, directions = own
     down, right = heading(directions)
@@ -38,25 +38,26 @@ def relative(rows: Any, columns: Any, own: tuple[jax.Array, ...]) -> tuple[jax.A
 
 
 def beam_cells(rows: jax.Array, columns: jax.Array, directions: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
-    """Rows and columns of the four cells a beam covers, some of them outside of the map; each of the players' shape."""
+    """Rows and columns of the four cells that a beam covers, some of them outside the map; each in the players'
+    shape."""
     down, right = heading(directions)
     return [(rows + ahead * down + aside * right, columns + ahead * right - aside * down) for ahead, aside in BEAM]
 
 
 def window_cell(ahead: jax.Array, aside: jax.Array, size: int, where: Any) -> jax.Array:
-    """The index of a cell in a window of `size` x `size`, aside major; -1 outside of it and where not `where`."""
+    """The index of a cell in a window of `size` x `size`, sideways major; -1 outside it and unless `where`."""
     half = size // 2
     inside = (ahead >= 0) & (ahead < size) & (aside >= -half) & (aside <= half) & where
     return jnp.where(inside, (aside + half) * size + ahead, -1)
 
 
 def num_words(size: int) -> int:
-    """int32 words whose bits are the cells of a window."""
+    """The number of int32 words whose bits are the cells of a window."""
     return -(-size * size // 32)
 
 
 def _octet_and_bit(cell: Any, size: int) -> tuple[Any, Any]:
-    """Where a cell is kept: consecutive cells are in consecutive octets, which `window_planes` reads side by side."""
+    """Where a cell is stored: consecutive cells are in consecutive octets, which `window_planes` reads side by side."""
     octets = 4 * num_words(size)
     return cell % octets, cell // octets
 
@@ -70,11 +71,11 @@ def cell_bits(cell: jax.Array, size: int) -> tuple[jax.Array, ...]:
 
 
 def wall_bits(own: tuple[jax.Array, ...], grid_size: int, size: int) -> tuple[jax.Array, ...]:
-    """The cells of every player's window that lie outside of the map, as words of bits."""
+    """The cells of every player's window that lie outside the map, as words of bits."""
     rows, columns, directions = own
     down, right = heading(directions)
     last = grid_size - 1
-    # What is left of the map in the direction (down, right): to the far edge, or to row or column 0.
+    # How much of the map remains in the direction (down, right): to the far edge, or to row or column 0.
     forward = jnp.where(down + right > 0, last, 0) - jnp.where(down != 0, rows, columns)
     ahead_free = jnp.abs(forward)
     across = jnp.where(down != 0, columns, rows)
@@ -111,8 +112,8 @@ def window_planes(words: jax.Array, numbers: jax.Array, size: int) -> jax.Array:
     octets = (words[:, :, :, None] >> np.arange(0, 32, 8, dtype=np.int32)[None, None, None]) & 255
     octets = jnp.swapaxes(octets.reshape(n, bits, -1), 1, 2)
     repeats = jnp.broadcast_to(numbers[:, None, :], (n, octets.shape[1], repeated))
-    # What follows is most of a step's work: it runs over long rows of bytes, each of them the octets of some cells side
-    # by side, of which one bit is kept (and held down to 1) and the numbers stay as they are.
+    # The following is most of a step's work. It runs over long rows of bytes, each of them the octets of some cells
+    # side by side, of which one bit is kept (and limited to 1); the numbers are unchanged.
     row = jnp.concatenate([octets, repeats], -1).astype(jnp.uint8).reshape(n, -1)
     row = jax.lax.optimization_barrier(row)
     rows, rest = divmod(size * size * total, row.shape[1])
@@ -130,15 +131,15 @@ def observation(state: InTheMatrixState, sites: tuple[Any, Any], grid_size: int,
     `envs.InTheMatrix` says which planes and numbers there are, in this order.
 
     Args:
-        state: of the game.
-        sites: rows and columns of the coins' sites; constants, where every episode has the same, make it faster.
-        grid_size: of the map.
-        size: of the window.
-        flat: whether as a vector, the planes and then the numbers; else each number is repeated over a plane.
+        state: the state of the game.
+        sites: rows and columns of the coins' sites; constants, if every episode has the same ones, make it faster.
+        grid_size: size of the map.
+        size: size of the window.
+        flat: whether it is a vector, the planes and then the numbers; otherwise each number is repeated over a plane.
     """
     n = state.rows.shape[0]
     bodies = state.rows, state.columns, state.directions, state.fired
-    cyclic = (np.arange(n)[:, None] + np.arange(n)[None, :]) % n  # seats as each player counts them
+    cyclic = (np.arange(n)[:, None] + np.arange(n)[None, :]) % n  # seats in the order in which each player counts them
 
     def window(everybody: list[tuple[jax.Array, ...]]) -> jax.Array:
         return jnp.stack([jnp.stack([*word]) for word in _window(everybody, state, sites, grid_size, size)])

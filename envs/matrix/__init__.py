@@ -1,1 +1,1 @@
-"""Matrix games, and games that are functions of the parameters themselves."""
+"""Matrix games, and analytic games, which are functions of the parameters themselves."""

@@ -1,8 +1,8 @@
-"""Differentiable games by name: returns as functions of the players' parameters, played with the parameters themselves.
+"""Differentiable games by name: returns as functions of the players' parameters, which are themselves the actions.
 
-A game is `(thetas, **numbers) -> returns`: `thetas` holds one parameter vector a player (of one number each here),
-`returns` one return a player, to be maximised. The literature states most of them as losses L = -V; docstrings do too.
-Numbers may be arrays or traced. A game for any number of players takes it as `num_players`.
+A game is `(thetas, **numbers) -> returns`: `thetas` holds one parameter vector per player (each of one number here),
+`returns` one return per player, to be maximised. The literature states most of them as losses L = -V, and so do the
+docstrings. Numbers may be arrays or traced. A game for any number of players takes it as `num_players`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ from typing import Any
 import jax
 
 
-# Annotations here are types, not text: configuration readers look at them.
+# Annotations here are types, not text, because configuration readers inspect them.
 def tandem(thetas: Sequence[Any], num_players: int = 2) -> list[Any]:
-    """Tandem game: L_i = s^2 - 2 x_i with s the sum of all parameters. Pulling more than the others is a burden to all.
+    """Tandem game: L_i = s^2 - 2 x_i with s the sum of all parameters. Pulling more than the others burdens everybody.
 
     Every fixed point of naive learning has s = 1 and mean loss 1 - 2 / n, which is 0 for two players. Source: SOS
-    (Letcher et al., ICLR 2019, section 4), there for two players.
+    (Letcher et al., ICLR 2019, section 4), which has two players.
     """
     del num_players
     s = sum(theta[0] for theta in thetas)

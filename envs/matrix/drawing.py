@@ -6,8 +6,17 @@ from shaping.envs.drawing import Sprite, empty_floor, grid_image, player_colour
 
 
 def image(letters: str) -> np.ndarray:
-    """A joint action, a letter a player: a disc where it cooperated (C), a square where it defected (D), a ring at the
+    """A joint action, one letter per player: a disc if it cooperated (C), a square if it defected (D), a ring at the
     start (a blank)."""
     shapes = {"C": "disc", "D": "square", " ": "ring"}
     sprites = [Sprite(0, i, player_colour(i), shapes[letter]) for i, letter in enumerate(letters)]
     return grid_image(empty_floor(1, len(letters)), sprites)
+
+
+def rows(digits: str, actions: int) -> np.ndarray:
+    """A joint action of more than two actions, a digit a player: a column each, with a disc in the row of its action;
+    none at the start (blanks)."""
+    places = [(int(digit), i) for i, digit in enumerate(digits) if digit != " "]
+    return grid_image(
+        empty_floor(actions, len(digits)), [Sprite(row, i, player_colour(i), "disc") for row, i in places]
+    )

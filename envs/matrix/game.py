@@ -1,9 +1,9 @@
-"""Repeated games with two actions: the steppable environment, and the numbers its exact value is made of.
+"""Repeated games with two or more actions: the environment, and the numbers from which its exact value is computed.
 
-Conventions: action 0 cooperates, 1 defects. A state is what the players remember, the last executed joint
-action: index 0 is the start, 1 + b follows the joint action whose actions, read as a binary number with the
-most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view reads seats 0 to n-1;
-in a player's own view its own action comes first, then the others by ascending seat.
+Conventions: of two actions, 0 cooperates and 1 defects. A state is what the players remember, the last executed joint
+action: index 0 is the start, and 1 + b follows the joint action whose actions, read as a number in the base of their
+count (binary for two) with the most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view
+lists seats 0 to n-1; in a player's own view its own action comes first, then those of the others by ascending seat.
 """
 
 import dataclasses
@@ -21,10 +21,13 @@ from shaping.envs.declarations import Measure, leading_rank, placed
 from shaping.envs.environment import check_actions
 from shaping.envs.matrix import drawing
 from shaping.envs.matrix import measures as matrix_measures
+from shaping.envs.matrix.checks import check_shape, finite_numbers, is_integer, line, nested_tuple
 from shaping.envs.matrix.games import GAMES, MAX_PLAYERS
 from shaping.envs.spaces import Discrete
 
 STATE_VIEWS = ("own", "shared")
+MAX_ACTIONS, MAX_JOINT_ACTIONS = 10, 256
+"""More joint actions make more states than exact values are worth computing for."""
 
 
 @flax.struct.dataclass
@@ -32,12 +35,12 @@ class MatrixGameParams:
     """The numbers of a game. Every leaf may carry leading axes that a vmap maps over.
 
     Attributes:
-        payoffs: [players, 2, ..., 2] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
-        discount: [] float, what values are computed with; the environment does not discount its rewards.
-        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None, for play
-            alone, where it never is, which saves drawing it.
-        horizon: [] int32, the number of steps where it is not that of the description; None where it is. For play
-            alone: exact values have the horizon of the description, which shapes their program.
+        payoffs: [players, actions, ..., actions] float, payoffs[player][a_0]...[a_{n-1}], the reward of one step.
+        discount: [] float, used to compute values; the environment does not discount its rewards.
+        noise: [players] float in [0, 1], the probability that the executed action is not the chosen one; None for
+            never, which saves drawing it and is possible only for play.
+        horizon: [] int32, the number of steps if it differs from that of the description, otherwise None. Only for
+            play: exact values have the horizon of the description, which is compiled in.
     """
 
     payoffs: jax.Array
@@ -51,7 +54,7 @@ class MatrixGameState:
     """What the players remember, and the time.
 
     Attributes:
-        joint: [] int32, the shared state: 0 at the start, then 1 + the last executed joint action in binary.
+        joint: [] int32, the shared state: 0 at the start, then 1 + the last executed joint action as a number.
         step: [] int32, steps taken since the reset.
     """
 
@@ -59,50 +62,52 @@ class MatrixGameState:
     step: jax.Array
 
 
-def own_view(num_players: int) -> tuple[tuple[int, ...], ...]:
+def own_view(num_players: int, num_actions: int = 2) -> tuple[tuple[int, ...], ...]:
     """The shared state that each state in a player's own view stands for.
 
     Returns:
-        permutation[player][own_state] = shared state; each row is a permutation of 0 .. 2**num_players that
+        permutation[player][own_state] = shared state; each row is a permutation of 0 .. num_actions**num_players that
         leaves the start at 0. For an array x over shared states, x[permutation[player]] is over that player's
         own states; for theta over own states, theta[argsort(permutation[player])] is over shared states. For
-        two players the rows are (0, 1, 2, 3, 4) and (0, 1, 3, 2, 4). From three players on a row need not be
+        two players the rows are (0, 1, 2, 3, 4) and (0, 1, 3, 2, 4). With three players or more a row need not be
         its own inverse.
     """
     rows = []
     for player in range(num_players):
         seats = (player, *(seat for seat in range(num_players) if seat != player))
         row = [0]
-        for actions in product((0, 1), repeat=num_players):
-            row.append(1 + sum(a << (num_players - 1 - seat) for seat, a in zip(seats, actions, strict=True)))
+        for actions in product(range(num_actions), repeat=num_players):
+            row.append(1 + sum(a * num_actions ** (num_players - 1 - s) for s, a in zip(seats, actions, strict=True)))
         rows.append(tuple(row))
     return tuple(rows)
 
 
 @dataclass(frozen=True)
 class MatrixGame:
-    """A repeated game of n players with two actions each; players remember the last executed joint action.
+    """A repeated game of n players with as many actions each, usually two; players remember the last executed joint
+    action.
 
-    The object is the static, hashable description with default numbers; `default_params` are those numbers as
-    arrays, and `step` uses only the numbers it is given in `params`, so that one compiled program plays many
+    The object is the static, hashable description with default numbers. `default_params` returns those numbers as
+    arrays, and `step` uses only the numbers it is given in `params`, so that one compiled program can play many
     games.
 
     Attributes:
-        payoffs: payoffs[player][a_0]...[a_{n-1}], 2 to 6 players; any nested sequence or array, kept as
-            nested tuples.
+        payoffs: payoffs[player][a_0]...[a_{n-1}], 2 to 6 players with 2 to 10 actions each and at most 256 joint
+            actions; any nested sequence or array, kept as nested tuples.
         discount: in [0, 1); 1 is allowed with a finite horizon.
         noise: in [0, 1], one number or one for each player: with this probability the executed action differs
-            from the chosen one ("trembling hand"). States and rewards follow the executed action.
+            from the chosen one ("trembling hand"), each other one equally often. States and rewards follow the
+            executed action.
         horizon: None for a game without end, otherwise the number of steps; 1 is the one-shot game, in which
             players have a single state.
         state_view: "own" shows each player the state with its own action first, "shared" shows all players
             the same.
         name: for records and messages.
-        settings: the arguments, with their names, of the function of `envs.matrix.games` that the payoffs are of; they,
-            in place of the payoffs, are then the game's numbers. () for payoffs of another origin.
+        settings: the arguments, with their names, of the function in `envs.matrix.games` that made the payoffs; they,
+            instead of the payoffs, are then the game's numbers. () for payoffs of another origin.
 
     Raises:
-        ValueError: a field is out of its range. One line: the field, its value and what is allowed.
+        ValueError: for a field out of its range. One line: the field, its value and what is allowed.
     """
 
     payoffs: Any
@@ -115,30 +120,33 @@ class MatrixGame:
 
     def __post_init__(self):
         allowed = (
-            f"finite numbers of the shape [n, 2, ..., 2] with one axis of length 2 for each of the n = 2 to "
-            f"{MAX_PLAYERS} players, payoffs[player][action_0]...[action_n-1]"
+            f"finite numbers of the shape [n, a, ..., a] with one axis of length a for each of the n = 2 to "
+            f"{MAX_PLAYERS} players, payoffs[player][action_0]...[action_n-1], a = 2 to {MAX_ACTIONS} actions and at "
+            f"most {MAX_JOINT_ACTIONS} joint actions"
         )
         payoffs = finite_numbers("payoffs", self.payoffs, allowed)
         n = payoffs.shape[0] if payoffs.ndim else 0
-        if not 2 <= n <= MAX_PLAYERS or payoffs.shape != (n,) + (2,) * n:
+        each = payoffs.shape[-1] if payoffs.ndim else 0
+        fits = 2 <= n <= MAX_PLAYERS and 2 <= each <= MAX_ACTIONS and each**n <= MAX_JOINT_ACTIONS
+        if not fits or payoffs.shape != (n,) + (each,) * n:
             raise ValueError(f"payoffs has the shape {list(payoffs.shape)}; allowed: {allowed}")
         horizon = self.horizon
-        if horizon is not None and not (_is_integer(horizon) and horizon >= 1):
-            raise ValueError(f"horizon is {_line(horizon)}; allowed: an integer of 1 or more, or None for no end")
+        if horizon is not None and not (is_integer(horizon) and horizon >= 1):
+            raise ValueError(f"horizon is {line(horizon)}; allowed: an integer of 1 or more, or None for no end")
         allowed = "a number from 0 to below 1, or 1 with a finite horizon"
         discount = finite_numbers("discount", self.discount, allowed)
         if discount.ndim or not (0 <= discount < 1 or (discount == 1 and horizon is not None)):
-            raise ValueError(f"discount is {_line(self.discount)}; allowed: {allowed}")
+            raise ValueError(f"discount is {line(self.discount)}; allowed: {allowed}")
         allowed = f"a number from 0 to 1, or one for each of the {n} players"
         noise = finite_numbers("noise", self.noise, allowed)
         if noise.shape not in ((), (n,)) or np.any(noise < 0) or np.any(noise > 1):
-            raise ValueError(f"noise is {_line(self.noise)}; allowed: {allowed}")
+            raise ValueError(f"noise is {line(self.noise)}; allowed: {allowed}")
         if self.state_view not in STATE_VIEWS:
-            raise ValueError(f"state_view is {_line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
-        # The fields are frozen for users; normalising them here is what makes equal games equal and hashable.
-        object.__setattr__(self, "payoffs", _nested_tuple(payoffs.tolist()))
+            raise ValueError(f"state_view is {line(self.state_view)}; allowed: {' or '.join(STATE_VIEWS)}")
+        # The dataclass is frozen; normalising fields here makes equal games equal and hashable.
+        object.__setattr__(self, "payoffs", nested_tuple(payoffs.tolist()))
         object.__setattr__(self, "discount", float(discount))
-        object.__setattr__(self, "noise", _nested_tuple(noise.tolist()))
+        object.__setattr__(self, "noise", nested_tuple(noise.tolist()))
         object.__setattr__(self, "horizon", None if horizon is None else int(horizon))
 
     @property
@@ -146,23 +154,32 @@ class MatrixGame:
         return len(self.payoffs)
 
     @property
+    def num_actions(self) -> int:
+        return len(self.payoffs[0])
+
+    @property
     def num_states(self) -> int:
-        """States a player tells apart: 1 in the one-shot game, otherwise 1 + 2**num_players."""
-        return 1 if self.horizon == 1 else 1 + 2**self.num_players
+        """States that a player distinguishes: 1 in the one-shot game, otherwise 1 + num_actions**num_players."""
+        return 1 if self.horizon == 1 else 1 + self.num_actions**self.num_players
+
+    @property
+    def action_labels(self) -> tuple[str, ...]:
+        """C and D, or numbers from 0 on if there are more than two actions."""
+        return ("C", "D") if self.num_actions == 2 else tuple(map(str, range(self.num_actions)))
 
     @property
     def joint_action_labels(self) -> tuple[str, ...]:
-        """CC, CD, DC, DD for two players: joint actions in binary counting, seat 0 most significant."""
-        return tuple("".join(letters) for letters in product("CD", repeat=self.num_players))
+        """CC, CD, DC, DD for two players with two actions: joint actions in counting order, seat 0 most significant."""
+        return tuple("".join(letters) for letters in product(self.action_labels, repeat=self.num_players))
 
     @property
     def state_labels(self) -> tuple[str, ...]:
-        """The names of the states, in the view the players have: the own action first, or seat 0's."""
+        """The names of the states, in the view that players have: their own action first, or seat 0's."""
         return ("start", *self.joint_action_labels)[: self.num_states]
 
     @property
     def default_params(self) -> MatrixGameParams:
-        """The description's own numbers, in jax's default float type."""
+        """The default numbers, in jax's default float type."""
         noise = np.broadcast_to(np.asarray(self.noise), (self.num_players,))
         return MatrixGameParams(
             payoffs=jnp.asarray(self.payoffs, dtype=float),
@@ -177,11 +194,11 @@ class MatrixGame:
 
     @property
     def action_space(self) -> Discrete:
-        """One player's action: 0 cooperates, 1 defects."""
-        return Discrete(2)
+        """One player's action: of two, 0 cooperates and 1 defects."""
+        return Discrete(self.num_actions)
 
     def reset(self, key: jax.Array, params: MatrixGameParams) -> tuple[jax.Array, MatrixGameState]:
-        """The start of a game. Not random; `key` and `params` are there for the common signature.
+        """The start of a game. It is not random; `key` and `params` are part of the common signature.
 
         Returns:
             obs: [players] int32, all 0.
@@ -197,41 +214,51 @@ class MatrixGame:
         """Play one joint action. Pure; one environment (vmap for many); never resets itself.
 
         Args:
-            key: what the noise is drawn from.
+            key: for the noise.
             state: the state before.
-            actions: [players] int32 in {0 cooperate, 1 defect}, the chosen actions.
+            actions: [players] int32, the chosen actions, from 0 on.
             params: the game's numbers.
 
         Returns:
             obs: [players] int32, the index of the state each player now sees; 0 in the one-shot game.
             state: the state after.
             rewards: [players] float, the payoffs of the executed joint action, not discounted.
-            terminated: [] bool, whether the finite horizon, a part of the game, is reached; else False.
+            terminated: [] bool, whether the finite horizon, a part of the game, is reached; otherwise False.
             truncated: [] bool, always False.
             info: {"executed": [players] int32}, the actions after noise.
 
         Raises:
-            ValueError: `actions` or `params` has not this game's shape (a missing vmap, usually).
+            ValueError: if `actions` or `params` does not have this game's shape (usually because a vmap is missing).
         """
-        n = self.num_players
+        n, each = self.num_players, self.num_actions
         actions = check_actions(actions, n, self.action_space)
-        _check_shape("params.payoffs", params.payoffs, (n,) + (2,) * n)
+        check_shape("params.payoffs", params.payoffs, (n,) + (each,) * n)
         executed = actions
         if params.noise is not None:
-            _check_shape("params.noise", params.noise, (n,))
-            executed = jnp.where(jax.random.bernoulli(key, params.noise), 1 - actions, actions)
-        place_values = np.array([1 << (n - 1 - seat) for seat in range(n)], np.int32)
+            check_shape("params.noise", params.noise, (n,))
+            executed = jnp.where(jax.random.bernoulli(key, params.noise), self._another(key, actions), actions)
+        place_values = np.array([each ** (n - 1 - seat) for seat in range(n)], np.int32)
         joint_action = jnp.sum(executed * place_values, dtype=jnp.int32)
-        rewards = params.payoffs.reshape(n, 2**n)[:, joint_action]
+        rewards = params.payoffs.reshape(n, each**n)[:, joint_action]
 
         after = MatrixGameState(joint=joint_action + 1, step=state.step + 1)
         horizon = self.horizon if params.horizon is None else params.horizon
         terminated = jnp.asarray(False) if horizon is None else after.step >= horizon
         return self.observe(after, params), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
 
+    def _another(self, key: jax.Array, actions: jax.Array) -> jax.Array:
+        """For each player an action that is not the given one, each as likely."""
+        if self.num_actions == 2:
+            return 1 - actions
+        further = jax.random.randint(jax.random.fold_in(key, 1), actions.shape, 1, self.num_actions, actions.dtype)
+        return (actions + further) % self.num_actions
+
     def start_counts(self) -> dict[str, jax.Array]:
-        """Zero of everything `count` counts: `steps` [players, states], how often each player was in each of its own
-        states, and `cooperations` [players, states], how often it then executed action 0; int32."""
+        """Zero for everything that `count` counts, int32. With two actions: `steps` [players, states], how often each
+        player was in each of its own states, and `cooperations` [players, states], how often it then executed action 0.
+        With more: `executed` [players, actions]."""
+        if self.num_actions > 2:
+            return {"executed": jnp.zeros((self.num_players, self.num_actions), jnp.int32)}
         zeros = jnp.zeros((self.num_players, self.num_states), jnp.int32)
         return {"steps": zeros, "cooperations": zeros}
 
@@ -244,8 +271,11 @@ class MatrixGame:
         ended: jax.Array,
         info: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
-        """Cooperation by history, one step further."""
+        """What was executed after one more step, by history if there are two actions."""
         del actions, rewards, ended
+        if self.num_actions > 2:
+            chosen = info["executed"][:, None] == jnp.arange(self.num_actions, dtype=jnp.int32)[None]
+            return {"executed": counts["executed"] + chosen.astype(jnp.int32)}
         here = self._seen(state)[:, None] == jnp.arange(self.num_states, dtype=jnp.int32)[None]
         cooperated = here & (info["executed"] == 0)[:, None]
         return {
@@ -255,16 +285,18 @@ class MatrixGame:
 
     @property
     def measures(self) -> dict[str, Measure]:
-        """Cooperation, and cooperation by state."""
+        """Cooperation, and cooperation by state; with more than two actions how often each was executed."""
+        if self.num_actions > 2:
+            return matrix_measures.action_measures(self.action_labels)
         return matrix_measures.measures(self.state_labels)
 
     def metrics(self, counts: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """The values of `measures`."""
-        return matrix_measures.metrics(counts)
+        return matrix_measures.action_metrics(counts) if self.num_actions > 2 else matrix_measures.metrics(counts)
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        """The numbers that the payoffs are made of, or payoffs; and discount and noise."""
+        """The numbers from which the payoffs are made, or payoffs; and discount and noise."""
         return tuple(self.default_numbers)
 
     @property
@@ -273,7 +305,7 @@ class MatrixGame:
         return (own or {"payoffs": self.payoffs}) | {"discount": self.discount, "noise": self.noise}
 
     def with_numbers(self, params: MatrixGameParams, numbers: Mapping[str, Any]) -> MatrixGameParams:
-        """See `envs.declarations.with_numbers`. Where a number of the payoffs is given, those that are not are the
+        """See `envs.declarations.with_numbers`. If only some numbers of the payoffs are given, the others are the
         description's."""
         defaults = self.default_params
         lead = leading_rank(params, defaults)
@@ -288,13 +320,14 @@ class MatrixGame:
         return dataclasses.replace(params, **new)
 
     def image(self, state: MatrixGameState, params: MatrixGameParams) -> np.ndarray:
-        """The last executed joint action; see `envs.matrix.drawing.image`."""
+        """The last executed joint action; see `envs.matrix.drawing`."""
         del params
         joint = int(state.joint)
-        return drawing.image(self.joint_action_labels[joint - 1] if joint else " " * self.num_players)
+        letters = self.joint_action_labels[joint - 1] if joint else " " * self.num_players
+        return drawing.image(letters) if self.num_actions == 2 else drawing.rows(letters, self.num_actions)
 
     def text(self, state: MatrixGameState, params: MatrixGameParams) -> str:
-        """Such as "step 3: CD"."""
+        """For example "step 3: CD"."""
         del params
         joint = int(state.joint)
         return f"step {int(state.step)}: {self.joint_action_labels[joint - 1] if joint else 'start'}"
@@ -310,40 +343,5 @@ class MatrixGame:
             return jnp.zeros((n,), jnp.int32)
         if self.state_view == "shared":
             return jnp.broadcast_to(state.joint, (n,))
-        own_state_of_shared = np.argsort(np.array(own_view(n)), axis=1).astype(np.int32)
+        own_state_of_shared = np.argsort(np.array(own_view(n, self.num_actions)), axis=1).astype(np.int32)
         return jnp.asarray(own_state_of_shared)[:, state.joint]
-
-
-def _check_shape(what: str, array: jax.Array, shape: tuple[int, ...]) -> None:
-    if jnp.shape(array) != shape:
-        raise ValueError(
-            f"{what} has the shape {list(jnp.shape(array))}; allowed: {list(shape)} (vmap step over any further axes)"
-        )
-
-
-def finite_numbers(what: str, value: Any, allowed: str) -> np.ndarray:
-    """`value` as a float64 array of any shape.
-
-    Raises:
-        ValueError: one line, also for what numpy would convert silently (text, booleans).
-    """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):  # ragged nesting; traced arrays, which belong into MatrixGameParams
-        array = np.asarray(None)
-    if array.dtype.kind not in "iuf" or array.size == 0 or not np.all(np.isfinite(array)):
-        raise ValueError(f"{what} is {_line(value)}; allowed: {allowed}")
-    return array.astype(np.float64)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _nested_tuple(value: Any) -> Any:
-    return tuple(_nested_tuple(item) for item in value) if isinstance(value, list) else value
-
-
-def _line(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,10 +1,10 @@
 """Matrix games by name: functions from a game's numbers to its payoffs.
 
 Every float argument may also be an array; the arguments broadcast against each other and their axes lead the
-result, [..., players, 2, ..., 2], so that a sweep over a payoff is one call. The result is a jax array where
-an argument is one (traced arguments work), otherwise a float64 numpy array. Entry [player][a_0]...[a_{n-1}];
-action 0 cooperates. Tables below give player 0's reward, or both as "player 0, player 1"; rows are player 0's
-action, columns player 1's.
+result, [..., players, 2, ..., 2], so that a sweep over a payoff is one call. The result is a jax array if an
+argument is one (traced arguments work), otherwise a float64 numpy array. Entry [player][a_0]...[a_{n-1}];
+action 0 cooperates. The tables below give player 0's reward, or both as "player 0, player 1"; rows are player 0's
+actions, columns player 1's.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ import numpy as np
 MAX_PLAYERS = 6
 
 
-# Annotations here are types, not text: `make` and configuration readers look at them.
+# Annotations here are types, not text, because `make` and configuration readers inspect them.
 def ipd(
     reward: float = -1.0, sucker: float = -3.0, temptation: float = 0.0, punishment: float = -2.0
 ) -> np.ndarray | jax.Array:
@@ -28,14 +28,14 @@ def ipd(
         C  reward      sucker         -1  -3
         D  temptation  punishment      0  -2
 
-    A dilemma where temptation > reward > punishment > sucker. Source: the numbers of LOLA (Foerster et al.,
-    AAMAS 2018), which SOS, COLA and M-FOS share.
+    A dilemma if temptation > reward > punishment > sucker. Source: the numbers of LOLA (Foerster et al., AAMAS 2018),
+    which SOS, COLA and M-FOS share.
     """
     return _symmetric(reward, sucker, temptation, punishment)
 
 
 def matching_pennies(win: float = 1.0) -> np.ndarray | jax.Array:
-    """Matching pennies; zero-sum. Player 0 wins where the actions match, player 1 where they differ.
+    """Matching pennies; zero-sum. Player 0 wins if the actions match, player 1 if they differ.
 
               C (heads)    D (tails)
         C     win, -win    -win, win
@@ -51,7 +51,7 @@ def matching_pennies(win: float = 1.0) -> np.ndarray | jax.Array:
 def chicken(
     reward: float = 0.0, sucker: float = -1.0, temptation: float = 1.0, punishment: float = -100.0
 ) -> np.ndarray | jax.Array:
-    """Chicken; symmetric. To cooperate is to swerve.
+    """Chicken; symmetric. Cooperating means swerving.
 
               C            D
         C  reward      sucker          0    -1
@@ -65,7 +65,7 @@ def chicken(
 def stag_hunt(
     reward: float = 4.0, sucker: float = 1.0, temptation: float = 3.0, punishment: float = 2.0
 ) -> np.ndarray | jax.Array:
-    """Stag hunt; symmetric. To cooperate is to hunt the stag; both CC and DD are equilibria.
+    """Stag hunt; symmetric. Cooperating means hunting the stag; both CC and DD are equilibria.
 
               C            D
         C  reward      sucker          4   1
@@ -77,7 +77,7 @@ def stag_hunt(
 
 
 def battle_of_the_sexes(favourite: float = 3.0, other: float = 2.0, miss: float = 0.0) -> np.ndarray | jax.Array:
-    """Battle of the sexes: both want to meet, player 0 rather at C, player 1 rather at D.
+    """Battle of the sexes: both want to meet, player 0 preferably at C, player 1 preferably at D.
 
               C                    D
         C  favourite, other     miss, miss               3, 2    0, 0
@@ -101,11 +101,11 @@ def contribution(num_players: int = 2, contribution_factor: float = 1.33) -> np.
         C    0.33       -0.335
         D    0.665       0
 
-    A dilemma where 1 < contribution_factor < num_players. Source: POLA (Zhao et al., NeurIPS 2022), whose
+    A dilemma if 1 < contribution_factor < num_players. Source: POLA (Zhao et al., NeurIPS 2022), whose
     `LOLA_exact.py` uses 0.6 num_players for more than two players.
 
     Raises:
-        ValueError: num_players is not an integer from 2 to 6.
+        ValueError: if num_players is not an integer from 2 to 6.
     """
     integer = isinstance(num_players, int | np.integer) and not isinstance(num_players, bool)
     if not integer or not 2 <= num_players <= MAX_PLAYERS:
@@ -140,9 +140,9 @@ def _two_players(player_0: tuple, player_1: tuple) -> np.ndarray | jax.Array:
 
 
 def _arrays(*values: Any) -> list[Any]:
-    """The values as float arrays, broadcast: of jax where one of them is, otherwise of numpy."""
+    """The values as float arrays, broadcast: jax arrays if one of them is, otherwise numpy arrays."""
     if any(isinstance(value, jax.Array) for value in values):
-        # A Python or numpy number takes the type of the jax arrays, as everywhere in jax.
+        # A Python or numpy number gets the type of the jax arrays, as everywhere in jax.
         dtype = jnp.result_type(float, *(value.dtype for value in values if isinstance(value, jax.Array)))
         return jnp.broadcast_arrays(*(jnp.asarray(value, dtype=dtype) for value in values))
     return list(np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in values)))

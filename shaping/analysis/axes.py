@@ -1,4 +1,4 @@
-"""The axes of a sweep, read off the coordinates of its cells, and names for cells and axes that fit in a
+"""The axes of a sweep, inferred from the coordinates of its cells, and names for cells and axes that fit in a
 figure.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its key, the keys that move with it, its values (numbers ascending, text as it stands)."""
+    """One axis: its key, the keys tied to it, and its values (numbers ascending, text in order of appearance)."""
 
     key: str
     tied: tuple[str, ...]
@@ -24,13 +24,13 @@ class Axis:
 
 
 def sweep_axes(cells: Sequence[dict[str, Any]]) -> list[Axis]:
-    """Axes of the cells of a summary: coordinates that vary between cells, tied ones as one axis."""
+    """Axes of the cells of a summary: coordinates that vary between cells; tied ones count as one axis."""
     keys: list[str] = []
     for cell in cells:
         keys += [k for k in cell["coordinates"] if k not in keys]
     columns = {k: [cell["coordinates"].get(k) for cell in cells] for k in keys}
     columns = {k: column for k, column in columns.items() if len(set(column)) > 1}
-    # Text first: a variant that fixes a number is called by its name.
+    # Text first: a variant that fixes a number is named after the variant.
     order = sorted(columns, key=lambda k: _numeric(columns[k]))
     axes: list[Axis] = []
     for key in order:
@@ -64,7 +64,7 @@ def key_name(key: str) -> str:
 
 
 def axis_name(axis: Axis) -> str:
-    """The axis in words, with what is tied to it."""
+    """The axis in words, including what is tied to it."""
     name = key_name(axis.key)
     if len(axis.tied) == 1:
         return f"{name} (with {key_name(axis.tied[0])})"
@@ -72,9 +72,9 @@ def axis_name(axis: Axis) -> str:
 
 
 def value_name(value: Any, among: Iterable[Any] = ()) -> str:
-    """A coordinate's value in three digits, or in as many more as tell it from the others among which it stands.
+    """A coordinate's value with three digits, or as many as are needed to distinguish it from the other values.
 
-    What is left out is less than a tenth of the way to the nearest of them.
+    The rounding error is less than a tenth of the distance to the nearest of them.
     """
     if value is None:
         return "none"
@@ -88,26 +88,26 @@ def value_name(value: Any, among: Iterable[Any] = ()) -> str:
 
 
 def fixed_name(key: str, value: Any, among: Iterable[Any] = ()) -> str:
-    """A coordinate and its value: the value alone where it is text."""
+    """A coordinate and its value; only the value if it is text."""
     text = value_name(value, among)
     return text if isinstance(value, str) else f"{key_name(key)} = {text}"
 
 
 def cell_name(cell: dict[str, Any], axes: Sequence[Axis]) -> str:
-    """A cell by the axes on which it differs from others; "all matches" where there are none."""
+    """A cell named by the axes on which cells differ; "all matches" if there are none."""
     parts = [fixed_name(axis.key, cell["coordinates"].get(axis.key), axis.values) for axis in axes]
     return ", ".join(parts) or "all matches"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that tell cells apart: swept keys, tied ones too, and the values they take."""
+    """The columns of a table that identify cells: swept keys, including tied ones, and their values."""
 
     values: dict[str, tuple[Any, ...]]
 
     @classmethod
     def of(cls, cells: Sequence[dict[str, Any]]) -> Columns:
-        """Of all the cells of a summary."""
+        """The columns for all cells of a summary."""
         keys = [k for axis in sweep_axes(cells) for k in (axis.key, *axis.tied)]
         return cls({k: tuple(dict.fromkeys(c["coordinates"].get(k) for c in cells)) for k in keys})
 
@@ -116,13 +116,13 @@ class Columns:
         return ["cell", *map(key_name, self.values)]
 
     def names(self, cell: dict[str, Any]) -> list[str]:
-        """A cell's number, and its value of each key."""
+        """A cell's number and its value of each key."""
         own = cell["coordinates"]
         return [str(cell["cell"]), *(value_name(own.get(k), among) for k, among in self.values.items())]
 
 
 def wrapped(name: str, width: int, lines: int = 5) -> str:
-    """A name over several lines, broken after commas where its parts fit."""
+    """A name over several lines, broken after commas if its parts fit."""
     out: list[str] = []
     for part in name.split(", "):
         if out and len(out[-1]) + 2 + len(part) <= width:
@@ -135,7 +135,7 @@ def wrapped(name: str, width: int, lines: int = 5) -> str:
 
 
 def scale(values: Sequence[float]) -> str:
-    """How numbers are spaced: "log", "linear" or "uneven"."""
+    """The spacing of numbers: "log", "linear" or "uneven"."""
     x = np.asarray(values, float)
     if len(x) < 3:
         return "uneven"
@@ -148,7 +148,7 @@ def scale(values: Sequence[float]) -> str:
 
 
 def spread(number: int, most: int) -> list[int]:
-    """At most `most` of range(number), evenly spread with both ends."""
+    """At most `most` elements of range(number), evenly spaced and including both ends."""
     if number <= most:
         return list(range(number))
     return sorted({round(i * (number - 1) / (most - 1)) for i in range(most)})

@@ -19,10 +19,10 @@ _ELEMENTS = 2**23
 
 @dataclass(frozen=True)
 class Curve:
-    """Over the finite matches of a cell: updates [u]; mean, error, sd [u, players + 1], the mean over
+    """Statistics over the finite matches of a cell: updates [u]; mean, error, sd [u, players + 1], with the mean over
     players last.
 
-    game holds V_CC and V_DD where all matches of the cell share them, else None.
+    game holds V_CC and V_DD if all matches of the cell share them, otherwise None.
     """
 
     updates: np.ndarray
@@ -57,7 +57,7 @@ def curve(record: Record, cell: int) -> Curve:
         for name in ("value_cooperation", "value_defection"):
             bound = read(record, (name,), rows.start, rows.stop, shape).get(name, np.full((1, 1), np.nan))
             ends.append(bound.mean(axis=1))
-    # Of a sampled match that diverged there is nothing.
+    # A sampled match that diverged has no values.
     good, bad = (x[np.isfinite(x)] for x in (np.concatenate(ends[::2]), np.concatenate(ends[1::2])))
     close = all(len(x) and np.ptp(x) <= 1e-5 * (1 + abs(float(x[0]))) for x in (good, bad))
     game = (float(good[0]), float(bad[0])) if close else None
@@ -70,7 +70,7 @@ def curve(record: Record, cell: int) -> Curve:
 
 
 def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Mean value over updates: a line a cell, a panel a game, V_CC and V_DD marked."""
+    """Mean value over updates: one line per cell, one panel per game, with V_CC and V_DD marked."""
     curves = [curve(record, cell) for cell in chosen.cells]
     if not curves:
         return None
@@ -82,7 +82,7 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
     rows = -(-len(panels) // columns)
     across, width = (2, 34) if columns == 2 else (3, 46)
     names = [wrapped(n, width, 4) for n in chosen.names]
-    # A legend takes the height of its lines from the panel above it, unless the figure is given them.
+    # A legend takes its height from the panel above it, unless the figure is made taller.
     lines = sum(max(names[i].count("\n") + 1 for i in m) * -(-len(m) // across) for m in panels.values())
     figure = new_figure(rows * (3.3 if columns == 2 else 4.0) + 0.16 * lines / columns)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -114,8 +114,8 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
         caption += " Players end up unequal: solid is player 0, dashed player 1, dotted player 2."
     if spread_shown:
         caption += (
-            " Where the players' values sum to a constant the mean says nothing, so the standard deviation over "
-            "matches is drawn: 0 is everybody at the same value."
+            " Where the players' values sum to a constant, their mean shows nothing, so the standard deviation over "
+            "matches is drawn instead: 0 means that everybody has the same value."
         )
     return Picture("learning_curves", "Learning curves", f"{caption} {chosen.note}".strip(), png(figure))
 

@@ -1,4 +1,4 @@
-"""Folders that were damaged: what is wrong with which file, in one line, and pieces of a record that are not there."""
+"""Damaged folders: says in one line what is wrong with which file; also finds missing pieces of a record."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shaping.pieces import arrays_of, grid, undecodable
+
 if TYPE_CHECKING:
     import xarray as xr
 
-REMEDY = "put it back from a copy, or run the configuration again into a new folder"
+REMEDY = "restore it from a copy, or run the configuration again into a new folder"
 _ALWAYS = ("value", "value_trajectory_mean", "theta_initial", "theta_final")
 """Variables that every match has, whatever its game."""
 
 
 class DamagedRecordError(ValueError):
-    """One line that names the file of a run that cannot be read, what is wrong with it and what to do."""
+    """One line that names the file of a run that cannot be read, what is wrong with it, and what to do."""
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line: its kind, and the beginning of what it says."""
+    """An error as one line: its type, and the beginning of its message."""
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said[:120]}" if said else type(error).__name__
 
 
 @contextmanager
 def naming_damage(directory: Any) -> Iterator[None]:
-    """What goes wrong inside is told by the file of DIRECTORY/record.zarr that cannot be read, where there is one.
+    """If its body fails because a file of DIRECTORY/record.zarr cannot be read, reports that file instead.
 
     Raises:
-        DamagedRecordError: in place of an error that a damaged file explains.
+        DamagedRecordError: instead of an error that a damaged file explains.
     """
     try:
         yield
@@ -44,49 +46,36 @@ def naming_damage(directory: Any) -> Iterator[None]:
 
 
 def unreadable_piece(path: Any) -> str:
-    """A line on the first piece of a record that cannot be decoded; "" where all can."""
-    import zarr
-
-    group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
-    for name, array in sorted(group.arrays()):
-        for place in np.ndindex(*_grid(array)):
-            region = tuple(slice(i * n, (i + 1) * n) for i, n in zip(place, array.chunks, strict=True))
-            try:
-                array[region]
-            except Exception as error:
-                piece = path / name / array.metadata.encode_chunk_key(place)
-                return f"{piece}: cannot be read ({first_line(error)}); {REMEDY}"
-    return ""
+    """A line about the first piece of a record that cannot be decoded; "" if all can."""
+    found = undecodable(path)
+    return "" if found is None else f"{found[0]}: cannot be read ({first_line(found[1])}); {REMEDY}"
 
 
 def absent_piece(path: Any, dataset: xr.Dataset) -> str:
-    """A line on the first piece of a record that is not there although matches of it have come to their end; "" where
-    none is missing.
+    """A line about the first piece of a record that is missing although its matches are finished; "" if none is
+    missing.
 
-    A piece that was never written reads as not a number, as a diverged match does. It is missing for certain where a
-    match of it did not diverge. Matches that still run are not looked at. Of what only some games record, the pieces
-    of the end are looked for, in records whose matches all stand in one.
+    A piece that was never written reads as NaN, and so does a diverged match. It is certainly missing if one of its
+    matches did not diverge. Matches that are still running are not checked. Variables that only some games record are
+    checked only at the end of a run, in records of a single game.
     """
-    import zarr
-
-    group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
-    arrays = dict(group.arrays())
+    arrays = arrays_of(path)
     if (marker := arrays.get("diverged_at")) is None:
         return ""
-    if absent := _absent(path, "diverged_at", marker, list(np.ndindex(*_grid(marker)))):
+    if absent := _absent(path, "diverged_at", marker, list(np.ndindex(*grid(marker)))):
         return absent
     kept = np.flatnonzero(dataset["diverged_at"].values == -1)
-    for name, array in sorted(arrays.items()):
+    for name, array in arrays.items():
         dims = tuple(str(d) for d in dataset[name].dims) if name in dataset.data_vars else ()
         if dims[:1] != ("match",) or name == "diverged_at":
             continue
         rows = np.unique(kept // array.chunks[0]).tolist()
-        grid = _grid(array)
+        pieces = grid(array)
         if name in _ALWAYS:
-            wanted = [(row, *rest) for row in rows for rest in np.ndindex(*grid[1:])]
-        elif grid[0] == 1 and rows:
+            wanted = [(row, *rest) for row in rows for rest in np.ndindex(*pieces[1:])]
+        elif pieces[0] == 1 and rows:
             along = dims[1:2] == ("update",)
-            wanted = [(0, *rest) for rest in np.ndindex(*grid[1:]) if not along or rest[0] == grid[1] - 1]
+            wanted = [(0, *rest) for rest in np.ndindex(*pieces[1:]) if not along or rest[0] == pieces[1] - 1]
         else:
             continue
         if absent := _absent(path, name, array, wanted):
@@ -97,15 +86,10 @@ def absent_piece(path: Any, dataset: xr.Dataset) -> str:
 def _absent(path: Any, name: str, array: Any, wanted: list[tuple[int, ...]]) -> str:
     folder = path / name
     start = len(str(folder).rstrip("/")) + 1
-    # One listing is much quicker than a question for every piece.
+    # One listing is much faster than one query per piece.
     present = {str(file)[start:] for file in folder.rglob("*")} if wanted else set()
     for place in wanted:
         key = array.metadata.encode_chunk_key(place)
         if key not in present:
             return f"{folder / key}: this piece of the record is missing; {REMEDY}"
     return ""
-
-
-def _grid(array: Any) -> tuple[int, ...]:
-    """How many pieces an array has along each dimension."""
-    return tuple(-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True))

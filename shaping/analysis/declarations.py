@@ -1,4 +1,4 @@
-"""What a record says of its own variables: every array carries its declaration as attributes, and is read by it."""
+"""How a record describes its own variables: every array carries its declaration as attributes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import numpy as np
 from shaping.analysis.damage import DamagedRecordError
 
 SOURCES = ("play", "environment", "learner")
-"""Who measures what a report shows besides values and policies."""
+"""Who measured what a report shows besides values and policies."""
 _ALONG = ("match", "update", "player")
 _ORDER = ("environment", "play", "learner")
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable that was measured: its name and dimensions, and what its record says of it.
+    """A variable that was measured: its name and dimensions, and what its record says about it.
 
-    low and high are infinite where the range has no such end; `small` says that values near zero are told apart;
-    `showcase` that its highest match is the one whose episode is drawn.
+    low and high are infinite if the range has no such end; `small` says that values near zero matter; `showcase` that
+    the match in which it is highest is the one whose episode is drawn.
     """
 
     name: str
@@ -40,16 +40,16 @@ class Variable:
 
     @property
     def axis(self) -> str:
-        """The dimension whose labels it has beside match and player, or "" where it is recorded along updates."""
+        """The dimension with labels, besides match and player; "" if it is recorded along updates."""
         return "" if self.dims == _ALONG else self.dims[2]
 
     @property
     def bounded(self) -> bool:
-        """Whether both ends of its range are known."""
+        """Whether both ends of its range are finite."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     def told(self) -> dict[str, Any]:
-        """The declaration as summary.json has it."""
+        """The declaration as written to summary.json."""
         ends = [end if math.isfinite(end) else None for end in (self.low, self.high)]
         return {
             "label": self.label,
@@ -63,13 +63,13 @@ class Variable:
 
 
 def declared(dataset: xr.Dataset) -> dict[str, Variable]:
-    """The variables of a record that a report shows, in the order in which it does.
+    """The variables of a record that a report shows, in the order in which it shows them.
 
-    Those are what play, the environment or a learner measured, along updates (match, update, player) or at the end
-    (match, player, axis). What carries no declaration, as in older records, is left out.
+    These are what play, the environment or a learner measured, along updates (match, update, player) or at the end
+    (match, player, axis). Variables without a declaration, as in older records, are left out.
 
     Raises:
-        DamagedRecordError: a declaration of the wrong type.
+        DamagedRecordError: for a declaration of the wrong type.
     """
     found = {}
     for key, array in dataset.data_vars.items():
@@ -81,7 +81,7 @@ def declared(dataset: xr.Dataset) -> dict[str, Variable]:
 
 
 def _place(variable: Variable) -> tuple[bool, int, str]:
-    # The order in which a folder lists its arrays is not the same everywhere; this one is.
+    # The order in which a folder lists its arrays varies from system to system; this order does not.
     return variable.name != "reward_per_step", _ORDER.index(variable.source), variable.name
 
 
@@ -111,7 +111,7 @@ def _wrong(name: str, key: str, value: Any, allowed: str) -> DamagedRecordError:
 
 
 def labels_of(dataset: xr.Dataset, variables: Mapping[str, Variable]) -> dict[str, tuple[str, ...]]:
-    """The labels of each dimension that variables have beside match and player; numbers where it has none."""
+    """The labels of each dimension that variables have besides match and player; numbers if it has no labels."""
     axes = {v.axis for v in variables.values() if v.axis}
     named = {d: dataset[d].values if d in dataset.coords else range(dataset.sizes[d]) for d in axes}
     return {d: tuple(str(x) for x in values) for d, values in named.items()}

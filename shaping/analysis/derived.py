@@ -1,4 +1,4 @@
-"""Measures that follow from declared variables: each has the variables it needs, and is there where they are."""
+"""Measures derived from declared variables: each exists if the variables it needs are recorded."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from shaping.analysis.declarations import Variable
 
 OWN_COLOUR = 0.6
-"""Share of own colour among pickups above which a match has found to pick its own."""
+"""A match counts as picking its own colour if the share of own coins among its pickups is above this."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Whether a match has found something: a measure of 0 and 1 a match, shown as a share of the matches.
+    """Whether a match has found something: 0 or 1 for each match, shown as a share of the matches.
 
-    `needs` are variables of which one at least must be recorded; `of` takes them, [match, ...] at the last update.
+    `needs` lists variables, at least one of which must be recorded; `of` takes them, [match, ...] at the last update.
     """
 
     label: str
@@ -37,7 +37,7 @@ def _own_colour_found(data: Mapping[str, np.ndarray]) -> np.ndarray:
 FOUND = {
     "own_colour_found": Found(
         "own colour found",
-        "whether more than 0.6 of the coins that a player takes, in the mean over players, are of its own colour",
+        "whether more than 0.6 of the coins that a player takes, averaged over players, are of its own colour",
         ("own_fraction", "pickups"),
         _own_colour_found,
     )
@@ -57,21 +57,21 @@ _OWN_FRACTION = Variable(
 
 
 def known_shares(variables: Iterable[str]) -> list[str]:
-    """Names of FOUND that these variables suffice for."""
+    """Names of the measures in FOUND for which these variables suffice."""
     recorded = set(variables)
     return [name for name, share in FOUND.items() if recorded & set(share.needs)]
 
 
 def with_derived(variables: Mapping[str, Variable], recorded: Iterable[str]) -> dict[str, Variable]:
-    """The declared variables, and those that follow from others which are recorded."""
+    """The declared variables, and those derived from the recorded ones."""
     follows = "pickups" in set(recorded) and "own_fraction" not in variables
     return {**variables, **({"own_fraction": _OWN_FRACTION} if follows else {})}
 
 
 def completed(data: Mapping[str, np.ndarray], like: np.ndarray) -> dict[str, np.ndarray]:
-    """The data, with the share of own colour taken from `pickups` [match, player, colour] where play did not show it.
+    """The data, with the share of own colour computed from `pickups` [match, player, colour] where it was not recorded.
 
-    It stays NaN where a player takes no coin. `like` [match, player] gives its shape where it is not recorded at all.
+    It stays NaN if a player takes no coins. `like` [match, player] gives its shape if it is not recorded at all.
     """
     out = dict(data)
     pickups = data.get("pickups")
@@ -86,7 +86,7 @@ def completed(data: Mapping[str, np.ndarray], like: np.ndarray) -> dict[str, np.
 
 
 def mean_of_known(x: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is finite; NaN where nothing is."""
+    """Mean of the finite entries over the last axis; NaN if there are none."""
     known = np.isfinite(x)
     number = known.sum(axis=-1)
     total = np.where(known, x, 0.0).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Figures of what learners go by: how far models of opponents are off, and the shaping term beside its noise."""
+"""Figures about what learners rely on: the error of opponent models, and the shaping term with its noise."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 READING = (
-    "How to read these: the shaping term is what the rule adds to a learner's own gradient because its "
-    "opponents learn. From play it is an estimate, made anew here from independent batches: its norm is the "
-    "length of the mean of the estimates, with what noise adds to that length taken off, and its sd is how far "
-    "a single estimate lies from that mean. Where the sd is larger than the norm, one update is led by noise, "
-    "and only the sum of many follows the term; the ratio grows roughly with the square root of the batch, so "
-    "that four times the play doubles it. The model error is the KL divergence of the opponents' policies from "
-    "the models of them, in nats a decision: at 0 a learner shapes the opponents it has, and as the error grows"
-    " it shapes players that are not there. An error that falls and then rises again says that opponents move "
-    "faster than the models follow. Trust multiplies the lookahead rate, 1 being full trust, where a learner "
-    "goes by how much several models agree: a remedy that works lets the error be, and takes the step that "
-    "rests on it back."
+    "How to read these figures: the shaping term is what the rule adds to a learner's own gradient because its "
+    "opponents learn. When games are played it is an estimate, made here again from independent batches. Its norm "
+    "is the length of the mean of these estimates, minus what noise adds to that length; its sd is how far a "
+    "single estimate lies from the mean. Where the sd is larger than the norm, a single update is dominated by "
+    "noise, and only the sum of many updates follows the term. The ratio grows roughly with the square root of the "
+    "batch, so that four times as much play doubles it. The model error is the KL divergence of the opponents' "
+    "policies from the learner's models of them, in nats per decision: at 0 a learner shapes its actual opponents, "
+    "and as the error grows it shapes players that do not exist. An error that falls and then rises again means "
+    "that opponents change faster than the models follow. Trust, which is 1 at most, multiplies the lookahead rate of "
+    "learners that judge by how much several models agree: it leaves the error as it is, and shortens the step "
+    "that relies on the models."
 )
 
 
 def model_errors(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Error of opponent models over updates, a line a cell, and trust in them beside it where it is not full."""
+    """Error of opponent models over updates, one line per cell, with trust in them on the right if it is not full."""
     errors = _traces(record, chosen, "model_error")
     if not errors:
         return None
@@ -54,17 +54,17 @@ def model_errors(record: Record, summary: dict[str, Any], chosen: Selection) -> 
     _plain_log(grid[0])
     _finish(figure, grid, len(errors) > 1)
     caption = (
-        "KL divergence of the opponents' policies from a learner's models of them, on the states of the batch that the "
-        "models are fitted to next. Mean over the learners that have models and over finite matches, with its 95 % "
+        "KL divergence of the opponents' policies from a learner's models of them, on the states of the batch to which "
+        "the models are fitted next. Mean over the learners that have models and over finite matches, with its 95 % "
         "band."
     )
     if trusts:
-        caption += " Right: the factor by which trust multiplies the lookahead rate; 1 where there is no such remedy."
+        caption += " Right: the factor by which trust multiplies the lookahead rate; 1 for learners without trust."
     return Picture("model_errors", "Opponent models", f"{caption} {chosen.note}".strip(), png(figure))
 
 
 def shaping_terms(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Norm of the shaping term and spread of its estimate, a panel a cell, and last their ratio, a line a cell."""
+    """Norm of the shaping term and spread of its estimate, one panel per cell; in the last panel their ratio."""
     norms, sds = (_traces(record, chosen, name) for name in ("shaping_norm", "shaping_sd"))
     places = [place for place in norms if place in sds]
     if not places:
@@ -90,7 +90,7 @@ def shaping_terms(record: Record, summary: dict[str, Any], chosen: Selection) ->
         up, down = norms[place].mean[:, -1], sds[place].mean[:, -1]
         ratio = np.divide(up, down, out=np.full_like(up, np.nan), where=(down > 0) & (up > 0))
         name = wrapped(chosen.names[place], 34, 3)
-        # The first two colours are those of norm and sd.
+        # The first two colours are used for norm and sd.
         style = {"color": COLOURS[(k + 2) % len(COLOURS)], "ls": DASHES[k % len(DASHES)], "lw": 1.6}
         last.plot(norms[place].updates, ratio, label=name, **style)
     last.set(yscale="log", xlabel="updates", ylabel="signal to noise, norm / sd")
@@ -98,23 +98,23 @@ def shaping_terms(record: Record, summary: dict[str, Any], chosen: Selection) ->
         _plain_log(axes)
     _finish(figure, grid[:panels], True, len(places) > 1)
     caption = (
-        "The shaping term estimated again and again from independent play: length of the mean of the estimates, less "
-        "what noise adds to it, and root mean square distance of one estimate from that mean; means over learners and "
-        "finite matches with 95 % bands. Last panel: the ratio of the two; below the line at 1 one estimate is more "
-        "noise than signal. Lines break off where the mean length is 0."
+        "The shaping term, estimated repeatedly from independent play: length of the mean of the estimates, minus "
+        "what noise adds to it, and the root mean square distance of one estimate from that mean. Means over learners "
+        "and finite matches with 95 % bands. Last panel: their ratio; below 1, one estimate is more noise than "
+        "signal. Lines are interrupted where the length of the mean is 0."
     )
     return Picture("shaping_terms", "Shaping term", f"{caption} {chosen.note}".strip(), png(figure))
 
 
 def _traces(record: Record, chosen: Selection, name: str) -> dict[int, Trace]:
-    """Traces of a variable by place in the selection, of the cells that have it."""
+    """Traces of a variable by position in the selection, for the cells that have it."""
     found = {place: trace(record, cell, name) for place, cell in enumerate(chosen.cells)}
     return {place: one for place, one in found.items() if one is not None}
 
 
 def _log_line(axes: Axes, one: Trace, index: int, label: str) -> None:
-    """Mean over players with its band, for a logarithmic axis: the relative error is taken there, so that the band
-    stays above 0."""
+    """Mean over players with its band, for a logarithmic axis: the band uses the relative error, so that it stays above
+    0."""
     mean = np.where(one.mean[:, -1] > 0, one.mean[:, -1], np.nan)
     factor = np.exp(np.minimum(one.half[:, -1] / mean, 50))
     colour = COLOURS[index % len(COLOURS)]
@@ -129,7 +129,7 @@ def _same_range(panels: Any) -> None:
 
 
 def _plain_log(axes: Axes) -> None:
-    """Numbers on a logarithmic axis as they are, more of them where it spans little."""
+    """Plain numbers on a logarithmic axis, and more of them if it spans little."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_ylim()

@@ -1,4 +1,4 @@
-"""All the figures of a record, as PNG bytes and files."""
+"""All figures of a record, as PNG bytes and as files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from shaping.analysis.sweep_figures import sweep_figures
 def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     """Every figure that applies to this record.
 
-    Sweep maps or lines, learning curves, distribution of outcomes, learned policies, nearest strategies; and of what
-    the record declares as measured its curves and maps, opponent models and the shaping term.
-    Figures of single cells show at most ten cells and say which.
+    Sweep maps or lines, learning curves, distributions of outcomes, learned policies and nearest strategies; for what
+    the record declares as measured, curves and maps, the error of opponent models and the shaping term. Figures of
+    single cells show at most ten cells and say which.
     """
     matplotlib = import_matplotlib()
     if not summary["cells"]:

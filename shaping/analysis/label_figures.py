@@ -1,4 +1,4 @@
-"""Maps of what was measured by label at the end of a run: a row a player of a cell, a column a label."""
+"""Maps of what was measured by label at the end of a run: a row for each player of a cell, a column for each label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_LABELS = 30
 
 
 def by_label(record: Record, summary: dict[str, Any], chosen: Selection) -> list[Picture]:
-    """A map for each variable that has labels; scripted opponents stand in a table instead."""
+    """A map for each variable that has labels; scripted opponents have a table instead."""
     shown = [v for v in record.variables.values() if v.axis and v.axis != "opponent" and v.label]
     pictures = [_map(summary, chosen, variable) for variable in shown]
     return [picture for picture in pictures if picture is not None]
@@ -38,7 +38,7 @@ def _map(summary: dict[str, Any], chosen: Selection, variable: Variable) -> Pict
     width = max(len(row[2]) for row in rows)
     grid = np.array([np.pad(row[2], (0, width - len(row[2])), constant_values=np.nan) for row in rows])
     low, high = (variable.low, variable.high) if variable.bounded else (float(np.nanmin(grid)), float(np.nanmax(grid)))
-    # The tallest label stands above the columns.
+    # The tallest label has room above the columns.
     upright = max(map(len, labels)) > 60 // len(labels)
     figure = new_figure(1.0 + 0.46 * len(rows) + (0.07 * max(map(len, labels)) if upright else 0.2))
     axes = figure.subplots()
@@ -75,13 +75,13 @@ def _map(summary: dict[str, Any], chosen: Selection, variable: Variable) -> Pict
     caption += "Means over finite matches with the final policies"
     caption += "." if small else ", with their 95 % intervals below where matches differ."
     if np.isnan(grid).any():
-        caption += " None: this came up in no match."
+        caption += " None: no match had this."
     title = f"{variable.label[0].upper()}{variable.label[1:]}"
     return Picture(f"by_{variable.axis}_{variable.name}", title, f"{caption} {chosen.note}".strip(), png(figure))
 
 
 def _short(value: float | None) -> str:
-    """A number in the space of a square of the map."""
+    """A number that fits in a square of the map."""
     if value is None:
         return ""
     text = f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"

@@ -19,7 +19,7 @@ def table(head: list[str], rows: list[list[str]], left: int) -> str:
 
 
 def number(x: Any, digits: int = 3, small: bool = False) -> str:
-    """A number for a cell; `small` shows digits of one near zero too."""
+    """A number for a cell; `small` also shows the digits of numbers near zero."""
     if x is None:
         return "&ndash;"
     if small and 0 < abs(x) < 1e-2:
@@ -30,19 +30,19 @@ def number(x: Any, digits: int = 3, small: bool = False) -> str:
 
 
 def interval(ends: Any, small: bool = False) -> str:
-    """A 95 % interval in small brackets; nothing where there is none."""
+    """A 95 % interval in small brackets; nothing if there is none."""
     if not ends or ends[0] is None:
         return ""
     return f" <small>[{number(ends[0], small=small)}, {number(ends[1], small=small)}]</small>"
 
 
 def percent(x: Any) -> str:
-    """A fraction in per cent."""
+    """A fraction as a percentage."""
     return "&ndash;" if x is None else f"{100 * x:.1f}&nbsp;%"
 
 
 def each(values: list[Any], intervals: list[Any] | None = None, small: bool = False) -> str:
-    """One line a player, each with its interval."""
+    """One line per player, each with its interval."""
     return "<br>".join(
         number(v, small=small) + (interval(intervals[i], small) if intervals else "") for i, v in enumerate(values)
     )

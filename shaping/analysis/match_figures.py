@@ -1,4 +1,4 @@
-"""Figures of matches in single cells: policies and outcomes."""
+"""Figures of the matches in single cells: policies and outcomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TFT_QUADRANT = {
 
 def _shown_states(shape: Shape) -> list[int]:
     if shape.players == 2 and shape.states > 5:
-        # Of longer histories those in which every round was the same.
+        # For longer histories, those in which every round was the same.
         last = (3 * shape.states + 1) // 4
         return [0, *(shape.states - last + action * (last - 1) // 3 for action in range(4))]
     if shape.players < 3 or shape.states != 1 + 2**shape.players:
@@ -46,8 +46,8 @@ def _state_label(shape: Shape, state: int) -> str:
 
 
 def policies(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """P(C | state) of player 0 against player 1: a row a cell, a panel a joint state, a point a match."""
-    # In an analytic game there are no policies.
+    """P(C | state) of player 0 against player 1: rows are cells, panels joint states, points matches."""
+    # Analytic games have no policies.
     cells = [(c, name, record.shapes[c]) for c, name in zip(chosen.cells, chosen.names, strict=True)]
     cells = [cell for cell in cells if cell[2].states]
     if not cells:
@@ -92,24 +92,25 @@ def policies(record: Record, summary: dict[str, Any], chosen: Selection) -> Pict
         "Final probability of cooperating in each state, over the finite matches."
         if alone
         else (
-            "One point a match: probability of cooperating in each joint state (as player 0 sees it), "
-            "player 0 across, player 1 up. Numbers are the percentage of points in the region around them"
-            + (f", of the first {_POINTS:,} finite matches of a cell" if many else "")
-            + "."
+            "One point per match: the probability of cooperating in each joint state (as player 0 sees it), "
+            "player 0 on the horizontal axis, player 1 on the vertical. Numbers are the percentage of points in the "
+            "region around them" + (f", for the first {_POINTS:,} finite matches of a cell" if many else "") + "."
         )
     )
     if dilemma:
         caption += (
-            " The shaded quadrant is where both players are within 0.5 of tit-for-tat: the mean of its five "
-            "shares is TFT match."
+            " The shaded quadrant is where both players are within 0.5 of tit-for-tat; the mean of its shares over "
+            "the five states is TFT match."
         )
     if mixed:
         caption += (
-            " Where the stage game has only a mixed equilibrium the shaded square is within 0.25 of it "
-            "instead, and the mean of its shares is Nash match."
+            " If the stage game has only a mixed equilibrium, the shaded square is within 0.25 of it instead, and "
+            "the mean of its shares is Nash match."
         )
     if any(s.players == 2 and s.states > 5 for s in shapes):
-        caption += " Of policies that remember several rounds the histories in which all were the same are shown."
+        caption += (
+            " Of policies that remember several rounds, the histories in which all rounds were the same are shown."
+        )
     if any(s.players > 2 for s in shapes):
         caption += " With three or more players only players 0 and 1 and the states nearest to unanimity are shown."
     return Picture("policies", "Learned policies", f"{caption} {chosen.note}".strip(), png(figure))
@@ -125,7 +126,7 @@ def _final_policies(record: Record, cell: int, shape: Shape) -> np.ndarray:
 
 
 def _equilibrium(record: Record, cell: int, shape: Shape) -> np.ndarray | None:
-    """P(C) [player] of the mixed equilibrium if every match of the cell plays that game, else None."""
+    """P(C) [player] of the mixed equilibrium if every match of the cell plays the same game, otherwise None."""
     lo, hi = int(record.starts[cell]), int(record.starts[cell + 1])
     data = read(record, ("payoffs", "noise"), lo, min(hi, lo + 2 * _POINTS), shape)
     known = np.isfinite(data["payoffs"]).all(axis=(1, 2))
@@ -149,7 +150,7 @@ def _policy_panel(axes: Axes, points: np.ndarray, shape: Shape, state: int, equi
     if len(points) == 0:
         nothing_here(axes, "no finite\nmatch")
         return
-    # Where policies are measured, a match may not have come to a state.
+    # Where policies are measured, a match may never have visited a state.
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) == 0:
         nothing_here(axes, "not met")
@@ -184,7 +185,7 @@ def _share(axes: Axes, x: float, y: float, inside: np.ndarray) -> None:
 
 
 def outcomes(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Histogram of the players' mean value at the last update, a panel a cell, V_CC and V_DD marked."""
+    """Histogram of the players' mean value at the last update, one panel per cell, with V_CC and V_DD marked."""
     panels = [_outcome(record, cell) for cell in chosen.cells]
     if not panels:
         return None
@@ -206,11 +207,11 @@ def outcomes(record: Record, summary: dict[str, Any], chosen: Selection) -> Pict
     figure.supxlabel("value", fontsize=9)
     caption = (
         "How the matches of a cell ended: the players' mean normalised value at the last update. Dotted "
-        "lines mark everybody always cooperating (V_CC) and everybody always defecting (V_DD), where all "
-        "matches play one game."
+        "lines mark the values if everybody always cooperates (V_CC) and if everybody always defects (V_DD), if "
+        "all matches play the same game."
     )
     if alone:
-        caption += " Where the players' values sum to a constant player 0's value is shown instead."
+        caption += " Where the players' values sum to a constant, player 0's value is shown instead."
     return Picture("outcomes", "Distribution of outcomes", f"{caption} {chosen.note}".strip(), png(figure))
 
 
@@ -236,7 +237,7 @@ def _game(panel: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _ranges(panels: list[dict[str, Any]]) -> dict[Any, tuple[float, float]]:
-    """One range of values for the panels of one game, so that they can be compared."""
+    """One range of values for all panels of a game, so that they can be compared."""
     ends: dict[Any, list[float]] = {}
     for panel in panels:
         if len(panel["x"]):

@@ -1,4 +1,4 @@
-"""Per-match measures of the matches of a record: a few tens of bytes for each."""
+"""Measures of each match of a record, which take a few tens of bytes per match."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _ELEMENTS = 2**23
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of matches that share a shape. What is undefined, and all of a diverged match, is NaN (label
-    -1).
+    """Measures of matches that have the same shape. Whatever is undefined, and everything of a diverged match, is NaN
+    (label -1).
 
     value [match, player] is at the last update, trajectory [match, player] the mean over updates 1 to the last;
     cooperative, tft, nash, tft_found, consistency [match]; label, chi [match, player]; finite [match] bool;
-    diverged_at [match], -1 where not. tft_found counts what a match was before it diverged, too. measured holds the
-    variables that the record declares, at the last update, [match, player] or [match, player, label]; found those of
-    `derived.FOUND`, [match] 0 or 1.
+    diverged_at [match], -1 if it did not diverge. tft_found also counts what a match was before it diverged. measured
+    holds the variables that the record declares, at the last update, [match, player] or [match, player, label]; found
+    holds those of `derived.FOUND`, [match] 0 or 1.
     """
 
     value: np.ndarray
@@ -65,7 +65,7 @@ def measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
 
 
 def _together(parts: list[Measures], join: Callable[[list[np.ndarray]], np.ndarray]) -> Measures:
-    """Measures whose every array is `join` of those of the parts."""
+    """Measures in which every array is `join` of the arrays of the parts."""
 
     def joined(key: str) -> Any:
         first = getattr(parts[0], key)
@@ -114,10 +114,10 @@ def _measure(record: Record, lo: int, hi: int, shape: Shape) -> Measures:
 def _tft_found(
     record: Record, lo: int, hi: int, shape: Shape, cooperating: np.ndarray, defecting: np.ndarray
 ) -> np.ndarray:
-    """[match] 1 where after some recorded update both players had found tit-for-tat, else 0; NaN without policies.
+    """[match] 1 if after some recorded update both players had found tit-for-tat, otherwise 0; NaN without policies.
 
-    As in the program of Zhao et al. (2022), who look after each update, what an untrained policy happens to be does
-    not count.
+    As in the program of Zhao et al. (2022), which checks after each update, the untrained policies do not
+    count.
     """
     found = np.full(hi - lo, np.nan)
     if "policy_trajectory" not in record.dataset or shape.states == 0:
@@ -130,7 +130,7 @@ def _tft_found(
         rows = slice(a, min(a + _ROWS, hi - lo))
         ends = cooperating[rows], defecting[rows]
         n = len(ends[0])
-        # As many updates at a time as fit: what is read lies compressed in chunks of many.
+        # As many updates at a time as fit, because the record is compressed in chunks of many updates.
         stretch = max(1, _ELEMENTS // max(1, n * shape.players * shape.states))
         for first in range(begin, updates, stretch):
             now = read(record, _FOUND, lo + a, lo + rows.stop, shape, slice(first, first + stretch))

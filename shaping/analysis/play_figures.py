@@ -1,4 +1,4 @@
-"""Curves of what was measured, beside the value: a row a cell, a column a variable."""
+"""Curves of measured variables next to the value: rows are cells, columns variables."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DRAWN_APART = ("value_exact", "model_error", "model_trust", "shaping_norm", "shaping_sd")
-"""Variables that other figures draw, or that are drawn over the value."""
+"""Variables drawn in other figures, or drawn over the value."""
 _VALUE = Variable("value", ("match", "update", "player"), label="value")
 _MOST_COLUMNS = 4
 
 
 def play_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> list[Picture]:
-    """Every variable that was measured along updates, beside the value, at most four to a picture."""
+    """Every variable that was measured along updates, next to the value, at most four in a picture."""
     shown = {name: v for name, v in record.variables.items() if v.label and not v.axis and name not in DRAWN_APART}
     names = ("value", *shown, "value_exact")
     found = [{name: trace(record, cell, name) for name in names} for cell in chosen.cells]
@@ -89,18 +89,18 @@ def _picture(
     text = [
         "Thin lines are matches"
         + (f" (the first {SEEDS} of a cell)" if most > SEEDS else "")
-        + ", the thick line is their mean, the band its 95 % interval by Student's t. Matches that diverged "
-        "are left out. Where players end up unequal each has its own lines, else the mean over players is drawn."
+        + ", the thick line is their mean, and the band is its 95 % interval by Student's t. Matches that diverged "
+        "are left out. If players end up unequal, each has its own lines; otherwise the mean over players is drawn."
     ]
     for variable in columns[1:] if columns[0] is _VALUE else columns:
         if variable.description:
             text.append(f"{variable.label[:1].upper()}{variable.label[1:]}: {variable.description.rstrip('.')}.")
     if exact:
-        text.append("Dashed: the mean of the value in closed form, which play estimates.")
+        text.append("Dashed: the mean of the exact value, which play estimates.")
     if any(levels) and any(v.name == "reward_per_step" for v in columns):
-        text.append("Dotted: the reward per step, mean over players, where everybody plays the script named beside it.")
+        text.append("Dotted: the reward per step, mean over players, if everybody plays the script with that name.")
     if _VALUE in columns and any(marks):
-        text.append("V_CC and V_DD are the values of everybody always cooperating and always defecting.")
+        text.append("V_CC and V_DD are the values if everybody always cooperates and if everybody always defects.")
     name, title = ("play_curves", "Play over updates")
     if number:
         name, title = f"{name}_{number + 1}", f"{title} ({number + 1})"
@@ -108,13 +108,13 @@ def _picture(
 
 
 def _scripted(cell: dict[str, Any]) -> dict[str, float]:
-    """Reward per step by script, mean over players; of a cell where scripts were played."""
+    """Reward per step for each script, mean over players, in a cell for which scripts were played."""
     known = {script: [v for v in values if v is not None] for script, values in cell.items()}
     return {script: sum(values) / len(values) for script, values in known.items() if values}
 
 
 def _levels(axes: Axes, levels: dict[str, float]) -> None:
-    """Dotted lines at what scripts earn, named at the right edge; scripts that earn alike share a name."""
+    """Dotted lines at what scripts earn, named at the right edge; scripts that earn the same share a label."""
     low, high = axes.get_ylim()
     together: list[tuple[float, list[str]]] = []
     for script, at in sorted(levels.items(), key=lambda pair: pair[1]):
@@ -135,7 +135,8 @@ def _ends(
     levels: list[dict[str, float]],
     variable: Variable,
 ) -> list[tuple[float, float]]:
-    """Of each cell the range of a variable's axis: as declared, else what is drawn, the same for cells of one game."""
+    """For each cell the range of a variable's axis: as declared, or the range of the curves, shared by cells of a
+    game."""
     if variable.bounded:
         margin = 0.04 * (variable.high - variable.low)
         return [(variable.low - margin, variable.high + margin)] * len(found)
@@ -168,13 +169,13 @@ def _ends(
 
 
 def _seats(one: Trace) -> list[int]:
-    """Which of a trace's columns are drawn: every player's where they are unequal, else the mean over them."""
+    """Which of a trace's columns are drawn: every player's if they are unequal, otherwise the mean over them."""
     return list(range(one.mean.shape[1] - 1)) if one.unequal else [-1]
 
 
 def _traces(axes: Axes, one: Trace) -> None:
     for seat in _seats(one):
-        colour = COLOURS[seat + 1]  # the mean, which stands last, has the first
+        colour = COLOURS[seat + 1]  # the mean is the last column and has the first colour
         axes.plot(one.updates, one.each[:, :, seat].T, color=colour, lw=0.6, alpha=0.35)
         mean, half = one.mean[:, seat], one.half[:, seat]
         axes.fill_between(one.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)

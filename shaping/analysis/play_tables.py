@@ -1,4 +1,4 @@
-"""Tables of the report on what was measured: what it was at the end, and against scripted opponents."""
+"""Tables for the report of what was measured: at the end, and against scripted opponents."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from shaping.analysis.axes import Columns
 from shaping.analysis.markup import each, interval, number, percent, table
 
 SCRIPTED = "scripted_reward_per_step"
-"""Reward per step of every player where everybody plays the script that is its label."""
-_PLAY = "Measured with the final policies, one line a player, with 95 % intervals over matches in brackets."
-_AGAINST = "Each player's final policy with a scripted opponent in every other seat, one line a player."
+"""Reward per step of every player if everybody plays the script named by the label."""
+_PLAY = "Measured with the final policies, one line per player, with 95 % intervals over matches in brackets."
+_AGAINST = "Each player's final policy with a scripted opponent in every other seat, one line per player."
 
 
 def play_table(summary: dict[str, Any], places: list[int], most: int) -> str:
-    """What was measured in these cells of a summary; at most so many rows."""
+    """What was measured in these cells of a summary, in at most so many rows."""
     cells, told = summary["cells"], summary["variables"]
     along = [name for name, one in told.items() if one["label"] and not one.get("share") and not one["axis"]]
     known = [name for name in along if any(_any(cells[i].get(name)) for i in places)]
@@ -36,7 +36,7 @@ def play_table(summary: dict[str, Any], places: list[int], most: int) -> str:
 
 
 def against_table(summary: dict[str, Any], places: list[int], most: int) -> str:
-    """How players fare against scripted opponents; empty where none was met."""
+    """How players fare against scripted opponents; empty if there were none."""
     cells, told = summary["cells"], summary["variables"]
     measures = [name for name, one in told.items() if one.get("axis") == "opponent" and name != SCRIPTED]
     columns = []
@@ -58,8 +58,8 @@ def against_table(summary: dict[str, Any], places: list[int], most: int) -> str:
 
 
 def welfare_table(summary: dict[str, Any], places: list[int], most: int) -> str:
-    """Welfare, the mean over players of the reward per step, beside that of everybody playing one script; empty where
-    no script was played."""
+    """Welfare, the mean over players of the reward per step, compared with that of everybody playing one script; empty
+    if no script was played."""
     cells = summary["cells"]
     scripts = dict.fromkeys(s for i in places for s, x in cells[i].get(SCRIPTED, {}).items() if _any(x))
     if not scripts:
@@ -72,8 +72,8 @@ def welfare_table(summary: dict[str, Any], places: list[int], most: int) -> str:
         row = [escape(n) for n in found.names(c)] + [_welfare(c["reward_per_step"])]
         rows.append(row + [_welfare(c.get(SCRIPTED, {}).get(script)) for script in scripts])
     note = (
-        "Welfare is the mean over players of the reward per step: with the final policies, and where everybody plays "
-        "one script instead."
+        "Welfare is the mean over players of the reward per step: with the final policies, and if everybody plays "
+        "the same script instead."
     )
     return table([*heads, "learned", *map(escape, scripts)], rows, left=len(heads)) + _note(note, [], places, most)
 

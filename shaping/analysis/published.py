@@ -1,4 +1,4 @@
-"""Published values beside ours, with a verdict that says what it rests on."""
+"""Compares published values with ours, and gives a verdict and the reason for it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ METRICS = (
     "cooperative",
     "consistency_loss",
 )
-"""Metrics of every record; what a record declares besides are metrics as well, see `known_metrics`."""
+"""Metrics of every record; variables that a record declares are metrics too, see `known_metrics`."""
 SMALL = ("consistency_loss",)
-"""Of these, those whose values near zero are told apart: shown with their digits, not as 0.000."""
+"""Metrics whose values near zero matter: shown with their digits instead of 0.000."""
 SHARES = ("cooperative", "tft_found", *FOUND)
 """Metrics that are a share of the matches, with Wilson's interval."""
 _NEEDS = {
@@ -45,13 +45,13 @@ _NEEDS = {
     "consistency_loss": "`record: [consistency]`",
     "value_sd": "two matches that did not diverge",
 }
-"""What a metric is not defined without, besides a match that did not diverge."""
+"""What a metric requires, apart from a match that did not diverge."""
 
 
 def known_metrics(variables: Iterable[str]) -> tuple[str, ...]:
-    """What `published:` may name as a metric where these variables are recorded along updates and players.
+    """The metrics that `published:` may name if these variables are recorded along updates and players.
 
-    Those are the metrics of every record, the variables, and measures that follow from them (`derived.FOUND`).
+    They are the metrics of every record, the variables, and measures derived from them (`derived.FOUND`).
     """
     recorded = tuple(variables)
     follows = ("own_fraction",) if "pickups" in recorded and "own_fraction" not in recorded else ()
@@ -59,7 +59,7 @@ def known_metrics(variables: Iterable[str]) -> tuple[str, ...]:
 
 
 def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
-    """Whether a cell has all the coordinates asked for: numbers equal to 1e-6, anything else as text."""
+    """Whether a cell has all the given coordinates: numbers equal to 1e-6, everything else compared as text."""
     for key, value in wanted.items():
         key = key.replace("players.*.", "players.all.")
         if key not in coordinates:
@@ -74,7 +74,7 @@ def matches_cell(wanted: dict[str, Any], coordinates: dict[str, Any]) -> bool:
 
 
 def coordinates_among(entries: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The values that entries name of each coordinate, so that each can be shown with the digits that tell it apart."""
+    """The values of each coordinate named by entries, so that each can be shown with enough digits to identify it."""
     found: dict[str, list[Any]] = {}
     for entry in entries:
         for key, value in (entry.get("cell") or {}).items():
@@ -83,15 +83,15 @@ def coordinates_among(entries: Iterable[dict[str, Any]]) -> dict[str, list[Any]]
 
 
 def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
-    """Our value of a metric in a cell, its 95 % interval and what a comparison needs.
+    """Our value of a metric in a cell, with its 95 % interval and what a comparison needs.
 
     Returns:
-        value, ci95, error (standard error of our value) and unit_error (our estimate of the standard error
-        of the same metric from a single run: divided by sqrt(runs) it is that of `runs` runs). NaN where
-        undefined; finite, the matches that did not diverge.
+        value, ci95, error (standard error of our value) and unit_error (our estimate of the standard error of the same
+        metric from a single run; divided by sqrt(runs) it is that of `runs` runs). They are NaN if undefined; finite is
+        the number of matches that did not diverge.
 
     Raises:
-        ValueError: unknown metric or player.
+        ValueError: for an unknown metric or player.
     """
     found: dict[str, Any] = {"ci95": [None, None], "finite": int(cell.finite.sum())}
     if metric == "value_sd":
@@ -123,10 +123,11 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
 
 
 def samples(metric: str, player: int | None, cell: Measures) -> np.ndarray:
-    """A metric in each match of a cell where it is defined; its value is their mean. (`value_sd` has none.)
+    """A metric in each match of a cell in which it is defined; its value is their mean. (`value_sd` has no such
+    values.)
 
     Raises:
-        ValueError: unknown metric or player.
+        ValueError: for an unknown metric or player.
     """
     along = _check(metric, player, cell)
     per_player = {"value_mean": cell.value, "value_trajectory_mean": cell.trajectory} | along
@@ -143,7 +144,7 @@ def _check(metric: str, player: int | None, cell: Measures) -> dict[str, np.ndar
     """Variables along updates of a cell, which are metrics too.
 
     Raises:
-        ValueError: unknown metric or player.
+        ValueError: for an unknown metric or player.
     """
     along = {name: x for name, x in cell.measured.items() if x.ndim == 2}
     known = (*METRICS, *along, *cell.found)
@@ -156,49 +157,49 @@ def _check(metric: str, player: int | None, cell: Measures) -> dict[str, np.ndar
 
 
 def share_error(share: float, runs: int) -> float:
-    """Standard error of a share of so many runs, not zero where all or none did."""
+    """Standard error of a share of so many runs; it is not zero even if all or none did."""
     low, high = wilson_ci95(share * runs, runs)
     assert low is not None and high is not None
     return (high - low) / (2 * Z95)
 
 
 def _undefined(metric: str, finite: int) -> str:
-    """Why a metric is not defined in a cell with this many finite matches."""
+    """Why a metric is not defined in a cell with so many finite matches."""
     if not finite and metric != "tft_found":
         return "every match of ours diverged"
     return f"ours is not defined in this cell: {metric} needs {_NEEDS.get(metric, 'a match in which it was measured')}"
 
 
 def divergence(share: float | None, median: float | None) -> str:
-    """What share of a cell's matches diverged and when, in words; empty where none did."""
+    """What share of a cell's matches diverged and when, in words; empty if none did."""
     return f"{100 * share:.2g} % diverged, median update {median:g}" if share and median is not None else ""
 
 
 def not_told_from(entry: dict[str, Any]) -> str:
-    """Which other cells an entry cannot tell from its own, in words; empty where there is none."""
+    """The other cells that an entry cannot distinguish from its own, in words; empty if there are none."""
     names = entry.get("not_told_from") or []
     shown = "; ".join(names[:5]) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"cannot be told from: {shown}" if names else ""
+    return f"cannot be distinguished from: {shown}" if names else ""
 
 
 def compare(entry: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """One entry of `published:` with ours beside it.
+    """One entry of `published:`, compared with ours.
 
     Args:
         entry: {cell, metric, value, player?, sd?, runs?, rounding?, tolerance?, matches?, known?, source}; sd is over
-            runs; rounding is how far rounding, or reading a figure, may have moved the value; matches is how many a
-            cell the tolerance was chosen for.
-        found: what `ours` gave for each cell that has the entry's coordinates, with the cell's matches.
+            runs; rounding is how far rounding, or reading a figure, may have moved the value; matches is how many
+            matches per cell the tolerance was chosen for.
+        found: the result of `ours` for each cell with the entry's coordinates, including the cell's matches.
 
     Returns:
         the entry with ours, ours_ci95, difference (ours - published), limit, verdict and basis, and with diverged
-        and diverged_at_median of the cell. The verdict is "agrees" or "differs", as the difference is within `limit`,
-        the smallest difference that could have been noticed, or not. The limit is `tolerance` where given (where ours
-        has fewer matches than it was chosen for, hypot(tolerance, 3.5 standard errors of ours)), else `rounding` and
-        3.5 standard errors of the difference. The published standard error is sd/sqrt(runs); with runs but no sd (and
-        for value_sd) their runs are taken to spread as ours, and those of a share as so many runs do; of a value that
-        has only a rounding it is 0. "no uncertainty published" where none of that is known, "not compared" where there
-        is not exactly one such cell.
+        and diverged_at_median of the cell. The verdict is "agrees" if the difference is within `limit`, the smallest
+        difference that could have been noticed, and otherwise "differs". The limit is `tolerance` if there is one (if
+        our run has fewer matches than it was chosen for, hypot(tolerance, 3.5 standard errors of ours)); otherwise it
+        is `rounding` plus 3.5 standard errors of the difference. The published standard error is sd/sqrt(runs). If runs
+        but no sd is known (and for value_sd), their runs are assumed to vary as much as ours, and those of a share as
+        shares of so many runs do; for a value that has only a rounding it is 0. The verdict is "no uncertainty
+        published" if none of that is known, and "not compared" if there is not exactly one such cell.
     """
     nothing = {"ours": None, "ours_ci95": [None, None], "difference": None, "limit": None, "verdict": NOT_COMPARED}
     out = dict(entry) | nothing
@@ -222,8 +223,8 @@ def compare(entry: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any
 
 
 def _limit(entry: dict[str, Any], mine: dict[str, Any]) -> tuple[float | None, str]:
-    """The smallest difference that could be noticed, and what that rests on; None where no uncertainty was published,
-    NaN where ours is not known."""
+    """The smallest difference that could be noticed, and the reason for it; None if no uncertainty was published, NaN
+    if ours is not known."""
     alone = "ours has no standard error (one match)"
     if entry.get("tolerance") is not None:
         limit = float(entry["tolerance"])
@@ -256,15 +257,15 @@ def _limit(entry: dict[str, Any], mine: dict[str, Any]) -> tuple[float | None, s
     basis += f" and {float(rounding):.2g} for rounding" if rounding else ""
     basis += f" = {limit:.2g}"
     assumed = runs and not share and (sd is None or entry["metric"] == "value_sd")
-    return limit, basis + ("; their runs taken to spread as ours" if assumed else "")
+    return limit, basis + ("; their runs assumed to vary as much as ours" if assumed else "")
 
 
 def not_told_apart(entry: dict[str, Any], others: Iterable[tuple[str, float]]) -> list[str]:
-    """Names of other cells whose value of the same metric is as near to the published one as `limit` allows: the entry
-    cannot tell them from the cell it is about.
+    """Names of other cells whose value of the same metric is within `limit` of the published one: the entry cannot
+    distinguish them from the cell it is about.
 
     Args:
-        entry: as `compare` returns it.
+        entry: as returned by `compare`.
         others: name and value of each other cell.
     """
     if entry["limit"] is None:

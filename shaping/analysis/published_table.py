@@ -1,4 +1,4 @@
-"""Published values beside ours, as a table of a report or of the scoreboard."""
+"""Published values next to ours, as a table for a report or for the scoreboard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shaping.analysis.published import SHARES, SMALL, coordinates_among, diverge
 
 
 def published_table(entries: list[dict[str, Any]]) -> str:
-    """Published values beside ours: entries as in summary.json."""
+    """Published values next to ours; entries are those of summary.json."""
     head = ["cell", "measure", "source", "published", "ours", "difference", "notices", "verdict"]
     among = coordinates_among(entries)
     rows = []
@@ -50,10 +50,10 @@ def published_table(entries: list[dict[str, Any]]) -> str:
     made = table(head, rows, left=3).replace("<td><span", '<td class="t w"><span')
     made = made.replace("<th>verdict</th>", '<th class="t">verdict</th>')
     return made + (
-        '<p class="note">A value agrees when it lies no further from the published one than the row can notice. That '
-        "is the tolerance stated with it or, without one, what rounding may have changed and 3.5 standard errors of "
-        "the difference. The published standard error is the standard deviation over runs divided by the square root "
-        "of their number. Where only that number is known, their runs are taken to spread as ours do, and the row "
-        "says so. A row cannot be told from another cell of the same configuration whose value would have agreed as "
-        "well. The interval is the 95 % interval of ours.</p>"
+        '<p class="note">A value agrees if its distance from the published one is at most what the row can notice: '
+        "the tolerance stated with it or, without one, the effect of rounding plus 3.5 standard errors of the "
+        "difference. The published standard error is the standard deviation over runs divided by the square root of "
+        "their number. If only the number of runs is known, their runs are assumed to vary as ours do, and the row "
+        "says so. A row cannot be distinguished from another cell of the same configuration whose value would have "
+        "agreed as well. The interval is the 95 % interval of our value.</p>"
     )

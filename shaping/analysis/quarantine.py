@@ -1,4 +1,4 @@
-"""Matches that stopped being finite: how many, which, and with what settings."""
+"""Matches that stopped being finite: how many, which ones, and with what settings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from shaping.analysis.markup import table
 from shaping.analysis.record import BLOCK, Record
 
 LISTED = 1000
-"""As many are listed with their settings; all are counted."""
+"""The number of failed matches that are listed with their settings; all are counted."""
 _SHOWN = 20
 
 
 def failed_matches(record: Record, names: list[str]) -> dict[str, Any]:
     """{"matches": how many failed, "listed": the first of them}, each with match, cell, match_in_cell, seed,
-    diverged_at and settings, a mapping of `names` (coordinates on match) to its values."""
+    diverged_at and settings, a mapping from `names` (coordinates on match) to values."""
     if "diverged_at" not in record.dataset:
         return {"matches": 0, "listed": []}
     variable = record.dataset["diverged_at"]
@@ -41,7 +41,7 @@ def failed_matches(record: Record, names: list[str]) -> dict[str, Any]:
 
 
 def failed_table(failed: dict[str, Any], directory: str) -> str:
-    """The first of the failed matches as HTML; empty where there are none."""
+    """The first failed matches as HTML; empty if there are none."""
     listed = failed["listed"][:_SHOWN]
     if not listed:
         return ""
@@ -54,7 +54,7 @@ def failed_table(failed: dict[str, Any], directory: str) -> str:
         for one in listed
     ]
     text = (
-        f"<p>{failed['matches']:,} matches stopped being finite and stand at their last finite state"
+        f"<p>{failed['matches']:,} matches stopped being finite and were frozen at their last finite state"
         f"{f'; the first {len(rows)} of them' if failed['matches'] > len(rows) else ''}. "
         f"<code>shaping replay {escape(directory)} --match {listed[0]['match']}</code> runs one again, update by "
         "update.</p>"

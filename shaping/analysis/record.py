@@ -1,4 +1,4 @@
-"""Reading a record folder, a bounded number of matches at a time."""
+"""Reads a record folder, a bounded number of matches at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 UNFINISHED = -2
-"""`diverged_at` of a match that has not come to its end."""
+"""`diverged_at` of a match that is not finished yet."""
 _NEEDED = ("value", "cell", "match_in_cell", "seed", "update", "player")
 _KINDS = (
     ("published", list, "a list"),
@@ -27,13 +27,13 @@ _KINDS = (
     ("tie", list, "a list"),
 )
 BLOCK = 2**17
-"""Matches held at a time; what is kept of each afterwards is a few tens of bytes."""
+"""Matches held at a time; a few tens of bytes are kept of each afterwards."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What all the matches of a cell have in common: players, states of a policy (0: no tabular policy),
-    state view.
+    """What all matches of a cell have in common: players, states of a policy (0 for no tabular policy), state
+    view.
     """
 
     players: int
@@ -43,9 +43,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Record:
-    """An opened record: cell c is the matches starts[c] .. starts[c + 1] - 1, all of shape shapes[c].
+    """An open record: cell c consists of the matches starts[c] .. starts[c + 1] - 1, all of shape shapes[c].
 
-    variables are those that were measured, as the record declares them, see `declarations.declared`.
+    variables are the measured ones, as the record declares them, see `declarations.declared`.
     """
 
     directory: Any
@@ -62,7 +62,7 @@ class Record:
 
 
 def folder_of(directory: Any) -> Any:
-    """A path; what is already like one, in a store of objects say, stays as it is."""
+    """A path; something that already behaves like one, for example in an object store, is returned unchanged."""
     return Path(directory) if isinstance(directory, str) else directory
 
 
@@ -70,8 +70,8 @@ def open_record(directory: Any) -> Record:
     """Open DIR/record.zarr and DIR/config.yaml lazily.
 
     Raises:
-        FileNotFoundError: DIR holds no record.zarr.
-        DamagedRecordError: a file cannot be read, or holds something else than a run left there.
+        FileNotFoundError: if DIR holds no record.zarr.
+        DamagedRecordError: if a file cannot be read, or holds something other than what a run writes.
     """
     import xarray as xr
 
@@ -80,7 +80,7 @@ def open_record(directory: Any) -> Record:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no record here")
     try:
-        # Without consolidated metadata the record of a run that still goes on opens too.
+        # Without consolidated metadata, the record of a run that is still going on can be opened too.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = xr.open_dataset(str(path), engine="zarr", chunks=None, consolidated=False)
@@ -114,7 +114,7 @@ def text_of(path: Any) -> str:
     """A text file of a run.
 
     Raises:
-        DamagedRecordError: it cannot be read, or is not text.
+        DamagedRecordError: if it cannot be read, or is not text.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -123,7 +123,7 @@ def text_of(path: Any) -> str:
 
 
 def _config(directory: Any, kept: Any) -> dict[str, Any]:
-    """The configuration in the folder, or without one that in the record's attributes."""
+    """The configuration in the folder or, if there is none, that in the record's attributes."""
     import yaml
 
     path = directory / "config.yaml"
@@ -146,26 +146,26 @@ def _config(directory: Any, kept: Any) -> dict[str, Any]:
 
 
 def _compares(entry: Any) -> bool:
-    """Whether this is an entry of `published:`, as far as it is read here."""
+    """Whether this is a valid entry of `published:`, as far as it is used here."""
     if not isinstance(entry, dict) or not isinstance(entry.get("cell") or {}, dict):
         return False
     return isinstance(entry.get("metric"), str) and isinstance(entry.get("value"), int | float)
 
 
 def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
-    # Rows shorter than the longest are padded with NaN: the pattern in a cell's first match that has come to its end
-    # tells its true shape.
+    # Rows shorter than the longest are padded with NaN: the pattern in a cell's first finished match shows its true
+    # shape.
     firsts = _finished(dataset, starts)
     players = np.zeros(len(firsts), int)
-    # Matrix games have payoffs; in others whoever learns has parameters, and everybody a value once a match has run.
+    # Matrix games have payoffs. In other games learners have parameters, and every player has a value after a match.
     for name in ("payoffs", "theta_initial", "value"):
         if name in dataset and all(dataset[name].sizes[d] for d in dataset[name].dims):
             first = dataset[name].isel(match=firsts)
             first = first.isel({d: 0 for d in first.dims if d not in ("match", "player")})
-            # The last that is there, as scripted players among them have no parameters.
+            # The last one that exists, because scripted players before it have no parameters.
             last = (np.isfinite(first.values) * (1 + np.arange(first.sizes["player"]))).max(axis=1, initial=0)
             players = np.maximum(players, last)
-    # Of a cell that has none nothing is known yet.
+    # Nothing is known yet about a cell that has none.
     players = np.where(players == 0, dataset.sizes["player"], players)
     if "policy" in dataset:
         states = np.isfinite(dataset["policy"].isel(match=firsts, player=0).values).sum(axis=1)
@@ -182,16 +182,20 @@ def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
 
 
 def _finished(dataset: xr.Dataset, starts: np.ndarray) -> np.ndarray:
-    """[cell] its first match that has come to its end, or its first where none has."""
+    """[cell] its first match that finished without diverging, else its first finished match, else its first match."""
     firsts = starts[:-1]
     if "diverged_at" not in dataset:
         return firsts
     found = []
     for first, end in zip(firsts, starts[1:], strict=True):
         place = int(first)
-        if int(dataset["diverged_at"][place]) == UNFINISHED:
-            done = np.flatnonzero(dataset["diverged_at"][int(first) : int(end)].values != UNFINISHED)
-            place += int(done[0]) if len(done) else 0
+        if int(dataset["diverged_at"][place]) != -1:
+            ended = dataset["diverged_at"][int(first) : int(end)].values
+            # A match that diverged at once has no values, which alone tell the seats of players without parameters.
+            for there in (np.flatnonzero(ended == -1), np.flatnonzero(ended != UNFINISHED)):
+                if len(there):
+                    place += int(there[0])
+                    break
         found.append(place)
     return np.array(found, np.int64)
 
@@ -205,15 +209,15 @@ def _sampled(dataset: xr.Dataset, firsts: np.ndarray) -> list[int]:
 
 
 def _states_met(policy: np.ndarray, players: int) -> int:
-    """States of policies [match, player, state] that may be measured by play: a match may not have come to all of
-    them, and a diverged one has none."""
+    """States of policies [match, player, state] that may have been measured during play: a match need not have visited
+    all of them, and a diverged one has none."""
     met = np.flatnonzero(np.isfinite(policy).any(axis=(0, 1)))
     last = int(met[-1]) + 1 if len(met) else 0
     return max(last, 1 + 2**players) if last > 1 else last
 
 
 def groups(record: Record, matches: int = BLOCK) -> Iterator[range]:
-    """Runs of consecutive cells of one shape and size holding at most `matches` matches (or one larger
+    """Runs of consecutive cells of one shape and size with at most `matches` matches in all (or one larger
     cell).
     """
     sizes = np.diff(record.starts)
@@ -235,9 +239,8 @@ def read(
 ) -> dict[str, np.ndarray]:
     """Variables of matches lo .. hi - 1, cut to the shape of their cell.
 
-    Variables over updates are read at one entry of `update` (default the last) or a slice of them. A variable
-    the record lacks is left out.
-    Floats come as float64.
+    Variables over updates are read at one entry of `update` (by default the last) or a slice of them. A variable that
+    the record lacks is left out. Floats are returned as float64.
     """
     cut = {"player": shape.players, "state": shape.states, "joint_action": 2**shape.players}
     out = {}
@@ -255,6 +258,6 @@ def read(
 
 
 def finite_matches(value: np.ndarray, diverged_at: np.ndarray | None) -> np.ndarray:
-    """[match] whether a match counts: never diverged, and its values [match, player] are finite."""
+    """[match] whether a match counts: it never diverged, and its values [match, player] are finite."""
     finite = np.asarray(np.isfinite(value).all(axis=1))
     return finite if diverged_at is None else np.logical_and(finite, np.logical_not(diverged_at >= 0))

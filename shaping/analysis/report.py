@@ -1,4 +1,4 @@
-"""DIR/report/index.html: one self-contained page, made from the record alone."""
+"""DIR/report/index.html: one self-contained page, made only from the record."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ summary { cursor: pointer; font-weight: 600; margin-top: 32px; }
 
 _MEASURES = {
     "value": (
-        "A value is a discounted return times (1 - discount), so that it is on the scale of one round; of a one-shot "
-        "game and of an analytic one it is the return itself. Means are over the finite matches, those that did not "
-        "diverge. In brackets are 95 % intervals over matches{method}."
+        "A value is a discounted return times (1 - discount), so that it is on the scale of one round; for one-shot "
+        "and analytic games it is the return itself. Means are over the finite matches, that is, those that did not "
+        "diverge. Brackets hold 95 % intervals over matches{method}."
     ),
     "cooperative": (
-        "Cooperative: a match counts where the players' mean value is at least V_CC - 0.2 (V_CC - V_DD). V_CC is the "
-        "value when everybody always cooperates, V_DD when everybody always defects."
+        "Cooperative: a match counts if the players' mean value is at least V_CC - 0.2 (V_CC - V_DD). V_CC is the "
+        "value if everybody always cooperates, V_DD if everybody always defects."
     ),
     "tft_match": (
-        "TFT match: in how many of the five joint states both players are within 0.5 of tit-for-tat, as a share. A "
+        "TFT match: the share of the five joint states in which both players are within 0.5 of tit-for-tat. A "
         "pair that always defects scores 0.2, because tit-for-tat defects after DD too."
     ),
     "tft_found": (
-        "TFT found: a match counts where, after some recorded update, both players cooperated with less than 0.65 "
-        "after the other's defection and their mean value was above V_DD + 0.8 (V_CC - V_DD)."
+        "TFT found: a match counts if, after some recorded update, both players cooperated with probability below "
+        "0.65 after the other's defection and their mean value was above V_DD + 0.8 (V_CC - V_DD)."
     ),
     "nash_match": (
-        "Nash match: as TFT match, but within 0.25 of the stage game's mixed equilibrium, where it has no pure one."
+        "Nash match: like TFT match, but within 0.25 of the stage game's mixed equilibrium, if it has no pure one."
     ),
     "consistency_loss": (
         "Consistency loss: the squared distance between the players' final directions and the directions that answer "
@@ -78,7 +78,7 @@ _OWN_KEYS = {"cells", "variables", "published"}
 
 
 def write_report(directory: Any) -> Any:
-    """Write DIR/report/index.html and its figures as PNG beside it, from record.zarr, config.yaml and
+    """Write DIR/report/index.html and its figures as PNG files next to it, from record.zarr, config.yaml and
     summary.json.
 
     A missing summary.json is made first.
@@ -87,8 +87,8 @@ def write_report(directory: Any) -> Any:
         the path of index.html.
 
     Raises:
-        FileNotFoundError: DIR holds no record.zarr.
-        DamagedRecordError: a file of the folder cannot be read.
+        FileNotFoundError: if DIR holds no record.zarr.
+        DamagedRecordError: if a file of the folder cannot be read.
     """
     directory = folder_of(directory)
     record = open_record(directory)
@@ -108,7 +108,7 @@ def write_report(directory: Any) -> Any:
 
 
 def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> str:
-    """The page as one HTML text with its figures inside."""
+    """The page as one HTML text that includes its figures."""
     config = record.config
     title = str(config.get("title") or record.directory.resolve().name)
     parts = [f"<h1>{escape(title)}</h1>"]
@@ -116,13 +116,13 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         parts.append(f"<p>{escape(str(config['description']))}</p>")
     parts.append(f"<p>{escape(_what_was_run(record, summary))}</p>")
     if summary["published"]:
-        parts.append("<h2>Beside the published values</h2>" + published_table(summary["published"]))
+        parts.append("<h2>Compared with published values</h2>" + published_table(summary["published"]))
     if summary["cells"]:
         parts.append("<h2>Cells</h2>" + _cell_table(summary["cells"]))
     if measured := measured_cells(summary):
         parts.append("<h2>Play</h2>" + play_table(summary, measured, MOST_ROWS))
         for heading, made in (
-            ("Welfare beside the scripted extremes", welfare_table(summary, measured, MOST_ROWS)),
+            ("Welfare compared with scripted extremes", welfare_table(summary, measured, MOST_ROWS)),
             ("Against scripted opponents", against_table(summary, measured, MOST_ROWS)),
         ):
             parts += [f"<h2>{heading}</h2>{made}"] if made else []
@@ -151,7 +151,7 @@ def _figure(shown: Picture) -> str:
 
 
 def page(title: str, parts: list[str]) -> str:
-    """A self-contained page of ready HTML parts."""
+    """A self-contained page made of HTML parts."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -162,7 +162,7 @@ def page(title: str, parts: list[str]) -> str:
 
 
 def _episode(record: Record) -> str:
-    """Which match's episode is drawn."""
+    """Says which match's episode is drawn."""
     shown = next((v.label or v.name for v in record.variables.values() if v.showcase), "")
     best = f" of the match with the highest {shown}, mean over its players" if shown else ""
     return f"One episode with the final policies{best} (episode.gif)."
@@ -202,14 +202,14 @@ def _what_was_run(record: Record, summary: dict[str, Any]) -> str:
 
 
 def _ended(cells: list[dict[str, Any]]) -> str:
-    """How many matches did not come to a value, and why."""
+    """How many matches have no value, and why."""
     gone = sum(round(c["diverged"] * c["matches"]) for c in cells)
     waiting = sum(c.get("unfinished", 0) for c in cells)
     absent = sum(c["matches"] - c["finite"] for c in cells) - gone - waiting
     verb = "match diverged and is" if gone == 1 else "matches diverged and are"
     text = f"{gone:,} {verb} left out of the means." if gone else "No match diverged."
     if waiting:
-        text += f" {waiting:,} {_matches(waiting)} not finished yet, and are left out as well."
+        text += f" {waiting:,} {_matches(waiting)} not finished yet and also left out."
     if absent > 0:
         text += f" {absent:,} {_matches(absent)} without a value in the record, although none of them diverged."
     return text
@@ -220,7 +220,7 @@ def _matches(number: int) -> str:
 
 
 def _games(config: dict[str, Any]) -> list[str]:
-    """Names of the games played, in words; a variant may replace the game of the rest."""
+    """Names of the games played, in words; a variant may have another game than the rest."""
     variants = [v for v in (config.get("variants") or {}).values() if isinstance(v, dict)]
     games = [v.get("game", config.get("game")) for v in variants] or [config.get("game")]
     names = []
@@ -228,7 +228,7 @@ def _games(config: dict[str, Any]) -> list[str]:
         game = {"name": game} if isinstance(game, str) else game
         if not isinstance(game, dict) or not game.get("name"):
             continue
-        # What is text is a version of the game; of its numbers those that every game has.
+        # Text settings identify a version of the game; of its numbers, those that every game has are shown.
         told = [k for k, v in game.items() if k != "name" and isinstance(v, str)]
         told += [k for k in ("discount", "horizon", "noise") if game.get(k) not in (None, 0) and k not in told]
         details = [f"{k.replace('_', ' ')} {game[k]}" for k in told]
@@ -255,7 +255,7 @@ def _cell_table(cells: list[dict[str, Any]]) -> str:
         row = [escape(n) for n in found.names(c)]
         row += [f"{c['matches']:,}", each(c["value_mean"], c["value_ci95"]), each(c["value_sd"])]
         row += [_HEADS[k][1](c[k]) for k in known]
-        # As in the figure: the names speak of cooperation and would mislead where it does not pay.
+        # As in the figure: the names refer to cooperation, and would mislead where cooperation does not pay.
         row += [_most_frequent(c["nearest_strategy"] if c["cooperative"] is not None else None)] * nearest
         when = f"<br><small>median update {c['diverged_at_median']:g}</small>" if c["diverged"] else ""
         row += [percent(c["diverged"]) + when if c["diverged"] else "0"]
@@ -264,7 +264,7 @@ def _cell_table(cells: list[dict[str, Any]]) -> str:
     text = [_MEASURES["value"].format(method=f", by {' or '.join(methods)}" if methods else "")]
     text += [_MEASURES[k] for k in known]
     if {c["players"] for c in cells} != {1}:
-        text.append("Values stand one line a player, player 0 first.")
+        text.append("Values are shown one line per player, player 0 first.")
     if len(cells) > MOST_ROWS:
         text.append(f"The first {MOST_ROWS} of {len(cells):,} cells are listed; summary.json has them all.")
     return f'{table(head, rows, left=len(heads))}<p class="note">{escape(" ".join(text))}</p>'
@@ -277,7 +277,7 @@ _HEADS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "nash_match": ("Nash match", number),
     "consistency_loss": ("consistency loss", lambda x: number(x, small=True)),
 }
-"""Headings of the measures that only some cells have, and how a cell shows them."""
+"""Headings of measures that only some cells have, and how they are shown."""
 
 
 def _most_frequent(shares: dict[str, Any] | None) -> str:

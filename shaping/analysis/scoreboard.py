@@ -1,8 +1,8 @@
-"""The scoreboard of many runs: published values beside ours, configuration by configuration, as text and as a page.
+"""The scoreboard of many runs: published values next to ours for each configuration, as text and as a page.
 
-A row is a configuration: {name, title, status ("ran", "failed" or "skipped"), reason, seconds, left_out, published};
-`published` holds the entries of its summary.json, `left_out` is how many a quick check does not recompute. The column
-"notices" is the smallest difference that a row could have noticed.
+A row is a configuration: {name, title, status ("ran", "failed" or "skipped"), reason, seconds, left_out, published}.
+`published` holds the entries of its summary.json; `left_out` is how many of them a quick check does not recompute. The
+column "notices" is the smallest difference that a row could have noticed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RIGHT = ("published", "ours", "notices")
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """How many values have which verdict, how many were left out, how many configurations failed or were skipped."""
+    """How many values have each verdict, and how many were left out; how many configurations failed or were skipped."""
     entries = [entry for row in rows for entry in row["published"]]
     verdicts = [entry["verdict"] for entry in entries]
     known = sum(_is_known(entry) for entry in entries)
@@ -45,7 +45,7 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def total_line(counts: dict[str, int]) -> str:
-    """The totals in words; what is rare is left out where there is none."""
+    """The totals in words; counts of zero are mostly left out."""
     text = (
         f"{counts['agrees']} agree, {counts['differs']} differ, "
         f"{counts['no_uncertainty']} without a published uncertainty, {counts['not_compared']} not compared"
@@ -86,7 +86,7 @@ def lines(row: dict[str, Any]) -> list[str]:
 
 
 def html(board: dict[str, Any]) -> str:
-    """The scoreboard as one self-contained page; links lead to the reports beside it."""
+    """The scoreboard as one self-contained page; its links lead to the reports in the same folder."""
     from shaping.analysis.published_table import published_table
     from shaping.analysis.report import page
 

@@ -1,4 +1,4 @@
-"""Which cells a figure of single cells shows, and how it says so."""
+"""Which cells are shown in a figure of single cells, and the sentence that says so."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MOST_CELLS = 10
 
 @dataclass(frozen=True)
 class Selection:
-    """Cells shown: indices into the summary's cells, their names, and a sentence on the choice (empty:
-    all).
+    """The cells shown: indices into the summary's cells, their names, and a sentence about the choice (empty if all are
+    shown).
     """
 
     cells: tuple[int, ...]
@@ -27,8 +27,8 @@ class Selection:
 def select_cells(
     cells: Sequence[dict[str, Any]], most: int = MOST_CELLS, among: Sequence[int] | None = None
 ) -> Selection:
-    """All the cells where they are few, else a spread from the least to the most cooperative (or by value); of those
-    in `among` where given.
+    """All cells if there are few, otherwise a selection from the least to the most cooperative (or by value); only
+    those in `among` if it is given.
     """
     axes: list[Axis] = sweep_axes(cells)
     places = list(range(len(cells)) if among is None else among)
@@ -53,7 +53,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def measured_cells(summary: dict[str, Any]) -> list[int]:
-    """Places of the cells in which something that the record declares was measured in a finite match."""
+    """Positions of the cells in which some declared variable was measured in a finite match."""
     cells, told = summary["cells"], summary.get("variables", {})
     return [i for i, cell in enumerate(cells) if any(_known(cell.get(name)) for name in told)]
 

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 
 BOOTSTRAP_LIMIT = 10_000
-"""Most finite matches for which a mean's interval is bootstrapped; above it the normal interval is the
-same.
+"""The largest number of finite matches for which the interval of a mean is bootstrapped; above it the normal interval
+is the same.
 """
 
 RESAMPLES = 2_000
@@ -21,7 +21,7 @@ def resampling_counts(matches: int) -> np.ndarray:
     """How often each bootstrap resample draws each match: float32 [RESAMPLES, matches], the same at every
     call.
 
-    A resample's mean is a product with this matrix, so that one matrix serves all the cells of a sweep.
+    The mean of a resample is a product with this matrix, so one matrix serves all cells of a sweep.
     """
     rng = np.random.default_rng(_SEED)
     counts = np.empty((RESAMPLES, matches), np.float32)
@@ -36,13 +36,13 @@ def resampling_counts(matches: int) -> np.ndarray:
 def mean_ci95_columns(x: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """95 % interval of the mean of each column of x [match, column] over its finite entries.
 
-    Up to BOOTSTRAP_LIMIT finite entries it is the bootstrap-t (Efron 1979; Hall 1988): the mean less the standard error
-    times quantiles of Student's ratio over resamples. Unlike the percentile bootstrap it covers the mean as often as it
-    says with 8 matches too, and follows skewed data. Below
-    8 entries, and where more than 2.5 % of the resamples have no spread (few matches, nearly all of one value), those
-    quantiles are noise or do not exist, and Student's t takes their place. Above the limit it is the mean plus or minus
-    1.96 standard errors. A column with no finite entry gives NaN, one with a single or a
-    constant entry that entry. `counts` is resampling_counts(len(x)), to share it between calls.
+    Up to BOOTSTRAP_LIMIT finite entries it is the bootstrap-t (Efron 1979; Hall 1988): the mean minus the standard
+    error times quantiles of Student's ratio over resamples. Unlike the percentile bootstrap, it has the stated coverage
+    even with 8 matches, and it adapts to skewed data. With fewer than 8 entries, or if more than 2.5 % of the resamples
+    have no spread (few matches, nearly all of one value), those quantiles are noise or do not exist, and Student's t is
+    used instead. Above the limit it is the mean plus or minus 1.96 standard errors. A column with no finite entry gives
+    NaN; a column with a single or a constant entry gives that entry. `counts` is resampling_counts(len(x)), to share it
+    between calls.
 
     Returns:
         low [column], high [column], and per column "bootstrap_t", "student_t" or "normal".
@@ -72,7 +72,7 @@ def mean_ci95_columns(x: np.ndarray, counts: np.ndarray | None = None) -> tuple[
         for part in (todo[i : i + step] for i in range(0, len(todo), step)):
             quantiles[:, part] = _student_ratios(centred[:, part], finite[:, part], counts)
     else:
-        for column in todo:  # many matches of which few are finite
+        for column in todo:  # many matches, few of them finite
             kept = centred[finite[:, column], column][:, None]
             ratios = _student_ratios(kept, np.ones(kept.shape, bool), resampling_counts(len(kept)))
             quantiles[:, column] = ratios[:, 0]
@@ -86,30 +86,30 @@ def mean_ci95_columns(x: np.ndarray, counts: np.ndarray | None = None) -> tuple[
 
 
 def _student_ratios(centred: np.ndarray, finite: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The 2.5 % and 97.5 % quantiles [2, column] of (resampled mean - mean) / its standard error; infinite or NaN where
+    """The 2.5 % and 97.5 % quantiles [2, column] of (resampled mean - mean) / its standard error; infinite or NaN if
     more resamples than that have no spread."""
     if len(centred) <= 1024:
-        counts = counts.astype(np.float64)  # of few matches some resamples have hardly any spread
+        counts = counts.astype(np.float64)  # with few matches, some resamples have hardly any spread
     scaled = (centred / np.abs(centred).max(axis=0)).astype(counts.dtype)
     number = counts @ finite.astype(counts.dtype)
     known = np.maximum(number, 1)
     mean = counts @ scaled / known
-    # Of a column whose resample drew no more than one finite entry, or entries that are all the same, nothing is known.
+    # A resample that draws at most one finite entry of a column, or only equal entries, says nothing about it.
     square = np.maximum(counts @ scaled**2 / known - mean**2, 0)
     error = np.sqrt(square / np.maximum(known - 1, 1))
     spread = error > 1e-4 * np.sqrt((scaled**2).sum(axis=0)) / finite.sum(axis=0)
     ratio = np.divide(mean, error, out=np.where(mean < 0, -np.inf, np.inf), where=spread).astype(np.float64)
     low = np.percentile(ratio, 2.5, axis=0, method="higher")
     high = np.percentile(ratio, 97.5, axis=0, method="lower")
-    # Rounded: the order of summation in a matrix product must not show.
+    # Rounded, so that the order of summation in a matrix product has no effect.
     return np.round(np.stack([low, high]) * 2**14) / 2**14
 
 
 @cache
 def student_t975(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t with so many degrees of freedom, at least 1, to 1e-9.
+    """The 97.5 % quantile of Student's t with so many degrees of freedom, at least 1, accurate to 1e-9.
 
-    By bisection of its distribution function, which for a whole number of degrees is a finite sum (Abramowitz and
+    By bisection of its distribution function, which for whole degrees of freedom is a finite sum (Abramowitz and
     Stegun 26.7.3 and 26.7.4).
     """
     if freedom > 1000:
@@ -122,7 +122,7 @@ def student_t975(freedom: int) -> float:
 
 
 def student_half(error: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Half the width of Student's 95 % interval of means with these standard errors over so many matches."""
+    """Half the width of Student's 95 % interval for means with these standard errors over so many matches."""
     numbers, where = np.unique(number, return_inverse=True)
     quantiles = np.array([student_t975(max(int(n) - 1, 1)) for n in numbers])
     return quantiles[where].reshape(number.shape) * error
@@ -143,7 +143,7 @@ def _student_within(t: float, freedom: int) -> float:
 
 
 def mean_ci95(x: np.ndarray) -> tuple[float | None, float | None, str]:
-    """95 % interval (low, high, method) of the mean of the finite entries of x [match]; None where there is
+    """95 % interval (low, high, method) of the mean of the finite entries of x [match]; None if there are
     none.
     """
     low, high, method = mean_ci95_columns(np.asarray(x, np.float64).reshape(-1, 1))
@@ -161,7 +161,7 @@ def wilson_ci95(successes: float, trials: int) -> tuple[float | None, float | No
     fraction, z2 = min(max(successes / trials, 0.0), 1.0), Z95**2
     centre = (fraction + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * np.sqrt(fraction * (1 - fraction) / trials + z2 / (4 * trials**2))
-    # At the ends these are 0 and 1, which rounding would miss on either side.
+    # At the ends these are exactly 0 and 1, which rounding would miss.
     low = 0.0 if successes <= 0 else max(0.0, centre - half)
     high = 1.0 if successes >= trials else min(1.0, centre + half)
     return float(low), float(high)
@@ -177,7 +177,7 @@ def deviation_relative_error(x: np.ndarray) -> float:
     """sqrt(kurtosis - 1) / 2 of the finite entries of x.
 
     Divided by sqrt(n) it is the large-sample relative standard error of a standard deviation over n such
-    runs. NaN with fewer than two entries or none that differ.
+    runs. NaN with fewer than two entries, or if all are equal.
     """
     x = x[np.isfinite(x)]
     if len(x) < 2 or np.ptp(x) == 0:

@@ -1,9 +1,9 @@
-"""Which strategy did they learn: comparisons of memory-one policies with named strategies and equilibria.
+"""Which strategy was learned: compares memory-one policies with named strategies and equilibria.
 
-Policies are P(cooperate | state). States stand in the order start, then the joint actions in binary
-counting with 0 = cooperate: (start, CC, CD, DC, DD) for two players. In the own view a player's own action
-comes first; in the shared view player 0's does. Payoffs are in the joint-action order CC, CD, DC, DD with
-player 0's action first.
+Policies are P(cooperate | state). States are in the order start, then the joint actions in binary counting with
+0 = cooperate: (start, CC, CD, DC, DD) for two players. In the own view a player's own action comes first; in the
+shared view player 0's action does. Payoffs are in the joint-action order CC, CD, DC, DD, with player 0's action
+first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 STRATEGIES = ("ALLC", "ALLD", "TFT", "GRIM", "WSLS", "generous TFT", "extortionate")
 EXTORTIONATE = STRATEGIES.index("extortionate")
 UNDEFINED = -1
-"""Label where a nearest strategy is not defined (not two players with memory-one policies, or NaN)."""
+"""Label where no nearest strategy is defined (other than two players with memory-one policies, or NaN)."""
 
 _PURE = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 1]], float)
 _TFT = np.array([[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]], float)  # [player, joint state]: each copies the other's action
@@ -22,10 +22,10 @@ _EXTORTION_CHI = 1.05
 
 
 def joint_states(players: int, player: int, state_view: str) -> np.ndarray:
-    """Where a player's policy keeps each joint state: `policy[..., player, :][..., index]` is in seat order.
+    """Where a player's policy stores each joint state: `policy[..., player, :][..., index]` is in seat order.
 
-    Returns int [1 + 2**players]; the identity in the shared view and for player 0, whose own view is the
-    seat order.
+    Returns int [1 + 2**players]; the identity in the shared view and for player 0, whose own view is in seat
+    order.
     """
     states = 1 + 2**players
     if state_view == "shared" or player == 0:
@@ -38,7 +38,7 @@ def joint_states(players: int, player: int, state_view: str) -> np.ndarray:
 
 
 def as_joint(policy: np.ndarray, state_view: str) -> np.ndarray:
-    """policy [match, player, state] with all states in seat order: one index is one joint state."""
+    """policy [match, player, state] with all states in seat order, so that one index is one joint state."""
     players, states = policy.shape[1:]
     if players == 2 and states > 5 and state_view == "own":
         return np.stack([policy[:, 0], policy[:, 1, _own_histories(states)]], axis=1)
@@ -48,10 +48,11 @@ def as_joint(policy: np.ndarray, state_view: str) -> np.ndarray:
 
 
 def _own_histories(states: int) -> np.ndarray:
-    """For each history of up to k rounds as player 0 sees it, its number in player 1's view: CD and DC exchanged."""
+    """For each history of up to k rounds as player 0 sees it, its number in player 1's view: CD and DC are
+    exchanged."""
     found, swapped = [np.zeros(1, int)], np.array([0, 2, 1, 3])
     while sum(len(part) for part in found) < states:
-        # One round more: the earlier rounds are the higher digits in base four.
+        # One more round: the earlier rounds are the higher digits in base four.
         found.append((4 * found[-1][:, None] + swapped).ravel())
     firsts = np.cumsum([0, *(len(part) for part in found)])
     return np.concatenate([first + part for first, part in zip(firsts, found, strict=False)])
@@ -67,7 +68,7 @@ def tft_match(policy: np.ndarray, state_view: str) -> np.ndarray:
     """Share of the five joint states in which both players are within 0.5 of tit-for-tat.
 
     This is the "%TFT" of Foerster et al. (2018), Table 3: ALLD against ALLD scores 0.2, since both agree with
-    tit-for-tat after DD. Joint states are paired as player 0 sees them; with own views player 0's CD is
+    tit-for-tat after DD. Joint states are matched as player 0 sees them; with own views player 0's CD is
     player 1's DC.
 
     Args:
@@ -85,19 +86,19 @@ def tft_match(policy: np.ndarray, state_view: str) -> np.ndarray:
 def tft_found(
     policy: np.ndarray, value: np.ndarray, value_cooperation: np.ndarray, value_defection: np.ndarray, state_view: str
 ) -> np.ndarray:
-    """Whether both players have found tit-for-tat: they answer defection, and what they earn is near cooperation.
+    """Whether both players have found tit-for-tat: they answer defection, and they earn nearly as much as cooperators.
 
     That is, P(C) < 0.65 in both states in which the opponent has defected, and the players' mean value is above V_DD +
-    0.8 (V_CC - V_DD). P(C) after the opponent's cooperation is not asked for. Source: POLA (Zhao et al. 2022), the
-    "finds TFT" of figure 3, as in the authors' `LOLA_exact.py`.
+    0.8 (V_CC - V_DD). P(C) after the opponent's cooperation is not considered. Source: POLA (Zhao et al. 2022), "finds
+    TFT" in figure 3, as in the authors' `LOLA_exact.py`.
 
     Args:
         policy: [match, 2, 5], P(cooperate | state).
-        value, value_cooperation, value_defection: [match, 2]; the latter two of everybody cooperating, defecting.
+        value, value_cooperation, value_defection: [match, 2]; the latter two if everybody cooperates, or defects.
         state_view: "own" or "shared".
 
     Returns:
-        [match] 0 or 1, 0 where a policy is not finite; NaN unless two players have five states and V_CC > V_DD.
+        [match] 0 or 1, 0 if a policy is not finite; NaN unless two players have five states and V_CC > V_DD.
     """
     undefined = np.full(len(policy), np.nan)
     if policy.shape[1:] != (2, 5):
@@ -110,16 +111,16 @@ def tft_found(
 
 
 def mixed_equilibrium(payoffs: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """P(cooperate) to choose in the unique mixed equilibrium of a 2x2 stage game that has no pure one.
+    """P(cooperate), as chosen, in the unique mixed equilibrium of a 2x2 stage game that has no pure one.
 
     Args:
         payoffs: [match, player, joint_action], two players with two actions.
         noise: [match, player], probability in [0, 1/2) that the executed action is not the chosen one.
 
     Returns:
-        [match, player]: the chosen probability whose executed one is the equilibrium,
-        (p - noise)/(1 - 2 noise); NaN where the game has a pure equilibrium (weak inequalities) or the noise
-        puts the mixture out of reach.
+        [match, player]: the probability to choose so that the executed one is the equilibrium,
+        (p - noise)/(1 - 2 noise); NaN if the game has a pure equilibrium (weak inequalities) or if noise makes the
+        mixture unreachable.
     """
     if payoffs.shape[1:] != (2, 4):
         return np.full(payoffs.shape[:2], np.nan)
@@ -138,10 +139,11 @@ def mixed_equilibrium(payoffs: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def nash_match(policy: np.ndarray, payoffs: np.ndarray, noise: np.ndarray, state_view: str) -> np.ndarray:
     """Share of the joint states in which both players are within 0.25 of the stage game's mixed equilibrium.
 
-    Paired like tft_match; a one-shot game has one state. Shapes as in tft_match and mixed_equilibrium.
+    Joint states are matched as in tft_match; a one-shot game has one state. Shapes as in tft_match and
+    mixed_equilibrium.
 
     Returns:
-        [match] in [0, 1]; NaN unless two players have five states or one, and where mixed_equilibrium is NaN.
+        [match] in [0, 1]; NaN unless two players have five states or one, and if mixed_equilibrium is NaN.
     """
     if policy.shape[1:] not in ((2, 5), (2, 1)):
         return np.full(len(policy), np.nan)
@@ -153,14 +155,14 @@ def cooperative(value: np.ndarray, value_cooperation: np.ndarray, value_defectio
 
     Args:
         value: [match, player], normalised, at the last update.
-        value_cooperation, value_defection: [match, player], normalised values of everybody always cooperating
-            (V_CC) and always defecting (V_DD); their means over players are compared.
+        value_cooperation, value_defection: [match, player], normalised values if everybody always cooperates
+            (V_CC) and if everybody always defects (V_DD); their means over players are compared.
 
-    Returns:
-        [match] 0 or 1; NaN where V_CC is not above V_DD (beyond rounding) or the value is not finite.
+        Returns:
+        [match] 0 or 1; NaN if V_CC is not above V_DD (beyond rounding) or the value is not finite.
     """
     mean, good, bad = value.mean(axis=1), value_cooperation.mean(axis=1), value_defection.mean(axis=1)
-    # In a constant-sum game both are equal, and single-precision rounding must not decide which is above.
+    # In a constant-sum game both are equal, and single-precision rounding must not decide which one is larger.
     scale = np.abs(value_cooperation).max(axis=1) + np.abs(value_defection).max(axis=1)
     gap = good - bad
     defined = (gap > 1e-5 * scale) & np.isfinite(mean)
@@ -183,7 +185,7 @@ def extortion_fit(policy: np.ndarray, payoffs: np.ndarray) -> tuple[np.ndarray, 
         payoffs: [..., 4], the player's (R, S, T, P).
 
     Returns:
-        (phi, chi, residual norm over the four probabilities), each [...]; NaN where the fit does not exist.
+        (phi, chi, residual norm over the four probabilities), each [...]; NaN if the fit does not exist.
     """
     r, s, t, p = np.moveaxis(payoffs, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -200,13 +202,13 @@ def extortion_fit(policy: np.ndarray, payoffs: np.ndarray) -> tuple[np.ndarray, 
 
 
 def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -> tuple[np.ndarray, np.ndarray]:
-    """Named strategy at the least Euclidean distance over the four non-start own-view probabilities.
+    """The named strategy at the smallest Euclidean distance over the four own-view probabilities without the start.
 
     Candidates are ALLC (1,1,1,1), ALLD (0,0,0,0), TFT (1,0,1,0), GRIM (1,0,0,0), WSLS (1,0,0,1), generous TFT
     (1,q,1,q) with q = min(1 - (T-R)/(R-S), (R-P)/(T-P)) in a prisoner's dilemma T > R > P > S (Nowak and
-    Sigmund 1992) and 1/3 elsewhere, and, in a symmetric prisoner's dilemma, the best fitting extortionate
-    strategy if the fit's root mean square is below 0.05, phi above 0 and chi above 1.05. Ties go to the
-    first named.
+    Sigmund 1992) and 1/3 elsewhere; and, in a symmetric prisoner's dilemma, the best fitting extortionate
+    strategy, if the fit's root mean square error is below 0.05, phi above 0 and chi above 1.05. Ties go to the
+    strategy named first.
 
     Args:
         policy: [match, player, state], P(cooperate | state).
@@ -214,8 +216,8 @@ def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -
         state_view: "own" or "shared".
 
     Returns:
-        labels int8 [match, player], indices into STRATEGIES or UNDEFINED; chi [match, player], NaN where the
-        label is not extortionate. All undefined unless two players have five states.
+        labels int8 [match, player], indices into STRATEGIES or UNDEFINED; chi [match, player], NaN if the label is
+        not extortionate. All undefined unless two players have five states.
     """
     labels = np.full(policy.shape[:2], UNDEFINED, np.int8)
     chis = np.full(policy.shape[:2], np.nan)
@@ -238,6 +240,6 @@ def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -
     distances = [np.linalg.norm(own - pure, axis=-1) for pure in _PURE]
     distances += [np.linalg.norm(own - generous, axis=-1), np.where(extorts, residual, np.inf)]
     known = np.isfinite(own).all(axis=-1)
-    # Where payoffs are not known, nothing is nearest to what rests on them.
+    # If payoffs are not known, strategies that depend on them cannot be the nearest.
     labels[:] = np.where(known, np.argmin(np.nan_to_num(np.stack(distances), nan=np.inf), axis=0), UNDEFINED)
     return labels, np.where(labels == EXTORTIONATE, chi, chis)

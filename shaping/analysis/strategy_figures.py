@@ -1,4 +1,4 @@
-"""The strategies nearest to what was learned in single cells."""
+"""Figures of the named strategies nearest to what was learned in single cells."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _STRATEGY_COLOURS = ("#56B4E9", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#00
 
 
 def strategies(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
-    """Shares of the nearest named strategies, one bar a cell."""
+    """Shares of the nearest named strategies, one bar per cell."""
     cells = [(n, summary["cells"][c]) for c, n in zip(chosen.cells, chosen.names, strict=True)]
     known = [(n, c) for n, c in cells if c["nearest_strategy"]]
-    # The names speak of cooperation: in a game where it does not pay they would mislead.
+    # The names refer to cooperation, and would mislead in a game where it does not pay.
     rows = [(n, c["nearest_strategy"]) for n, c in known if c["cooperative"] is not None]
     if not rows:
         return None
@@ -55,9 +55,9 @@ def strategies(record: Record, summary: dict[str, Any], chosen: Selection) -> Pi
     axes.set(xlim=(0, 100), xlabel="% of learners (both players of all finite matches)")
     figure.legend(loc="outside upper center", ncols=len(STRATEGIES), frameon=False, handlelength=1.0, columnspacing=1.2)
     caption = (
-        "The named memory-one strategy nearest to what each player learned: least Euclidean distance over "
-        "the four probabilities of cooperating after CC, CD, DC and DD. Extortionate needs a Press-Dyson "
-        "fit with root-mean-square error below 0.05 and chi above 1.05."
+        "The named memory-one strategy nearest to what each player learned, by Euclidean distance over "
+        "the four probabilities of cooperating after CC, CD, DC and DD. Extortionate requires a Press-Dyson "
+        "fit with a root mean square error below 0.05 and chi above 1.05."
     )
     if len(rows) < len(known):
         caption += " Cells of games in which V_CC is not above V_DD are left out."

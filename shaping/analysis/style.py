@@ -1,4 +1,4 @@
-"""How the figures look: colours that the colour-blind tell apart, sizes, and PNG bytes without a display."""
+"""The style of figures: colours that the colour-blind can distinguish, sizes, and PNG bytes without a display."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), without yellow, which is faint on white.
+# Okabe and Ito (2008), without yellow, which is hard to see on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#888888")
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.2)), "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)))
 GREY = "#666666"
 WIDTH = 10.0
-"""Inches; 1000 px of a page are one figure wide, so that 9 points read as 12 px."""
+"""Inches; a figure is 1000 px wide on a page, so that 9 points appear as 12 px."""
 
 RC = {
     "font.size": 9,
@@ -35,8 +35,8 @@ RC = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as it goes into the report: name (of the file, without .png), title, caption, PNG bytes (those of
-    another kind of image where `kind` says so)."""
+    """A figure for the report: name (of the file, without .png), title, caption, PNG bytes (or those of another kind of
+    image, given by `kind`)."""
 
     name: str
     title: str
@@ -46,10 +46,10 @@ class Picture:
 
 
 def import_matplotlib() -> Any:
-    """matplotlib, whatever backend MPLBACKEND names. Figures here bring their own canvas and need none.
+    """matplotlib, whatever backend MPLBACKEND names. The figures here create their own canvas and need no backend.
 
-    matplotlib refuses to be imported where MPLBACKEND names a backend that is not installed, as it may in a process
-    that a notebook starts. A backend that it accepts stays chosen for whoever plots in this process later.
+    matplotlib cannot be imported if MPLBACKEND names a backend that is not installed, which can happen in a process
+    started by a notebook. A backend that it accepts stays selected for later plots in this process.
     """
     asked = os.environ.pop("MPLBACKEND", None)
     try:
@@ -64,7 +64,7 @@ def import_matplotlib() -> Any:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of this size in inches that lays itself out; needs no display and no pyplot."""
+    """An empty figure of this size in inches with automatic layout; needs no display and no pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -81,5 +81,5 @@ def png(figure: Figure) -> bytes:
 
 
 def nothing_here(axes: Axes, text: str = "no finite match") -> None:
-    """Say so in an empty panel."""
+    """Write a note in an empty panel."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY)

@@ -1,4 +1,4 @@
-"""summary.json: one entry per cell, and the published values beside ours."""
+"""summary.json: one entry per cell, and the published values next to ours."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str,
 
     Args:
         directory: a record folder.
-        timing: what the run measured of itself (compile_s, run_s, match_updates_per_s, devices, ...);
+        timing: what the run measured about itself (compile_s, run_s, match_updates_per_s, devices, ...);
             without it the timing of an existing summary.json is kept.
 
-    Returns:
+        Returns:
         {"cells": [...], "variables": {...}, "failed": {...}, "published": [...], "timing": {...} or null}, as written;
-        variables are what the record declares of the variables that cells hold by name.
+        variables holds the record's declarations of the variables that cells contain.
 
-    Raises:
-        FileNotFoundError: no record there.
-        DamagedRecordError: a file of the folder cannot be read.
+        Raises:
+        FileNotFoundError: if there is no record.
+        DamagedRecordError: if a file of the folder cannot be read.
     """
     directory = folder_of(directory)
     record = open_record(directory)
@@ -61,7 +61,7 @@ def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str,
 
 
 def written_summary(path: Any) -> dict[str, Any] | None:
-    """The summary that a folder holds, or None where it holds none that can be read: it can be made again."""
+    """The summary in a folder, or None if there is no readable one; it can be made again."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ def written_summary(path: Any) -> dict[str, Any] | None:
 
 
 def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The cells of the summary, and the published values beside ours."""
+    """The cells of the summary, and the published values with ours."""
     entries = record.config.get("published") or []
     found: list[list[dict[str, Any]]] = [[] for _ in entries]
     wrong: dict[int, str] = {}
@@ -118,15 +118,15 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _other_kind(cells: list[dict[str, Any]], axes: list[Axis], cell: int, here: list[dict[str, Any]]) -> bool:
-    """Whether a cell differs from those compared in a coordinate that is text, as variants and rules are: cells that
-    differ in numbers alone are of one kind."""
+    """Whether a cell differs from the compared ones in a coordinate that is text, such as a variant or a rule; cells
+    that differ only in numbers are of the same kind."""
     texts = [axis.key for axis in axes if not axis.numeric]
     own = cells[cell]["coordinates"]
     return all(any(own.get(k) != cells[one["cell"]]["coordinates"].get(k) for k in texts) for one in here)
 
 
 def _comparable(metric: str, player: int | None, mine: Measures) -> float | None:
-    """The value of a metric in a cell, for comparison with other cells; None where it is not defined."""
+    """The value of a metric in a cell, for comparison with other cells; None if it is not defined."""
     try:
         x = mine.value[:0, 0] if metric == "value_sd" else published.samples(metric, player, mine)
     except ValueError:
@@ -135,10 +135,10 @@ def _comparable(metric: str, player: int | None, mine: Measures) -> float | None
 
 
 def _swept(record: Record) -> list[str]:
-    """Coordinates on match other than the plain ones: variant first, then as `sweep` and `tie` name them.
+    """Coordinates on match other than the standard ones: variant first, then in the order of `sweep` and `tie`.
 
-    The seed is one of them only where cells differ in it.
-    The order in which a folder lists its arrays is not the same everywhere; this one is.
+    The seed is included only if cells differ in it. The order in which a folder lists its arrays varies from system to
+    system; this order does not.
     """
     config = record.config
     tied = [k for together in config.get("tie") or [] for k in together]
@@ -152,7 +152,7 @@ def _swept(record: Record) -> list[str]:
 
 
 def _drawn(record: Record) -> tuple[str, ...]:
-    """Coordinates that vary inside a cell. Every cell has the same draws, so that the first cell tells."""
+    """Coordinates that vary inside a cell. Every cell has the same draws, so the first cell shows which."""
     if record.cells == 0:
         return ()
     first = slice(0, int(record.starts[1]))
@@ -195,7 +195,7 @@ def _intervals(
     variables: dict[str, Variable],
     labels: dict[str, tuple[str, ...]],
 ) -> list[dict[str, Any]]:
-    """Intervals of all the cells of a group at once: they share one matrix of resampling counts."""
+    """Intervals of all cells of a group at once: they share one matrix of resampling counts."""
     averaged = {"value": measures.value, "tft_match": measures.tft, "nash_match": measures.nash} | measures.measured
     ranges = {"tft_match": (0.0, 1.0), "nash_match": (0.0, 1.0)}
     ranges |= {name: (variable.low, variable.high) for name, variable in variables.items()}
@@ -214,7 +214,7 @@ def _intervals(
         for name, x in averaged.items():
             size = int(np.prod(x.shape[1:], dtype=int))
             here = ends[i, at : at + size].reshape(*x.shape[1:], 2)
-            # A mean is where its values can be, whatever an interval on the line says.
+            # A mean stays in the range of its values, even where the interval does not.
             here = np.clip(here, *ranges[name]) if name in ranges else here
             found[f"{name}_ci95"] = _named(here, variables.get(name), labels)
             at += size
@@ -225,21 +225,21 @@ def _intervals(
 
 
 def _named(x: np.ndarray, variable: Variable | None, labels: dict[str, tuple[str, ...]]) -> Any:
-    """x [player, ...], or where the variable has labels a mapping from label to it."""
+    """x [player, ...], or a mapping from labels to it if the variable has labels."""
     if variable is None or not variable.axis:
         return x
     return {label: x[:, i] for i, label in enumerate(labels[variable.axis][: x.shape[1]])}
 
 
 def _measured(mine: Measures, variables: dict[str, Variable], labels: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Means over matches of what was measured, where the record has it."""
-    # Averaged along the last axis, so that what is not finite is left out everywhere alike.
+    """Means over matches of what was measured, if the record has it."""
+    # Averaged along the last axis, so that non-finite values are left out in the same way everywhere.
     means = {name: mean_of_known(np.moveaxis(x, 0, -1)) for name, x in mine.measured.items()}
     return {name: _named(x, variables[name], labels) for name, x in means.items()}
 
 
 def _found(mine: Measures) -> dict[str, Any]:
-    """Shares of matches that have found something, with their Wilson intervals."""
+    """Shares of matches that have found something, with Wilson intervals."""
     out: dict[str, Any] = {}
     for name, x in mine.found.items():
         known = x[np.isfinite(x)]
@@ -264,7 +264,7 @@ def _entry(mine: Measures, shape: Shape) -> dict[str, Any]:
         chi = mine.chi[np.isfinite(mine.chi)]
         nearest = dict(zip(STRATEGIES, shares, strict=True))
         nearest["extortionate_chi_mean"] = _mean(chi)
-        # chi is a ratio with a heavy tail: the median says what is typical.
+        # chi is a ratio with a heavy tail: the median is more typical.
         nearest["extortionate_chi_median"] = np.median(chi) if len(chi) else None
     return {
         "matches": n,
@@ -287,7 +287,7 @@ def _entry(mine: Measures, shape: Shape) -> dict[str, Any]:
 
 
 def _plain(x: Any) -> Any:
-    """x with only what JSON has: lists, and null for what is not finite."""
+    """x converted to JSON types: lists, and null for what is not finite."""
     if isinstance(x, dict):
         return {str(k): _plain(v) for k, v in x.items()}
     if isinstance(x, list | tuple | np.ndarray):

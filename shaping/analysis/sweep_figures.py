@@ -1,4 +1,4 @@
-"""Figures over the axes of a sweep: heat maps for two and more numeric axes, lines with intervals for one."""
+"""Figures over the axes of a sweep: heat maps for two or more numeric axes, lines with intervals for one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COOPERATIVE = (
 
 @dataclass(frozen=True)
 class _Measure:
-    """What a sweep is drawn by: its key in the summary, its axis label, its caption, and its range where it has one."""
+    """A measure to draw over a sweep: its key in the summary, axis label, caption, and range if it has one."""
 
     key: str
     label: str
@@ -47,7 +47,7 @@ _SHARE = _Measure(
 
 
 def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
-    """Heat maps for each pair of numeric axes, or lines over the only one; none without a numeric axis.
+    """Heat maps for each pair of numeric axes, or lines over a single one; none without a numeric axis.
 
     Cells that differ only in `seed` are averaged.
     """
@@ -65,7 +65,7 @@ def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
 
 
 def _measure(summary: dict[str, Any]) -> _Measure:
-    """The share of cooperative matches where that is defined, else what the game says it is about, else the value."""
+    """The share of cooperative matches if defined; otherwise the game's showcase measure; otherwise the value."""
     cells = summary["cells"]
     if any(c["cooperative"] is not None for c in cells):
         return _SHARE
@@ -111,7 +111,7 @@ def _grid(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, measure: str) -> np
 
 
 def _facets(others: Sequence[Axis]) -> tuple[list[list[dict[str, Any]]], dict[str, Any]]:
-    """Rows of panels, each with the coordinates it fixes; and what all panels hold fixed."""
+    """Rows of panels, each with the coordinates it fixes; and the coordinates that all panels share."""
     if not others:
         return [[{}]], {}
     held = {a.key: a.values[len(a.values) // 2] for a in others[2:]}
@@ -294,7 +294,7 @@ def _unequal(cell: dict[str, Any]) -> bool:
 
 
 def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> tuple[float, float, float]:
-    """Mean and interval of cells that differ in nothing but the seed."""
+    """Mean and interval of cells that differ only in the seed."""
     if measure == "cooperative":
         known = [c for c in cells if c["cooperative"] is not None]
         trials = sum(c["cooperative_matches"] for c in known)
@@ -310,7 +310,7 @@ def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> t
         return np.nan, np.nan, np.nan
     pick = (lambda v: v[seat]) if seat is not None else np.mean
     mean = float(np.mean([pick(c[measure]) for c in known]))
-    # Over players the half widths are averaged: players of a match are not independent.
+    # Half widths are averaged over players, because players of a match are not independent.
     half = [pick([(e[1] - e[0]) / 2 for e in c[ends]]) for c in known]
     width = float(np.sqrt(np.sum(np.square(half))) / len(known))
     return mean, mean - width, mean + width

@@ -1,4 +1,4 @@
-"""What was measured of play over updates: the matches of a cell one by one, and their mean with its 95 % interval."""
+"""Measured variables over updates: single matches of a cell, and their mean with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shaping.analysis.record import Record
 from shaping.analysis.statistics import student_half
 
 SEEDS = 30
-"""Most matches of a cell that are drawn one by one."""
+"""The most matches of a cell that are drawn individually."""
 
 _POINTS = 300
 _ELEMENTS = 2**22
@@ -22,9 +22,9 @@ _ELEMENTS = 2**22
 class Trace:
     """A variable in the matches of a cell that did not diverge, at up to 300 recorded updates.
 
-    updates [u]; each [match, u, players + 1] of the first 30 matches; mean, error, number [u, players + 1] over all of
-    them: the standard error of the mean, and how many matches have the variable. The mean over the players that have
-    it stands last. NaN where nothing was measured.
+    updates [u]; each [match, u, players + 1] for the first 30 matches; mean, error, number [u, players + 1] over all
+    matches: the mean, its standard error, and how many matches have the variable. The mean over the players that have
+    it is the last column. NaN if nothing was measured.
     """
 
     updates: np.ndarray
@@ -40,7 +40,7 @@ class Trace:
 
     @property
     def along(self) -> bool:
-        """Whether it was measured along the run, and not at one update alone."""
+        """Whether it was measured at more than one update."""
         return bool(np.isfinite(self.mean).any(axis=1).sum() > 1)
 
     @property
@@ -59,7 +59,7 @@ class Trace:
 
 
 def trace(record: Record, cell: int, name: str) -> Trace | None:
-    """A variable over updates and players in one cell; None where the record lacks it or the cell has none of it."""
+    """A variable over updates and players in one cell; None if the record lacks it or the cell has no values."""
     dataset, players = record.dataset, record.shapes[cell].players
     if name not in dataset:
         return None

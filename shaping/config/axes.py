@@ -1,4 +1,4 @@
-"""The axes of a sweep: lists, ranges whose ends are values, and draws from a distribution."""
+"""The keys `sweep` and `tie`: lists, ranges whose ends are values, draws, and which axes move together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,10 @@ from shaping.schema import Field, Range
 RANGES = ("linspace", "logspace")
 DRAWS = ("uniform", "loguniform", "normal")
 FIXED = ("updates", "matches", "record_every", "precision", "memory_gib")
+_FORMS = (
+    "a list of values, {linspace: [first, last, count]}, {logspace: [first, last, count]}, or a draw per match: "
+    "{uniform: [low, high]}, {loguniform: [low, high]}, {normal: [mean, standard deviation]}"
+)
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,6 @@ class Axis:
 
     key: str
     values: tuple[Any, ...]
-
-    @property
-    def coordinate(self) -> str:
-        """The name of its coordinate in the record."""
-        return self.key.replace(".*.", ".all.")
 
 
 @dataclass(frozen=True)
@@ -50,74 +49,87 @@ class Drawn:
     @property
     def coordinate(self) -> str:
         """The name of its coordinate in the record."""
-        return self.key.replace(".*.", ".all.")
+        return coordinate(self.key)
+
+
+def coordinate(key: str) -> str:
+    """The name of a key's coordinate in the record."""
+    return key.replace(".*.", ".all.")
 
 
 def parse_axis(key: str, spec: Any) -> Axis | Drawn:
     """An axis from its specification under `sweep:`."""
-    if key in FIXED:
-        raise ConfigError(f"sweep.{key}: cannot be swept; it holds for the whole run")
     where = f"sweep.{key}"
+    if key in FIXED:
+        raise ConfigError(f"{where}: cannot be swept; it holds for the whole run")
     if isinstance(spec, list | tuple):
         if not spec:
             raise not_allowed(where, spec, "a list of at least one value")
         return Axis(key, tuple(spec))
-    forms = (
-        "a list of values, {linspace: [first, last, count]}, {logspace: [first, last, count]}, or a draw per match: "
-    )
-    forms += "{uniform: [low, high]}, {loguniform: [low, high]}, {normal: [mean, standard deviation]}"
     if not isinstance(spec, Mapping) or len(spec) != 1:
-        raise not_allowed(where, spec, forms)
+        raise not_allowed(where, spec, _FORMS)
     ((kind, arguments),) = spec.items()
     if kind not in RANGES + DRAWS:
         raise unknown_key(f"{where}.{kind}", [f"{where}.{name}" for name in RANGES + DRAWS])
+    where = f"{where}.{kind}"
     size = 3 if kind in RANGES else 2
     if not isinstance(arguments, list | tuple) or len(arguments) != size:
-        raise not_allowed(f"{where}.{kind}", arguments, f"a list of {size} numbers")
-    first, second = (check_number(f"{where}.{kind}", float_like(x), Range()) for x in arguments[:2])
+        raise not_allowed(where, arguments, f"a list of {size} numbers")
+    first, second = (float(check_number(where, x, Range())) for x in arguments[:2])
+    if kind in ("logspace", "loguniform") and min(first, second) <= 0:
+        what = "positive ends (they are values, not exponents)" if kind == "logspace" else "[low, high] above 0"
+        raise not_allowed(where, arguments, what)
     if kind in RANGES:
-        count = check_number(f"{where}.{kind}", arguments[2], Range(1, 10**6), integer=True)
-        if kind == "logspace" and (first <= 0 or second <= 0):
-            raise not_allowed(f"{where}.logspace", arguments, "positive ends (they are values, not exponents)")
+        count = check_number(where, arguments[2], Range(1, 10**6), integer=True)
         space = np.linspace(first, second, count) if kind == "linspace" else np.geomspace(first, second, count)
-        if all(isinstance(x, int) for x in arguments) and np.all(space == np.round(space)):
-            return Axis(key, tuple(int(x) for x in space))
-        return Axis(key, tuple(float(x) for x in space))
+        whole = all(isinstance(x, int) for x in arguments) and np.all(space == np.round(space))
+        return Axis(key, tuple((int if whole else float)(x) for x in space))
     if kind == "normal" and second < 0:
-        raise not_allowed(f"{where}.normal", arguments, "[mean, standard deviation], the latter at least 0")
+        raise not_allowed(where, arguments, "[mean, standard deviation], the latter at least 0")
     if kind != "normal" and not first < second:
-        raise not_allowed(f"{where}.{kind}", arguments, "[low, high] with low below high")
-    if kind == "loguniform" and first <= 0:
-        raise not_allowed(f"{where}.loguniform", arguments, "[low, high] above 0")
+        raise not_allowed(where, arguments, "[low, high] with low below high")
     return Drawn(key, kind, (first, second))
-
-
-def float_like(value: Any) -> Any:
-    """Integers as floats; everything else as it is, for the caller to refuse."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def check_draw(drawn: Drawn, field: Field) -> None:
     """Refuses a distribution that can leave the range of its key."""
-    low, high = drawn.bounds
-    if drawn.kind == "normal":
-        if np.isfinite(field.range.low) or np.isfinite(field.range.high):
-            raise ConfigError(
-                f"sweep.{drawn.key}.normal: normal draws can leave the allowed range ({field.range}); "
-                "use uniform or loguniform"
-            )
-        return
-    check_number(f"sweep.{drawn.key}", low, field.range)
-    check_number(f"sweep.{drawn.key}", high, Range(field.range.low, field.range.high))
+    low, high = field.range.low, field.range.high
+    if drawn.kind == "normal" and np.any(np.isfinite([low, high])):
+        left = f"normal draws can leave the allowed range ({field.range}); use uniform or loguniform"
+        raise ConfigError(f"sweep.{drawn.key}.normal: {left}")
+    if drawn.kind != "normal":
+        check_number(f"sweep.{drawn.key}", drawn.bounds[0], field.range)
+        check_number(f"sweep.{drawn.key}", drawn.bounds[1], Range(low, high))
 
 
-def check_overlaps(keys: Sequence[str]) -> None:
-    """Refuses two keys of which one holds the other, or is the other at some seat: one would undo the other, and the
-    labels of the cells would not be what was trained."""
-    for place, key in enumerate(keys):
-        for other in keys[:place]:
-            parts, others = key.split("."), other.split(".")
-            if all(a == b or "*" in (a, b) for a, b in zip(parts, others, strict=False)):
-                raise ConfigError(
-                    f"sweep.{key}: overlaps with sweep.{other}, one would undo the other; sweep one of them"
-                )
+def check_ties(ties: Sequence[Any], axes: Sequence[Axis | Drawn], numeric: set[str]) -> None:
+    """Refuses ties of axes that cannot move together; `numeric` are the swept keys that are numbers."""
+    by_key, tied = {axis.key: axis for axis in axes}, []
+    for tie in ties:
+        if not isinstance(tie, list | tuple) or len(tie) < 2:
+            raise not_allowed("tie", tie, "lists of at least two swept keys")
+        for key in tie:
+            if not isinstance(key, str):
+                raise not_allowed("tie", key, "a swept key")
+            if key not in by_key:
+                raise unknown_key(key, sorted(by_key), " in tie (only swept keys can be tied)")
+            if key in tied:
+                raise ConfigError(f"tie: {key} stands in it twice; put all keys that move together into one list")
+            if isinstance(by_key[key], Drawn):
+                raise ConfigError(f"tie: {key} is drawn for every match; only lists and ranges can be tied")
+            tied.append(key)
+        names = ", ".join(tie)
+        if len({key in numeric for key in tie}) > 1:
+            raise ConfigError(f"tie: {names} mix numbers with keys that shape the program; tie them apart")
+        lengths = sorted({len(axis.values) for key in tie if isinstance(axis := by_key[key], Axis)})
+        if len(lengths) > 1:
+            raise ConfigError(f"tie: {names} have different lengths ({', '.join(map(str, lengths))})")
+
+
+def tied(axes: Sequence[Axis], ties: Sequence[Sequence[str]]) -> list[list[Axis]]:
+    """Axes in groups that move together, in the order of their first member."""
+    leader = {key: tie[0] for tie in ties for key in tie}
+    groups: dict[str, list[Axis]] = {}
+    for axis in axes:
+        groups.setdefault(leader.get(axis.key, axis.key), []).append(axis)
+    return list(groups.values())

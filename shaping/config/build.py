@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from shaping.config.family import trembles
+from shaping.config.cell import number_fields
+from shaping.config.dotted import put, seat_keys
 from shaping.config.games import family_of, num_players
-from shaping.config.initial import saved_parameters
+from shaping.config.initial import build_init
 from shaping.config.objective import is_sampled
-from shaping.config.plan import Block, Experiment, seat_keys, value_shape
+from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
-from shaping.config.policy import critic_of, is_network, kind_of
+from shaping.config.policy import build_policy, critic_of, is_network
 from shaping.config.strategies import strategy_policy, strategy_theta
-from shaping.config.validate import number_fields
-from shaping.learners import Common, Learner, fan_in, frozen, m_maml, normal, optimizer, uniform, values, zeros
+from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
@@ -26,13 +26,15 @@ from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.policies import Policy, scripted_players, tabular
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
+from shaping.population.spans import Spans
+
+Normal = Mapping[str, Any]
 
 
 def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
     """Blocks that run in one compiled program: those whose matches have the same tree structure and shapes."""
     found: dict[Any, list[Block]] = {}
-    for block in experiment.blocks:
-        template = matches_of(experiment, [block], np.array([block.cells.start * experiment.top["matches"]]))
+    for block, template in zip(experiment.blocks, templates(experiment), strict=True):
         leaves, structure = jax.tree.flatten(template)
         found.setdefault((structure, tuple(np.shape(leaf) for leaf in leaves)), []).append(block)
     return [tuple(blocks) for blocks in found.values()]
@@ -44,10 +46,10 @@ def templates(experiment: Experiment) -> list[Match]:
     return [matches_of(experiment, [b], np.array([b.cells.start * per_cell])) for b in experiment.blocks]
 
 
-def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> np.ndarray:
+def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> Spans:
     """The match indices of a group, ascending."""
     per_cell = experiment.top["matches"]
-    return np.concatenate([np.arange(b.cells.start * per_cell, b.cells.stop * per_cell) for b in blocks])
+    return Spans(tuple(range(b.cells.start * per_cell, b.cells.stop * per_cell) for b in blocks))
 
 
 def matches_of(experiment: Experiment, blocks: Sequence[Block], indices: np.ndarray) -> Match:
@@ -67,15 +69,14 @@ def drawn_values(experiment: Experiment, block: Block, indices: np.ndarray) -> d
     seeds, numbers = _identity(experiment, block, indices)
     found = {}
     for spec in experiment.drawn:
-        names = seat_keys(spec.key, block.normal)
-        shape = value_shape(names[0], block.normal)
-        sample = _sampler(spec.kind, spec.bounds, spec.key, len(block.normal["players"]), shape)
+        shape = value_shape(seat_keys(spec.key, 1)[0], block.normal)
+        sample = _sampler(spec.kind, spec.bounds, spec.key, shape)
         found[spec.key] = np.asarray(sample(seeds, numbers))
     return found
 
 
 @lru_cache(maxsize=64)
-def _sampler(kind: str, bounds: tuple[float, float], key: str, seats: int, shape: tuple[int, ...]) -> Any:
+def _sampler(kind: str, bounds: tuple[float, float], key: str, shape: tuple[int, ...]) -> Any:
     def sample(seed: jax.Array, number: jax.Array) -> jax.Array:
         own = jax.random.fold_in(jax.random.fold_in(match_key(seed, number, 2), purpose("draw")), purpose(key))
         return draw(kind, bounds, own, shape)
@@ -92,27 +93,27 @@ def _identity(experiment: Experiment, block: Block, indices: np.ndarray) -> tupl
 def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) -> Match:
     cells = indices // experiment.top["matches"] - block.cells.start
     seeds, numbers = _identity(experiment, block, indices)
-    settings = _deep_copy(block.normal)
+    settings, known = block.normal, number_fields(block.normal)
     for key, array in block.numbers.items():
-        _put(settings, key.split("."), array[cells])
+        settings = put(settings, key, array[cells])
     for key, array in drawn_values(experiment, block, indices).items():
-        for name in seat_keys(key, block.normal):
-            if name in number_fields(block.normal):
-                _put(settings, name.split("."), array)
-    match = _match(settings, len(indices), experiment.top["precision"], "shaping" in experiment.top["record"])
+        for name in seat_keys(key, len(block.normal["players"])):
+            settings = put(settings, name, array) if name in known else settings
+    top = experiment.top
+    match = _match(block.normal, settings, len(indices), top["precision"], "shaping" in top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 
 
-def _match(settings: Mapping[str, Any], count: int, precision: str, shaping: bool = False) -> Match:
-    """A match whose leaves are [count, ...], from a normal form in which numbers may be arrays [count]; `shaping` where
-    the spread of the shaping term is recorded."""
+def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping: bool = False) -> Match:
+    """A match whose leaves are [count, ...], from a normal form, and the same with arrays [count] for some numbers;
+    `shaping` where the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
-    game = game_of(settings)
-    seats = played_by(settings["players"])
-    own_seats = range(len(settings["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
-    numbers = family_of(settings["game"]).params(settings["game"], number)
+    game, family, seats = game_of(normal), family_of(normal["game"]), played_by(normal["players"])
+    own_seats = range(len(normal["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
+    numbers = family.params(settings["game"], len(normal["players"]), number)
     if isinstance(game, SampledGame):
-        numbers = _sampled_numbers(settings, numbers, number)
+        played = family.played(settings["game"], game, numbers, number)
+        numbers = _sampled_numbers(settings, played, numbers, number)
     learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
     return Match(0, 0, numbers, learners, game, seats)
 
@@ -121,7 +122,7 @@ SHAPING_SAMPLES = 8
 """How often the shaping term is estimated where its mean and spread are recorded."""
 
 
-def _learner(settings: Mapping[str, Any], game: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
+def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
     player = settings["players"][seat]
     if "strategy" in player:
         return frozen(Common(initial=values(strategy_theta(player, game.policies[seat], numbers, number))))
@@ -136,9 +137,9 @@ def _learner(settings: Mapping[str, Any], game: Any, numbers: Any, seat: int, nu
     common = Common(
         step,
         optimizer(settings["optimizer"]["name"], **chosen),
-        _start_of(settings, game, seat, number),
+        build_init(settings, seat, game.policies[seat], number),
         _critic_settings(settings, game, seat, number) if wants_critic(settings, player) else None,
-        _model_settings(player, number),
+        ModelSettings(**_numbered(player[MODEL], number)) if MODEL in player else None,
         SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
     )
     learner = build_learner(player, own, common)
@@ -150,26 +151,25 @@ def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
     return {key: number(value, rank=0) if _is_number(value) else value for key, value in given.items()}
 
 
-def wants_critic(normal: Mapping[str, Any], player: Mapping[str, Any]) -> bool:
+def wants_critic(normal: Normal, player: Normal) -> bool:
     """Whether a player needs critics."""
     if "strategy" in player:
         return False
-    needs = build_learner(player, rule_settings(player)).needs_critic
-    return needs or normal["objective"].get("baseline") == "critic"
+    return build_learner(player).needs_critic or normal["objective"].get("baseline") == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:
     """Whether every match is computed scalar by scalar from start to end; touches no device."""
     if any(is_sampled(block.normal) for block in experiment.blocks):
         return False
-    matches = [_match(block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
+    matches = [_match(block.normal, block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
         for match in matches
     )
 
 
-def game_of(normal: Mapping[str, Any]) -> Any:
+def game_of(normal: Normal) -> Any:
     """The static part of the game of a normal form."""
     game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
     family = family_of(game)
@@ -199,27 +199,24 @@ def game_of(normal: Mapping[str, Any]) -> Any:
     )
 
 
-def policy_of(normal: Mapping[str, Any], seat: int, env: Any = None) -> Policy:
-    """The policy of a seat of a normal form; `env` is what is played, where returns are sampled."""
-    game, policy = normal["game"], normal["policy"]
-    if env is None and is_sampled(normal):
-        env = family_of(game).env(game, policy)
-    if "strategy" in normal["players"][seat]:
-        return strategy_policy(normal["players"][seat], game, seat, env)
-    return kind_of(game, policy["kind"]).build(policy, game, seat, env)
+def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
+    """The policy of a seat of a normal form; `env` is what is played, None to have it made."""
+    game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
+    env = family_of(game).env(game, policy) if env is None else env
+    if "strategy" in player:
+        return strategy_policy(player, game, seat, env)
+    return build_policy(game, policy, env, seat)
 
 
-def _sampled_numbers(normal: Mapping[str, Any], exact: Any, number: Any) -> SampledParams:
-    """The numbers of a sampled game, leaves [count, ...]; `exact` are those of the closed form, or None."""
-    game, objective = normal["game"], normal["objective"]
-    noise = exact.noise if exact is not None and trembles(game) else None
-    played = family_of(game).played(game, objective, exact, number, noise)
+def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> SampledParams:
+    """The numbers of a sampled game, leaves [count, ...]: of what is played, and of the closed form or None."""
+    objective = normal["objective"]
     decay = None if objective["decay"] is None else number(objective["decay"], rank=0)
     estimator = EstimatorNumbers(number(objective["gae_lambda"], rank=0), decay)
-    return SampledParams(played, number(game["discount"], rank=0), estimator, exact)
+    return SampledParams(played, number(normal["game"]["discount"], rank=0), estimator, exact)
 
 
-def _critic_settings(normal: Mapping[str, Any], game: SampledGame, seat: int, number: Any) -> CriticSettings:
+def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) -> CriticSettings:
     """How a seat's critics are learned: of everybody for a baseline, of itself alone for an actor-critic rule."""
     objective = normal["objective"]
     everybody = objective["baseline"] == "critic"
@@ -227,44 +224,6 @@ def _critic_settings(normal: Mapping[str, Any], game: SampledGame, seat: int, nu
     critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
     rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
     return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
-
-
-def _model_settings(player: Mapping[str, Any], number: Any) -> ModelSettings | None:
-    """A player's opponent model, or None."""
-    if MODEL not in player:
-        return None
-    return ModelSettings(**_numbered(player[MODEL], number))
-
-
-def _init_of(settings: Mapping[str, Any], seat: int) -> tuple[dict[str, Any], int | None]:
-    """A seat's own `init`, or everybody's and which place in its table is this seat's."""
-    own = settings["players"][seat].get("init")
-    return (settings["policy"]["init"], seat) if own is None else (own, None)
-
-
-def _start_of(settings: Mapping[str, Any], game: Any, seat: int, number: Any) -> Any:
-    """The distribution of a seat's first parameters."""
-    init, place = _init_of(settings, seat)
-    if "run" in init or "file" in init:
-        theta = saved_parameters(init, seat, game.policies[seat])
-        return values(jax.tree.map(lambda leaf: number(leaf, rank=np.ndim(leaf)), theta))
-    return _initial(init, place, number)
-
-
-def _initial(init: Mapping[str, Any], seat: int | None, number: Any) -> Any:
-    """The distribution of a seat's first parameters; `values` are its own where `seat` is None."""
-    if "m_maml" in init:
-        own = m_maml(**_numbered(init["m_maml"], number))
-        return jax.tree.map(lambda leaf: number(leaf, rank=0), own)
-    for kind, initial in (("normal", normal), ("uniform", uniform), ("fan_in", fan_in)):
-        if kind in init:
-            return initial(number(init[kind], rank=0))
-    if "zeros" in init:
-        return zeros()
-    table = init["values"]
-    if seat is not None:
-        table = table[:, seat] if isinstance(table, np.ndarray) else table[seat]
-    return values(number(table, rank=1))
 
 
 def _is_number(value: Any) -> bool:
@@ -279,18 +238,3 @@ def _stack(value: Any, rank: int, count: int, dtype: np.dtype) -> np.ndarray:
         return np.stack(parts, axis=1)
     array = np.asarray(value, dtype)
     return array if array.ndim == rank + 1 else np.broadcast_to(array, (count, *array.shape))
-
-
-def _put(tree: Any, path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        tree = tree[int(name)] if isinstance(tree, list) else tree[name]
-    if isinstance(tree, list):
-        tree[int(path[-1])] = value
-    else:
-        tree[path[-1]] = value
-
-
-def _deep_copy(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return {key: _deep_copy(value) for key, value in tree.items()}
-    return [_deep_copy(part) for part in tree] if isinstance(tree, list | tuple) else tree

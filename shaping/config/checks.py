@@ -1,6 +1,6 @@
 """Settings checked by pydantic models, made from the signatures that declare them; one line for what is not allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from inspect import Parameter
 from typing import Annotated, Any, Literal
@@ -71,8 +71,41 @@ def model(title: str, known: tuple[Field, ...], about: str = "", /, **more: Any)
     return create_model(title, __config__=config, __doc__=about or None, **members, **more)
 
 
+def check_known(
+    where: str,
+    given: Iterable[Any],
+    known: Iterable[str],
+    owner: str = "",
+    others: Callable[[], Mapping[str, Collection[str]]] = dict,
+) -> None:
+    """Refuses a key that is not known.
+
+    Args:
+      where: the dotted key they stand under.
+      given: keys as written.
+      known: that may be there.
+      owner: whose they are.
+      others: the keys of others by name, asked where one is unknown here: it may be one of theirs.
+
+    Raises:
+      ConfigError: with the nearest known key, and whose it is.
+    """
+    prefix, known = f"{where}." if where else "", list(known)
+    for key in given:
+        if key not in known:
+            elsewhere = [name for name, theirs in others().items() if key in theirs and name != owner]
+            note = f" of {owner}" if owner else ""
+            note += f"; it belongs to {', '.join(elsewhere)}" if elsewhere else ""
+            raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in known], note)
+
+
 def settings(
-    where: str, given: Mapping[str, Any], known: Mapping[str, Field], skip: tuple[str, ...] = (), note: str = ""
+    where: str,
+    given: Mapping[str, Any],
+    known: Mapping[str, Field],
+    skip: tuple[str, ...] = (),
+    owner: str = "",
+    others: Callable[[], Mapping[str, Collection[str]]] = dict,
 ) -> dict[str, Any]:
     """Checked settings, in the order of `known`; defaults filled in.
 
@@ -81,22 +114,51 @@ def settings(
       given: as written.
       known: what may be set.
       skip: keys that may stand beside them and are checked elsewhere.
-      note: whose settings they are, said of an unknown one.
+      owner, others: see `check_known`.
 
     Raises:
       ConfigError: naming the key, the value and what is allowed.
     """
-    prefix = f"{where}." if where else ""
-    for key in given:
-        if key not in known and key not in skip:
-            raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in (*skip, *known)], note)
+    check_known(where, given, (*skip, *known), owner, others)
     own = {key: given[key] for key in known if key in given}
     try:
         found = model("Settings", tuple(known.values())).model_validate(own)
     except pydantic.ValidationError as error:
-        raise _one_line(prefix, own, known, error) from None
+        raise _one_line(f"{where}." if where else "", own, known, error) from None
     values = found.model_dump(by_alias=True)
     return {name: values[name] for name in known}
+
+
+def one_of(key: str, name: Any, known: Iterable[str]) -> str:
+    """A name that is known, else an error with the nearest one."""
+    if not isinstance(name, str) or name not in known:
+        names = list(known)
+        raise not_allowed(key, name, f"{'one of ' * (len(names) > 1)}{', '.join(names)}", names)
+    return name
+
+
+def named(
+    where: str,
+    raw: Any,
+    key: str,
+    names: Collection[str],
+    known: Callable[[str], Mapping[str, Field]],
+    skip: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """One of several names, which stands under `key`, with the settings that belong to it; or the bare name.
+
+    Args:
+      where: the dotted key of the whole.
+      raw: as written.
+      key: under which the name stands: name, kind, rule, schedule or strategy.
+      names: that are known.
+      known: `(name) -> settings`.
+      skip: keys that may stand beside them and are checked elsewhere.
+    """
+    given = mapping(where, raw, key)
+    name = one_of(f"{where}.{key}", given.get(key), names)
+    own = settings(where, given, known(name), (key, *skip), name, lambda: {other: known(other) for other in names})
+    return {key: name} | own
 
 
 def _one_line(
@@ -110,6 +172,23 @@ def _one_line(
         place = next(place for place in places if isinstance(place, int))
         return not_allowed(f"{key}.{place}", value[place], Field(key, "integer", None, field.range).allowed)
     return not_allowed(key, value, field.allowed, field.choices)
+
+
+def numbers(key: str, value: Any, shape: tuple[int, ...], wanted: str) -> Any:
+    """Nested lists of numbers of a shape; `wanted` describes them.
+
+    Raises:
+      ConfigError: naming the entry, or the place, that is not allowed.
+    """
+
+    def checked(part: Any, sizes: tuple[int, ...], place: str) -> Any:
+        if not sizes:
+            return check_number(place, part, Range())
+        if not isinstance(part, list | tuple) or len(part) != sizes[0]:
+            raise not_allowed(key, value, wanted if place == key else f"{wanted} (see {place})")
+        return [checked(entry, sizes[1:], f"{place}.{i}") for i, entry in enumerate(part)]
+
+    return checked(value, shape, key)
 
 
 def check_number(key: str, value: Any, allowed: Range, integer: bool = False) -> Any:

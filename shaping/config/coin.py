@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from shaping import envs
-from shaping.config.checks import check_number
-from shaping.config.errors import ConfigError, unknown_key
-from shaping.config.family import Family, discount_range, noise_fields, normal_noise, trembles
+from shaping.config.checks import check_known, check_number
+from shaping.config.errors import ConfigError, told_of
+from shaping.config.family import Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import CoinGameParams
 from shaping.envs.coin_game.chain import check_size
 from shaping.envs.coin_game.game import CoinGame
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
+from shaping.objectives.sampled_game import SampledGame
+from shaping.policies.kinds import NETWORKS, board_table
 from shaping.schema import Field, Range
 
 NAME = "coin_game"
@@ -27,17 +29,13 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
 
     What players are shown is none of it: exact returns do not depend on it.
     """
-    for key in given:
-        if key not in KEYS:
-            raise unknown_key(f"game.{key}", [f"game.{k}" for k in KEYS])
+    check_known("game", given, KEYS, NAME)
     structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
     numbers = {key: check_number(f"game.{key}", given[key], Range()) for key in REWARDS if key in given}
     horizon = {"horizon": given["horizon"]} if given.get("horizon") is not None else {}
-    try:
+    with told_of("game"):
         env = envs.make(NAME, **structure, **horizon)
         check_size(env)
-    except ValueError as error:
-        raise ConfigError(f"game.{error}") from None
     if horizon.get("horizon") == 1 and env.last_step != "play":
         raise ConfigError(f"game.horizon: 1 leaves no step that pays, as last_step is {env.last_step}; give 2 or more")
     rows, columns = env.grid
@@ -45,20 +43,13 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     game |= {"grid": rows if rows == columns else [rows, columns]} | {key: getattr(env, key) for key in _RULES}
     game |= {key: numbers.get(key, float(getattr(env, key))) for key in REWARDS}
     horizon = given.get("horizon", env.horizon)
-    game["discount"] = check_number("game.discount", given.get("discount", 0.96), discount_range(horizon))
+    game["discount"] = check_number("game.discount", given.get("discount", 0.96), discount_field(horizon).range)
     return game | {"horizon": horizon, "noise": normal_noise(given.get("noise", 0.0), env.num_players)}
 
 
-def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
-    own = {name: Field(name, "number", None) for name in REWARDS}
-    return own | {"discount": Field("discount", "number", 0.96, discount_range(game["horizon"]))} | noise_fields(game)
-
-
-def _params(game: Mapping[str, Any], number: Any) -> ExactCoinParams:
-    seats = game["num_players"]
-    noise = game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
+def _params(game: Mapping[str, Any], seats: int, number: Any) -> ExactCoinParams:
     rewards = number([[game[name] for name in REWARDS]] * seats, rank=2)
-    return ExactCoinParams(rewards, number(game["discount"], rank=0), number(noise, rank=1))
+    return ExactCoinParams(rewards, number(game["discount"], rank=0), number(noise_of(game, seats), rank=1))
 
 
 def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
@@ -82,29 +73,21 @@ def _exact(game: Mapping[str, Any], policy: Mapping[str, Any], policies: Any, ho
     return ExactCoinGame(coin_env(game, remembers), horizon, policies, remembers)
 
 
-def _played(
-    game: Mapping[str, Any], objective: Mapping[str, Any], exact: ExactCoinParams, number: Any, noise: Any
-) -> Any:
-    steps: Any = np.full(len(exact.discount), objective["horizon"], np.int32)
-    return CoinGameParams(exact.rewards, steps, noise)
-
-
-def check_last_takers(remembers: bool, game: Mapping[str, Any]) -> None:
-    """Refuses a chain that is too large to enumerate; it is larger with the key `policy.last_takers`."""
-    try:
-        check_size(coin_env(game, remembers), memory=remembers)
-    except ValueError as error:
-        raise ConfigError(f"policy.last_takers: {error}") from None
+def _played(game: Mapping[str, Any], played: SampledGame, exact: ExactCoinParams, number: Any) -> CoinGameParams:
+    steps: Any = np.full(len(exact.discount), played.horizon, np.int32)
+    return CoinGameParams(exact.rewards, steps, exact.noise if trembles(game) else None)
 
 
 COIN = Family(
     normal=_normal,
-    fields=_fields,
+    fields=lambda game: {name: Field(name, "number", None) for name in REWARDS} | common_fields(game),
     seats=lambda game: game["num_players"],
+    env=_env,
+    policies=NETWORKS | {"coin_table": board_table},
     exact_kinds=("coin_table",),
     sampled_kinds=("coin_table", "mlp", "conv", "gru", "lstm"),
+    hidden=("layout",),
     params=_params,
     exact=_exact,
-    env=_env,
     played=_played,
 )

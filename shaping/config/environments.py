@@ -12,40 +12,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from shaping.config.checks import check_number
-from shaping.config.errors import ConfigError, unknown_key
-from shaping.config.family import Family, discount_range, entries, plain_lists
+from shaping.config.checks import check_known, check_number
+from shaping.config.dotted import entries
+from shaping.config.errors import ConfigError, told_of
+from shaping.config.family import HORIZON, Family, discount_field, plain_lists
 from shaping.envs import ENVIRONMENTS
-from shaping.envs.declarations import number_names, with_numbers
+from shaping.envs.adapters.jaxmarl_import import jaxmarl
+from shaping.envs.declarations import default_numbers, number_names, with_numbers
 from shaping.extensions import Named
-from shaping.policies.kinds import default_kind
-from shaping.schema import Field, Range, fields
-
-_HORIZON = Range(1, 10**6)
-KINDS = ("mlp", "conv", "gru", "lstm", "gaussian", "tabular")
-"""What policies may be; whether the spaces allow it the policy says itself."""
-
-
-def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> Any:
-    """An environment of JaxMARL by its `id`, made with `settings`; the extra `peers` brings it.
-
-    Args:
-      id: as `jaxmarl.make` knows it.
-      settings: a mapping of its arguments.
-      horizon: steps of an episode, where the environment does not end by itself sooner.
-    """
-    try:
-        from jaxmarl import make  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL, pip install 'shaping[peers]' ({error})") from None
-    from shaping.envs.adapters import from_jaxmarl
-
-    try:
-        return from_jaxmarl(make(id, **{key: value for key, value in settings}))
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            f"id is {id!r}; allowed: an environment of JaxMARL and settings that it has ({error})"
-        ) from None
+from shaping.objectives.sampled_game import SampledGame
+from shaping.policies.kinds import NETWORKS, default_kind, independent, shown_table
+from shaping.schema import Field, fields
 
 
 def environments() -> Mapping[str, Callable[..., Any]]:
@@ -57,9 +34,8 @@ def environments() -> Mapping[str, Callable[..., Any]]:
 def _made(name: str, items: tuple[tuple[str, Any], ...]) -> Any:
     # Kept, as environments of other people may be equal to themselves alone, and are part of what is compiled.
     try:
-        return environments()[name](**dict(items))
-    except ValueError as error:
-        raise ConfigError(f"game.{error}") from None
+        with told_of("game"):
+            return environments()[name](**dict(items))
     except TypeError as error:
         raise ConfigError(f"game: {error}") from None
 
@@ -83,11 +59,7 @@ def environment_settings(name: str) -> dict[str, Field]:
 def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     name = str(given["name"])
     known = environment_settings(name)
-    for key in given:
-        if key not in (*known, "name", "discount", "horizon"):
-            raise unknown_key(
-                f"game.{key}", [f"game.{k}" for k in dict.fromkeys(("name", *known, "discount", "horizon"))]
-            )
+    check_known("game", given, dict.fromkeys(("name", *known, "discount", "horizon")), name)
     for key, field in known.items():
         if field.default is Parameter.empty and key not in given:
             raise ConfigError(f"game.{key}: must be given for the game {name}")
@@ -95,114 +67,108 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     game: dict[str, Any] = {"name": name}
     for key, field in known.items():
         # What the factory makes of a setting, where it says so in plain data.
-        value = plain_lists(getattr(env, key, _UNTOLD))
-        if not isinstance(value, bool | int | float | str | list | None):
-            value = plain_lists(given.get(key, field.default))
-        game[key] = value
-    horizon = given.get("horizon", game.get("horizon"))
-    game["horizon"] = None if horizon is None else check_number("game.horizon", horizon, _HORIZON, integer=True)
-    discount = given.get("discount", game.get("discount"))
-    game["discount"] = check_number("game.discount", 0.96 if discount is None else discount, discount_range(horizon))
-    for key in _numbers(name, _frozen(_own(game))):
+        told = plain_lists(getattr(env, key, field))
+        plain = isinstance(told, bool | int | float | str | list | None)
+        game[key] = told if plain else plain_lists(given.get(key, field.default))
+    horizon, discount = (given.get(key, game.get(key)) for key in ("horizon", "discount"))
+    game["horizon"] = None if horizon is None else check_number("game.horizon", horizon, HORIZON.range, integer=True)
+    allowed = discount_field(horizon)
+    game["discount"] = check_number("game.discount", allowed.default if discount is None else discount, allowed.range)
+    for key in _numbers(game):
         game[key] = game[key] if known[key].kind == "integer" else _floats(game[key])
     return game
 
 
-_UNTOLD = object()
-
-
 def _floats(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_floats(part) for part in value]
-    return None if value is None else float(value)
+    return [_floats(part) for part in value] if isinstance(value, list) else None if value is None else float(value)
 
 
 def _own(game: Mapping[str, Any]) -> dict[str, Any]:
-    """Its factory's settings, one value of each where there are arrays [matches, ...]."""
+    """The settings of its factory."""
     known = environment_settings(game["name"])
-    own = {
-        key: int(_first(game[key])) if field.kind == "integer" else _first(game[key])
-        for key, field in known.items()
-        if key != "discount" and game.get(key) is not None
-    }
+    own = {key: game[key] for key in known if key != "discount" and game.get(key) is not None}
+    # Numbers of a sweep are floats.
+    own |= {key: int(value) for key, value in own.items() if known[key].kind == "integer"}
     # Not every model of an environment that takes a discount has one, and the objective's is another thing.
     if "discount" in known and getattr(_build(game["name"], own), "discount", None) is not None:
-        own["discount"] = _first(game["discount"])
+        own["discount"] = game["discount"]
     return own
 
 
-def _first(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value[0].tolist()
-    return [_first(part) for part in value] if isinstance(value, list) else value
+def _numbers(game: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which settings are numbers."""
+    return _number_names(game["name"], _frozen(_own(game)))
 
 
 @lru_cache(maxsize=4096)
-def _numbers(name: str, own: tuple[tuple[str, Any], ...]) -> tuple[str, ...]:
-    """Which settings are numbers; touches no device, as that is decided by what is read here."""
+def _number_names(name: str, own: tuple[tuple[str, Any], ...]) -> tuple[str, ...]:
+    # Touches no device, as that is decided by what is read here.
     found: list[tuple[str, ...]] = []
     jax.eval_shape(lambda: found.append(number_names(_made(name, own))))
     return tuple(key for key in found[0] if key != "horizon")
 
 
 def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
-    found: dict[str, Field] = {}
-    for key in _numbers(game["name"], _frozen(_own(game))):
+    known, found = environment_settings(game["name"]), {}
+    for key in _numbers(game):
         if game.get(key) is not None:
-            kind = "integer" if environment_settings(game["name"])[key].kind == "integer" else "number"
+            kind = "integer" if known[key].kind == "integer" else "number"
             found |= entries(key, game[key], Field(key, kind, None))
-    return found | {"discount": Field("discount", "number", 0.96, discount_range(game["horizon"]))}
+    return found | {"discount": discount_field(game["horizon"])}
 
 
 def _env(game: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> Any:
-    """Built from structure alone: numbers are at their defaults, so that games that differ in them are one program."""
-    name, own = game["name"], _own(game)
-    structure = {key: value for key, value in own.items() if key not in _numbers(name, _frozen(own))}
-    return _build(name, structure)
+    """Built from structure alone: numbers are at their defaults, so that games that differ in them are one program.
+
+    How many numbers there are is structure: lists of another shape than the default's stand for it.
+    """
+    name, own, numbers = game["name"], _own(game), _numbers(game)
+    structure = {key: value for key, value in own.items() if key not in numbers}
+    lists = {key: own[key] for key in numbers if isinstance(own.get(key), list)}
+    try:
+        env = _build(name, structure)
+        defaults = default_numbers(env) if lists else {}
+    except ConfigError:
+        return _build(name, structure | lists)
+    alike = all(np.shape(defaults[key]) == np.shape(value) for key, value in lists.items())
+    return env if alike else _build(name, structure | lists)
 
 
-def _played(game: Mapping[str, Any], objective: Mapping[str, Any], exact: Any, number: Any, noise: Any) -> Any:
+def _played(game: Mapping[str, Any], played: SampledGame, exact: Any, number: Any) -> Any:
     """Its default numbers with those of the configuration in their places, leaves [matches, ...]."""
-    env, count = _env(game), len(number(0.0, rank=0))
+    env, count = played.env, len(number(0.0, rank=0))
 
     def stacked(leaf: Any) -> np.ndarray:
         array = np.asarray(leaf)
-        return (
-            number(array, rank=array.ndim) if array.dtype.kind == "f" else np.broadcast_to(array, (count, *array.shape))
-        )
+        floats = array.dtype.kind == "f"
+        return number(array, rank=array.ndim) if floats else np.broadcast_to(array, (count, *array.shape))
 
-    params = jax.tree.map(stacked, env.default_params)
     given = {key: game[key] for key in number_names(env) if key in game and key != "horizon"}
-    return with_numbers(env, params, {key: _number(value, number) for key, value in given.items()})
+    numbers = {key: None if value is None else number(value, rank=_rank(value)) for key, value in given.items()}
+    return with_numbers(env, jax.tree.map(stacked, env.default_params), numbers)
 
 
-def _number(value: Any, number: Any) -> Any:
-    if value is None:
-        return None
-    # An array has the matches in front, a list has arrays or numbers in its places.
-    return number(value, rank=np.ndim(value) - 1 if isinstance(value, np.ndarray) else _depth(value))
+def _rank(value: Any) -> int:
+    """An array has the matches in front, a list has arrays or numbers in its places."""
+    if isinstance(value, list):
+        return 1 + _rank(value[0])
+    return np.ndim(value) - 1 if isinstance(value, np.ndarray) else 0
 
 
 def _default_kind(game: Mapping[str, Any]) -> str:
     env = _env(game)
-    try:
-        return default_kind(env.observation_space, env.action_space)
-    except ValueError as error:
-        raise ConfigError(f"game: {error}") from None
-
-
-def _depth(value: Any) -> int:
-    return 1 + _depth(value[0]) if isinstance(value, list) else 0
+    return default_kind(env.observation_space, env.action_space)
 
 
 ENVIRONMENT = Family(
     normal=_normal,
     fields=_fields,
     seats=lambda game: _build(game["name"], _own(game)).num_players,
-    exact_kinds=(),
-    sampled_kinds=KINDS,
-    default_kind=_default_kind,
     env=_env,
+    policies=NETWORKS | {"gaussian": independent, "tabular": shown_table},
+    exact_kinds=(),
+    sampled_kinds=("mlp", "conv", "gru", "lstm", "gaussian", "tabular"),
     played=_played,
+    default_kind=_default_kind,
     check=lambda game: _build(game["name"], _own(game)) and None,
 )

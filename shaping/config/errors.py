@@ -1,6 +1,7 @@
 """What a user reads when a configuration cannot be run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,8 +21,8 @@ def shown(value: Any) -> str:
 
 
 def unknown_key(key: str, known: Iterable[str], where: str = "") -> ConfigError:
-    """An unknown key, with the nearest known one."""
-    names = [str(name) for name in known]
+    """An unknown key, with the nearest known one; `where` goes on to say where it is unknown."""
+    names = list(dict.fromkeys(map(str, known)))
     last = key.rsplit(".", 1)[-1]
     by_last = {name.rsplit(".", 1)[-1]: name for name in names}
     nearest = get_close_matches(key, names, n=1, cutoff=0.5)
@@ -37,3 +38,14 @@ def not_allowed(key: str, value: Any, allowed: Any, choices: Iterable[str] = ())
     nearest = get_close_matches(str(value), list(choices), n=1)
     hint = f" (nearest: {nearest[0]})" if nearest else ""
     return ConfigError(f"{key}: {shown(value)} is not allowed; must be {allowed}{hint}")
+
+
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """What a factory refuses (`ValueError: setting is value; allowed: ...`) is told of the key that the setting has."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{where}.{error}") from None

@@ -1,32 +1,36 @@
-"""What a kind of games says of itself to the configuration, and what several kinds share."""
+"""What a family of games says of itself to the configuration, and what several families share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from shaping.config.checks import check_number
+from shaping.config.dotted import entries
 from shaping.config.errors import not_allowed
 from shaping.schema import Field, Range
 
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of games: how its settings are read, and how they become a game. `game` and `policy` are normal forms.
+    """A family of games: how its settings are read, and how they become a game. `game` and `policy` are normal forms.
 
     Attributes:
       normal: `(given) -> game`, every default filled in.
       fields: `(game) -> {key: Field}`, its numbers: they may carry the population axis.
       seats: `(game) -> int`.
-      exact_kinds, sampled_kinds: what policies may be, where returns are exact and where they are sampled; the first is
-        the default. () where they cannot be.
-      params: `(game, number) -> numbers of the game in closed form`, None where there is none; `number(value, rank)`
-        makes an array [matches, ...] of a setting.
+      policies: factories of its policies by kind, see `shaping.policies.kinds`.
+      exact_kinds, sampled_kinds: which of them may be, where returns are exact and where they are sampled; the first is
+        the default. () where returns cannot be computed so.
+      hidden: settings of those factories that mean nothing here.
+      view: settings of `policy` that say what players are shown, and so what `env` is.
+      written: whether parameters are a short vector a player, so that `init` may write them down.
+      params: `(game, seats, number) -> numbers of the game in closed form`, None where there is none;
+        `number(value, rank)` makes an array [matches, ...] of a setting, and numbers of `game` may be such arrays.
       exact: `(game, policy, policies, horizon) -> Game` in closed form, or None.
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
-      played: `(game, objective, params, number, noise) -> numbers of the environment`; noise is None where it never
-        comes.
+      played: `(game, played, params, number) -> numbers of the environment` of a `SampledGame`, likewise.
       default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
       tabular: whether policies are tables of P(cooperate | state), which a run may record as they change.
       check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
@@ -35,20 +39,27 @@ class Family:
     normal: Callable[[dict[str, Any]], dict[str, Any]]
     fields: Callable[[Mapping[str, Any]], dict[str, Field]]
     seats: Callable[[Mapping[str, Any]], int]
+    env: Callable[..., Any]
+    policies: Mapping[str, Callable[..., Any]]
     exact_kinds: tuple[str, ...]
     sampled_kinds: tuple[str, ...]
-    params: Callable[[Mapping[str, Any], Any], Any] = lambda game, number: None
+    hidden: tuple[str, ...] = ()
+    view: Mapping[str, Field] = field(default_factory=dict)
+    written: bool = False
+    params: Callable[..., Any] = lambda game, seats, number: None
     exact: Callable[..., Any] = lambda game, policy, policies, horizon: None
-    env: Callable[..., Any] = lambda game, policy: None
-    played: Callable[..., Any] = lambda game, objective, params, number, noise: params
+    played: Callable[..., Any] = lambda game, played, params, number: params
     default_kind: Callable[[Mapping[str, Any]], str] | None = None
     tabular: bool = False
     check: Callable[[Mapping[str, Any]], None] = lambda game: None
 
 
-def discount_range(horizon: int | None) -> Range:
+HORIZON = Field("horizon", "integer", None, Range(1, 10**6), optional=True)
+
+
+def discount_field(horizon: Any) -> Field:
     """The discounts a horizon allows."""
-    return Range(0, 1, open_high=horizon is None)
+    return Field("discount", "number", 0.96, Range(0, 1, open_high=horizon is None))
 
 
 def normal_noise(noise: Any, players: int) -> Any:
@@ -60,23 +71,20 @@ def normal_noise(noise: Any, players: int) -> Any:
     return [check_number(f"game.noise.{i}", x, Range(0, 1)) for i, x in enumerate(noise)]
 
 
-def noise_fields(game: Mapping[str, Any]) -> dict[str, Field]:
-    """The numbers of that."""
-    return entries("noise", game["noise"], Field("noise", "number", 0.0, Range(0, 1)))
+def common_fields(game: Mapping[str, Any]) -> dict[str, Field]:
+    """The numbers that games with a closed form have besides their own."""
+    noise = entries("noise", game["noise"], Field("noise", "number", 0.0, Range(0, 1)))
+    return {"discount": discount_field(game["horizon"])} | noise
+
+
+def noise_of(game: Mapping[str, Any], seats: int) -> list[Any]:
+    """One noise a player."""
+    return game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
 
 
 def trembles(game: Mapping[str, Any]) -> bool:
     """Whether noise has to be drawn: it may be swept from 0 on."""
     return "noise" in game and not (isinstance(game["noise"], float) and game["noise"] == 0)
-
-
-def entries(key: str, value: Any, field: Field) -> dict[str, Field]:
-    """A number, nested list of numbers or array: itself and each of its entries."""
-    found = {key: field}
-    if isinstance(value, list | tuple):
-        for i, part in enumerate(value):
-            found |= entries(f"{key}.{i}", part, field)
-    return found
 
 
 def plain_lists(value: Any) -> Any:

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shaping.config.dotted import assign, open_up
 from shaping.config.errors import ConfigError, shown
-from shaping.config.validate import TOP
+from shaping.config.top import TOP
 from shaping.config.yaml_text import parse
-
-BARE = {"game": "name", "optimizer": "name", "policy": "kind", "objective": "kind"}
-"""Parts of a configuration that may be given by a bare name, and the key that name stands for."""
 
 
 def shipped() -> dict[str, Path]:
@@ -51,9 +49,8 @@ def _read_file(source: str | Path) -> dict[str, Any]:
     try:
         there = path.exists()
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{shown(str(source))}: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{shown(str(source))}: cannot be read: {why}") from None
     if not there:
         name = path.name.removesuffix(".yaml")
         # Only a bare name is one of ours.
@@ -70,58 +67,3 @@ def _read_file(source: str | Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(f"{source}: must be a mapping of keys to values, not {shown(raw)}")
     return raw
-
-
-def open_up(tree: dict[str, Any], key: str) -> None:
-    """Writes out a part that was given by its bare name, `optimizer: adam` as `optimizer: {name: adam}`, in place."""
-    if isinstance(tree.get(key), str) and key in BARE:
-        tree[key] = {BARE[key]: tree[key]}
-
-
-def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
-    """Sets a dotted key in place; `players.*.x` sets every seat's; missing mappings on the way are made.
-
-    `above` is what stands before `key` in the whole key, for messages.
-    """
-    head, _, rest = key.partition(".")
-    inside = f"{above}{head}."
-    if isinstance(tree, list):
-        if head != "*" and not (_is_place(head) and int(head) < len(tree)):
-            raise ConfigError(
-                f"{above}{key}: {head!r} is not a place in a list of {len(tree)}; allowed: 0 to {len(tree) - 1} or *"
-            )
-        places = range(len(tree)) if head == "*" else [int(head)]
-        for place in places:
-            if rest:
-                assign(tree[place], rest, value, inside)
-            else:
-                tree[place] = copy.deepcopy(value)
-        return
-    if not isinstance(tree, dict):
-        raise ConfigError(
-            f"{above}{key}: cannot be set inside {above.rstrip('.')}, which is {shown(tree)}; allowed inside mappings"
-        )
-    if above == "players." and _is_place(head):
-        raise ConfigError(
-            f"{above}{key}: players is one mapping for every seat; allowed: players.*.{rest or 'rule'}, or a list"
-        )
-    if head in ("*", "all") and head not in tree:
-        if not rest:
-            raise ConfigError(f"{above}{key}: every seat's what? allowed: {above}{head}.KEY, as {above}{head}.rule")
-        # One mapping that stands for every seat.
-        assign(tree, rest, value, inside)
-    elif not rest or (head == "sweep"):
-        if rest and isinstance(tree.get(head), dict | None):
-            tree[head] = (tree.get(head) or {}) | {rest: value}
-        elif rest:
-            raise ConfigError(f"{above}{key}: cannot be set inside {head}, which is {shown(tree[head])}")
-        else:
-            tree[head] = value
-    else:
-        if tree.get(head) is None:
-            tree[head] = {}
-        assign(tree[head], rest, value, inside)
-
-
-def _is_place(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10

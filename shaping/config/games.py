@@ -1,31 +1,35 @@
-"""The key `game`: the kinds of games there are, in one table; matrix games and analytic ones."""
+"""The key `game`: the families of games there are, in one table; matrix games and analytic ones."""
 
+import dataclasses
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from shaping import envs
-from shaping.config.checks import check_number, mapping, settings
+from shaping.config.checks import check_number, mapping, numbers, settings
 from shaping.config.coin import COIN
 from shaping.config.coin import KEYS as COIN_KEYS
+from shaping.config.dotted import entries
 from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.family import Family, discount_range, entries, noise_fields, normal_noise
+from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.game import MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
+from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
 from shaping.schema import Field, Range, fields
 
 MATRIX_SETTINGS = {
     "discount": Field("discount", "number", 0.96, Range(0, 1)),
     "noise": Field("noise", "number", 0.0, Range(0, 1)),
-    "horizon": Field("horizon", "integer", None, Range(1, 10**6), optional=True),
+    "horizon": HORIZON,
 }
 """What every matrix game has besides its payoffs."""
-_PLAYERS = Range(2, MAX_PLAYERS)
+_PAYOFFS = f"payoffs[player][action_0]...[action_n-1], 2 actions each, for 2 to {MAX_PLAYERS} players"
 
 
 def game_names() -> list[str]:
@@ -34,7 +38,7 @@ def game_names() -> list[str]:
 
 
 def family_of(game: Mapping[str, Any]) -> Family:
-    """What kind of game a mapping with a name, or payoffs of its own, is.
+    """The family of a mapping with a name, or with payoffs of its own.
 
     Raises:
       ConfigError: there is no such game.
@@ -56,113 +60,6 @@ def normal_game(raw: Any) -> dict[str, Any]:
     return family_of(given).normal(given)
 
 
-def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
-    name = given.get("name")
-    horizon = given.get("horizon")
-    common = MATRIX_SETTINGS | {"discount": Field("discount", "number", 0.96, discount_range(horizon))}
-    if "payoffs" in given:
-        if isinstance(name, str) and (name in GAMES or name in ANALYTIC_GAMES):
-            raise ConfigError(
-                f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs"
-            )
-        own: dict[str, Any] = {"name": "matrix_game", "payoffs": _payoffs(given["payoffs"])}
-        known, skip = common, ("payoffs", "name")
-    else:
-        own, known, skip = {"name": name}, fields(GAMES[str(name)]) | common, ("name",)
-    noise = given.get("noise", 0.0)
-    game = own | settings("game", {**given, "noise": 0.0}, known, skip)
-    if "num_players" in game:
-        check_number("game.num_players", game["num_players"], _PLAYERS, integer=True)
-    return game | {"noise": normal_noise(noise, _seats(game))}
-
-
-def _payoffs(value: Any) -> Any:
-    """Nested lists payoffs[player][a_0]...[a_{n-1}]."""
-    wanted = f"payoffs[player][action_0]...[action_n-1], 2 actions each, for 2 to {MAX_PLAYERS} players"
-    n = len(value) if isinstance(value, list | tuple) else 0
-    if not 2 <= n <= MAX_PLAYERS:
-        raise not_allowed("game.payoffs", value, wanted)
-
-    def checked(entry: Any, depth: int, key: str) -> Any:
-        if depth == 0:
-            return check_number(key, entry, Range())
-        if not isinstance(entry, list | tuple) or len(entry) != 2:
-            raise not_allowed("game.payoffs", value, f"{wanted} (see {key})")
-        return [checked(part, depth - 1, f"{key}.{i}") for i, part in enumerate(entry)]
-
-    return [checked(part, n, f"game.payoffs.{i}") for i, part in enumerate(value)]
-
-
-def _seats(game: Mapping[str, Any]) -> int:
-    if "payoffs" in game:
-        payoffs = game["payoffs"]
-        return payoffs.shape[1] if isinstance(payoffs, np.ndarray) else len(payoffs)
-    return int(game.get("num_players", 2))
-
-
-def _matrix_fields(game: Mapping[str, Any]) -> dict[str, Field]:
-    if "payoffs" in game:
-        own = entries("payoffs", game["payoffs"], Field("payoffs", "number", None))
-    else:
-        own = {name: field for name, field in fields(GAMES[game["name"]]).items() if field.kind == "number"}
-    return own | {"discount": Field("discount", "number", 0.96, discount_range(game["horizon"]))} | noise_fields(game)
-
-
-def _matrix_params(game: Mapping[str, Any], number: Any) -> MatrixGameParams:
-    seats = _seats(game)
-    noise = game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
-    payoffs = game.get("payoffs")
-    if payoffs is None:
-        payoffs = GAMES[game["name"]](**{name: game[name] for name in fields(GAMES[game["name"]])})
-    return MatrixGameParams(number(payoffs, rank=1 + seats), number(game["discount"], rank=0), number(noise, rank=1))
-
-
-def _matrix_env(game: Mapping[str, Any], policy: Mapping[str, Any]) -> Any:
-    seats = _seats(game)
-    one_shot = 1 if game["horizon"] == 1 else None
-    view = policy.get("state_view", "own")
-    return envs.make("matrix_game", payoffs=np.zeros((seats,) + (2,) * seats), horizon=one_shot, state_view=view)
-
-
-def _normal_analytic_game(given: dict[str, Any]) -> dict[str, Any]:
-    name = given["name"]
-    game = {"name": name} | settings("game", given, fields(ANALYTIC_GAMES[name]), ("name",))
-    if "num_players" in game:
-        check_number("game.num_players", game["num_players"], _PLAYERS, integer=True)
-    return game
-
-
-def _analytic_fields(game: Mapping[str, Any]) -> dict[str, Field]:
-    return {name: field for name, field in fields(ANALYTIC_GAMES[game["name"]]).items() if field.kind == "number"}
-
-
-MATRIX = Family(
-    normal=_normal_matrix_game,
-    fields=_matrix_fields,
-    seats=_seats,
-    exact_kinds=("tabular", "preconditioned", "mlp"),
-    sampled_kinds=("tabular", "preconditioned", "mlp", "gru", "lstm"),
-    params=_matrix_params,
-    exact=lambda game, policy, policies, horizon: ExactMatrixGame(
-        _seats(game), horizon, policy.get("state_view", "own"), policies
-    ),
-    env=_matrix_env,
-    played=lambda game, objective, exact, number, noise: MatrixGameParams(exact.payoffs, exact.discount, noise),
-    tabular=True,
-)
-ANALYTIC = Family(
-    normal=_normal_analytic_game,
-    fields=_analytic_fields,
-    seats=lambda game: int(game.get("num_players", 2)),
-    exact_kinds=("parameters",),
-    sampled_kinds=(),
-    params=lambda game, number: {name: number(game[name], rank=0) for name in _analytic_fields(game)},
-    exact=lambda game, policy, policies, horizon: analytic_game(
-        game["name"], **{key: game[key] for key in ("num_players",) if key in game}
-    ),
-)
-
-
 def num_players(game: Mapping[str, Any]) -> int:
     """How many seats a normal game has."""
     return family_of(game).seats(game)
@@ -174,8 +71,103 @@ def game_settings(name: str) -> dict[str, Field]:
         return fields(GAMES[name]) | MATRIX_SETTINGS
     if name in ANALYTIC_GAMES:
         return fields(ANALYTIC_GAMES[name])
-    own = environment_settings(name)
-    if name == "coin_game":
-        own = {key: field for key, field in own.items() if key in COIN_KEYS}
     common = {key: MATRIX_SETTINGS[key] for key in ("discount", "horizon")}
-    return common | own
+    own = environment_settings(name)
+    return common | ({key: own[key] for key in own if key in COIN_KEYS} if name == "coin_game" else own)
+
+
+def _others() -> dict[str, Any]:
+    """The settings of all games by name, to say whose an unknown one is."""
+    return {name: game_settings(name) for name in [*GAMES, *ANALYTIC_GAMES]}
+
+
+def _checked(given: Mapping[str, Any], own: dict[str, Any], known: Mapping[str, Field]) -> dict[str, Any]:
+    """`own`, which is checked, with the other settings of a game."""
+    game = own | settings("game", given, known, ("name", *own), own["name"], _others)
+    if "num_players" in game:
+        check_number("game.num_players", game["num_players"], Range(2, MAX_PLAYERS), integer=True)
+    return game
+
+
+def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
+    name = given.get("name")
+    common = MATRIX_SETTINGS | {"discount": discount_field(given.get("horizon"))}
+    if "payoffs" not in given:
+        own, common = {"name": name}, fields(GAMES[str(name)]) | common
+    elif isinstance(name, str) and name in (*GAMES, *ANALYTIC_GAMES):
+        raise ConfigError(f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs")
+    else:
+        n = len(given["payoffs"]) if isinstance(given["payoffs"], list | tuple) else 0
+        if not 2 <= n <= MAX_PLAYERS:
+            raise not_allowed("game.payoffs", given["payoffs"], _PAYOFFS)
+        own = {"name": "matrix_game", "payoffs": numbers("game.payoffs", given["payoffs"], (n,) + (2,) * n, _PAYOFFS)}
+    game = _checked({**given, "noise": 0.0}, own, common)
+    return game | {"noise": normal_noise(given.get("noise", 0.0), _seats(game))}
+
+
+def _seats(game: Mapping[str, Any]) -> int:
+    return len(game["payoffs"]) if "payoffs" in game else int(game.get("num_players", 2))
+
+
+def _own_numbers(game: Mapping[str, Any]) -> dict[str, Field]:
+    """The numbers of a game's own function."""
+    known = fields((GAMES | ANALYTIC_GAMES)[game["name"]])
+    return {name: field for name, field in known.items() if field.kind == "number"}
+
+
+def _matrix_fields(game: Mapping[str, Any]) -> dict[str, Field]:
+    payoffs = game.get("payoffs")
+    own = _own_numbers(game) if payoffs is None else entries("payoffs", payoffs, Field("payoffs", "number", None))
+    return own | common_fields(game)
+
+
+def _matrix_params(game: Mapping[str, Any], seats: int, number: Any) -> MatrixGameParams:
+    payoffs = game.get("payoffs")
+    if payoffs is None:
+        factory = GAMES[game["name"]]
+        payoffs = factory(**{name: game[name] for name in signature(factory).parameters})
+    return MatrixGameParams(
+        number(payoffs, rank=1 + seats), number(game["discount"], rank=0), number(noise_of(game, seats), rank=1)
+    )
+
+
+def _matrix_env(game: Mapping[str, Any], policy: Mapping[str, Any]) -> Any:
+    payoffs = np.zeros((_seats(game),) + (2,) * _seats(game))
+    one_shot = 1 if game["horizon"] == 1 else None
+    return envs.make("matrix_game", payoffs=payoffs, horizon=one_shot, state_view=policy.get("state_view", "own"))
+
+
+def _analytic(game: Mapping[str, Any], *_: Any) -> Any:
+    return analytic_game(game["name"], **{key: game[key] for key in ("num_players",) if key in game})
+
+
+MATRIX = Family(
+    normal=_normal_matrix_game,
+    fields=_matrix_fields,
+    seats=_seats,
+    env=_matrix_env,
+    policies=NETWORKS | OF_STATES,
+    exact_kinds=("tabular", "preconditioned", "mlp"),
+    sampled_kinds=("tabular", "preconditioned", "mlp", "gru", "lstm"),
+    hidden=("channels", "layout"),
+    view={"state_view": Field("state_view", "choice", "own", choices=("own", "shared"))},
+    written=True,
+    params=_matrix_params,
+    exact=lambda game, policy, policies, horizon: ExactMatrixGame(
+        _seats(game), horizon, policy.get("state_view", "own"), policies
+    ),
+    played=lambda game, played, exact, number: exact if trembles(game) else dataclasses.replace(exact, noise=None),
+    tabular=True,
+)
+ANALYTIC = Family(
+    normal=lambda given: _checked(given, {"name": given["name"]}, fields(ANALYTIC_GAMES[given["name"]])),
+    fields=_own_numbers,
+    seats=lambda game: int(game.get("num_players", 2)),
+    env=_analytic,
+    policies={"parameters": parameters},
+    exact_kinds=("parameters",),
+    sampled_kinds=(),
+    written=True,
+    params=lambda game, seats, number: {name: number(game[name], rank=0) for name in _own_numbers(game)},
+    exact=_analytic,
+)

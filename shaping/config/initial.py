@@ -1,21 +1,20 @@
-"""The key `init` in normal form: where parameters start, of all seats (`policy.init`) or of one (`players.N.init`)."""
+"""The key `init`: where parameters start, of all seats (`policy.init`) or of one (`players.N.init`)."""
 
 from collections.abc import Mapping
 from inspect import Parameter
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from shaping.config.checks import check_number, settings
+from shaping.config.checks import check_number, mapping, numbers, settings
+from shaping.config.dotted import entries, numbers_in
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.family import entries
-from shaping.learners.initial import m_maml
+from shaping.learners import fan_in, m_maml, normal, saved, uniform, values, zeros
 from shaping.policies import Policy
 from shaping.schema import Field, Range, fields
 
-SCALES = ("normal", "uniform", "fan_in")
+SCALES = {"normal": normal, "uniform": uniform, "fan_in": fan_in}
 """Kinds that have one number, at least 0."""
 _PLAYER = Field("player", "integer", None, Range(0), optional=True)
 RUN = {
@@ -52,80 +51,65 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
     if not isinstance(raw, Mapping) or len(raw) != 1:
         raise not_allowed(where, raw, " or ".join(_FORMS[kind] for kind in kinds))
     ((kind, value),) = raw.items()
+    key = f"{where}.{kind}"
     if kind not in kinds:
-        raise unknown_key(f"{where}.{kind}", [f"{where}.{name}" for name in kinds])
+        raise unknown_key(key, [f"{where}.{name}" for name in kinds])
     if kind in SCALES:
-        return {kind: check_number(f"{where}.{kind}", value, Range(0))}
-    if kind == "zeros":
-        if value is not True:
-            raise not_allowed(f"{where}.zeros", value, "true")
-        return {"zeros": True}
+        return {kind: check_number(key, value, Range(0))}
     if kind == "m_maml":
-        if not isinstance(value, Mapping):
-            raise not_allowed(f"{where}.m_maml", value, "a mapping of settings, {} for the defaults")
-        own = settings(f"{where}.m_maml", dict(value), fields(m_maml), ())
-        try:
-            m_maml(**own)
-        except ValueError as error:
-            raise ConfigError(f"{where}.m_maml.{error}") from None
-        return {"m_maml": own}
-    assert shape is not None
-    return {"values": _table(f"{where}.values", value, shape)}
+        return {kind: settings(key, mapping(key, value), fields(m_maml))}
+    if kind == "zeros" and value is not True:
+        raise not_allowed(key, value, "true")
+    return {kind: value if kind == "zeros" else numbers(key, value, shape or (), _wanted(shape or ()))}
 
 
-def _table(where: str, value: Any, shape: tuple[int, ...]) -> Any:
-    """Numbers of one shape, as nested lists."""
-    wanted = f"{shape[-1]} numbers" if len(shape) == 1 else f"{shape[0]} lists of {shape[1]} numbers"
-    if shape[-1] == 5:
-        wanted += ", logits in the order start, CC, CD, DC, DD (own view: own action first)"
-
-    def checked(part: Any, sizes: tuple[int, ...], key: str) -> Any:
-        if not sizes:
-            return check_number(key, part, Range())
-        if not isinstance(part, list | tuple) or len(part) != sizes[0]:
-            raise not_allowed(where, part, wanted)
-        return [checked(entry, sizes[1:], f"{key}.{i}") for i, entry in enumerate(part)]
-
-    return checked(value, shape, where)
+def _wanted(shape: tuple[int, ...]) -> str:
+    order = ", logits in the order start, CC, CD, DC, DD (own view: own action first)" if shape[-1] == 5 else ""
+    return " lists of ".join(map(str, shape)) + f" numbers{order}"
 
 
 def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
     """The numbers of a normal form that may carry the population axis, by dotted key."""
-    if "run" in init or "file" in init:
-        return {}
-    ((kind, value),) = init.items()
+    kind, value = next(iter(init.items()))
     if kind in SCALES:
         return {f"{where}.{kind}": Field(kind, "number", 1.0, Range(0))}
     if kind == "m_maml":
-        known = fields(m_maml)
-        return {f"{where}.m_maml.{name}": field for name, field in known.items() if field.kind == "number"}
-    return entries(f"{where}.values", value, Field("values", "number", None, Range())) if kind == "values" else {}
+        return numbers_in(f"{where}.m_maml", value, fields(m_maml))
+    return entries(f"{where}.values", value, Field("values", "number", None)) if kind == "values" else {}
 
 
-def saved_parameters(init: Mapping[str, Any], seat: int, policy: Policy) -> Any:
-    """The parameters that a normal form `run` or `file` refers to, a pytree as the policy has it.
+def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number: Any) -> Any:
+    """The distribution of a seat's first parameters, leaves [matches, ...].
+
+    Args:
+      normal_form: of a cell.
+      seat: whose.
+      policy: of the seat.
+      number: `(value, rank) -> array [matches, ...]`.
 
     Raises:
-      ConfigError: they are not there, or not those of such a policy.
+      ConfigError: a run or a file that does not hold parameters of such a policy.
     """
-    source = str(init.get("run", init.get("file")))
-    place = Path(source).expanduser()
+    own = normal_form["players"][seat].get("init")
+    init = normal_form["policy"]["init"] if own is None else own
+    kind, value = next(iter(init.items()))
+    if kind in SCALES:
+        return SCALES[kind](number(value, rank=0))
+    if kind == "zeros":
+        return zeros()
+    if kind == "m_maml":
+        return jax.tree.map(lambda leaf: number(leaf, rank=0), m_maml(**value))
+    if kind == "values":
+        if own is None:  # everybody's; an array has the matches in front
+            value = value[:, seat] if isinstance(value, np.ndarray) else value[seat]
+        return values(number(value, rank=1))
     player = seat if init["player"] is None else init["player"]
     try:
-        if "run" in init:
-            import zarr
-
-            found: Any = zarr.open_group(str(place / "record.zarr"), mode="r")["theta_final"]
-            row = np.asarray(found[init["match"], player])
+        if kind == "run":
+            theta = saved.of_run(init["run"], init["match"], player, policy)
         else:
-            array = np.load(place, allow_pickle=False)
-            row = array[player] if array.ndim == 2 else array
-    except (OSError, KeyError, ValueError, IndexError) as error:
-        raise ConfigError(f"init: {source} holds no such parameters: {type(error).__name__}: {error}") from None
-    size = policy.num_parameters
-    if row.ndim != 1 or np.isfinite(row).sum() != size or not np.all(np.isfinite(row[:size])):
-        raise ConfigError(f"init: {source} holds {np.isfinite(row).sum()} parameters; this policy has {size}")
-    leaves, structure = jax.tree.flatten(policy.shapes)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    parts = zip(np.split(row[:size], ends[:-1]), leaves, strict=True)
-    return structure.unflatten([part.reshape(leaf.shape) for part, leaf in parts])
+            theta = saved.of_file(init["file"], player, policy)
+    except ValueError as error:
+        where = "policy.init" if own is None else f"players.{seat}.init"
+        raise ConfigError(f"{where}.{kind}: {error} (player {seat})") from None
+    return values(jax.tree.map(lambda leaf: number(leaf, rank=np.ndim(leaf)), theta))

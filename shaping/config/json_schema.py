@@ -20,7 +20,6 @@ from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
 from shaping.config.initial import FILE, RUN, SCALES
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
-    BESIDE,
     SCHEDULES,
     model_fields,
     named_optimizers,
@@ -30,7 +29,7 @@ from shaping.config.players import (
 )
 from shaping.config.policy import policy_fields
 from shaping.config.strategies import STRATEGIES, strategy_fields
-from shaping.config.validate import CHECKPOINT, EXTRAS, PUBLISHED, SINGLE
+from shaping.config.top import CHECKPOINT, EXTRAS, PUBLISHED, SINGLE
 from shaping.learners import m_maml
 from shaping.schema import Field, Range, fields
 
@@ -124,7 +123,7 @@ def _player() -> Any:
     }
     each = []
     for name, factory in rules().items():
-        own = {key: field for key, field in player_fields(name).items() if key not in BESIDE}
+        own = {key: field for key, field in player_fields(name).items() if key not in beside}
         each.append(_settings(f"rule_{name}", own, _about(factory), rule=(Literal[name], ...), **beside))
     for name, factory in STRATEGIES.items():
         own = strategy_fields(name)
@@ -137,15 +136,8 @@ def _policy() -> Any:
     kinds = policy_fields()
     every = {name: field for known in kinds.values() for name, field in known.items()}
     more: dict[str, Any] = {"init": (_initial() | None, None)}
-    each = [
-        _settings(f"policy_{kind}", known, **more, **_matrix(kind), kind=(Literal[kind], ...))
-        for kind, known in kinds.items()
-    ]
+    each = [_settings(f"policy_{kind}", known, **more, kind=(Literal[kind], ...)) for kind, known in kinds.items()]
     return _union([*each, _settings("policy", every, **more), Literal[tuple(kinds)]])
-
-
-def _matrix(kind: str) -> dict[str, Any]:
-    return {"matrix": (list[list[float]], ...)} if kind == "preconditioned" else {}
 
 
 def _objective() -> Any:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shaping import policies
 from shaping.config.environments import environments
 from shaping.config.players import rules
 from shaping.config.policy import added_policies
@@ -12,17 +11,7 @@ from shaping.envs.matrix.games import GAMES
 from shaping.learners import named_learners
 from shaping.learners.schedule import SCHEDULES
 from shaping.policies import STRATEGIES
-
-_POLICIES = {
-    "tabular": policies.tabular,
-    "preconditioned": policies.preconditioned,
-    "coin_table": policies.coin_table,
-    "gaussian": policies.gaussian,
-    "mlp": "Dense layers, of what the environment shows or of the states of a matrix game.",
-    "conv": "Convolutions on a board, then dense layers.",
-    "gru": "A network with a gated recurrent unit.",
-    "lstm": "A network with long short-term memory.",
-}
+from shaping.policies.kinds import NETWORKS, OF_STATES, OTHERS
 
 
 def named() -> dict[str, Mapping[str, Any]]:
@@ -35,7 +24,7 @@ def named() -> dict[str, Mapping[str, Any]]:
         "analytic games": ANALYTIC_GAMES,
         "rules": {name: factory for name, factory in rules().items() if name not in learners},
         "learners": learners,
-        "policies": {**_POLICIES, **added_policies()},
+        "policies": {**OTHERS, **NETWORKS, **OF_STATES, **added_policies()},
         "strategies": STRATEGIES,
         "schedules": SCHEDULES,
     }

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from shaping.config.checks import mapping, settings
-from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.checks import mapping, one_of, settings
+from shaping.config.errors import ConfigError, not_allowed, told_of
 from shaping.config.games import family_of
 from shaping.objectives.estimators import KINDS
 from shaping.objectives.sampled import Estimator
@@ -43,35 +43,32 @@ def objective_fields() -> dict[str, Field]:
 def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     """The normal form; without a kind returns are exact where they can be."""
     given, family = mapping("objective", raw, "kind"), family_of(game)
-    kind = given.get("kind", "exact" if family.exact_kinds else "dice")
+    kind = one_of("objective.kind", given.get("kind", "exact" if family.exact_kinds else "dice"), ("exact", *KINDS))
     if kind == "exact":
         if not family.exact_kinds:
             wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form"
             raise not_allowed("objective.kind", kind, wanted)
-        settings("objective", given, {}, ("kind",), " of an exact objective")
+        settings("objective", given, {}, ("kind",), "an exact objective")
         return {"kind": "exact"}
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise not_allowed("objective.kind", kind, f"one of exact, {', '.join(KINDS)}", ("exact", *KINDS))
     if not family.sampled_kinds:
         raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
     if kind == "loaded_dice":
         given.setdefault("baseline", "critic")
-    found: dict[str, Any] = {"kind": kind} | settings("objective", given, objective_fields(), ("kind",))
+    found: dict[str, Any] = {"kind": kind} | settings("objective", given, objective_fields(), ("kind",), kind)
     ends = game["horizon"]
     if found["horizon"] is None:
         found["horizon"] = HORIZON if ends is None else ends
-    if ends is not None and found["horizon"] != ends and (ends == 1 or found["horizon"] > ends):
-        raise not_allowed("objective.horizon", found["horizon"], f"at most game.horizon, {ends}")
     if found["evaluation"] is None:
         found["evaluation"] = found["batch"]
+    horizon, batch = found["horizon"], found["batch"]
+    if ends is not None and horizon != ends and (ends == 1 or horizon > ends):
+        raise not_allowed("objective.horizon", horizon, f"at most game.horizon, {ends}")
     if kind != "loaded_dice" and found["decay"] is not None:
         raise not_allowed("objective.decay", found["decay"], "left out; it is a setting of loaded_dice")
-    try:
+    with told_of("objective"):
         Estimator(kind, found["baseline"], found["slices"], found["rematerialise"])
-    except ValueError as error:
-        raise ConfigError(f"objective.{error}") from None
-    if found["batch"] % found["slices"]:
-        raise not_allowed("objective.slices", found["slices"], f"a divisor of objective.batch, {found['batch']}")
-    if found["baseline"] == "leave_one_out" and found["batch"] < 2:
-        raise not_allowed("objective.batch", found["batch"], "2 or more with baseline leave_one_out")
+    if batch % found["slices"]:
+        raise not_allowed("objective.slices", found["slices"], f"a divisor of objective.batch, {batch}")
+    if found["baseline"] == "leave_one_out" and batch < 2:
+        raise not_allowed("objective.batch", batch, "2 or more with baseline leave_one_out")
     return found

@@ -1,28 +1,23 @@
-"""From a configuration to the cells of its sweep, and from cells to groups that share a compiled program."""
+"""From a configuration to the cells of its sweep, in blocks of one structure."""
 
-import copy
 import itertools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from shaping.config.axes import Axis, Drawn, check_draw, check_overlaps, parse_axis
+from shaping.config.axes import Axis, Drawn, check_draw, check_ties, coordinate, parse_axis, tied
+from shaping.config.cell import number_fields
 from shaping.config.checks import check_held, check_number, check_text
-from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.files import assign, open_up, plain_data
-from shaping.config.games import family_of, normal_game, num_players
-from shaping.config.players import MODEL, check_record, player_fields, rules
-from shaping.config.validate import (
-    CELL,
-    LIMITS,
-    check_top,
-    normal_cell,
-    number_fields,
-)
+from shaping.config.dotted import check_overlaps, look_up, put, seat_keys
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.files import plain_data
+from shaping.config.games import family_of
+from shaping.config.players import check_record
+from shaping.config.sweep import normal_with, numeric_keys
+from shaping.config.top import CELL, LIMITS, check_top, replaced
 from shaping.schema import Field
 
 
@@ -71,7 +66,7 @@ class Experiment:
     def resolved(self) -> dict[str, Any]:
         """The configuration with its defaults, as plain data that can be run again."""
         top = dict(self.top)
-        for key in ("quick", *_replaced(top["variants"])):
+        for key in ("quick", *replaced(top["variants"])):
             del top[key]  # a run is no longer to be made quick
         if not top["variants"]:
             base = self.blocks[0].normal
@@ -91,271 +86,81 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     raw = plain_data(raw)
     check_text(raw)
     top = check_top(raw)
-    for key in _replaced(top["variants"]):
+    for key in replaced(top["variants"]):
         if key in raw:
             raise ConfigError(f"{key}: every variant replaces it; leave it out, or change variants.NAME.{key}")
     axes = [parse_axis(str(key), spec) for key, spec in top["sweep"].items()]
     check_overlaps([axis.key for axis in axes])
     variants = top["variants"] or {None: {}}
     bases = {name: {key: top[key] for key in CELL} | dict(variant) for name, variant in variants.items()}
-    numeric, structural, drawn = _sort(axes, bases)
-    number_groups = _tied([axis for axis in axes if isinstance(axis, Axis) and axis.key in numeric], top["tie"], axes)
-    structure_groups = _tied(
-        [axis for axis in axes if isinstance(axis, Axis) and axis.key in structural], top["tie"], axes
-    )
+    numeric = numeric_keys(axes, bases)
+    check_ties(top["tie"], axes, numeric)
+    drawn = tuple(axis for axis in axes if isinstance(axis, Drawn))
+    listed = [axis for axis in axes if isinstance(axis, Axis)]
+    numbers, count = _product(tied([axis for axis in listed if axis.key in numeric], top["tie"]))
+    structure, programs = _product(tied([axis for axis in listed if axis.key not in numeric], top["tie"]))
 
     blocks: list[Block] = []
     columns: dict[str, list[np.ndarray]] = {}
-    first = 0
     for name, base in bases.items():
-        for choice in itertools.product(*(range(len(group[0].values)) for group in structure_groups)):
-            raw_cell = copy.deepcopy(base)
-            picked = {
-                axis.key: axis.values[place]
-                for group, place in zip(structure_groups, choice, strict=True)
-                for axis in group
-            }
-            for key, value in picked.items():
-                _substitute(raw_cell, key, value)
-            _drop_foreign(raw_cell, picked)
-            normal = _normal_variant(name, raw_cell)
+        for program in range(programs):
+            picked = {key: values[program] for key, values in structure.items()}
+            normal = normal_with(name, base, picked)
             check_record(top["record"], normal)
-            numbers, count = _product(number_groups)
-            own = _checked_numbers(normal, numbers)
-            seeds = own.pop("seed", np.full(count, top["seed"]))
-            _check_held(normal, own, top["precision"])
-            _check_by_factory(normal, own, drawn)
-            blocks.append(Block(normal, range(first, first + count), own, seeds))
-            cell_columns = {axis.coordinate: _column(numbers[axis.key]) for group in number_groups for axis in group}
-            for key, value in picked.items():
-                cell_columns[key.replace(".*.", ".all.")] = np.full(count, _label(value))
-            if name is not None:
-                cell_columns["variant"] = np.full(count, str(name))
-            for key, column in cell_columns.items():
+            cells = range(len(blocks) * count, (len(blocks) + 1) * count)
+            blocks.append(_block(normal, cells, numbers, top, drawn))
+            labels = {key: _column(values) for key, values in numbers.items()}
+            labels |= {key: np.full(count, _label(value)) for key, value in picked.items()}
+            labels |= {} if name is None else {"variant": np.full(count, str(name))}
+            for key, column in labels.items():
                 columns.setdefault(key, []).append(column)
-            first += count
     if "policies" in top["record"] and not any(family_of(block.normal["game"]).tabular for block in blocks):
         raise ConfigError(f"record: policies are those of matrix games; {blocks[0].normal['game']['name']} has none")
-    for spec in drawn:
-        for block in blocks:
-            for key in seat_keys(spec.key, block.normal):
-                if key in number_fields(block.normal):
-                    check_draw(spec, number_fields(block.normal)[key])
-    order = ["variant", *(axis.coordinate for axis in axes if isinstance(axis, Axis))]
-    coordinates = {key: np.concatenate(columns[key]) for key in order if key in columns}
-    return Experiment(top, tuple(blocks), coordinates, tuple(drawn))
-
-
-def _replaced(variants: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    """The keys that every variant has of its own."""
-    return [key for key in CELL if variants and all(key in variant for variant in variants.values())]
-
-
-def _normal_variant(name: Any, cell: Mapping[str, Any]) -> dict[str, Any]:
-    """The normal form of a cell; an error says which variant it is in."""
-    try:
-        return normal_cell(cell)
-    except ConfigError as error:
-        raise ConfigError(f"{error} (variant {name})") if name is not None else error from None
-
-
-def _sort(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> tuple[set[str], set[str], list[Drawn]]:
-    """Which swept keys are numbers (batch) and which are structure (groups)."""
-    numeric, structural, drawn = set(), set(), []
-    # A key may belong to only some variants, or exist only under some values of another axis.
-    candidates: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
-    for name, base in bases.items():
-        candidates.append((name, base, {}))
-        for axis in axes:
-            if isinstance(axis, Axis) and axis.key != "seed" and not _is_numbers(axis.values):
-                candidates += [(name, base, {axis.key: value}) for value in axis.values]
-    normals, errors = [], []
-    for name, base, picked in candidates:
-        cell = copy.deepcopy(base)
-        try:
-            for key, value in picked.items():
-                _substitute(cell, key, value)
-            _drop_foreign(cell, picked)
-            normals.append(_normal_variant(name, cell))
-        except ConfigError as error:
-            errors.append(error)
-    if not normals:
-        raise errors[0]
-    known_numbers = {key: field for normal in normals for key, field in number_fields(normal).items()}
-    known_structure = {key: None for normal in normals for key in _structure_keys(normal)}
-    for axis in axes:
-        expanded = [key for normal in normals for key in seat_keys(axis.key, normal)]
-        if axis.key == "seed" or any(key in known_numbers for key in expanded):
-            if isinstance(axis, Drawn):
-                integer = any(known_numbers[key].kind == "integer" for key in expanded if key in known_numbers)
-                if axis.key == "seed" or integer:
-                    raise ConfigError(f"sweep.{axis.key}: cannot be drawn; give a list or a range")
-                drawn.append(axis)
-            else:
-                numeric.add(axis.key)
-        elif any(key in known_structure for key in expanded) and isinstance(axis, Axis):
-            structural.add(axis.key)
-        elif isinstance(axis, Drawn) and any(key in known_structure for key in expanded):
-            raise ConfigError(f"sweep.{axis.key}: cannot be drawn; it shapes the program, so give a list of values")
-        else:
-            raise unknown_key(axis.key, _as_written(axis.key, ["seed", *known_numbers, *known_structure]), _SWEPT)
-    return numeric, structural, drawn
-
-
-_SWEPT = " to sweep over"
-
-
-def _as_written(key: str, known: Sequence[str]) -> list[str]:
-    """Known keys with `*` for a seat where that is how the key was written."""
-    if not key.startswith("players.*."):
-        return list(known)
-    return list(dict.fromkeys(re.sub(r"^players\.\d+\.", "players.*.", name) for name in known))
-
-
-def _is_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(v, float) for v in values)
-
-
-def _structure_keys(normal: Mapping[str, Any]) -> list[str]:
-    keys = [
-        "game.horizon",
-        *(f"policy.{key}" for key in normal["policy"]),
-        "optimizer",
-        "optimizer.name",
-        "game",
-        "players",
-        "objective",
-    ]
-    keys += [f"game.{key}" for key, value in normal["game"].items() if isinstance(value, str | int | None)]
-    keys += [f"optimizer.{key}" for key, value in normal["optimizer"].items() if isinstance(value, str | bool | None)]
-    for seat, player in enumerate(normal["players"]):
-        keys += [f"players.{seat}", f"players.{seat}.init"]
-        keys += [f"players.{seat}.{key}" for key, value in player.items() if isinstance(value, str | int)]
-        models = player.get(MODEL, {})
-        keys += [f"players.{seat}.{MODEL}"]
-        keys += [
-            f"players.{seat}.{MODEL}.{key}" for key, value in models.items() if isinstance(value, str | int | None)
-        ]
-    objective = normal["objective"]
-    keys += [f"objective.{key}" for key, value in objective.items() if isinstance(value, str | int | None)]
-    return keys
-
-
-def seat_keys(key: str, normal: Mapping[str, Any]) -> list[str]:
-    """A key with `*` as one key per seat."""
-    if key.startswith("players.*."):
-        return [key.replace("*", str(seat), 1) for seat in range(len(normal["players"]))]
-    return [key]
-
-
-def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
-    head, _, rest = key.partition(".")
-    if rest:
-        open_up(cell, head)
-    if isinstance(cell["players"], Mapping) and key.partition("players.")[2][:1].isdigit():
-        # One mapping stands for every seat: one of them is to differ.
-        cell["players"] = [dict(cell["players"]) for _ in range(num_players(normal_game(cell["game"])))]
-    assign(cell, key, value)
-
-
-def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
-    """Leaves out, seat by seat, swept settings its rule does not know; where the rule itself is swept, all such."""
-    swept = {key.rsplit(".", 1)[-1] for key in picked if key.startswith("players.")}
-    if not swept:
-        return
-    players = cell["players"] if isinstance(cell["players"], list) else [cell["players"]]
-    every = {name for rule in rules() for name in player_fields(rule)}
-    for player in players:
-        if not isinstance(player, dict) or not isinstance(player.get("rule"), str) or player["rule"] not in rules():
-            continue
-        known = player_fields(player["rule"])
-        for name in list(player):
-            if name in every and name not in known and ("rule" in swept or name in swept):
-                del player[name]
-
-
-def _tied(axes: Sequence[Axis], ties: Sequence[Any], every: Sequence[Axis | Drawn]) -> list[list[Axis]]:
-    """Axes in groups that move together, in the order of their first member."""
-    by_key = {axis.key: axis for axis in axes}
-    known = {axis.key for axis in every}
-    leader: dict[str, str] = {}
-    for tie in ties:
-        if not isinstance(tie, list | tuple) or len(tie) < 2:
-            raise not_allowed("tie", tie, "lists of at least two swept keys")
-        for key in tie:
-            if not isinstance(key, str):
-                raise not_allowed("tie", key, "a swept key")
-            if key not in known:
-                raise unknown_key(str(key), sorted(known), " in tie (only swept keys can be tied)")
-            if key in leader or list(tie).count(key) > 1:
-                raise ConfigError(f"tie: {key} stands in it twice; put all keys that move together into one list")
-            if any(isinstance(axis, Drawn) and axis.key == key for axis in every):
-                raise ConfigError(f"tie: {key} is drawn for every match; only lists and ranges can be tied")
-        members = [by_key[key] for key in tie if key in by_key]
-        if members and len(members) != len(tie):
-            raise ConfigError(f"tie: {', '.join(tie)} mix numbers with keys that shape the program; tie them apart")
-        lengths = {len(axis.values) for axis in members}
-        if len(lengths) > 1:
-            raise ConfigError(f"tie: {', '.join(tie)} have different lengths ({', '.join(map(str, sorted(lengths)))})")
-        for axis in members:
-            leader[axis.key] = tie[0]
-    groups: dict[str, list[Axis]] = {}
-    for axis in axes:
-        groups.setdefault(leader.get(axis.key, axis.key), []).append(axis)
-    return list(groups.values())
-
-
-def _check_held(normal: Mapping[str, Any], swept: Mapping[str, np.ndarray], precision: str) -> None:
-    """Refuses numbers that the precision of the run turns into others that are not allowed, or into infinity."""
-    for key, field in number_fields(normal).items():
-        if key not in swept:
-            value: Any = normal
-            for name in key.split("."):
-                value = value[int(name)] if isinstance(value, list) else value[name]
-            if isinstance(value, int | float):
-                check_held(key, value, field.range, precision)
-        for value in np.ravel(swept[key]) if key in swept else ():
-            check_held(f"sweep.{key}", float(value), field.range, precision)
-
-
-def _check_by_factory(normal: Mapping[str, Any], swept: Mapping[str, np.ndarray], drawn: Sequence[Drawn]) -> None:
-    """Refuses swept or drawn numbers of a game that its factory refuses."""
-    own = {key: array for key, array in swept.items() if key.startswith("game.")}
-    bounds = [{spec.key: bound} for spec in drawn if spec.kind != "normal" for bound in spec.bounds]
-    cells = {repr(cell): cell for cell in zip(*(array.tolist() for array in own.values()), strict=True)}
-    for picked in [dict(zip(own, cell, strict=True)) for cell in cells.values()] + bounds:
-        game = copy.deepcopy(normal["game"])
-        for key, value in picked.items():
-            if key in number_fields(normal) and key.startswith("game."):
-                assign({"game": game}, key, value)
-        try:
-            family_of(game).check(game)
-        except ConfigError as error:
-            raise ConfigError(f"sweep.{error}") from None
+    order = [key for key in ("variant", *(axis.key for axis in listed)) if key in columns]
+    return Experiment(top, tuple(blocks), {coordinate(key): np.concatenate(columns[key]) for key in order}, drawn)
 
 
 def _product(groups: Sequence[Sequence[Axis]]) -> tuple[dict[str, list[Any]], int]:
     """The product of groups of axes, row-major: for each key its value in every cell, and the number of cells."""
     places = list(itertools.product(*(range(len(group[0].values)) for group in groups)))
-    columns = {
-        axis.key: [axis.values[place[g]] for place in places] for g, group in enumerate(groups) for axis in group
-    }
+    numbered = enumerate(groups)
+    columns = {axis.key: [axis.values[place[g]] for place in places] for g, group in numbered for axis in group}
     return columns, len(places)
 
 
-def _checked_numbers(normal: Mapping[str, Any], numbers: Mapping[str, list[Any]]) -> dict[str, np.ndarray]:
-    """Swept numbers as arrays [cells, ...], by expanded key; keys this block's structure lacks are left out."""
+def _block(
+    normal: dict[str, Any],
+    cells: range,
+    swept: Mapping[str, list[Any]],
+    top: Mapping[str, Any],
+    drawn: Sequence[Drawn],
+) -> Block:
+    """Cells of a normal form, every number in it, swept over it or drawn checked."""
     known = number_fields(normal)
-    found = {}
-    for key, values in numbers.items():
+    numbers = _checked_numbers(normal, known, swept)
+    seeds = numbers.pop("seed", np.full(len(cells), top["seed"]))
+    for spec in drawn:
+        for key in seat_keys(spec.key, len(normal["players"])):
+            if key in known:
+                check_draw(spec, known[key])
+    _check_held(normal, known, numbers, top["precision"])
+    _check_by_factory(normal, known, numbers, drawn)
+    return Block(normal, cells, numbers, seeds)
+
+
+def _checked_numbers(
+    normal: Mapping[str, Any], known: Mapping[str, Field], swept: Mapping[str, list[Any]]
+) -> dict[str, np.ndarray]:
+    """Swept numbers as arrays [cells, ...], by key of a seat; keys this block's structure lacks are left out."""
+    found: dict[str, np.ndarray] = {}
+    for key, values in swept.items():
+        where = f"sweep.{key}"
         if key == "seed":
-            found[key] = np.array([check_number("sweep.seed", v, LIMITS["seed"], integer=True) for v in values])
+            found[key] = np.array([check_number(where, v, LIMITS["seed"], integer=True) for v in values])
             continue
-        for name in seat_keys(key, normal):
-            if name in found:
-                raise ConfigError(f"sweep.{key}: {name} is swept by another axis too; one axis a number")
+        for name in seat_keys(key, len(normal["players"])):
             if name in known:
-                found[name] = _array(f"sweep.{key}", values, known[name], value_shape(name, normal))
+                found[name] = _array(where, values, known[name], value_shape(name, normal))
     return found
 
 
@@ -369,8 +174,8 @@ def _array(key: str, values: Sequence[Any], field: Field, shape: tuple[int, ...]
         try:
             row = np.asarray(value, float)
         except (TypeError, ValueError):
-            raise not_allowed(key, value, f"numbers of shape {list(shape)}") from None
-        if row.shape != shape:
+            row = np.asarray(None)
+        if row.dtype == object or row.shape != shape:
             raise not_allowed(key, value, f"numbers of shape {list(shape)}")
         rows.append(check_number(key, row, field.range))
     return np.array(rows, float)
@@ -378,13 +183,39 @@ def _array(key: str, values: Sequence[Any], field: Field, shape: tuple[int, ...]
 
 def value_shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
     """The shape of one match's value of a key: scalars, but for whole tables of a game or of logits."""
-    value: Any = normal
-    for name in key.split("."):
-        value = value[int(name)] if isinstance(value, list) else value.get(name)
-        if value is None:
-            return ()
+    value = look_up(normal, key)
     # One noise stands for all players.
     return np.shape(value) if isinstance(value, list) and key != "game.noise" else ()
+
+
+def _check_held(
+    normal: Mapping[str, Any], known: Mapping[str, Field], swept: Mapping[str, np.ndarray], precision: str
+) -> None:
+    """Refuses numbers that the precision of the run turns into others that are not allowed, or into infinity."""
+    for key, field in known.items():
+        value = look_up(normal, key)
+        if key not in swept and isinstance(value, int | float):
+            check_held(key, value, field.range, precision)
+        for value in np.ravel(swept[key]) if key in swept else ():
+            check_held(f"sweep.{key}", float(value), field.range, precision)
+
+
+def _check_by_factory(
+    normal: Mapping[str, Any], known: Mapping[str, Field], swept: Mapping[str, np.ndarray], drawn: Sequence[Drawn]
+) -> None:
+    """Refuses swept or drawn numbers of a game that its factory refuses."""
+    own = {key: array for key, array in swept.items() if key.startswith("game.")}
+    bounds = [{spec.key: bound} for spec in drawn if spec.kind != "normal" for bound in spec.bounds]
+    cells = {repr(cell): cell for cell in zip(*(array.tolist() for array in own.values()), strict=True)}
+    for picked in [dict(zip(own, cell, strict=True)) for cell in cells.values()] + bounds:
+        changed = normal
+        for key, value in picked.items():
+            if key in known and key.startswith("game."):
+                changed = put(changed, key, value)
+        try:
+            family_of(changed["game"]).check(changed["game"])
+        except ConfigError as error:
+            raise ConfigError(f"sweep.{error}") from None
 
 
 def _column(values: list[Any]) -> np.ndarray:

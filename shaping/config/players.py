@@ -1,12 +1,14 @@
-"""The keys `players` and `optimizer`: who learns how."""
+"""The keys `players` and `optimizer`: who sits where, and who learns how."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from shaping.config.checks import mapping, settings
-from shaping.config.errors import ConfigError, not_allowed, shown, unknown_key
+from shaping.config.checks import mapping, named, settings
+from shaping.config.dotted import numbers_in
+from shaping.config.errors import ConfigError, not_allowed, shown, told_of
 from shaping.config.games import ANALYTIC, family_of, num_players
-from shaping.config.initial import normal_init
+from shaping.config.initial import init_fields, normal_init
 from shaping.config.policy import init_shape
 from shaping.config.strategies import normal_strategy
 from shaping.extensions import Named
@@ -18,10 +20,8 @@ from shaping.learners.schedule import SCHEDULES
 from shaping.rules import Rule, named_rules
 from shaping.schema import Field, Range, fields
 
-_NOTHING = Common()
+Normal = Mapping[str, Any]
 MODEL = "opponent_model"
-BESIDE = ("rule", "step_size", "init", MODEL, "share")
-"""Keys of a player that are not its rule's own settings."""
 _STEP = Field("step_size", "number", 1.0, Range(0))
 
 
@@ -45,24 +45,29 @@ def model_fields() -> dict[str, Field]:
     return fields(opponent_model)
 
 
-def rule_settings(player: Mapping[str, Any]) -> dict[str, Any]:
+def schedule_fields(name: str) -> dict[str, Field]:
+    """The settings of a step size that changes along the run."""
+    return fields(SCHEDULES[name])
+
+
+def rule_settings(player: Normal) -> dict[str, Any]:
     """What a player's entry says of its rule."""
-    return {key: value for key, value in player.items() if key not in BESIDE}
+    return {key: value for key, value in player.items() if key not in ("rule", "step_size", *BESIDE)}
 
 
-def build_rule(player: Mapping[str, Any]) -> Rule | None:
+def build_rule(player: Normal) -> Rule | None:
     """The update rule of a normal player; None where it is a learner of another kind, or plays a strategy."""
     if "strategy" in player or is_learner(player["rule"]):
         return None
     return rules()[player["rule"]](**rule_settings(player))
 
 
-def build_learner(player: Mapping[str, Any], own: Mapping[str, Any], common: Common = _NOTHING) -> Learner:
+def build_learner(player: Normal, own: Normal | None = None, common: Common = Common()) -> Learner:  # noqa: B008
     """The learner of a normal player.
 
     Args:
       player: its entry.
-      own: the settings of its rule, numbers possibly arrays.
+      own: the settings of its rule, numbers possibly arrays; None for those of the entry.
       common: what every learner is given.
 
     Raises:
@@ -70,11 +75,12 @@ def build_learner(player: Mapping[str, Any], own: Mapping[str, Any], common: Com
     """
     if "strategy" in player:
         return frozen(common)
+    own = rule_settings(player) if own is None else own
     factory = rules()[player["rule"]]
     return factory(**own, common=common) if is_learner(player["rule"]) else learner_of(factory(**own), common)
 
 
-def played_by(players: Sequence[Mapping[str, Any]]) -> tuple[int, ...] | None:
+def played_by(players: Sequence[Normal]) -> tuple[int, ...] | None:
     """For each seat which learner plays it, None where each has its own: seats with `share` have one together."""
     shared = [seat for seat, player in enumerate(players) if player.get("share")]
     if not shared:
@@ -84,109 +90,140 @@ def played_by(players: Sequence[Mapping[str, Any]]) -> tuple[int, ...] | None:
     return tuple(learners.index(shared[0] if seat in shared else seat) for seat in range(len(players)))
 
 
-def normal_players(
-    raw: Any, game: Mapping[str, Any], policy: Mapping[str, Any], objective: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def normal_players(raw: Any, game: Normal, policy: Normal, objective: Normal) -> list[dict[str, Any]]:
     """One entry a seat."""
     seats = num_players(game)
-    if isinstance(raw, Mapping):
-        raw = [dict(raw) for _ in range(seats)]
+    raw = [dict(raw) for _ in range(seats)] if isinstance(raw, Mapping) else raw
     if not isinstance(raw, list | tuple) or len(raw) != seats:
-        raise not_allowed(
-            "players", raw, f"a list of {seats}, one entry per seat of {game['name']}, or one mapping for all seats"
-        )
+        wanted = f"a list of {seats}, one entry per seat of {game['name']}, or one mapping for all seats"
+        raise not_allowed("players", raw, wanted)
     players = [_normal_player(f"players.{seat}", entry, game, policy, objective) for seat, entry in enumerate(raw)]
     shared = [(seat, player) for seat, player in enumerate(players) if player.get("share")]
     for seat, player in shared:
-        for key in {**player, **shared[0][1]}:
-            if player.get(key) != shared[0][1].get(key):
-                wanted = f"{shown(shared[0][1].get(key))}, as of players.{shared[0][0]}, with which it shares a learner"
+        first, other = shared[0]
+        for key in {**player, **other}:
+            if player.get(key) != other.get(key):
+                wanted = f"{shown(other.get(key))}, as of players.{first}, with which it shares a learner"
                 raise not_allowed(f"players.{seat}.{key}", player.get(key), wanted)
     return players
 
 
-def _normal_player(
-    where: str, entry: Any, game: Mapping[str, Any], policy: Mapping[str, Any], objective: Mapping[str, Any]
-) -> dict[str, Any]:
+def _normal_player(where: str, entry: Any, game: Normal, policy: Normal, objective: Normal) -> dict[str, Any]:
     given = mapping(where, entry, "rule")
     if "strategy" in given:
         return normal_strategy(where, given, game, policy, objective)
-    rule = given.get("rule", None)
-    if not isinstance(rule, str) or rule not in rules():
-        raise not_allowed(f"{where}.rule", rule, f"one of {', '.join(rules())}", rules())
-    known = player_fields(rule)
-    for key in given:
-        if key not in known and key not in BESIDE:
-            raise unknown_key(
-                f"{where}.{key}", [f"{where}.{name}" for name in dict.fromkeys((*BESIDE, *known))], _whose(key, rule)
-            )
-    step = given.get("step_size", 1.0)
+    step = given.get("step_size")
     if isinstance(step, Mapping):
-        step = _normal_schedule(f"{where}.step_size", step)
+        step = named(f"{where}.step_size", step, "schedule", SCHEDULES, schedule_fields)
         given["step_size"] = 1.0
-    player = {"rule": rule} | settings(where, given, known, BESIDE)
+    player = named(where, given, "rule", rules(), player_fields, tuple(BESIDE))
     player["step_size"] = step if isinstance(step, dict) else player["step_size"]
-    try:
-        made = build_learner(player, rule_settings(player))
-    except ValueError as error:
-        raise ConfigError(f"{where}.{error}") from None
-    if made.needs_distance and family_of(game) is ANALYTIC:
-        raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} has not")
-    _check_sampling(where, made, objective)
-    if given.get(MODEL) is not None and given[MODEL] is not False:
-        if build_rule(player) is None:
-            raise ConfigError(f"{where}.{MODEL}: {rule} does not ask what its opponents do; allowed with update rules")
-        player[MODEL] = _normal_model(f"{where}.{MODEL}", given[MODEL], objective)
-    if given.get("share") not in (None, False):
-        if given["share"] is not True:
-            raise not_allowed(f"{where}.share", given["share"], "true or false")
-        if not made.shareable:
-            raise ConfigError(f"{where}.share: {rule} cannot play several seats at once")
-        player["share"] = True
-    if "init" in given:
-        player["init"] = normal_init(f"{where}.init", given["init"], init_shape(game, policy))
+    with told_of(where):
+        seat = _Seat(player, build_learner(player), game, policy, objective)
+    _check_learner(where, seat)
+    for key, beside in BESIDE.items():
+        found = None if given.get(key) is None else beside.normal(f"{where}.{key}", given[key], seat)
+        player |= {} if found is None else {key: found}
     return player
 
 
-def _whose(key: str, rule: str) -> str:
-    """To which other rules an unknown key belongs."""
-    others = [name for name, factory in named_players().items() if key in fields(factory, skip=("common",))]
-    return f" of {rule}, but of {', '.join(others)}" if others else f" of {rule}"
+@dataclass(frozen=True)
+class _Seat:
+    """A player with its rule's settings, its learner, and the normal forms of what it plays."""
+
+    player: Normal
+    learner: Learner
+    game: Normal
+    policy: Normal
+    objective: Normal
 
 
-def _normal_schedule(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A step size that changes along the run."""
-    name = given.get("schedule")
-    if not isinstance(name, str) or name not in SCHEDULES:
-        raise not_allowed(f"{where}.schedule", name, f"one of {', '.join(SCHEDULES)}", SCHEDULES)
-    return {"schedule": name} | settings(where, given, fields(SCHEDULES[name]), ("schedule",), f" of {name}")
+@dataclass(frozen=True)
+class Beside:
+    """A key of a player beside its rule's own settings.
+
+    Attributes:
+      normal: `(where, value, seat) -> normal form` of what is given; None where that comes to nothing.
+      fields: `(where, normal form) -> {dotted key: Field}`, its numbers.
+    """
+
+    normal: Callable[[str, Any, _Seat], Any]
+    fields: Callable[[str, Any], dict[str, Field]] = lambda where, value: {}
 
 
-def _check_sampling(where: str, learner: Learner, objective: Mapping[str, Any]) -> None:
-    """Refuses a learner that needs returns to be computed otherwise."""
+def _check_learner(where: str, seat: _Seat) -> None:
+    """Refuses a learner that needs another game, or returns that are computed otherwise."""
+    learner, objective, game = seat.learner, seat.objective, seat.game
     exact = objective["kind"] == "exact"
+    if learner.needs_distance and family_of(game) is ANALYTIC:
+        rule = seat.player["rule"]
+        raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} has not")
     if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
     if not exact and objective["batch"] % learner.minibatches:
-        raise not_allowed(
-            f"{where}.minibatches", learner.minibatches, f"a divisor of objective.batch, {objective['batch']}"
-        )
+        wanted = f"a divisor of objective.batch, {objective['batch']}"
+        raise not_allowed(f"{where}.minibatches", learner.minibatches, wanted)
 
 
-def _normal_model(where: str, raw: Any, objective: Mapping[str, Any]) -> dict[str, Any]:
+def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any] | None:
     """A model of its opponents; `true` takes the defaults."""
+    if raw is False:
+        return None
+    objective, rule = seat.objective, seat.player["rule"]
+    if is_learner(rule):
+        raise ConfigError(f"{where}: {rule} does not ask what its opponents do; allowed with update rules")
     if objective["kind"] == "exact":
         raise ConfigError(f"{where}: models are fitted to play; objective.kind must be dice, not exact")
     found = settings(where, {} if raw is True else mapping(where, raw), model_fields())
     if found["trust"] is not None and found["members"] < 2:
         raise not_allowed(f"{where}.members", found["members"], "2 or more, where trust rests on what members agree on")
-    shown = objective["batch"] if found["streams"] is None else found["streams"]
-    if shown > objective["batch"]:
-        raise not_allowed(f"{where}.streams", shown, f"at most objective.batch, {objective['batch']}")
-    if found["members"] > shown:
-        raise not_allowed(f"{where}.members", found["members"], f"at most as many as it sees streams of play, {shown}")
+    streams = objective["batch"] if found["streams"] is None else found["streams"]
+    if streams > objective["batch"]:
+        raise not_allowed(f"{where}.streams", streams, f"at most objective.batch, {objective['batch']}")
+    if found["members"] > streams:
+        wanted = f"at most as many as it sees streams of play, {streams}"
+        raise not_allowed(f"{where}.members", found["members"], wanted)
+    return found
+
+
+def _normal_share(where: str, raw: Any, seat: _Seat) -> bool | None:
+    if raw is False:
+        return None
+    if raw is not True:
+        raise not_allowed(where, raw, "true or false")
+    if not seat.learner.shareable:
+        raise ConfigError(f"{where}: {seat.player['rule']} cannot play several seats at once")
+    return True
+
+
+BESIDE = {
+    MODEL: Beside(_normal_model, lambda where, value: numbers_in(where, value, model_fields())),
+    "share": Beside(_normal_share),
+    "init": Beside(
+        lambda where, raw, seat: normal_init(where, raw, init_shape(seat.game, seat.policy)),
+        init_fields,
+    ),
+}
+"""Keys of a player that are not its rule's own settings. A new one is an entry here, its type in `json_schema._player`,
+and what becomes of it in `build`."""
+
+
+def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
+    """The numbers of all players, by dotted key. What several seats share stands at the first of them."""
+    found: dict[str, Field] = {}
+    seats = played_by(players)
+    for seat, player in enumerate(players):
+        if "strategy" in player or (seats is not None and seats[seat] in seats[:seat]):
+            continue
+        where, step = f"players.{seat}", player["step_size"]
+        found |= numbers_in(where, player, player_fields(player["rule"]))
+        if isinstance(step, dict):
+            del found[f"{where}.step_size"]
+            found |= numbers_in(f"{where}.step_size", step, schedule_fields(step["schedule"]))
+        for key, beside in BESIDE.items():
+            found |= beside.fields(f"{where}.{key}", player[key]) if key in player else {}
     return found
 
 
@@ -198,19 +235,16 @@ def optimizer_settings(name: str) -> dict[str, Field]:
 
 def normal_optimizer(raw: Any) -> dict[str, Any]:
     """The key `optimizer`: an optimiser of optax and its settings."""
-    given = mapping("optimizer", raw, "name")
-    name = given.get("name")
-    if not isinstance(name, str) or name not in named_optimizers():
-        raise not_allowed("optimizer.name", name, f"one of {', '.join(named_optimizers())}", named_optimizers())
-    if "learning_rate" in given:
+    if "learning_rate" in mapping("optimizer", raw, "name"):
         raise ConfigError("optimizer.learning_rate: not allowed; a player's step_size is its learning rate")
-    found = {"name": name} | settings("optimizer", given, optimizer_settings(name), ("name",))
+    found = named("optimizer", raw, "name", named_optimizers(), optimizer_settings)
     return {key: value for key, value in found.items() if key != "clip_norm" or value is not None}
 
 
-def check_record(record: Sequence[str], normal: Mapping[str, Any]) -> None:
+def check_record(record: Sequence[str], normal: Normal) -> None:
     """Refuses to record of a cell what it has not."""
     rules_of = [build_rule(player) for player in normal["players"]]
+    exact = normal["objective"]["kind"] == "exact"
     if "consistency" in record:
         for seat, (player, rule) in enumerate(zip(normal["players"], rules_of, strict=True)):
             who = f"players.{seat}.rule {player.get('rule', 'of a strategy')}"
@@ -218,10 +252,10 @@ def check_record(record: Sequence[str], normal: Mapping[str, Any]) -> None:
                 raise ConfigError(f"record: consistency needs a lookahead_rate; {who} has none")
             if not rule.differentiable:
                 raise ConfigError(f"record: consistency needs directions that can be differentiated, not {who}")
-        if normal["objective"]["kind"] != "exact":
+        if not exact:
             raise ConfigError("record: consistency needs exact returns; objective.kind must be exact")
     if "shaping" in record:
-        if normal["objective"]["kind"] == "exact":
+        if exact:
             raise ConfigError("record: shaping is the spread of an estimate; objective.kind must be dice, not exact")
         if all(rule is None or rule.shaping is None for rule in rules_of):
             raise ConfigError("record: shaping needs a rule with a shaping term: lola, lookahead or first_order")

@@ -1,6 +1,6 @@
-"""Learners: a policy with an update rule and an optimiser, or a kind of its own, as pure functions of their state.
+"""Learners, as pure functions of their state: a policy with an update rule and an optimiser, or another kind.
 
-Every file's `LEARNERS` names its factories for the configuration.
+The `LEARNERS` of each file maps configuration names to factories.
 """
 
 from shaping.learners.actor_critic import a2c, ppo

@@ -1,13 +1,13 @@
-"""A2C and PPO, the learners of the literature that take everybody else for a part of the environment.
+"""A2C and PPO, the standard learners that treat all other players as part of the environment.
 
-With advantages A (generalised, Schulman et al. 2016) under the player's critic, and means over the steps of a batch of
-the player's own,
+With generalised advantages A (Schulman et al. 2016) from the player's critic, and means over the steps of a batch that
+the player itself collects,
 
     A2C   mean A log pi(a | s) + c H(pi(. | s))                                       (Mnih et al. 2016, section 4)
     PPO   mean min(q A, clip(q, 1 - epsilon, 1 + epsilon) A) + c H(pi(. | s)),        (Schulman et al. 2017, eq. 7)
-          q = pi(a | s) / pi_old(a | s), climbed for some epochs over one batch, cut into minibatches of streams
+          q = pi(a | s) / pi_old(a | s), for some epochs over one batch, cut into minibatches of streams
 
-Rewards are discounted within advantages alone, as their programs do, where the other rules weigh step t with gamma^t.
+Rewards are discounted only within advantages, as in the authors' programs; the other rules weigh step t by gamma^t.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ class ActorCritic:
       gae_lambda: lambda of advantages, in [0, 1].
       entropy: c, the weight of the entropy, at least 0.
       clip: epsilon, above 0; None for A2C.
-      normalise: whether advantages are brought to mean 0 and standard deviation 1 over the batch.
-      epochs, minibatches: how often a batch is gone through, and in how many parts.
+      normalise: whether advantages are scaled to mean 0 and standard deviation 1 over the batch.
+      epochs, minibatches: how many passes are made over a batch, and into how many parts it is cut.
     """
 
     gae_lambda: Any
@@ -49,12 +49,12 @@ class ActorCritic:
 
 @struct.dataclass
 class Experience:
-    """A batch, what its actions were worth, and how likely they were.
+    """A batch, with the advantages and log-probabilities of its actions.
 
     Attributes:
       batch: a `sampler.Batch`.
       advantages, log_probabilities: [time, batch].
-      key: for the order of minibatches.
+      key: for shuffling minibatches.
     """
 
     batch: Any
@@ -65,7 +65,7 @@ class Experience:
 
 @struct.dataclass
 class Settings:
-    """What an actor-critic learner is made of: its own settings and those of every learner."""
+    """The settings of an actor-critic learner: its own, and those that every learner has."""
 
     own: ActorCritic
     common: Common
@@ -73,7 +73,7 @@ class Settings:
 
 @struct.dataclass
 class Memory:
-    """What it carries beside its parameters: the optimiser's state and its critics (None where it has none)."""
+    """What it remembers besides its parameters: the optimiser's state and its critics (None if it has none)."""
 
     optimizer: Any
     critic: Any
@@ -85,14 +85,14 @@ def a2c(
     entropy: NonNegative = 0.0,
     common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
 ) -> Learner:
-    """Advantage actor-critic: one step a batch.
+    """Advantage actor-critic: one step per batch.
 
     Args:
       gae_lambda, entropy: see `ActorCritic`.
-      common: what every learner is given.
+      common: settings that every learner has.
 
     Raises:
-      ValueError: an opponent model, which it would not ask.
+      ValueError: if an opponent model is given, because it would not be used.
     """
     return _learner(ActorCritic(gae_lambda, entropy), common)
 
@@ -110,11 +110,11 @@ def ppo(
     """Proximal policy optimisation with a clipped ratio.
 
     Args:
-      clip, gae_lambda, entropy, epochs, minibatches, normalise: see `ActorCritic`; minibatches divide the batch.
-      common: what every learner is given.
+      clip, gae_lambda, entropy, epochs, minibatches, normalise: see `ActorCritic`; minibatches must divide the batch.
+      common: settings that every learner has.
 
-    Raises:
-      ValueError: if there are no epochs or minibatches, or for an opponent model, which it would not ask.
+      Raises:
+      ValueError: if there are no epochs or minibatches, or if an opponent model is given, because it would not be used.
     """
     return _learner(ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches), common)
 
@@ -122,7 +122,7 @@ def ppo(
 def _learner(own: ActorCritic, common: Common) -> Learner:
     check_common(common)
     if common.model is not None:
-        raise ValueError("opponent_model is given; allowed: none, as a2c and ppo take others for part of the game")
+        raise ValueError("opponent_model is given; allowed: none, as a2c and ppo treat others as part of the game")
     if common.shaping_samples:
         raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
     return Learner(
@@ -180,7 +180,7 @@ def _step(
         now = seated(thetas, seats, theta)
 
         def of(seat: int, key: jax.Array) -> Any:
-            del key  # drawn with when the batch was collected
+            del key  # It was used when the batch was collected.
             found = direction_of(known, now, seat, own, data[seat], number)
             return with_value_head(common.critic, known, now, seat, found)
 
@@ -197,10 +197,11 @@ def _step(
 def collect(
     objective: Objective, thetas: Thetas, player: int, settings: ActorCritic, key: jax.Array | None = None
 ) -> Experience:
-    """A batch of play under everybody's policies.
+    """A batch of play under all players' policies.
 
     Raises:
-      ValueError: an objective that does not sample, or has no critics; no key; minibatches that do not divide a batch.
+      ValueError: if the objective does not sample or has no critics, if there is no key, or if minibatches do not
+        divide the batch.
     """
     sampler = objective.sampler
     if sampler is None or objective.values is None:
@@ -221,7 +222,7 @@ def collect(
 def direction_of(
     objective: Objective, thetas: Thetas, player: int, settings: ActorCritic, experience: Experience, step: Any
 ) -> Any:
-    """The gradient of the formula above on the minibatch of a step within the update, shaped as `thetas[player]`."""
+    """The gradient of the formula above on the minibatch of a step within the update, shaped like `thetas[player]`."""
     part = _part(experience, settings.minibatches, step)
     sampler = objective.sampler
 
@@ -240,7 +241,7 @@ def direction_of(
 
 
 def _part(experience: Experience, minibatches: int, step: Any) -> Experience:
-    """The minibatch of a step: streams are shuffled anew in each epoch."""
+    """The minibatch of a step; streams are shuffled again in each epoch."""
     if minibatches == 1:
         return experience
     epoch, place = step // minibatches, step % minibatches

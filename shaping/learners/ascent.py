@@ -1,8 +1,9 @@
-"""What learners that climb have in common: steps of an optimiser along directions, one direction for each of its seats.
+"""Common to learners that ascend: optimiser steps along directions, one direction for each seat of the learner.
 
     theta <- theta + step_size * optimiser(sum over the learner's seats of the seat's direction)
 
-A policy whose critic shares its trunk learns both at once: what the critic wants is part of the direction.
+If a policy's critic shares its trunk, both are learned together: the gradient of the critic's loss is part of the
+direction.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ def climb(
 
     def ascend(carry: tuple[Any, Any], number: Any) -> tuple[tuple[Any, Any], None]:
         theta, moments = carry
-        # optax descends: the direction of ascent enters with its sign turned.
+        # optax descends, so the direction of ascent is passed with its sign reversed.
         descent = jax.tree.map(jnp.negative, direction(theta, number))
         change, moments = transform.update(descent, moments, theta)
         return (optax.apply_updates(theta, change), moments), None
@@ -42,14 +43,14 @@ def climb(
 
 
 def summed(seats: Sequence[int], key: jax.Array, direction: Callable[[int, jax.Array], Any]) -> Any:
-    """The sum over a learner's seats of `direction(seat, key)`, each with a key of its own."""
+    """The sum over a learner's seats of `direction(seat, key)`; each seat has its own key."""
     if len(seats) == 1:
         return direction(seats[0], key)
     return add(*(direction(seat, jax.random.fold_in(key, place)) for place, seat in enumerate(seats)))
 
 
 def seated(thetas: Sequence[Any], seats: Sequence[int], theta: Any) -> list[Any]:
-    """Everybody's parameters with those of a learner's seats replaced."""
+    """All players' parameters, with those of a learner's seats replaced."""
     now = list(thetas)
     for seat in seats:
         now = replace(now, seat, theta)
@@ -59,8 +60,8 @@ def seated(thetas: Sequence[Any], seats: Sequence[int], theta: Any) -> list[Any]
 def with_value_head(
     settings: CriticSettings | None, objective: Objective, thetas: Sequence[Any], player: int, direction: Any
 ) -> Any:
-    """The direction with what the critic in the policy's own trunk wants, weighed by the critics' rate; as it is where
-    the policy has no such critic."""
+    """The direction, plus the descent direction of the loss of a critic in the policy's own trunk, weighted by the
+    critics' rate; unchanged if the policy has no such critic."""
     if settings is None or settings.critics[player] is not None:
         return direction
 
@@ -73,7 +74,7 @@ def with_value_head(
 
 
 def check_seats(policies: Sequence[Policy], seats: Sequence[int]) -> None:
-    """Refuses one learner for seats with different policies.
+    """Refuses one learner for several seats with different policies.
 
     Raises:
       ValueError: if they differ.
@@ -87,7 +88,7 @@ def check_value_head(critic: CriticSettings | None, policy: Policy) -> None:
     """Refuses a value head that nothing would train.
 
     Raises:
-      ValueError: if a learner that asks a policy's own value head keeps no critics.
+      ValueError: if a learner that uses a policy's own value head keeps no critics.
     """
     if critic is None and policy.evaluate is not None:
         raise ValueError("critic is None; allowed: what `critic` returns, so that the policy's value head is trained")

@@ -1,4 +1,4 @@
-"""How far the learners of a match are from anticipating each other rightly."""
+"""How far the learners of a match are from anticipating each other consistently."""
 
 from collections.abc import Sequence
 from typing import Any

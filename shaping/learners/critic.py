@@ -1,10 +1,10 @@
-"""Critics that are learned beside policies: one for every seat, from how the match is played.
+"""Critics that are learned together with policies: one for every seat, from the match as it is played.
 
     phi <- phi - rate * optimiser of  mean 1/2 (V_phi(s_t) - target_t)^2,   target = V + generalised advantage
 
-A learner has critics of its own for all seats: the return of an opponent that it imagines to learn needs a baseline as
-well, and what the opponent itself expects is not to be seen. A policy whose critic shares its trunk is its own critic:
-the loss is then part of the learner's ascent, with the weight `rate`.
+A learner has its own critics for all seats: the return of an opponent that it imagines needs a baseline too, and what
+the opponent itself expects is not visible. If a policy's critic shares its trunk, it is its own critic: its loss is
+then part of the learner's ascent, with the weight `rate`.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ class CriticSettings:
     """Settings.
 
     Attributes:
-      rate: the critics' learning rate; of critics that share a trunk the weight of their loss. At least 0.
-      gae_lambda: of the targets, in [0, 1]; 1 for the discounted rewards that follow.
-      critics: one a seat, None where a policy is its own.
+      rate: the critics' learning rate; for critics that share a trunk, the weight of their loss. At least 0.
+      gae_lambda: of the targets, in [0, 1]; with 1 they are the discounted rewards that follow.
+      critics: one per seat, None for a policy that is its own critic.
       optimizer: "adam" or "sgd".
-      steps: of the optimiser an update, at least 1.
+      steps: optimiser steps per update, at least 1.
     """
 
     rate: Any
@@ -50,10 +50,10 @@ def critic(
     optimizer: str = "adam",
     steps: Annotated[int, Range(1)] = 1,
 ) -> CriticSettings:
-    """How critics are learned; see `CriticSettings` for what the settings are.
+    """How critics are learned; see `CriticSettings` for the meaning of the settings.
 
     Raises:
-      ValueError: an unknown optimiser, or less than 1 step.
+      ValueError: for an unknown optimiser, or fewer than 1 step.
     """
     if optimizer not in ("adam", "sgd"):
         raise ValueError(f"optimizer is {optimizer!r}: must be adam or sgd")
@@ -62,21 +62,21 @@ def critic(
 
 @struct.dataclass
 class CriticState:
-    """Parameters of the critics and states of their optimisers, one a seat; None for a seat without."""
+    """Parameters of the critics and states of their optimisers, one per seat; None for a seat without a critic."""
 
     parameters: tuple[Any, ...]
     optimizers: tuple[Any, ...]
 
 
 def by_seat(state: CriticState, seats: Sequence[int]) -> list[Any]:
-    """Parameters of everybody's critics as a learner on `seats` has them: of its own seats there is one."""
+    """Parameters of all critics, by seat; all seats of the learner share one critic."""
     return [state.parameters[seats[0] if seat in seats else seat] for seat in range(len(state.parameters))]
 
 
 def start(settings: CriticSettings, key: jax.Array, dtype: Any, seats: Sequence[int] = ()) -> CriticState:
-    """Critics before the first update: whatever their networks start from; tables start at 0.
+    """Critics before the first update: networks start from their own initialisation, tables from 0.
 
-    A learner that plays several `seats` has one critic for all of them, kept at the first.
+    A learner that plays several `seats` has one critic for all of them, stored at the first.
     """
     transform = _transform(settings)
     parameters: list[Any] = []
@@ -91,8 +91,8 @@ def start(settings: CriticSettings, key: jax.Array, dtype: Any, seats: Sequence[
 def fitted(
     settings: CriticSettings, state: CriticState, objective: Objective, seats: Sequence[int] = ()
 ) -> CriticState:
-    """Critics after their steps on the batch that was observed; the one for all of a learner's `seats` from what was
-    seen at each of them."""
+    """Critics after their steps on the observed batch; the critic that all `seats` of a learner share is fitted to what
+    was seen at each of them."""
     transform = _transform(settings)
     batch: Batch = objective.observed
     found: list[tuple[Any, Any]] = []
@@ -119,7 +119,7 @@ def fitted(
 def value_loss(
     settings: CriticSettings, objective: Objective, thetas: Sequence[Any] | None, player: int, batch: Batch
 ) -> jax.Array:
-    """Half the mean squared distance of a critic from its targets, which are held fixed, a scalar."""
+    """Half the mean squared distance of a critic from its targets, which are held fixed; a scalar."""
     assert objective.values is not None
     values = objective.values(player, thetas, batch)
     rewards, still = batch.rewards[:, :, player], lax.stop_gradient(values)

@@ -1,4 +1,4 @@
-"""A learner that never moves: whatever its policy starts from, it stays."""
+"""A learner that never changes: its policy keeps its initial parameters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from shaping.policies.policy import Policy
 
 
 def frozen(common: Common = Common()) -> Learner:  # noqa: B008 - frozen, and the default a reader expects to see
-    """A player that does not learn, for a scripted strategy (whose parameters are ()) or one that is given.
+    """A player that does not learn, for a scripted strategy (whose parameters are ()) or for given parameters.
 
     Args:
-      common: what every learner is given; only where it starts (`initial`) is of use here.
+      common: settings that every learner has; only `initial`, where it starts, matters here.
     """
     return Learner(common.initial, _init, _step, elementwise=True, prepares=common.initial.learned, shareable=True)
 

@@ -1,7 +1,7 @@
-"""The learner of the literature: an update rule's direction, carried out by an optax optimiser.
+"""The standard learner: an update rule's direction, carried out by an optax optimiser.
 
-Beside its policy it may keep critics, which baselines ask, and models of its opponents, which then take the place of
-their parameters in the rule.
+It may also keep critics, which baselines use, and models of its opponents, which then replace the opponents' parameters
+in the rule.
 """
 
 import dataclasses
@@ -26,13 +26,13 @@ from shaping.policies.policy import Policy
 from shaping.rules.rule import Rule
 from shaping.variables import VARIABLES
 
-# What an update's key is folded with for further estimates of its shaping term; rules number their draws below it.
+# Folded into an update's key for further estimates of its shaping term; the draws of rules are numbered below it.
 _SPREAD = 0x7FFFFF00
 
 
 @struct.dataclass
 class GradientSettings:
-    """Settings of a gradient learner: its rule, and what every learner is given."""
+    """Settings of a gradient learner: its rule, and settings that every learner has."""
 
     rule: Rule
     common: Common
@@ -40,8 +40,8 @@ class GradientSettings:
 
 @struct.dataclass
 class GradientMemory:
-    """What a gradient learner carries beside its parameters: the optimiser's state, what its rule has learned, its
-    critics and its models of opponents (None where it has none)."""
+    """What a gradient learner remembers besides its parameters: the optimiser's state, what its rule has learned, its
+    critics and its models of opponents (None if it has none)."""
 
     optimizer: Any
     learned: Any
@@ -64,23 +64,23 @@ def gradient_learner(
       rule: the update rule.
       step_size: the optimiser's learning rate, at least 0, or a `schedule`; 0 freezes the player.
       optimizer: the optax optimiser.
-      initial: the distribution of the first parameters.
-      critic: what critics it keeps; None for none. Only with objectives that sample, like the following.
-      model: what models of its opponents it keeps; None to know their parameters.
-      shaping_samples: how often the shaping term is estimated where its mean and spread are recorded; 0 where they are
-        not, else at least 2.
+      initial: the distribution of the initial parameters.
+      critic: which critics it keeps; None for none. This and what follows are only for objectives that sample.
+      model: which models of its opponents it keeps; None if it knows their parameters.
+      shaping_samples: how many estimates of the shaping term are made to record its mean and spread; 0 to record
+        neither, otherwise at least 2.
 
-    Raises:
-      ValueError: something that is no rule; shaping_samples for a rule that has no shaping term; trust for a rule whose
-        settings do not say whether it has a lookahead rate.
+      Raises:
+      ValueError: for something that is not a rule; for shaping_samples with a rule that has no shaping term; for trust
+        with a rule whose settings do not say whether it has a lookahead rate.
     """
     return learner_of(rule, Common(step_size, optimizer, initial, critic, model, shaping_samples))
 
 
 def learner_of(rule: Rule, common: Common) -> Learner:
-    """`gradient_learner` with what every learner is given in one piece."""
+    """`gradient_learner` with the common settings in one object."""
     if not isinstance(rule, Rule):
-        given = "a learner already, which takes `common`" if isinstance(rule, Learner) else repr(rule)
+        given = "already a learner, which takes `common`" if isinstance(rule, Learner) else repr(rule)
         raise ValueError(f"rule is {given}; allowed: an update rule")
     check_common(common)
     if common.shaping_samples and rule.shaping is None:
@@ -96,7 +96,7 @@ def learner_of(rule: Rule, common: Common) -> Learner:
         GradientSettings(rule, common),
         _init,
         _step,
-        # What a rule has learned is arrays of its own, not numbers beside those of theta.
+        # What a rule has learned has arrays of its own shapes, not one number for each of theta.
         elementwise=common.optimizer.elementwise and rule.prepare is None and critic is None and model is None,
         prepares=rule.prepare is not None or common.initial.learned,
         observes=critic is not None or model is not None,
@@ -122,8 +122,8 @@ def _init(
     theta = initial_parameters(common.initial, key, policies, seats[0], objective, dtype)
     learned, critic, model = None, None, None
     if rule.prepare is not None:
-        # Learners of one kind learn the same about one game: where there are several things to learn (COLA's directions
-        # are not unique), those of a match agree.
+        # Learners of the same kind in a match learn the same about their game: where several things could be learned
+        # (COLA's directions are not unique), they agree.
         learned = rule.prepare(objective, policies, seats[0], rule.settings, shared_key, dtype)
     if common.critic is not None:
         critic = critics.start(common.critic, jax.random.fold_in(key, 1), dtype, seats)
@@ -147,7 +147,7 @@ def _step(
     model: Any = memory.model
     info: dict[str, Any] = {}
     if common.model is not None:
-        # Trust is asked of what was not fitted yet; the direction is taken with what is known by then.
+        # Trust is computed from data not yet fitted; the direction is taken with the models after the fit.
         trust = models.trust_of(common.model, model, objective)
         info["model_trust"] = trust
         info["model_error"] = lambda: models.error_of(memory.model, thetas, objective.observed, objective.sampler)
@@ -183,7 +183,7 @@ def _step(
 
 
 def _once(found: Any) -> Any:
-    """A function that is computed where it is first called, for all that call it."""
+    """A function that is computed when it is first called, and whose result later calls reuse."""
     kept: list[Any] = []
 
     def once() -> Any:
@@ -197,8 +197,8 @@ def _once(found: Any) -> Any:
 def _spread_of_shaping(
     rule: Rule, count: int, objective: Objective, thetas: Sequence[Any], seats: Sequence[int], key: jax.Array
 ) -> dict[str, jax.Array]:
-    """The length of the mean of independent estimates of the shaping term, the update's own among them, and how far one
-    lies from it (root mean square)."""
+    """The length of the mean of independent estimates of the shaping term, including the update's own, and the root
+    mean square distance of one estimate from that mean."""
     assert rule.shaping is not None
     shaping = rule.shaping
 
@@ -210,7 +210,7 @@ def _spread_of_shaping(
     each = lax.map(estimate, jnp.stack(keys))
     mean = jnp.mean(each, axis=0)
     variance = jnp.sum((each - mean) ** 2) / (count - 1)
-    # The length of a mean of noisy estimates is too long by what the noise contributes.
+    # The noise of the estimates makes the length of their mean too large; its contribution is subtracted.
     return {
         "shaping_norm": jnp.sqrt(jnp.maximum(jnp.sum(mean**2) - variance / count, 0)),
         "shaping_sd": jnp.sqrt(variance),

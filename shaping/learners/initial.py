@@ -19,9 +19,9 @@ class Initial:
     """A distribution of initial parameters.
 
     Attributes:
-      numbers: the standard deviation (normal), the scale (fan_in), the half width (uniform), nothing (zeros), or the
-        parameters themselves (values), settings (m_maml).
-      kind: which of them.
+      numbers: the standard deviation (normal), the scale (fan_in), the half width (uniform), nothing (zeros), the
+        parameters themselves (values), or settings (m_maml).
+      kind: which of these it is.
     """
 
     numbers: Any
@@ -29,7 +29,7 @@ class Initial:
 
     @property
     def learned(self) -> bool:
-        """Whether the parameters are found by learning rather than drawn."""
+        """Whether the parameters are learned rather than drawn."""
         return self.kind == "m_maml"
 
 
@@ -41,7 +41,7 @@ def normal(scale: NonNegative = 1.0) -> Initial:
 
 @checked
 def fan_in(scale: NonNegative = 1.0) -> Initial:
-    """What a network starts from: uniform between +-scale / sqrt(inputs of the layer); see `policies.mlp`."""
+    """The usual start of a network: uniform between +-scale / sqrt(inputs of the layer); see `policies.mlp`."""
     return Initial(scale, "fan_in")
 
 
@@ -62,7 +62,7 @@ def m_maml(
 ) -> Initial:
     """Parameters from which naive learning does best against a naive opponent, found before the first update.
 
-    See `shaping.learners.m_maml` for what the settings are.
+    See `shaping.learners.m_maml` for the meaning of the settings.
 
     Raises:
       ValueError: if a number of episodes, steps or opponents is below 1.
@@ -71,13 +71,13 @@ def m_maml(
 
 
 def _check_given(given: Any, policy: Policy, player: int) -> None:
-    # What a script was made with of its environment's numbers is its own affair.
+    # The numbers that a script took from its environment are not checked.
     wanted = policy.shapes
     if not jax.tree.leaves(wanted) or jax.tree.map(jnp.shape, given) == jax.tree.map(lambda leaf: leaf.shape, wanted):
         return
     found, needed = (sum(int(np.prod(np.shape(x))) for x in jax.tree.leaves(tree)) for tree in (given, wanted))
     told = f"{found} given; allowed: {needed}" if found != needed else f"not in the shape of a {policy.kind}"
-    raise ValueError(f"initial parameters of player {player}: {told}, as its policy has")
+    raise ValueError(f"initial parameters of player {player}: {told}, like those of its policy")
 
 
 def zeros() -> Initial:
@@ -86,10 +86,10 @@ def zeros() -> Initial:
 
 
 def values(theta: Any) -> Initial:
-    """The given parameters, [states] logits for a tabular policy (a list will do); () for a policy that has none.
+    """The given parameters: for a tabular policy its logits, [states] (a list is enough); () for a policy without any.
 
     Raises:
-      ValueError: one that is not finite.
+      ValueError: if one is not finite.
     """
     listed = isinstance(theta, list | tuple) and len(theta) > 0
     given = np.asarray(theta, float) if listed else theta

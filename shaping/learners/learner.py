@@ -1,4 +1,4 @@
-"""What a learner is to the loop: a state, and a step from everybody's old states to its own new one."""
+"""What the training loop knows of a learner: a state, and a step from all players' old states to its own new one."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class LearnerState:
 
     Attributes:
       theta: the parameters of its policy.
-      memory: what else it needs: the optimiser's state, a critic, an opponent model.
+      memory: everything else it needs: the optimiser's state, a critic, an opponent model.
     """
 
     theta: Any
@@ -33,16 +33,16 @@ class LearnerState:
 
 @struct.dataclass
 class Common:
-    """What every learner is given, whatever it is, beside settings of its own.
+    """Settings that every learner has, in addition to its own.
 
     Attributes:
       step_size: the optimiser's learning rate, at least 0, or a `schedule`; 0 freezes the player.
       optimizer: the optax optimiser.
-      initial: the distribution of the first parameters.
-      critic: what critics it keeps; None for none.
-      model: what models of its opponents it keeps; None to know their parameters.
-      shaping_samples: how often the shaping term is estimated where its mean and spread are recorded; 0 where they are
-        not, else at least 2.
+      initial: the distribution of the initial parameters.
+      critic: which critics it keeps; None for none.
+      model: which models of its opponents it keeps; None if it knows their parameters.
+      shaping_samples: how many estimates of the shaping term are made to record its mean and spread; 0 to record
+        neither, otherwise at least 2.
     """
 
     step_size: Any = 1.0
@@ -57,7 +57,7 @@ _STEP_SIZE = Field("step_size", "number", 1.0, Range(0))
 
 
 def check_common(common: Common) -> None:
-    """Refuses what is no step size, optimiser or distribution, when it is given.
+    """Refuses a step size, optimiser or distribution that is not one.
 
     Raises:
       ValueError: one line with the name, the value and what is allowed.
@@ -75,29 +75,29 @@ def check_common(common: Common) -> None:
 class Learner:
     """A learner with its settings.
 
-    `player` is its seat, a number; where one learner plays several seats (which only a `shareable` one may) it is the
-    tuple of them, and its state stands at each of them in `states`.
+    `player` is its seat, a number. If one learner plays several seats (which only a `shareable` one may do), `player`
+    is the tuple of them, and its state appears at each of them in `states`.
 
     Attributes:
-      settings: any pytree of numbers; they may be mapped over a population. Static structure is not a pytree node.
+      settings: any pytree of numbers, which may be mapped over a population. Static structure is not a pytree node.
       initialise: `(settings, key, common, policies, player, objective, dtype) -> LearnerState`.
       update: `(settings, key, states, player, objective) -> (LearnerState, info)`. `states` holds all seats' states
         from before this update; every learner steps from the same tuple. `info` maps every name of `variables` to a
-        scalar, or to a function without arguments that returns one and is called only where the update is recorded. It
-        is of this update: recorded beside the values from before it, never carried to the next.
-      elementwise: whether an update treats a vector of parameters as it would its numbers one by one; then a population
-        may take it apart, which is faster.
-      prepares: whether `initialise` does more than draw numbers: it learns something about the game first.
+        scalar, or to a function without arguments that returns one and is called only if the update is recorded. It
+        belongs to this update: it is recorded with the values from before it and not carried to the next.
+      elementwise: whether an update treats a vector of parameters as it would treat its numbers one by one; a
+        population may then take the vector apart, which is faster.
+      prepares: whether `initialise` does more than draw numbers, that is, learns something about the game first.
       observes: whether it learns from how the match is played, `objective.observed` (a critic, an opponent model).
       shareable: whether one such learner may play several seats.
       needs_sampler: whether it plays the game itself, and so needs an objective that samples.
-      needs_critic: whether it asks what critics expect.
-      needs_distance: whether it asks the objective how far policies are from each other.
-      variables: what it records besides values, by name, over match, update and player; without a label the name is
-        one, and `source` is always "learner".
-      minibatches: what a batch of play must be a multiple of.
-      gradients, lookaheads: about how many gradients of returns an update takes, in units of a few, and how many steps
-        it differentiates through; for planning alone.
+      needs_critic: whether it uses critics.
+      needs_distance: whether it uses the objective's divergence between policies.
+      variables: what it records besides values, by name, over match, update and player; without a label the name is the
+        label, and `source` is always "learner".
+      minibatches: a number that must divide the batch of play.
+      gradients, lookaheads: roughly how many gradients of returns an update takes, and how many steps it differentiates
+        through; used only for planning.
     """
 
     settings: Any
@@ -116,7 +116,7 @@ class Learner:
     lookaheads: int = struct.field(pytree_node=False, default=1)
 
     def __post_init__(self):
-        # Static structure is compared and hashed where programs are looked up.
+        # Static structure is compared and hashed when programs are looked up.
         object.__setattr__(self, "variables", FrozenDict(_of_learner(self.variables)))
 
     def init(
@@ -131,9 +131,9 @@ class Learner:
         """The state before the first update.
 
         Args:
-          key: the learner's own.
-          common: the key of what the learners of a match share.
-          policies: everybody's.
+          key: the learner's own key.
+          common: the key that the learners of a match share.
+          policies: all players' policies.
           player: the learner's seat, or its seats.
           objective: the game, for learners that learn something about it first.
           dtype: of the parameters.
@@ -143,7 +143,7 @@ class Learner:
     def step(
         self, key: jax.Array, states: Sequence[LearnerState], player: int | tuple[int, ...], objective: Objective
     ) -> tuple[LearnerState, Mapping[str, Any]]:
-        """This learner's state after one update of everybody, and what is recorded of the update besides."""
+        """This learner's state after one update of all learners, and what else is recorded of the update."""
         return self.update(self.settings, key, states, player, objective)
 
 
@@ -151,7 +151,7 @@ def _of_learner(variables: Mapping[str, Variable]) -> dict[str, Variable]:
     """Variables as a learner declares them; see `Learner.variables`.
 
     Raises:
-      ValueError: one over other dimensions.
+      ValueError: if one is over other dimensions.
     """
     wanted, found = ("match", "update", "player"), {}
     for name, one in variables.items():
@@ -162,5 +162,5 @@ def _of_learner(variables: Mapping[str, Variable]) -> dict[str, Variable]:
 
 
 def seats_of(player: int | tuple[int, ...]) -> tuple[int, ...]:
-    """The seats of a learner that may play one or several."""
+    """The seats of a learner, which may be one or several."""
     return (player,) if isinstance(player, int) else player

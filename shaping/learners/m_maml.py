@@ -1,12 +1,12 @@
 """M-MAML (Lu et al. 2022, M-FOS, baselines): the initial parameters from which naive learning does best.
 
-A learner that will climb its own return naively, against a naive opponent that starts anywhere, chooses where to start:
+A learner that will ascend its own return naively, against a naive opponent with random parameters, chooses its start:
 
     phi <- phi + Adam of nabla_phi  E_theta_-i  1/T sum_{t=1..T} V_i(theta^t),
     theta^0 = (phi, theta_-i), theta_-i from N(0, 1),   theta_j^{t+1} = theta_j^t + alpha_j nabla_j V_j(theta^t)
 
-differentiated through everybody's learning, its own and the opponents'. The learner's own alpha is learned along with
-phi, the opponents' is fixed. Only phi is kept: what steps are taken later is the learner's step size.
+differentiated through the learning of all players. The learner's own alpha is learned together with phi; the opponents'
+is fixed. Only phi is kept: the learner's step size decides what steps are taken later.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ class MetaInitial:
     """Settings.
 
     Attributes:
-      scale: standard deviation of the parameters phi starts from, at least 0.
-      step_size: alpha of the opponents, and where the learner's own starts, at least 0.
+      scale: standard deviation of the distribution from which phi starts, at least 0.
+      step_size: alpha of the opponents, and the initial value of the learner's own, at least 0.
       outer_rate: learning rate of Adam, above 0.
       episodes: updates of phi.
-      steps: T, updates of everybody in an episode.
-      batch: opponents an episode is averaged over.
+      steps: T, updates of all players in an episode.
+      batch: number of opponents over which an episode is averaged.
     """
 
     scale: Any = 1.0
@@ -47,7 +47,7 @@ class MetaInitial:
 def meta_learned(
     settings: MetaInitial, key: jax.Array, policies: Sequence[Policy], player: int, objective: Objective, dtype: Any
 ) -> Any:
-    """phi after all episodes, shaped as the player's parameters."""
+    """phi after all episodes, shaped like the player's parameters."""
     everyone = range(len(policies))
 
     def drawn(seat: int, key: jax.Array, scale: Any) -> Any:

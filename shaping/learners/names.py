@@ -1,4 +1,4 @@
-"""Learners and update rules by name: what `rule:` in a configuration may say, rules and learners alike."""
+"""Learners and update rules by name: the allowed values of `rule:` in a configuration."""
 
 import importlib
 import pkgutil
@@ -14,7 +14,7 @@ from shaping.rules import named_rules
 
 @cache
 def named_learners() -> dict[str, Callable[..., Learner]]:
-    """Every learner by its configuration name: the union of the `LEARNERS` of this package's modules."""
+    """Every learner by its configuration name, collected from the `LEARNERS` of this package's modules."""
     names: dict[str, Callable[..., Learner]] = {}
     for module in pkgutil.iter_modules(learners.__path__):
         names |= getattr(importlib.import_module(f"{learners.__name__}.{module.name}"), "LEARNERS", {})
@@ -32,15 +32,15 @@ def named_learner(
     settings: Mapping[str, Any],
     common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
 ) -> Learner:
-    """The learner called `name`: one of its own kind, or the gradient learner of an update rule.
+    """The learner called `name`: a learner of that kind, or the gradient learner of an update rule.
 
     Args:
       name: one of `named_players`.
-      settings: of the factory, as its signature has them.
-      common: what every learner is given.
+      settings: arguments of the factory.
+      common: settings that every learner has.
 
     Raises:
-      ValueError: an unknown name, or settings that do not fit together.
+      ValueError: for an unknown name, or settings that do not fit together.
     """
     if name in named_rules():
         return learner_of(named_rules()[name](**settings), common)

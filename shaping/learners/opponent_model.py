@@ -1,16 +1,16 @@
-"""Models of opponents, fitted to how they were seen to act and to nothing else (Foerster et al. 2018, section 4.5).
+"""Models of opponents, fitted only to their observed actions (Foerster et al. 2018, section 4.5).
 
     theta_hat <- argmax  mean log pi_theta_hat(a | s)  -  beta KL(pi_before || pi_theta_hat)
 
 by gradient steps on the observations and actions of the last `window` updates. beta = 0 is the plain model of the
-paper. What steadies it, each by itself or together:
+paper. Three remedies stabilise it, alone or together:
 
-- proximal fitting, beta > 0: a model moves slowly from policy to policy however little it has seen;
-- an ensemble: members are fitted to streams of their own, and directions are averaged over them;
-- trust: the lookahead rate is multiplied by exp(-D / trust), D being how far members differ on what was seen, the mean
-  KL between neighbours. Members that know little about an opponent disagree, and it is then taken for a bystander.
+- proximal fitting, beta > 0: a model moves slowly from policy to policy, however little it has seen;
+- an ensemble: members are fitted to different streams, and directions are averaged over them;
+- trust: the lookahead rate is multiplied by exp(-D / trust), where D is how far members differ on what was seen (the
+  mean KL between neighbours). Members that know little about an opponent disagree, and it is then hardly shaped.
 
-A model takes the place of the opponent's parameters in the objective; nothing else changes.
+A model replaces the opponent's parameters in the objective; nothing else changes.
 """
 
 from collections.abc import Sequence
@@ -38,13 +38,13 @@ class ModelSettings:
       rate: learning rate of the fit, at least 0.
       penalty: beta, at least 0.
       trust: the divergence of members at which trust has fallen to 1/e; None to trust always.
-      scale: of the models' first parameters, as in `Policy.init`.
-      members: of the ensemble, at least 1.
-      window: updates whose play is kept, at least 1.
-      steps: of the optimiser an update.
-      first_steps: likewise in the first update.
+      scale: scale of the models' initial parameters, as in `Policy.init`.
+      members: size of the ensemble, at least 1.
+      window: number of updates whose play is kept, at least 1.
+      steps: optimiser steps per update.
+      first_steps: optimiser steps in the first update.
       optimizer: "adam" or "sgd".
-      streams: how many of an update's streams of play it gets to see, at least as many as members; None for all.
+      streams: how many of an update's streams of play the learner sees, at least one per member; None for all.
     """
 
     rate: Any
@@ -61,10 +61,10 @@ class ModelSettings:
 
 @struct.dataclass
 class ModelState:
-    """What a learner knows of everybody else.
+    """What a learner knows about all others.
 
     Attributes:
-      thetas: parameters of the models, one pytree [members, ...] a seat; None for the own one.
+      thetas: parameters of the models, one pytree [members, ...] per seat; None for its own seat.
       optimizers: states of their optimisers, likewise.
       window: a replay of observations, actions and running of a `Batch`, [window, time, streams, ...].
     """
@@ -87,14 +87,14 @@ def opponent_model(
     optimizer: Literal["adam", "sgd"] = "adam",
     streams: Annotated[int, Range(1, 10**7)] | None = None,
 ) -> ModelSettings:
-    """A model of every opponent; see `ModelSettings` for what the settings are.
+    """A model of every opponent; see `ModelSettings` for the meaning of the settings.
 
     Raises:
-      ValueError: a number of members, updates or steps below 1, trust in an ensemble of one, or fewer streams than
-        members.
+      ValueError: for a number of members, updates or steps below 1, for trust with only one member, or for fewer
+        streams than members.
     """
     if trust is not None and members < 2:
-        raise ValueError(f"members is {members}: must be at least 2 where trust rests on what members agree on")
+        raise ValueError(f"members is {members}: must be at least 2, because trust rests on whether members agree")
     if streams is not None and streams < members:
         raise ValueError(f"streams is {streams}: must be at least {members}, one for every member")
     return ModelSettings(rate, penalty, trust, scale, members, window, steps, first_steps, optimizer, streams)
@@ -108,11 +108,11 @@ def start(
     objective: Objective,
     dtype: Any,
 ) -> ModelState:
-    """Models before anything was seen, of everybody who is not on the learner's own `seats`: drawn like anybody's
-    parameters, not those of the opponents.
+    """Models before anything was seen, for every seat that is not one of the learner's own `seats`. They are drawn like
+    any player's parameters, and are not those of the opponents.
 
     Raises:
-      ValueError: if there is nobody else.
+      ValueError: if there are no others.
     """
     if len(seats) == len(policies):
         raise ValueError("opponent_model is given; allowed: for learners that have opponents")
@@ -133,10 +133,10 @@ def start(
 
 
 def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> ModelState:
-    """Models after one more batch was observed."""
+    """Models after one more observed batch."""
     window, seen = replay.add(state.window, _kept(settings, objective.observed)), state.window.seen
     full = Batch(rewards=jnp.zeros(()), **window.entries)
-    # Whatever the window does not hold yet never ran: it weighs nothing.
+    # Entries that are still missing in the window are marked as not running, so they have no weight.
     joined = jax.tree.map(lambda leaf: jnp.concatenate(jnp.unstack(leaf), axis=1) if leaf.ndim else leaf, full)
     parts = _dealt(joined, settings.members)
     thetas: list[Any] = []
@@ -154,7 +154,7 @@ def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> 
 
 
 def imagined(state: ModelState, thetas: Sequence[Any], member: Any) -> list[Any]:
-    """Everybody's parameters as one member of the ensemble has them, the own ones as they are."""
+    """All players' parameters as one member of the ensemble knows them; the learner's own are unchanged."""
     return [
         theta if model is None else jax.tree.map(lambda leaf: leaf[member], model)
         for theta, model in zip(thetas, state.thetas, strict=True)
@@ -175,7 +175,7 @@ def trust_of(settings: ModelSettings, state: ModelState, objective: Objective) -
 
 
 def error_of(state: ModelState, thetas: Sequence[Any], batch: Batch, sampler: Sampler) -> jax.Array:
-    """KL(policy || model) on the states of a batch, mean over opponents and members, a scalar."""
+    """KL(policy || model) on the states of a batch, averaged over opponents and members; a scalar."""
     found = []
     for seat, model in enumerate(state.thetas):
         if model is not None:
@@ -187,7 +187,7 @@ def error_of(state: ModelState, thetas: Sequence[Any], batch: Batch, sampler: Sa
 def _fit(
     settings: ModelSettings, sampler: Sampler, seat: int, seen: jax.Array, theta: Any, moments: Any, batch: Batch
 ) -> tuple[Any, Any]:
-    """One member after its steps."""
+    """One member's parameters and optimiser state after its steps."""
     transform = _transform(settings)
     before = theta
     running = jnp.maximum(jnp.sum(batch.running.astype(jax.tree.leaves(theta)[0].dtype)), 1)
@@ -205,19 +205,19 @@ def _fit(
         moved = (optax.apply_updates(theta, change), new)
         return jax.tree.map(lambda a, b: jnp.where(wanted, a, b), moved, (theta, moments))
 
-    # `seen` differs between matches under vmap in name only: all of them begin together.
+    # Under vmap `seen` is the same for all matches, because all of them begin together.
     most = jnp.where(jnp.max(seen) == 0, settings.first_steps, settings.steps)
     return lax.fori_loop(0, most, step, (theta, moments))
 
 
 def _kept(settings: ModelSettings, batch: Batch) -> dict[str, jax.Array]:
-    """What is remembered of a batch: what everybody saw and did, in the streams that are shown."""
+    """What is kept of a batch: what all players saw and did, in the streams that the learner sees."""
     shown = slice(settings.streams)
     return {name: getattr(batch, name)[:, shown] for name in ("observations", "actions", "running")}
 
 
 def _dealt(batch: Batch, members: int) -> Batch:
-    """A batch's streams in turn to each member, [members, time, batch / members, ...]; rewards stay behind."""
+    """Deals a batch's streams to the members in turn, [members, time, batch / members, ...]; rewards are left out."""
 
     def deal(leaf: jax.Array) -> jax.Array:
         if not leaf.ndim:

@@ -1,4 +1,4 @@
-"""Any optax optimiser by name, its numbers as data."""
+"""Any optax optimiser by name, with its numbers as data."""
 
 import dataclasses
 import inspect
@@ -11,10 +11,10 @@ from flax import struct
 
 from shaping.schema import Field, check_value, fields
 
-# Found by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a line
-# search or the number of steps, or are deprecated.
+# Selected by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a
+# line search or the number of steps, or are deprecated.
 _EXCLUDED = {"lbfgs", "polyak_sgd", "noisy_sgd", "dpsgd", "freeze", "optimistic_adam"}
-# These use norms or factors of a whole parameter vector.
+# These use norms or factors over a whole parameter vector.
 _WHOLE = {"adafactor", "fromage", "lamb", "lars", "novograd", "sm3"}
 
 
@@ -24,7 +24,7 @@ class Optimizer:
 
     Attributes:
       numbers, name, flags: see above.
-      clip_norm: the length of a whole direction beyond which it is shortened to it, above 0; None for any length.
+      clip_norm: a direction longer than this is shortened to this length, above 0; None for no limit.
     """
 
     numbers: dict[str, Any]
@@ -34,7 +34,8 @@ class Optimizer:
 
     @property
     def elementwise(self) -> bool:
-        """Whether it treats every number of a parameter vector alone: no norms, factors or means over them."""
+        """Whether it treats every number of a parameter vector separately, without norms, factors or means over
+        them."""
         return self.name not in _WHOLE and self.clip_norm is None
 
     def build(self, step_size: Any) -> optax.GradientTransformation:
@@ -44,15 +45,15 @@ class Optimizer:
 
 
 def optimizer(name: str = "sgd", clip_norm: Any = None, **settings: Any) -> Optimizer:
-    """An optax optimiser by its name with its own settings, except the learning rate, which is the learner's step size.
+    """An optax optimiser by name, with its own settings except the learning rate, which is the learner's step size.
 
     Args:
-      name: of the optimiser.
+      name: name of the optimiser.
       clip_norm: see `Optimizer`.
-      **settings: of the optimiser.
+      **settings: arguments of the optimiser.
 
     Raises:
-      ValueError: if optax has no such optimiser, or it has no such setting; a length that is not above 0.
+      ValueError: if optax has no such optimiser, if it has no such setting, or if `clip_norm` is not above 0.
     """
     if isinstance(clip_norm, int | float) and not clip_norm > 0:
         raise ValueError(f"clip_norm is {clip_norm}: must be above 0")

@@ -1,6 +1,6 @@
-"""A ring of the last entries of any pytree: batches of play, past selves, whatever a learner wants to see again.
+"""A ring buffer of the latest entries of any pytree: batches of play, past selves, whatever a learner may need again.
 
-Places that were never written hold zeros, so that a mask among the leaves reads as False there.
+Places that were never written hold zeros, so that a mask among the leaves is False there.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from flax import struct
 
 @struct.dataclass
 class Replay:
-    """What is kept.
+    """The contents of a replay.
 
     Attributes:
-      entries: the pytree, leaves [capacity, ...]; the newest entry stands at (seen - 1) modulo the capacity.
+      entries: the pytree, leaves [capacity, ...]; the newest entry is at (seen - 1) modulo the capacity.
       seen: [] int32, entries added so far.
     """
 
@@ -29,10 +29,10 @@ class Replay:
 
 
 def init(like: Any, capacity: int) -> Replay:
-    """An empty replay of `capacity` entries, at least 1, shaped as `like` (arrays or `jax.ShapeDtypeStruct`s).
+    """An empty replay of `capacity` entries, at least 1, shaped like `like` (arrays or `jax.ShapeDtypeStruct`s).
 
     Raises:
-      ValueError: a capacity below 1.
+      ValueError: for a capacity below 1.
     """
     if capacity < 1:
         raise ValueError(f"capacity is {capacity}: must be at least 1")
@@ -40,15 +40,15 @@ def init(like: Any, capacity: int) -> Replay:
 
 
 def add(replay: Replay, entry: Any) -> Replay:
-    """The replay with one more entry, which takes the place of the oldest where it is full."""
+    """The replay with one more entry, which replaces the oldest if the replay is full."""
     place = replay.seen % replay.capacity
     entries = jax.tree.map(lambda kept, new: kept.at[place].set(new), replay.entries, entry)
     return Replay(entries, replay.seen + 1)
 
 
 def sample(replay: Replay, key: jax.Array, count: int) -> Any:
-    """Entries drawn with replacement, uniformly among those that were added, leaves [count, ...]; the zeros of a place
-    that was never written where nothing was added."""
+    """Entries drawn with replacement, uniformly among those that were added, leaves [count, ...]; zeros if none was
+    added."""
     held = jnp.clip(replay.seen, 1, replay.capacity)
     places = jax.random.randint(key, (count,), 0, held)
     return jax.tree.map(lambda leaf: leaf[places], replay.entries)

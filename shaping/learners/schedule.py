@@ -1,8 +1,8 @@
-"""Step sizes that change along a run: optax's schedules by name, their numbers as data.
+"""Step sizes that change during a run: optax's schedules by name, with their numbers as data.
 
-What a schedule counts are the optimiser's steps: one an update for most learners, `epochs` times `minibatches` for PPO.
-Numbers of steps are structure, everything else may differ from match to match in one program; where optax asks a number
-itself (is the peak zero, does it decay or grow) the schedule is composed of those of its that do not.
+Schedules count the optimiser's steps: one per update for most learners, `epochs` times `minibatches` for PPO. Numbers
+of steps are structure; everything else may differ from match to match in one program. Where optax would inspect a
+number (is the peak zero, does it decay or grow), the schedule is composed of schedules that do not.
 """
 
 import inspect
@@ -21,7 +21,7 @@ Steps = Annotated[int, Range(1, 10**9)]
 
 @struct.dataclass
 class Schedule:
-    """A step size along the optimiser's steps: `SCHEDULES[name](**numbers, **flags)`; see `schedule`."""
+    """A step size as a function of the optimiser's steps: `SCHEDULES[name](**numbers, **flags)`; see `schedule`."""
 
     numbers: dict[str, Any]
     name: str = struct.field(pytree_node=False)
@@ -33,10 +33,10 @@ class Schedule:
 
 
 def schedule(name: str, **settings: Any) -> Schedule:
-    """A schedule by name, to be given as a step size; settings are those of the functions of this file.
+    """A schedule by name, to be used as a step size; the settings are the arguments of this file's functions.
 
     Raises:
-      ValueError: an unknown name, a setting that it has not, or one that is missing.
+      ValueError: for an unknown name, an unknown setting, or a missing one.
     """
     if name not in SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}; allowed: {', '.join(SCHEDULES)}")
@@ -57,34 +57,35 @@ def schedule(name: str, **settings: Any) -> Schedule:
 
 
 def constant(value: NonNegative) -> optax.Schedule:
-    """The same step size all along."""
+    """The same step size throughout."""
     return optax.constant_schedule(value)
 
 
 def linear(start: NonNegative, steps: Steps, end: NonNegative = 0.0) -> optax.Schedule:
-    """From `start` to `end` along a line of `steps` steps, and on at `end`."""
+    """From `start` to `end` linearly over `steps` steps, then constant."""
     return optax.linear_schedule(start, end, steps)
 
 
 def polynomial(start: NonNegative, steps: Steps, power: Positive = 1.0, end: NonNegative = 0.0) -> optax.Schedule:
-    """end + (start - end) (1 - t / steps)^power, and on at `end`."""
+    """end + (start - end) (1 - t / steps)^power, then constant at `end`."""
     return optax.polynomial_schedule(start, end, power, steps)
 
 
 def cosine(start: NonNegative, steps: Steps, end_share: Probability = 0.0) -> optax.Schedule:
-    """From `start` to `end_share` times `start` along half a cosine of `steps` steps, and on there."""
+    """From `start` to `end_share` times `start` along half a cosine over `steps` steps, then constant."""
     return optax.cosine_decay_schedule(start, steps, end_share)
 
 
 def exponential(start: NonNegative, steps: Steps, rate: Positive = 0.5) -> optax.Schedule:
-    """start * rate^(t / steps): `rate` times smaller (or larger) every `steps` steps."""
+    """start * rate^(t / steps): multiplied by `rate` every `steps` steps."""
     return lambda count: start * jnp.power(rate, count / steps)
 
 
 def warmup_cosine(
     peak: NonNegative, warmup: Steps, steps: Steps, start: NonNegative = 0.0, end_share: Probability = 0.0
 ) -> optax.Schedule:
-    """From `start` to `peak` along a line of `warmup` steps, then half a cosine of `steps` to `end_share` of it."""
+    """From `start` to `peak` linearly over `warmup` steps, then along half a cosine over `steps` to `end_share` of
+    it."""
     return optax.join_schedules([linear(start, warmup, peak), cosine(peak, steps, end_share)], [warmup])
 
 

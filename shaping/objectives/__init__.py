@@ -1,4 +1,4 @@
-"""What the players climb: maps from the parameters of all players to the vector of their expected returns."""
+"""What players maximise: functions from the parameters of all players to the vector of their expected returns."""
 
 from shaping.objectives.analytic import Analytic, analytic_game, from_losses, from_returns
 from shaping.objectives.memory_one import ExactMatrixGame, exact

@@ -1,7 +1,6 @@
-"""Differentiable games given as a function of the parameters: the user's own, and the analytic games of the
-literature."""
+"""Differentiable games given as functions of the parameters: your own, and the analytic games of the literature."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,6 +12,7 @@ from shaping.envs.environment import check_integer
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.objectives.game import closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 from shaping.schema import fields
@@ -25,8 +25,8 @@ def from_returns(function: Callable[[Thetas], Any]) -> Objective:
 
 
 def from_losses(function: Callable[[Thetas], Any]) -> Objective:
-    """An objective from `function(thetas) -> losses`, one loss per player, to be minimised: a return is a negative
-    loss."""
+    """An objective from `function(thetas) -> losses`, one loss per player, to be minimised; returns are negative
+    losses."""
 
     def negated(thetas: Thetas) -> Any:
         return jax.tree.map(lambda loss: -loss, function(thetas))
@@ -36,13 +36,13 @@ def from_losses(function: Callable[[Thetas], Any]) -> Objective:
 
 @dataclass(frozen=True)
 class Analytic:
-    """A differentiable game of the user's own, to be trained like any other.
+    """A differentiable game of your own, to be trained like any other.
 
     Attributes:
       function: `(thetas, parameters) -> returns`, one expected return per player. Must be a module-level function (its
         identity decides what is compiled together).
       num_parameters: length of each player's parameter vector, one entry per seat.
-      default_parameters: the numbers it is played with where none are given.
+      default_parameters: the numbers used if none are given.
     """
 
     function: Callable[[Thetas, Any], Any]
@@ -55,8 +55,9 @@ class Analytic:
         for count in self.num_parameters:
             check_integer("num_parameters", count, 0)
 
-    def objective(self, params: Any) -> Objective:
-        """The objective at one setting of the game's numbers (any pytree)."""
+    def objective(self, params: Any, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of the game's numbers (any pytree); `rewards` are of returns, as there are no
+        steps."""
 
         def returns(thetas: Thetas) -> Any:
             found, seats = self.function(thetas, params), len(self.num_parameters)
@@ -64,13 +65,13 @@ class Analytic:
             if count != (seats,):
                 given = count[0] if count else "a single number"
                 raise ValueError(f"the game's function returns {given}; allowed: {seats} returns, one per player")
-            return found
+            return found if rewards is None else climbed(rewards, [found[seat] for seat in range(seats)])
 
         return from_returns(returns)
 
     @property
     def policies(self) -> tuple[Policy, ...]:
-        """Parameter vectors: in an analytic game the parameters are the play."""
+        """Parameter vectors: in an analytic game the parameters are the actions."""
         return tuple(parameters(length) for length in self.num_parameters)
 
     @property
@@ -80,12 +81,12 @@ class Analytic:
 
     @property
     def tabular(self) -> bool:
-        """Never: parameters are no probabilities."""
+        """Never: parameters are not probabilities."""
         return False
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """None: all there is to tell are the parameters."""
+        """None: there is nothing to record besides parameters and values."""
         return {}
 
     @property
@@ -100,7 +101,7 @@ class Analytic:
 
     @property
     def unrolled(self) -> bool:
-        """Never: the user's function sees parameter vectors, and numbers, as arrays."""
+        """Never: the user's function takes parameter vectors and numbers as arrays."""
         return False
 
     def value_scale(self, params: Any) -> jax.Array:
@@ -109,11 +110,11 @@ class Analytic:
         return jnp.ones(())
 
     def cooperation(self, thetas: Thetas) -> None:
-        """None: parameters are no probabilities."""
+        """None: parameters are not probabilities."""
         del thetas
 
     def describe(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """Nothing: all there is to tell are the parameters."""
+        """Nothing: there is nothing to record besides parameters and values."""
         del params, thetas, key
         return {}
 
@@ -123,7 +124,7 @@ class Analytic:
         return closed_form_values(self, params, thetas)
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
-        """None to speak of."""
+        """Nothing worth counting."""
         del itemsize, lookaheads
         return 0
 
@@ -141,10 +142,10 @@ def analytic_game(name: str, **settings: Any) -> Analytic:
 
     Args:
       name: one of `ANALYTIC_GAMES`.
-      **settings: its numbers, and `num_players` where it has that; its own defaults where left out.
+      **settings: its numbers, and `num_players` if it has that setting; those left out have their defaults.
 
     Raises:
-      ValueError: an unknown name or setting; the message names what is allowed.
+      ValueError: for an unknown name or setting; the message says what is allowed.
     """
     if name not in ANALYTIC_GAMES:
         raise ValueError(f"analytic game {name!r} is not known; allowed: {', '.join(ANALYTIC_GAMES)}")
@@ -161,7 +162,7 @@ def analytic_game(name: str, **settings: Any) -> Analytic:
 
 @cache
 def _by_name(name: str) -> Callable[[Thetas, Mapping[str, Any]], Any]:
-    """One function object a name: its identity decides what is compiled together."""
+    """One function object per name: its identity decides what is compiled together."""
 
     def returns(thetas: Thetas, numbers: Mapping[str, Any]) -> Any:
         return ANALYTIC_GAMES[name](thetas, **numbers)

@@ -1,4 +1,4 @@
-"""Where `vmap` puts the population in functions of small arrays."""
+"""Controls where `vmap` puts the population axis in functions of small arrays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 
 def population_last(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Under `vmap`, moves the mapped axis of every argument last, where a function of [n, ..., *batch] broadcasts.
+    """Under `vmap`, moves the mapped axis of every argument last; the function must broadcast over [n, ..., *batch].
 
-    Left to itself, `vmap` puts it first, and every step of an elimination works on rows of a few numbers; last, each
-    step is elementwise over the population.
+    By default `vmap` puts it first, and every step of an elimination works on rows of a few numbers. With the
+    population last, each step is elementwise over the population.
     """
     mapped = jax.custom_batching.custom_vmap(function)
 

@@ -1,9 +1,9 @@
-"""Exact best responses in the Coin Game: how much each player could gain by turning against the others as they stand.
+"""Exact best responses in the Coin Game: how much each player could gain by deviating while the others do not.
 
-Against fixed policies of everybody else that look at nothing but the state, a player faces a Markov decision problem,
-whose optimum no strategy exceeds, whatever it remembers. It is solved by value iteration on the states of `CoinChain`:
-backwards from the horizon, or in a game without end until the bounds of MacQueen (1966; Puterman 1994, section 6.6) are
-a rounding error apart. In numpy and float64, one game at a time; nothing here is differentiated.
+If the policies of all others are fixed and depend only on the state, a player faces a Markov decision problem, and no
+strategy exceeds its optimum, whatever it remembers. The problem is solved by value iteration on the states of
+`CoinChain`: backwards from the horizon or, in a game without end, until the bounds of MacQueen (1966; Puterman 1994,
+section 6.6) differ only by rounding. Uses numpy and float64, one game at a time; nothing here is differentiated.
 """
 
 import functools
@@ -17,18 +17,19 @@ from scipy import sparse
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams, events
 from shaping.objectives.game import value_scale
 
-# Actions whose values differ by less than this part of the largest value are equally good.
+# Actions whose values differ by less than this fraction of the largest value are equally good.
 _TIE = 1e-11
 
 
 @dataclass(frozen=True)
 class BestResponse:
-    """What a player does best.
+    """A best response of one player.
 
     Attributes:
       value: its return, unnormalised, expected over starts.
-      actions: int [states], or [paid steps, states] in a finite game, where it also depends on the time; states as the
-        player sees them, as in the rows of `shaping.coin_table`. Of equally good actions the first.
+      actions: int [states], or [paid steps, states] in a finite game, where the response also depends on the time.
+        States are numbered as the player sees them, like the rows of `shaping.coin_table`. Of equally good actions, the
+        first.
     """
 
     value: float
@@ -37,14 +38,14 @@ class BestResponse:
 
 @dataclass(frozen=True)
 class Exploitability:
-    """How far a profile of policies is from an equilibrium, in the units of reports (`game.value_scale`): returns x
-    (1 - discount), at discount 1 the mean per step, and returns themselves where there is one step.
+    """How far policies are from an equilibrium, in the units of reports (`game.value_scale`): returns times
+    (1 - discount), the mean per step at discount 1, and plain returns if there is one step.
 
     Attributes:
-      gains: [players] value of the best response less that of the own policy; never below 0 but for rounding.
-      nash_conv: their sum, 0 at a Nash equilibrium and only there (NashConv, Lanctot et al. 2017).
-      values: [players] of the policies as they are.
-      best_values: [players] of a best response to the others.
+      gains: [players] value of the best response minus that of the player's own policy; below 0 only by rounding.
+      nash_conv: the sum of the gains, 0 exactly at Nash equilibria (NashConv, Lanctot et al. 2017).
+      values: [players] values of the policies as given.
+      best_values: [players] values of the best responses to the others.
     """
 
     gains: np.ndarray
@@ -56,21 +57,22 @@ class Exploitability:
 def best_response(
     game: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], player: int, probabilities: bool = False
 ) -> BestResponse:
-    """The best that one player can do while the others stay as they are.
+    """The best that one player can do while the others keep their policies.
 
-    In a game without end it is stationary. In a finite one it depends on the time as well, so that it can gain on the
-    best of the stationary policies that an `ExactCoinGame` has.
+    In a game without end the best response is stationary. In a finite game it also depends on the time, so it can be
+    better than the best stationary policy, the kind of policy that an `ExactCoinGame` has.
 
     Args:
-      game: the game, see `shaping.exact_coin_game`; its states are what the response may look at.
-      params: its numbers, of one game: discount [] without leading axes.
-      thetas: parameters of all seats; that of `player` is not used.
+      game: the game, see `shaping.exact_coin_game`; its states are what the response may depend on.
+      params: its numbers, for one game: discount [] without leading axes.
+      thetas: parameters of all seats; those of `player` are not used.
       player: the seat.
-      probabilities: whether `thetas` are tables of probabilities [states, actions] in place of parameters; states as
-        each player sees them.
+      probabilities: whether `thetas` are tables of probabilities [states, actions] instead of parameters; states are
+        numbered as each player sees them.
 
     Raises:
-      ValueError: a seat the game has not, numbers of several games, or tables that are no policies of this game.
+      ValueError: for a seat that the game does not have, for numbers of several games, or for tables that are not
+        policies of this game.
     """
     if player not in range(game.env.num_players):
         raise ValueError(f"player is {player!r}; allowed: 0 to {game.env.num_players - 1}")
@@ -80,10 +82,10 @@ def best_response(
 def exploitability(
     game: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool = False
 ) -> Exploitability:
-    """What each player would gain by a best response to the others, see `best_response` for the arguments.
+    """What each player would gain by a best response to the others; the arguments are those of `best_response`.
 
     Raises:
-      ValueError: as `best_response`.
+      ValueError: see `best_response`.
     """
     tables = _executed(game, params, thetas, probabilities)
     seats, discount = range(game.env.num_players), float(params.discount)
@@ -122,14 +124,14 @@ def _own_value(game: ExactCoinGame, params: ExactCoinParams, tables: list[np.nda
 
 
 def _steps(game: ExactCoinGame) -> int | None:
-    """Steps that pay."""
+    """The number of steps that pay."""
     return None if game.horizon is None else game.horizon - (game.env.last_step != "play")
 
 
 def _executed(
     game: ExactCoinGame, params: ExactCoinParams, thetas: Sequence[Any], probabilities: bool
 ) -> list[np.ndarray]:
-    """Everybody's probabilities of executed actions by state of the chain, [states, actions] float64 each."""
+    """Probabilities of executed actions of all players, by state of the chain, [states, actions] float64 each."""
     n, chain, actions = game.env.num_players, game.chain, game.env.action_space.num_values
     if np.ndim(params.discount) or np.shape(params.rewards) != (n, 3) or np.shape(params.noise) != (n,):
         raise ValueError(
@@ -138,7 +140,7 @@ def _executed(
             "one game at a time"
         )
     if len(thetas) != n:
-        raise ValueError(f"thetas has the length {len(thetas)}; allowed: {n}, one a seat")
+        raise ValueError(f"thetas has the length {len(thetas)}; allowed: {n}, one per seat")
     executed = []
     for player, theta in enumerate(thetas):
         table = np.asarray(theta if probabilities else game.policies[player].table(theta), float)
@@ -163,12 +165,12 @@ def _executed(
 def _decisions(
     game: ExactCoinGame, params: ExactCoinParams, tables: list[np.ndarray], player: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The player's problem: from values of next states [states] to those of its executed actions [states, actions]."""
+    """The player's problem: maps values of next states [states] to values of its executed actions [states, actions]."""
     chain, n, actions = game.chain, game.env.num_players, game.env.action_space.num_values
     states, joint = chain.outlook.shape
     played = [np.ones_like(table) if seat == player else table for seat, table in enumerate(tables)]
     others = functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(states, -1), played)
-    # Its own action to the front, so that the others' joint actions of each stand together.
+    # The player's own action comes first, so that the others' joint actions are contiguous for each of its actions.
     order = np.moveaxis(np.arange(joint).reshape((actions,) * n), player, 0).reshape(-1)
     weights, outlook = others[:, order], chain.outlook[:, order]
     rows = np.arange(0, weights.size + 1, joint // actions)
@@ -193,14 +195,14 @@ def _values(
     discount: float,
     steps: int | None,
 ) -> list[np.ndarray]:
-    """Values [states] with 0, 1, ... steps gone, up to none left; without end the stationary ones, twice.
+    """Values [states] after 0, 1, ... steps, up to the end. In a game without end, the stationary values, twice.
 
     Args:
-      states: how many there are.
+      states: the number of states.
       decisions: see `_decisions`.
-      settle: from values of actions [states, actions] to those of states, by a maximum or a policy.
-      discount: below 1 without end.
-      steps: how many; None without end.
+      settle: maps values of actions [states, actions] to values of states, by a maximum or by a policy.
+      discount: below 1 in a game without end.
+      steps: the number of steps; None for a game without end.
     """
     if steps is not None:
         values = [np.zeros(states)]
@@ -213,7 +215,7 @@ def _values(
     for _ in range(most):
         before, now = now, settle(decisions(now))
         change = now - before
-        # The values are between now + beyond * the least and the largest change.
+        # The values lie between now + beyond * the smallest change and now + beyond * the largest.
         middle, span = (change.max() + change.min()) / 2, change.max() - change.min()
         if span <= 32 * rounding * np.abs(now).max():
             now = now + beyond * middle

@@ -1,13 +1,13 @@
 """Gaussian elimination for I - gamma P without pivoting, without subtraction and without LAPACK.
 
 No pivoting is needed: I - gamma P is a strictly diagonally dominant M-matrix. Diagonals are kept as row sums of what
-is left of the row (Grassmann, Taksar and Heyman 1985), so that nothing is ever subtracted and solutions keep their
-relative accuracy up to a discount of one. Nothing here is meant to be differentiated: callers wrap the solves in
+remains of the row (Grassmann, Taksar and Heyman 1985), so that nothing is ever subtracted and solutions keep their
+relative accuracy up to a discount of one. These functions are not to be differentiated: callers wrap the solves in
 `jax.lax.custom_linear_solve`, which differentiates the equation instead.
 
-Two forms: factors over lists of scalars, unrolled, so that under `vmap` each scalar is an array over matches and the
-population stands last in memory; and the whole inverse over arrays, for systems where unrolling would take long to
-compile and a solve is best a product.
+There are two forms. Factors over lists of scalars are unrolled, so that under `vmap` each scalar is an array over
+matches and the population is last in memory. The whole inverse over arrays is for systems that would take long to
+compile if unrolled; a solve is then a product with the inverse.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from shaping.objectives.batching import population_last
 Scalars = Sequence[jax.Array]
 Factors = tuple[list[jax.Array], list[list[jax.Array]], list[list[jax.Array]]]
 
-# Up to this many states the array form is unrolled over pivots.
+# The array form is unrolled over pivots up to this many states.
 _UNROLLED = 8
 
 
@@ -69,9 +69,9 @@ def solve_scalars_transposed(factors: Factors, b: Scalars) -> list[jax.Array]:
 
 @population_last
 def inverse(transition: jax.Array, discount: jax.Array) -> jax.Array:
-    """(I - discount * transition)^{-1}, [n, n, *batch]: how often the discounted chain visits each state from each.
+    """(I - discount * transition)^{-1}, [n, n, *batch]: discounted visits to each state, from each state.
 
-    Visits over paths that pass only through the first k states, for k = 0 to n (Kleene): every entry is a sum of
+    Computed from paths that pass only through the first k states, for k = 0 to n (Kleene): every entry is a sum of
     positive terms.
     """
     n, batch = transition.shape[0], jnp.broadcast_shapes(transition.shape[2:], jnp.shape(discount))

@@ -1,15 +1,17 @@
-"""Returns of sampled play that differentiate to any order: DiCE, its baselines, Loaded DiCE, and the plain surrogate.
+"""Returns estimated from play that can be differentiated to any order: DiCE, baselines, Loaded DiCE, the surrogate.
 
 With box(x) = exp(x - stop(x)), whose value is 1 and whose derivatives are those of a likelihood ratio, and w_t the sum
-of everybody's log-probabilities up to step t,
+of all players' log-probabilities up to step t,
 
     DiCE         J_i = mean over streams  sum_t gamma^t r_i,t box(w_t)                  (Foerster et al. 2018b, eq. 8)
-    baseline     J_i + sum_t gamma^t (1 - box(l_t)) b_i(s_t),  l_t everybody's log-probabilities of step t   (eq. 12)
+    baseline     J_i + sum_t gamma^t (1 - box(l_t)) b_i(s_t),  l_t all log-probabilities of step t           (eq. 12)
     Loaded DiCE  J_i = sum_t gamma^t (box(w_t) - box(w_t - l_t)) A_i,t                  (Farquhar et al. 2019, eq. 10)
-                 with w_t = lambda w_{t-1} + l_t and advantages A; its value is 0, it is for derivatives alone
-    surrogate    J_i = sum_t gamma^t r_i,t w_t: right to first order only, there to be compared with
+                 with w_t = lambda w_{t-1} + l_t and advantages A; its value is 0, only its derivatives are used
+                     surrogate    J_i = sum_t gamma^t r_i,t w_t: only its first derivatives are right; it is for
+                     comparison
 
-Arrays are [time, batch, ...], players last. Steps after the end of a stream carry no reward and no log-probability.
+                 Arrays are [time, batch, ...], players last. Steps after the end of a stream have no reward and no
+                 log-probability.
 """
 
 from collections.abc import Callable
@@ -36,9 +38,9 @@ def dice(
 
     Args:
       log_probabilities: [time, batch, players] of the actions taken, differentiable, 0 after the end.
-      rewards: [time, batch, players], 0 after the end; centred or not (`centred`).
+      rewards: [time, batch, players], 0 after the end; as they are or centred (`centred`).
       discount: gamma, a scalar in [0, 1].
-      baseline: [time, batch, players], what is expected from each step on; None for none.
+      baseline: [time, batch, players], the return expected from each step on; None for no baseline.
     """
     joint = _joint(log_probabilities)
     weight = discounts(discount, rewards)[:, None]
@@ -53,14 +55,14 @@ def dice(
 def loaded_dice(
     log_probabilities: jax.Array, advantages: jax.Array, discount: Any, decay: Any | None = None
 ) -> jax.Array:
-    """Loaded DiCE, [players]: 0, with derivatives of the returns.
+    """Loaded DiCE, [players]: its value is 0, its derivatives are those of the returns.
 
     Args:
       log_probabilities: [time, batch, players], see `dice`.
       advantages: [time, batch, players], see `gae`; 0 after the end.
       discount: gamma.
-      decay: lambda, how much of what came before step t counts at t; 1 (None) is unbiased, below 1 derivatives of
-        second order forget the past.
+      decay: lambda, how much of what came before step t counts at t; 1 (None) is unbiased, with less the second-order
+        derivatives forget the past.
     """
     joint = _joint(log_probabilities)
     past = accumulated(joint, decay)
@@ -76,12 +78,13 @@ def surrogate(log_probabilities: jax.Array, rewards: jax.Array, discount: Any) -
 
 
 def _joint(log_probabilities: jax.Array) -> jax.Array:
-    """Everybody's together, [time, batch]; player by player, as a last axis of two is slow to sum over."""
+    """All players' together, [time, batch]; summed player by player, because summing over a last axis of two is
+    slow."""
     return sum((log_probabilities[..., i] for i in range(1, log_probabilities.shape[-1])), log_probabilities[..., 0])
 
 
 def _each(arrays: jax.Array, total: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """`total` of every player's own [time, batch], divided by the number of streams, [players]."""
+    """`total` of every player's own array [time, batch], divided by the number of streams, [players]."""
     streams, players = arrays.shape[1:]
     return jnp.stack([total(arrays[..., i]) / streams for i in range(players)])
 
@@ -94,7 +97,7 @@ def discounts(discount: Any, like: jax.Array) -> jax.Array:
 
 
 def accumulated(terms: jax.Array, decay: Any = None) -> jax.Array:
-    """sum over s <= t of decay^(t - s) terms_s, [time, batch]; decay None for 1."""
+    """sum over s <= t of decay^(t - s) terms_s, [time, batch]; a decay of None means 1."""
     rate = 1 if decay is None else decay
     if jax.default_backend() == "cpu":
 
@@ -103,7 +106,7 @@ def accumulated(terms: jax.Array, decay: Any = None) -> jax.Array:
             return now, now
 
         return lax.scan(step, jnp.zeros_like(terms[0]), terms)[1]
-    # A product with a triangle of powers: elsewhere a scan waits at every step, in every derivative.
+    # A product with a triangle of powers: on accelerators a scan waits at every step, in every derivative.
     steps = terms.shape[0]
     lag = np.arange(steps)[:, None] - np.arange(steps)[None, :]
     powers = jnp.ones((steps,), terms.dtype) if decay is None else discounts(decay, terms)
@@ -112,10 +115,10 @@ def accumulated(terms: jax.Array, decay: Any = None) -> jax.Array:
 
 
 def centred(rewards: jax.Array, baseline: str) -> jax.Array:
-    """Rewards with their mean over streams taken off, step by step, [time, batch, players].
+    """Rewards minus their mean over streams, step by step, [time, batch, players].
 
-    `batch_mean` takes off the mean of all streams, the own one included, which shrinks the derivatives by 1 - 1/batch;
-    `leave_one_out` that of the others, which leaves them unbiased. Anything else: as they are.
+    `batch_mean` subtracts the mean of all streams including the own one, which shrinks the derivatives by 1 - 1/batch;
+    `leave_one_out` subtracts the mean of the other streams, which keeps them unbiased. Other baselines change nothing.
     """
     batch = rewards.shape[1]
     if baseline == "batch_mean":
@@ -126,15 +129,15 @@ def centred(rewards: jax.Array, baseline: str) -> jax.Array:
 
 
 def gae(rewards: jax.Array, values: jax.Array, discount: Any, decay: Any) -> jax.Array:
-    """Generalised advantages (Schulman et al. 2016, eq. 16), [time, batch, ...]; what comes after the last step is
-    worth 0.
+    """Generalised advantage estimates (Schulman et al. 2016, eq. 16), [time, batch, ...]; nothing is expected after the
+    last step.
 
         A_t = sum over l of (gamma lambda)^l (r_{t+l} + gamma V(s_{t+l+1}) - V(s_{t+l}))
 
     Args:
       rewards, values: [time, batch, ...], 0 after the end of a stream.
-      discount, decay: gamma and lambda, scalars in [0, 1]; with lambda 1 the advantage is the discounted sum of what
-        follows, less V(s_t).
+      discount, decay: gamma and lambda, scalars in [0, 1]; with lambda 1 the advantage is the discounted sum of the
+        rewards that follow, minus V(s_t).
     """
     following = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])], axis=0)
     deltas = rewards + discount * following - values

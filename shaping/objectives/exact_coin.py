@@ -26,6 +26,7 @@ from shaping.envs.measures import fraction
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, declared, of_measure
 
@@ -36,8 +37,8 @@ class ExactCoinParams:
 
     Attributes:
       rewards: [players, 3] own, other, taken; see `envs.CoinGameParams`.
-      discount: [] in [0, 1), or to 1 with a finite horizon.
-      noise: [players] in [0, 1], the probability of a uniformly random action.
+      discount: [] in [0, 1), or up to 1 with a finite horizon.
+      noise: [players] in [0, 1], the probability that an action is replaced by a uniformly random one.
     """
 
     rewards: jax.Array
@@ -51,10 +52,10 @@ class ExactCoinGame:
 
     Attributes:
       env: the game; its own horizon, rewards and noise are not used.
-      horizon: steps of an episode, None for one without end.
-      policies: one a seat, each with a `table` of logits [states as the player sees them, actions].
-      memory: whether states tell who last took a coin of each colour.
-      folded: whether boards that differ by a shift are one state.
+      horizon: steps of an episode; None for an episode without end.
+      policies: one per seat, each with a `table` of logits [states as the player sees them, actions].
+      memory: whether states include who last took a coin of each colour.
+      folded: whether boards that differ only by a shift are one state.
     """
 
     env: CoinGame
@@ -65,7 +66,7 @@ class ExactCoinGame:
 
     @property
     def chain(self) -> CoinChain:
-        """The states and transitions, enumerated at the first use."""
+        """The states and transitions, enumerated when first used."""
         return coin_chain(self.env, self.folded, self.memory)
 
     @property
@@ -80,14 +81,14 @@ class ExactCoinGame:
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """What `describe` tells, as the environment declares it; the own fraction is known at the end alone."""
+        """What `describe` returns, as the environment declares it; the own fraction is known only at the end."""
         known = measures(self.env)
         own = {name: of_measure(known[name]) for name in ("pickups", "own_fraction")}
         return declared("discount", "noise") | own
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
-        """Of colours, numbered as players."""
+        """Labels of colours, numbered like players."""
         return {"colour": measures(self.env)["pickups"].labels}
 
     @property
@@ -97,20 +98,15 @@ class ExactCoinGame:
 
     @property
     def unrolled(self) -> bool:
-        """Never: states are too many to be scalars one by one."""
+        """Never: there are too many states to treat each as a scalar."""
         return False
 
-    def objective(self, params: ExactCoinParams) -> Objective:
+    def objective(self, params: ExactCoinParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of rewards, discount and noise."""
-        # A last step that pays nothing is as good as none.
-        steps = None if self.horizon is None else self.horizon - (self.env.last_step != "play")
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
             del key, context
-            joint = self.joint(thetas, params.noise)
-            paid = events(self.chain, str(joint.dtype))
-            happened = self._expected(visits_of(self.chain, joint, params.discount, steps), joint, paid)
-            return jnp.sum(params.rewards * happened, axis=1), None
+            return _returns(self, list(thetas), params, rewards), None
 
         return Objective(returns, self.distance)
 
@@ -130,12 +126,12 @@ class ExactCoinGame:
         return closed_form_values(self, params, thetas)
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
-        """The probabilities of joint actions in every state, once for every derivative that is taken."""
+        """The probabilities of joint actions in every state, once for each derivative."""
         states, joint = self.chain.outlook.shape
         return 4 * (1 + lookaheads) * states * joint * itemsize
 
     def work(self, params: ExactCoinParams) -> int:
-        """Grows with the square of the states."""
+        """Grows with the square of the number of states."""
         return closed_form_work(params, self.policies)
 
     def episode(self, params: ExactCoinParams) -> None:
@@ -147,15 +143,15 @@ class ExactCoinGame:
         del thetas
 
     def describe(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """What a record tells of one match besides values: pickups [players, colours], own_fraction [players],
-        discount [], noise [players]."""
+        """What a record holds of one match besides values: pickups [players, colours], own_fraction [players], discount
+        [], noise [players]."""
         del key
         pickups = self.pickups(params, thetas)
         own = fraction(jnp.diagonal(pickups), pickups.sum(1)).astype(pickups.dtype)
         return {"pickups": pickups, "own_fraction": own, "discount": params.discount, "noise": params.noise}
 
     def pickups(self, params: ExactCoinParams, thetas: Thetas) -> jax.Array:
-        """Expected coins of each colour that each player takes, [players, colours], differentiable: in an episode,
+        """Expected coins of each colour that each player takes, [players, colours], differentiable: per episode and
         undiscounted; in a game without end a rate per step, (1 - discount) times the discounted sum."""
         joint = self.joint(thetas, params.noise)
         if self.horizon is None:
@@ -166,7 +162,7 @@ class ExactCoinGame:
         return self._expected(visits, joint, jnp.asarray(self.chain.pickups, joint.dtype))
 
     def joint(self, thetas: Thetas, noise: jax.Array) -> jax.Array:
-        """Probabilities of joint actions as executed, [states, joint actions]."""
+        """Probabilities of joint actions after noise, [states, joint actions]."""
         executed = []
         for player, (policy, theta) in enumerate(zip(self.policies, thetas, strict=True)):
             own = jax.nn.softmax(policy.table(theta))[_own_states(self.chain, player)]
@@ -174,9 +170,27 @@ class ExactCoinGame:
         return functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), executed)
 
     def _expected(self, visits: jax.Array, joint: jax.Array, events: Any) -> jax.Array:
-        """Expected events over visits, [...], from [boards, joint actions, ...]."""
+        """Expected events over all visits, [...], from [boards, joint actions, ...]."""
         played = (visits[:, None] * joint).reshape(self.chain.memories, *events.shape[:2]).sum(0)
         return jnp.einsum("sj,sj...->...", played, events, precision=lax.Precision.HIGHEST)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _returns(
+    game: ExactCoinGame, thetas: list[Any], params: ExactCoinParams, rewards: Sequence[Reward | None] | None
+) -> jax.Array:
+    """[players]; a function of its own so that it, and each of its derivatives, is traced once."""
+    # A last step that pays nothing need not be played.
+    steps = None if game.horizon is None else game.horizon - (game.env.last_step != "play")
+    joint = game.joint(thetas, params.noise)
+    paid = events(game.chain, str(joint.dtype))
+    visits = visits_of(game.chain, joint, params.discount, steps)
+    if rewards is None:
+        return jnp.sum(params.rewards * game._expected(visits, joint, paid), axis=1)
+    # What a move pays is certain: the step's rewards of every board and joint action.
+    given = jnp.sum(params.rewards * paid, axis=-1)
+    own = climbed(rewards, [given[..., player] for player in range(given.shape[-1])])
+    return game._expected(visits, joint, jnp.stack(own, axis=-1))
 
 
 def exact_coin_game(
@@ -191,16 +205,16 @@ def exact_coin_game(
     """The exact game of an environment, and its numbers.
 
     Args:
-      env: the game; the finite game has its horizon.
-      policies: one a seat, reactive, see `shaping.coin_table`.
-      discount: in [0, 1), or to 1 where finite.
-      params: the environment's numbers; its own defaults if None. Their horizon is not read.
-      infinite: a game without end instead.
+      env: the environment; a finite game has its horizon.
+      policies: one per seat, reactive, see `shaping.coin_table`.
+      discount: in [0, 1), or up to 1 if the game is finite.
+      params: the environment's numbers; None for its defaults. Their horizon is not used.
+      infinite: whether the game has no end.
       memory, folded: see `ExactCoinGame`.
 
     Raises:
-      ValueError: as many policies as the game has no seats for, tables that do not fit its states, a discount out of
-        its range, no step that pays, or a game too large to enumerate.
+      ValueError: for more or fewer policies than the game has seats, tables that do not fit its states, a discount out
+        of its range, a game without a step that pays, or a game too large to enumerate.
     """
     if not (0 <= discount < 1 or (discount == 1 and not infinite)):
         raise ValueError(
@@ -209,7 +223,7 @@ def exact_coin_game(
     if env.horizon == 1 and env.last_step != "play" and not infinite:
         raise ValueError(f"horizon is 1; allowed: 2 or more with last_step {env.last_step}, which pays nothing")
     if len(policies) != env.num_players:
-        raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one a seat")
+        raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per seat")
     game = ExactCoinGame(env, None if infinite else env.horizon, tuple(policies), memory, folded)
     wanted = (game.chain.num_states, env.action_space.num_values)
     for policy in policies:
@@ -228,8 +242,8 @@ def _own_states(chain: CoinChain, player: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def events(chain: CoinChain, dtype: str) -> np.ndarray:
-    """What each player is paid for: own coins taken, others' taken, own ones taken by others; [boards, joint actions,
-    players, 3]."""
+    """What each player is paid for: own coins taken, others' coins taken, own coins taken by others; [boards, joint
+    actions, players, 3]."""
     taken = chain.pickups.astype(dtype)
     own = np.einsum("...ii->...i", taken)
     by_others = taken.sum(-2) - own

@@ -1,4 +1,4 @@
-"""Making a sampled game of an environment and policies, each argument checked as it is given."""
+"""Makes a sampled game from an environment and policies, and checks each argument."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def _within(numbers: Any, most: float) -> bool:
 
 
 def resets_itself(env: Any) -> bool:
-    """Whether a step at the end of an episode begins the next, and says so."""
+    """Whether a step at the end of an episode begins the next one, and reports so."""
     params, shape = env.default_params, (env.num_players, *env.action_space.shape)
     actions = jax.ShapeDtypeStruct(shape, env.action_space.dtype)
 
@@ -49,26 +49,27 @@ def sampled(
     opponents: Mapping[str, Sequence[Policy]] | None = None,
     params: Any = None,
 ) -> tuple[SampledGame, SampledParams]:
-    """A game whose returns are sampled, and its numbers: what `shaping.train` takes, for any environment and policies.
+    """A game whose returns are estimated from play, and its numbers, for `shaping.train`; any environment and policies.
 
-    `game.objective(numbers)` is its objective, for `rule.direction` in a loop of one's own.
+    `game.objective(numbers)` is its objective, for `rule.direction` in a training loop of your own.
 
     Args:
       env: an environment (`envs.Environment`); a stream of play is one episode from a reset, cut at the horizon.
-      policies: one a player, see `Policy`; of the user's own or of `shaping.policies`.
-      batch: streams of an estimate, at least 1.
-      horizon: steps of a stream; the environment's own if None.
-      discount: gamma in [0, 1]; the environment's own if None.
+      policies: one per player, see `Policy`; your own or those of `shaping.policies`.
+      batch: streams per estimate, at least 1.
+      horizon: steps of a stream; None for the environment's own.
+      discount: gamma in [0, 1]; None for the environment's own.
       kind, baseline, slices, rematerialise: see `Estimator`.
       gae_lambda, decay: see `EstimatorNumbers`.
-      evaluation: streams of a measurement; as many as `batch` if None.
-      critics: one a player, for baseline `critic` and for rules that ask critics.
-      opponents: scripted players that the final policies meet, one policy a seat by name; their parameters are ().
+      evaluation: streams per measurement; None for as many as `batch`.
+      critics: one per player, for baseline `critic` and for rules that use critics.
+      opponents: scripted players that the final policies meet: by name, one policy per seat; their parameters are ().
+      params: the environment's numbers; None for its defaults.
       params: the environment's numbers; its own defaults if None.
 
     Raises:
-      ValueError: a setting out of its range, no horizon or discount known, not one policy a player, or an environment
-        that resets itself.
+      ValueError: for a setting out of its range, an unknown horizon or discount, more or fewer policies than players,
+        or an environment that resets itself.
     """
     if resets_itself(env):
         raise ValueError(
@@ -90,7 +91,7 @@ def sampled(
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")
     for policy in policies:
         if not isinstance(policy, Policy):
-            raise ValueError(f"policies holds {policy!r}; allowed: policies, as shaping.tabular(5) makes them")
+            raise ValueError(f"policies holds {policy!r}; allowed: policies, for example shaping.tabular(5)")
     game = SampledGame(
         env,
         tuple(policies),
@@ -105,5 +106,5 @@ def sampled(
     dtype = jnp.result_type(float)
     rates = EstimatorNumbers(jnp.asarray(gae_lambda, dtype), None if decay is None else jnp.asarray(decay, dtype))
     found = SampledParams(numbers, jnp.asarray(gamma, dtype), rates)
-    game.objective(found)  # refuses what does not fit
+    game.objective(found)  # Raises an error for arguments that do not fit together.
     return game, found

@@ -1,7 +1,7 @@
 """Discounted returns of two players that remember the last k rounds, by the Markov chain over histories.
 
-Histories of length l = 0, ..., k are numbered in base four, the earliest round first, CC, CD, DC, DD = 0, ..., 3. While
-the game is younger than k rounds every round has histories of its own; from then on they move among the 4^k of length
+Histories of length l = 0, ..., k are numbered in base four, the earliest round first, CC, CD, DC, DD = 0, ..., 3.
+During the first k rounds every round has its own histories; from then on play moves among the 4^k histories of length
 k. With d_l the discounted probability of each history of length l at time l,
 
     d_{l+1}[h a] = gamma d_l[h] P(a | h)                          for l < k
@@ -24,7 +24,7 @@ def num_histories(memory: int) -> int:
 
 
 def own_histories(memory: int) -> np.ndarray:
-    """For each history in player 0's view, its number in player 1's: CD and DC exchanged in every round."""
+    """For each history in player 0's view, its number in player 1's view: CD and DC are exchanged in every round."""
     places = []
     for length in range(memory + 1):
         first = num_histories(length - 1) if length else 0
@@ -41,9 +41,9 @@ def returns_memory_k(
     Args:
       cooperation: [2, histories] P(execute C | history), histories in player 0's view for both.
       payoffs: [2, 4], joint actions in the order CC, CD, DC, DD.
-      discount: scalar in [0, 1), up to 1 with a horizon.
+      discount: scalar in [0, 1), or up to 1 with a horizon.
       memory: k, at least 1.
-      horizon: rounds of the game, None for an infinite one.
+      horizon: rounds of the game; None for an infinite game.
     """
     joint = joint_probabilities(cooperation)  # [histories, 4]
     now = jnp.ones((1,), joint.dtype)
@@ -57,7 +57,7 @@ def returns_memory_k(
     old = joint[num_histories(memory - 1) :]  # [4^k, 4]
 
     def moved(d: jax.Array) -> jax.Array:
-        """S d: the earliest round forgotten, the new one appended."""
+        """S d: drops the earliest round and appends the new one."""
         return jnp.sum((d[:, None] * old).reshape(4, -1, 4), axis=0).reshape(-1)
 
     if horizon is None:
@@ -82,7 +82,7 @@ def returns_memory_k(
 
 
 def _transition(old: jax.Array) -> jax.Array:
-    """P(next history | history) among those of full length, [4^k, 4^k]."""
+    """P(next history | history) among histories of full length, [4^k, 4^k]."""
     count = old.shape[0]
     follows = (np.arange(count)[:, None] * 4 % count) == (np.arange(count)[None, :] // 4 * 4)
     return jnp.where(follows, jnp.tile(old, (1, count // 4)), 0)

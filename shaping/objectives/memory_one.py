@@ -6,7 +6,7 @@ joint action a has probability prod_i c_i(s)^[a_i = C] (1 - c_i(s))^[a_i = D]. T
 
     V_i = p0^T (I - gamma P)^{-1} r_i                     (Foerster et al. 2018, section 4.1)
 
-unnormalised, so that it lies within 1/(1 - gamma) times the range of the payoffs.
+unnormalised, so that it lies within 1 / (1 - gamma) times the range of the payoffs.
 
 Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps_i (1 - 2 c_i). States and rewards
 follow the executed action.
@@ -16,6 +16,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,27 +26,28 @@ import numpy as np
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
 from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
+from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, as_table, declared
 
-# Up to this many joint actions the elimination is unrolled over scalars; beyond, it would take long to compile.
+# The elimination is unrolled over scalars up to this many joint actions; with more it would take long to compile.
 _UNROLLED_STATES = 4
 
 
 @dataclass(frozen=True)
 class ExactMatrixGame:
-    """The static part of an exact matrix-game objective: what is compiled, as opposed to the numbers it is fed.
+    """The static part of an exact matrix-game objective: what is compiled, as opposed to the numbers it is given.
 
     Attributes:
       num_players: number of seats.
       horizon: None for an infinite game, T for T rounds, 1 for a one-shot game.
       state_view: "own" if each player sees its own action first, "shared" if all see seat 0's view.
-      policies: one policy per seat, all of which look equally many rounds back: one, or more where two players play
-        more than one round.
+      policies: one per seat, all with the same memory: one round, or more if two players play more than one round.
     """
 
     num_players: int
@@ -60,18 +62,20 @@ class ExactMatrixGame:
 
     @property
     def num_states(self) -> int:
-        """How many states a policy tells apart."""
+        """How many states a policy distinguishes."""
         if self.memory > 1:
             return num_histories(self.memory)
         return 1 if self.horizon == 1 else 1 + 2**self.num_players
 
-    def objective(self, params: MatrixGameParams) -> Objective:
-        """The objective at one setting of payoffs, discount and noise."""
+    def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
+        if rewards is not None:
+            payoffs = climbed(rewards, [params.payoffs[player] for player in range(self.num_players)])
+            params = dataclasses.replace(params, payoffs=tuple(payoffs))
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context
-            tables = [policy.table(theta) for policy, theta in zip(self.policies, thetas, strict=True)]
-            return self.from_cooperation([self._probabilities(table) for table in tables], params), None
+            return _returns(self, list(thetas), params), None
 
         return Objective(returns, self.distance)
 
@@ -102,35 +106,35 @@ class ExactMatrixGame:
 
     @property
     def tabular(self) -> bool:
-        """Always: a policy is its table of P(C | state)."""
+        """Always: a policy is a table of P(C | state)."""
         return True
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """What `describe` tells; parameters stand beside the states where each has one."""
+        """What `describe` returns; parameters are shown over states if there is one parameter per state."""
         own = declared("policy", "payoffs", "discount", "noise", "value_cooperation", "value_defection")
         one_each = all(policy.num_parameters == self.num_states for policy in self.policies)
         return own | (as_table(declared("theta_initial", "theta_final")) if one_each else {})
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
-        """Of states, as a player sees them, and of joint actions."""
+        """Labels of states, as a player sees them, and of joint actions."""
         joint = tuple("".join(letters) for letters in itertools.product("CD", repeat=self.num_players))
         return {"state": ("start",) if self.horizon == 1 else histories(joint, self.memory), "joint_action": joint}
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """How states are seen, and for how many rounds it goes on."""
+        """How states are seen, and for how many rounds the game lasts."""
         return {"state_view": self.state_view, "horizon": "infinite" if self.horizon is None else self.horizon}
 
     @property
     def unrolled(self) -> bool:
-        """Whether parameters and numbers may come scalar by scalar, which is fastest for a population."""
+        """Whether parameters and numbers may be passed as scalars, which is fastest for a population."""
         return self._small and all(policy.scalars for policy in self.policies)
 
     @property
     def _small(self) -> bool:
-        """Whether the game is small enough for returns scalar by scalar."""
+        """Whether the game is small enough to compute returns scalar by scalar."""
         return self.horizon in (None, 1) and 2**self.num_players <= _UNROLLED_STATES and self.memory == 1
 
     def _returns_from_scalars(self, cooperation: list[list[jax.Array]], params: MatrixGameParams) -> list[Any]:
@@ -149,7 +153,7 @@ class ExactMatrixGame:
     def _returns_from_arrays(self, cooperation: list[jax.Array], params: MatrixGameParams) -> Any:
         executed = []
         for player, own in enumerate(cooperation):
-            # A permutation as a product with a constant matrix: under nested derivatives and vmap a gather is slow.
+            # The permutation is a product with a constant matrix: a gather is slow under nested derivatives and vmap.
             permutation = np.eye(own.shape[0], dtype=own.dtype)[list(self._seen(player))]
             noisy = own + _noise(params)[player] * (1 - 2 * own)
             executed.append(jnp.sum(permutation * noisy, axis=1))
@@ -161,8 +165,8 @@ class ExactMatrixGame:
         return finite_returns(jnp.stack(executed), payoffs, params.discount, self.horizon)
 
     def _probabilities(self, table: Any) -> Any:
-        """Logits over states, an array or a sequence of scalars, to probabilities in the form `from_cooperation`
-        takes."""
+        """Turns logits over states, an array or a sequence of scalars, into probabilities in the form that
+        `from_cooperation` takes."""
         if self._small:
             return [jax.nn.sigmoid(logit) for logit in table]
         return jax.nn.sigmoid(_array(table))
@@ -172,7 +176,7 @@ class ExactMatrixGame:
         if self.horizon == 1:
             return (0,)
         if self.memory > 1:
-            # Exchanging CD and DC undoes itself: the same numbers lead from the joint view to the own one and back.
+            # Exchanging CD and DC is its own inverse: the same numbers convert the joint view to the own view and back.
             swapped = self.state_view == "own" and player == 1
             return tuple(own_histories(self.memory) if swapped else range(num_histories(self.memory)))
         view = own_view(self.num_players)[player]
@@ -190,12 +194,12 @@ class ExactMatrixGame:
         return closed_form_values(self, params, thetas)
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
-        """None to speak of: a chain has as many states as a policy."""
+        """Nothing worth counting: a chain has as many states as a policy."""
         del itemsize, lookaheads
         return 0
 
     def work(self, params: MatrixGameParams) -> int:
-        """Grows with the square of the states."""
+        """Grows with the square of the number of states."""
         return closed_form_work(params, self.policies)
 
     def episode(self, params: MatrixGameParams) -> None:
@@ -203,13 +207,13 @@ class ExactMatrixGame:
         del params
 
     def pure_returns(self, cooperate: bool, params: MatrixGameParams) -> list[jax.Array]:
-        """Unnormalised returns when everybody always chooses C (or always D)."""
+        """Unnormalised returns if everybody always chooses C (or always D)."""
         chosen = jnp.ones_like(params.discount) if cooperate else jnp.zeros_like(params.discount)
         table = [chosen] * self.num_states if self._small else jnp.full(self.num_states, chosen)
         return self.from_cooperation([table] * self.num_players, params)
 
     def cooperation(self, thetas: Thetas) -> jax.Array:
-        """P(choose C | own state) of everybody, [players, states]."""
+        """P(choose C | own state) of all players, [players, states]."""
         tables = [_array(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
         return jax.nn.sigmoid(jnp.stack(tables))
 
@@ -229,11 +233,11 @@ class ExactMatrixGame:
         return found[0], found[1][0]
 
     def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """What a record tells of one match besides values: final policies, and the game it was.
+        """What a record holds of one match besides values: final policies, and the game that was played.
 
         Returns:
           policy [players, states]; payoffs [players, joint actions]; discount []; noise [players];
-          value_cooperation, value_defection [players], the values when everybody always cooperates or defects.
+          value_cooperation, value_defection [players], the values if everybody always cooperates or defects.
         """
         del key
         scale = self.value_scale(params)
@@ -250,12 +254,12 @@ class ExactMatrixGame:
         }
 
     def describe_played(self, params: MatrixGameParams, measured: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """`describe` of players whose policies are no tables. `policy` is what they chose, told from what they did; it
-        is NaN in states that did not come up, and where noise of 1/2 hides every choice.
+        """`describe` for players whose policies are not tables. `policy` is estimated from what they did, corrected for
+        noise; it is NaN in states that were not visited, and everywhere if noise is 1/2, which hides every choice.
 
         Args:
           params: the numbers.
-          measured: what `envs.MatrixGame` measures, `cooperation_by_state` [players, states] among it.
+          measured: what `envs.MatrixGame` measures, including `cooperation_by_state` [players, states].
         """
         dtype = jnp.asarray(params.discount).dtype
         anything = [jnp.zeros(policy.shapes.shape, dtype) for policy in self.policies]
@@ -264,42 +268,56 @@ class ExactMatrixGame:
 
 
 def chosen(executed: jax.Array, noise: jax.Array) -> jax.Array:
-    """P(choose C) where a fraction `executed` of actions were C and noise flips a chosen action with this probability;
-    in [0, 1] whatever chance added, and NaN at noise 1/2."""
+    """P(choose C), given that a fraction `executed` of actions were C and noise flips a chosen action with this
+    probability; clipped to [0, 1] because `executed` is random, and NaN at noise 1/2."""
     kept = 1 - 2 * noise
     return jnp.where(kept == 0, jnp.nan, jnp.clip((executed - noise) / jnp.where(kept == 0, 1, kept), 0, 1))
 
 
+@partial(jax.jit, static_argnums=0)
+def _returns(game: ExactMatrixGame, thetas: list[Any], params: MatrixGameParams) -> Any:
+    """Of an update's many derivatives the returns are traced once, and each of their transformations once: nearly all
+    of the time to the first update would go into doing it anew for each. XLA inlines what is called."""
+    tables = [policy.table(theta) for policy, theta in zip(game.policies, thetas, strict=True)]
+    return game.from_cooperation([game._probabilities(table) for table in tables], params)
+
+
 def histories(labels: Sequence[str], rounds: int) -> tuple[str, ...]:
-    """Labels of states: the start and what happened since, up to that many rounds, the earliest first."""
+    """Labels of states: the start and what happened since, over up to that many rounds, the earliest first."""
     lengths = range(1, rounds + 1)
     return ("start", *(" ".join(each) for length in lengths for each in itertools.product(labels, repeat=length)))
 
 
 def exact(game: MatrixGame, policies: tuple[Policy, ...], params: MatrixGameParams | None = None) -> Objective:
-    """The exact objective of a matrix game for given policies; at the game's own numbers unless `params` are given.
+    """The exact objective of a matrix game for given policies, with the game's own numbers unless `params` are given.
 
     Raises:
-      ValueError: if the policies do not fit the game, see `exact_matrix_game`; params with a horizon of their own.
+      ValueError: if the policies do not fit the game, see `exact_matrix_game`; if params have a horizon of their own.
     """
     if params is not None and params.horizon is not None:
-        raise ValueError("params.horizon is given; allowed: None, as the horizon of an exact game is the description's")
-    return exact_matrix_game(game, policies).objective(game.default_params if params is None else params)
+        raise ValueError("params.horizon is given; allowed: None, because the game itself sets the horizon")
+    form = exact_matrix_game if game.num_actions == 2 else many_action_game
+    return form(game, policies).objective(game.default_params if params is None else params)
 
 
 def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMatrixGame:
     """The static part of a matrix game played by these policies.
 
     Raises:
-      ValueError: if there is not one policy a seat, or their states are not those of the game.
+      ValueError: a game of more than two actions; or if there is not one policy per seat, or if their states are not
+        those of the game.
     """
+    if game.num_actions != 2:
+        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     rounds = {policy.rounds for policy in policies}
     if len(rounds) > 1:
-        raise ValueError(f"policies look {' and '.join(map(str, sorted(rounds)))} rounds back; they must agree")
+        raise ValueError(
+            f"policies look {' and '.join(map(str, sorted(rounds)))} rounds back; all must look equally far"
+        )
     if rounds != {1} and (game.num_players != 2 or game.horizon == 1):
-        raise ValueError("policies that look more than one round back are for two players and more than one round")
+        raise ValueError("policies that look more than one round back need two players and more than one round")
     states = game.num_states if rounds == {1} else num_histories(*rounds)
     for policy in policies:
         found = jax.eval_shape(lambda theta, policy=policy: _array(policy.table(theta)), policy.shapes).shape
@@ -309,7 +327,7 @@ def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMa
 
 
 def _array(table: Any) -> jax.Array:
-    """A table as an array, whether it comes as one or as a sequence of scalars."""
+    """A table as an array, whether it is given as an array or as a sequence of scalars."""
     return table if isinstance(table, jax.Array) else jnp.stack(list(table))
 
 
@@ -320,7 +338,7 @@ def _entry(payoffs: Any, choice: tuple[int, ...]) -> jax.Array:
 
 
 def _noise(params: MatrixGameParams) -> Any:
-    """The players' noise, which an exact game has to have."""
+    """The players' noise, which an exact game must have."""
     if params.noise is None:
-        raise ValueError("params.noise is None; allowed: a number a player, as it is for play alone that there is none")
+        raise ValueError("params.noise is None; allowed: a number per player; only play can do without noise")
     return params.noise

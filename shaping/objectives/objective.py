@@ -1,8 +1,8 @@
-"""The protocol that update rules see.
+"""The protocol through which update rules see a game.
 
-An objective maps the parameters of all players to the vector of their expected returns and can be differentiated to any
-order in the parameters. Rules know an objective and a seat and nothing else, so the same rule runs on a closed form,
-on a sampled return and on a function of the user's own.
+An objective maps the parameters of all players to the vector of their expected returns and can be differentiated with
+respect to the parameters, to any order. A rule knows only an objective and a seat, so the same rule works on a closed
+form, on returns estimated from play and on a function of your own.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,20 +17,20 @@ Thetas = Sequence[Any]
 
 @dataclass(frozen=True)
 class Objective:
-    """Expected returns as a differentiable function of everybody's parameters.
+    """Expected returns as a differentiable function of all players' parameters.
 
     Attributes:
       returns: `(thetas, key, context) -> (returns, batch)`. `returns` can be indexed by player and holds the
         unnormalised expected return of each, to be maximised. `key` seeds the sampling (the same key gives the same
-        batch; ignored by exact objectives), `context` is read and not differentiated (critics, opponent models).
-        `batch` is what was sampled, or None where the objective is exact.
+        batch; exact objectives ignore it). `context` is data that is not differentiated (critics, opponent models).
+        `batch` is what was sampled, or None if the objective is exact.
       distance: `(player, theta, theta_old, batch) -> scalar`, the mean KL divergence of the old policy from the new one
-        over visited states (over all states where exact); None where the objective knows no policy.
-      values: `(player, thetas, batch, context) -> [time, batch]`, what a player's critic expects from each step of a
-        batch on; None where there are no critics.
-      sampler: what plays batches and reads policies off them (`sampler.Sampler`); None where exact.
-      rematerialise: whether a step that is differentiated through is computed anew on the way back instead of kept.
-      observed: a batch of the match as it was played, which learners may learn from; None where nobody does.
+        over visited states (over all states if exact); None if the objective has no policies.
+      values: `(player, thetas, batch, context) -> [time, batch]`, the return that a player's critic expects from each
+        step of a batch on; None if there are no critics.
+      sampler: plays batches and evaluates policies on them (`sampler.Sampler`); None if exact.
+      rematerialise: whether a step that is differentiated through is recomputed in the backward pass instead of stored.
+      observed: a batch of the match as it was played, from which learners may learn; None if nobody does.
     """
 
     returns: Callable[[Thetas, jax.Array | None, Any], tuple[Any, Any]]
@@ -44,7 +44,7 @@ class Objective:
         return self.returns(thetas, key, context)
 
     def within(self, context: Any) -> "Objective":
-        """The same objective with its context given: what is read and not differentiated."""
+        """The same objective with its context fixed."""
         values = self.values
         bound = None if values is None else lambda player, thetas, batch, _=None: values(player, thetas, batch, context)
         return replace(self, returns=lambda thetas, key, _: self.returns(thetas, key, context), values=bound)

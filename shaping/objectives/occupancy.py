@@ -1,4 +1,4 @@
-"""Discounted visits of the states of an enumerated chain, given the policies that play on it."""
+"""Discounted visits to the states of an enumerated chain, given the policies that play on it."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from shaping.envs.coin_game.chain import CoinChain
 from shaping.objectives.elimination import inverse, multiply, multiply_transposed
 from shaping.objectives.sparse import sparse_product
 
-# Up to this many numbers the transitions are kept dense, and a step is a product with a matrix.
+# Up to this many numbers the transitions are kept dense, and a step is a matrix product.
 _DENSE = 10**6
 
 
@@ -22,9 +22,9 @@ def visits_of(chain: CoinChain, joint: jax.Array, discount: jax.Array, steps: in
 
     Args:
       chain: transitions by joint action.
-      joint: [states, joint actions] with what probability each is played.
-      discount: scalar in [0, 1), or to 1 with finitely many steps.
-      steps: how many terms, at least 1; None for all.
+      joint: [states, joint actions], the probability of each.
+      discount: scalar in [0, 1), or up to 1 with finitely many steps.
+      steps: how many terms to add, at least 1; None for all.
     """
     dtype = str(joint.dtype)
     start = jnp.asarray(chain.start, dtype)
@@ -55,7 +55,7 @@ def _summed(forwards: Callable[[jax.Array], jax.Array], start: jax.Array, discou
 
 
 def _solved(transition: jax.Array, start: jax.Array, discount: jax.Array) -> jax.Array:
-    """(I - discount P^T)^{-1} p0 with one inverse, shared by the solves of all derivatives."""
+    """(I - discount P^T)^{-1} p0 from one inverse, which the solves of all derivatives share."""
     inverted = lax.optimization_barrier(inverse(*lax.stop_gradient((transition, discount))))
     return lax.custom_linear_solve(
         lambda d: d - discount * jnp.sum(transition * d[:, None], axis=0),
@@ -68,7 +68,7 @@ def _solved(transition: jax.Array, start: jax.Array, discount: jax.Array) -> jax
 def _iterated(
     forwards: Callable[[jax.Array, jax.Array], jax.Array], joint: jax.Array, start: jax.Array, discount: jax.Array
 ) -> jax.Array:
-    """The same by fixed-point iteration: each takes `discount` off the error, as many as bring it below rounding."""
+    """The same by fixed-point iteration. Each iteration multiplies the error by `discount`; it ends below rounding."""
     rounding = jnp.finfo(start.dtype).eps * (1 - discount)
     iterations = jnp.ceil(jnp.log(rounding) / jnp.log(jnp.maximum(discount, 1e-3))).astype(jnp.int32)
 
@@ -85,7 +85,7 @@ def _dense(chain: CoinChain, dtype: str) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _sparse(chain: CoinChain, dtype: str) -> tuple[Any, Any]:
-    """From probabilities of states and joint actions to those of outlooks, and from outlooks to next states."""
+    """Maps from probabilities of states and joint actions to those of outlooks, and from outlooks to next states."""
     outlooks = len(chain.successors)
     where = chain.outlook.reshape(-1)
     gather = sparse_product(where, np.arange(where.size), np.ones(where.size), outlooks, dtype)

@@ -1,4 +1,4 @@
-"""Playing for statistics alone: nothing that grows with the number of steps is kept."""
+"""Plays only for statistics: nothing that grows with the number of steps is stored."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,19 +17,19 @@ from shaping.policies.policy import Policy
 
 @struct.dataclass
 class Statistics:
-    """Sums over the steps of each stream of play, and what follows from them.
+    """Sums over the steps of each stream of play, and quantities derived from them.
 
-    Streams are independent, so that standard errors come from their spread; `pooled` adds them up. A quotient with
-    nothing to divide by is NaN.
+    Streams are independent, so standard errors come from their spread; `pooled` adds them up. A quotient with nothing
+    to divide by is NaN.
 
     Attributes:
-      steps: [batch] int32, steps played; those after the end of an only episode do not count.
+      steps: [batch] int32, steps played; those after the end of a single episode do not count.
       episodes: [batch] int32, episodes begun.
-      ended: [batch] int32, those of them that ended. The last of a stream may not have, and counts as far as it went.
+      ended: [batch] int32, episodes that ended. The last episode of a stream may not have; it counts as far as it went.
       rewards: [batch, players] their sum.
-      discounted: [batch, players] likewise, each reward discounted from the start of its own episode on.
-      entropies: [batch, players] sum of the entropies of the distributions actions were drawn from, in nats.
-      actions: [batch, players, actions] int32, how often each was chosen; None where actions are not discrete.
+      discounted: [batch, players] likewise, each reward discounted from the start of its own episode.
+      entropies: [batch, players] sum of the entropies of the distributions that actions were drawn from, in nats.
+      actions: [batch, players, actions] int32, how often each was chosen; None if actions are not discrete.
       counts: what the environment counts (`count` of `envs.Environment`), batch first; its `metrics` reads it.
     """
 
@@ -43,7 +43,7 @@ class Statistics:
     counts: Any
 
     def pooled(self, axis: int = 0) -> "Statistics":
-        """The sum over streams, or over another leading axis (matches: 0, their streams: 1), in floats, which do not
+        """The sum over streams, or over another leading axis (matches: 0, their streams: 1), in floats, which cannot
         overflow."""
         return jax.tree.map(lambda leaf: jnp.sum(jnp.asarray(leaf, dtype=float), axis), self)
 
@@ -72,7 +72,7 @@ class Statistics:
         """How often each action is chosen, [..., players, actions]; sums to 1.
 
         Raises:
-          ValueError: actions are not discrete.
+          ValueError: if actions are not discrete.
         """
         if self.actions is None:
             raise ValueError("action_frequencies of continuous actions; allowed: with discrete ones")
@@ -82,8 +82,8 @@ class Statistics:
     def action_entropy(self) -> jax.Array:
         """Entropy of `action_frequencies`, in nats, [..., players].
 
-        Of pooled statistics it is that of the marginal over batch and time (Aghajohari et al. 2024, LOQA): 0 for a
-        player that always does the same, and log(actions) for one that does everything equally often, be it by plan
+        For pooled statistics it is that of the marginal over batch and time (Aghajohari et al. 2024, LOQA): 0 for a
+        player that always does the same, and log(actions) for one that does everything equally often, whether by plan
         or by chance.
         """
         found = self.action_frequencies
@@ -100,14 +100,15 @@ def play(
     params: Any = None,
     discount: float | jax.Array | None = None,
 ) -> Statistics:
-    """Plays exactly what `shaping.rollout` plays with the same key, and keeps statistics alone, in constant memory.
+    """Plays exactly what `shaping.rollout` plays with the same key, but keeps only statistics, in constant memory.
 
-    Choose `steps` as a multiple of an episode's, or one episode that ends by itself: an episode that `steps` cuts short
-    counts as one. A population of matches is a vmap, as for `rollout`; leaves then have the match in front.
+    Choose `steps` as a multiple of the episode length, or play one episode that ends by itself: an episode that `steps`
+    cuts short counts as a whole one. To play a population of matches use `vmap`, as for `rollout`; leaves then have the
+    match in front.
 
     Args:
       env, policies, thetas, key, steps, batch, params: see `rollout`.
-      discount: of `Statistics.discounted`; None for the game's own, `params.discount`, and 1 where it has none.
+      discount: for `Statistics.discounted`; None for the game's own, `params.discount`, or 1 if it has none.
 
     Raises:
       ValueError: see `rollout`.
@@ -144,8 +145,8 @@ class _Tally:
 
     Attributes:
       steps, episodes, ended, actions, counts: see `Statistics`.
-      sums, lost: [3, players] sums of rewards, discounted rewards and entropies, and what rounding took off them.
-      weight: [] discount^t, t from 0 at the start of the episode.
+      sums, lost: [3, players] sums of rewards, discounted rewards and entropies, and their accumulated rounding errors.
+      weight: [] discount^t, with t = 0 at the start of the episode.
       first: [] bool, whether the next step is the first of an episode.
     """
 
@@ -177,10 +178,10 @@ def _start(env: Any) -> _Tally:
 
 
 def _counted(env: Any, tally: _Tally, before: PlayState, played: Step, discount: jax.Array) -> _Tally:
-    """One step further."""
+    """The tally after one more step."""
     rewards = played.rewards.astype(tally.sums.dtype)
     entropies = jnp.stack([distribution.entropy() for distribution in played.distributions])
-    # Compensated (Kahan) summation: after a million steps of float32 the plain sum is off in its second digit.
+    # Compensated (Kahan) summation: after a million steps the plain float32 sum is wrong in its second digit.
     new = jnp.stack([rewards, tally.weight * rewards, entropies.astype(rewards.dtype)]) - tally.lost
     sums = tally.sums + new
     actions = tally.actions

@@ -1,6 +1,7 @@
-"""Discounted returns of a repeated game with arrays: `returns_scalars` for any number of players, and finite horizons.
+"""Discounted returns of a repeated game over arrays: like `returns_scalars`, but for any number of players, and with
+finite horizons.
 
-Programs stay small, whatever the number of players: one inverse serves every solve.
+Programs stay small whatever the number of players: one inverse serves every solve.
 """
 
 import itertools
@@ -23,7 +24,16 @@ def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
       payoffs: [players, joint actions], joint actions in binary counting with C = 0, seat 0 most significant.
       discount: scalar in [0, 1).
     """
-    joint = joint_probabilities(cooperation)
+    return chain_returns(joint_probabilities(cooperation), payoffs, discount)
+
+
+def chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array) -> jax.Array:
+    """`returns_arrays` of a chain, for any number of actions.
+
+    Args:
+      joint: [1 + joint actions, joint actions] P(joint action | what was played last), the start first.
+      payoffs, discount: as in `returns_arrays`.
+    """
     initial, transition = joint[0], joint[1:]
     inverted = lax.optimization_barrier(inverse(*lax.stop_gradient((transition, discount))))
     visits = lax.custom_linear_solve(
@@ -38,9 +48,13 @@ def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
 def finite_returns(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Array, horizon: int) -> jax.Array:
     """Unnormalised returns [players] of a game of `horizon` rounds: sum over t < horizon of discount^t p0 P^t r.
 
-    Args as in `returns_arrays`; discount may be 1.
+    The arguments are those of `returns_arrays`; discount may be 1.
     """
-    joint = joint_probabilities(cooperation)
+    return finite_chain_returns(joint_probabilities(cooperation), payoffs, discount, horizon)
+
+
+def finite_chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array, horizon: int) -> jax.Array:
+    """`finite_returns` of a chain, see `chain_returns`."""
     if horizon == 1:
         return jnp.sum(payoffs * joint[0], axis=1)
 

@@ -1,8 +1,8 @@
 """Discounted returns of an infinitely repeated two-player game, scalar by scalar: the fastest form for a population.
 
-With P the chain over joint actions and p0 the distribution of the first, the discounted occupancy of joint actions
+With P the chain over joint actions and p0 the distribution of the first one, the discounted occupancy of joint actions
 solves d = p0 + gamma P^T d, and V_i = d . r_i. Derivatives of every order come from `jax.lax.custom_linear_solve`,
-which differentiates the equation and never the elimination: each order costs more solves with the same factors.
+which differentiates the equation and never the elimination: each order takes more solves with the same factors.
 """
 
 import itertools
@@ -36,7 +36,7 @@ def returns_scalars(cooperation: Sequence[Scalars], payoffs: Sequence[Scalars], 
 
 
 def joint_probabilities(cooperation: Scalars) -> list[jax.Array]:
-    """Probability of each joint action, [joint actions], from each player's probability to cooperate."""
+    """Probability of each joint action, [joint actions], from each player's probability of cooperating."""
     pairs = [(c, 1 - c) for c in cooperation]
     return [
         reduce(operator.mul, [pair[action] for pair, action in zip(pairs, actions, strict=True)])
@@ -45,8 +45,7 @@ def joint_probabilities(cooperation: Scalars) -> list[jax.Array]:
 
 
 def _occupancy(initial: Scalars, transition: Sequence[Scalars], discount: jax.Array) -> list[jax.Array]:
-    # The barrier keeps XLA, where it respects it, from computing the factors anew in each of the fusions that read
-    # them.
+    # Where XLA respects the barrier, it keeps XLA from recomputing the factors in each of the fusions that read them.
     factors = lax.optimization_barrier(factorise_scalars(*lax.stop_gradient((transition, discount))))
 
     def matvec(d: Scalars) -> list[jax.Array]:

@@ -1,4 +1,4 @@
-"""Playing policies in an environment: one compiled scan, a batch of independent streams of play side by side."""
+"""Plays policies in an environment: one compiled scan over a batch of independent streams of play."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,21 +12,21 @@ from shaping.envs.environment import check_integer
 from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
 
-# What a key is folded with for the first reset; steps are numbered below it.
+# Folded into a key for the first reset; steps are numbered below it.
 _RESET = 0xFFFFFFFF
 
 
 @struct.dataclass
 class Trajectory:
-    """What happened, time first.
+    """What happened, with time as the first axis.
 
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
-      actions: [time, batch, players, ...] what it chose.
-      log_probabilities: [time, batch, players] of the chosen actions, differentiable in the parameters.
+      actions: [time, batch, players, ...] what each player chose.
+      log_probabilities: [time, batch, players] of the chosen actions, differentiable with respect to the parameters.
       rewards: [time, batch, players].
-      running: [time, batch] False for steps after an episode has ended; always True where a next one begins.
-      ended: [time, batch] whether the step was the last of an episode.
+      running: [time, batch] False for steps after the end of an episode; always True if another episode begins.
+      ended: [time, batch] whether the step was the last one of an episode.
     """
 
     observations: jax.Array
@@ -39,13 +39,13 @@ class Trajectory:
 
 @struct.dataclass
 class PlayState:
-    """Where one stream of play stands before a step.
+    """The state of one stream of play before a step.
 
     Attributes:
       observations: [players, ...] what each player sees.
-      state: of the environment.
-      memories: one a player.
-      running: [] bool, False once an episode has ended and none follows.
+      state: the state of the environment.
+      memories: one per player.
+      running: [] bool, False once an episode has ended and no other follows.
     """
 
     observations: jax.Array
@@ -55,15 +55,15 @@ class PlayState:
 
 
 class Step(NamedTuple):
-    """What happens in one step; not to leave a scan as a whole, as it holds distributions.
+    """What happens in one step. It holds distributions, so it must not leave a scan as a whole.
 
     Attributes:
-      distributions: one a player, over its actions.
-      actions: [players, ...] chosen, without derivatives.
-      rewards: [players] as the environment gave them.
+      distributions: one per player, over its actions.
+      actions: [players, ...] the chosen actions, without derivatives.
+      rewards: [players] as the environment returned them.
       ended: [] bool, whether an episode ended.
-      begins: whether a next episode begins where one ends, known when the program is made.
-      info: as the environment gave it.
+      begins: whether another episode begins when one ends; known when the program is compiled.
+      info: as the environment returned it.
     """
 
     distributions: list[Any]
@@ -85,32 +85,32 @@ def rollout(
 ) -> Trajectory:
     """Plays `batch` independent streams of `steps` steps from a reset, and keeps everything.
 
-    In an `envs.AutoReset` one episode follows the other and policies forget where one ends; in any other environment a
-    stream is one episode, and what comes after its end is masked. `shaping.play` keeps statistics alone.
+    In an `envs.AutoReset` one episode follows another, and policies forget at the end of each; in any other environment
+    a stream is one episode, and what comes after its end is masked. `shaping.play` keeps only statistics.
 
-    One match. A vmap plays a population of them, each with its own parameters, numbers and key, in one program:
-
+    This plays one match. To play a population of matches in one program, each with its own parameters, numbers and key,
+    use `vmap`:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(matches))
         jax.vmap(lambda thetas, key, params: rollout(env, policies, thetas, key, steps, batch, params))(
             thetas, keys, params
         )
 
     with `matches` in front of every leaf of `thetas` and `params`. Match m and stream b draw from
-    fold_in(fold_in(key, m), b), so what happens in them does not depend on how many others are played beside, and a
-    longer play begins as a shorter one.
+    fold_in(fold_in(key, m), b), so what happens in them does not depend on how many others are played, and a longer
+    play begins exactly like a shorter one.
 
     Args:
       env: an environment, see `envs.Environment`.
       policies: one per player.
       thetas: their parameters.
-      key: consumed.
+      key: a PRNG key, consumed.
       steps: length of the scan, at least 1.
       batch: number of streams, at least 1.
-      params: the environment's numbers; its own defaults if None.
+      params: the environment's numbers; None for its defaults.
 
     Raises:
-      ValueError: not one policy and its parameters per player, policies that do not fit the environment, or fewer
-        than 1 step or stream.
+      ValueError: for more or fewer policies or parameters than players, for policies that do not fit the environment,
+        or for fewer than 1 step or stream.
     """
     numbers = env.default_params if params is None else params
 
@@ -142,7 +142,7 @@ def streams(
     batch: int,
     time_axes: int = 0,
 ) -> Any:
-    """`stream(key)` for each of `batch` keys by number; the batch stands behind `time_axes` axes of what it returns.
+    """`stream(key)` for `batch` numbered keys; in what it returns the batch follows `time_axes` axes.
 
     Raises:
       ValueError: see `rollout`.
@@ -171,12 +171,12 @@ def play_step(
     before: PlayState,
     time: jax.Array,
 ) -> tuple[PlayState, Step]:
-    """Plays one step; the body of every scan over play.
+    """Plays one step; this is the body of every scan over play.
 
     Args:
       env, policies, thetas, numbers: see `rollout`.
-      key: of the stream; `time` is folded in.
-      before: where the stream stands.
+      key: the stream's key; `time` is folded in.
+      before: the state of the stream before the step.
       time: [] int32, the number of the step in the stream.
     """
     now = jax.random.fold_in(key, time)
@@ -202,16 +202,16 @@ def environment_step(
     memories: list[Any],
     policies: Sequence[Policy] = (),
 ) -> tuple[PlayState, jax.Array, tuple[jax.Array, dict[str, Any]]]:
-    """What the environment makes of a joint action.
+    """Plays a joint action in the environment.
 
     Args:
       env, numbers, key, before, time: see `play_step`.
       actions: [players, ...].
-      memories: one a player, after it has chosen.
-      policies: one a player, where episodes follow one another and they have to forget; else not read.
+      memories: one per player, after it has chosen.
+      policies: one per player, if another episode follows and they have to forget; otherwise not used.
 
     Returns:
-      Where the stream stands after, rewards [players], and (whether an episode ended, info).
+      The state of the stream after the step, rewards [players], and (whether an episode ended, info).
     """
     observations, state, rewards, terminated, truncated, info = env.step(
         jax.random.fold_in(jax.random.fold_in(key, time), 0), before.state, actions, numbers

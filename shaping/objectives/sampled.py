@@ -1,7 +1,7 @@
-"""Expected returns estimated by play: an objective for any environment and any policies, differentiable to any order.
+"""Expected returns estimated from play: an objective for any environment and policies, differentiable to any order.
 
-A call draws a fresh batch with the key it is given and returns, for every player, an estimate whose value is that of
-the batch and whose derivatives of every order are unbiased estimates of the return's (`estimators` has the formulas):
+A call draws a fresh batch with the key it is given and returns, for every player, an estimate. Its value is that of the
+batch, and its derivatives of every order are unbiased estimates of those of the return (formulas are in `estimators`):
 
     V_i = E sum_t gamma^t r_i,t         t = 0, ..., horizon - 1, to the end of an episode
 """
@@ -24,7 +24,7 @@ from shaping.policies.sequences import values_over_time
 
 @struct.dataclass
 class EstimatorNumbers:
-    """Numbers of an estimator; each may carry a population axis.
+    """Numbers of an estimator; each may have a population axis.
 
     Attributes:
       gae_lambda: lambda of advantages (`estimators.gae`), in [0, 1].
@@ -37,17 +37,18 @@ class EstimatorNumbers:
 
 @dataclass(frozen=True)
 class Estimator:
-    """How returns are estimated; shapes the program.
+    """How returns are estimated; part of what is compiled.
 
     Attributes:
       kind: "dice", "loaded_dice" or "surrogate".
       baseline: "leave_one_out", "batch_mean", "critic" or "none".
-      slices: in how many slices of the batch derivatives are accumulated, one after the other; results are the same.
-      rematerialise: whether derivatives keep the parameters before each imagined step alone and play and compute what
-        lies between anew.
+      slices: into how many slices the batch is cut, whose derivatives are added up one after the other; the result is
+        the same.
+      rematerialise: whether derivatives store only the parameters before each imagined step, and play and compute
+        everything in between a second time.
 
-    Raises:
-      ValueError: a choice that is not one of these, or a Loaded DiCE without a critic.
+      Raises:
+      ValueError: for an unknown choice, or for Loaded DiCE without a critic.
     """
 
     kind: str = "dice"
@@ -61,11 +62,9 @@ class Estimator:
         if self.baseline not in BASELINES:
             raise ValueError(f"baseline is {self.baseline!r}; allowed: {', '.join(BASELINES)}")
         if self.kind == "loaded_dice" and self.baseline != "critic":
-            raise ValueError(f"baseline is {self.baseline!r}; allowed: critic, where kind is loaded_dice")
+            raise ValueError(f"baseline is {self.baseline!r}; allowed: critic if kind is loaded_dice")
         if self.kind == "surrogate" and self.baseline == "critic":
-            raise ValueError(
-                "baseline is 'critic'; allowed: leave_one_out, batch_mean or none, where kind is surrogate"
-            )
+            raise ValueError("baseline is 'critic'; allowed: leave_one_out, batch_mean or none if kind is surrogate")
 
 
 def sampled_objective(
@@ -77,13 +76,14 @@ def sampled_objective(
     """The objective of a sampler.
 
     Args:
-      sampler: what is played.
+      sampler: plays the batches.
       estimator, numbers: how returns are estimated.
-      critics: one a player, for the baseline `critic`; their parameters are the context of a call, one pytree a player.
-        A player whose policy has a value head needs none.
+      critics: one per player, for the baseline `critic`; their parameters are the context of a call, one pytree per
+        player. A player whose policy has a value head needs none.
 
     Raises:
-      ValueError: a batch that its slices do not divide, or too small to leave one out; a baseline without critics.
+      ValueError: if the number of slices does not divide the batch, if a batch is too small to leave one out, or if a
+        baseline needs critics and there are none.
     """
     if sampler.batch % estimator.slices:
         raise ValueError(f"slices is {estimator.slices}; allowed: a divisor of batch, {sampler.batch}")
@@ -92,14 +92,14 @@ def sampled_objective(
     if estimator.baseline == "critic":
         for seat, policy in enumerate(sampler.policies):
             if policy.evaluate is None and (critics is None or critics[seat] is None):
-                raise ValueError(f"player {seat} has no critic; allowed: one a player with baseline critic")
+                raise ValueError(f"player {seat} has no critic; allowed: one per player with baseline critic")
 
     def values(player: int, thetas: Thetas, batch: Batch, context: Any = None) -> jax.Array:
         return state_values(sampler, critics, thetas, context, player, batch)
 
-    def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, Batch]:
-        if key is None:
-            raise ValueError("key is None; allowed: a key, as returns are sampled")
+    # Functions of their own, so that they and each of their derivatives are traced once for all that ask them.
+    @jax.jit
+    def estimated(thetas: list[Any], key: jax.Array, context: Any) -> tuple[jax.Array, Batch]:
         batch = sampler.play(thetas, key)
         if estimator.baseline == "critic":
             still = lax.stop_gradient(list(thetas))
@@ -108,16 +108,21 @@ def sampled_objective(
             expected = None
         return _estimated(sampler, estimator, numbers, list(thetas), batch, expected), batch
 
+    def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, Batch]:
+        if key is None:
+            raise ValueError("key is None; allowed: a key, as returns are sampled")
+        return estimated(list(thetas), key, context)
+
     return Objective(returns, sampler.divergence, values, sampler, estimator.rematerialise)
 
 
 def state_values(
     sampler: Sampler, critics: Sequence[Critic | None] | None, thetas: Thetas, context: Any, player: int, batch: Batch
 ) -> jax.Array:
-    """What a player's critic expects from each step on, [time, batch], 0 after the end.
+    """The return that a player's critic expects from each step on, [time, batch], 0 after the end.
 
     Raises:
-      ValueError: a player without a critic, or a critic without parameters.
+      ValueError: for a player without a critic, or a critic without parameters.
     """
     policy, seen = sampler.policies[player], batch.observations[:, :, player]
     critic = None if critics is None else critics[player]
@@ -148,9 +153,9 @@ def _estimated(
     batch: Batch,
     values: jax.Array | None,
 ) -> jax.Array:
-    """Returns [players] of a given batch."""
+    """Returns [players] estimated from a given batch."""
     gamma = sampler.discount
-    # What is weighted with log-probabilities is worked out for the whole batch, before it is sliced.
+    # The weights of the log-probabilities are computed for the whole batch, before it is sliced.
     if estimator.kind == "loaded_dice":
         assert values is not None
         weighted = gae(batch.rewards, values, gamma, numbers.gae_lambda)
@@ -158,7 +163,7 @@ def _estimated(
         weighted = centred(batch.rewards, estimator.baseline)
     value = None
     if estimator.kind == "loaded_dice" or estimator.baseline in ("leave_one_out", "batch_mean"):
-        # Centred rewards sum to nothing and Loaded DiCE is worth nothing: the batch's own return is put back.
+        # Centred rewards sum to zero, and Loaded DiCE has the value zero: the return of the batch is added back.
         value = jnp.mean(_discounted(batch.rewards, gamma), axis=0)
 
     def of(thetas: list[Any], batch: Batch, weighted: jax.Array, values: jax.Array | None) -> jax.Array:
@@ -195,7 +200,7 @@ def _summed(of: Any, slices: int, thetas: list[Any], *data: Any) -> jax.Array:
 
 
 def _discounted(rewards: jax.Array, discount: Any) -> jax.Array:
-    """sum_t gamma^t r_t of every stream, [batch, players]; backwards, so that any gamma will do."""
+    """sum_t gamma^t r_t of every stream, [batch, players]; computed backwards, which works for any gamma."""
 
     def step(later: jax.Array, now: jax.Array) -> tuple[jax.Array, None]:
         return now + discount * later, None

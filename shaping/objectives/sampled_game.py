@@ -1,4 +1,4 @@
-"""A game played for its returns, as a population trains on it: estimated returns, and what a batch of play shows."""
+"""A game whose returns are estimated from play, for training a population: the estimates, and what a batch shows."""
 
 import dataclasses
 import math
@@ -17,6 +17,7 @@ from shaping.objectives.game import Episode, Game, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play import Statistics, play
+from shaping.objectives.rewards import Reward
 from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
 from shaping.objectives.sampler import Sampler
 from shaping.policies.critics import Critic
@@ -30,10 +31,10 @@ class SampledParams:
     """The numbers of a sampled game.
 
     Attributes:
-      env: those of its environment.
+      env: the numbers of its environment.
       discount: gamma, in [0, 1].
-      estimator: those of the estimator.
-      exact: those of the exact game beside it (`SampledGame.exact`), or None.
+      estimator: the numbers of the estimator.
+      exact: the numbers of the corresponding exact game (`SampledGame.exact`), or None.
     """
 
     env: Any
@@ -44,20 +45,20 @@ class SampledParams:
 
 @dataclass(frozen=True)
 class SampledGame:
-    """The static part of a game whose returns are sampled: what is compiled, as opposed to the numbers it is fed.
+    """The static part of a game whose returns are estimated from play: what is compiled, as opposed to its numbers.
 
     Attributes:
       env: the environment.
-      policies: one a seat.
-      batch: streams of play of an estimate.
-      horizon: steps of a stream, cut there.
+      policies: one per seat.
+      batch: streams of play per estimate.
+      horizon: the number of steps after which a stream is cut.
       estimator: how returns are estimated.
-      critics: one a seat, where there are critics with parameters of their own; else ().
-      evaluation: streams of play of a measurement.
-      exact: the same game in closed form, for the same horizon, where it has one.
-      opponents: scripted players, by name, that the final policies meet: for each a policy a seat, its parameters ().
-      matrix: of a matrix game whose policies have no tables, the same game with tables, which says what its payoffs are
-        and what it is worth to cooperate.
+      critics: one per seat, if critics have parameters of their own; otherwise ().
+      evaluation: streams of play per measurement.
+      exact: the same game in closed form, for the same horizon, if there is one.
+      opponents: scripted players that the final policies meet: by name, one policy per seat, with parameters ().
+      matrix: for a matrix game whose policies are not tables, the same game with tables; it provides the payoffs and
+        the values of cooperation and defection.
     """
 
     env: Any
@@ -73,7 +74,7 @@ class SampledGame:
 
     @property
     def unrolled(self) -> bool:
-        """Never: play makes arrays."""
+        """Never: play uses arrays."""
         return False
 
     @property
@@ -83,12 +84,12 @@ class SampledGame:
 
     @property
     def tabular(self) -> bool:
-        """Whether the closed form beside it is of tables."""
+        """Whether policies are tables in the corresponding closed form."""
         return self.exact is not None and self.exact.tabular
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """What is measured on play, what the environment declares, and what the closed form tells."""
+        """What is measured during play, what the environment declares, and what the closed form provides."""
         found: dict[str, Variable] = {}
         if self.exact is not None:
             found |= {**self.exact.variables, **declared("value_exact")}
@@ -103,7 +104,7 @@ class SampledGame:
 
     @property
     def _met(self) -> tuple[str, ...]:
-        """What is measured with scripted opponents, beside which it is told: rewards, and what picks the showcase."""
+        """What is measured against scripted opponents: rewards, and the measure that picks the showcase."""
         if not self.opponents:
             return ()
         shown = showcase(self.env)
@@ -111,7 +112,8 @@ class SampledGame:
 
     @property
     def _trembles(self) -> bool:
-        """Whether what is called noise is, for every player, the probability of another action; None is none of it."""
+        """Whether the game's noise is, for each player, the probability that its action is replaced; None counts as no
+        noise."""
         numbers = self.env.default_params
         found = getattr(numbers, "noise", ())
         told = found is None or np.shape(found) == (self.env.num_players,)
@@ -119,7 +121,7 @@ class SampledGame:
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
-        """Of what the environment and the closed form have, and of scripted opponents."""
+        """Labels from the environment and the closed form, and names of scripted opponents."""
         found = {one.axis: tuple(one.labels) for one in measures(self.env).values() if one.axis}
         form = self.exact or self.matrix
         found |= {} if form is None else form.labels
@@ -127,40 +129,41 @@ class SampledGame:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the closed form says."""
+        """What the closed form says about the game."""
         form = self.exact or self.matrix
         return {} if form is None else form.about
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
-        """The batches of play that are alive at once, and what derivatives keep of the networks that read them."""
+        """The batches of play that exist at the same time, and what derivatives store of the networks that read
+        them."""
         space, players = self.env.observation_space, self.env.num_players
         seen = math.prod(space.shape) * np.dtype(space.dtype).itemsize
         steps = self.batch * self.horizon
-        # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few arrays like them.
+        # A rollout: observations, actions, rewards, whether it runs, log-probabilities and a few similar arrays.
         rollout = steps * players * (seen + 10 * itemsize)
-        # A layer's output is kept for every derivative taken: twice where a step is differentiated through.
+        # A layer's output is stored for every derivative: twice for a step that is differentiated through.
         outputs = sum(leaf.shape[-1] if leaf.shape else 1 for leaf in jax.tree.leaves(self.policies[0].shapes))
         kept = 1 if self.estimator.rematerialise else 1 + lookaheads
         return rollout * (1 + lookaheads) + 4 * itemsize * outputs * steps * players * kept // self.estimator.slices
 
     def work(self, params: SampledParams) -> int:
-        """A few rollouts for every player, some 10 ns a step and more for what networks compute in it."""
+        """A few rollouts per player, at roughly 10 ns per step plus the time of the networks."""
         del params
         parameters = max(policy.num_parameters for policy in self.policies)
         return self.batch * self.horizon * len(self.policies) * (1 + parameters // 100)
 
     def episode(self, params: SampledParams) -> Episode:
-        """One from a reset to the horizon."""
+        """One episode, from a reset to the horizon."""
         return Episode(self.env, params.env, self.policies, self.horizon)
 
-    def sampler(self, params: SampledParams) -> Sampler:
-        """What plays the game at one setting of its numbers."""
-        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon)
+    def sampler(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Sampler:
+        """Plays the game at one setting of its numbers."""
+        return Sampler(self.env, self.policies, params.env, params.discount, self.batch, self.horizon, rewards)
 
-    def objective(self, params: SampledParams) -> Objective:
-        """The objective at one setting of the game's numbers."""
+    def objective(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
+        """The objective at one setting of the game's numbers; `rewards` are of each step that is played."""
         critics = self.critics or None
-        return sampled_objective(self.sampler(params), self.estimator, params.estimator, critics)
+        return sampled_objective(self.sampler(params, rewards), self.estimator, params.estimator, critics)
 
     def value_scale(self, params: SampledParams) -> jax.Array:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
@@ -193,17 +196,17 @@ class SampledGame:
         return {name: found[name] / played.episodes if one.per_episode else found[name] for name, one in known.items()}
 
     def cooperation(self, thetas: Thetas) -> jax.Array | None:
-        """P(choose action 0 | state), [players, states], of policies that are tables of it; else None."""
+        """P(choose action 0 | state), [players, states], if policies are tables of it; otherwise None."""
         return None if self.exact is None else self.exact.cooperation(thetas)
 
     def describe(self, params: SampledParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """What a record tells of one match at its end.
+        """What a record holds of one match at its end.
 
         Returns:
-          discount []; noise [players], where the game has it; what the closed form describes; what the environment
-          measures with labels, [players, labels]; reward_against [players, opponents], a player's reward per step
-          against each scripted opponent in all other seats, and NAME_against likewise, NAME the measure that picks the
-          showcase; scripted_reward_per_step [players, opponents], where each scripted opponent plays every seat.
+          discount []; noise [players], if the game has it; what the closed form describes; the environment's measures
+          with labels, [players, labels]; reward_against [players, opponents], a player's reward per step if each
+          scripted opponent plays all other seats, and likewise NAME_against for the measure NAME that picks the
+          showcase; scripted_reward_per_step [players, opponents], if each scripted opponent plays every seat.
         """
         assert key is not None
         every = self._meetings(params, thetas, key)
@@ -230,16 +233,16 @@ class SampledGame:
         return found
 
     def _meetings(self, params: SampledParams, thetas: Thetas, key: jax.Array) -> Statistics:
-        """All that is played at the end, leaves [1 + opponents * players + opponents, ...]: the players among
-        themselves; opponent by opponent and seat by seat, a player with that opponent in all other seats; and each
-        opponent in every seat. One program for all, as most of its cost is to compile it."""
+        """Everything that is played at the end, leaves [1 + opponents * players + opponents, ...]: the players among
+        themselves; for each opponent and each seat, the player of that seat with the opponent in all other seats; and
+        each opponent in every seat. It is one program, because most of its cost is compilation."""
         players = range(len(thetas))
         choices = [[0] * len(thetas)]
         for number in range(len(self.opponents)):
             choices += [[0 if seat == i else 1 + number for seat in players] for i in players]
         choices += [[1 + number] * len(thetas) for number in range(len(self.opponents))]
         mixed = [one_of([self.policies[i], *(scripted[i] for _, scripted in self.opponents)]) for i in players]
-        # Those of this match, such as the quantities of its own equilibrium.
+        # Numbers of this match, such as the quantities of its own equilibrium.
         numbers = [[scripted[i].for_params(params.env) for _, scripted in self.opponents] for i in players]
 
         def meet(number: jax.Array, choice: jax.Array) -> Statistics:

@@ -1,10 +1,11 @@
-"""Batches of sampled play, and what policies make of them.
+"""Batches of play, and the policies' log-probabilities on them.
 
-A batch is data: actions are drawn with every derivative stopped, and log-probabilities are read off it again under
-whatever parameters an objective is asked about. Derivatives therefore pass through policies alone, never through the
-environment, and a policy without memory reads all steps at once.
+A batch is data: actions are drawn with every derivative stopped, and log-probabilities are computed from it afterwards,
+for whatever parameters an objective is evaluated at. Derivatives therefore pass only through policies, never through
+the environment, and a policy without memory processes all steps at once.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,25 +16,26 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.spaces import Discrete
+from shaping.objectives.rewards import Reward, climbed
 from shaping.objectives.rollout import PlayState, begin_stream, environment_step
 from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
 from shaping.policies.sequences import compare, read
 
-# What a stream's key is folded with for the numbers its actions are drawn with; steps are numbered below it.
+# Folded into a stream's key for the numbers with which its actions are drawn; steps are numbered below it.
 _ACTIONS = 0xFFFFFFFE
-# Up to this many different observations a policy without memory is read as a table of them.
+# Up to this many different observations, a policy without memory is evaluated as a table over them.
 _TABLE = 256
 
 
 @struct.dataclass
 class Batch:
-    """Streams of play from a reset on, time first; data without derivatives.
+    """Streams of play from a reset on, with time as the first axis; data without derivatives.
 
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
-      actions: [time, batch, players, ...], of the action space.
-      rewards: [time, batch, players], 0 after the end of a stream.
+      actions: [time, batch, players, ...], elements of the action space.
+      rewards: [time, batch, players] as players climb them, 0 after the end of a stream.
       running: [time, batch] False after the end of a stream.
     """
 
@@ -50,18 +52,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sampler:
-    """An environment, its numbers and everybody's policies, ready to be played.
+    """An environment, its numbers and all players' policies, ready to be played.
 
     Attributes:
       env: an environment, see `envs.Environment`; a stream is one episode from a reset, cut at the horizon.
-      policies: one a player.
-      numbers: the environment's.
+      policies: one per player.
+      numbers: the environment's numbers.
       discount: gamma, a scalar.
       batch: streams, at least 1.
       horizon: steps, at least 1.
+      rewards: what each player climbs, see `rewards`; None where everybody climbs the game's own.
 
     Raises:
-      ValueError: policies that do not fit the environment, see `policies.fitting`.
+      ValueError: for policies that do not fit the environment, see `policies.fitting`.
     """
 
     env: Any
@@ -70,17 +73,18 @@ class Sampler:
     discount: Any
     batch: int
     horizon: int
+    rewards: Sequence[Reward | None] | None = None
 
     def __post_init__(self):
         check_policies(self.env, self.policies)
 
     def play(self, thetas: Sequence[Any], key: jax.Array, streams: int | None = None) -> Batch:
-        """Plays everybody's policies; stream b draws from fold_in(key, b), however many there are.
+        """Plays all players' policies; stream b draws from fold_in(key, b), whatever the number of streams.
 
         Args:
-          thetas: parameters, one pytree a player; their derivatives are stopped.
-          key: the same gives the same batch.
-          streams: how many in place of `batch`.
+          thetas: parameters, one pytree per player; their derivatives are stopped.
+          key: a PRNG key; the same key gives the same batch.
+          streams: how many streams, if not `batch`.
         """
         still, seats = lax.stop_gradient(list(thetas)), range(len(thetas))
         few = [self._few(policy) for policy in self.policies]
@@ -88,11 +92,12 @@ class Sampler:
 
         def stream(number: jax.Array) -> Batch:
             own = jax.random.fold_in(key, number)
-            # One stream's numbers are drawn whole, on one device: nothing is gained by drawing each by itself, at twice
-            # the price.
+            # The numbers of a stream are drawn together, on one device: drawing each by itself costs twice as much and
+            # gains nothing.
             with jax.threefry_partitionable(False):
                 drawn = jax.random.uniform(jax.random.fold_in(own, _ACTIONS), (self.horizon, len(few)), jnp.float32)
-            # What a player without memory will do at each step is known for every observation before the first.
+            # What a player without memory would do at each step is computed for every observation before the first
+            # step.
             plans = [
                 None if t is None else sampled(categorical(t), own, drawn[:, i, None]) for i, t in enumerate(tables)
             ]
@@ -124,11 +129,18 @@ class Sampler:
         from shaping.policies.distributions import categorical, sampled
 
         count = self.batch if streams is None else streams
-        return lax.stop_gradient(jax.vmap(stream, out_axes=1)(jnp.arange(count)))
+        played = jax.vmap(stream, out_axes=1)(jnp.arange(count))
+        if self.rewards is not None:
+            own = climbed(self.rewards, [played.rewards[..., i] for i in seats])
+            # Nothing is paid after the end, and nothing is made of it.
+            played = dataclasses.replace(
+                played, rewards=jnp.where(played.running[..., None], jnp.stack(own, axis=-1), 0)
+            )
+        return lax.stop_gradient(played)
 
     def read(self, player: int, theta: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """Log-probabilities of a player's actions, and entropies of what they were drawn from, [time, batch] each, 0
-        after the end; differentiable in theta."""
+        """Log-probabilities of a player's actions, and entropies of the distributions they were drawn from, [time,
+        batch] each, 0 after the end; differentiable with respect to theta."""
         policy, seen = self.policies[player], batch.observations[:, :, player]
         taken = batch.actions[:, :, player]
         if self._few(policy):
@@ -141,11 +153,11 @@ class Sampler:
         return jnp.where(batch.running, log_probabilities, 0), jnp.where(batch.running, entropies, 0)
 
     def log_probabilities(self, thetas: Sequence[Any], batch: Batch) -> jax.Array:
-        """Of everybody's actions, [time, batch, players]."""
+        """Log-probabilities of all players' actions, [time, batch, players]."""
         return jnp.stack([self.read(i, theta, batch)[0] for i, theta in enumerate(thetas)], axis=-1)
 
     def divergence(self, player: int, theta: Any, other: Any, batch: Batch) -> jax.Array:
-        """KL(other || theta) of a player's distributions over actions, mean over the steps of a batch, a scalar."""
+        """KL(other || theta) between a player's action distributions, averaged over the steps of a batch; a scalar."""
         policy, seen = self.policies[player], batch.observations[:, :, player]
         if self._few(policy):
             new, old = (jax.nn.log_softmax(self._rows(policy, t)) for t in (theta, other))
@@ -156,13 +168,13 @@ class Sampler:
         return jnp.sum(jnp.where(batch.running, found, 0)) / jnp.maximum(jnp.sum(running), 1)
 
     def _few(self, policy: Policy) -> bool:
-        """Whether a policy is a function of few different observations."""
+        """Whether a policy depends only on an observation that has few possible values."""
         space, actions = self.env.observation_space, self.env.action_space
         few = isinstance(space, Discrete) and space.num_values <= _TABLE and isinstance(actions, Discrete)
         return few and not jax.tree.leaves(jax.eval_shape(lambda: policy.start(())))
 
     def _rows(self, policy: Policy, theta: Any) -> jax.Array:
-        """Logits [observations, actions]."""
+        """Logits [observations, actions], one row for each possible observation."""
         every = jnp.arange(self.env.observation_space.num_values, dtype=jnp.int32)
         return jax.vmap(lambda seen: policy.apply(theta, seen, policy.start(()))[0].logits)(every)
 
@@ -171,6 +183,6 @@ def _looked_up(table: jax.Array, places: jax.Array) -> jax.Array:
     """table[places]."""
     if jax.default_backend() == "cpu":
         return table[places]
-    # A product with one-hot rows: elsewhere a gather's transpose, a scatter into few places, waits for itself.
+    # A product with one-hot rows: on accelerators the transpose of a gather, a scatter into few places, is serial.
     chosen = jax.nn.one_hot(places, table.shape[0], dtype=table.dtype)
     return jnp.matmul(chosen, table, precision=lax.Precision.HIGHEST)

@@ -10,9 +10,9 @@ import numpy as np
 def sparse_product(
     rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, count: int, dtype: str
 ) -> Callable[[jax.Array], jax.Array]:
-    """`x [inputs] -> A x [count]` for the matrix with entries `weights` at (rows, columns), all [entries].
+    """`x [inputs] -> A x [count]` for the matrix whose entries `weights` are at (rows, columns), all [entries].
 
-    Each row gathers its own inputs, which XLA does several times faster than scattering the inputs over rows.
+    Each row gathers its own inputs, which XLA does several times faster than scattering the inputs to rows.
     """
     order = np.argsort(rows, kind="stable")
     rows, columns, weights = rows[order], columns[order], weights[order]

@@ -1,4 +1,4 @@
-"""How a player chooses: policies as pure functions of parameters, observation and memory."""
+"""Policies, which choose a player's actions, as pure functions of parameters, observation and memory."""
 
 from shaping.policies import grid_players
 from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine

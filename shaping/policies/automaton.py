@@ -1,4 +1,4 @@
-"""Finite automata as policies: the machine's tables are the parameters, so one program plays any number of machines."""
+"""Finite automata as policies: their tables are the parameters, so one program can play any number of machines."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -22,8 +22,8 @@ class Machine:
     """A Moore machine, the parameters of an `automaton`; leaves may carry leading axes that a vmap maps over.
 
     Attributes:
-      transition: [states, observations] int32, the state after seeing an observation. Column 0, the start of a game,
-        holds the initial state in every row, so that a new game restarts the machine by itself.
+      transition: [states, observations] int32, the state after an observation. Column 0, for the start of a game, holds
+        the initial state in every row, so that a new game restarts the machine.
       cooperation: [states] float in [0, 1], the probability of action 0 in each state.
     """
 
@@ -33,18 +33,19 @@ class Machine:
 
 @remakable
 def automaton(num_states: int, num_observations: int = 5) -> Policy:
-    """A policy that remembers the state of a machine: theta is a `Machine`, the memory its state, [...] int32.
+    """A policy that remembers the state of a machine: theta is a `Machine`, the memory is its state, [...] int32.
 
-    Each observation moves the machine first, then its new state says how to act. Machines with fewer states fit after
-    padding (`padded`). A probability of exactly 0 or 1 is never drawn otherwise.
+    Each observation first moves the machine; its new state then determines the action. Machines with fewer states fit
+    after padding (`padded`). Probabilities of exactly 0 and 1 are certain.
 
-    It has no `table`, and its transitions have no derivative: it plays, and does not learn. `init` draws a random
-    machine with uniform transitions and the sigmoid of normal numbers of standard deviation `scale` as probabilities.
+    It has no `table`, and its transitions have no derivative: it plays but does not learn. `init` draws a random
+    machine: its transitions are uniform, its probabilities the sigmoids of normal numbers with standard deviation
+      `scale`.
 
     Args:
       num_states: states of the machine.
-      num_observations: what it tells apart, 1 + 2**players in a matrix game: start, CC, CD, DC, DD, the own action
-        first (in the shared view seat 1 would read CD for DC).
+      num_observations: how many observations it distinguishes, 1 + 2**players in a matrix game: start, CC, CD, DC, DD,
+        its own action first (with the shared view, seat 1 would read CD for DC).
     """
 
     def init(key: jax.Array, scale: jax.Array) -> Machine:
@@ -82,14 +83,13 @@ def moore_machine(
 ) -> Machine:
     """A machine from its tables, states numbered from 0.
 
-    Args:
-      cooperation: [states], P(cooperate) in each state.
-      transition: [states, 2], the state after the opponent's C and D; or [states, 4], after CC, CD, DC, DD, the own
-        executed action first, for machines that notice their own mistakes.
-      initial: the state of the first round.
+    cooperation: [states], P(cooperate) in each state.
+    transition: [states, 2], the state after the opponent's C and D; or [states, 4], the state after CC, CD, DC, DD,
+      its own executed action first, for machines that notice their own mistakes.
+    initial: the state in the first round.
 
     Raises:
-      ValueError: a probability outside [0, 1], a state that does not exist, or tables that do not fit; one line.
+    ValueError: for a probability outside [0, 1], a state that does not exist, or tables that do not fit together.
     """
     p, moves = np.asarray(cooperation), np.asarray(transition)
     if p.ndim != 1 or p.size == 0 or p.dtype.kind not in "iuf" or not np.all((p >= 0) & (p <= 1)):
@@ -110,15 +110,15 @@ def moore_machine(
 def explored(
     initial: Hashable, cooperate: Callable[[Any], float | bool], move: Callable[[Any, str, str], Hashable]
 ) -> Machine:
-    """The machine of a strategy written as two functions; its states are all that play can reach.
+    """The machine of a strategy written as two functions; its states are all states that can be reached.
 
     Args:
-      initial: the state of the first round, anything hashable.
+      initial: the state in the first round, anything hashable.
       cooperate: `state -> P(cooperate)`.
       move: `(state, own, other) -> state` with the executed actions "C" or "D" of the round played in `state`.
 
-    Raises:
-      ValueError: more than 10,000 states are reached: the strategy is no finite automaton.
+      Raises:
+      ValueError: if more than 10,000 states are reached, because the strategy is then not a finite automaton.
     """
     numbers: dict[Hashable, int] = {initial: 0}
     rows, open_states = [], [initial]
@@ -136,13 +136,13 @@ def explored(
 
 
 def mealy_machine(first: str, next_state: Sequence[Sequence[int]], action: Sequence[Sequence[str]]) -> Machine:
-    """The Moore machine that plays as a Mealy machine does, whose answer belongs to the transition.
+    """The Moore machine that plays like a Mealy machine, whose actions belong to its transitions.
 
-    Tables of evolved machines are often published so (Ashlock and Kim 2008).
+    Tables of evolved machines are often published in that form (Ashlock and Kim 2008).
 
     Args:
-      first: "C" or "D", what is played before anything has been seen; the machine is in state 0 then.
-      next_state: [states][2], after the opponent's C and D.
+      first: "C" or "D", what is played before anything has been seen, in state 0.
+      next_state: [states][2], the state after the opponent's C and D.
       action: [states][2], "C" or "D", what is played next.
     """
 
@@ -155,7 +155,7 @@ def mealy_machine(first: str, next_state: Sequence[Sequence[int]], action: Seque
 
 
 def from_table(table: Any) -> Machine:
-    """The machine of a memory-one table [observations] of P(cooperate): its state is what it saw last."""
+    """The machine of a memory-one table [observations] of P(cooperate); its state is its last observation."""
     cooperation = jnp.asarray(table, dtype=float)
     states = cooperation.shape[0]
     seen = np.broadcast_to(np.arange(states, dtype=np.int32), (states, states))
@@ -163,10 +163,10 @@ def from_table(table: Any) -> Machine:
 
 
 def padded(machine: Machine, num_states: int) -> Machine:
-    """The same machine with states that are never reached, `num_states` in all.
+    """The same machine with additional states that are never reached, `num_states` in all.
 
     Raises:
-      ValueError: it has more states than that.
+      ValueError: if it has more states than that.
     """
     states = machine.cooperation.shape[0]
     if states > num_states:

@@ -1,4 +1,4 @@
-"""A table of logits for the Coin Game: a row for each state of the board, a column for each action."""
+"""A table of logits for the Coin Game: one row for each state of the board, one column for each action."""
 
 from typing import Any
 
@@ -15,20 +15,21 @@ from shaping.policies.remaking import remakable
 
 @remakable
 def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded: bool = True) -> Policy:
-    """pi(a | s) = softmax(theta[s])[a], theta [states, actions], the state as the player sees it (`coin_game.chain`).
+    """pi(a | s) = softmax(theta[s])[a], theta [states, actions], with the state as the player sees it
+    (`coin_game.chain`).
 
-    A reactive policy on the whole board: everything it needs is in one observation, and with `last_takers` in what it
-    remembers, who last took a coin of each colour, the least with which it can reciprocate.
+    A reactive policy on the whole board: one observation contains everything it uses. With `last_takers` it also
+    remembers who last took a coin of each colour, which is the least it needs to reciprocate.
 
     Args:
-      env: the game it plays; says what an observation looks like.
-      player: the seat.
-      last_takers: whether it tells states apart by who last took a coin of each colour.
-      folded: whether boards that differ by a shift are one state, 162 in place of 1,458 on 3 x 3 cells.
+      env: the game it plays; determines what an observation looks like.
+      player: its seat.
+      last_takers: whether states include who last took a coin of each colour.
+      folded: whether boards that differ only by a shift are one state: 162 states instead of 1,458 on 3 x 3 cells.
 
     Raises:
-      ValueError: a seat the game has not, or last_takers or folded False with egocentric observations, which do not
-        show where on the board anything is.
+      ValueError: for a seat that the game does not have; for last_takers, or folded False, with egocentric
+        observations, which do not show where on the board anything is.
     """
     if not 0 <= player < env.num_players:
         raise ValueError(f"player is {player!r}; allowed: 0 to {env.num_players - 1}")
@@ -47,7 +48,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
     def start(batch_shape: tuple[int, ...]) -> Any:
         if not last_takers:
             return None
-        # Where the coin of each colour was, -1 for none, and who last took one, n for nobody; own seat first.
+        # Where the coin of each colour was (-1 for none), and who last took one (n for nobody); its own seat first.
         return jnp.full((*batch_shape, n), -1, jnp.int32), jnp.full((*batch_shape, n), n, jnp.int32)
 
     def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
@@ -78,7 +79,7 @@ def coin_table(env: CoinGame, player: int = 0, last_takers: bool = False, folded
 
 
 def seen_cells(env: CoinGame, player: int, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cells of the players and of the coins of all colours (-1 where there is none), own seat first, [..., n] int32."""
+    """Cells of the players and of the coins of all colours (-1 for none), its own seat first, [..., n] int32."""
     n, cells = env.num_players, env.num_cells
     lead = observation.shape[: observation.ndim - len(env.observation_space.shape)]
     if env.layout == "channels_first":
@@ -102,7 +103,7 @@ def _board(env: CoinGame, players: jax.Array, coins: jax.Array) -> CoinGameState
 
 
 def _served(env: CoinGame, reached: jax.Array, seats: list[int]) -> jax.Array:
-    """Who of those that reached a coin takes it, [..., players, colours], own seat first."""
+    """Which of the players that reached a coin takes it, [..., players, colours], its own seat first."""
     if env.tie == "all":
         return reached
     lower = np.array([[other < seat for other in seats] for seat in seats])  # [player, other]

@@ -1,4 +1,4 @@
-"""Tit-for-tat in the Coin Game: it does to others what was last done to it."""
+"""Tit-for-tat in the Coin Game: does to others what was last done to it."""
 
 from typing import Any
 
@@ -14,20 +14,20 @@ from shaping.policies.remaking import remakable
 
 @remakable
 def coin_tit_for_tat(env: CoinGame, player: int = 0) -> Policy:
-    """Goes for coins of its own colour alone (`grid_players.cooperate`) until another player has taken one of them,
-    and then for any (`grid_players.greedy_any`) until the last coin that another took was none of its own.
+    """Takes only coins of its own colour (`grid_players.cooperate`) until another player takes one of them. Then it
+    takes any coin (`grid_players.greedy_any`) until the last coin that another player took is not one of its own.
 
-    It sees a coin taken where somebody stands on the cell the coin was on; theta is ().
+    It sees that a coin was taken when somebody stands on the coin's cell; theta is ().
 
     Args:
       env: the game it plays.
       player: its seat.
 
     Raises:
-      ValueError: egocentric observations, which do not show where a taken coin was; no such seat.
+      ValueError: for egocentric observations, which do not show where a taken coin was, or an unknown seat.
     """
     if env.egocentric:
-        raise ValueError("egocentric is True; allowed: False for tit-for-tat, which has to see where a taken coin was")
+        raise ValueError("egocentric is True; allowed: False for tit-for-tat, which must see where a taken coin was")
     kind, unkind = cooperate(env, player), greedy_any(env, player)
     n = env.num_players
 
@@ -39,7 +39,7 @@ def coin_tit_for_tat(env: CoinGame, player: int = 0) -> Policy:
 
         players, coins = seen_cells(env, player, observation)
         before, angry = memory
-        # Of the others, the own seat first in both: who stands where a coin of which colour was.
+        # The others, whose own seat is excluded on both sides: who stands where a coin of which colour was.
         there = (players[..., 1:, None] == before[..., None, :]) & (before >= 0)[..., None, :]
         taken = jnp.any(there, axis=-2)
         other = jnp.any(taken[..., 1:], axis=-1)

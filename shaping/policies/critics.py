@@ -1,4 +1,4 @@
-"""What a player expects: critics as pure functions of parameters, observation and memory."""
+"""Critics, which estimate the return a player can expect, as functions of parameters, observation and memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,12 @@ class Critic:
     program.
 
     Attributes:
-      kind: the configuration's name for it.
+      kind: its name in configurations.
       structure: hashable description of the shapes.
-      init: `(key, scale) -> phi`: random parameters in float32; scale 0 makes all of them, and so all values, zero.
-      start: `(batch_shape) -> memory`: what it remembers before its first observation.
-      apply: `(phi, observation, memory) -> (value [...], memory)`, discounted return in the game's units.
+      init: `(key, scale) -> phi`: random parameters in float32; with scale 0 all of them are zero, and so are all
+        values.
+      start: `(batch_shape) -> memory`: its memory before the first observation.
+      apply: `(phi, observation, memory) -> (value [...], memory)`, the discounted return in the game's units.
     """
 
     kind: str
@@ -48,13 +49,13 @@ class Critic:
 
 @remakable
 def tabular_critic(num_states: int) -> Critic:
-    """One value a state, phi [num_states], observations being states 0 .. num_states - 1; `init` is normal."""
+    """One value per state, phi [num_states], for observations that are states 0 .. num_states - 1; `init` is normal."""
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return jnp.asarray(scale, jnp.float32) * jax.random.normal(key, (num_states,), jnp.float32)
 
     def apply(phi: jax.Array, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
-        # By a one-hot product, as in a tabular policy.
+        # As a one-hot product, like in a tabular policy.
         return jnp.sum(jax.nn.one_hot(observation, num_states, dtype=phi.dtype) * phi, axis=-1), memory
 
     return Critic("tabular", (num_states,), init, lambda batch_shape: None, apply)
@@ -70,7 +71,8 @@ def network_critic(
     units: int = 16,
     layout: str | None = None,
 ) -> Critic:
-    """A network of its own with one linear output; arguments, start and errors are those of `policies.network`."""
+    """A separate network with one linear output; arguments, initialisation and errors are those of
+    `policies.network`."""
     heads = (("value", 1),)
     structure, init, start, run = body(observation_space, heads, encoder, hidden, channels, recurrent, units, layout)
 

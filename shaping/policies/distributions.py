@@ -1,6 +1,6 @@
-"""The only module that imports distrax: distributions of actions.
+"""Distributions of actions. This is the only module that imports distrax.
 
-Categorical ones always come from logits: probabilities of exactly zero have NaN gradients in distrax, logits do not.
+Categorical distributions are always made from logits: in distrax, probabilities of exactly zero have NaN gradients.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from jax.scipy.special import log_ndtr
 
 from shaping.envs.spaces import Box
 
-# Where the normal before squashing is cut: what lies further out becomes the edge of the box itself. A float32 tells
-# numbers in (-1, 1) apart well up to tanh(6) = 0.99998 and hardly at all from tanh(8) on.
+# Where the normal before squashing is cut; anything further out becomes the edge of the box itself. In float32, numbers
+# near 1 are well resolved up to tanh(6) = 0.99998, and hardly at all from tanh(8) on.
 _EDGE = 6.0
 LOG_SD_LIMITS = (-5.0, 2.0)
-"""What the logarithm of a learned standard deviation is clipped to."""
+"""The range to which the logarithm of a learned standard deviation is clipped."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 
 
@@ -30,10 +30,10 @@ def categorical(logits: jax.Array) -> distrax.Categorical:
 
 
 def sampled(distribution: Any, key: jax.Array, uniform: jax.Array | None = None) -> jax.Array:
-    """An action: by inversion from one number in [0, 1) where the distribution is categorical and a number is given,
-    else whatever the distribution draws with the key.
+    """An action: from one number in [0, 1), by inversion, if the distribution is categorical and a number is given;
+    otherwise whatever the distribution draws with the key.
 
-    Numbers drawn for a whole trajectory at once cost a fraction of a key a step.
+    Numbers drawn for a whole trajectory at once cost a fraction of one key per step.
     """
     if uniform is None or not isinstance(distribution, distrax.Categorical):
         return distribution.sample(seed=key)
@@ -43,16 +43,17 @@ def sampled(distribution: Any, key: jax.Array, uniform: jax.Array | None = None)
 
 @dataclass(frozen=True)
 class SquashedNormal:
-    """Actions y of a box, y = low + (high - low) (1 + tanh u) / 2, where u is normal, dimensions independent.
+    """Actions y in a box, y = low + (high - low) (1 + tanh u) / 2, where u is normal and its dimensions are
+    independent.
 
-    Beyond |u| = 6 an action is the edge itself, drawn with the probability of all that lies there: so the edges can be
-    reached, and the log-probability of an action follows from the action alone, whatever it was rounded to. A standard
-    deviation of 0 stands for one action that is certain: log-probability, entropy and their derivatives are 0.
+    Beyond |u| = 6 an action is the edge itself, with the probability of everything that lies beyond. The edges can
+    therefore be reached, and the log-probability of an action follows from the action alone, however it was rounded. A
+    standard deviation of 0 means that one action is certain: log-probability, entropy and their derivatives are 0.
 
     Attributes:
-      mean: [..., *space.shape] of u; the action in the middle, `mode`, is what it is squashed to.
+      mean: [..., *space.shape] of u; squashed, it gives the median action, `mode`.
       sd: [..., *space.shape] standard deviation of u, 0 or more.
-      space: the box, its bounds finite.
+      space: the box, with finite bounds.
     """
 
     mean: jax.Array
@@ -64,12 +65,12 @@ class SquashedNormal:
         return self._squashed(self.mean + self.sd * jax.random.normal(seed, self.mean.shape, self.mean.dtype))
 
     def mode(self) -> jax.Array:
-        """The median action, [..., *space.shape]; not where the density is highest."""
+        """The median action, [..., *space.shape]; not necessarily where the density is highest."""
         return self._squashed(self.mean)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """The logarithm of the density of an action within the box, and of the probability of a dimension's edge, [...]
-        summed over dimensions."""
+        """The logarithm of the density of an action within the box, or of the probability of an edge, [...] summed over
+        dimensions."""
         width = self.space.high - self.space.low
         z = (jnp.asarray(value).astype(self.mean.dtype) - self.space.low) / width
         below, above = (jax.nn.sigmoid(jnp.asarray(2 * edge, z.dtype)) for edge in (-_EDGE, _EDGE))
@@ -84,9 +85,9 @@ class SquashedNormal:
     def entropy(self) -> jax.Array:
         """The differential entropy of actions in nats, [...], which may be negative.
 
-        It has no closed form: it is that of the normal plus E log |dy / du|, an expectation over one normal number, by
-        Gauss-Hermite quadrature with 32 nodes. To 1e-4 for standard deviations up to 2, to 0.1 for all that a policy
-        of ours can have. That far out there are edges is not seen.
+        It has no closed form: it is the entropy of the normal plus E log |dy / du|, an expectation over one normal
+        number, by Gauss-Hermite quadrature with 32 nodes. It is accurate to 1e-4 for standard deviations up to 2, and
+        to 0.1 for all that a policy of this package can have. The probability of the edges is ignored.
         """
         sd = self._positive()
         nodes, weights = (jnp.asarray(x, self.mean.dtype) for x in (_NODES, _WEIGHTS / np.sum(_WEIGHTS)))
@@ -95,7 +96,7 @@ class SquashedNormal:
         return self._summed(jnp.where(self.sd > 0, found, 0))
 
     def kl_divergence(self, other: "SquashedNormal") -> jax.Array:
-        """KL(self || other) in nats, [...]: that of the normals, as both are squashed by the same function; 0 where
+        """KL(self || other) in nats, [...]: that of the normals, because both are squashed by the same function; 0 if
         one of them is certain."""
         found = distrax.Normal(self.mean, self._positive()).kl_divergence(distrax.Normal(other.mean, other._positive()))
         return self._summed(jnp.where((self.sd > 0) & (other.sd > 0), found, 0))
@@ -118,12 +119,12 @@ class SquashedNormal:
 
 
 def squashed_normal(mean: jax.Array, log_sd: jax.Array, space: Box) -> SquashedNormal:
-    """A learner's distribution over a box. `log_sd` is clipped to `LOG_SD_LIMITS`: beyond it has no derivative."""
+    """A learned distribution over a box. `log_sd` is clipped to `LOG_SD_LIMITS`, beyond which its derivative is 0."""
     return SquashedNormal(mean, jnp.exp(jnp.clip(log_sd, *LOG_SD_LIMITS)), space)
 
 
 def always(action: jax.Array, space: Box) -> SquashedNormal:
-    """One action [..., *space.shape] that is certain; up to rounding, and exactly at the edges of the box."""
+    """One certain action [..., *space.shape]; exact at the edges of the box, otherwise up to rounding."""
     action = lax.stop_gradient(jnp.asarray(action, float))
     z = (action - space.low) / (space.high - space.low)
     inside = jnp.clip(z, 1e-7, 1 - 1e-7)
@@ -132,10 +133,10 @@ def always(action: jax.Array, space: Box) -> SquashedNormal:
 
 
 def one_out_of(distributions: Sequence[Any], number: jax.Array) -> Any:
-    """The distribution with this number, [] int32, of several of the same family over the same actions.
+    """The distribution with this number, [] int32, among several of the same family over the same actions.
 
     Raises:
-      ValueError: distributions of several families, or over several spaces.
+      ValueError: for distributions of several families, or over several spaces.
     """
     if all(isinstance(d, distrax.Categorical) for d in distributions):
         dtype = jnp.result_type(*(d.logits for d in distributions))

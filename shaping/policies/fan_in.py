@@ -1,4 +1,4 @@
-"""What a network's layers start from: uniform numbers, the narrower the more inputs a layer has."""
+"""Initial parameters of network layers: uniform numbers, narrower the more inputs a layer has."""
 
 import math
 from typing import Any
@@ -10,14 +10,14 @@ import jax.numpy as jnp
 def fan_in_init(like: Any, key: jax.Array, scale: jax.Array) -> Any:
     """Weights and biases of every layer, each uniform between +-scale / sqrt(inputs of the layer).
 
-    At scale 1 what PyTorch's linear and convolutional layers start from. Nothing is factorised, unlike in the
-    orthogonal start that flax gives recurrent layers.
+    At scale 1 this is how PyTorch initialises linear and convolutional layers. It needs no matrix factorisation, unlike
+    the orthogonal initialisation that flax uses for recurrent layers.
 
     Args:
-      like: shapes of the parameters, layers nested to any depth, each with a "kernel" [..., inputs, outputs] and
-        perhaps a "bias"; all axes of a kernel but the last count as its inputs.
-      key: consumed; every leaf draws from it with its place folded in.
-      scale: of any floating dtype; the parameters have it too where it is wider than float32.
+      like: shapes of the parameters: layers nested to any depth, each with a "kernel" [..., inputs, outputs] and
+        possibly a "bias"; all axes of a kernel but the last count as its inputs.
+      key: a PRNG key, consumed; each leaf draws from it after folding in its own position.
+      scale: of any floating dtype; the parameters have the same dtype if it is wider than float32.
     """
     places, structure = jax.tree.flatten(like)
     fans = jax.tree.leaves(_fans(like))

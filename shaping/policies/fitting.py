@@ -1,4 +1,4 @@
-"""Whether policies fit the environment they are to play, told where they meet."""
+"""Checks that policies fit the environment they are to play."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,18 +11,19 @@ from shaping.policies.policy import Policy
 
 
 def check_policies(env: Any, policies: Sequence[Policy], thetas: Sequence[Any] | None = None) -> None:
-    """Refuses policies that read or do something else than what their environment shows and takes.
+    """Refuses policies whose observations or actions are not those of their environment.
 
-    What a policy does not declare (`Policy.observation_space`, `action_space`) is not asked, but for its actions, which
-    are read off the shapes of one call of it.
+    What a policy does not declare (`Policy.observation_space`, `action_space`) is not checked, except its actions,
+    which are inferred from the shapes of one call.
 
     Args:
       env: an environment.
-      policies: one a player.
-      thetas: their parameters; None for those of the shapes that `init` draws.
+      policies: one per player.
+      thetas: their parameters; None for parameters of the shapes that `init` draws.
 
     Raises:
-      ValueError: not one a player, or a player whose observations or actions are others than the environment's.
+      ValueError: for more or fewer policies than players, or for a player whose observations or actions differ from the
+        environment's.
     """
     if len(policies) != env.num_players:
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")
@@ -39,7 +40,7 @@ def check_policies(env: Any, policies: Sequence[Policy], thetas: Sequence[Any] |
 
 
 def _reads(reads: Discrete | Box, shown: Discrete | Box) -> bool:
-    """A game of one round shows its start alone, which is the first state of every policy."""
+    """A game of one round shows only its start, which is the first state of every policy."""
     if isinstance(reads, Box) or isinstance(shown, Box):
         return isinstance(reads, Box) and isinstance(shown, Box) and reads.shape == shown.shape
     return shown.num_values in (1, reads.num_values)
@@ -50,7 +51,7 @@ def _same_values(does: Discrete | Box, taken: Discrete) -> bool:
 
 
 def _called(policy: Policy, theta: Any, shown: Discrete | Box, taken: Discrete | Box) -> Discrete | Box:
-    """The actions of a policy that does not declare them; where its distribution does not tell, those that fit."""
+    """The actions of a policy that does not declare them; if its distribution does not tell, actions that fit."""
 
     def call(theta: Any) -> Any:
         observation = jnp.zeros(shown.shape, shown.dtype)

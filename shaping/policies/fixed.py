@@ -1,4 +1,4 @@
-"""A policy whose parameters are fixed, so that there is nothing left to learn."""
+"""A policy with fixed parameters, which leaves nothing to learn."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from shaping.policies.remaking import remakable
 
 @remakable
 def fixed(policy: Policy, theta: Any) -> Policy:
-    """`policy` with the parameters theta; its own parameters are (). It has no value head, as it learns nothing.
+    """`policy` with the parameters theta; its own parameters are (). It has no value head, because it does not learn.
 
     Args:
       policy: any policy.
-      theta: concrete parameters of it, any pytree of arrays.
+      theta: concrete parameters for it, any pytree of arrays.
     """
     leaves, structure = jax.tree.flatten(theta)
     arrays = [np.asarray(leaf) for leaf in leaves]

@@ -1,4 +1,4 @@
-"""A normal distribution over continuous actions that looks at nothing: the simplest player of a market."""
+"""A normal distribution over continuous actions that ignores observations: the simplest player of a market."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from shaping.policies.remaking import remakable
 def gaussian(action_space: Box) -> Policy:
     """Draws each dimension of its action from a normal squashed to the box (`distributions.SquashedNormal`).
 
-    theta is {"mean": [*shape], "log_sd": [*shape]}, both of the normal before it is squashed: at mean 0 the median
-    action is the middle of the box. It takes any observation and looks at none.
+    theta is {"mean": [*shape], "log_sd": [*shape]}, both for the normal before squashing: at mean 0 the median action
+    is the middle of the box. It accepts any observation and ignores it.
 
-    `init` draws means and logarithms of standard deviations that are normal with standard deviation `scale`.
+    `init` draws means and logarithms of standard deviations from a normal distribution with standard deviation `scale`.
 
     Args:
-      action_space: what one player may do.
+      action_space: the actions of one player.
 
     Raises:
-      ValueError: no box of floats with finite bounds.
+      ValueError: if it is not a box of floats with finite bounds.
     """
     check_bounded(action_space)
 

@@ -1,8 +1,8 @@
-"""Scripted players of the Coin Game: they see the board and follow a rule. They have nothing to learn, theta is ().
+"""Scripted players of the Coin Game: they see the board and follow a rule. They do not learn; theta is ().
 
-Ways are shortest ones on the torus, ties broken as by Zhao et al. (2022, POLA, `coin_game_jax.py`,
-get_moves_shortest_path_to_coin): up or down where that is shorter than the other way round, otherwise left or right
-likewise, and right where neither is. Their cooperator and defector are `cooperate` and `greedy_any`.
+They take shortest paths on the torus and break ties like Zhao et al. (2022, POLA, `coin_game_jax.py`,
+get_moves_shortest_path_to_coin): up or down if that is shorter than the other way round, otherwise left or right
+likewise, and right if neither is. The cooperator and defector of that program are `cooperate` and `greedy_any`.
 """
 
 from collections.abc import Callable
@@ -18,34 +18,34 @@ from shaping.policies.coin_table import seen_cells
 from shaping.policies.policy import Policy
 from shaping.policies.remaking import remakable
 
-# Logit of what is never done. Sampling adds to each a Gumbel number between -7 and 709, so that this always decides;
-# log-probabilities and entropies are exactly 0 where one action is left, and unlike with infinity never NaN.
+# Logit of an action that is never taken. Sampling adds a Gumbel number between -7 and 709 to each logit, so this always
+# decides. If one action is left, log-probabilities and entropies are exactly 0; with infinity they would be NaN.
 _NEVER = -1e4
 _OPPOSITE = {"right": "left", "left": "right", "down": "up", "up": "down"}
 
 Moves = dict[str, jax.Array]
 Rule = Callable[[CoinGame, jax.Array, jax.Array], Moves]
-"""(game, own cell [...], cells of the coins [..., players], the own colour first, -1 where there is none) -> by name of
-an action whether it is one to do, [...] bool; those are equally likely, and others that are not named are not done."""
+"""(game, own cell [...], cells of the coins [..., players], the own colour first, -1 for none) -> for names of actions
+whether they may be taken, [...] bool. Those that may are equally likely; actions that are not named are never taken."""
 
 
 def greedy_any(env: Any, player: int = 0) -> Policy:
     """Goes to the nearest coin; of two equally near ones to its own, then to the one of the lower colour.
 
-    In a game with one coin it is POLA's "always defect".
+    In a game with one coin this is POLA's "always defect".
 
     Args:
-      env: the Coin Game that is played, alone or in an `envs.AutoReset`; says what an observation looks like.
+      env: the Coin Game to play, by itself or in an `envs.AutoReset`; determines what an observation looks like.
       player: its seat.
 
     Raises:
-      ValueError: no Coin Game, or a seat that it has not.
+      ValueError: if it is not a Coin Game, or has no such seat.
     """
     return _scripted("greedy_any", env, player)
 
 
 def greedy_own(env: Any, player: int = 0) -> Policy:
-    """Goes to the coin of its own colour; without one on the board it stays, or moves at random where it cannot.
+    """Goes to the coin of its own colour; if there is none it stays, or moves at random in a game without staying.
 
     Args, raises: see `greedy_any`.
     """
@@ -53,10 +53,9 @@ def greedy_own(env: Any, player: int = 0) -> Policy:
 
 
 def cooperate(env: Any, player: int = 0) -> Policy:
-    """Goes to the coin of its own colour; without one on the board it makes the opposite of the move that leads to the
-    nearest coin.
+    """Goes to the coin of its own colour; if there is none it makes the opposite of the move towards the nearest coin.
 
-    In a game with one coin it is POLA's "always cooperate"; with a coin of every colour it is `greedy_own`.
+    In a game with one coin this is POLA's "always cooperate"; with a coin of every colour it is `greedy_own`.
 
     Args, raises: see `greedy_any`.
     """
@@ -64,7 +63,7 @@ def cooperate(env: Any, player: int = 0) -> Policy:
 
 
 def avoid_other(env: Any, player: int = 0) -> Policy:
-    """Any action, equally likely, that does not end on another's coin; any at all where each would.
+    """Any action that does not end on another's coin, equally likely; if all actions do, any action.
 
     Args, raises: see `greedy_any`.
     """
@@ -85,7 +84,7 @@ def stay(env: Any, player: int = 0) -> Policy:
     Args: see `greedy_any`.
 
     Raises:
-      ValueError: as `greedy_any`, and where the game has no action to stay.
+      ValueError: as for `greedy_any`, and if the game has no action to stay.
     """
     _check_stay(_coin_game(env))
     return _scripted("stay", env, player)
@@ -93,9 +92,9 @@ def stay(env: Any, player: int = 0) -> Policy:
 
 @remakable
 def by_number(env: Any, player: int = 0) -> Policy:
-    """The rule is a parameter: theta [] int32 is a place in `NAMES`, so one program plays a population of them.
+    """The rule is a parameter: theta [] int32 is a position in `NAMES`, so one program can play a population of them.
 
-    `init` draws one uniformly. Where nobody can stay, "stay", the last, is not among them.
+    `init` draws one uniformly. In a game without staying, the last one, "stay", is excluded.
 
     Args, raises: see `greedy_any`.
     """
@@ -205,7 +204,7 @@ NAMES = tuple(RULES)
 
 
 def _distances(game: CoinGame, cell: jax.Array, target: jax.Array) -> tuple[jax.Array, ...]:
-    """Steps right, left, down and up from a cell to another's column or row."""
+    """Numbers of steps right, left, down and up from a cell to the column or row of another."""
     rows, columns = game.grid
     right, down = target % columns - cell % columns, target // columns - cell // columns
     return right % columns, -right % columns, down % rows, -down % rows
@@ -220,17 +219,17 @@ def _nearest(game: CoinGame, own: jax.Array, coins: jax.Array) -> jax.Array:
 
 
 def _shortest(game: CoinGame, own: jax.Array, target: jax.Array) -> Moves:
-    """The move that leads to a cell, exactly one; right where it is the own one."""
+    """The move that leads towards a cell, exactly one; right if the player is already there."""
     right, left, down, up = _distances(game, own, target)
     goes_up = up < down
-    # Half round an even grid is as far up as down. POLA's rule would go right and left for ever in the coin's column.
+    # Halfway around an even grid, up is as far as down. POLA's rule would then go right and left for ever.
     goes_down = (down < up) | ((down == up) & (down > 0) & (right == 0))
     level = ~(goes_up | goes_down)
     return {"right": level & (left >= right), "left": level & (left < right), "down": goes_down, "up": goes_up}
 
 
 def _toward(game: CoinGame, own: jax.Array, target: jax.Array) -> Moves:
-    """As `_shortest`, but who is there already stays where that is possible, which takes the coin."""
+    """Like `_shortest`, but a player that is already there stays if it can, which takes the coin."""
     moves = _shortest(game, own, target)
     if not game.stay:
         return moves

@@ -1,24 +1,51 @@
-"""Which kind of policy a player takes where nobody has chosen one."""
+"""The kinds of policies that a configuration can name, as factories `(env, player, **settings) -> Policy`.
 
+A factory's signature says what can be set, in which range; what does not fit the environment it refuses itself, by a
+ValueError that begins with the setting. A policy of somebody else, `(observation_space, action_space, **settings)`,
+becomes one by `of_spaces`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Annotated, Any, Literal
+
+from shaping.envs.coin_game.chain import check_size
+from shaping.envs.coin_game.game import CoinGame
+from shaping.envs.matrix.game import MatrixGame
 from shaping.envs.spaces import Box, Discrete
-from shaping.policies.networks import check_bounded, is_board
+from shaping.policies.coin_table import coin_table
+from shaping.policies.critics import Critic, network_critic, tabular_critic
+from shaping.policies.gaussian import gaussian
+from shaping.policies.mlp import mlp
+from shaping.policies.networks import check_bounded, is_board, network
+from shaping.policies.policy import Policy
+from shaping.policies.preconditioned import preconditioned
+from shaping.policies.tabular import tabular
+from shaping.schema import Range
 
-# Up to this many states a table of logits is small.
+Layout = Literal["channels_first", "channels_last"]
+Memory = Annotated[int, Range(1, 3)]
+Place = Literal["separate", "shared"]
+Units = Annotated[int, Range(1, 4096)]
+Widths = tuple[Units, ...]
+
+# Up to this many states a table of logits counts as small.
 _TABLE = 256
 
 
 def default_kind(observation_space: Discrete | Box, action_space: Discrete | Box, recurrent: bool = False) -> str:
-    """The configuration's name of the policy for these spaces.
+    """The configuration name of the policy for these spaces.
 
-    "gru" where it has to remember; "tabular" for two actions in a few states; "conv" for boards of three axes; else
-    "mlp", a network on vectors or on one-hot states.
+    "gru" if it has to remember; "tabular" for two actions and few states; "conv" for boards, which have three axes;
+    otherwise "mlp", a network on vectors or on one-hot states.
 
     Args:
-      observation_space, action_space: of one player.
-      recurrent: whether it has to remember more than it is shown.
+      observation_space, action_space: those of one player.
+      recurrent: whether it has to remember more than it sees at a time.
 
     Raises:
-      ValueError: a box of actions whose bounds are not finite.
+      ValueError: for a box of actions whose bounds are not finite.
     """
     if isinstance(action_space, Box):
         check_bounded(action_space)
@@ -28,3 +55,189 @@ def default_kind(observation_space: Discrete | Box, action_space: Discrete | Box
         two_actions = isinstance(action_space, Discrete) and action_space.num_values == 2
         return "tabular" if two_actions and observation_space.num_values <= _TABLE else "mlp"
     return "conv" if is_board(observation_space) else "mlp"
+
+
+def table(env: MatrixGame, player: int, memory: Memory = 1) -> Policy:
+    """One logit for every state of a matrix game, or for every history of the last `memory` rounds."""
+    del player
+    if memory > 1 and (env.num_players != 2 or env.horizon == 1):
+        raise ValueError(f"memory is {memory}; allowed: 1, unless two players play more than one round")
+    return tabular(env.num_states if memory == 1 else sum(4**rounds for rounds in range(memory + 1)), memory)
+
+
+def preconditioned_table(env: MatrixGame, player: int, matrix: list[list[float]] | None = None) -> Policy:
+    """Logits of the states of a matrix game that are `matrix` times the parameters."""
+    del player
+    states = env.num_states
+    if matrix is None or len(matrix) != states or not all(len(row) == states for row in matrix):
+        raise ValueError(
+            f"matrix is {matrix}; allowed: {states} rows of {states} numbers: logits = matrix x parameters"
+        )
+    return preconditioned(matrix)
+
+
+def network_table(env: MatrixGame, player: int, hidden: Widths = (16,)) -> Policy:
+    """Dense layers on the states of a matrix game, whose table of logits they can write down."""
+    del player
+    _check_more_rounds(env, "mlp")
+    if not hidden:
+        raise ValueError("hidden is []; allowed: a list of widths, each an integer, at least 1")
+    return mlp(env.num_players, hidden)
+
+
+def board_table(env: CoinGame, player: int, last_takers: bool = False) -> Policy:
+    """One logit for every action on every board of the Coin Game, up to shifts of the torus."""
+    try:
+        check_size(env, memory=last_takers)
+    except ValueError as error:
+        raise ValueError(f"last_takers: {error}") from None
+    # The chain has its own noise, a number of the game.
+    return coin_table(dataclasses.replace(env, noise=None), player, last_takers)
+
+
+def shown_table(env: Any, player: int) -> Policy:
+    """One logit for every state that an environment of two actions shows."""
+    del player
+    shown, does = env.observation_space, env.action_space
+    if not isinstance(shown, Discrete) or not isinstance(does, Discrete) or does.num_values != 2:
+        raise ValueError(f"kind is 'tabular'; allowed: a network, as {env.name} is not two actions in a few states")
+    return tabular(shown.num_values)
+
+
+def parameters(env: Any, player: int) -> Policy:
+    """The parameters with which an analytic game is played."""
+    return env.policies[player]
+
+
+def independent(env: Any, player: int) -> Policy:
+    """A normal distribution over continuous actions that looks at nothing."""
+    del player
+    return gaussian(env.action_space)
+
+
+def dense(
+    env: Any,
+    player: int,
+    hidden: Widths = (16,),
+    critic: Place = "separate",
+    channels: Widths = (),
+    layout: Layout | None = None,
+) -> Policy:
+    """Dense layers, of what the environment shows or of the states of a matrix game."""
+    if channels:
+        raise ValueError(f"channels is {list(channels)}; allowed: [] for an mlp; use conv")
+    return _network(env, "mlp", critic, hidden=hidden, layout=layout)
+
+
+def convolutional(
+    env: Any,
+    player: int,
+    hidden: Widths = (16,),
+    critic: Place = "separate",
+    channels: Widths = (16,),
+    layout: Layout | None = None,
+) -> Policy:
+    """Convolutions on a board, then dense layers."""
+    if not channels:
+        raise ValueError("channels is []; allowed: a list of at least one width for conv")
+    return _network(env, "conv", critic, hidden=hidden, channels=channels, layout=layout)
+
+
+def _recurrent(kind: str, about: str) -> Callable[..., Policy]:
+    def build(
+        env: Any,
+        player: int,
+        hidden: Widths = (),
+        units: Units = 16,
+        critic: Place = "separate",
+        channels: Widths = (),
+        layout: Layout | None = None,
+    ) -> Policy:
+        return _network(env, kind, critic, hidden=hidden, units=units, channels=channels, layout=layout)
+
+    build.__doc__ = about
+    return build
+
+
+NETWORKS: dict[str, Callable[..., Policy]] = {
+    "mlp": dense,
+    "conv": convolutional,
+    "gru": _recurrent("gru", "A network with a gated recurrent unit."),
+    "lstm": _recurrent("lstm", "A network with long short-term memory."),
+}
+"""Networks of what an environment shows, step by step."""
+OF_STATES: dict[str, Callable[..., Policy]] = {
+    "tabular": table,
+    "preconditioned": preconditioned_table,
+    "mlp": network_table,
+}
+"""Policies of the states of a matrix game, which have a table of logits."""
+OTHERS: dict[str, Callable[..., Policy]] = {
+    "coin_table": board_table,
+    "gaussian": independent,
+    "parameters": parameters,
+    "tabular": shown_table,
+}
+"""Policies of one family of games alone."""
+
+
+def of_spaces(factory: Callable[..., Policy]) -> Callable[..., Policy]:
+    """A factory that is given a player's two spaces, as one of this file; its signature stays what it is."""
+
+    @wraps(factory)
+    def build(env: Any, player: int, **settings: Any) -> Policy:
+        del player
+        return factory(env.observation_space, env.action_space, **settings)
+
+    return build
+
+
+def critic_beside(kind: str, env: Any, layered: bool, **settings: Any) -> Critic:
+    """A critic of the policy's own kind: layers as a network has them, a table beside a table of a few states.
+
+    Args:
+      kind: of the policy.
+      env: what is played.
+      layered: whether the policy is one of `NETWORKS`.
+      **settings: of the policy.
+    """
+    if layered:
+        del settings["critic"]
+        return network_critic(env.observation_space, **_layers(env, kind, **settings))
+    if isinstance(env.observation_space, Discrete):
+        return tabular_critic(env.observation_space.num_values)
+    return network_critic(env.observation_space, encoder="dense", hidden=(32,))
+
+
+def _network(env: Any, kind: str, critic: str, **settings: Any) -> Policy:
+    _check_more_rounds(env, kind)
+    layers = _layers(env, kind, **settings)
+    return network(env.observation_space, env.action_space, critic=critic == "shared", **layers)
+
+
+def _layers(
+    env: Any,
+    kind: str,
+    hidden: Sequence[int],
+    units: int = 1,
+    channels: Sequence[int] = (),
+    layout: str | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Layers as `network` takes them. Which axis of a board is the channels' the policy says, or else the environment;
+    the last if neither does."""
+    told = layout or getattr(env, "layout", None)
+    told = told if told in ("channels_first", "channels_last") else "channels_last"
+    return {
+        "encoder": "conv" if channels else "dense",
+        "hidden": tuple(hidden),
+        "channels": tuple(channels),
+        "recurrent": kind if kind in ("gru", "lstm") else None,
+        "units": units,
+        "layout": told if channels else None,
+    }
+
+
+def _check_more_rounds(env: Any, kind: str) -> None:
+    if getattr(env, "horizon", None) == 1:
+        raise ValueError(f"kind: {kind} has nothing to look at in a one-shot game; use tabular")

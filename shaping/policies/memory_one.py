@@ -1,4 +1,4 @@
-"""One probability per state: P(cooperate | s) = theta[s], exact zeros and ones included."""
+"""One probability per state: P(cooperate | s) = theta[s], which may be exactly zero or one."""
 
 from typing import Any
 
@@ -10,9 +10,8 @@ from shaping.envs.spaces import Discrete
 from shaping.policies.policy import Policy
 from shaping.policies.remaking import remakable
 
-# What a certain choice has for a logit. Sampling adds to each action's logit a Gumbel number between -7 and 709
-# (float64; 89 in float32), so this decides always; its sigmoid is exactly 1; and unlike infinity it has finite
-# derivatives.
+# The logit of a certain choice. Sampling adds a Gumbel number between -7 and 709 (float64; 89 in float32) to the logit
+# of each action, so this always decides; its sigmoid is exactly 1; and unlike infinity it has finite derivatives.
 _CERTAIN = 1000.0
 
 
@@ -20,14 +19,14 @@ _CERTAIN = 1000.0
 def memory_one(num_states: int = 5) -> Policy:
     """A policy whose parameters are its probabilities: theta [num_states], in [0, 1].
 
-    States stand in the order start, CC, CD, DC, DD, the own action first. A probability of exactly 0 or 1 is never
-    drawn otherwise, has finite log-probabilities, and a derivative of zero: it does not learn. Exact values are exact,
-    through `table`.
+    States are in the order start, CC, CD, DC, DD, its own action first. Probabilities of exactly 0 and 1 are certain;
+    they have finite log-probabilities, and derivatives of zero, so they do not change. Through `table` exact values are
+    exact.
 
-    Ascent knows no bounds, and what leaves [0, 1] stays where it has become certain: to learn, take `tabular`, whose
-    logits `logit` makes of a table.
+    Gradient ascent knows no bounds, and a probability that leaves [0, 1] stays certain. To learn, use `tabular`;
+    `logit` turns a table of probabilities into logits for it.
 
-    `init` draws what `tabular` draws, as probabilities: the sigmoid of normal numbers of standard deviation `scale`.
+    `init` draws what `tabular` draws, as probabilities: sigmoids of normal numbers with standard deviation `scale`.
 
     Args:
       num_states: number of states, 1 + 2**players.
@@ -56,10 +55,11 @@ def memory_one(num_states: int = 5) -> Policy:
 
 
 def logit(probability: Any) -> jax.Array:
-    """log(p / (1 - p)) of any shape, finite everywhere: +-1000 from 0 down and from 1 up, where its derivative is 0."""
+    """log(p / (1 - p)), any shape, finite everywhere: -1000 for p <= 0 and 1000 for p >= 1, where its derivative is
+    0."""
     p = jnp.asarray(probability)
     never, always = p <= 0, p >= 1
-    # The inner `where` keeps the logarithms' derivatives finite where their value is not used.
+    # The inner `where` keeps the logarithms' derivatives finite where their values are not used.
     inside = jnp.where(never | always, jnp.full_like(p, 0.5), p)
     found = jnp.log(inside) - jnp.log1p(-inside)
     return jnp.where(never, jnp.full_like(p, -_CERTAIN), jnp.where(always, jnp.full_like(p, _CERTAIN), found))

@@ -1,4 +1,4 @@
-"""A small network from the state of a matrix game to a logit, a parameterisation on which LOLA and POLA differ."""
+"""A small network from the state of a matrix game to a logit, a parameterisation with which LOLA and POLA differ."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -17,13 +17,13 @@ from shaping.policies.remaking import remakable
 
 @remakable
 def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
-    """P(cooperate | s) = sigmoid(network(features of s)): tanh layers of the sizes `hidden`, then one linear unit.
+    """P(cooperate | s) = sigmoid(network(features of s)): tanh layers of the widths `hidden`, then one linear unit.
 
-    Features [3 num_players] say of each player, the own one first, whether it defected, cooperated or has not acted
-    yet, one-hot (Zhao et al. 2022, POLA, whose network on two players has one hidden layer of 16).
+    The features [3 num_players] encode for each player, its own first, whether it defected, cooperated or has not acted
+    yet, one-hot (Zhao et al. 2022, POLA, whose network for two players has one hidden layer of 16).
 
-    `init` draws weights and biases of a layer uniformly from +-scale / sqrt(inputs), at scale 1 what PyTorch's linear
-    layers start from.
+    `init` draws the weights and biases of a layer uniformly from +-scale / sqrt(inputs); at scale 1 this is how PyTorch
+    initialises linear layers.
 
     Args:
       num_players: players of the game; states are memory-one, in the player's view.
@@ -34,7 +34,7 @@ def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
 
     def init(key: jax.Array, scale: jax.Array) -> Any:
         like = jax.eval_shape(network.init, key, states)["params"]
-        # The product in the precision of the run, the uniform numbers themselves in float32.
+        # The scale is applied in the precision of the run; the uniform numbers themselves are float32.
         return fan_in_init(like, key, jnp.asarray(scale, float))
 
     def table(theta: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Neural policies for any environment: from one observation, and what is remembered, to a distribution of actions."""
+"""Neural policies for any environment: from one observation and a memory to a distribution of actions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,40 +27,42 @@ def network(
     critic: bool = False,
     layout: str | None = None,
 ) -> Policy:
-    """A network of tanh layers, convolutional and recurrent if asked for, from what a player sees to what it does.
+    """A network of tanh layers, optionally convolutional and recurrent, from what a player sees to what it does.
 
-    Discrete actions: pi(a | o, m) = softmax(network(o, m))[a]. A `Box` of actions: a normal of independent dimensions,
-    its mean and the logarithm of its standard deviation by the network, squashed to the box (`distributions`).
+    With discrete actions, pi(a | o, m) = softmax(network(o, m))[a]. With actions in a `Box`, a normal distribution with
+    independent dimensions, whose mean and logarithm of the standard deviation are outputs of the network, is squashed
+    to the box (`distributions`).
 
-    In this order: the observation, integers one-hot and boxes of any type as floats, not scaled; with `encoder` "conv"
-    3 x 3 convolutions with ReLU, then flattened; dense layers with tanh; a recurrent layer; a linear layer to the
-    logits [actions], or to mean and log_sd, and, with `critic`, one to a value []. It computes in the precision of
-    theta and takes observations with any leading axes, which memory then has too. Without any layer between, a network
-    of discrete observations is a table.
+    Its layers are, in this order: the observation (integers one-hot; boxes of any type as floats, not scaled); with
+    `encoder` "conv", 3 x 3 convolutions with ReLU, then flattened; dense layers with tanh; a recurrent layer; a linear
+    layer to the logits [actions], or to mean and log_sd, and, with `critic`, a linear layer to a value []. It computes
+    in the precision of theta. Observations may have any leading axes, which the memory then has too. Without any layer
+    in between, a network on discrete observations is a table.
 
-    Convolutions wrap around the edges, as the boards of the Coin Game do: they are tori.
+    Convolutions wrap around the edges, because the boards of the Coin Game are tori.
 
-    `init` draws the weights and biases of a layer in float32 and uniformly from +-scale / sqrt(inputs), at scale 1 what
-    PyTorch's linear layers start from; the inputs of a recurrent kernel are its units. The same key gives a policy
-    with a critic the same actions as one without.
+    `init` draws the weights and biases of a layer in float32, uniformly from +-scale / sqrt(inputs); at scale 1 this is
+    how PyTorch initialises linear layers. The inputs of a recurrent kernel are its units. With the same key, a policy
+    with a critic has the same action weights as one without.
 
     Args:
       observation_space: what one player may observe, `env.observation_space`.
-      action_space: what one player may do, `env.action_space`; of a box the bounds have to be finite.
-      encoder: "dense" or "conv", the latter for boxes of three axes. None for what the space suggests: "conv" for
-        boxes of three axes with boards of 3 x 3 cells or more, or where there are `channels`, else "dense".
+      action_space: what one player may do, `env.action_space`; a box must have finite bounds.
+      encoder: "dense", or "conv" for boxes with three axes. None chooses "conv" for boxes with three axes and boards of
+        at least 3 x 3 cells, or if there are `channels`, and otherwise "dense".
       hidden: widths of the dense layers, () for none.
-      channels: of the convolutions, one or more; () without them. None for (16,) with "conv", else ().
-      recurrent: None, "gru" (Cho et al. 2014) or "lstm" (Hochreiter and Schmidhuber 1997), both as flax has them.
-      units: of the recurrent layer; memory is [..., units], for an LSTM (cell, output) of these.
-      critic: whether there is a value beside the actions, see `Policy.evaluate`.
-      layout: which axis of a box of three is the channels', "channels_first" or "channels_last"; only for "conv". None
-        for the one that leaves a square board, where only one does.
+      channels: channels of the convolutions, one or more; () without convolutions. None means (16,) with "conv",
+        otherwise ().
+      recurrent: None, "gru" (Cho et al. 2014) or "lstm" (Hochreiter and Schmidhuber 1997), as implemented by flax.
+      units: units of the recurrent layer; the memory is [..., units], for an LSTM a pair (cell, output) of these.
+      critic: whether it also has a value output, see `Policy.evaluate`.
+      layout: which axis of a box with three is that of the channels, "channels_first" or "channels_last"; only for
+        "conv". None for the one that leaves a square board, if only one does.
 
     Raises:
-      ValueError: a setting out of its range, channels and encoder that do not fit each other or the observations, or a
-        board whose shape does not tell its layout.
-      TypeError: from `table`, as there is none.
+      ValueError: for a setting out of its range, for channels and an encoder that do not fit each other or the
+        observations, or for a board whose shape does not determine its layout.
+      TypeError: from `table`, because a network has none.
     """
     heads, distribution, details = _actions(action_space)
     heads = (*heads, ("value", 1)) if critic else heads
@@ -90,7 +92,8 @@ def network(
 
 
 def _actions(space: Discrete | Box) -> tuple[tuple[tuple[str, int], ...], Callable[[dict[str, jax.Array]], Any], tuple]:
-    """(heads, outputs of the heads -> distribution, what else shapes the program) of a space of actions."""
+    """(heads, function from their outputs to the distribution, other structure of the program) for a space of
+    actions."""
     if isinstance(space, Discrete):
 
         def choose(outputs: dict[str, jax.Array]) -> Any:
@@ -123,7 +126,7 @@ def body(
 ) -> tuple[tuple[Any, ...], Callable, Callable, Callable]:
     """What policies and critics share: (structure, init, start, run) of a network with linear heads (name, width).
 
-    `run(parameters, observation, memory) -> ({name: [..., width]}, memory)`; the rest as in `Policy`. See `network`.
+    `run(parameters, observation, memory) -> ({name: [..., width]}, memory)`; the others as in `Policy`. See `network`.
     """
     encoder, channels, layout = _encoder(observation_space, encoder, channels, layout)
     check_choice("recurrent", recurrent, (None, "gru", "lstm"))
@@ -140,7 +143,7 @@ def body(
         return x.reshape(*x.shape[: x.ndim - len(observation_space.shape)], -1)
 
     def start(batch_shape: tuple[int, ...]) -> Any:
-        # float32, or float64 where that is enabled: the carry of a scan has to keep its dtype, whatever theta's is.
+        # float32, or float64 if that is enabled: the carry of a scan must keep its dtype, whatever that of theta is.
         zeros = None if recurrent is None else jnp.zeros((*batch_shape, units))
         return (zeros, zeros) if recurrent == "lstm" else zeros
 
@@ -149,7 +152,7 @@ def body(
             x = features(jnp.zeros(observation_space.shape, observation_space.dtype), jnp.float32)
             return module.init(jax.random.key(0), x, start(()))["params"]
 
-        # Only shapes come from flax.
+        # flax provides only the shapes.
         return fan_in_init(jax.eval_shape(fresh), key, jnp.asarray(scale, jnp.float32))
 
     def run(parameters: Any, observation: jax.Array, memory: Any) -> tuple[dict[str, jax.Array], Any]:
@@ -164,7 +167,7 @@ def body(
 def _encoder(
     space: Discrete | Box, encoder: str | None, channels: Sequence[int] | None, layout: str | None
 ) -> tuple[str, tuple[int, ...], str]:
-    """Encoder, channels and layout, those that are None as the space suggests."""
+    """Encoder, channels and layout; those that are None are chosen to suit the space."""
     check_choice("encoder", encoder, ("dense", "conv", None))
     check_choice("layout", layout, ("channels_first", "channels_last", None))
     if encoder is None:
@@ -173,7 +176,7 @@ def _encoder(
         channels = (16,) if encoder == "conv" else ()
     channels = tuple(check_integer("channels", width, 1) for width in channels)
     if encoder == "conv" and len(space.shape) != 3:
-        raise ValueError(f"encoder is 'conv'; allowed: with boxes of 3 axes, not {list(space.shape)}")
+        raise ValueError(f"encoder is 'conv'; allowed: only with boxes of 3 axes, not {list(space.shape)}")
     if bool(channels) != (encoder == "conv"):
         allowed = "one or more with encoder conv" if encoder == "conv" else "() with encoder dense"
         raise ValueError(f"channels is {channels!r}; allowed: {allowed}")
@@ -182,14 +185,14 @@ def _encoder(
     first, last = space.shape[1] == space.shape[2], space.shape[0] == space.shape[1]
     if layout is None and first == last:
         raise ValueError(
-            f"layout is None; allowed: channels_first or channels_last, as boxes of {list(space.shape)} tell neither"
+            f"layout is None; allowed: channels_first or channels_last, as boxes of {list(space.shape)} may be either"
         )
     return encoder, channels, layout or ("channels_first" if first else "channels_last")
 
 
 def board_layout(env: Any) -> str | None:
-    """Which axis of an environment's boards is the channels': what the environment says as `layout`, else the last;
-    None where it shows no boards."""
+    """Which axis of an environment's boards is that of the channels: the environment's `layout`, otherwise the last;
+    None if it shows no boards."""
     said = getattr(env, "layout", None)
     if len(env.observation_space.shape) != 3:
         return None
@@ -197,15 +200,15 @@ def board_layout(env: Any) -> str | None:
 
 
 def is_board(space: Discrete | Box) -> bool:
-    """Whether observations are planes of a board, three axes of which two at least are 3 or more long."""
+    """Whether observations are planes of a board: three axes, at least two of which have length 3 or more."""
     return len(space.shape) == 3 and sorted(space.shape)[1] >= 3
 
 
 def check_bounded(space: Discrete | Box) -> None:
-    """Refuses a space of actions that no normal can be squashed to.
+    """Refuses a space of actions to which no normal distribution can be squashed.
 
     Raises:
-      ValueError: it is no box of floats with finite bounds, low below high.
+      ValueError: if it is not a box of floats with finite bounds, low below high.
     """
     if not isinstance(space, Box):
         raise ValueError(f"action_space is {space!r}; allowed: Discrete, or a Box of floats with finite bounds")
@@ -231,10 +234,10 @@ class _Network(nn.Module):
             x = jnp.tanh(nn.Dense(width, name=f"hidden_{i}")(x))
         if self.recurrent is not None:
             cell = nn.GRUCell if self.recurrent == "gru" else nn.OptimizedLSTMCell
-            # Not flax's orthogonal start: even its shapes would be worked out through a QR at every call.
+            # flax's orthogonal initialisation would trace a QR decomposition at every call, even to find the shapes.
             memory, x = cell(self.units, recurrent_kernel_init=nn.initializers.zeros, name="recurrent")(memory, x)
         return {name: nn.Dense(width, name=name)(x) for name, width in self.heads}, memory
 
 
 def _no_table(theta: Any) -> NoReturn:
-    raise TypeError("a network has no table of logits: it answers observations, one at a time")
+    raise TypeError("a network has no table of logits: it maps observations to actions one at a time")

@@ -1,4 +1,4 @@
-"""Several policies as one, which of them being a parameter: one compiled program plays them all."""
+"""Several policies as one, with a parameter that chooses between them: one compiled program can play them all."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from shaping.policies.remaking import remakable
 
 @remakable
 def one_of(policies: Sequence[Policy]) -> Policy:
-    """The policy with the number theta[0], [] int32, of these; theta[1] holds everybody's parameters, one pytree each.
+    """The policy whose number is theta[0], [] int32; theta[1] holds the parameters of all of them, one pytree each.
 
-    All of them watch and remember; the one that was chosen acts. `init` chooses the first.
+    All of them observe and remember; the chosen one acts. `init` chooses the first.
 
     Args:
-      policies: over the same actions, at least one.
+      policies: at least one, over the same actions.
     """
     members = tuple(policies)
 
@@ -37,7 +37,7 @@ def one_of(policies: Sequence[Policy]) -> Policy:
     def table(theta: Any) -> Any:
         raise TypeError("one_of has no table of logits; allowed: policies made to learn, such as tabular")
 
-    # Members that read nothing, or do not say what they do, sit beside those that do.
+    # Members that ignore observations, or do not declare theirs, may be combined with members that do.
     reads = next((p.observation_space for p in members if p.observation_space is not None), None)
     does = next((p.action_space for p in members if p.action_space is not None), None)
     return Policy(

@@ -18,12 +18,14 @@ def no_params(params: Any) -> tuple[()]:
 
 
 def no_table(theta: Any) -> NoReturn:
-    """The `table` of a policy that has none.
+    """The `table` of a policy that has no table.
 
     Raises:
       TypeError: always.
     """
-    raise TypeError("this policy has no table of logits; allowed: policies of a state alone, such as tabular")
+    raise TypeError(
+        "this policy has no table of logits; allowed: policies that depend only on a state, such as tabular"
+    )
 
 
 @dataclass(frozen=True)
@@ -32,25 +34,26 @@ class Policy:
     program.
 
     Attributes:
-      kind: the configuration's name for it.
+      kind: its name in configurations.
       structure: hashable description of the shapes (for example the number of states).
       init: `(key, scale) -> theta`: random parameters in float32, normally distributed with standard deviation `scale`
         unless the policy says otherwise.
-      start: `(batch_shape) -> memory`: what the policy remembers before its first observation.
+      start: `(batch_shape) -> memory`: the policy's memory before its first observation.
       apply: `(theta, observation, memory) -> (distribution, memory)`, the distribution over actions: a distrax
-        categorical, or a `distributions.SquashedNormal` where they are continuous.
-      table: `theta -> logits of P(cooperate | state)`, one per state, for policies that only look at a state of a
-        matrix game (an array [states] or a sequence of scalars, as theta is). Raises TypeError where `tabulated` is
+        categorical, or a `distributions.SquashedNormal` if they are continuous.
+      table: `theta -> logits of P(cooperate | state)`, one per state, for policies that depend only on the state of a
+        matrix game (an array [states] or a sequence of scalars, whichever theta is); with more than two actions
+        [states, actions]. Raises TypeError if `tabulated` is
         False.
-      scalars: whether `table` takes theta as a sequence of scalars too, the fastest layout of a population.
-      rounds: how many rounds back a state of `table` reaches.
-      tabulated: whether there is a `table`; a network on boards has none, nor has a policy made without.
+      scalars: whether `table` also accepts theta as a sequence of scalars, the fastest layout of a population.
+      rounds: how many rounds back the states of `table` reach.
+      tabulated: whether there is a `table`; networks on boards, for example, have none.
       evaluate: `(theta, observation, memory) -> (distribution, value, memory)` for a policy whose critic shares its
-        trunk, theta holding the value's layer too; None where there is none.
-      observation_space, action_space: what it reads and what it does, so that it can be checked where it meets an
-        environment; None where it reads anything, or where only calling it tells.
-      for_params: `params -> theta` of a scripted player that depends on the numbers of its environment; () for others,
-        and () always stands for the environment's default numbers.
+        trunk; theta then includes the value's layer. None for other policies.
+      observation_space, action_space: its observations and actions, to be checked against those of an environment; None
+        if it accepts anything, or if only a call can tell.
+      for_params: `params -> theta` for a scripted player that depends on its environment's numbers; () for others. As
+        theta, () always means the environment's default numbers.
     """
 
     kind: str

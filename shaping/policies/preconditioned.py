@@ -17,14 +17,14 @@ from shaping.policies.tabular import tabular
 def preconditioned(matrix: Sequence[Sequence[float]] | np.ndarray) -> Policy:
     """A tabular policy in other coordinates: P(cooperate | s) = sigmoid((M theta)[s]), theta [parameters].
 
-    A rule that is not invariant to how policies are parameterised learns something else in these coordinates (Zhao et
-    al. 2022, POLA, section 4).
+    A rule that is not invariant to reparameterisation learns something different in these coordinates (Zhao et al.
+    2022, POLA, section 4).
 
     Args:
       matrix: M [states, parameters], states in the order start, CC, CD, DC, DD.
 
     Raises:
-      ValueError: if the matrix has not two dimensions or an entry that is not finite.
+      ValueError: if the matrix does not have two dimensions, or if an entry is not finite.
     """
     m = np.asarray(matrix, float)
     if m.ndim != 2 or m.size == 0 or not np.all(np.isfinite(m)):
@@ -37,7 +37,7 @@ def preconditioned(matrix: Sequence[Sequence[float]] | np.ndarray) -> Policy:
     def table(theta: Any) -> Any:
         if isinstance(theta, jax.Array | np.ndarray):
             return jnp.sum(jnp.asarray(m, theta.dtype) * theta, axis=1)
-        # Scalars one by one, as a population lays them out; zeros and ones of M cost nothing.
+        # Scalar by scalar, which is how a population stores them; zeros and ones of M cost nothing.
         return [_combination(row, theta) for row in m]
 
     def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
-"""Machines for the prisoner's dilemma as their papers print them: small Mealy machines, most of them evolved.
+"""Machines for the prisoner's dilemma as printed in their papers: small Mealy machines, most of them evolved.
 
-A line per machine: what it plays first, then for each state, numbered from 1, where it starts, two entries: after the
-opponent's C and after its D. An entry is the next state and what is played on the way there.
+Each line is one machine: its first action, then for each state, numbered from 1 (where it starts), two entries, after
+the opponent's C and after its D. An entry is the next state and the action played on the way there.
 
 Sources: Fortress 3 and 4, Predator: W. Ashlock and D. Ashlock (2006), Changes in prisoner's dilemma strategies over
 evolutionary time with different population sizes, CEC. Pun1: D. Ashlock, E.-Y. Kim and N. Leahy (2006), Understanding

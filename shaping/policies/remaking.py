@@ -1,4 +1,4 @@
-"""Pickling of what is made of functions: by the call that made it."""
+"""Pickling of objects made of functions: by the call that made them."""
 
 import functools
 from collections.abc import Callable
@@ -9,15 +9,15 @@ Made = TypeVar("Made")
 
 
 def remakable(factory: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
-    """A factory at the top of a module whose products pickle, as the factory's name and its arguments.
+    """Makes the products of a factory pickle as the factory's name and arguments; the factory must be at module level.
 
-    Its products' class has to answer `__reduce__` with `remade`.
+    The products' class must implement `__reduce__` with `remade`.
     """
 
     @functools.wraps(factory)
     def make(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
         made = factory(*args, **kwargs)
-        # Products are frozen for users.
+        # The products are frozen dataclasses.
         object.__setattr__(made, "recipe", (make, args, kwargs))
         return made
 
@@ -28,11 +28,11 @@ def remade(product: Any, name: str) -> tuple[Callable[..., Any], tuple[Any, ...]
     """What `__reduce__` returns for the product of a `remakable` factory.
 
     Raises:
-      TypeError: it was made in another way.
+      TypeError: if it was made in another way.
     """
     recipe = getattr(product, "recipe", None)
     if recipe is None:
-        raise TypeError(f"{name} does not pickle; allowed: what a factory makes that is marked `remakable`")
+        raise TypeError(f"{name} does not pickle; allowed: products of a factory that is marked `remakable`")
     return _called, recipe
 
 

@@ -1,4 +1,4 @@
-"""Scripted extremes of every environment, by name: what a report sets the welfare of learners beside."""
+"""Scripted extremes of every environment, by name: a report compares the welfare of learners with theirs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,9 +29,10 @@ from shaping.policies.fixed import fixed
 from shaping.policies.memory_one import memory_one
 from shaping.policies.policy import Policy, no_params
 from shaping.policies.remaking import remakable
+from shaping.policies.tabular import tabular
 from shaping.policies.walkers import cleaners, gatherers, harvesters
 
-# Logit of what is never done, as in `grid_players`.
+# Logit of an action that is never taken, as in `grid_players`.
 _NEVER = -1e4
 
 
@@ -40,9 +41,9 @@ class Script:
     """What a scripted player does.
 
     Attributes:
-      act: `(env, seat, numbers, observation) -> action`, an integer or, where actions are continuous, an array; or the
-        logits of a discrete one, [actions] float.
-      numbers: `(env, params) -> numbers` that it needs of the environment's, [players, ...]; None for none.
+      act: `(env, seat, numbers, observation) -> action`: an integer, or an array if actions are continuous; or the
+        logits of a discrete action, [actions] float.
+      numbers: `(env, params) -> numbers` it needs from the environment, [players, ...]; None if it needs none.
     """
 
     act: Callable[[Any, int, Any, jax.Array], jax.Array]
@@ -50,24 +51,31 @@ class Script:
 
 
 def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
-    """Scripted players of an environment: by name one policy a seat, whose parameters are ().
+    """Scripted players of an environment: by name, one policy per seat, with parameters ().
 
-    - matrix games: ALLC, ALLD and, with two players that see their own action first, TFT
+    - matrix games: ALLC, ALLD and, for two players that see their own action first, TFT; with more than two actions
+      ALL0, ALL1, ..., each of which plays one action
     - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
     - cournot: NASH and COLLUSIVE quantities
-    - fishery: NASH and COOPERATIVE efforts, with gordon_schaefer also OPEN_ACCESS, with great_fish_war GREEDY, all of
-      the stock
-    - public_goods: ALL and NONE of the endowment, nobody is punished
-    - negotiation: GREEDY asks for everything, COOPERATIVE for what nobody values more, where it can see that
+    - fishery: NASH and COOPERATIVE efforts; with gordon_schaefer also OPEN_ACCESS; with great_fish_war GREEDY, which
+      takes all of the stock
+    - public_goods: ALL and NONE of the endowment; nobody is punished
+    - negotiation: GREEDY asks for everything, COOPERATIVE for what nobody values more, if it can see that
     - gift: GIVES, to the next seat, and KEEPS
-    - clean_up: CLEANS and EATS, which do nothing else, and BOTH, which eats while one cell at most is dirty
-    - commons_harvest: GREEDY and SUSTAINABLE, which leaves apples with few others around
-    - in_the_matrix: one of each kind of coins, ALLC and ALLD where there are two, which gathers it alone and then plays
+    - clean_up: CLEANS and EATS, which do nothing else, and BOTH, which eats while at most one cell is dirty
+    - commons_harvest: GREEDY and SUSTAINABLE, which leaves apples that have few others around
+    - in_the_matrix: one for each kind of coins (ALLC and ALLD if there are two), which collects only that kind and then
+      plays
 
-    Quantities and efforts are those of the environment's default numbers; `Policy.for_params` has the parameters for
-    others. An environment in an `AutoReset` has the players of what is reset; unknown ones have none, {}.
+    Quantities and efforts are computed from the environment's default numbers; `Policy.for_params` gives the parameters
+    for other numbers. An environment in an `AutoReset` has the players of the environment inside; unknown environments
+    have none, {}.
     """
     game, seats = env.env if isinstance(env, AutoReset) else env, range(env.num_players)
+    if isinstance(game, MatrixGame) and game.num_actions > 2:
+        table = tabular(game.num_states, num_actions=game.num_actions)
+        logits = _NEVER * (1 - np.eye(game.num_actions))[:, None].repeat(game.num_states, axis=1)
+        return {f"ALL{action}": (fixed(table, logits[action]),) * len(seats) for action in range(game.num_actions)}
     if isinstance(game, MatrixGame):
         return {name: (fixed(memory_one(game.num_states), table),) * len(seats) for name, table in _tables(game)}
     if isinstance(game, CoinGame):
@@ -80,15 +88,15 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
 
 @remakable
 def scripted(env: Any, name: str, seat: int) -> Policy:
-    """A scripted player of `scripted_players` that is none of a matrix game or the Coin Game.
+    """A scripted player of `scripted_players`, for environments other than matrix games and the Coin Game.
 
     Args:
       env: the environment.
-      name: of the player.
-      seat: its own.
+      name: name of the player.
+      seat: its seat.
 
     Raises:
-      ValueError: the environment has no such player.
+      ValueError: if the environment has no such player.
     """
     scripts = _scripts(env)
     if name not in scripts:
@@ -127,7 +135,7 @@ def scripted(env: Any, name: str, seat: int) -> Policy:
 
 
 def _tables(game: MatrixGame) -> list[tuple[str, np.ndarray]]:
-    """Probabilities to cooperate, [states]."""
+    """Probabilities of cooperating, [states]."""
     states = game.num_states
     tables = [("ALLC", np.ones(states)), ("ALLD", np.zeros(states))]
     if game.num_players == 2 and states == 5 and game.state_view == "own":
@@ -165,7 +173,7 @@ def _scripts(env: Any) -> dict[str, Script]:
 
 
 def _walking(moves: Mapping[str, Callable[[Any, jax.Array], jax.Array]]) -> dict[str, Script]:
-    """Players that only look: `(env, observation) -> action`, by name."""
+    """Players that need only an observation: `(env, observation) -> action`, by name."""
     return {
         name: Script(lambda env, seat, numbers, observation, move=move: move(env, observation))
         for name, move in moves.items()
@@ -173,12 +181,12 @@ def _walking(moves: Mapping[str, Callable[[Any, jax.Array], jax.Array]]) -> dict
 
 
 def _constant(numbers: Callable[[Any, Any], jax.Array]) -> Script:
-    """The same action always, [players] by seat, where an action is one number."""
+    """Always the same action, [players] by seat, where an action is one number."""
     return Script(lambda env, seat, numbers, observation: jnp.reshape(numbers, env.action_space.shape), numbers)
 
 
 def _steady(of: Callable[[Any], jax.Array]) -> Callable[[Any, Any], jax.Array]:
-    """Efforts of the steady state's oligopoly, which may be more than anybody can make."""
+    """Efforts of the oligopoly in its steady state, which may exceed what anybody can do."""
     return lambda env, params: jnp.clip(of(gordon_schaefer.steady_state_game(params)), 0, 1)
 
 
@@ -202,7 +210,7 @@ _FISHERIES = {
 
 
 def _contribute(share: int, env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
-    """All or nothing, and no points to anybody where it is time to punish."""
+    """All or nothing; in a punishment step no points to anybody."""
     if not isinstance(env.action_space, Discrete):
         return jnp.zeros(env.action_space.shape).at[0].set(share)
     punishing = observation[1 + env.num_players] > 0 if env.punishment else False
@@ -210,7 +218,8 @@ def _contribute(share: int, env: Any, seat: int, numbers: Any, observation: jax.
 
 
 def _ask_for_the_own(env: Any, seat: int, numbers: Any, observation: jax.Array) -> jax.Array:
-    """All of each item that nobody values more; where others' values are hidden, of what is worth the most there is."""
+    """All of each item that nobody values more; if others' values are hidden, all items of the highest possible
+    value."""
     items = env.items
     seen = env.num_players if env.view == "public" else 1
     values = observation[1 + items : 1 + items * (1 + seen)].reshape(seen, items)

@@ -1,6 +1,6 @@
-"""Policies and critics along trajectories that have been played: one compiled pass, differentiable to any order.
+"""Policies and critics along recorded trajectories: one compiled pass, differentiable to any order.
 
-Everything has time first and streams of play second. Where episodes follow one another in a stream, `ended` says after
+Time is the first axis and streams of play the second. If episodes follow one another in a stream, `ended` says after
 which steps a player forgets.
 """
 
@@ -22,22 +22,22 @@ def over_time(
     batch_axes: int = 1,
     ended: jax.Array | None = None,
 ) -> Any:
-    """What `apply` answers along trajectories: step by step where there is memory, in one call where there is none.
+    """The outputs of `apply` along trajectories: step by step if there is memory, in one call if there is none.
 
     `apply` sees one observation of one stream at a time and need not broadcast.
 
     Args:
-      apply: `(parameters, observation, memory) -> (out, memory)`; out is a pytree of arrays. A distribution is none: it
-        cannot leave a scan, what is wanted of it has to be read inside.
+      apply: `(parameters, observation, memory) -> (out, memory)`; out is a pytree of arrays. It cannot be a
+        distribution, which cannot leave a scan; read what you need from it inside.
       start: `(batch_shape) -> memory` before the first step.
       parameters: of one player.
       observations: pytree of arrays [time, batch, ...].
       batch_axes: how many axes `batch` stands for, 0 or more.
-      ended: [time, batch] bool, whether a step is the last of an episode, after which memory starts anew; None for one
-        episode a stream.
+      ended: [time, batch] bool, whether a step is the last of an episode, after which memory is reset; None if each
+        stream is one episode.
 
     Returns:
-      out with [time, batch] in front.
+      out, with [time, batch] in front.
     """
     if not jax.tree.leaves(jax.eval_shape(lambda: start(()))):
 
@@ -64,8 +64,8 @@ def over_time(
 
 
 def logits_over_time(policy: Policy, theta: Any, observations: jax.Array, ended: jax.Array | None = None) -> jax.Array:
-    """Logits [time, batch, actions] of a categorical policy; see `over_time`. They are normalised, as distrax keeps
-    them: log-probabilities of the actions."""
+    """Logits [time, batch, actions] of a categorical policy; see `over_time`. distrax normalises them, so they are the
+    log-probabilities of the actions."""
 
     def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
         distribution, memory = policy.apply(theta, observation, memory)
@@ -77,16 +77,16 @@ def logits_over_time(policy: Policy, theta: Any, observations: jax.Array, ended:
 def read(
     policy: Policy, theta: Any, observations: jax.Array, actions: jax.Array, ended: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Log-probabilities [time, batch] of what was done and entropies [time, batch] in nats, of any policy.
+    """Log-probabilities [time, batch] of recorded actions and entropies [time, batch] in nats, for any policy.
 
     Args:
-      policy, theta: the player's, now; not necessarily those that played.
-      observations: [time, batch, ...] what it saw.
+      policy, theta: the player's present policy and parameters; not necessarily those that played.
+      observations: [time, batch, ...] what the player saw.
       actions: [time, batch, ...] what it did.
       ended: see `over_time`.
 
     Returns:
-      (log-probabilities, entropies); the entropies are zero where the distribution knows none.
+      (log-probabilities, entropies); entropies are zero if the distribution does not provide them.
     """
 
     def apply(theta: Any, now: tuple[jax.Array, jax.Array], memory: Any) -> tuple[tuple[jax.Array, jax.Array], Any]:
@@ -109,14 +109,14 @@ def values_over_time(
     observations: jax.Array,
     ended: jax.Array | None = None,
 ) -> jax.Array:
-    """Values [time, batch] of a critic, its `apply` and `start` given; see `over_time`."""
+    """Values [time, batch] of a critic, given its `apply` and `start`; see `over_time`."""
     return over_time(apply, start, phi, observations, ended=ended)
 
 
 def compare(
     policy: Policy, theta: Any, other: Any, observations: jax.Array, ended: jax.Array | None = None
 ) -> jax.Array:
-    """KL(other || theta) between one policy's distributions under two parameters, [time, batch], in nats."""
+    """KL(other || theta) between a policy's distributions under two parameter values, [time, batch], in nats."""
 
     def apply(both: tuple[Any, Any], observation: jax.Array, memories: tuple[Any, Any]) -> tuple[jax.Array, Any]:
         found = [policy.apply(t, observation, memory) for t, memory in zip(both, memories, strict=True)]

@@ -1,8 +1,8 @@
 """Strategies of repeated two-player games by name: functions from a strategy's numbers to its parameters.
 
-A strategy that looks at one round alone is a `memory_one` policy with its table, any other an `automaton` with its
-machine; `stack_automata` makes all of them machines of one size, for one program. "Plays D if ..." below is about the
-opponent's last actions unless it says otherwise; histories are of executed actions.
+A strategy that depends only on the last round is a `memory_one` policy with its table; any other is an `automaton` with
+its machine. `stack_automata` turns all of them into machines of one size, for one program. Below, "plays D if ..."
+refers to the opponent's last actions unless it says otherwise; histories are of executed actions.
 """
 
 import inspect
@@ -25,13 +25,13 @@ def strategy(name: str, **settings: Any) -> tuple[Policy, Any]:
 
     Args:
       name: one of `STRATEGIES`.
-      **settings: the strategy's own numbers; its defaults where left out.
+      **settings: the strategy's own numbers; those left out have their defaults.
 
     Returns:
       `memory_one(5)` with theta [5], or `automaton(states)` with a `Machine`.
 
     Raises:
-      ValueError: an unknown name or setting, or a number out of range; one line that names what is allowed.
+      ValueError: for an unknown name or setting, or a number out of range; the message says what is allowed.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy is {name!r}; allowed: {', '.join(STRATEGIES)}")
@@ -46,23 +46,25 @@ def strategy(name: str, **settings: Any) -> tuple[Policy, Any]:
 
 
 def stack_automata(players: Sequence[str | tuple[Policy, Any] | Machine]) -> tuple[Policy, Machine]:
-    """Players of any kind as machines of one size, side by side, for a vmap over matches.
+    """Players of any kind as machines of the same size, stacked, for a vmap over matches.
 
     Args:
-      players: names, what `strategy` returns, or machines.
+      players: names, results of `strategy`, or machines.
 
     Returns:
-      One `automaton` policy, and the machines stacked: leaves [players, ...].
+      One `automaton` policy, and the stacked machines: leaves [players, ...].
 
     Raises:
-      ValueError: no players, or one that is neither table nor machine.
+      ValueError: if there are no players, or if one is neither a table nor a machine.
     """
     machines = [_machine(player) for player in players]
     if not machines:
         raise ValueError("players is []; allowed: one player or more")
     observations = {machine.transition.shape[1] for machine in machines}
     if len(observations) > 1:
-        raise ValueError(f"players tell {sorted(observations)} observations apart; they must agree")
+        raise ValueError(
+            f"players distinguish {sorted(observations)} observations; all must distinguish the same number"
+        )
     states = max(machine.cooperation.shape[0] for machine in machines)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[padded(machine, states) for machine in machines])
     return automaton(states, observations.pop()), stacked
@@ -78,7 +80,7 @@ def _machine(player: Any) -> Machine:
 
 
 def _table(start: float = 0.5, cc: float = 0.5, cd: float = 0.5, dc: float = 0.5, dd: float = 0.5) -> list[float]:
-    """Any memory-one strategy: P(cooperate) at the start and after each joint action, the own one first."""
+    """Any memory-one strategy: P(cooperate) at the start and after each joint action, its own action first."""
     given = {"start": start, "cc": cc, "cd": cd, "dc": dc, "dd": dd}
     return [check_number(name, value, 0, 1) for name, value in given.items()]
 
@@ -89,18 +91,17 @@ def _random(p: float = 0.5) -> list[float]:
 
 
 def _generous_tft(generosity: float = 1 / 3) -> list[float]:
-    """Tit-for-tat that forgives a defection with a probability.
+    """Tit-for-tat that forgives a defection with a certain probability.
 
-    The default is the best a reactive strategy can do at payoffs 3, 0, 5, 1: min(1 - (T-R)/(R-S), (R-P)/(T-P)) (Nowak
-      and
-    Sigmund 1992, Nature 355).
+    The default is the best that a reactive strategy can do with payoffs 3, 0, 5, 1:
+    min(1 - (T-R)/(R-S), (R-P)/(T-P)) (Nowak and Sigmund 1992, Nature 355).
     """
     q = check_number("generosity", generosity, 0, 1)
     return [1.0, 1.0, q, 1.0, q]
 
 
 def _tits_for_tats(tits: int = 1, tats: int = 1) -> Machine:
-    """Answers `tats` defections in a row with `tits` defections; each further one starts the answer anew.
+    """Answers `tats` defections in a row with `tits` defections; each further defection restarts the answer.
 
     Tit-for-tat is (1, 1); Axelrod (1984) discusses (1, 2) and (2, 1).
     """
@@ -115,7 +116,7 @@ def _tits_for_tats(tits: int = 1, tats: int = 1) -> Machine:
 
 
 def _slow_tft() -> Machine:
-    """C twice; then does what the opponent did twice in a row, else what it did itself last."""
+    """C twice; then follows what the opponent did twice in a row, otherwise repeats its own last action."""
 
     def move(state: tuple[str, str], own: str, other: str) -> tuple[str, str]:
         return (other if other == state[1] else own), other
@@ -124,12 +125,12 @@ def _slow_tft() -> Machine:
 
 
 def _grudger() -> Machine:
-    """C until the opponent defects, then D for good: GRIM that own mistakes do not set off."""
+    """C until the opponent defects, then D for ever: GRIM, but not triggered by its own mistakes."""
     return explored("C", lambda state: state == "C", lambda state, own, other: "D" if "D" in (state, other) else "C")
 
 
 def _soft_grudger() -> Machine:
-    """C; answers a defection with D, D, D, D, C, C whatever comes meanwhile (Li, Hingston and Kendall 2011)."""
+    """C; answers a defection with D, D, D, D, C, C, whatever happens meanwhile (Li, Hingston and Kendall 2011)."""
 
     def move(since: int, own: str, other: str) -> int:
         return since + 1 if 1 <= since < 6 else int(other == "D")
@@ -138,7 +139,7 @@ def _soft_grudger() -> Machine:
 
 
 def _easy_go() -> Machine:
-    """D until the opponent defects, then C for good (the reverse of GRIM; Li, Hingston and Kendall 2011)."""
+    """D until the opponent defects, then C for ever (the reverse of GRIM; Li, Hingston and Kendall 2011)."""
 
     def move(forgives: bool, own: str, other: str) -> bool:
         return forgives or other == "D"
@@ -147,12 +148,12 @@ def _easy_go() -> Machine:
 
 
 def _opposite_grudger() -> Machine:
-    """D until the opponent cooperates, then C for good."""
+    """D until the opponent cooperates, then C for ever."""
     return explored("D", lambda state: state == "C", lambda state, own, other: "C" if "C" in (state, other) else "D")
 
 
 def _prober(opening: str, answer: str, then: str) -> Machine:
-    """Plays `opening`. If the opponent's actions from the second on begin with `answer`, plays `then` for good,
+    """Plays `opening`. If the opponent's actions from the second on begin with `answer`, plays `then` for ever;
     otherwise tit-for-tat."""
 
     def move(seen: str, own: str, other: str) -> str:
@@ -171,7 +172,7 @@ def _prober(opening: str, answer: str, then: str) -> Machine:
 
 
 def _tester() -> Machine:
-    """D, C, C, then D and C in turns, until the opponent defects: then C once and tit-for-tat for good.
+    """D, C, C, then alternates D and C until the opponent defects: then C once, and tit-for-tat for ever.
 
     David Gladstein's entry to Axelrod's second tournament (Axelrod 1980, Journal of Conflict Resolution 24, 379).
     """
@@ -187,10 +188,11 @@ def _tester() -> Machine:
 
 
 def _contrite_tft() -> Machine:
-    """Tit-for-tat by standing: defects only where it stands well and the opponent does not.
+    """Tit-for-tat by standing: defects only if its own standing is good and the opponent's is not.
 
-    To cooperate gives good standing, and so does to defect as just said; any other defection loses it. Without mistakes
-    it is tit-for-tat; its own it makes up for (Sugden 1986; Wu and Axelrod 1995, Journal of Conflict Resolution 39;
+    Cooperating gives good standing, and so does a defection that is justified by the rule above; any other defection
+    loses it. Without mistakes it is tit-for-tat; after its own mistakes it makes amends (Sugden 1986; Wu and Axelrod
+    1995, Journal of Conflict Resolution 39;
     Boerlijst, Nowak and Sigmund 1997, Journal of Theoretical Biology 185).
     """
 
@@ -202,7 +204,7 @@ def _contrite_tft() -> Machine:
 
 
 def _all_or_none(rounds: int = 2) -> Machine:
-    """Cooperates if in each of the last `rounds` rounds both did the same, and in as many rounds at the start.
+    """Cooperates if both players acted alike in each of the last `rounds` rounds, and during the first `rounds` rounds.
 
     One round is win-stay lose-shift (Hilbe, Martinez-Vaquero, Chatterjee and Nowak 2017, PNAS 114).
     """
@@ -216,7 +218,7 @@ def _all_or_none(rounds: int = 2) -> Machine:
 
 
 def _cycle(actions: str = "CCD") -> Machine:
-    """Plays the letters of `actions` over and over, whatever happens."""
+    """Repeats the letters of `actions`, whatever happens."""
     if not isinstance(actions, str) or not actions or set(actions) - set("CD"):
         raise ValueError(f"actions is {actions!r}; allowed: letters C and D, such as 'CCD'")
     return explored(0, lambda at: actions[at] == "C", lambda at, own, other: (at + 1) % len(actions))
@@ -263,4 +265,4 @@ STRATEGIES: dict[str, Callable[..., Any]] = {
     "cycle": _cycle,
     **{name: (lambda name=name: published_machine(name)) for name in PUBLISHED},
 }
-"""Names and the functions that make their parameters: a table [5] of P(cooperate), or a `Machine`."""
+"""Names, and the functions that make their parameters: a table [5] of P(cooperate), or a `Machine`."""

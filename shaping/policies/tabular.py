@@ -1,4 +1,4 @@
-"""One logit per state: P(cooperate | s) = sigmoid(theta[s]), the state being what happened in the last k rounds."""
+"""One logit per state: P(cooperate | s) = sigmoid(theta[s]), where the state is what happened in the last k rounds."""
 
 from typing import Any
 
@@ -11,22 +11,32 @@ from shaping.policies.remaking import remakable
 
 
 @remakable
-def tabular(num_states: int, memory: int = 1) -> Policy:
-    """A tabular policy with one logit a state, theta [num_states].
+def tabular(num_states: int, memory: int = 1, num_actions: int = 2) -> Policy:
+    """A tabular policy with one logit per state, theta [num_states]; with more than two actions one logit per action,
+    theta [num_states, num_actions] and pi(a | s) = softmax(theta[s])[a].
 
-    States of memory one stand in the order start, CC, CD, DC, DD. A memory of k rounds (two players) has the histories
-    of length 0, 1, ..., k, by length and then in that order, the earliest round first: 21 states for k = 2, 85 for 3.
+    With a memory of one round, states are in the order start, CC, CD, DC, DD. With a memory of k rounds (two players),
+    states are histories of length 0, 1, ..., k, sorted by length and then in that order, the earliest round first: 21
+    states for k = 2, 85 for k = 3.
 
     Args:
       num_states: number of states.
-      memory: k; the policy keeps the last k observations itself, an environment shows it one at a time.
+      memory: k; the policy itself remembers the last k observations, which an environment shows one at a time.
+      num_actions: at least 2.
+
+    Raises:
+      ValueError: a memory of several rounds with more than two actions.
     """
+    if num_actions > 2:
+        if memory > 1:
+            raise ValueError(f"memory is {memory!r}; allowed: 1 with more than two actions")
+        return _softmax(num_states, num_actions)
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return scale * jax.random.normal(key, (num_states,), jnp.float32)
 
     def start(batch_shape: tuple[int, ...]) -> Any:
-        # A history by its length and its number among those of that length.
+        # A history, as its length and its number among the histories of that length.
         return None if memory == 1 else (jnp.zeros(batch_shape, jnp.int32), jnp.zeros(batch_shape, jnp.int32))
 
     def apply(theta: jax.Array, observation: jax.Array, history: Any) -> tuple[Any, Any]:
@@ -39,7 +49,7 @@ def tabular(num_states: int, memory: int = 1) -> Policy:
             length = jnp.where(begun, jnp.minimum(length + 1, memory), 0)
             number = jnp.where(begun, (4 * number + observation - 1) % 4**length, 0)
             state, history = (4**length - 1) // 3 + number, (length, number)
-        # Gathering by a one-hot product keeps derivatives of any order and every backend happy.
+        # A one-hot product instead of a gather: it has derivatives of any order and is fast on every backend.
         logit = jnp.sum(jax.nn.one_hot(state, num_states, dtype=theta.dtype) * theta, axis=-1)
         return categorical(jnp.stack([logit, jnp.zeros_like(logit)], axis=-1)), history
 
@@ -56,14 +66,40 @@ def tabular(num_states: int, memory: int = 1) -> Policy:
     )
 
 
+def _softmax(num_states: int, num_actions: int) -> Policy:
+    """A row of logits a state."""
+
+    def init(key: jax.Array, scale: jax.Array) -> jax.Array:
+        return scale * jax.random.normal(key, (num_states, num_actions), jnp.float32)
+
+    def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
+        from shaping.policies.distributions import categorical
+
+        # A product as above; elementwise, as products of matrices may be rounded to fewer digits on accelerators.
+        chosen = jax.nn.one_hot(observation, num_states, dtype=theta.dtype)
+        return categorical(jnp.sum(chosen[..., None] * theta, axis=-2)), memory
+
+    return Policy(
+        "tabular",
+        (num_states, 1, num_actions),
+        init,
+        lambda batch_shape: None,
+        apply,
+        lambda theta: theta,
+        scalars=False,
+        observation_space=Discrete(num_states),
+        action_space=Discrete(num_actions),
+    )
+
+
 @remakable
 def parameters(length: int) -> Policy:
-    """A bare parameter vector [length], for games played with the parameters themselves; it takes no observation."""
+    """A plain parameter vector [length], for games in which the parameters are the actions; it takes no observation."""
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return scale * jax.random.normal(key, (length,), jnp.float32)
 
     def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
-        raise TypeError("a bare parameter vector has no actions: its game is a function of the parameters")
+        raise TypeError("a plain parameter vector has no actions: its game is a function of the parameters")
 
     return Policy("parameters", (length,), init, lambda batch_shape: None, apply, lambda theta: theta)

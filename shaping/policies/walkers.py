@@ -1,7 +1,7 @@
 """Scripted players of the grid worlds that walk to what they want: one observation in, an action or logits out.
 
-They see what the environment shows them, no more, and remember nothing; those that see a window go about at random
-where it shows nothing of what they are after.
+They see only what the environment shows them, and remember nothing. Those that see a window walk at random while it
+shows nothing that they are looking for.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,17 +15,17 @@ from shaping.envs.commons_harvest.game import CommonsHarvest
 from shaping.envs.in_the_matrix.game import ACTIONS, InTheMatrix
 
 _NEVER = -1e4
-# Chance of a random move where nothing is in sight, or another one would run into the same obstacle for ever.
+# Chance of a random move: without it a player that runs into an obstacle would do so for ever.
 _ASTRAY = 0.1
 Move = Callable[[Any, jax.Array], jax.Array]
 
 
 def nearest(wanted: jax.Array, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Where the nearest wanted cell is, by steps, the first in reading order of equally near ones.
+    """Where the nearest wanted cell is, counted in steps; of equally near ones the first in reading order.
 
     Args:
       wanted: [rows, columns] bool.
-      row, column: [] int32, from where.
+      row, column: [] int32, the starting cell.
 
     Returns:
       (whether there is one, rows down to it, columns to the right to it).
@@ -38,14 +38,14 @@ def nearest(wanted: jax.Array, row: jax.Array, column: jax.Array) -> tuple[jax.A
 
 
 def direction(down: jax.Array, right: jax.Array) -> jax.Array:
-    """0 up, 1 right, 2 down, 3 left, along the longer way first; 4 where there is none to go."""
+    """0 up, 1 right, 2 down, 3 left, along the longer distance first; 4 if there is nowhere to go."""
     along_rows = jnp.abs(down) >= jnp.abs(right)
     vertical, horizontal = jnp.where(down < 0, 0, 2), jnp.where(right > 0, 1, 3)
     return jnp.where((down == 0) & (right == 0), 4, jnp.where(along_rows, vertical, horizontal))
 
 
 def _mixed(action: jax.Array, others: tuple[int, ...], chance: Any, actions: int) -> jax.Array:
-    """Logits [actions]: `action`, but with this chance one of `others`, equally likely."""
+    """Logits [actions]: `action`, or with this chance one of `others`, equally likely."""
     numbers = jnp.arange(actions)
     astray = jnp.isin(numbers, jnp.array(others)) * chance / len(others)
     probabilities = (numbers == action) * (1 - chance) + astray
@@ -53,8 +53,8 @@ def _mixed(action: jax.Array, others: tuple[int, ...], chance: Any, actions: int
 
 
 def _clean_up(env: CleanUp, observation: jax.Array, cleans_from: float) -> jax.Array:
-    """To the nearest dirt where so many cells are dirty, else to the nearest apple; without any it waits in the river
-    or the orchard."""
+    """To the nearest dirt if at least so many cells are dirty, otherwise to the nearest apple; if there is none it
+    waits in the river or the orchard."""
     rows, columns = env.rows, env.columns
     if env.observation == "planes":
         dirt, apples = observation[:, -1, 0] > 0, observation[:, 0, 1] > 0
@@ -69,7 +69,7 @@ def _clean_up(env: CleanUp, observation: jax.Array, cleans_from: float) -> jax.A
     wanted = jnp.zeros((rows, columns), bool).at[:, home].set(jnp.where(cleans, dirt, apples))
     found, down, right = nearest(wanted, row, column)
     way = direction(jnp.where(found, down, 0), jnp.where(found, right, home - column))
-    # Somebody may stand in the way: now and then it steps aside.
+    # Somebody may stand in the way, so now and then it steps aside.
     return _mixed(way, (0, 1, 2, 3), jnp.where(way == 4, 0, _ASTRAY), env.action_space.num_values)
 
 
@@ -84,16 +84,17 @@ def cleaners(env: CleanUp) -> Mapping[str, Move]:
 
 
 def _harvest(env: CommonsHarvest, observation: jax.Array, keeps: int) -> jax.Array:
-    """To the nearest apple with at least `keeps` others within a distance of 2. It waits where all it sees have fewer,
-    and goes about where it sees none."""
+    """To the nearest apple with at least `keeps` others within a distance of 2. It waits if all apples it sees have
+    fewer, and walks around if it sees none."""
     apples, own = observation[:, :, 0] > 0, observation[:, :, 2] > 0
     walls, place = observation[:, :, 1] > 0, jnp.argmax(own)
     rows, columns = apples.shape
     row, column = place // columns, place % columns
-    apples = apples & ~own  # what grows below oneself is eaten by any action
+    apples = apples & ~own  # an apple on one's own cell is eaten by any action
     found, down, right = nearest(apples & (_near(apples) >= keeps), row, column)
     waits = ~found & jnp.any(apples)
-    # Who faces where: up, right, down, left of the picture; in a turned window everybody looks up at itself.
+    # Which way each player faces: up, right, down, left of the picture; in a rotated window everybody sees itself face
+    # up.
     first = 2 + env.num_players
     facing = jnp.argmax(observation[row, column, first : first + 4])
     step = direction(down, right)
@@ -125,8 +126,8 @@ def _near(apples: jax.Array) -> jax.Array:
 
 
 def harvesters(env: CommonsHarvest) -> Mapping[str, Move]:
-    """Players of commons harvest by name. The sustainable one leaves an apple that has fewer than three others near,
-    from where on apples grow back fastest."""
+    """Players of commons harvest by name. The sustainable one leaves apples with fewer than three others nearby; with
+    three or more, apples grow back fastest."""
     del env
     return {
         "GREEDY": lambda env, observation: _harvest(env, observation, 0),
@@ -135,14 +136,14 @@ def harvesters(env: CommonsHarvest) -> Mapping[str, Move]:
 
 
 def _gather(env: InTheMatrix, observation: jax.Array, kind: int) -> jax.Array:
-    """Takes coins of one kind, never another on purpose, and plays as soon as it holds two and somebody is in reach."""
+    """Takes coins of one kind, never another kind on purpose, and plays once it holds two and somebody is in reach."""
     size, n, kinds = env.view_size, env.num_players, env.num_kinds
     cells = size * size * env.num_planes
     if env.observation == "planes":
         planes, numbers = observation[:, :, : env.num_planes], observation[0, 0, env.num_planes :]
     else:
         planes, numbers = observation[:cells].reshape(size, size, env.num_planes), observation[cells:]
-    # The window is [aside, ahead], oneself in the middle of its first column.
+    # The window is [sideways, ahead], with the player itself in the middle of its first column.
     half = size // 2
     others = jnp.any(planes[:, :, 1:n] > 0, axis=-1)
     coins = planes[:, :, n : n + kinds] > 0
@@ -170,7 +171,7 @@ def _gather(env: InTheMatrix, observation: jax.Array, kind: int) -> jax.Array:
 
 
 def gatherers(env: InTheMatrix) -> Mapping[str, Move]:
-    """Players of an in-the-matrix game by name: for each kind of coins one that plays it alone."""
+    """Players of an in-the-matrix game by name: one for each kind of coins, which plays only that kind."""
     names = ("ALLC", "ALLD") if env.num_kinds == 2 else tuple(f"ALL_{kind}" for kind in range(env.num_kinds))
     return {
         name: (lambda env, observation, kind=kind: _gather(env, observation, kind)) for kind, name in enumerate(names)

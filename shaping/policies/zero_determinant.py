@@ -1,15 +1,15 @@
 """Zero-determinant strategies: memory-one tables that fix a linear relation between the two players' values.
 
-With payoffs R, S, T, P (reward, sucker, temptation, punishment), own s_x and the opponent's s_y per step,
+With payoffs R, S, T, P (reward, sucker, temptation, punishment), own payoff s_x and the opponent's s_y per step,
 
     p(s) = [s begins with C] + phi / (P - S) ((s_x(s) - l) - chi (s_y(s) - l))
 
-over s = CC, CD, DC, DD enforces  s_x - l = chi (s_y - l)  against anyone: with l = P the extortionate strategies of
-Press and Dyson (2012, PNAS 109, equations 7 to 12, whose phi this is), with l = R the generous ones of Stewart and
-Plotkin (2012, PNAS 109, "Extortion and cooperation in the Prisoner's Dilemma"; 2013, PNAS 110). That is for values
-without discount. At a discount d below 1 the same relation holds of the values (1 - d) V exactly where d p(s) + (1 - d)
-p(start) takes the place of p(s) (Hilbe, Traulsen and Sigmund 2015, Games and Economic Behavior 92, "Partners or
-rivals?").
+over s = CC, CD, DC, DD enforces  s_x - l = chi (s_y - l)  against anyone: with l = P these are the extortionate
+strategies of Press and Dyson (2012, PNAS 109, equations 7 to 12, which also define phi), with l = R the generous ones
+of Stewart and Plotkin (2012, PNAS 109, "Extortion and cooperation in the Prisoner's Dilemma"; 2013, PNAS 110). That
+holds for values without discount. At a discount d below 1 the same relation holds for the values (1 - d) V exactly if
+d p(s) + (1 - d) p(start) takes the place of p(s) (Hilbe, Traulsen and Sigmund 2015, Games and Economic Behavior 92,
+"Partners or rivals?").
 """
 
 import numpy as np
@@ -28,18 +28,16 @@ def extortionate(
 ) -> list[float]:
     """Earns chi times the opponent's surplus over mutual defection: s_x - P = chi (s_y - P). It starts with D.
 
-    Args:
-      chi: at least 1, the extortion factor.
-      phi: how strongly it answers, within what chi and the payoffs allow; the middle of that range where left out.
-      discount: of the game in which the relation shall hold exactly, above 0; 1 for the mean per step of an endless
-        game.
-      reward, sucker, temptation, punishment: the game's payoffs, as in `envs.make("ipd", ...)`.
+    chi: the extortion factor, at least 1.
+    phi: how strongly it reacts, within what chi and the payoffs allow; by default the middle of that range.
+    discount: of the game in which the relation holds exactly, above 0; 1 for the mean per step of an endless game.
+    reward, sucker, temptation, punishment: the game's payoffs, as in `envs.make("ipd", ...)`.
 
     Returns:
       P(cooperate) in start, CC, CD, DC, DD.
 
     Raises:
-      ValueError: payoffs that are no prisoner's dilemma, chi below 1, or phi out of its range, which is named.
+      ValueError: for payoffs that are not a prisoner's dilemma, chi below 1, or phi out of its range, which is named.
     """
     return _table(chi, phi, discount, (reward, sucker, temptation, punishment), punishment, 0.0)
 
@@ -55,7 +53,7 @@ def generous_zd(
 ) -> list[float]:
     """Bears chi times the opponent's loss against mutual cooperation: s_x - R = chi (s_y - R). It starts with C.
 
-    Arguments, return and errors as in `extortionate`.
+    The arguments, result and errors are those of `extortionate`.
     """
     return _table(chi, phi, discount, (reward, sucker, temptation, punishment), reward, 1.0)
 
@@ -89,7 +87,8 @@ def _table(
 
 
 def _feasible(offset: np.ndarray, slope: np.ndarray, discount: float) -> tuple[float, float]:
-    """The smallest and the largest phi with 0 <= offset + phi slope <= discount in every state; low > high for none."""
+    """The smallest and largest phi with 0 <= offset + phi slope <= discount in every state; low > high if there is
+    none."""
     low, high = 0.0, np.inf
     for a, b in zip(offset, slope, strict=True):
         if abs(b) < 1e-12:

@@ -1,1 +1,1 @@
-"""Many matches side by side: their settings stacked, their updates one compiled program."""
+"""Many matches together: their settings are stacked, and one compiled program updates them all."""

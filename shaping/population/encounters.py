@@ -1,8 +1,8 @@
-"""Encounters: learners of a population gathered by their numbers, updated together, put back.
+"""Encounters: learners of a population are gathered by their numbers, updated together, and put back.
 
-States of a population's learners lie [population, learners, ...], one after the other. A pairing names who meets,
-[population, encounters, seats]; what is gathered is what the programs of matches take, what they return is put back.
-Where nobody changes partner there is nothing to gather: a match's states are its learners' own.
+The states of a population's learners are [population, learners, ...]. A pairing says who meets, [population,
+encounters, seats]. The programs of matches take the gathered states, and what they return is put back. If nobody
+changes partners there is nothing to gather: the states of a match are those of its learners.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ import numpy as np
 
 
 def gather(states: Any, numbers: jax.Array) -> tuple[Any, ...]:
-    """The states of those who meet, one pytree a seat with leaves [population, encounters, ...].
+    """The states of those who meet, one pytree per seat with leaves [population, encounters, ...].
 
     Args:
       states: leaves [population, learners, ...].
-      numbers: [population, encounters, seats] int, learners' numbers within their population.
+      numbers: [population, encounters, seats] int, the learners' numbers within their population.
     """
 
     def of(places: jax.Array) -> Any:
@@ -28,29 +28,29 @@ def gather(states: Any, numbers: jax.Array) -> tuple[Any, ...]:
 
 
 def scatter(states: Any, numbers: jax.Array, updated: Sequence[Any]) -> Any:
-    """The states of a population with those of everybody who met replaced; whoever met nobody keeps theirs.
+    """The states of a population after an encounter: those of learners who met are replaced, the others are unchanged.
 
     Args:
       states: leaves [population, learners, ...].
-      numbers: [population, encounters, seats] int, as they were gathered; nobody may be in two encounters.
-      updated: one pytree a seat with leaves [population, encounters, ...].
+      numbers: [population, encounters, seats] int, as for `gather`; nobody may be in two encounters.
+      updated: one pytree per seat with leaves [population, encounters, ...].
     """
 
     def put(leaf: jax.Array, *seats: jax.Array) -> jax.Array:
         new = jnp.stack(seats, axis=2)
         places = numbers.reshape(len(numbers), -1)
         flat = new.reshape(len(new), places.shape[1], *new.shape[3:])
-        # Nobody meets twice, so that no place is written twice and the order does not matter.
+        # Nobody meets twice, so no place is written twice and the order does not matter.
         return jax.vmap(lambda own, at, given: own.at[at].set(given, unique_indices=True))(leaf, places, flat)
 
     return jax.tree.map(put, states, *updated)
 
 
 def check_pairing(numbers: np.ndarray, learners: int) -> None:
-    """Refuses a pairing [population, encounters, seats] in which somebody is not there, or in two encounters at once.
+    """Refuses a pairing [population, encounters, seats] that names a learner who does not exist, or one learner twice.
 
     Raises:
-      ValueError: the first such number.
+      ValueError: names the first such number.
     """
     for own in np.asarray(numbers).reshape(len(numbers), -1):
         met: set[int] = set()

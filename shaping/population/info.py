@@ -1,4 +1,4 @@
-"""What learners say of an update, brought into the shape of a record: one number a player for every name."""
+"""What learners record about an update, in the form of a record: one number per player for every name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,17 +24,17 @@ def recorded(
     wanted: jax.Array | bool,
     dtype: Any,
 ) -> dict[str, list[jax.Array]]:
-    """For every name one scalar a player, NaN for those whose learners do not record it.
+    """For every name one scalar per player, NaN for those whose learners do not record it.
 
     Args:
-      learners: of a match.
-      played_by: for each seat the place of its learner.
+      learners: the learners of a match.
+      played_by: for each seat, the position of its learner.
       infos: what each learner's step returned.
-      wanted: whether this update is recorded; where it is not, all is NaN and nothing is computed.
+      wanted: whether this update is recorded; if not, everything is NaN and nothing is computed.
       dtype: of what is recorded.
 
     Raises:
-      ValueError: a learner that says what it has not declared, or not what it has.
+      ValueError: if a learner returns something that it has not declared, or fails to return something that it has.
     """
     for place, (learner, info) in enumerate(zip(learners, infos, strict=True)):
         if set(info) != set(learner.variables):
@@ -53,5 +53,5 @@ def recorded(
 
     if isinstance(wanted, bool):
         return found() if wanted else left_out()
-    # Where there is nothing to record there is no branch in the program.
+    # If there is nothing to record, the program has no branch.
     return lax.cond(wanted, found, left_out) if names else {}

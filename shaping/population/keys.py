@@ -1,11 +1,11 @@
-"""Randomness by identity: who draws, for what, at which update decides the stream, and nothing else does.
+"""Randomness by identity: a random stream depends only on who draws, for what purpose, and at which update.
 
     root    = key(seed)
     learner = fold_in(fold_in(root, match within its cell), seat)
     use     = fold_in(fold_in(learner, purpose), update)
 
-so a learner's stream does not depend on how many others run beside it, on how the batch is cut, or on where a run was
-stopped and resumed, and every cell of a sweep sees the same streams.
+so a learner's stream does not depend on how many others run with it, on how the batch is cut, or on where a run was
+stopped and resumed; and every cell of a sweep sees the same streams.
 """
 
 import zlib
@@ -38,7 +38,8 @@ def use(key: jax.Array, name: str, update: jax.Array | int = 0) -> jax.Array:
 
 
 def match_key(seed: jax.Array, match: jax.Array, seats: int) -> jax.Array:
-    """The key of what a match shares: the root hashed with its learners' numbers in the order of the seats."""
+    """The key of what the learners of a match share: the root hashed with the learners' numbers in the order of
+    seats."""
     key = jax.random.key(seed)
     for seat in range(seats):
         key = jax.random.fold_in(key, match * seats + seat)
@@ -54,5 +55,5 @@ def draw(kind: str, bounds: Sequence[float], key: jax.Array, shape: tuple[int, .
         drawn = jax.random.uniform(key, shape, jnp.float32, a, b)
     else:
         drawn = jnp.exp(jax.random.uniform(key, shape, jnp.float32, jnp.log(a), jnp.log(b)))
-    # Rounding can reach the open end, where a discount of 1 would make an endless game singular.
+    # Rounding can reach the open end; a discount of 1 would make an endless game singular.
     return jnp.clip(drawn, a, jnp.nextafter(b, a))

@@ -1,10 +1,11 @@
-"""How a population lies in memory while it is updated.
+"""The layout of a population in memory while it is updated.
 
-Between segments every array has the population first. Within one, matches are cut into blocks that stay in cache; a
-block has the population last, and small arrays (a table of logits, a payoff matrix) are taken apart into nested
-tuples of scalars, each an array over the block's matches. Then every operation of a small game is elementwise over
-matches, with nothing to transpose or gather. Where returns are sampled a match has arrays of its own large enough, and
-the population stands first in a block too. Rules, optimisers and objectives see ordinary pytrees either way.
+Between segments the population is the first axis of every array. Within a segment, matches are cut into blocks that
+stay in cache. In a block the population is the last axis, and small arrays (a table of logits, a payoff matrix) are
+taken apart into nested tuples of scalars, each an array over the block's matches. Every operation of a small game is
+then elementwise over matches, with nothing to transpose or gather. If returns are sampled, the arrays of a single match
+are large enough, and the population is the first axis in a block too. Rules, optimisers and objectives see ordinary
+pytrees in both cases.
 """
 
 import math
@@ -13,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# Arrays of up to this many numbers a match are taken apart: the five logits and eight payoffs of two-player games.
+# Arrays of up to this many numbers per match are taken apart: the five logits and eight payoffs of two-player games.
 _SMALL = 8
 
 
 def to_blocks(tree: Any, block: int, first: bool = False) -> Any:
-    """[population, ...] leaves to [blocks, ..., block], or to [blocks, block, ...] where `first`."""
+    """Leaves [population, ...] to [blocks, ..., block], or to [blocks, block, ...] if `first`."""
 
     def cut(leaf: jax.Array) -> jax.Array:
         apart = leaf.reshape(leaf.shape[0] // block, block, *leaf.shape[1:])
@@ -38,7 +39,7 @@ def from_blocks(tree: Any, first: bool = False) -> Any:
 
 
 def take_apart(tree: Any) -> Any:
-    """Leaves [..., block] of a block with few numbers a match to nested tuples of [block]; others as they are."""
+    """Leaves [..., block] with few numbers per match to nested tuples of [block]; other leaves unchanged."""
 
     def split(leaf: jax.Array) -> Any:
         if leaf.ndim == 1 or not 0 < math.prod(leaf.shape[:-1]) <= _SMALL:
@@ -49,7 +50,7 @@ def take_apart(tree: Any) -> Any:
 
 
 def put_together(like: Any, tree: Any) -> Any:
-    """The inverse of `take_apart`: `like` has the structure of the blocks before."""
+    """The inverse of `take_apart`: `like` has the structure of the original blocks."""
     leaves, structure = jax.tree.flatten(like)
     parts = structure.flatten_up_to(tree)
     return structure.unflatten([_stacked(part) for part, _ in zip(parts, leaves, strict=True)])

@@ -12,6 +12,8 @@ from flax import struct
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.objectives.objective import Objective
+from shaping.objectives.rewards import Reward
 from shaping.population import info
 from shaping.population.keys import learner_key, match_key, use
 from shaping.population.sums import add_compensated
@@ -21,11 +23,11 @@ from shaping.variables import Variable
 
 @struct.dataclass
 class Encounter:
-    """Who meets, where learners belong to a population rather than to a match.
+    """Who meets, if learners belong to a population rather than to a match.
 
     Attributes:
       numbers: [learners] int32, the learners' numbers within their population.
-      size: of the population.
+      size: the size of the population.
     """
 
     numbers: Any
@@ -34,17 +36,18 @@ class Encounter:
 
 @struct.dataclass
 class Match:
-    """What sets a match up. Two matches with the same tree structure run in the same compiled program.
+    """The settings of a match. Two matches with the same tree structure run in the same compiled program.
 
     Attributes:
       seed: [] int32, the seed of its cell.
       number: [] int32, its number within the cell.
       params: the numbers of the game.
-      learners: one per seat, or fewer where `seats` says who plays where.
+      learners: one per seat, or fewer if `seats` says who plays where.
       game: the game's static part.
-      seats: for each seat the learner that plays it, a place in `learners`; None where each plays its own.
-      encounter: who the learners are, where they belong to a population; None where they are the match's own, with
-        their places as numbers.
+      seats: for each seat the learner that plays it, a position in `learners`; None if each seat has its own learner.
+      encounter: who the learners are, if they belong to a population; None if they are the match's own, in which case
+        their numbers are their positions.
+      rewards: what each seat climbs, None for a seat that climbs the game's own reward; None if all of them do.
     """
 
     seed: Any
@@ -54,22 +57,30 @@ class Match:
     game: Game = struct.field(pytree_node=False)
     seats: tuple[int, ...] | None = struct.field(pytree_node=False, default=None)
     encounter: Encounter | None = None
+    rewards: tuple[Reward | None, ...] | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What its learners climb."""
+        if self.rewards is None:
+            return self.game.objective(self.params)
+        return self.game.objective(self.params, self.rewards)
 
     @property
     def played_by(self) -> tuple[int, ...]:
-        """For each seat the place in `learners` of the one that plays it."""
+        """For each seat, the position in `learners` of the learner that plays it."""
         return tuple(range(len(self.learners))) if self.seats is None else self.seats
 
     @property
     def variables(self) -> dict[str, Variable]:
-        """What its learners record besides values, by name."""
+        """What its learners record in addition to values, by name."""
         return info.variables(self.learners)
 
     def player(self, learner: int) -> int | tuple[int, ...]:
         """The seat of a learner, or its seats, as `Learner.step` takes them.
 
         Raises:
-          ValueError: if it has none, or several and is none that can be shared.
+          ValueError: if it has none, or if it has several and cannot be shared.
         """
         found = tuple(seat for seat, place in enumerate(self.played_by) if place == learner)
         if not found or (len(found) > 1 and not self.learners[learner].shareable):
@@ -78,17 +89,17 @@ class Match:
         return found[0] if len(found) == 1 else found
 
     def by_seat(self, each: Sequence[Any]) -> list[Any]:
-        """What there is for each learner (its state, say), for each seat."""
+        """Converts what there is for each learner (such as its state) into a list over seats."""
         return [each[place] for place in self.played_by]
 
     def key_of(self, learner: int) -> jax.Array:
-        """The key of one of its learners."""
+        """The key of one of the learners."""
         number = learner if self.encounter is None else self.encounter.numbers[learner]
         return learner_key(self.seed, self.number, number)
 
     @property
     def key(self) -> jax.Array:
-        """The key of what its learners share."""
+        """The key of what the learners share."""
         if self.encounter is None:
             return match_key(self.seed, self.number, len(self.learners))
         key = jax.random.key(self.seed)
@@ -104,10 +115,10 @@ class MatchState:
 
     Attributes:
       learners: one state per learner.
-      diverged_at: [] int32, the update at which a value or parameter stopped being finite, -1 while none has.
-      value_sum: per player, the sum of values after updates 1, 2, ... up to the one before this; where returns are
-        sampled, of those that were recorded.
-      value_excess: per player, by how much that sum is too large from rounding (see `sums`).
+      diverged_at: [] int32, the update at which a value or parameter stopped being finite; -1 while all are finite.
+      value_sum: per player, the sum of the values after updates 1, 2, ... up to the one before this; if returns are
+        sampled, of those values that were recorded.
+      value_excess: per player, how much too large that sum is because of rounding (see `sums`).
     """
 
     learners: tuple[LearnerState, ...]
@@ -118,7 +129,7 @@ class MatchState:
 
 def start(match: Match, dtype: Any) -> MatchState:
     """The state before the first update, parameters in `dtype`."""
-    objective = match.game.objective(match.params)
+    objective = match.objective
     policies = match.game.policies
     common = use(match.key, "prepare")
     learners = tuple(
@@ -150,20 +161,20 @@ def update(
 ) -> tuple[MatchState, tuple[LearnerState, ...], list[jax.Array], dict[str, list[jax.Array]]]:
     """One update of all players from the same old parameters.
 
-    Whether parameters are finite is tested one update late, on what the last update wrote to memory: a test of what
-    is still being computed would make XLA compute it anew for every array that depends on the test.
+    Whether parameters are finite is tested one update late, on what the last update wrote to memory: if values that are
+    still being computed were tested, XLA would compute them again for every array that depends on the test.
 
     Args:
       match: the settings.
       state: the state after `number` updates, not yet tested.
       previous: the learners' states one update earlier, finite.
       number: [] int32.
-      recorded: [] bool, whether what learners record besides is wanted of this update.
+      recorded: [] bool, whether what learners record in addition is wanted for this update.
 
     Returns:
-      The state after one more update, the (tested) learners' states before it, the values before it, NaN from the
-      update of divergence on, and what learners record of the update (see `stepped`). A match that stops being finite
-      goes back to its last finite state and stays there.
+      The state after one more update, the (tested) learners' states before it, the values before it (NaN from the
+      update of divergence on), and what learners record about the update (see `stepped`). A match that stops being
+      finite goes back to its last finite state and stays there.
     """
     before = values(match, thetas_of(match, state.learners))
     after, besides = stepped(match, state.learners, number, recorded)
@@ -172,7 +183,7 @@ def update(
     kept = _where(goes_on, state.learners, previous)
     goes_on_and_shown = goes_on & _finite(before)
     shown = [jnp.where(goes_on_and_shown, value, jnp.nan) for value in before]
-    # The initial value does not count, but one that is not finite must show in the sum all the same.
+    # The initial value does not count in the mean, but if it is not finite the sum must show it.
     counted = [jnp.where(number > 0, value, value - value) for value in before]
     sums = _added(state, counted)
     return MatchState(learners, diverged_at, *sums), kept, shown, _shown(goes_on_and_shown, besides)
@@ -185,7 +196,7 @@ def sampled_update(
     number: jax.Array,
     recorded: jax.Array | bool = False,
 ) -> tuple[MatchState, tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
-    """`update` of a match whose returns are sampled, without values: `measure` has them."""
+    """`update` for a match whose returns are sampled, without values: `measure` computes those."""
     after, besides = stepped(match, state.learners, number, recorded)
     goes_on, diverged_at = _tested_once(state, number)
     kept = _where(goes_on, state.learners, previous)
@@ -194,11 +205,11 @@ def sampled_update(
 
 
 def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
-    """What a settled match whose returns are sampled is worth after `number` updates.
+    """Measures a settled match whose returns are sampled, after `number` updates.
 
     Returns:
-      The state, its values counted in; and what the game measures, `value` [players] among it, NaN where the match has
-      diverged.
+      The state, with the values added to its sums; and what the game measures, including `value` [players], NaN if the
+      match has diverged.
     """
     found = match.game.evaluate(match.params, thetas_of(match, state.learners), use(match.key, "evaluation", number))
     finite = state.diverged_at < 0
@@ -209,7 +220,7 @@ def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchSt
 
 
 def _added(state: MatchState, values: Sequence[jax.Array]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
-    """The sums of values with one more of each, and their excess."""
+    """The sums of values after adding one of each, and their excess."""
     each = [add_compensated(*old) for old in zip(state.value_sum, state.value_excess, values, strict=True)]
     return tuple(total for total, _ in each), tuple(excess for _, excess in each)
 
@@ -217,12 +228,12 @@ def _added(state: MatchState, values: Sequence[jax.Array]) -> tuple[tuple[jax.Ar
 def stepped(
     match: Match, states: tuple[LearnerState, ...], number: jax.Array, recorded: jax.Array | bool = False
 ) -> tuple[tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
-    """Everybody's state after one more update, all from the same old ones; and what learners record of it besides.
+    """The state of every learner after one more update, all from the same old states; and what else learners record.
 
-    The latter has for every name of `match.variables` one scalar a player, NaN for those whose learners do not record
-    it, and for all where it is not `recorded`.
+    The latter has, for every name of `match.variables`, one scalar per player, NaN for those whose learners do not
+    record it, and for all if the update is not `recorded`.
     """
-    objective = match.game.objective(match.params)
+    objective = match.objective
     seated = match.by_seat(states)
     if any(learner.observes for learner in match.learners):
         played = objective.sampler.play([state.theta for state in seated], use(match.key, "play", number))
@@ -238,7 +249,7 @@ def stepped(
 
 
 def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:
-    """Everybody's state after one more update, all from the same old ones."""
+    """The state of every learner after one more update, all from the same old states."""
     return stepped(match, states, number)[0]
 
 
@@ -247,26 +258,26 @@ def _shown(finite: jax.Array, besides: dict[str, list[jax.Array]]) -> dict[str, 
 
 
 def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
-    """The state after `number` updates, tested: finite, with `diverged_at` up to date."""
+    """The state after `number` updates, tested: it is finite, and `diverged_at` is up to date."""
     goes_on, diverged_at = _tested(state, number)
     return dataclasses.replace(state, learners=_where(goes_on, state.learners, previous), diverged_at=diverged_at)
 
 
 def sampled_settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
-    """`settle` of a match whose returns are sampled."""
+    """`settle` for a match whose returns are sampled."""
     goes_on, diverged_at = _tested_once(state, number)
     return dataclasses.replace(state, learners=_where(goes_on, state.learners, previous), diverged_at=diverged_at)
 
 
 def _tested_once(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`_tested` where there are many arrays: the sum over all of them would be compiled into the choice of each."""
+    """`_tested` for many arrays: without the barrier the sum over all would be compiled into the choice of each."""
     return computed_once(_tested(state, number))
 
 
 def _tested(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Whether a match is still finite after `number` updates, and the update of divergence.
 
-    A value that is not finite shows in the sum one update later than parameters that are not.
+    A value that is not finite shows in the sum one update later than a parameter that is not.
     """
     finite, finite_sum = _finite(state.learners), _finite(state.value_sum)
     running = state.diverged_at < 0
@@ -279,7 +290,7 @@ def _where(condition: jax.Array, chosen: Any, other: Any) -> Any:
 
 
 def _finite(tree: Any) -> jax.Array:
-    """Whether every number in the tree is finite: x - x is 0 for a finite x and NaN otherwise, and sums keep a NaN."""
+    """Whether every number in the tree is finite: x - x is 0 for a finite x and otherwise NaN, which a sum keeps."""
     residue: Any = 0
     for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -295,15 +306,14 @@ def finish(
     Args:
       match, state: the match and its settled state.
       updates: how many there were.
-      extras: see below.
-      recorded: at how many of them, from update 1 on, a match whose returns are sampled was measured.
+      extras: what else to record, see below.
+      recorded: at how many updates, from update 1 on, a match whose returns are sampled was measured.
 
-    Returns:
+      Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
-        value where there are no updates); both NaN where diverged; diverged_at; theta_final [players, parameters],
-        padded with NaN where one has fewer; what the game describes; what learners record besides, [players], of the
-        update that would be next; and, where `extras` names "consistency",
-        consistency_loss, a scalar.
+        value if there are no updates); both NaN if it diverged; diverged_at; theta_final [players, parameters], padded
+        with NaN for players that have fewer; what the game describes; what else learners record, [players], for the
+        update that would come next; and, if `extras` contains "consistency", consistency_loss, a scalar.
     """
     thetas = thetas_of(match, state.learners)
     measured, key = {}, None
@@ -322,10 +332,10 @@ def finish(
     own["theta_final"] = _rows(thetas, last.dtype)
     if "consistency" in extras:
         learners, states = match.by_seat(match.learners), match.by_seat(state.learners)
-        loss = consistency_loss(learners, states, match.game.objective(match.params))
+        loss = consistency_loss(learners, states, match.objective)
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
     if match.variables:
-        # Of the update that would be next; its states are dropped.
+        # For the update that would come next; the resulting states are dropped.
         besides = stepped(match, state.learners, jnp.int32(updates), recorded=True)[1]
         measured |= {name: jnp.stack(each) for name, each in _shown(diverged_at < 0, besides).items()}
     return measured | match.game.describe(match.params, thetas, key) | own

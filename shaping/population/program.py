@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from shaping.population import match as single
 from shaping.population.layout import from_blocks, put_together, take_apart, to_blocks
 from shaping.population.match import Match, MatchState
+from shaping.population.spans import RecordedUpdates
 
 AXIS = "population"
 
@@ -22,15 +23,15 @@ class Timetable:
     """When values are recorded and how updates are cut into segments.
 
     Rows are recorded after 0, record_every, 2 record_every, ... updates and after the last. An interval is the updates
-    between two looks at the state inside a program: those from one row to the next, or a part of them where these are
-    many. A segment is the intervals of one call of the program, a fixed number of them; what lies beyond the last
+    between two inspections of the state inside a program: all updates from one row to the next, or only a part if there
+    are many. A segment is a fixed number of intervals, done in one call of the program; what lies beyond the last
     update is masked.
 
     Attributes:
       updates: number of updates of a match.
       record_every: updates from one row to the next.
-      segment: intervals of a segment.
-      extras: what is recorded besides, "policies" at every recorded update, "consistency" at the end.
+      segment: intervals in a segment.
+      extras: what else is recorded: "policies" at every recorded update, "consistency" at the end.
       intervals_per_row: intervals from one row to the next.
     """
 
@@ -42,7 +43,7 @@ class Timetable:
 
     @property
     def rows(self) -> int:
-        """Recorded rows before the last, which comes from the end of a run."""
+        """Recorded rows without the last one, which comes from the end of the run."""
         return -(-self.updates // self.record_every)
 
     @property
@@ -64,23 +65,23 @@ class Timetable:
 
     @property
     def measured(self) -> int:
-        """At how many updates from the first on something is recorded."""
+        """At how many updates, from the first on, something is recorded."""
         return len(self.recorded) - 1 if self.updates else 0
 
     @property
-    def recorded(self) -> list[int]:
-        """The recorded updates, ascending; 0 and the last always among them."""
-        return [*range(0, self.updates, self.record_every), self.updates]
+    def recorded(self) -> RecordedUpdates:
+        """The recorded updates, ascending; they always include 0 and the last."""
+        return RecordedUpdates(self.updates, self.record_every)
 
 
 def segment_at(timetable: Timetable, interval: int, only: tuple[int, int] | None = None) -> np.ndarray:
-    """The segment that begins with an interval, as its program takes it: all of its updates, or only those from one
-    number to below another."""
+    """The segment that begins with an interval, as its program takes it: all of its updates, or only the updates from
+    one number up to but excluding another."""
     return np.array([interval, *(only or (0, timetable.updates))], np.int32)
 
 
 def bounds(timetable: Timetable, segment: jax.Array, index: Any) -> tuple[jax.Array, jax.Array]:
-    """The updates before an interval of a segment begins and when it has ended, of those that are done."""
+    """The number of updates when an interval of a segment begins and when it ends, limited to the updates to do."""
     first, low, high = segment
     ends = (timetable.begins(first + index), timetable.begins(first + index + 1))
     begin, end = (jnp.clip(at, low, high) for at in ends)
@@ -88,7 +89,7 @@ def bounds(timetable: Timetable, segment: jax.Array, index: Any) -> tuple[jax.Ar
 
 
 def population_sharding(mesh: Mesh) -> NamedSharding:
-    """The population axis spread over the mesh."""
+    """The sharding that spreads the population axis over the mesh."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
@@ -110,14 +111,14 @@ def segment_function(
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
     """`(matches, states, segment) -> (states, recorded)`, blocks of matches one after the other.
 
-    `segment` [3] int32 (see `segment_at`) is its first interval, and two numbers of updates: what lies before the one
-    or from the other on is not done. A run does all of it; a narrower one does the same updates in the same program,
-    but few at a time.
+    `segment` [3] int32 (see `segment_at`) holds its first interval and two numbers of updates, a first and an end; only
+    updates from the first up to but excluding the end are done. A run does all of them; a narrower segment does the
+    same updates in the same program, but few at a time.
 
-    `recorded` has one row for each interval of the segment, as its first update finds the match: value [population,
-    intervals, players], what learners record of that update, and, where the timetable's extras name "policies",
-    policy_trajectory [population, intervals, players, states]; where returns are sampled, everything a match measures.
-    Rows of intervals that begin no row of the record, and rows beyond the last update, are meaningless.
+    `recorded` has one row for each interval of the segment, as the match is at the interval's first update: value
+    [population, intervals, players]; what learners record of that update; if the timetable's extras include "policies",
+    policy_trajectory [population, intervals, players, states]; and if returns are sampled, everything that a match
+    measures. Rows of intervals that do not begin a row of the record, and rows beyond the last update, are meaningless.
     """
 
     def run_block(blocks: tuple[Match, MatchState], segment: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -135,7 +136,7 @@ def segment_function(
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
             begin, end = bounds(timetable, segment, index)
             if plays:
-                # What is not recorded is not played, nor what lies beyond the last update.
+                # What is not recorded is not played, nor is anything beyond the last update.
                 number = segment[0] + index
                 whole_interval = (begin == timetable.begins(number)) & (begin < end)
                 recorded: Any = whole_interval & (number % timetable.intervals_per_row == 0)
@@ -151,8 +152,8 @@ def segment_function(
                 state, rows = lax.cond(recorded, played, passed, settle(*carry, begin))
                 carry = (state, state.learners)
             else:
-                # Values are those that updates begin with. What the interval finds is not yet tested; a match that has
-                # just diverged shows its last finite policies.
+                # Values are those at the start of an update. The state at the start of an interval is not yet tested; a
+                # match that has just diverged shows its last finite policies.
                 recorded, rows = True, looked(settle(*carry, begin)) if timetable.extras else {}
 
             def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
@@ -168,7 +169,7 @@ def segment_function(
 
         moved, rows = lax.scan(interval, (start, start.learners), jnp.arange(timetable.segment))
         last = bounds(timetable, segment, timetable.segment)[0]
-        # Turned around while they are in the cache.
+        # Transposed while they are in the cache.
         rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1 if plays else -1, 0), rows)
         return put_together(states, settle(*moved, last)), rows
 
@@ -183,7 +184,7 @@ def segment_function(
 def _valued_update(
     match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array
 ) -> tuple[MatchState, Any, dict[str, Any]]:
-    """`match.update`, the values before it among what is recorded."""
+    """`match.update`, with the values before it among what is recorded."""
     state, kept, values, info = single.update(match, state, previous, number, recorded)
     return state, kept, info | {"value": values}
 
@@ -228,23 +229,23 @@ def _kept(chosen: jax.Array, found: Any, before: Any) -> Any:
 
 
 def _axis(matches: Match) -> int:
-    """Where a block has its matches: last, so that every operation of a small game is elementwise over them; first
-    where returns are sampled, as the arrays of a batch of play are large and products of matrices want it so."""
+    """The axis of a block's matches: last, so that every operation of a small game is elementwise over them; or first,
+    if returns are sampled, because batches of play are large and matrix products need it."""
     return 0 if matches.game.sampled else -1
 
 
 def _unrolled(matches: Match) -> bool:
-    """Whether matches of this structure may be taken apart into scalars."""
+    """Whether matches of this structure can be taken apart into scalars."""
     return matches.game.unrolled and all(learner.elementwise for learner in matches.learners)
 
 
 def _over_blocks(run_block: Callable[[Any], Any], block: int, first: bool) -> Callable[[Any], Any]:
-    """Maps a function of blocks [..., block], or [block, ...] where `first`, over leaves [population, ...], one block
+    """Maps a function of blocks [..., block], or [block, ...] if `first`, over leaves [population, ...], one block
     after the other."""
     return lambda tree: from_blocks(lax.map(run_block, to_blocks(tree, block, first)), first)
 
 
 def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
-    """Each device runs the function on its own part of the population; no part talks to another."""
+    """Each device runs the function on its own part of the population, without communication."""
     specs = (PartitionSpec(AXIS),) * sharded + (PartitionSpec(),) * replicated
     return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)

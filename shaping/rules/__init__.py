@@ -1,4 +1,4 @@
-"""Update rules, one file for each family; every file's `RULES` names its factories for the configuration."""
+"""Update rules, one file per family; the `RULES` of each file maps configuration names to factories."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,7 @@ __all__ = ["Rule", "computed_once", "first_order", "lola", "lookahead", "naive",
 
 @cache
 def named_rules() -> dict[str, Callable[..., Rule]]:
-    """Every rule by its configuration name: the union of the `RULES` of this package's modules."""
+    """Every rule by its configuration name, collected from the `RULES` of this package's modules."""
     names: dict[str, Callable[..., Rule]] = {}
     for module in pkgutil.iter_modules(__path__):
         names |= getattr(importlib.import_module(f"{__name__}.{module.name}"), "RULES", {})

@@ -2,8 +2,8 @@
 bilinear approximation of the game.
 
 With xi and H_o of `joint`, in losses, the descent direction is (I + eta H_o)^{-1} xi. To first order in eta it is
-LookAhead. The system is solved densely; it has as many unknowns as all players have parameters. For two small players
-the other's unknowns are eliminated by hand, so that no more than one's own remain:
+LookAhead. The system is solved densely; its unknowns are the parameters of all players. For two players with few
+parameters the other player's unknowns are eliminated by hand, which leaves only one's own:
 
     x_i = (I - eta^2 H_ij H_ji)^{-1} (xi_i - eta H_ij xi_j)
 """
@@ -25,7 +25,7 @@ from shaping.rules.joint import block_of_scalars, dense, joint, minus, seat_of_e
 from shaping.rules.rule import Rule
 from shaping.schema import NonNegative, checked
 
-# Up to this many parameters a player, given as scalars, the elimination is unrolled over them.
+# The elimination is unrolled for scalar parameters, up to this many per player.
 _UNROLLED = 8
 
 
@@ -34,7 +34,7 @@ class CompetitiveDescent:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, the weight of how the others' steps change one's own gradient; at least 0.
+      lookahead_rate: eta, the weight given to how the others' steps change one's own gradient; at least 0.
     """
 
     lookahead_rate: Any
@@ -42,7 +42,7 @@ class CompetitiveDescent:
 
 @checked
 def cgd(lookahead_rate: NonNegative = 1.0) -> Rule:
-    """Competitive gradient descent; `lookahead_rate` is eta, at least 0, in the paper the same as the step size."""
+    """Competitive gradient descent; `lookahead_rate` is eta, at least 0. The paper sets it equal to the step size."""
     return Rule(CompetitiveDescent(lookahead_rate), direction)
 
 

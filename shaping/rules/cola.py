@@ -1,19 +1,20 @@
-"""COLA (Willi et al. 2022): directions that anticipate each other rightly, learned before the game begins.
+"""COLA (Willi et al. 2022): learns, before the game begins, directions that anticipate each other consistently.
 
 Networks f_i from everybody's parameters to player i's direction are trained on the consistency loss
 
     E_theta sum_i | f_i(theta) - nabla_i [ V_i(theta_i, theta_-i + eta f_-i(theta)) ] |^2,   theta uniform in a region
 
-with the total derivative, through f_-i. Where it reaches 0, everybody's direction is the best answer to everybody's
-direction, which LOLA of any order only approaches, and only for small eta. Afterwards f_i is player i's rule; for
-parameters outside the region it answers as at its border.
+with the total derivative, through f_-i. Where the loss is 0, every player's direction is the best answer to the
+directions of the others; LOLA of any order only approaches this, and only for small eta. Afterwards f_i is player i's
+rule; outside the region it answers as at the region's border.
 
-Consistent directions need not be unique: which ones are found depends on where the networks start. Training that begins
-with eta = 0, where they are the naive ones, and raises it follows the ones that naive learning turns into.
+Consistent directions need not be unique: which ones are found depends on how the networks are initialised. Training
+that begins with eta = 0, where they are the naive directions, and then raises eta follows the naive ones continuously.
 """
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import flax.linen as nn
@@ -37,13 +38,13 @@ class Cola:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, the step each opponent is imagined to take along its own direction; at least 0.
-      region: half width of the cube of parameters in which the networks are trained, above 0.
-      network_rate: learning rate of Adam at the first training step, above 0; it falls to 0 along a cosine.
-      warm_up: the share of training during which eta rises from 0, from 0 (as in the paper) to 1.
+      lookahead_rate: eta, the step that each opponent is imagined to take along its own direction; at least 0.
+      region: half the width of the cube of parameters in which the networks are trained, above 0.
+      network_rate: learning rate of Adam at the first training step, above 0; it decays to 0 along a cosine.
+      warm_up: the share of training during which eta rises from 0; between 0 (as in the paper) and 1.
       width, depth: of the hidden layers of a player's network.
-      activation: between them.
-      training_steps, training_batch: steps, and parameter vectors drawn anew for each.
+      activation: the activation function of those layers.
+      training_steps, training_batch: number of steps, and of parameter vectors drawn for each step.
     """
 
     lookahead_rate: Any
@@ -69,7 +70,7 @@ def cola(
     training_steps: Annotated[int, Range(1)] = 8000,
     training_batch: Annotated[int, Range(1)] = 64,
 ) -> Rule:
-    """COLA with the networks of the paper's non-polynomial games; every learner trains networks of its own.
+    """COLA with the networks of the paper's non-polynomial games; every learner trains its own networks.
 
     Raises:
       ValueError: if the activation is unknown.
@@ -91,7 +92,7 @@ def direction(
 def prepare(
     objective: Objective, policies: Sequence[Policy], player: int, settings: Cola, key: jax.Array, dtype: Any
 ) -> list[Any]:
-    """The trained networks' parameters, one entry a player."""
+    """The parameters of the trained networks, one entry per player."""
     del player
     like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, dtype), [policy.shapes for policy in policies])
     inputs = ravel_pytree(like)[0]
@@ -103,7 +104,7 @@ def prepare(
     transform = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(schedule))
 
     def drawn(key: jax.Array) -> list[Any]:
-        """Parameters of everybody, [batch, ...] uniform in the region."""
+        """Parameters of all players, [batch, ...], uniform in the region."""
         leaves, structure = jax.tree.flatten(like)
         keys = [jax.random.fold_in(key, place) for place in range(len(leaves))]
         shapes = [(settings.training_batch, *leaf.shape) for leaf in leaves]
@@ -133,7 +134,7 @@ _ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
 
 
 class _Network(nn.Module):
-    """Hidden layers from N(0, 0.1^2) weights, as in the authors' notebook, and a linear output."""
+    """Hidden layers with weights from N(0, 0.1^2), as in the authors' notebook, and a linear output."""
 
     hidden: tuple[int, ...]
     outputs: int
@@ -155,7 +156,13 @@ def _direction(settings: Cola, networks: list[Any], thetas: Thetas, player: int)
     """f_player, shaped as its parameters."""
     inputs = jnp.clip(ravel_pytree(list(thetas))[0], -settings.region, settings.region)
     own, unflatten = ravel_pytree(thetas[player])
-    return unflatten(jnp.asarray(_network(settings, own.size).apply(networks[player], inputs)))
+    return unflatten(_applied(_network(settings, own.size), networks[player], inputs))
+
+
+@partial(jax.jit, static_argnums=0)
+def _applied(module: _Network, network: Any, inputs: jax.Array) -> jax.Array:
+    """A function of its own, so that the network, asked in many places, is traced once."""
+    return jnp.asarray(module.apply(network, inputs))
 
 
 RULES = {"cola": cola}

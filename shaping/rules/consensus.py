@@ -1,5 +1,5 @@
-"""Consensus optimisation (Mescheder et al. 2017, section 4): naive learning plus descent on |xi|^2 / 2, which pulls all
-players to where nobody's gradient is left.
+"""Consensus optimisation (Mescheder et al. 2017, section 4): naive learning plus descent on |xi|^2 / 2, which pulls
+all players towards points where all gradients vanish.
 
 With xi and H of `joint`, in losses, the descent direction is xi + gamma H^T xi.
 """

@@ -1,11 +1,12 @@
-"""How far directions are from anticipating each other rightly: the consistency loss of Willi et al. (2022, COLA).
+"""The consistency loss (Willi et al. 2022, COLA): how far directions are from anticipating each other consistently.
 
-Every player imagines the others to move along their own directions d_j, and to react to it as those directions say:
+Every player imagines that the others move along their directions d_j, and that they react to it as those directions
+say:
 
     C(theta) = sum_i | d_i(theta) - nabla_i [ V_i(theta_i, theta_-i + eta_i d_-i(theta)) ] |^2
 
-with the total derivative, through d_-i. Consistent directions have C = 0: those of LOLA of order n answer the ones of
-order n - 1 instead.
+with the total derivative, through d_-i. Consistent directions have C = 0. The directions of LOLA of order n instead
+answer those of order n - 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +25,10 @@ def inconsistency(
     """C at `thetas`, a scalar.
 
     Args:
-      objective: returns of all players.
+      objective: the returns of all players.
       thetas: their parameters.
       direction: `(thetas, player) -> d_player`, differentiable in `thetas`.
-      rates: eta_i, the step that player i imagines the others to take, one a player.
+      rates: eta_i, the step that player i imagines the others to take; one per player.
     """
     total = jnp.zeros(())
     for player, rate in enumerate(rates):

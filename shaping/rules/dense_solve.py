@@ -1,10 +1,11 @@
-"""Small dense systems of equations of any kind, without LAPACK, which can hang under `vmap`.
+"""Solvers for small dense systems of equations, without LAPACK, which can hang under `vmap`.
 
 Elimination with partial pivoting, in three forms. `solve` unrolls Gaussian elimination for few unknowns and loops over
-Gauss-Jordan steps for more (as stable for the error of the solution: Peters and Wilkinson 1975; and one loop instead of
-two). `solve_scalars` is unrolled over scalars, for the very smallest. Pivots are selected, not indexed, so that under
-`vmap`, with the population last in memory, every step is elementwise over the population although each member pivots
-differently. Nothing here is to be differentiated. A singular matrix gives infinities or NaN, no error.
+Gauss-Jordan steps for more (the error of the solution is as small: Peters and Wilkinson 1975; and there is one loop
+instead of two). `solve_scalars` is unrolled over scalars, for the smallest systems. Pivots are selected with `where`
+instead of indexed, so that under `vmap`, with the population last in memory, every step is elementwise over the
+population although each member pivots differently. These functions are not to be differentiated. A singular matrix
+gives infinities or NaN, not an error.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from jax import lax
 from shaping.objectives.batching import population_last
 from shaping.rules.gradients import computed_once
 
-# Up to this many unknowns the elimination is unrolled; beyond, it would take long to compile.
+# The elimination is unrolled up to this many unknowns; with more it would take long to compile.
 _UNROLLED = 12
 
 
@@ -35,10 +36,10 @@ def _gauss(rows: jax.Array) -> jax.Array:
     while len(rows):
         index = jnp.arange(len(rows)).reshape(-1, *(1,) * (rows.ndim - 2))
         chosen = index == jnp.argmax(jnp.abs(rows[:, 0]), axis=0)
-        # Selected, not multiplied by an indicator: a zero times an infinite row would spread.
+        # Selected with `where`: multiplying by an indicator would turn an infinite row into NaN.
         pivot_row = jnp.sum(jnp.where(chosen[:, None], rows, 0), axis=0)
         pivot_row = pivot_row[1:] / pivot_row[0]
-        # The first row takes the place of the chosen one.
+        # The first row takes the place of the chosen row.
         rest = jnp.where(chosen[1:, None], rows[:1], rows[1:])
         rows = rest[:, 1:] - rest[:, :1] * pivot_row
         eliminated.append(pivot_row)
@@ -49,7 +50,7 @@ def _gauss(rows: jax.Array) -> jax.Array:
 
 
 def _gauss_jordan(rows: jax.Array) -> jax.Array:
-    """The same in a loop over pivots; rows are not swapped but marked."""
+    """The same in a loop over pivots; rows are marked instead of swapped."""
     n, batch = rows.shape[0], rows.shape[2:]
     index = jnp.arange(n).reshape(n, *(1,) * len(batch))
 
@@ -63,14 +64,14 @@ def _gauss_jordan(rows: jax.Array) -> jax.Array:
         rows = jnp.where(chosen[:, None], pivot_row, rows - column[:, None] * pivot_row)
         return rows, jnp.where(chosen, k, solves)
 
-    # solves[r] is the unknown that row r has been chosen for, n while it has not.
+    # solves[r] is the unknown for which row r was chosen; n as long as it was not.
     rows, solves = lax.fori_loop(0, n, body, (rows, jnp.full((n, *batch), n)))
     return jnp.sum(jnp.where(solves == index[:, None], rows[:, -1], 0), axis=1)
 
 
 def solve_scalars(matrix: Sequence[Sequence[jax.Array]], b: Sequence[jax.Array]) -> list[jax.Array]:
-    """x with matrix x = b, for `matrix` [n][n] and `b` [n] of scalars: the fastest form for a population, up to about
-    eight unknowns."""
+    """x with matrix x = b, for `matrix` [n][n] and `b` [n] of scalars: the fastest form for a population, for up to
+    about eight unknowns."""
     rows = [[*row, right] for row, right in zip(matrix, b, strict=True)]
     eliminated: list[list[jax.Array]] = []
     while rows:

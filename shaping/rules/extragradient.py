@@ -1,6 +1,6 @@
-"""Extragradient (Korpelevich 1976): everybody's naive gradient, taken after everybody's imagined naive step.
+"""Extragradient (Korpelevich 1976): every player's naive gradient, taken after an imagined naive step of all players.
 
-With xi of `joint`, in losses, the descent direction is xi(theta - eta xi(theta)); nothing is differentiated through the
+With xi of `joint`, in losses, the descent direction is xi(theta - eta xi(theta)), without differentiating through the
 imagined step.
 """
 
@@ -21,7 +21,7 @@ class Extragradient:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, the length of the step everybody is imagined to take; at least 0.
+      lookahead_rate: eta, the length of the step that all players are imagined to take; at least 0.
     """
 
     lookahead_rate: Any
@@ -38,7 +38,7 @@ def direction(
 ) -> Any:
     """The ascent direction -xi(theta - eta xi(theta)), this seat's block.
 
-    An objective that samples draws anew after the imagined step.
+    A sampled objective draws a fresh batch after the imagined step.
     """
 
     def inner_key(step: int) -> jax.Array | None:

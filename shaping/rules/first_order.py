@@ -1,13 +1,12 @@
-"""The rules that expand the return after the opponents' naive step to first order, one formula with coefficients as
-data.
+"""Rules that expand the return to first order in the opponents' naive steps: one formula whose coefficients are data.
 
     g_i = nabla_i V_i + eta sum_{j != i} ( m (nabla_i nabla_j V_i) nabla_j V_j  +  s (nabla_i nabla_j V_j) nabla_j V_i )
 
-The term with m is how the opponents' steps change one's own gradient (the middle term), the one with s is how one's own
-parameters change the opponents' steps (the shaping term). (m, s) = (0, 0) is naive learning, (1, 0) LookAhead (Zhang
-and Lesser 2010), (0, 1) LOLA as published (Foerster et al. 2018, eq. 4.4: the opponent's effect on V_i is held
-fixed), (1, 1) the full first-order expansion (LOLA in Letcher et al. 2019). Because m and s are data, one compiled
-program can hold all of them side by side.
+The term with m is how the opponents' steps change one's own gradient (the middle term); the term with s is how one's
+own parameters change the opponents' steps (the shaping term). (m, s) = (0, 0) is naive learning, (1, 0) LookAhead
+(Zhang and Lesser 2010), (0, 1) LOLA as published (Foerster et al. 2018, eq. 4.4, which holds the opponent's effect on
+V_i fixed), and (1, 1) the full first-order expansion (LOLA in Letcher et al. 2019). Because m and s are data, one
+compiled program can run all of them together.
 """
 
 from typing import Annotated, Any
@@ -24,10 +23,10 @@ from shaping.schema import NonNegative, Range, checked
 
 @struct.dataclass
 class FirstOrder:
-    """Settings of the family.
+    """Settings of the family of rules.
 
     Attributes:
-      lookahead_rate: eta, the step each opponent is imagined to take along its own gradient; at least 0.
+      lookahead_rate: eta, the step that each opponent is imagined to take along its own gradient; at least 0.
       middle: m, weight of the LookAhead term.
       shaping: s, weight of the shaping term.
     """
@@ -43,7 +42,7 @@ def first_order(
     middle: Annotated[float, Range()] = 1.0,
     shaping: Annotated[float, Range()] = 1.0,
 ) -> Rule:
-    """The family itself, with both coefficients free: sweep them to mix learners in one program."""
+    """The whole family, with both coefficients free: sweep them to mix learners in one program."""
     return Rule(FirstOrder(lookahead_rate, middle, shaping), direction, shaping=shaping_term)
 
 
@@ -58,8 +57,8 @@ def direction(
 ) -> Any:
     """The ascent direction g_i of the formula above, shaped as `thetas[player]`.
 
-    Second derivatives enter as products with vectors only: gradients in theta_i of the returns' derivatives along the
-    opponents' gradients, those held fixed.
+    Second derivatives enter only as products with vectors: gradients with respect to theta_i of the derivatives of the
+    returns along the opponents' gradients, which are held fixed.
     """
     everyone = range(len(thetas))
     others = [j for j in everyone if j != player]
@@ -71,8 +70,8 @@ def direction(
     effects = [replace(still, j, at[player][j]) for j in others]
 
     def changes(theta: Any) -> jax.Array:
-        """m times how V_i changes along the opponents' steps, plus s times the sum over j of how V_j changes along
-        theta_j's effect on V_i."""
+        """m times the change of V_i along the opponents' steps, plus s times the sum over j of the change of V_j along
+        the effect of theta_j on V_i."""
         _, along = jax.linearize(lambda ts: objective(ts, key)[0], replace(thetas, player, theta))
         by_steps, *by_effects = batched(along, [steps, *effects])
         return m * by_steps[player] + s * sum(found[j] for j, found in zip(others, by_effects, strict=True))

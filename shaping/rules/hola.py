@@ -4,10 +4,10 @@ differentiate through learners.
     h_i^0     = nabla_i V_i(theta)
     h_i^{n+1} = nabla_i [ V_i(theta_i, theta_-i + eta h_-i^n(theta)) ]
 
-with the total derivative, through h_-i^n. h^0 is naive learning, h^1 LOLA in its exact variant with one lookahead;
-where the sequence converges its limit (iLOLA) is consistent: everybody anticipates what everybody does.
+with the total derivative, through h_-i^n. h^0 is naive learning, h^1 is LOLA's exact variant with one lookahead. If the
+sequence converges, its limit (iLOLA) is consistent: every player anticipates what the others do.
 
-Each order nests one more derivative, so that a program's size and cost grow by a factor with each.
+Each order nests one more derivative, which multiplies the size and the cost of the program.
 """
 
 from typing import Annotated, Any
@@ -26,8 +26,8 @@ class HigherOrderLola:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, the step each opponent is imagined to take along its own direction of the order below; at
-        least 0.
+      lookahead_rate: eta, the step that each opponent is imagined to take along its own direction of the order below;
+        at least 0.
       order: n of h^n; at least 1.
     """
 
@@ -37,7 +37,7 @@ class HigherOrderLola:
 
 @checked
 def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1)] = 1) -> Rule:
-    """LOLA of any order; order 1 is `lola` in its exact variant with one lookahead.
+    """LOLA of any order; order 1 is the exact variant of `lola` with one lookahead.
 
     Raises:
       ValueError: if `order` is below 1.
@@ -48,9 +48,9 @@ def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1)] = 1)
 def direction(
     objective: Objective, thetas: Thetas, player: int, settings: HigherOrderLola, key: jax.Array | None = None
 ) -> Any:
-    """The ascent direction h_i^order, shaped as `thetas[player]`.
+    """The ascent direction h_i^order, shaped like `thetas[player]`.
 
-    An objective that samples draws anew at each order.
+    A sampled objective draws a fresh batch at each order.
     """
 
     def directions(order: int, current: Thetas, players: list[int]) -> dict[int, Any]:

@@ -7,9 +7,9 @@ loss is L_i = -V_i and
     H   = nabla xi                                its Jacobian, blocks H_ij = nabla_j nabla_i L_i
     H_o                                           H without its diagonal blocks
 
-A joint vector is a list with one pytree for each seat, shaped as that seat's parameters. The Jacobian is not built:
-rules multiply with it, except the two that solve a system, for which `dense` writes it out, or
-`block_of_scalars` one block of it.
+A joint vector is a list with one pytree per seat, shaped like that seat's parameters. The Jacobian is not built: rules
+multiply by it. Only the two rules that solve a system need it written out, by `dense`, or one block of it, by
+`block_of_scalars`.
 """
 
 import operator
@@ -28,7 +28,7 @@ from shaping.rules.gradients import add, batched, gradient, gradients, replace
 
 JointVector = list[Any]
 
-# Up to this many parameters of all players, given as scalars, columns of H are computed one by one.
+# Up to this many scalar parameters of all players, the columns of H are computed one by one.
 _UNROLLED = 12
 
 
@@ -38,8 +38,8 @@ class Joint:
 
     Attributes:
       xi: the joint gradient.
-      times: `v -> H v`, forward mode.
-      transposed_times: `v -> H^T v`, the transpose of the same linear program.
+      times: `v -> H v`, in forward mode.
+      transposed_times: `v -> H^T v`, the transpose of the same linear map.
     """
 
     xi: JointVector
@@ -55,14 +55,14 @@ def joint(objective: Objective, thetas: Thetas, key: jax.Array | None = None) ->
 
 
 def joint_gradient(objective: Objective, thetas: Thetas, key: jax.Array | None = None) -> JointVector:
-    """xi alone: every player's gradient of its own loss."""
+    """Only xi: every player's gradient of its own loss."""
     everyone = range(len(thetas))
     found = gradients(objective, thetas, everyone, key)
     return [minus(found[i][i]) for i in everyone]
 
 
 def off_diagonal_times(at: Joint, v: JointVector) -> JointVector:
-    """H_o v: how the others' moves along v change each player's own gradient; one product with H for each seat."""
+    """H_o v: how the others' moves along v change each player's own gradient; takes one product with H per seat."""
     everyone = range(len(v))
     still = zeros(v)
     alone = batched(at.times, [replace(still, j, v[j]) for j in everyone])
@@ -70,7 +70,7 @@ def off_diagonal_times(at: Joint, v: JointVector) -> JointVector:
 
 
 def dense(at: Joint) -> tuple[jax.Array, jax.Array, Callable[[jax.Array], JointVector]]:
-    """(xi [d], H [d, d], from [d] back to a joint vector), where d is the number of parameters of all seats."""
+    """(xi [d], H [d, d], function from [d] to a joint vector), where d is the number of parameters of all seats."""
     flat, unflatten = ravel_pytree(at.xi)
     leaves, structure = jax.tree.flatten(at.xi)
     if len(leaves) <= _UNROLLED and all(jnp.ndim(leaf) == 0 for leaf in leaves):
@@ -95,14 +95,14 @@ def block_of_scalars(
 
 
 def _units(leaves: Sequence[jax.Array]) -> list[list[jax.Array]]:
-    """The unit vectors of a space of scalars, to be pushed forward one by one: under `vmap` rows of a few numbers would
-    stand last in memory, where the population should be."""
+    """The unit vectors of a space of scalars, to be pushed forward one by one: under `vmap`, rows of a few numbers
+    would be last in memory, where the population should be."""
     return [[jnp.full_like(leaf, j == k) for j, leaf in enumerate(leaves)] for k in range(len(leaves))]
 
 
 @population_last
 def _columns(columns: list[list[jax.Array]]) -> jax.Array:
-    """The matrix [n, m, *batch] of m columns of n scalars."""
+    """The matrix [n, m, *batch] with m columns of n scalars."""
     return jnp.stack([jnp.stack(row) for row in zip(*columns, strict=True)])
 
 
@@ -112,12 +112,12 @@ def seat_of_entry(vector: JointVector) -> list[int]:
 
 
 def length(tree: Any) -> int:
-    """The number of numbers in a pytree."""
+    """How many numbers a pytree holds."""
     return sum(jnp.size(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def inner(u: Any, v: Any) -> jax.Array:
-    """The inner product of two pytrees of one structure, summed elementwise."""
+    """The inner product of two pytrees of the same structure."""
     return reduce(operator.add, jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), u, v)))
 
 

@@ -1,9 +1,9 @@
-"""LOLA, learning with opponent-learning awareness, in the three variants that go by the name.
+"""LOLA, learning with opponent-learning awareness, in the three variants known by that name.
 
-- `original` (Foerster et al. 2018): first-order expansion, the opponent's effect on one's own return held fixed.
+- `original` (Foerster et al. 2018): first-order expansion; the opponent's effect on one's own return is held fixed.
 - `taylor` (Letcher et al. 2019): the full first-order expansion.
-- `exact` (LOLA-DiCE, Foerster et al. 2018b; POLA's "actual update"): differentiates the return after the opponents'
-  actual steps, of which there may be several.
+- `exact` (LOLA-DiCE, Foerster et al. 2018b; "actual update" in POLA): differentiates the return after the opponents'
+  actual steps; there may be more than one step.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ class ExactLola:
     """Settings of the exact variant.
 
     Attributes:
-      lookahead_rate: eta, the step each opponent is imagined to take along its own gradient; at least 0.
-      lookaheads: how many such steps are differentiated through; at least 1.
+      lookahead_rate: eta, the step that each opponent is imagined to take along its own gradient; at least 0.
+      lookaheads: how many such steps to differentiate through; at least 1.
     """
 
     lookahead_rate: Any
@@ -44,17 +44,18 @@ def lola(
     lookaheads: Annotated[int, Range(1)] = 1,
     opponents: Literal["naive", "lola"] = "naive",
 ) -> Rule:
-    """LOLA in one of its variants; several lookaheads only in the exact one.
+    """LOLA in one of its variants; only the exact variant can have several lookaheads.
 
     Args:
       variant: see above.
       lookahead_rate: eta, at least 0.
-      lookaheads: steps of the opponents that are differentiated through.
-      opponents: how they are imagined to learn: naively, or by LOLA of the same variant and rate (`second_order`).
+      lookaheads: how many steps of the opponents to differentiate through.
+      opponents: how the opponents are imagined to learn: naively, or by LOLA of the same variant and rate
+        (`second_order`).
 
     Raises:
-      ValueError: if the variant or the opponents are unknown, or `lookaheads` is above 1 where the variant is not exact
-        or the opponents are not naive.
+      ValueError: if the variant or the opponents are unknown, or if `lookaheads` is above 1 although the variant is not
+        exact or the opponents are not naive.
     """
     if variant not in ("original", "taylor", "exact"):
         raise ValueError(f"variant is {variant!r}: must be original, taylor or exact")
@@ -80,8 +81,8 @@ def exact_direction(
 ) -> Any:
     """nabla_i V_i(theta_i, theta_-i^K), where theta_j^{k+1} = theta_j^k + eta nabla_j V_j(theta_i, theta_-i^k).
 
-    All opponents step at once from the same parameters, and the derivative passes through every step. An objective that
-    samples draws anew at each step.
+    All opponents step at once from the same parameters, and the derivative passes through every step. A sampled
+    objective draws a fresh batch at each step.
     """
     shaped_return = _shaped_return(objective, thetas, player, settings, key)
     return jax.grad(lambda theta: shaped_return(theta, theta))(thetas[player])
@@ -90,14 +91,14 @@ def exact_direction(
 def exact_shaping(
     objective: Objective, thetas: Thetas, player: int, settings: ExactLola, key: jax.Array | None = None
 ) -> Any:
-    """The part of `exact_direction` that passes through the opponents' steps."""
+    """The part of `exact_direction` that comes from the opponents' steps."""
     return jax.grad(_shaped_return(objective, thetas, player, settings, key), 1)(thetas[player], thetas[player])
 
 
 def _shaped_return(
     objective: Objective, thetas: Thetas, player: int, settings: ExactLola, key: jax.Array | None
 ) -> Callable[[Any, Any], jax.Array]:
-    """(theta played with, theta the opponents' steps are made with) -> V_i."""
+    """(own theta in play, own theta that the opponents' steps respond to) -> V_i."""
 
     def inner_key(step: Any) -> jax.Array | None:
         return None if key is None else jax.random.fold_in(key, step)
@@ -108,7 +109,7 @@ def _shaped_return(
 
         final = replace(thetas, player, theta)
         if objective.rematerialise:
-            # In a scan, as steps written out one by one would be computed anew all at once.
+            # In a scan: if the steps were written out, all of them would be recomputed at the same time.
             move_on = jax.checkpoint(opponents_move, prevent_cse=False)
             final, _ = lax.scan(move_on, final, jnp.arange(settings.lookaheads))
         elif settings.lookaheads <= 3:

@@ -1,8 +1,8 @@
-"""Local symplectic surgery (Mazumdar et al. 2019): a direction whose stable points are local Nash equilibria only.
+"""Local symplectic surgery (Mazumdar et al. 2019): a direction whose only stable points are local Nash equilibria.
 
 With xi and H of `joint`, in losses, the descent direction is (I + H^T H^{-1}) xi / 2, without the paper's
-regularisation. Where H is singular the direction does not exist: it is infinite or NaN, and a match that meets such a
-point has diverged. The system is solved densely; it has as many unknowns as all players have parameters.
+regularisation. Where H is singular the direction does not exist: it is infinite or NaN, and a match that reaches such a
+point has diverged. The system is solved densely; its unknowns are the parameters of all players.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from shaping.rules.rule import NoSettings, Rule
 
 
 def lss() -> Rule:
-    """Local symplectic surgery; there is nothing to set."""
+    """Local symplectic surgery; it has no settings."""
     return Rule(NoSettings(), direction)
 
 

@@ -1,4 +1,4 @@
-"""The network of meta-value learning (Cooijmans et al. 2023), and what it is regressed with."""
+"""The network of meta-value learning (Cooijmans et al. 2023), and its regression loss."""
 
 import flax.linen as nn
 import jax
@@ -7,11 +7,11 @@ from jax import lax
 
 
 class MetaValueNetwork(nn.Module):
-    """Quantiles of Vhat of every player from joint parameters [players, parameters] and discounts [players].
+    """Quantiles of every player's Vhat, from joint parameters [players, parameters] and discounts [players].
 
-    One network for all players: it embeds each player's parameters and discount, then sets its own embedding beside the
-    mean of the others'. Others' embeddings are held fixed, so that the gradient of the sum over players is everybody's
-    own gradient.
+    One network serves all players: it embeds each player's parameters and discount, then combines a player's own
+    embedding with the mean of the others' embeddings. Others' embeddings are held fixed, so that the gradient of the
+    sum over players gives each player its own gradient.
     """
 
     width: int

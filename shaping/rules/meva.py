@@ -1,21 +1,22 @@
-"""Meta-value learning (Cooijmans et al. 2023, MeVa): climbing what parameters are worth in the long run of learning.
+"""Meta-value learning (Cooijmans et al. 2023, MeVa): ascends the long-run value of parameters under learning.
 
-The meta-value of joint parameters is a discounted sum of returns over everybody's future updates,
+The meta-value of joint parameters is a discounted sum of returns over all players' future updates,
 
     Vhat_i(x_t) = (1 - g) f_i(x_{t+1}) + g Vhat_i(x_{t+1}),     U_i(x) = (1 - g) f_i(x) + g Vhat_i(x)
     x_{t+1} = x_t + eta (nabla_1 U_1, ..., nabla_n U_n)(x_t)
 
-and MeVa learners ascend their own U_i. Before the first update each learns Vhat, a network, from trajectories of
-imagined learning: along stretches of `stride` updates, by TD(lambda) with a slowly moving target network, quantile
-regression, discounts g drawn from Beta(1/2, 1/2) that the network is told, and exploration by flipping the signs of
-units of its last layer. The opponents may be imagined as naive or as LOLA learners instead, who then move along their
-own directions.
+and MeVa learners ascend their own U_i. Before the first update each of them learns Vhat, a network, from trajectories
+of imagined learning. It is trained along stretches of `stride` updates, by TD(lambda) with a slowly moving target
+network and quantile regression. Discounts g are drawn from Beta(1/2, 1/2) and are inputs of the network. Exploration
+flips the signs of units of its last layer. The opponents may instead be imagined as naive or LOLA learners, who then
+move along their own directions.
 
-Returns are standardised by their mean and deviation at N(0, 1) parameters, so that the network need not know the scale
-of a game; a direction is in units of the return again.
+Returns are standardised by their mean and standard deviation at N(0, 1) parameters, so that the network need not know
+the scale of a game; directions are converted back to units of the return.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import jax
@@ -37,7 +38,7 @@ from shaping.schema import NonNegative, Positive, Probability, Range, checked
 
 _TARGET_RATE = 0.01  # 1 - rho of the target network's moving average
 _FLIPPED = 1 / 16  # share of units whose sign exploration flips
-# What a key is folded with for networks and for the scale of returns; episodes are numbered below.
+# Folded into a key for networks and for the scale of returns; episodes are numbered below these.
 _NETWORKS, _SCALES = 2**30, 2**30 + 2
 
 
@@ -46,16 +47,16 @@ class MetaValue:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, the step everybody is imagined to take, in training; at least 0.
-      discount: g of the U that is climbed, 0 to 1; 0 is naive learning.
+      lookahead_rate: eta, the step that all players are imagined to take, in training; at least 0.
+      discount: g of the U to ascend, 0 to 1; 0 is naive learning.
       trace: lambda of TD(lambda), 0 to 1.
       network_rate: Adam's learning rate, above 0.
       opponents: how the others are imagined to learn: meva, naive or lola.
-      symmetric: whether players are interchangeable; otherwise the network tells them apart.
+      symmetric: whether players are interchangeable; otherwise the network distinguishes them.
       width, quantiles: of the network.
-      episodes: trajectories, one after the other, that it is trained on.
-      steps, stride: updates of a trajectory, and of the stretches between two training steps.
-      batch: trajectories side by side.
+      episodes: how many trajectories it is trained on, one after the other.
+      steps, stride: updates of a trajectory, and of the stretch between two training steps.
+      batch: trajectories that run in parallel.
     """
 
     lookahead_rate: Any
@@ -87,10 +88,10 @@ def meva(
     stride: Annotated[int, Range(1)] = 10,
     batch: Annotated[int, Range(1)] = 128,
 ) -> Rule:
-    """MeVa at the sizes of the authors' tournament; every learner trains a network of its own.
+    """MeVa at the sizes of the authors' tournament; every learner trains its own network.
 
     Raises:
-      ValueError: if the opponents are unknown, or `steps` is no multiple of `stride`.
+      ValueError: if the opponents are unknown, or `steps` is not a multiple of `stride`.
     """
     if opponents not in ("meva", "naive", "lola"):
         raise ValueError(f"opponents is {opponents!r}: must be meva, naive or lola")
@@ -102,7 +103,7 @@ def meva(
 
 @struct.dataclass
 class Learned:
-    """The network's parameters, and the deviation of returns [players] that its values are in units of."""
+    """The network's parameters, and the standard deviation of returns [players], which is the unit of its values."""
 
     network: Any
     deviation: jax.Array
@@ -149,7 +150,8 @@ def prepare(
         return (jnp.stack(list(returns)) - mean) / deviation
 
     def ascent(network: Any, x: jax.Array, g: jax.Array, signs: jax.Array | None) -> jax.Array:
-        """Everybody's imagined direction in units of the return, [players, parameters]; exploring where signs flip."""
+        """The imagined directions of all players in units of the return, [players, parameters]; flipped signs
+        explore."""
 
         def surrogate(x: jax.Array) -> jax.Array:
             return jnp.sum(_values(settings, network, x, g, signs))
@@ -158,7 +160,7 @@ def prepare(
             thetas = [unflatten[i](x[i]) for i in players]
             return jnp.stack([ravel_pytree(gradient(objective, thetas, i, i))[0] for i in players])
 
-        # Explorers climb Vhat alone, as the authors' do: the returns would drown the flipped signs.
+        # Explorers ascend only Vhat, as the authors' do: the returns would drown the flipped signs.
         meta = deviation[:, None] * jax.grad(surrogate)(x)
         if signs is None or settings.opponents == "naive":
             naive = own_slopes(x)
@@ -200,7 +202,7 @@ def prepare(
     transform = optax.scale_by_adam()
 
     def train(carry: Any, _: None) -> tuple[Any, None]:
-        """One stretch: explore, then learn from where that leads."""
+        """One stretch: explore, then learn from the trajectory."""
         (network, target, moments), x, g, signs = carry
         explored = jax.vmap(lambda x, g, s: stretch(network, x, g, s)[-1])(x, g, signs)
         followed = jax.vmap(lambda x, g: stretch(network, x, g, None))(explored, g)
@@ -240,7 +242,13 @@ def _module(settings: MetaValue) -> MetaValueNetwork:
 
 def _quantiles(settings: MetaValue, network: Any, x: jax.Array, g: jax.Array, signs: Any = None) -> jax.Array:
     """[players, quantiles]."""
-    return jnp.asarray(_module(settings).apply(network, x, g, signs))
+    return _applied(_module(settings), network, x, g, signs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _applied(module: MetaValueNetwork, network: Any, x: jax.Array, g: jax.Array, signs: Any) -> jax.Array:
+    """A function of its own, so that the network, asked in many places, is traced once."""
+    return jnp.asarray(module.apply(network, x, g, signs))
 
 
 def _values(settings: MetaValue, network: Any, x: jax.Array, g: jax.Array, signs: Any = None) -> jax.Array:
@@ -249,7 +257,7 @@ def _values(settings: MetaValue, network: Any, x: jax.Array, g: jax.Array, signs
 
 
 def _joint(thetas: Thetas) -> tuple[jax.Array, list[Any]]:
-    """Parameters as [players, parameters], and for each player the way back."""
+    """Parameters as [players, parameters], and for each player the function that restores their shape."""
     flat = [ravel_pytree(theta) for theta in thetas]
     if len({row.size for row, _ in flat}) > 1:
         raise ValueError("meva needs players with equally many parameters")

@@ -1,4 +1,4 @@
-"""Naive learning: each player climbs its own return as if the others stood still."""
+"""Naive learning: each player ascends its own return as if the others stood still."""
 
 from typing import Any
 

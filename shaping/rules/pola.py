@@ -1,4 +1,4 @@
-"""Proximal LOLA (Zhao et al. 2022, POLA): steps whose length is measured between policies, not between parameters.
+"""Proximal LOLA (Zhao et al. 2022, POLA): the length of a step is measured between policies, not parameters.
 
 With D(new, old) the divergence of policies (the sum over states of KL(old || new)), in losses L = -V,
 
@@ -6,16 +6,16 @@ With D(new, old) the divergence of policies (the sum over states of KL(old || ne
     ideal   theta_i' = argmin_x  L_i(x, theta_-i'(x)) + beta D(x, theta_i)
             theta_j'(x) = argmin_y  L_j(x, y, ...) + beta_in D(y, theta_j)
 
-Outer POLA imagines one gradient step of the opponents, as LOLA does in its exact variant. Ideal POLA does not depend on
-how policies are parameterised at all. Both minimise by gradient descent: the outer problem until a step changes the
-policy by less than `tolerance` (in D, both ways) or for `max_iterations`, as the authors' `LOLA_exact.py` does, the
-inner one for `inner_iterations` steps that are differentiated through.
+Outer POLA imagines one gradient step of the opponents, like LOLA's exact variant. Ideal POLA does not depend on the
+parameterisation of policies at all. Both minimise by gradient descent: the outer problem until a step changes the
+policy by less than `tolerance` (in D, both ways) or for `max_iterations` steps, as in the authors' `LOLA_exact.py`; the
+inner problem for `inner_iterations` steps, which are differentiated through.
 
-On sampled returns ideal POLA is POLA-DiCE (the authors' `POLA_dice_jax.py`): every step, inner and outer, draws a batch
-of its own, D is the mean KL over its states, and all `max_iterations` outer steps are taken, as a rule with Adam, which
-starts anew in every update.
+On sampled returns ideal POLA is POLA-DiCE (the authors' `POLA_dice_jax.py`): every step, inner and outer, draws its own
+batch, D is the mean KL over the states of the batch, and all `max_iterations` outer steps are taken, usually with Adam,
+which is reset at every update.
 
-The direction is theta_i' - theta_i: plain gradient ascent with step size 1 lands on the minimiser.
+The direction is theta_i' - theta_i: plain gradient ascent with step size 1 arrives at the minimiser.
 """
 
 from typing import Annotated, Any, Literal
@@ -37,13 +37,13 @@ class Proximal:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta of outer POLA, the step each opponent is imagined to take; in ideal POLA the rate of the inner
-        descent. At least 0.
+      lookahead_rate: eta of outer POLA, the step that each opponent is imagined to take; in ideal POLA the rate of the
+        inner descent. At least 0.
       proximal_rate: the rate of the outer descent, above 0.
       penalty: beta, at least 0.
       inner_penalty: beta_in of ideal POLA, at least 0.
       tolerance: divergence between successive policies at which the outer descent stops, at least 0.
-      ideal: which of the two.
+      ideal: whether this is ideal or outer POLA.
       optimizer: of the outer descent, "sgd" or "adam".
       max_iterations: of the outer descent.
       inner_iterations: of the inner descent.
@@ -72,7 +72,7 @@ def pola(
     inner_iterations: Annotated[int, Range(1)] = 50,
     proximal_optimizer: Literal["sgd", "adam"] = "sgd",
 ) -> Rule:
-    """POLA; `inner_penalty` and `inner_iterations` belong to the ideal variant.
+    """POLA; only the ideal variant uses `inner_penalty` and `inner_iterations`.
 
     Raises:
       ValueError: if the variant is unknown or a number of iterations is below 1.
@@ -81,7 +81,7 @@ def pola(
         raise ValueError(f"variant is {variant!r}: must be outer or ideal")
     if proximal_optimizer not in ("sgd", "adam"):
         raise ValueError(f"proximal_optimizer is {proximal_optimizer!r}: must be sgd or adam")
-    # Structure that does nothing must not make programs of its own.
+    # A setting that has no effect must not lead to another compiled program.
     inner = inner_iterations if variant == "ideal" else 1
     numbers = (lookahead_rate, proximal_rate, penalty, inner_penalty, tolerance)
     settings = Proximal(*numbers, variant == "ideal", max_iterations, inner, proximal_optimizer)
@@ -95,7 +95,7 @@ def direction(
     """theta_i' - theta_i, shaped as `thetas[player]`.
 
     Raises:
-      ValueError: if the objective knows no divergence of policies.
+      ValueError: if the objective has no divergence of policies.
     """
     if objective.distance is None:
         raise ValueError("pola needs an objective with a divergence between policies (`distance`)")
@@ -136,7 +136,7 @@ def direction(
         change = jnp.maximum(distance(player, new, theta, batch), distance(player, theta, new, batch))
         return (new, moments), change, iteration + 1
 
-    # Nothing is differentiated through the outer descent, so that a block of matches may stop with its slowest.
+    # Nothing differentiates through the outer descent, so the matches of a block may stop when the slowest does.
     never = jnp.asarray(jnp.inf, jax.tree.leaves(old)[0].dtype)
     (final, _), _, _ = lax.while_loop(unfinished, tested_step, (begin, never, jnp.int32(0)))
     return jax.tree.map(jnp.subtract, final, old)
@@ -145,7 +145,7 @@ def direction(
 def _proximal_opponents(
     objective: Objective, current: list[Any], thetas: Thetas, player: int, settings: Proximal, key: Any
 ) -> list[Any]:
-    """Everybody's parameters after the opponents have solved their own proximal problems, all at once."""
+    """The parameters of all players after the opponents have solved their own proximal problems, simultaneously."""
     assert objective.distance is not None
     distance = objective.distance
     others = [j for j in range(len(thetas)) if j != player]
@@ -155,7 +155,7 @@ def _proximal_opponents(
         for j in others:
 
             def gain(theta: Any, j: int = j) -> jax.Array:
-                # The others stand where they stood: each solves a problem of its own.
+                # The others stay where they were: each opponent solves its own problem.
                 returns, batch = objective(replace(current, j, theta), _folded(key, number))
                 return returns[j] - settings.inner_penalty * distance(j, theta, thetas[j], batch)
 

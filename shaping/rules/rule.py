@@ -1,4 +1,4 @@
-"""What an update rule is: a direction of ascent for one seat."""
+"""An update rule: a direction of ascent for one seat."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,29 +13,29 @@ from shaping.objectives.objective import Objective, Thetas
 
 @struct.dataclass
 class NoSettings:
-    """The settings of a rule that has none."""
+    """The settings of a rule that has none to set."""
 
 
 @struct.dataclass
 class Rule:
-    """An update rule with its settings; it keeps nothing from one update to the next.
+    """An update rule with its settings; it keeps no state between updates.
 
     Attributes:
       settings: a `flax.struct.dataclass` of numbers (arrays that may be mapped over a population); static structure
-        goes in fields that are not pytree nodes. The length of the step that others are imagined to take is called
-        `lookahead_rate` in every rule that imagines one.
-      function: `(objective, thetas, player, settings, key) -> direction`, an ascent direction shaped as
-        `thetas[player]`. `objective` maps the parameters of all players to their returns, `key` seeds sampled
+        goes in fields that are not pytree nodes. In every rule that imagines a step of others, the length of that step
+        is called `lookahead_rate`.
+      function: `(objective, thetas, player, settings, key) -> direction`, an ascent direction shaped like
+        `thetas[player]`. `objective` maps the parameters of all players to their returns; `key` seeds sampled
         objectives.
-      prepare: None for most rules. Else `(objective, policies, player, settings, key, dtype) -> learned`, what the rule
-        has to learn about the game before the first update (COLA's networks, a meta-value); `function` then takes
-        `learned` as one more argument.
+      prepare: None for most rules. Otherwise `(objective, policies, player, settings, key, dtype) -> learned`: what the
+        rule has to learn about the game before the first update (COLA's networks, a meta-value). `function` then takes
+        `learned` as an additional argument.
       shaping: None, or `(objective, thetas, player, settings, key) -> pytree`, the part of the direction that comes
         from shaping the opponents' steps.
-      needs_distance: whether it asks the objective how far policies are from each other.
-      differentiable: whether its direction can be differentiated in the parameters.
-      gradients, lookaheads: about how many gradients of returns one direction takes, in units of a few, and how many
-        steps it differentiates through; for planning alone.
+      needs_distance: whether it uses the objective's divergence between policies.
+      differentiable: whether its direction can be differentiated with respect to the parameters.
+      gradients, lookaheads: roughly how many gradients of returns one direction takes, and how many steps it
+        differentiates through; used only for planning.
     """
 
     settings: Any
@@ -49,12 +49,12 @@ class Rule:
 
     @property
     def anticipates(self) -> bool:
-        """Whether it imagines others to take a step, of the length `settings.lookahead_rate`."""
+        """Whether it imagines a step of the others, of length `settings.lookahead_rate`."""
         own = self.settings
         return dataclasses.is_dataclass(own) and any(f.name == "lookahead_rate" for f in dataclasses.fields(own))
 
     def slowed(self, factor: Any) -> "Rule":
-        """The same rule with its lookahead rate multiplied; one that imagines no step as it is."""
+        """The same rule with its lookahead rate multiplied; a rule that imagines no step is returned unchanged."""
         if not self.anticipates:
             return self
         rate = jnp.asarray(self.settings.lookahead_rate)
@@ -64,13 +64,13 @@ class Rule:
     def direction(
         self, objective: Objective, thetas: Thetas, player: int, key: jax.Array | None = None, learned: Any = None
     ) -> Any:
-        """The direction in which `player` ascends, a pytree shaped as `thetas[player]`.
+        """The direction in which `player` ascends, a pytree shaped like `thetas[player]`.
 
         Args:
-          objective: returns of all players.
+          objective: the returns of all players.
           thetas: their parameters.
           player: the seat.
-          key: seeds objectives that sample.
+          key: seeds sampled objectives.
           learned: what `prepare` returned, for a rule that has it.
         """
         if self.prepare is None:

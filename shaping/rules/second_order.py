@@ -1,4 +1,4 @@
-"""LOLA of second order (Foerster et al. 2018, section 4.4): the opponents it differentiates through are LOLA learners.
+"""LOLA of second order (Foerster et al. 2018, section 4.4): differentiates through opponents that are LOLA learners.
 
 With d_j the direction of a first-order LOLA learner on seat j, of the same variant and lookahead rate,
 
@@ -26,7 +26,7 @@ class SecondOrder:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, of this learner and of those it imagines; at least 0.
+      lookahead_rate: eta, of this learner and of the learners it imagines; at least 0.
       taylor: whether the effect of the opponents' steps is differentiated too.
     """
 

@@ -6,7 +6,7 @@ xi + lambda A^T xi, where
     lambda = sign( <xi, H^T xi> <A^T xi, H^T xi> / d + epsilon )
 
 turns the adjustment towards stable and away from unstable fixed points (H^T xi is the gradient of |xi|^2 / 2). d is the
-number of parameters of all seats; a positive epsilon decides in favour of adjusting where the criterion says nothing.
+number of parameters of all seats; a positive epsilon favours adjusting where the criterion is undecided.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ class SymplecticAdjustment:
     """Settings.
 
     Attributes:
-      epsilon: what is added to the alignment before its sign is taken, at least 0.
+      epsilon: added to the alignment before its sign is taken; at least 0.
     """
 
     epsilon: Any
@@ -47,7 +47,7 @@ def direction(
     pull = at.transposed_times(at.xi)
     rotation = jax.tree.map(lambda t, h: (t - h) / 2, pull, at.times(at.xi))
     alignment = inner(at.xi, pull) * inner(rotation, pull) / length(at.xi)
-    # lambda is never 0: an alignment of exactly -epsilon is a tie, given to the adjustment.
+    # lambda is never 0: at exactly -epsilon the adjustment is applied.
     positive = alignment + settings.epsilon >= 0
     return minus(add(at.xi[player], jax.tree.map(lambda r: jnp.where(positive, r, -r), rotation[player])))
 

@@ -7,14 +7,14 @@ With xi, H_o of `joint` and eta the lookahead rate, in losses,
     descent: xi_0 - p eta chi
 
     p_1 = 1                                      where <-eta chi, xi_0> >= 0
-          min(1, -a |xi_0|^2 / <-eta chi, xi_0>)  elsewhere: the step keeps an angle with LookAhead
-    p_2 = |xi|^2 where |xi| < b, else 1           shaping fades near a fixed point of the game
+          min(1, -a |xi_0|^2 / <-eta chi, xi_0>)  elsewhere: keeps the angle with LookAhead acute
+              p_2 = |xi|^2 where |xi| < b, else 1           shaping fades near a fixed point of the game
     p   = min(p_1, p_2)
 
-p is one number for the whole game, from norms and inner products over all seats' parameters together. p = 0 is
-LookAhead, p = 1 LOLA's full first-order expansion.
+p is one number for the whole game, from norms and inner products over the parameters of all seats. p = 0 is LookAhead,
+p = 1 is LOLA's full first-order expansion.
 
-With three coefficients the formula holds the whole first-order family, so that one compiled program can mix stable
+Three coefficients extend the formula to the whole first-order family, so that one compiled program can mix stable
 opponent shaping with naive learning, LookAhead and both first-order LOLAs:
 
     xi_0 = (I - m eta H_o) xi,    descent: xi_0 - (1 - q + q p) s eta chi
@@ -40,12 +40,12 @@ class StableOpponentShaping:
     """Settings.
 
     Attributes:
-      lookahead_rate: eta, the step the others are imagined to take; at least 0.
+      lookahead_rate: eta, the step that the others are imagined to take; at least 0.
       a: share of |xi_0|^2 that the shaping term may take away from the descent along xi_0; between 0 and 1.
       b: norm of the joint gradient below which shaping fades; between 0 and 1.
       middle: m, weight of the LookAhead term.
       shaping: s, weight of the shaping term.
-      stability: q, how far p holds the shaping term back, from 0 to 1.
+      stability: q, how much p restrains the shaping term, from 0 to 1.
     """
 
     lookahead_rate: Any
@@ -67,7 +67,8 @@ def sos(
 ) -> Rule:
     """Stable opponent shaping, computed as if every seat ran it with these settings.
 
-    The coefficients `middle`, `shaping` and `stability` make it any rule of the first-order family; as they are, SOS.
+    The coefficients `middle`, `shaping` and `stability` turn it into any rule of the first-order family; their defaults
+    are SOS.
     """
     return Rule(StableOpponentShaping(lookahead_rate, a, b, middle, shaping, stability), direction)
 
@@ -90,7 +91,7 @@ def direction(
 
 
 def shaping_term(objective: Objective, thetas: Thetas, at: Joint, key: jax.Array | None = None) -> JointVector:
-    """chi of all seats: block i of H^T times the others' blocks of the gradient of L_i, one such product a seat."""
+    """chi of all seats: block i of H^T times the others' blocks of the gradient of L_i, one product per seat."""
     everyone = range(len(thetas))
     found = gradients(objective, thetas, everyone, key)
     effects = [minus(replace(found[i], i, zeros(found[i][i]))) for i in everyone]
@@ -99,13 +100,13 @@ def shaping_term(objective: Objective, thetas: Thetas, at: Joint, key: jax.Array
 
 
 def shaping_share(xi: JointVector, ahead: JointVector, push: JointVector, a: Any, b: Any) -> jax.Array:
-    """p of the module's formula in [0, 1]; `ahead` is xi_0, `push` is -eta chi."""
+    """p in [0, 1], as in the module's formula; `ahead` is xi_0, `push` is -eta chi."""
     along = inner(push, ahead)
     against = along < 0
-    # The quotient is evaluated where it is not chosen too: there it divides by -1, not by zero.
+    # The quotient is evaluated even where it is not used; there it divides by -1 instead of by zero.
     p_angle = jnp.where(against, jnp.minimum(1, -a * inner(ahead, ahead) / jnp.where(against, along, -1)), 1)
     squared = inner(xi, xi)
-    # |xi| < b by square roots: in float32 b^2 of a small b would be lost.
+    # |xi| < b is tested with square roots: in float32 the square of a small b would underflow.
     p_near = jnp.where(jnp.sqrt(squared) < b, squared, 1)
     return jnp.minimum(p_angle, p_near)
 

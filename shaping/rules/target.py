@@ -1,4 +1,4 @@
-"""Target networks: parameters that follow those that are learned, slowly, so that what is regressed on stands still."""
+"""Target networks: parameters that slowly follow those being learned, to give regressions a steady target."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""What a run needs from the machine: devices, records, checkpoints, progress."""
+"""How a run uses the machine: devices, records, checkpoints, progress."""

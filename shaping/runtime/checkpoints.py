@@ -1,8 +1,8 @@
-"""States of a population on disk. The only module that imports orbax.
+"""States of a population on disk. This is the only module that imports orbax.
 
 Orbax writes atomically and in the background. It does not notice a flipped bit, and it does not fall back to an older
-checkpoint when the newest one is damaged. A checkpoint of ours therefore carries digests of its own, which are compared
-with what is read back.
+checkpoint when the newest one is damaged. Our checkpoints therefore carry their own digests, which are compared with
+those of what is read back.
 """
 
 import itertools
@@ -23,11 +23,11 @@ from shaping.runtime.fsync import sync_folder
 from shaping.runtime.processes import agree, is_main, on_main, several, wait_for_all
 
 LAYOUT = 2
-"""Version of what a checkpoint holds. 1 had one state for each match, 2 has one for each learner."""
+"""Version of the checkpoint format. Version 1 had one state per match, version 2 has one per learner."""
 
 
 class DamagedError(Exception):
-    """What is on disk is not what was saved."""
+    """What is on disk differs from what was saved."""
 
 
 class RollingCheckpoints:
@@ -37,7 +37,7 @@ class RollingCheckpoints:
         """Opens a folder, new or with checkpoints in it.
 
         Args:
-          folder: a path, local or of a store that orbax knows.
+          folder: a path, local or in a store that orbax knows.
           keep: how many checkpoints to keep, at least 1.
         """
         from orbax.checkpoint import v1 as orbax
@@ -45,7 +45,7 @@ class RollingCheckpoints:
         self.folder = folder
         self._keep = keep
         self._pending: Any = None
-        # The caller decides when to save. Orbax's own policies do not fit its own annotations.
+        # The caller decides when to save. Orbax's own policies do not match its own annotations.
         always: Any = orbax.training.save_decision_policies.FixedIntervalPolicy(1)
         newest: Any = orbax.training.preservation_policies.LatestN(keep)
         self._orbax = orbax.training.Checkpointer(
@@ -58,21 +58,21 @@ class RollingCheckpoints:
 
     @property
     def numbers(self) -> list[int]:
-        """Numbers of the checkpoints there are, ascending."""
+        """Numbers of the existing checkpoints, ascending."""
         return [checkpoint.step for checkpoint in self._orbax.checkpoints]
 
     def save(self, number: int, state: Any, matches: int, mesh: Mesh, metadata: dict[str, Any]) -> None:
-        """Starts to save, and returns as soon as the state's buffers may be reused.
+        """Starts to save, and returns as soon as the buffers of the state may be reused.
 
         Args:
-          number: greater than that of every checkpoint there is.
+          number: must be greater than that of every existing checkpoint.
           state: leaves [population, ...] on the mesh.
-          matches: how many of the population are not padding.
-          mesh: of all devices.
-          metadata: plain data to store along with the state.
+          matches: how many matches of the population are not padding.
+          mesh: the mesh of all devices.
+          metadata: plain data to store with the state.
 
         Raises:
-          OSError: if the checkpoint before this one could not be written.
+          OSError: if the previous checkpoint could not be written.
         """
         self.wait()
         self._pending = self._orbax.save_async(number, state, custom_metadata=_sealed(state, matches, mesh, metadata))
@@ -81,20 +81,21 @@ class RollingCheckpoints:
 
     def wait(self) -> None:
         """Returns when the last checkpoint is on disk."""
-        # Asking for the result is also what makes orbax end the thread and the event loop of this save. Left alone they
-        # hold three file descriptors for ever, and a long run would die of too many open files.
+        # Orbax ends the thread and the event loop of a save only when its result is asked for. Until then they hold
+        # three file descriptors, and a long run would fail with too many open files.
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def metadata(self, number: int) -> dict[str, Any]:
-        """What was saved along with a checkpoint; see `read_metadata`."""
+        """The metadata that was saved with a checkpoint; see `read_metadata`."""
         return read_metadata(self.folder / str(number))
 
     def restore(self, number: int, like: Any) -> Any:
-        """The state of a checkpoint; `like` has its structure, with the population of today's devices.
+        """The state of a checkpoint; `like` has its structure, with the population size of the present devices.
 
-        Each process reads its own part without waiting for the others, so that one which fails leaves none hanging.
+        Each process reads its own part without waiting for the others, so that a process that fails leaves none
+        waiting.
 
         Raises:
           DamagedError: if it cannot be read.
@@ -105,7 +106,7 @@ class RollingCheckpoints:
             raise DamagedError(_line(error)) from None
 
     def set_aside(self, number: int, to: Any) -> None:
-        """Moves a checkpoint out of the way, into the folder `to`."""
+        """Moves a checkpoint into the folder `to`."""
         self.close()
 
         def move() -> None:
@@ -131,12 +132,13 @@ def restore_newest(
     aside: Any,
     warn: Callable[[str], None],
 ) -> tuple[Any, dict[str, Any]] | None:
-    """The newest checkpoint that is intact, and its metadata; None where there is none, or the newest is not wanted.
+    """The newest intact checkpoint and its metadata; None if there is none, or if the newest is not wanted.
 
     Args:
-      rolling, like, matches, mesh: as above.
-      wanted: says from a checkpoint's metadata whether to restore it; may raise.
-      aside: folder to which damaged checkpoints are moved.
+      rolling: the checkpoints.
+      like, matches, mesh: as above.
+      wanted: decides from a checkpoint's metadata whether to restore it; may raise.
+      aside: the folder to which damaged checkpoints are moved.
       warn: receives one line for each damaged checkpoint.
     """
     for number in reversed(rolling.numbers):
@@ -158,7 +160,7 @@ def restore_newest(
 
 
 def restore_intact(path: Any, like: Any, matches: int, mesh: Mesh) -> tuple[Any, dict[str, Any]] | None:
-    """A state and its metadata, or None where they are not what was saved; the arguments are those of
+    """A state and its metadata, or None if they differ from what was saved; the arguments are those of
     `restore_newest`."""
 
     def read() -> tuple[Any, dict[str, Any]]:
@@ -175,7 +177,7 @@ def restore_intact(path: Any, like: Any, matches: int, mesh: Mesh) -> tuple[Any,
 
 
 def _attempted(work: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What `work` returns, and why it failed. It has failed on all processes if it failed on one."""
+    """What `work` returns, and why it failed. It counts as failed on all processes if it failed on one."""
     found, problem = None, None
     try:
         found = work()
@@ -186,7 +188,8 @@ def _attempted(work: Callable[[], Any]) -> tuple[Any, str | None]:
 
 
 def save(path: Any, state: Any, matches: int, mesh: Mesh, metadata: dict[str, Any]) -> None:
-    """Writes a state atomically, and returns when it is on disk; arguments as for `RollingCheckpoints.save`."""
+    """Writes a state atomically and returns when it is on disk; the arguments are those of
+    `RollingCheckpoints.save`."""
     from orbax.checkpoint import v1 as orbax
 
     if is_main():
@@ -200,10 +203,10 @@ def save(path: Any, state: Any, matches: int, mesh: Mesh, metadata: dict[str, An
 
 
 def read_metadata(path: Any) -> dict[str, Any]:
-    """What was saved along with a state: its `digests`, its number of `matches`, and what its writer added.
+    """The metadata saved with a state: its `digests`, its number of `matches`, and whatever its writer added.
 
     Raises:
-      DamagedError: if it cannot be read or is not what was written.
+      DamagedError: if it cannot be read or differs from what was written.
       ConfigError: if it was written in another layout.
     """
     from orbax.checkpoint import v1 as orbax
@@ -224,7 +227,7 @@ def read_metadata(path: Any) -> dict[str, Any]:
 
 
 def is_saved(path: Any) -> bool:
-    """Whether a state was written there completely.
+    """Whether a complete state was written there.
 
     Raises:
       ConfigError: if it was written in another layout.
@@ -239,12 +242,12 @@ def is_saved(path: Any) -> bool:
 
 
 def restore(path: Any, like: Any, alone: bool = False) -> Any:
-    """Reads a pytree back.
+    """Reads a pytree.
 
     Args:
       path: where it was written.
-      like: has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a sharding). Where its
-        population is longer or shorter than the one that was written, that one is padded or cut off.
+      like: has its structure, shapes and types (arrays, or `jax.ShapeDtypeStruct` with a sharding). If its population
+        is longer or shorter than the one on disk, that one is padded or cut.
       alone: whether this process reads without waiting for the others.
     """
     from orbax.checkpoint import v1 as orbax
@@ -261,9 +264,9 @@ def restore(path: Any, like: Any, alone: bool = False) -> Any:
 
 @contextmanager
 def _precision_of_all_threads() -> Iterator[None]:
-    """Sets the precision of this thread for all threads.
+    """Gives all threads the precision of this thread.
 
-    Orbax reads in threads of its own, where `jax.enable_x64` of this thread does not apply: it would read float64 as
+    Orbax reads in its own threads, where this thread's `jax.enable_x64` does not apply: it would read float64 as
     float32.
     """
     with ThreadPoolExecutor(1) as thread:
@@ -279,7 +282,7 @@ def _context() -> Any:
     from orbax.checkpoint import v1 as orbax
 
     context = orbax.Context()
-    # How much padding a population has depends on the number of devices.
+    # How much padding a population needs depends on the number of devices.
     context.array.loading.enable_padding_and_truncation = True
     return context
 
@@ -296,7 +299,7 @@ def _sealed(state: Any, matches: int, mesh: Mesh, metadata: dict[str, Any]) -> d
 def _opened(found: Any) -> dict[str, Any]:
     content = found.get("content") if isinstance(found, dict) else None
     if not isinstance(content, dict) or found.get("seal") != _seal(content):
-        raise DamagedError("its metadata is not what was written")
+        raise DamagedError("its metadata differs from what was written")
     return content
 
 

@@ -1,26 +1,29 @@
-"""How the matches of a group are cut: into chunks that fit the memory, blocks that fit the cache, and segments of
-updates."""
+"""How the matches of a group are divided: into chunks that fit in memory, blocks that fit in the cache, and segments
+of updates."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.learners.initial import Initial, zeros
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import Timetable
+from shaping.population.spans import Spans
 
-# Matches of a chunk for each device, and match-updates of a two-player game in one segment of a chunk for two devices:
-# a second or so of work between two lines of progress. Larger chunks are for more devices.
+# Matches of a chunk per device, and match-updates of a two-player game in one segment of a chunk on two devices: about
+# a second of work between two updates of the progress bar. Larger chunks need more devices.
 _LARGEST_SHARE = 2**16
 _SEGMENT_WORK = 2**24
-# Recorded rows that wait in memory for a piece of the record to be full.
+# Recorded rows that may wait in memory until a piece of the record is full.
 _HELD = 512
-# Matches of a block, and numbers of its transition matrices: what stays in the second-level cache of a core.
+# Matches in a block, and numbers of its transition matrices: as many as stay in the second-level cache of a core.
 _BLOCK = 128
 _SAMPLED_BLOCK = 2
 _BLOCK_NUMBERS = 2**16
@@ -28,10 +31,10 @@ _BLOCK_NUMBERS = 2**16
 
 @dataclass(frozen=True)
 class Chunks:
-    """How a group's matches are cut: `count` chunks of `size`, each padded to `devices * blocks * block`.
+    """How a group's matches are divided: `count` chunks of `size`, each padded to `devices * blocks * block`.
 
-    `bytes` is about what a chunk needs, `match_bytes` what a match does while it is updated, `state_bytes` what its
-    state is.
+    `bytes` is roughly the memory of a chunk, `match_bytes` that of one match during an update, `state_bytes` that of
+    its state.
     """
 
     count: int
@@ -49,11 +52,11 @@ class Group:
 
     Attributes:
       indices: match indices, ascending.
-      matches_of: settings of any of them, leaves [matches, ...].
-      extras: what to record of them besides, see `Timetable`.
+      matches_of: returns the settings of given matches, leaves [matches, ...].
+      extras: what else to record of them, see `Timetable`.
     """
 
-    indices: np.ndarray
+    indices: Spans
     matches_of: Callable[[np.ndarray], Match]
     extras: tuple[str, ...] = ()
 
@@ -61,13 +64,25 @@ class Group:
         """The settings of its first match, leaves [1, ...]."""
         return self.matches_of(self.indices[:1])
 
+    @cached_property
+    def start(self) -> MatchState:
+        """Shapes and types of the initial state of its first match; tracing it takes most of the time of a plan."""
+        template = self.template()
+        dtype = dtype_of(template)
+
+        def drawn(node: Any) -> Any:
+            # Parameters that are learned beforehand have the shapes of any others; tracing how takes half a minute.
+            return zeros() if isinstance(node, Initial) and node.learned else node
+
+        plain = jax.tree.map(drawn, template, is_leaf=lambda node: isinstance(node, Initial))
+        return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), plain)
+
 
 def cut(
     group: Group, updates: int, record_every: int, memory_bytes: float, devices: int, size: int | None = None
 ) -> Chunks:
-    """Chunks of nearly equal size that fit the memory, or of the given size."""
-    template = group.template()
-    start = _start_of(template)
+    """Chunks of nearly equal size that fit in memory, or of the given size."""
+    template, start = group.template(), group.start
     own = _bytes((template, start))
     numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
     players = len(template.played_by)
@@ -78,11 +93,11 @@ def cut(
         states = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
         policies: Any = jax.eval_shape(template.game.cooperation, thetas_of(template, states))
         recorded += held * policies.size * itemsize
-    # Settings and state on the host and on the device, donated and new; values on the device and in the buffer.
+    # Settings and state are on the host and on the device, both old and new; values on the device and in the buffer.
     per_match = 4 * own + 3 * recorded
     lookaheads = max(learner.lookaheads for learner in template.learners)
     working = template.game.working_bytes(itemsize, lookaheads)
-    # On a CPU only the matches of a block are updated at a time; elsewhere a chunk is one block.
+    # On a CPU only the matches of one block are updated at a time; on other devices a chunk is one block.
     fitting = memory_bytes // (per_match if jax.default_backend() == "cpu" else per_match + working)
     count, size = _counted(len(group.indices), fitting, devices, size)
     if template.game.sampled:
@@ -94,16 +109,10 @@ def cut(
     return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start))
 
 
-def _start_of(template: Match) -> MatchState:
-    """Shapes and types of the state that the matches of a template start from."""
-    dtype = dtype_of(template)
-    return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), template)
-
-
 def _blocks(size: int, devices: int, limit: int) -> tuple[int, int]:
-    """Matches of a block, `limit` at most where the matches of a block share a cache, and of all blocks."""
+    """Matches in a block (at most `limit` if the matches of a block share a cache), and in all blocks."""
     local = -(-size // devices)
-    # Elsewhere than on a CPU a device's share is one block.
+    # On devices other than a CPU, a device's share is one block.
     blocks = -(-local // limit) if jax.default_backend() == "cpu" else 1
     block = -(-local // blocks)
     return block, devices * blocks * block
@@ -115,7 +124,7 @@ def _bytes(tree: Any) -> int:
 
 
 def _counted(total: int, fitting: float, devices: int, size: int | None) -> tuple[int, int]:
-    """How many chunks, and of how many matches."""
+    """How many chunks there are, and how many matches each has."""
     if size is None:
         count = -(-total // int(max(devices, min(_LARGEST_SHARE * devices, fitting))))
         size = -(-total // count)
@@ -131,22 +140,24 @@ def dtype_of(match: Match) -> Any:
 def timetable(
     group: Group, chunks: Chunks, updates: int, record_every: int, every_updates: int | None = None
 ) -> Timetable:
-    """Segments of a few seconds on two cores, the same on any number of devices, and of at most `every_updates`."""
-    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _work(group.template()))
+    """Segments of about a second on two cores, the same on any number of devices, of at most `every_updates`
+    updates."""
+    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _work(group))
     budget = min(budget, every_updates or budget)
     row = min(record_every, max(updates, 1))
     if row <= budget:
         rows, fitting = max(1, -(-updates // row)), budget // row
         if every_updates is None:
-            # A power of two: what a segment records then fills pieces of the record, and need not be taken apart.
+            # A power of two, so that the rows of a segment fill whole pieces of the record and need not be split.
             fitting = 2 ** math.floor(math.log2(fitting))
         return Timetable(updates, row, min(rows, fitting), group.extras)
     return Timetable(updates, row, 1, group.extras, -(-row // budget))
 
 
-def _work(template: Match) -> int:
-    """About how much work one update of a match is, in those of a two-player game of small tables."""
-    # What learners hold beside parameters (networks, say) is gone through at every update, too.
-    held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_start_of(template).learners))
+def _work(group: Group) -> int:
+    """Roughly how much work one update of a match is, in units of an update of a two-player game of small tables."""
+    # Whatever learners hold besides parameters, such as networks, is also processed in every update.
+    template = group.template()
+    held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group.start.learners))
     gradients = max(learner.gradients for learner in template.learners)
     return max(template.game.work(template.params), held // 64) * gradients

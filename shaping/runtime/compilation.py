@@ -19,16 +19,16 @@ from shaping.population.program import (
 )
 from shaping.runtime.processes import everywhere
 
-# Start and finish run once a chunk: not worth the compiler's last effort, which only the CPU's takes, unless learners
-# learn something before they start.
+# Start and finish run once per chunk: they are not worth the last optimisation level, which only the CPU's compiler
+# has, unless learners learn something before they start.
 _RUN_ONCE = {"xla_backend_optimization_level": 1}
 
 
 @dataclass(frozen=True)
 class Programs:
-    """The compiled programs of a group, as `population.program` describes them; a segment only where there are updates.
+    """The compiled programs of a group, described in `population.program`; a segment exists only if there are updates.
 
-    `like` has the shapes and shardings of its states.
+    `like` has the shapes and shardings of the group's states.
     """
 
     start: Callable[..., Any]
@@ -38,9 +38,9 @@ class Programs:
 
 
 def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Match) -> Programs:
-    """Start, segment and finish for `matches`, leaves [population, ...] on the mesh.
+    """Compiles start, segment and finish for `matches`, leaves [population, ...] on the mesh.
 
-    They are traced one after the other and compiled at once: most of a compilation is one thread's work.
+    They are traced one after the other and compiled at the same time: a compilation mostly uses one thread.
     """
     start = start_program(mesh, dtype)
     sharding = population_sharding(mesh)

@@ -1,11 +1,10 @@
-"""Damaged records: which file is damaged, said in one line.
+"""Damaged records: says in one line which file is damaged.
 
-Metadata is small and checked whole. Data is checked only after something failed to read it: `explaining_damage` then
-tries every piece, so that a healthy record costs nothing.
+Metadata is small, and all of it is checked. Data is checked only after a read has failed: `explaining_damage` then
+tries every piece, so that checking costs an intact record nothing.
 """
 
 import contextlib
-import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from shaping.config.errors import ConfigError
+from shaping.pieces import undecodable
 from shaping.runtime.failures import is_out_of_memory, reason
 from shaping.runtime.folders import is_local, kind_of, read_text
 
@@ -29,15 +29,15 @@ _VARIABLES = ("value", "diverged_at", "theta_initial", "theta_final")
 def check_metadata(
     path: Any, dimensions: Mapping[str, Sequence[str]] | None = None, sizes: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """Checks the metadata of a record, and returns its attributes.
+    """Checks the metadata of a record and returns its attributes.
 
     Args:
-      path: of record.zarr.
-      dimensions: those of every variable it should have; None where that is not known.
+      path: the path of record.zarr.
+      dimensions: those of every variable it should have; None if they are not known.
       sizes: the length of every dimension.
 
     Raises:
-      ConfigError: names the file that is damaged or missing.
+      ConfigError: names the damaged or missing file.
     """
     if not path.is_dir():
         raise ConfigError(f"{path}: is missing or not a folder; {REMEDY}")
@@ -49,7 +49,7 @@ def check_metadata(
         raise ConfigError(f"{path / METADATA}: does not list the arrays of the record; {REMEDY}")
     attributes = _json(path / METADATA).get("attributes")
     if not isinstance(attributes, dict) or not isinstance(attributes.get("config"), str):
-        raise ConfigError(f"{path / METADATA}: the attribute `config` is missing or no text; {REMEDY}")
+        raise ConfigError(f"{path / METADATA}: the attribute `config` is missing or not text; {REMEDY}")
     _check_texts(path, attributes)
     found = {name: _check_array(path, name, array) for name, array in arrays.items()}
     for name in (*_COORDINATES, *(dimensions or _VARIABLES)):
@@ -65,14 +65,25 @@ def check_metadata(
             raise ConfigError(f"{path / name}: has {own['match']} matches, the record has {matches}; {REMEDY}")
     if not matches or not found["update"].get("update"):
         raise ConfigError(f"{path}: holds no matches or no updates; {REMEDY}")
+    _check_opens(path)
     return attributes
 
 
+def _check_opens(path: Any) -> None:
+    """What the library that reads records asks of their metadata besides."""
+    import zarr
+
+    try:
+        zarr.open_group(str(path), mode="r", zarr_format=3)
+    except Exception as error:
+        raise ConfigError(f"{path / METADATA}: cannot be read ({reason(error)[:200]}); {REMEDY}") from error
+
+
 def check_files(folder: Any) -> None:
-    """Checks that a folder holds files and folders only: a library that opens a named pipe would wait for ever.
+    """Checks that a folder holds only files and folders: a library that opens a named pipe would wait for ever.
 
     Raises:
-      ConfigError: names what is neither.
+      ConfigError: names whatever is neither.
     """
     if not is_local(folder) or not folder.is_dir():
         return
@@ -91,7 +102,7 @@ def _check_texts(path: Any, attributes: Mapping[str, Any]) -> None:
     except (yaml.YAMLError, ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise ConfigError(f"{path / METADATA}: the attribute `config` is no configuration; {REMEDY}")
+        raise ConfigError(f"{path / METADATA}: the attribute `config` is not a configuration; {REMEDY}")
     for name, kinds in {"updates": int, "state_view": str, "horizon": (int, str), "jax_settings": str}.items():
         if not isinstance(attributes.get(name, "" if kinds is not int else None), kinds):
             raise ConfigError(f"{path / METADATA}: the attribute `{name}` has the wrong type; {REMEDY}")
@@ -115,19 +126,19 @@ def _check_array(path: Any, name: str, array: Any) -> dict[str, int]:
         or not all(isinstance(dim, str) for dim in dims)
     ):
         raise ConfigError(f"{path / METADATA}: the description of {name} is damaged; {REMEDY}")
-    # The copy that a reader without consolidated metadata finds.
+    # The copy for readers that do not use consolidated metadata.
     if _json(path / name / METADATA) != array:
         raise ConfigError(f"{path / name / METADATA}: differs from {path / METADATA}; {REMEDY}")
     return dict(zip(dims, shape, strict=True))
 
 
 def is_old(path: Any) -> bool:
-    """Whether a record is in the format (zarr 2) of versions before this one."""
+    """Whether a record is in the format (zarr 2) of earlier versions."""
     return (path / ".zgroup").exists() and not (path / METADATA).exists()
 
 
 def is_whole(path: Any) -> bool:
-    """Whether the creation of a record came to its end, or what is there is damaged and has to be looked at."""
+    """Whether a record was created completely. Damaged metadata also counts as complete, so that it will be checked."""
     if is_old(path):
         return True
     try:
@@ -137,10 +148,10 @@ def is_whole(path: Any) -> bool:
 
 
 def consolidated(path: Any) -> dict[str, Any] | None:
-    """The metadata of a record's arrays by name, as the record's own file lists them last of all; None before that.
+    """The metadata of a record's arrays by name, from the record's own file; None if the file does not list them yet.
 
     Raises:
-      ConfigError: the file cannot be read.
+      ConfigError: if the file cannot be read.
     """
     listed = _json(path / METADATA).get("consolidated_metadata")
     arrays = listed.get("metadata") if isinstance(listed, dict) else None
@@ -161,7 +172,7 @@ def _json(path: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def explaining_damage(path: Any) -> Iterator[None]:
-    """If something fails in its body, looks for a damaged piece of the record at `path` and names it instead.
+    """If its body fails, looks for a damaged piece of the record at `path` and reports that piece instead.
 
     Raises:
       ConfigError: names the piece.
@@ -172,30 +183,7 @@ def explaining_damage(path: Any) -> Iterator[None]:
         if isinstance(error, ConfigError) or is_out_of_memory(error):
             raise
         check_metadata(path)
-        damaged = damaged_piece(path)
+        damaged = undecodable(path)
         if damaged is None:
             raise
-        raise ConfigError(f"{damaged[0]}: cannot be read ({damaged[1]}); {REMEDY}") from error
-
-
-def damaged_piece(path: Any) -> tuple[Any, str] | None:
-    """The first piece of a record's arrays that cannot be decoded, and why; None where all can."""
-    import zarr
-
-    try:
-        group: Any = zarr.open_group(str(path), mode="r", zarr_format=3, use_consolidated=False)
-        arrays = sorted(group.arrays())
-    except Exception as error:
-        return path, reason(error)[:200]
-    for name, array in arrays:
-        counts = [-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True)]
-        for place in itertools.product(*map(range, counts)):
-            file = path / name / array.metadata.encode_chunk_key(place)
-            if not file.exists():
-                continue
-            inner = tuple(slice(i * piece, (i + 1) * piece) for i, piece in zip(place, array.chunks, strict=True))
-            try:
-                array[inner]
-            except Exception as error:
-                return file, reason(error)[:200]
-    return None
+        raise ConfigError(f"{damaged[0]}: cannot be read ({reason(damaged[1])[:200]}); {REMEDY}") from error

@@ -1,4 +1,4 @@
-"""Devices: what a process decides about them, and the mesh a population is spread over."""
+"""Devices: the settings a process makes for them, and the mesh over which a population is spread."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -15,35 +15,40 @@ from shaping.runtime.failures import reason
 
 
 def population_mesh() -> Mesh:
-    """All devices that JAX finds along one axis, those of a process next to each other."""
+    """All devices that JAX finds, along one axis; the devices of a process are next to each other."""
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    # With explicit axes, JAX's default, a scan whose carry starts from a constant is refused.
+    # With explicit axes, JAX's default, a scan whose carry starts from a constant raises an error.
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 CPU_FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
-"""Makes XLA's CPU compiler compute once what several results share. Without it, programs over scalars take 1.6 times as
-long. The option is experimental: on arrays it gains nothing and has been seen to abort."""
+"""Makes XLA's CPU compiler compute shared intermediate results once. Without it, programs over scalars take 1.6 times
+as long. The option is experimental: on arrays it gains nothing and has been seen to crash."""
 
 
-def prepare_process(scalars: bool = False) -> None:
-    """Sets what only a command may decide for its process: one CPU device per core, how XLA compiles for it, and a
-    persistent compilation cache.
+def prepare_process() -> None:
+    """Makes settings that only a command may make: one CPU device per core, and a persistent compilation cache.
 
-    Must be called before JAX touches a device. What the environment has set already is kept (JAX_NUM_CPU_DEVICES,
-    xla_backend_extra_options in XLA_FLAGS, JAX_COMPILATION_CACHE_DIR).
-
-    Args:
-      scalars: whether every match is computed scalar by scalar.
+    Must be called before JAX touches a device, and therefore before anybody else's code is imported: a plugin or an
+    environment may make arrays during import. Existing environment variables take precedence (JAX_NUM_CPU_DEVICES,
+    JAX_COMPILATION_CACHE_DIR). Calling it again changes nothing.
     """
-    if scalars and "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {CPU_FLAG}".strip()
-    if "JAX_NUM_CPU_DEVICES" not in os.environ and "xla_force_host_platform" not in os.environ.get("XLA_FLAGS", ""):
+    given = "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform" in os.environ.get("XLA_FLAGS", "")
+    if not given and jax.config.jax_num_cpu_devices != _usable_cores():  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_num_cpu_devices", _usable_cores())
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "shaping" / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def compile_for_scalars() -> None:
+    """Sets how XLA compiles for a CPU where every match is computed scalar by scalar; before JAX touches a device.
+
+    An xla_backend_extra_options in XLA_FLAGS is kept.
+    """
+    if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {CPU_FLAG}".strip()
 
 
 def _usable_cores() -> int:
@@ -57,7 +62,7 @@ def check_devices() -> None:
     """Makes JAX look for its devices.
 
     Raises:
-      ConfigError: if it finds none, as where JAX_PLATFORMS names what this machine does not have.
+      ConfigError: if it finds none, for example if JAX_PLATFORMS names one that this machine does not have.
     """
     try:
         jax.devices()

@@ -1,4 +1,4 @@
-"""Digests of a population's state, one for each leaf and block of matches, independent of the devices it is on.
+"""Digests of a population's state, one for each leaf and block of matches. They do not depend on the devices used.
 
 A 32-bit word at position p of a leaf (its match times the words of a match, plus its position within the match)
 contributes
@@ -26,8 +26,8 @@ def digests(tree: Any, matches: int, mesh: Mesh) -> dict[str, list[int]]:
 
     Args:
       tree: leaves [population, ...] on the mesh; padding is at the end of the population.
-      matches: how many of the population are not padding.
-      mesh: of all devices.
+      matches: how many matches of the population are not padding.
+      mesh: the mesh of all devices.
     """
     paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
     found = _program(mesh, matches)(list(leaves))
@@ -35,7 +35,7 @@ def digests(tree: Any, matches: int, mesh: Mesh) -> dict[str, list[int]]:
 
 
 def differing(found: dict[str, list[int]], expected: dict[str, list[int]]) -> str | None:
-    """Says which leaf and block is the first whose digests differ; None where all agree."""
+    """Names the first leaf and block whose digests differ; None if all agree."""
     for path in sorted({*found, *expected}):
         ours, theirs = found.get(path), expected.get(path)
         if ours is None or theirs is None or len(ours) != len(theirs):
@@ -50,7 +50,7 @@ _compiled: dict[Any, Any] = {}
 
 
 def _program(mesh: Mesh, matches: int) -> Any:
-    """The digests of a list of leaves, each [blocks] uint32 and the same on every device."""
+    """The digests of a list of leaves, each [blocks] uint32, identical on every device."""
     if (mesh, matches) not in _compiled:
         _compiled.clear()
         everywhere = NamedSharding(mesh, PartitionSpec())

@@ -1,4 +1,4 @@
-"""The environment variables JAX reads: those that are wrong, and those that a run's numbers depend on."""
+"""The environment variables that JAX reads: checks their values, and notes those that a run's numbers depend on."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ _NUMERIC_SETTINGS = (
 
 
 def import_jax(environment: Mapping[str, str] = os.environ) -> None:
-    """Imports JAX, which reads its environment variables as it is imported.
+    """Imports JAX, which reads its environment variables during import.
 
     Raises:
       ConfigError: if a variable has a value that JAX cannot read, or would misunderstand.
@@ -47,11 +47,11 @@ def numeric_settings() -> dict[str, Any]:
 
 
 def check_numeric_settings(folder: Any, before: Mapping[str, Any]) -> None:
-    """Checks that JAX is set as it was when a run began.
+    """Checks that JAX has the settings it had when the run began.
 
     Args:
       folder: the folder of the run, for the message.
-      before: `numeric_settings` then.
+      before: `numeric_settings` at that time.
 
     Raises:
       ConfigError: names the first setting that differs, and how to set it.

@@ -1,4 +1,4 @@
-"""A picture of what was learned: one episode of the final policies."""
+"""An animation of what was learned: one episode of the final policies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +13,18 @@ from shaping.envs import save_gif
 from shaping.objectives.game import Episode
 from shaping.objectives.rollout import PlayState, begin_stream, play_step
 
-# A picture of more steps would be watched by nobody.
+# Nobody would watch a longer animation.
 _STEPS = 200
 
 
 def save_episode(path: Path, episode: Episode, thetas: Sequence[Any], key: jax.Array) -> Path:
-    """Plays one episode and writes it as an animated GIF, its first 200 steps where it is longer.
+    """Plays one episode and writes it as an animated GIF; of a longer episode only the first 200 steps.
 
     Args:
-      path: where to.
-      episode: what is played.
-      thetas: parameters of everybody's policies.
-      key: consumed.
+      path: the file to write.
+      episode: what to play.
+      thetas: the parameters of all policies.
+      key: a PRNG key, consumed.
     """
     env, policies = episode.env, episode.policies
     params, thetas = jax.tree.map(jnp.asarray, (episode.params, list(thetas)))
@@ -42,12 +42,12 @@ def save_episode(path: Path, episode: Episode, thetas: Sequence[Any], key: jax.A
 
 
 def best_match(variable: Any, matches: Sequence[int]) -> int:
-    """Of these matches the one in which a variable of the record is highest at the end, in the mean over players and
-    what else it has; where it is not finite in any, the first.
+    """The match in which a variable of the record is highest at the end, averaged over players and any further
+    dimensions; the first match if the variable is finite in none.
 
     Args:
-      variable: an `xarray.DataArray` over match and, it may be, update, player, ...
-      matches: numbers of matches.
+      variable: an `xarray.DataArray` over match and possibly update, player, ...
+      matches: the numbers of the matches to choose from.
     """
     found = variable.isel(match=list(matches))
     found = found.isel(update=-1) if "update" in found.dims else found

@@ -31,19 +31,19 @@ def asked_updates(overrides: list[str]) -> int | None:
     for override in overrides:
         key, _, text = override.partition("=")
         if key.strip() != "updates":
-            raise ConfigError(f"--set {override}: only updates can be set for a run that has begun, as updates=1000")
+            raise ConfigError(f"--set {override}: only updates can be set for a run that has begun, as in updates=1000")
         value = parse(text, f"--set {key}")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise not_allowed("updates", value, "a whole number, at least what the run has")
+            raise not_allowed("updates", value, "a whole number, no smaller than that of the run")
         found = value
     return found
 
 
 def pending_updates(folder: Any) -> int | None:
-    """The number of updates an extension that was interrupted was to reach; None where there is none.
+    """The number of updates that an interrupted extension was to reach; None if there is none.
 
     Raises:
-      ConfigError: if it was noted in a file that cannot be read.
+      ConfigError: if the file that says so cannot be read.
     """
     path = folder / MARKER
     if not path.exists():
@@ -56,7 +56,7 @@ def pending_updates(folder: Any) -> int | None:
         raise
     except (ValueError, TypeError, LookupError, RecursionError):
         pass
-    raise ConfigError(f'{path}: is damaged; it must hold the new number of updates, as {{"updates": 1000}}')
+    raise ConfigError(f'{path}: is damaged; it must hold the new number of updates, as in {{"updates": 1000}}')
 
 
 def check_extension(config: Mapping[str, Any], updates: int) -> None:
@@ -74,17 +74,17 @@ def check_extension(config: Mapping[str, Any], updates: int) -> None:
         raise not_allowed("updates", updates, f"at least {before}, which the run has already")
     if before % every:
         raise ConfigError(
-            f"updates: this run cannot be extended: its {before} updates are no multiple of record_every ({every}), so "
-            "a longer run would record other updates; run the new configuration into a new folder"
+            f"updates: this run cannot be extended: its {before} updates are not a multiple of record_every ({every}), "
+            "so a longer run would record other updates; run the new configuration into a new folder"
         )
 
 
 def extend(folder: Any, updates: list[int], config_yaml: str) -> None:
-    """Prepares the folder of a finished run for more updates. May be repeated after it was interrupted.
+    """Prepares the folder of a finished run for more updates. Can be repeated if it was interrupted.
 
     Args:
       folder: the folder of the run.
-      updates: the updates it will have recorded, ascending.
+      updates: the updates that the longer run records, ascending.
       config_yaml: its configuration with the new number of updates.
     """
     write_whole(folder / MARKER, json.dumps({"updates": updates[-1]}) + "\n")
@@ -95,7 +95,7 @@ def extend(folder: Any, updates: list[int], config_yaml: str) -> None:
         group.rename(states / group.name)
     remove(folder / "checkpoint" / "running")
     write_whole(folder / "config.yaml", config_yaml)
-    # It says that the run is finished.
+    # The status still says that the run is finished.
     if (folder / STATUS).exists():
         (folder / STATUS).unlink()
     (folder / MARKER).unlink()

@@ -1,11 +1,11 @@
-"""Errors of the machine a run is on: which ones they are, and how to say them in one line."""
+"""Errors of the machine a run is on: recognises them and describes them in one line."""
 
 import errno
 
 from shaping.config.errors import ConfigError
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN}
-# Libraries that write in C++ raise ValueError or RuntimeError with the system's own words in them.
+# Libraries written in C++ raise ValueError or RuntimeError with the operating system's message in the text.
 _EXHAUSTED_WORDS = (
     "too many open files",
     "no space left on device",
@@ -21,13 +21,13 @@ class ExhaustedError(ConfigError):
 
 
 def reason(error: BaseException) -> str:
-    """An error in one line."""
+    """An error as one line."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return str(text)
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, means that open files, threads or disk space ran out."""
+    """Whether an error, or one of its causes, means that open files, threads or disk space ran out."""
     return any(
         getattr(one, "errno", None) in _EXHAUSTED or any(word in str(one).lower() for word in _EXHAUSTED_WORDS)
         for one in _chain(error)
@@ -35,7 +35,7 @@ def is_exhausted(error: BaseException) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that led to it, means that memory ran out, on the host or on a device."""
+    """Whether an error, or one of its causes, means that memory ran out, on the host or on a device."""
     return not is_exhausted(error) and any(
         isinstance(one, MemoryError)
         or getattr(one, "errno", None) == errno.ENOMEM

@@ -1,4 +1,5 @@
-"""The folder of a run, on a local disk or in an object store: making it, locking it, reading and writing its files."""
+"""The folder of a run, on a local disk or in an object store: creating it, locking it, reading and writing its
+files."""
 
 import contextlib
 import os
@@ -13,27 +14,28 @@ from shaping.runtime.failures import reason
 from shaping.runtime.progress import size_of
 
 STORES = ("gs://", "s3://", "az://", "hf://")
-"""Object stores that orbax, zarr and fsspec all know; each needs a package (gcsfs, s3fs, adlfs, huggingface_hub)."""
+"""Object stores that orbax, zarr and fsspec all support; each needs a package (gcsfs, s3fs, adlfs, huggingface_hub)."""
 
 _LEFTOVERS = (".lock", ".writable", ".config.yaml.partial")
-"""Files that a run killed before it began may leave in its folder."""
+"""Files that may remain in the folder of a run that was killed before it began."""
 
 
 def folder_at(place: Any) -> Any:
     """The path of a folder: a `Path` with `~` expanded, or for a URL of `STORES` an object that behaves like one.
 
-    Every folder a user names comes through here once: libraries further down expand `~` in some places and not in
-    others.
+    Every folder that a user names passes through here once, because other libraries expand `~` in some places and not
+    in others.
 
     Raises:
-      ConfigError: for any other URL, a store whose package is missing, or the home of an unknown user.
+      ConfigError: for any other URL, for a store whose package is missing, or for the home of an unknown user.
     """
     text = os.fspath(place)
     if not text or "\0" in text:
         raise ConfigError(f"{text!r}: not the name of a folder")
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
-    # Orbax takes a URL that lacks a slash (gs:/x) for the URL, so it is not accepted as the name of a folder either.
+    # Orbax reads a URL without its second slash (gs:/x) as the URL, so it is not accepted as the name of a folder
+    # either.
     if "://" not in text and not text.startswith(tuple(store[:-1] for store in (*STORES, "file://"))):
         try:
             path = Path(text).expanduser()
@@ -42,7 +44,7 @@ def folder_at(place: Any) -> Any:
             raise ConfigError(f"{shown(text)}: cannot be used as a folder: {reason(error).rstrip('.')}") from None
         return path
     if not text.startswith(STORES):
-        raise ConfigError(f"{text}: no store of this kind; allowed: a local folder, or {', '.join(STORES)}")
+        raise ConfigError(f"{text}: unknown kind of store; allowed: a local folder, or {', '.join(STORES)}")
     from etils import epath
 
     path = epath.Path(text)
@@ -94,11 +96,11 @@ def new_folder(out: str | Path | None, stem: str) -> Any:
 
 
 def check_space(folder: Any, parts: dict[str, int]) -> None:
-    """Refuses a plan whose files would not fit on the disk if none of them could be compressed.
+    """Refuses a run whose files would not fit on the disk if none of them could be compressed.
 
     Args:
       folder: the folder of the run.
-      parts: bytes needed, by what needs them.
+      parts: bytes needed for each part of the run, by name.
 
     Raises:
       ConfigError: if there is not enough free space.
@@ -119,14 +121,14 @@ def read_text(path: Any, remedy: str) -> str:
 
     Args:
       path: where it should be.
-      remedy: what to do where it is not, as the second half of a sentence.
+      remedy: what to do if the file cannot be read, as the second half of a sentence.
 
     Raises:
       ConfigError: if it is missing, not a file, cannot be read or is not UTF-8.
     """
     if not path.exists():
         raise ConfigError(f"{path}: is missing; {remedy}")
-    # Opening a named pipe would wait for somebody to write into it.
+    # Opening a named pipe would wait until somebody writes to it.
     if not path.is_file():
         raise ConfigError(f"{path}: is {kind_of(path)}, not a file; {remedy}")
     try:
@@ -138,7 +140,7 @@ def read_text(path: Any, remedy: str) -> str:
 
 
 def kind_of(path: Any) -> str:
-    """What a path that is not a regular file is, in words."""
+    """Says in words what a path is that is not a regular file."""
     if path.is_dir():
         return "a folder"
     for method, words in (
@@ -166,7 +168,7 @@ def write_whole(path: Any, text: str) -> None:
 
 
 def remove(folder: Any) -> None:
-    """Deletes a folder and what is in it, if it is there."""
+    """Deletes a folder and its contents, if it exists."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
@@ -182,9 +184,10 @@ def sweep_up(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Any) -> Iterator[None]:
-    """Holds the lock of a run's folder, so that no second process runs in it. The lock ends with the process.
+    """Holds the lock of a run's folder, so that no second process runs in it. The lock is released when the process
+    ends.
 
-    Does nothing where there are no such locks: on Windows, in object stores and on some network file systems.
+    Does nothing where such locks do not exist: on Windows, in object stores and on some network file systems.
 
     Raises:
       ConfigError: if another process holds it.
@@ -193,7 +196,7 @@ def locked(folder: Any) -> Iterator[None]:
         yield
         return
     with (folder / ".lock").open("a") as file:
-        # A process that only looks whether the folder is locked holds the lock for a moment, too.
+        # A process that only checks whether the folder is locked also holds the lock for a moment.
         for patience in (0.1, 0.3, 0.6, None):
             try:
                 _lock(file, exclusive=True)
@@ -203,12 +206,12 @@ def locked(folder: Any) -> Iterator[None]:
                     raise ConfigError(f"{folder}: another process is running in it") from None
                 time.sleep(patience)
             except OSError:
-                break  # There are no locks here.
+                break  # Locks are not supported here.
         yield
 
 
 def is_locked(folder: Any) -> bool | None:
-    """Whether a process runs in the folder; None where that cannot be known."""
+    """Whether a process is running in the folder; None if that cannot be known."""
     if not is_local(folder) or not (folder / ".lock").is_file():
         return None
     try:
@@ -226,7 +229,7 @@ def _lock(file: IO[str], exclusive: bool) -> None:
 
     Raises:
       BlockingIOError: if another process holds the lock.
-      OSError: if the system or the file system has no such locks.
+      OSError: if the system or the file system does not support such locks.
     """
     try:
         import fcntl

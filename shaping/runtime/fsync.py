@@ -12,14 +12,14 @@ from shaping.runtime.folders import is_local
 
 
 class BackgroundSync:
-    """Syncs files to the disk in a thread of its own, while others are being written."""
+    """Syncs files to the disk in a thread of its own while other files are being written."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "fsync")
         self._pending: list[Future[None]] = []
 
     def begin(self, files: Sequence[Path]) -> None:
-        """Queues files; one that is deleted before its turn is skipped."""
+        """Queues files; a file that is deleted before its turn is skipped."""
         if files:
             self._pending = [future for future in self._pending if not future.done() or future.exception()]
             self._pending.append(self._thread.submit(sync_files, files))
@@ -28,7 +28,7 @@ class BackgroundSync:
         """Returns when every queued file is on the disk.
 
         Raises:
-          OSError: if one could not be synced.
+          OSError: if a file could not be synced.
         """
         pending, self._pending = self._pending, []
         for future in pending:
@@ -36,12 +36,12 @@ class BackgroundSync:
 
 
 def sync_files(files: Iterable[Path]) -> None:
-    """Returns when these local files, and the entries of the folders they are in, are on the disk.
+    """Returns when these local files and their entries in their folders are on the disk.
 
     Files that no longer exist are skipped.
 
     Raises:
-      OSError: if one could not be synced.
+      OSError: if a file could not be synced.
     """
     files = list(files)
     for path in files:
@@ -53,13 +53,13 @@ def sync_files(files: Iterable[Path]) -> None:
         except FileNotFoundError:
             pass
         except OSError as error:
-            # Some file systems cannot sync a folder; they keep its entries safe in another way.
+            # Some file systems cannot sync a folder; they protect its entries in another way.
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
 
 
 def sync_folder(folder: Any) -> None:
-    """Syncs every file below a folder; does nothing where the folder is not on a disk of this machine."""
+    """Syncs every file below a folder; does nothing if the folder is not on a disk of this machine."""
     if is_local(folder):
         sync_files(path for path in folder.rglob("*") if path.is_file())
 

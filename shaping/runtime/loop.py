@@ -1,4 +1,5 @@
-"""The one loop: the chunks of a group in turn, each in segments, recorded and saved as it goes."""
+"""The training loop: takes the chunks of a group in turn, runs each in segments, and records and saves along the
+way."""
 
 import math
 import time
@@ -31,12 +32,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Matches that are updated at a time.
+    """Matches that are updated together.
 
     Attributes:
       group, number: its place in the queue.
-      indices: of its matches, ascending.
-      own: of those on this process's devices.
+      indices: the indices of its matches, ascending.
+      own: the indices of those on this process's devices.
     """
 
     group: int
@@ -46,28 +47,28 @@ class Chunk:
 
 
 class Keeper(Protocol):
-    """What becomes of states and of what is recorded."""
+    """Decides what happens to states and to recorded values."""
 
     def is_finished(self, chunk: Chunk) -> bool:
-        """Whether nothing is left to do."""
+        """Whether the chunk has nothing left to do."""
         ...
 
     def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
-        """A state to go on from and the interval it stands before; `like` has its shapes and shardings."""
+        """The state to continue from and the interval that follows it; `like` has its shapes and shardings."""
         ...
 
     def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
-        """Records variables [own matches, ...] that a match has once."""
+        """Records variables [own matches, ...] that each match has once."""
         ...
 
     def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
-        """Records rows [own matches, rows, ...] of variables along updates, number `first` and those after it."""
+        """Records rows [own matches, rows, ...] of variables along updates, from row number `first` on."""
         ...
 
     def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
-        """Called while a segment is computed, with the state after it and the interval that state stands before.
+        """Called while the next segment is computed, with the state after this one and the interval that follows it.
 
-        Whoever needs all that was recorded until then calls `written`. May raise.
+        If it needs everything recorded so far to be written, it calls `written`. May raise.
         """
         ...
 
@@ -85,16 +86,16 @@ def run_group(
     progress: Progress,
     timing: Timing,
 ) -> None:
-    """Trains all matches of a group that are not finished, chunk after chunk.
+    """Trains all matches of a group that are not finished, chunk by chunk.
 
     Args:
-      number: of the group.
-      group: the matches.
-      chunks: how they are cut.
-      timetable: of their updates.
-      keeper: what becomes of what they do.
-      progress: advanced by match-updates.
-      timing: added to.
+      number: the number of the group.
+      group: its matches.
+      chunks: how they are divided.
+      timetable: the timetable of their updates.
+      keeper: decides what happens to their results.
+      progress: counts match-updates.
+      timing: seconds are added to it.
     """
     mesh = population_mesh()
     queue = []
@@ -110,7 +111,7 @@ def run_group(
         return
 
     def load(chunk: Chunk) -> Match:
-        # Padding repeats the last match; what it computes is dropped.
+        # Padding repeats the last match; its results are dropped.
         padded = np.concatenate([chunk.indices, np.full(chunks.padded - len(chunk.indices), chunk.indices[-1])])
         rows = own_range(chunks.padded)
         return spread_out(group.matches_of(padded[rows.start : rows.stop]), chunks.padded, mesh)
@@ -157,7 +158,7 @@ def _run_chunk(
     waiting: list[tuple[int, dict[str, jax.Array]]] = []
 
     def write_waiting() -> None:
-        # What a segment recorded is fetched while the next one is computed.
+        # The rows that a segment recorded are fetched while the next segment is computed.
         while waiting:
             first, rows = waiting.pop(0)
             last = first + timetable.segment
@@ -188,8 +189,8 @@ def _run_chunk(
 
 
 def _rows(thetas: Sequence[Any], like: Any) -> np.ndarray:
-    """Parameters of all players as [matches, players, parameters], padded with NaN; of what has none, as many matches
-    and of the type as there are in `like`."""
+    """Parameters of all players as [matches, players, parameters], padded with NaN. If nobody has any, the number of
+    matches and the type are those of `like`."""
     none = np.zeros((len(like), 0), like.dtype)
     flat = [
         np.concatenate([x.reshape(len(x), math.prod(x.shape[1:])) for x in jax.tree.leaves(theta)] or [none], axis=1)

@@ -1,4 +1,4 @@
-"""Distributed runs: several processes run one program, each with devices of its own.
+"""Distributed runs: several processes run one program, each on its own devices.
 
 Every process must call the functions that communicate (`agree`, `total`, `wait_for_all`, ...) in the same order."""
 
@@ -20,7 +20,7 @@ HEARTBEAT_S = 60
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
     """Joins the other processes of a distributed run; must be called before JAX touches a device.
 
-    Without arguments JAX finds out by itself on SLURM, GKE, Cloud TPU and Open MPI.
+    Without arguments, JAX finds them on SLURM, GKE, Cloud TPU and Open MPI.
 
     Args:
       coordinator: HOST:PORT of process 0.
@@ -28,12 +28,12 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       process: the number of this one, from 0.
 
     Raises:
-      ConfigError: if the arguments are wrong, or are needed and missing.
+      ConfigError: if the arguments are wrong, or if needed ones are missing.
       LostError: if the other processes do not answer.
     """
     if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
         raise ConfigError(f"--coordinator {coordinator}: must be HOST:PORT, for example node0:1234")
-    # JAX would handle signals to stop before `StopRequest` sees them.
+    # Otherwise JAX would handle stop signals before `StopRequest` sees them.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=HEARTBEAT_S)
@@ -47,13 +47,13 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
 
 
 def is_main() -> bool:
-    """Whether this is the process that prints, and writes the files that exist once."""
+    """Whether this is the process that prints and that writes the files of which there is one."""
     return jax.process_index() == 0
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an error means that another process has gone."""
-    # "unavailable" is not among the signs: an object store may be unavailable, too.
+    """Whether an error means that another process has ended."""
+    # "unavailable" is not among the signs, because an object store may be unavailable too.
     signs = ("heartbeat", "gloo", "connection reset", "connection closed", "barrier failed", "task is set")
     return isinstance(error, LostError) or several() and any(sign in str(error).lower() for sign in signs)
 
@@ -64,7 +64,7 @@ def several() -> bool:
 
 
 def agree(flags: list[bool]) -> list[bool]:
-    """For each flag, whether any process has set it."""
+    """For each flag, whether it is set on any process."""
     if not several():
         return flags
     from jax.experimental import multihost_utils
@@ -79,19 +79,19 @@ def check_alike(*what: Any) -> None:
       *what: plain data that must be equal on all processes.
 
     Raises:
-      ConfigError: on all processes, if it is not.
+      ConfigError: on all processes, if anything differs.
     """
     if not several():
         return
     from jax.experimental import multihost_utils
 
-    # Counted first and without communication: collective operations fail where the numbers differ.
+    # Counted first, without communication: collective operations fail if the numbers differ.
     counts = np.bincount([device.process_index for device in jax.devices()], minlength=jax.process_count())
     (others,) = np.nonzero(counts != counts[0])
     if len(others):
         raise ConfigError(
             f"--distributed: process {others[0]} has {counts[others[0]]} devices and process 0 has {counts[0]}; all "
-            "need the same number"
+            "must have the same number"
         )
     seal = zlib.crc32(json.dumps(what, sort_keys=True, default=str).encode())
     seals = multihost_utils.process_allgather(np.array([seal], np.uint32)).ravel()
@@ -99,7 +99,7 @@ def check_alike(*what: Any) -> None:
     if len(others):
         raise ConfigError(
             f"--distributed: process {others[0]} has another command, configuration, folder or versions than process "
-            "0; all need the same"
+            "0; all must have the same"
         )
 
 
@@ -121,7 +121,7 @@ def wait_for_all(name: str) -> None:
 
 
 def on_main(work: Callable[[], Any]) -> Any:
-    """Does `work` on the main process alone, while the others wait.
+    """Does `work` on the main process only, while the others wait.
 
     Returns:
       What `work` returns on the main process, None on the others.
@@ -144,7 +144,7 @@ def on_main(work: Callable[[], Any]) -> Any:
 
 
 def in_turns(work: Callable[[], Any], together: bool) -> None:
-    """Does `work` on all processes: at the same time if `together`, else one after the other."""
+    """Does `work` on all processes: at the same time if `together`, otherwise one after the other."""
     if together or not several():
         work()
         return
@@ -155,7 +155,7 @@ def in_turns(work: Callable[[], Any], together: bool) -> None:
 
 
 def own_rows(array: jax.Array) -> np.ndarray:
-    """The contiguous rows of a population [population, ...] that are on this process's devices."""
+    """The rows of a population [population, ...] that are on this process's devices; they are contiguous."""
     if not several():
         return np.asarray(array)
     shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
@@ -169,12 +169,12 @@ def own_range(population: int) -> range:
 
 
 def spread_out(tree: Any, population: int, mesh: Mesh) -> Any:
-    """Puts this process's own rows on the mesh, the population axis spread over its devices.
+    """Puts this process's own rows on the mesh, with the population axis spread over its devices.
 
     Args:
       tree: leaves [own rows, ...].
-      population: the number of rows of all processes.
-      mesh: of all devices.
+      population: the number of rows on all processes.
+      mesh: the mesh of all devices.
     """
     sharding = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
     if not several():

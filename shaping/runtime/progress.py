@@ -6,7 +6,7 @@ from typing import TextIO
 
 
 class Progress:
-    """Counts match-updates and shows rate and time left: on a terminal in one line that rewrites itself."""
+    """Counts match-updates and shows their rate and the time left; on a terminal, in one line that it rewrites."""
 
     def __init__(self, total: int, stream: TextIO | None = None, enabled: bool = True):
         self.total = total
@@ -28,12 +28,12 @@ class Progress:
             self._show()
 
     def skip(self, match_updates: int) -> None:
-        """Adds match-updates that an earlier process did; the rate leaves them out."""
+        """Adds match-updates that an earlier process did; they do not count in the rate."""
         self.done += match_updates
         self._skipped += match_updates
 
     def rate(self) -> float:
-        """Match-updates per second, without the time for compilation."""
+        """Match-updates per second, not counting the time for compilation."""
         elapsed = time.perf_counter() - self.started - self.compiling
         return (self.done - self._skipped) / max(elapsed, 1e-9)
 
@@ -65,7 +65,7 @@ def human(number: float) -> str:
 
 def size_of(count: float) -> str:
     """12345678 bytes as 11.8 MiB."""
-    for size, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+    for size, name in ((2**60, "EiB"), (2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= size:
             return f"{count / size:.3g} {name}"
     return f"{count:.0f} B"

@@ -15,16 +15,17 @@ from shaping.variables import Variable
 
 @dataclass(frozen=True)
 class Layout:
-    """What a record holds, and its sizes.
+    """The contents of a record and their sizes.
 
     Attributes:
       matches: number of matches.
       updates: recorded updates, ascending.
       players: the largest number of players.
-      dtype: of the floating-point variables.
-      variables: by name, with their declarations; `diverged_at` is one of them.
-      labels: of every other dimension, of the largest game; labels that are all numbers are recorded as numbers.
-      parameters: length of the dimension `parameter`, the largest number of a policy's parameters.
+      dtype: the type of the floating-point variables.
+      variables: their declarations by name; `diverged_at` is one of them.
+      labels: the labels along every other dimension, from the largest game; labels that are all numbers are recorded as
+        numbers.
+      parameters: length of the dimension `parameter`, the largest number of parameters of a policy.
     """
 
     matches: int
@@ -42,7 +43,7 @@ class Layout:
         return own | {name: len(labels) for name, labels in self.labels.items()}
 
     def coordinates(self) -> dict[str, np.ndarray]:
-        """What the places along a dimension stand for."""
+        """The labels of the places along each dimension."""
         own = {"update": np.asarray(self.updates, np.int64), "player": np.arange(self.players)}
         return own | {name: _labels(labels) for name, labels in self.labels.items()}
 
@@ -51,29 +52,29 @@ class Layout:
         return {name: variable.dims for name, variable in self.variables.items()}
 
     def bytes(self) -> int:
-        """What the record takes on disk if nothing of it can be compressed."""
+        """Bytes of the record on disk if nothing can be compressed."""
         sizes = self.sizes()
         numbers = sum(math.prod(sizes[d] for d in variable.dims) for variable in self.variables.values())
         return numbers * self.dtype.itemsize
 
 
 UNFINISHED = -2
-"""`diverged_at` of a match that has not come to its end."""
+"""`diverged_at` of a match that is not finished yet."""
 _MATCH_CHUNK = 16384
-# Numbers of a piece of an array on disk, and recorded updates in it at most.
+# The most numbers, and the most recorded updates, in one piece of an array on disk.
 _PIECE = 2**21
 _UPDATE_CHUNK = 512
 
 
 class Record:
-    """An open record: variables are written for any choice of matches, rows shorter than the record's are padded with
-    NaN."""
+    """An open record. Variables can be written for any choice of matches; rows that are shorter than the record's are
+    padded with NaN."""
 
     def __init__(self, path: Any):
-        """Opens one that was created.
+        """Opens an existing record.
 
         Raises:
-          FileNotFoundError: if there is none, or one whose creation was interrupted.
+          FileNotFoundError: if there is none, or its creation was interrupted.
         """
         import zarr
 
@@ -93,9 +94,9 @@ class Record:
 
         Args:
           path: a folder that does not exist yet.
-          layout: sizes and labels.
-          coordinates: name to a value per match [matches], or (dimensions, values).
-          attributes: of the Dataset.
+          layout: its contents and sizes.
+          coordinates: name to one value per match [matches], or to (dimensions, values).
+          attributes: attributes of the Dataset.
         """
         import xarray
         import zarr
@@ -122,29 +123,29 @@ class Record:
             )
             if integer:
                 array[:] = UNFINISHED
-        # Last, and so the sign that all the rest is there.
+        # Written last: it is the sign that everything else is there.
         consolidate(path)
         return cls(path)
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Of the Dataset."""
+        """Attributes of the Dataset."""
         return dict(self._group.attrs)
 
     def rows_per_write(self) -> int:
-        """Recorded updates after which all arrays' pieces are full: what is best written at a time."""
+        """The number of recorded updates that fills whole pieces of all arrays, and so is best written at once."""
         return max(array.chunks[1] for name, array in self._group.arrays() if self._along_updates(name))
 
     def match_chunk(self) -> int:
-        """Matches of a piece of an array on disk."""
+        """Matches in one piece of an array on disk."""
         return self._group["diverged_at"].chunks[0]
 
     def write(self, indices: np.ndarray, variables: Mapping[str, np.ndarray], first: int | None = None) -> None:
-        """Writes variables [matches of `indices`, ...], `indices` ascending; where `first` is given, they are [matches,
+        """Writes variables [matches of `indices`, ...], `indices` ascending. If `first` is given they are [matches,
         updates, ...] and begin at that recorded update."""
         import zarr
 
-        # Whether a piece holds anything takes as long to find out as to compress it.
+        # Finding out whether a piece is empty takes as long as compressing it.
         with zarr.config.set({"array.write_empty_chunks": True}):
             for rows, picked in _runs(indices):
                 for name, array in variables.items():
@@ -155,11 +156,11 @@ class Record:
         self._begin_to_force()
 
     def read(self, name: str, indices: np.ndarray) -> np.ndarray:
-        """One variable of some matches, `indices` ascending."""
+        """One variable for some matches; `indices` must be ascending."""
         return np.concatenate([self._group[name][rows] for rows, _ in _runs(indices)])
 
     def erase(self, indices: np.ndarray, first: int) -> None:
-        """Blanks what variables along updates hold of these matches from a recorded update on."""
+        """Erases the variables along updates of these matches, from a recorded update on."""
         for rows, _ in _runs(indices):
             for name, array in self._group.arrays():
                 if self._along_updates(name) and first < array.shape[1]:
@@ -167,10 +168,11 @@ class Record:
         self._begin_to_force()
 
     def force(self) -> None:
-        """Returns when what was written is on the disk, where that is one of this machine, and outlives it.
+        """Returns when everything written is on the disk and would survive a crash, if the disk belongs to this
+        machine.
 
         Raises:
-          OSError: if it cannot be brought there.
+          OSError: if it cannot be written there.
         """
         self._forced.wait()
 
@@ -183,9 +185,9 @@ class Record:
 
 
 def consolidate(path: Any) -> None:
-    """Writes the metadata of all arrays into that of the record, the sign that it is whole, and brings it to the disk.
+    """Adds the metadata of all arrays to that of the record, as a sign that it is complete, and syncs it to the disk.
 
-    zarr warns that other programs need not know such metadata; they find the arrays' own.
+    zarr warns that other programs may not know such metadata; they use those of the arrays instead.
     """
     import zarr
 
@@ -201,19 +203,19 @@ def _labels(labels: Sequence[str]) -> np.ndarray:
 
 
 def _pieces(dims: Sequence[str], sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape of an array's pieces on disk: all of a match, and of matches and updates as many as make a few MiB."""
+    """The shape of an array's pieces on disk: everything of a match, and enough matches and updates for a few MiB."""
     shape = {name: sizes[name] for name in dims}
     shape["match"] = min(sizes["match"], _MATCH_CHUNK)
     if "update" in shape:
         others = math.prod(size for name, size in shape.items() if name != "update")
-        # A power of two, so that every variable's pieces end where those of the longest do.
+        # A power of two, so that the pieces of all variables end at the same updates.
         fitting = 2 ** math.floor(math.log2(max(1, _PIECE // max(1, others))))
         shape["update"] = min(_UPDATE_CHUNK, fitting)
     return tuple(max(1, shape[name]) for name in dims)
 
 
 def _runs(indices: np.ndarray) -> list[tuple[slice, slice]]:
-    """Ascending indices as runs without gaps: rows of the record, and the places of these among the indices."""
+    """Ascending indices as runs without gaps: rows of the record, and their places among the indices."""
     if not len(indices):
         return []
     starts = np.flatnonzero(np.diff(indices, prepend=indices[0] - 2) != 1)
@@ -225,5 +227,5 @@ def _runs(indices: np.ndarray) -> list[tuple[slice, slice]]:
 
 
 def spread(per_cell: np.ndarray, matches_per_cell: int) -> np.ndarray:
-    """A coordinate over cells as one over matches."""
+    """Repeats a coordinate over cells so that it becomes one over matches."""
     return np.repeat(per_cell, matches_per_cell)

@@ -1,4 +1,4 @@
-"""What the record of an experiment holds, known before its first match: what its games and learners declare."""
+"""The contents of an experiment's record, known before its first match: what its games and learners declare."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,30 +9,31 @@ from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment
 from shaping.population.match import Match
+from shaping.population.spans import RecordedUpdates
 from shaping.runtime.record import Layout, spread
 from shaping.variables import CORE, Variable, declared
 
 
 def layout(experiment: Experiment, matches: Sequence[Match] | None = None) -> Layout:
-    """What the record of an experiment holds.
+    """The contents of an experiment's record.
 
     Args:
       experiment: the experiment.
-      matches: one or more of every group; made here if None.
+      matches: one or more matches of every group; made here if None.
     """
     matches = build.templates(experiment) if matches is None else matches
     top = experiment.top
-    updates = [*range(0, top["updates"], top["record_every"]), top["updates"]]
+    updates = RecordedUpdates(top["updates"], top["record_every"])
     return layout_of(matches, experiment.matches, updates, np.dtype(top["precision"]), top["record"])
 
 
 def layout_of(
     matches: Sequence[Match], count: int, updates: Sequence[int], dtype: np.dtype, extras: Sequence[str] = ()
 ) -> Layout:
-    """What a record of `count` matches like these holds, see `Layout`; `extras` as in a `Timetable`.
+    """The contents of a record of `count` matches like these, see `Layout`; `extras` are as in a `Timetable`.
 
     Raises:
-      ConfigError: where two games or learners declare a variable of one name in different dimensions.
+      ConfigError: if two games or learners declare a variable of the same name over different dimensions.
     """
     variables = _union([variables_of(match, extras) for match in matches])
     labels: dict[str, tuple[str, ...]] = {}
@@ -52,15 +53,15 @@ def layout_of(
 
 
 def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable]:
-    """Every variable that is recorded of a match, as its game and its learners declare them.
+    """Every variable that is recorded for a match, as its game and its learners declare them.
 
     Raises:
-      ConfigError: a learner that declares a variable of its game's.
+      ConfigError: if a learner declares a variable that its game declares too.
     """
     found = {**declared(*CORE), **match.game.variables}
     for name in match.variables:
         if name in found:
-            raise ConfigError(f"variable {name} of a learner is one of its game's; allowed: a name of its own")
+            raise ConfigError(f"variable {name} of a learner is also one of its game; allowed: another name")
     found |= match.variables
     if "policies" in extras and match.game.tabular:
         found |= declared("policy_trajectory")
@@ -68,8 +69,8 @@ def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable
 
 
 def _union(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
-    """All of them by name. Parameters that are one a state in one game and not in another have a dimension of their
-    own."""
+    """All of them by name. If parameters are one per state in one game and not in another, those of the former get a
+    dimension of their own."""
     found: dict[str, Variable] = {}
     for variables in each:
         for name, variable in variables.items():
@@ -109,12 +110,12 @@ def coordinates(experiment: Experiment) -> dict[str, Any]:
 
 
 def attributes(experiment: Experiment, matches: Sequence[Match], config: str) -> dict[str, Any]:
-    """Attributes of the Dataset: what the first game that has something to say tells of itself, and `config`, the
-    resolved configuration as text.
+    """Attributes of the Dataset: what the games say about themselves (the first that says anything counts), and
+    `config`, the resolved configuration as text.
 
     Args:
       experiment, matches: see `layout`.
-      config: the text.
+      config: the resolved configuration as text.
     """
     about = next((match.game.about for match in matches if match.game.about), {})
     return {**about, "updates": experiment.top["updates"], "config": config}

@@ -23,13 +23,13 @@ def config_of(folder: Any) -> dict[str, Any]:
     """The configuration in the folder of a run.
 
     Raises:
-      ConfigError: if there is none, or it cannot be read.
+      ConfigError: if there is none, or if it cannot be read.
     """
     folder = folder_at(folder)
     path = folder / "config.yaml"
     if not path.exists():
         raise ConfigError(f"{folder}: holds no run; it has no config.yaml")
-    remedy = "restore it, from the attribute `config` of record.zarr for example"
+    remedy = "restore it, for example from the attribute `config` of record.zarr"
     try:
         raw = parse(read_text(path, remedy), str(path))
     except RecursionError:
@@ -47,7 +47,7 @@ def is_finished(folder: Any) -> bool:
 
 
 def summary_of(folder: Any) -> dict[str, Any] | None:
-    """The summary of a run, or None where there is none that can be read."""
+    """The summary of a run, or None if there is no readable one."""
     try:
         found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -56,11 +56,11 @@ def summary_of(folder: Any) -> dict[str, Any] | None:
 
 
 def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> None:
-    """Makes sure that the record of a run is there and belongs to it; creates it if the run has only begun.
+    """Makes sure that the record of a run exists and belongs to it; creates it if the run has only just begun.
 
     Args:
       folder: the folder of the run.
-      experiment: what is run.
+      experiment: the experiment that is run.
       config: its resolved configuration, as plain data.
 
     Raises:
@@ -71,8 +71,8 @@ def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> 
     if not is_whole(path):
         if (folder / "checkpoint").exists():
             raise ConfigError(
-                f"{folder}: holds checkpoints but no whole record.zarr; restore it, or run its config.yaml into a new "
-                "folder"
+                f"{folder}: holds checkpoints but no complete record.zarr; restore it, or run its config.yaml into a "
+                "new folder"
             )
         remove(path)
         matches = build.templates(experiment)
@@ -93,7 +93,7 @@ def open_record(folder: Any, experiment: Experiment, config: dict[str, Any]) -> 
 
 
 def check_settings(folder: Any, found: dict[str, Any]) -> None:
-    """Checks that JAX is set as it was when a run began; `found` are the attributes of its record.
+    """Checks that JAX has the settings it had when the run began; `found` are the attributes of its record.
 
     Raises:
       ConfigError: names the first setting that differs.

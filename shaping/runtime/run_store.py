@@ -1,4 +1,4 @@
-"""What a run writes to its folder: record, checkpoints, the final state of every chunk, status."""
+"""What a run writes to its folder: record, checkpoints, the final state of every chunk, and status."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from shaping.runtime.chunks import Chunks
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.extension import STATES
 from shaping.runtime.failures import ExhaustedError, is_exhausted, reason
+from shaping.runtime.log import Log
 from shaping.runtime.loop import Chunk, Timing
 from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
 from shaping.runtime.progress import Progress
@@ -24,8 +25,8 @@ from shaping.runtime.record_buffer import Rows
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import StatusWriter
 
-# Storage libraries raise errors of many types. These types are never theirs: they are mistakes in our code, and are
-# not reported as a folder that cannot be written.
+# Storage libraries raise errors of many types, but never of these, which mean a mistake in our code. They are not
+# reported as a folder that cannot be written.
 _MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
@@ -34,9 +35,9 @@ class Saving:
     """When to save a checkpoint, and how many to keep.
 
     Attributes:
-      every_s: seconds between checkpoints; None: the clock does not matter.
-      every_updates: updates between checkpoints; None: their number does not matter.
-      keep: how many of the newest to keep.
+      every_s: seconds between checkpoints; None to ignore the clock.
+      every_updates: updates between checkpoints; None to ignore their number.
+      keep: how many of the newest checkpoints to keep.
     """
 
     every_s: float | None
@@ -45,7 +46,7 @@ class Saving:
 
 
 class RunStore:
-    """Stores a run in its folder; `loop.Keeper` says when each of its methods is called."""
+    """Stores a run in its folder; `loop.Keeper` says when each of these methods is called."""
 
     def __init__(
         self,
@@ -59,23 +60,26 @@ class RunStore:
         timing: Timing,
         stop_request: StopRequest,
         warn: Callable[[str], None],
+        log: Log | None = None,
     ):
         """
+
         Args:
           folder: the folder of the run.
           record: its record, open.
           saving: when to save a checkpoint.
-          plan: for every group, its chunks and its timetable.
-          identity: plain data, written into every checkpoint: "config", a fingerprint which a checkpoint must share to
-            belong to this run, and "versions".
+          plan: the chunks and the timetable of every group.
+          identity: plain data, written into every checkpoint: "config", a fingerprint that must match for a checkpoint
+            to belong to this run, and "versions".
           writer: writes the status.
           progress, timing: those of the loop.
-          stop_request: looked at after every segment.
-          warn: receives a line for everything that is not as it should be.
+          stop_request: checked after every segment.
+          warn: receives a line for everything that is wrong.
+          log: receives what is recorded along updates; None for no log.
         """
         self._folder, self._record, self._saving, self._plan = folder, record, saving, plan
         self._identity, self._writer, self._progress, self._timing = dict(identity), writer, progress, timing
-        self._stop_request, self._warn = stop_request, warn
+        self._stop_request, self._warn, self._log = stop_request, warn, log
         self._mesh = population_mesh()
         self._rows = Rows(self._write, record.rows_per_write())
         self._rolling: checkpoints.RollingCheckpoints | None = None
@@ -84,12 +88,12 @@ class RunStore:
         self._has_resumed = self._has_written_status = False
         self._failed_before = self._failed_now = 0
 
-    # Methods the loop calls.
+    # Methods that the loop calls.
 
     def is_finished(self, chunk: Chunk) -> bool:
         (done,) = agree([is_main() and self._is_saved(chunk)])
         if not done:
-            # Programs are compiled next, which may take a while.
+            # Compiling programs comes next, which may take a while.
             self._write_status(at_once=not self._has_written_status)
             return False
         status = self._writer.status
@@ -106,7 +110,7 @@ class RunStore:
         self._saved_at, self._saved_updates = time.monotonic(), 0
         self._failed_before = self._writer.status.failed
         self._current = chunk
-        # Only the first chunk that this process trains can have been left unfinished by another.
+        # Only the first chunk that this process trains can have been left unfinished by an earlier process.
         is_later, self._has_resumed = self._has_resumed, True
         if is_later:
             return self._extended(chunk, like)
@@ -124,7 +128,8 @@ class RunStore:
         return found[0], interval
 
     def _extended(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
-        """If a finished run is extended: the final state of a chunk and the interval it continues with. Else None."""
+        """If a finished run is being extended: the final state of a chunk and the interval that follows it. Otherwise
+        None."""
         path = self._state_path(self._folder / "checkpoint" / STATES, chunk)
         (there,) = agree([path.exists()])
         found = checkpoints.restore_intact(path, like, len(chunk.indices), self._mesh) if there else None
@@ -147,29 +152,31 @@ class RunStore:
         rolling, count = self._open(), len(chunk.indices)
         found = checkpoints.restore_newest(rolling, like, count, self._mesh, wanted, aside, self._warn)
         if found is None:
-            # If this chunk's final state was lost, there may be checkpoints of a later chunk. Numbers must ascend, so
-            # nothing of this chunk could be saved while they are there.
+            # If the final state of this chunk was lost, there may be checkpoints of a later chunk. Numbers must ascend,
+            # so no checkpoint of this chunk could be saved while those exist.
             for number in [n for n in rolling.numbers if n >= self._number(chunk, 0)]:
                 self._warn(f"checkpoint {rolling.folder / str(number)} is of a later chunk; it was moved to {aside}")
                 rolling.set_aside(number, aside)
         return found
 
     def _erase(self, chunk: Chunk, first: int) -> None:
-        """Blanks a chunk's rows of the record from a recorded update on, if the chunk had begun."""
+        """Erases a chunk's rows of the record from a recorded update on, if the chunk had begun."""
+        if self._log is not None:
+            self._log.erase(chunk.indices, first)
         if np.all(np.isnan(self._record.read("theta_initial", chunk.indices[:1]))):
             return
         self._record.erase(chunk.indices, first)
         self._record.write(chunk.indices, {"diverged_at": np.full(len(chunk.indices), UNFINISHED, np.int32)})
 
     def _interval(self, timetable: Timetable, metadata: Mapping[str, Any]) -> int:
-        """The number of the first interval after a checkpoint. Segments are counted from where they start, so it may be
-        any interval."""
+        """The number of the first interval after a checkpoint. It may be any interval, because segments are counted
+        from where they start."""
         intervals = range(timetable.segments * timetable.segment + 1)
         interval = next((s for s in intervals if timetable.begins(s) == metadata["updates"]), None)
         if interval is None:
             raise ConfigError(
-                f"{self._folder}: its checkpoint was made after {metadata['updates']} updates, where this "
-                "version of shaping cannot continue; resume it with the version that wrote it"
+                f"{self._folder}: its checkpoint was made after {metadata['updates']} updates, where this version of "
+                "shaping cannot continue; resume the run with the version that wrote it"
             )
         return interval
 
@@ -180,6 +187,9 @@ class RunStore:
 
     def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
         self._rows.append(chunk.own, first, rows)
+        if self._log is not None:
+            with self._storing():
+                self._log.append(chunk.own, first, rows)
 
     def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
         timetable = self._plan[chunk.group][1]
@@ -222,6 +232,8 @@ class RunStore:
 
     def close(self) -> None:
         """Waits for a checkpoint that is still being written."""
+        if self._log is not None:
+            self._log.close()
         if self._rolling is not None:
             with self._storing():
                 self._rolling.close()
@@ -243,7 +255,8 @@ class RunStore:
         self._in_turns(self._current, lambda: self._record.write(indices, variables, first))
 
     def _in_turns(self, chunk: Chunk, work: Callable[[], None]) -> None:
-        """Writes to the record. Processes take turns if a piece of an array on disk holds matches of more than one."""
+        """Writes to the record. Processes take turns if a piece of an array on disk holds matches of more than one
+        process."""
         with self._storing():
             in_turns(work, together=not several() or self._apart(chunk))
 
@@ -257,7 +270,7 @@ class RunStore:
 
     def _save(self, chunk: Chunk, interval: int, updates: int, states: MatchState) -> None:
         with self._storing():
-            # If the machine crashes, a checkpoint that is on disk must not be ahead of the record.
+            # A checkpoint must never be ahead of the record, not even after the machine crashes.
             self._record.force()
             self._open().save(
                 self._number(chunk, interval), states, len(chunk.indices), self._mesh, self._metadata(chunk, updates)
@@ -267,8 +280,8 @@ class RunStore:
         self._writer.update(saved_updates=updates, failed=failed)
 
     def _metadata(self, chunk: Chunk, updates: int) -> dict[str, Any]:
-        # Random streams need not be saved: each is a function of seed, match, seat, use and update. Nor do pairings: a
-        # match is always played by the learners that were made for it.
+        # Random streams need not be saved: each is a function of seed, match, seat, use and update. Nor do pairings:
+        # the learners of a match stay together from its first update to its last.
         place = {"group": chunk.group, "chunk": chunk.number, "updates": updates, "pairing": "identity"}
         return place | self._identity | {"match_updates": self._timing.match_updates}
 
@@ -317,7 +330,7 @@ class RunStore:
 
     @contextmanager
     def _storing(self) -> Any:
-        """Reports errors of storage in one line."""
+        """Reports storage errors in one line."""
         try:
             yield
         except (ConfigError, StoppedError, *_MISTAKES):

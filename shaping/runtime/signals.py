@@ -10,22 +10,22 @@ from typing import Any, Self
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
 )  # Windows has no SIGUSR1.
-"""SIGTERM is what a cluster sends before it takes a machine away, SIGUSR1 what SLURM is often told to send."""
+"""SIGTERM is sent by a cluster before it takes a machine away; SLURM is often told to send SIGUSR1."""
 
 
 class StoppedError(Exception):
-    """A run saved its state and stopped, as it was asked to."""
+    """A run saved its state and stopped, because it was asked to."""
 
 
 class StopRequest:
-    """Listens for `SIGNALS` while it is entered: the first one is kept in `received`, the second ends the process."""
+    """While entered, listens for `SIGNALS`: the first one is kept in `received`, the second ends the process."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._handlers_before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        # Python hands signals to the main thread alone.
+        # Python delivers signals to the main thread only.
         if threading.current_thread() is threading.main_thread():
             self._handlers_before = {number: signal.signal(number, self._receive) for number in SIGNALS}
         return self
@@ -49,5 +49,5 @@ class StopRequest:
 
 
 def _print(text: str) -> None:
-    # A handler may run in the middle of another print, so it writes to the descriptor itself.
+    # A handler may run in the middle of another print, so it writes to the file descriptor directly.
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())

@@ -1,4 +1,4 @@
-"""The progress of a run: a small file that the run rewrites as it goes, for others to read."""
+"""The progress of a run: a small file that the run rewrites from time to time, for others to read."""
 
 import json
 import os
@@ -21,14 +21,14 @@ class Status:
     """The state of a run.
 
     Attributes:
-      state: "running", "stopped" (asked to, and saved), "failed" (by an error) or "finished".
+      state: "running", "stopped" (on request, and saved), "failed" (with an error) or "finished".
       matches, matches_done: number of matches, and of those whose results are final.
-      failed: number of matches that stopped being finite, frozen at their last finite state.
+      failed: number of matches that stopped being finite and are frozen at their last finite state.
       match_updates, match_updates_done: updates of all matches added up, and those done.
       chunks, chunks_done: chunks of matches, and those done.
-      rate: match-updates per second, without the time for compilation.
+      rate: match-updates per second, not counting the time for compilation.
       started, updated: when this process began and when it last wrote this file, ISO 8601, UTC.
-      saved_updates: updates of the current chunk in its newest checkpoint; null while there is none.
+      saved_updates: updates of the current chunk in its newest checkpoint; null if there is none yet.
       message: why it stopped or failed.
       host, pid, processes, devices: where it runs.
     """
@@ -62,7 +62,7 @@ class StatusWriter:
         status.host, status.pid = platform.node(), os.getpid()
 
     def update(self, at_once: bool = False, **changes: Any) -> None:
-        """Changes fields of the status and writes it: now if `at_once`, else if the last time was a few seconds ago."""
+        """Changes fields of the status and writes it: now if `at_once`, otherwise only if a few seconds have passed."""
         for name, value in changes.items():
             setattr(self.status, name, value)
         now = time.monotonic()
@@ -75,7 +75,7 @@ class StatusWriter:
 
 
 def read_status(folder: Any) -> Status | None:
-    """The status in a folder, or None where there is none that can be read.
+    """The status in a folder, or None if there is no readable one.
 
     The state is "killed" where the file says "running" but no process runs in the folder.
     """
@@ -98,7 +98,7 @@ def read_status(folder: Any) -> Status | None:
 
 
 def describe(folder: Any, status: Status) -> list[str]:
-    """A status in a few lines of text."""
+    """A status as a few lines of text."""
     share = status.match_updates_done / status.match_updates if status.match_updates else 1.0
     lines = [
         f"{folder}: {status.state}, {share:.1%} of {human(status.match_updates)} match-updates",

@@ -16,7 +16,7 @@ UPDATES = 5
 
 
 def trajectory(*rows):
-    """[match, update, player, state] of matches whose players are alike, a row a match of policies by update."""
+    """[match, update, player, state] of matches whose players are alike, a row per match of policies by update."""
     return np.array([[[policy, policy] for policy in row] for row in rows])
 
 

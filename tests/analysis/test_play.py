@@ -232,6 +232,15 @@ def test_states_that_no_match_came_to_leave_the_shape_of_policies_as_it_is(write
     assert "policies" in pictures(run)
 
 
+def test_a_scripted_last_seat_counts_where_the_first_match_diverged_at_once(write_record):
+    theta = np.full((N, 2, 1), np.nan)
+    theta[:, 0] = 0
+    made = matrix(payoffs=np.full((2, 4), np.nan), play={"theta_initial": theta})
+    made["diverged_at"] = np.where(np.arange(N) == 0, 0, -1)
+    made["policy"] = np.full_like(made["policy"], np.nan)
+    assert open_record(write_record([made])).shapes[0].players == 2
+
+
 def test_where_payoffs_are_not_known_only_strategies_that_need_none_are_near(write_record):
     made = matrix(payoffs=np.full((2, 4), np.nan), play={"theta_initial": np.zeros((N, 2, 1))})
     (entry,) = summarise(write_record([made]))["cells"]

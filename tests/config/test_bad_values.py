@@ -19,7 +19,8 @@ PAYOFFS = [[[1, 2], [3, 4]], [[1, 2], [3, 4]]]
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capsys):
     """Runs a configuration that must be refused and returns the line, after looking that nothing was written."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(BASE))
 
@@ -68,7 +69,7 @@ VALUES = [
     ("game={payoffs: 3}", "game.payoffs", "3", "payoffs[player][action_0]"),
     (f"game={{payoffs: {[*PAYOFFS, PAYOFFS[0]]}}}", "game.payoffs", "", "payoffs[player][action_0]"),
     ("game={payoffs: [[[1, 2], [3, 4]], [[1, 2], [3]]]}", "game.payoffs", "[3]", "2 actions each"),
-    ("game={payoffs: [[[1, 2], [3, x]], [[1, 2], [3, 4]]]}", "game.payoffs.0.1.1", "'x'", "a number"),
+    ("game={payoffs: [[[1, 2], [3, x]], [[1, 2], [3, 4]]]}", "game.payoffs.0.1.1", "'x'", "must be a finite number"),
     (
         "game={payoffs: [[[1, 2], [3, .inf]], [[1, 2], [3, 4]]]}",
         "game.payoffs.0.1.1",
@@ -89,7 +90,7 @@ VALUES = [
     ("players.0.lookaheads=0", "players.0.lookaheads", "0", "at least 1"),
     ("players.0.variant=3", "players.0.variant", "3", "original or taylor or exact"),
     ("optimizer=3", "optimizer", "3", "a mapping"),
-    ("optimizer={name: adam, b1: x}", "optimizer.b1", "'x'", "a number"),
+    ("optimizer={name: adam, b1: x}", "optimizer.b1", "'x'", "a finite number"),
     ("optimizer={name: adam, nesterov: 1}", "optimizer.nesterov", "1", "true or false"),
     ("optimizer={name: [adam]}", "optimizer.name", "['adam']", "one of"),
     ("policy.kind=gru", "policy.kind", "'gru'", "tabular"),
@@ -104,7 +105,7 @@ VALUES = [
         "2 lists of 5 numbers",
     ),
     ("policy.init={values: [[0], [0]]}", "policy.init.values", "[0]", "2 lists of 5 numbers"),
-    ("policy.init={values: [[0, 0, 0, 0, 0], [0, 0, 0, 0, x]]}", "policy.init.values.1.4", "'x'", "a number"),
+    ("policy.init={values: [[0, 0, 0, 0, 0], [0, 0, 0, 0, x]]}", "policy.init.values.1.4", "'x'", "a finite number"),
     ("policy.init={uniform: -1}", "policy.init.uniform", "-1", "at least 0"),
     ("policy.memory=0", "policy.memory", "0", "an integer, at least 1 and at most 3"),
     ("policy.memory=4", "policy.memory", "4", "at most 3"),
@@ -162,11 +163,11 @@ VALUES = [
     ("variants={a: 3}", "variants.a", "3", "a mapping"),
     ("published=3", "published", "3", "a list"),
     ("published=[3]", "published.0", "3", "a mapping"),
-    ("published=[{metric: value_mean}]", "published.0", "value_mean", "a mapping with metric, value"),
-    ("published=[{metric: value_mean, value: about -1}]", "published.0.value", "'about -1'", "a number"),
+    ("published=[{metric: value_mean}]", "published.0.value", "None", "a finite number"),
+    ("published=[{metric: value_mean, value: about -1}]", "published.0.value", "'about -1'", "a finite number"),
     ("published=[{metric: value_mean, value: 1, runs: 0}]", "published.0.runs", "0", "at least 1"),
     ("published=[{metric: value_mean, value: 1, matches: 0}]", "published.0.matches", "0", "at least 1"),
-    ("published=[{metric: value_mean, value: 1, known: 3}]", "published.0.known", "3", "text: why ours differs"),
+    ("published=[{metric: value_mean, value: 1, known: 3}]", "published.0.known", "3", "text"),
     ("quick=true", "quick", "True", "a mapping of matches and variants, or false"),
     ("quick={matches: 0}", "quick.matches", "0", "at least 1"),
     ("quick={variants: [a]}", "quick.variants", "['a']", "there are no variants"),
@@ -225,8 +226,8 @@ def test_an_unknown_name_is_refused_with_the_nearest_known(refusal, override, ke
 
 # The key and a word of the reason, where there is no value to show.
 OTHERS = [
-    (["players.1.lookahead_rate=1"], "players.1.lookahead_rate", "unknown key"),
-    (["game.num_players=3"], "game.num_players", "unknown key"),
+    (["players.1.lookahead_rate=1"], "players.1.lookahead_rate", "unknown key of naive; it belongs to cgd, cola,"),
+    (["game.num_players=3"], "game.num_players", "unknown key of ipd; it belongs to contribution, tandem"),
     (["game.payoffs=[[[1, 2], [3, 4]], [[1, 2], [3, 4]]]"], "game.payoffs", "leave out game.name"),
     ([f"game={{payoffs: {PAYOFFS}, win: 1}}"], "game.win", "unknown key"),
     (["optimizer={name: adam, learning_rate: 1}"], "optimizer.learning_rate", "step_size"),
@@ -236,6 +237,7 @@ OTHERS = [
     (["sweep.record_every=[1]"], "sweep.record_every", "cannot be swept"),
     (["sweep.precision=[float32]"], "sweep.precision", "cannot be swept"),
     (["sweep.foo=[1]"], "foo", "unknown key to sweep over"),
+    (["sweep.players.*.clip=[0.1]"], "players.*.clip", "unknown key to sweep over; it belongs to ppo; allowed"),
     (["sweep.title=[a]"], "title", "unknown key to sweep over"),
     (["sweep.seed={uniform: [0, 1]}"], "sweep.seed", "cannot be drawn"),
     (["sweep.players.0.rule={uniform: [0, 1]}"], "sweep.players.0.rule", "cannot be drawn"),
@@ -275,7 +277,7 @@ OTHERS = [
     (["variants={a: {players: {rule: naive}}}"], "players", "every variant replaces it"),
     (["policy.kind=preconditioned"], "policy.matrix", "5 rows of 5 numbers"),
     (["policy={kind: preconditioned, matrix: [[1, 0], [0, 1]]}"], "policy.matrix", "5 rows of 5 numbers"),
-    (["policy.matrix=[[1]]"], "policy.matrix", "unknown key"),
+    (["policy.matrix=[[1]]"], "policy.matrix", "unknown key of tabular; it belongs to preconditioned"),
     (["policy.hidden=[16]"], "policy.hidden", "unknown key"),
     (["policy={kind: mlp, memory: 2}"], "policy.memory", "unknown key"),
     (["policy.memory=2", "game.horizon=1"], "policy.memory", "two players play more than one round"),
@@ -285,10 +287,14 @@ OTHERS = [
         "two players play more than one round",
     ),
     (["policy.kind=mlp", "game.horizon=1"], "policy.kind", "one-shot game; use tabular"),
-    (["game=tandem", "policy.memory=2"], "policy.memory", "played with the parameters); allowed: policy.init"),
-    (["game=tandem", "policy={matrix: [[1]]}"], "policy.matrix", "allowed: policy.init"),
-    (["game=tandem", "policy.state_view=own"], "policy.state_view", "allowed: policy.init"),
-    (["game=tandem", "policy.kind=mlp"], "policy.kind", "left out: tandem is played with the parameters"),
+    (
+        ["game=tandem", "policy.memory=2"],
+        "policy.memory",
+        "unknown key of parameters; allowed: policy.kind",
+    ),
+    (["game=tandem", "policy={matrix: [[1]]}"], "policy.matrix", "unknown key of parameters"),
+    (["game=tandem", "policy.state_view=own"], "policy.state_view", "unknown key of parameters"),
+    (["game=tandem", "policy.kind=mlp"], "policy.kind", "must be parameters"),
     (["game=tandem", "policy.init={fan_in: 1}"], "policy.init.fan_in", "unknown key"),
     (["game=tandem", "policy.init={values: [[1], [1, 2]]}"], "policy.init.values", "2 lists of 1 numbers"),
     (["game={name: tandem, discount: 0.9}"], "game.discount", "allowed: game.name, game.num_players"),
@@ -308,7 +314,7 @@ OTHERS = [
 @pytest.mark.parametrize(("overrides", "key", "reason"), OTHERS, ids=[" ".join(case[0]) for case in OTHERS])
 def test_what_does_not_fit_together_is_refused_by_its_key(refusal, overrides, key, reason):
     line = refusal(*overrides)
-    assert line.startswith(f"{key}: ") and reason in line
+    assert re.match(rf"{re.escape(key)}[ :]", line) and reason in line
 
 
 def test_a_discount_of_one_is_allowed_only_with_a_finite_horizon(refusal, capsys):
@@ -324,7 +330,8 @@ def test_a_file_that_cannot_be_read_as_a_configuration_is_refused(refusal, tmp_p
 
 
 def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert main(["run", "lola_tabel.yaml"]) == 2
     written = capsys.readouterr()
@@ -334,7 +341,8 @@ def test_a_missing_file_is_refused(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("kind", ["folder", "file", "under a file"])
 def test_an_output_place_that_is_taken_is_refused_and_left_as_it_was(tmp_path, monkeypatch, capsys, kind):
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     (tmp_path / "good.yaml").write_text(yaml.safe_dump(BASE))
     out = tmp_path / "out"
     if kind == "folder":

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shaping.config.build import group_indices, groups, matches_of
-from shaping.config.files import assign
+from shaping.config.dotted import assign
 from shaping.config.plan import plan
 
 PAYOFFS = [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]]
@@ -78,7 +78,7 @@ def test_stacked_settings_equal_those_of_each_cell_alone(raw):
     experiment = plan(raw)
     per_cell = raw["matches"]
     for blocks in groups(experiment):
-        indices = group_indices(experiment, blocks)
+        indices = group_indices(experiment, blocks)[:]
         assert np.all(np.diff(indices) > 0)
         stacked = matches_of(experiment, blocks, indices)
         for cell in np.unique(indices // per_cell):
@@ -97,7 +97,7 @@ def test_stacked_settings_equal_those_of_each_cell_alone(raw):
 def test_any_choice_of_matches_gives_the_rows_of_all(raw, data):
     experiment = plan(raw)
     for blocks in groups(experiment):
-        indices = group_indices(experiment, blocks)
+        indices = group_indices(experiment, blocks)[:]
         chosen = data.draw(st.lists(st.sampled_from(list(range(len(indices)))), min_size=1, unique=True).map(sorted))
         every, some = matches_of(experiment, blocks, indices), matches_of(experiment, blocks, indices[chosen])
         for whole, part in zip(jax.tree.leaves(every), jax.tree.leaves(some), strict=True):

@@ -32,6 +32,12 @@ def test_no_horizon_is_a_game_without_end_and_policies_are_tables():
     assert found["policy"] == {"kind": "coin_table", "last_takers": False, "init": {"normal": 1.0}}
 
 
+@pytest.mark.parametrize(("game", "kind"), [("coin_game", "coin_table"), ("tandem", "parameters"), ("ipd", "tabular")])
+def test_tabular_is_whatever_table_a_game_has(game, kind):
+    (block,) = plan({"game": game, "policy": "tabular"}).blocks
+    assert block.normal["policy"]["kind"] == kind
+
+
 def test_rewards_and_rates_are_numbers_of_one_program_while_dialects_are_programs():
     sweep = {
         "game.dialect": ["pola", "lola_dice"],

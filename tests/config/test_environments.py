@@ -6,9 +6,10 @@ import pytest
 
 from shaping import envs
 from shaping.config.build import groups, matches_of
+from shaping.config.cell import number_fields
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
-from shaping.config.validate import CELL, number_fields
+from shaping.config.top import CELL
 from shaping.envs import ENVIRONMENTS
 
 DICE = {"kind": "dice", "batch": 4, "horizon": 3}
@@ -61,6 +62,24 @@ def test_swept_numbers_arrive_where_the_environment_reads_them():
 def test_one_number_may_stand_for_all_players():
     found = matches(config("cournot") | {"matches": 1, "sweep": {"game.costs": [1, [2, 3]]}})
     np.testing.assert_array_equal(found.params.env.costs, [[1, 1], [2, 3]])
+
+
+def test_tables_of_numbers_are_swept_whole_or_entry_by_entry_within_one_program():
+    payoffs = [[[3, 0], [5, 1]], [[4, 0], [5, 2]]]
+    found = matches(config("in_the_matrix", payoffs=payoffs[0]) | {"sweep": {"game.payoffs.0.1.1": [7, 8]}})
+    np.testing.assert_array_equal(found.params.env.payoffs[:, 0, 1, 1], [7, 7, 8, 8])
+    np.testing.assert_array_equal(found.params.env.payoffs[:, 1], [np.transpose(payoffs[0])] * 4)
+    found = matches(config("commons_harvest") | {"sweep": {"game.regrowth.3": [0.1, 0.2]}})
+    np.testing.assert_allclose(found.params.env.regrowth[:, 2:], [[0.005, 0.1]] * 2 + [[0.005, 0.2]] * 2)
+
+
+def test_how_many_numbers_a_table_has_is_structure():
+    found = matches(config("commons_harvest", regrowth=[0.0, 0.5]) | {"sweep": {"game.regrowth": [[0, 0.5], [0, 1]]}})
+    np.testing.assert_array_equal(found.params.env.regrowth, [[0, 0.5]] * 2 + [[0, 1]] * 2)
+    three = [[3, 0, 1], [5, 1, 0], [0, 0, 0]]
+    assert matches(config("in_the_matrix", payoffs=three)).params.env.payoffs.shape == (2, 2, 3, 3)
+    sizes = {"a": {"game": {"name": "commons_harvest", "regrowth": [0.0, 0.5]}}, "b": {"game": "commons_harvest"}}
+    assert len(groups(plan({"objective": DICE, "matches": 1, "variants": sizes}))) == 2
 
 
 def test_numbers_may_be_drawn_for_every_match():

@@ -1,6 +1,9 @@
 """Rules, learners, environments and policies of other people: installed, or given for one command."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -8,6 +11,7 @@ import yaml
 from shaping import extensions
 from shaping.cli import main
 
+ROOT = Path(__file__).resolve().parents[2]
 CODE = '''
 """Half a gradient, a game of matching numbers, and a policy that looks at nothing."""
 from dataclasses import dataclass
@@ -86,7 +90,8 @@ RUN = {
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
     """Nothing added, before and after; an empty folder to work in."""
-    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda scalars: None)
+    monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
+    monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
     monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
     monkeypatch.chdir(tmp_path)
     extensions._points.cache_clear()
@@ -174,3 +179,13 @@ def test_a_configuration_cannot_name_code(clean, capsys):
     for keys in ({"plugin": "mine.py"}, {"players": {"rule": "mine.py"}}, {"game": {"name": "mine:Game"}}):
         (clean / "run.yaml").write_text(yaml.safe_dump(keys))
         assert main(["run", "run.yaml"]) == 2
+
+
+def test_a_plugin_may_make_arrays_while_it_is_imported(tmp_path):
+    code = "import jax.numpy as jnp\nRULES = {'ones': lambda: jnp.ones(2)}\nSCALE = jnp.ones(2)\n"
+    (tmp_path / "early.py").write_text(code)
+    command = [sys.executable, "-m", "shaping", "run", "lola_table", "--dry-run", "--plugin", "early.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("plan: 8 cells")

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from shaping.config.dotted import assign
 from shaping.config.errors import ConfigError
-from shaping.config.files import assign, parse, read, shipped
+from shaping.config.files import parse, read, shipped
 
 
 @pytest.mark.parametrize(

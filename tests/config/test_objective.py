@@ -5,7 +5,7 @@ import pytest
 from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
-from shaping.config.validate import CELL
+from shaping.config.top import CELL
 
 MATRIX, COIN, ANALYTIC = "ipd", "coin_game", "tandem"
 
@@ -141,7 +141,10 @@ REFUSED = [
     ),
     ({"players": {"rule": "lola", "opponent_model": 3}, "objective": "dice"}, "players.0.opponent_model: 3 is not"),
     ({"policy": {"kind": "gru"}}, "policy.kind: 'gru' is not allowed; must be"),
-    ({"policy": {"kind": "conv"}, "objective": "dice"}, "policy.kind: conv looks at a board"),
+    (
+        {"policy": {"kind": "conv"}, "objective": "dice"},
+        "policy.kind: 'conv' is not allowed; must be one of tabular",
+    ),
     ({"policy": {"kind": "conv"}, "game": COIN}, "policy.kind: 'conv' is not allowed; must be coin_table"),
     ({"policy": {"kind": "gru", "critic": "both"}, "objective": "dice"}, "policy.critic: 'both' is not allowed"),
     ({"policy": {"kind": "gru", "units": 0}, "objective": "dice"}, "policy.units: 0 is not allowed"),

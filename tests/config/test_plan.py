@@ -24,7 +24,7 @@ def everything(experiment):
     """All matches of all groups, in the order of the match index: one list of leaves per match."""
     found = {}
     for blocks in groups(experiment):
-        indices = group_indices(experiment, blocks)
+        indices = group_indices(experiment, blocks)[:]
         leaves, structure = jax.tree.flatten(matches_of(experiment, blocks, indices))
         for row, index in enumerate(indices):
             found[int(index)] = (structure, [np.asarray(leaf)[row] for leaf in leaves])
@@ -197,7 +197,7 @@ def test_cells_share_a_program_exactly_where_they_differ_in_numbers_only(name):
     experiment = plan({"matches": 2, **raw})
     found = groups(experiment)
     assert len(found) == count
-    indices = np.concatenate([group_indices(experiment, blocks) for blocks in found])
+    indices = np.concatenate([group_indices(experiment, blocks)[:] for blocks in found])
     np.testing.assert_array_equal(np.sort(indices), np.arange(experiment.matches))
 
 
@@ -228,8 +228,8 @@ def test_a_structure_that_returns_joins_its_earlier_group():
     }
     experiment = plan(raw)
     first, second = groups(experiment)
-    assert group_indices(experiment, first).tolist() == [0, 1, 2, 6, 7, 8]
-    assert group_indices(experiment, second).tolist() == [3, 4, 5]
+    assert group_indices(experiment, first)[:].tolist() == [0, 1, 2, 6, 7, 8]
+    assert group_indices(experiment, second)[:].tolist() == [3, 4, 5]
 
 
 def test_one_mapping_for_players_serves_games_of_several_sizes():

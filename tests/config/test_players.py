@@ -73,7 +73,11 @@ def test_directions_may_be_clipped():
 
 REFUSED = [
     ({"players": [TFT, {"strategy": "tftt"}]}, "players.1.strategy: 'tftt' is not allowed", "(nearest: tft)"),
-    ({"players": [TFT, {"strategy": "tft", "step_size": 1}]}, "players.1.step_size: unknown key of a strategy", ""),
+    (
+        {"players": [TFT, {"strategy": "tft", "step_size": 1}]},
+        "players.1.step_size: unknown key of tft",
+        "",
+    ),
     ({"players": TFT, "policy": {"state_view": "shared"}}, "players.0.strategy: strategies need", ""),
     ({"players": TFT, "game": "coin_game"}, "players.0.strategy: in coin_game strategies play", ""),
     ({"players": {"rule": "naive", "share": 1}}, "players.0.share: 1 is not allowed", ""),
@@ -115,7 +119,7 @@ def test_a_player_may_start_where_another_run_ended(tmp_path):
     found = matches(raw)
     for seat, learner in enumerate(found.learners):
         np.testing.assert_array_equal(learner.settings.common.initial.numbers[0], ended[2, seat])
-    with pytest.raises(ConfigError, match="holds 1 parameters; this policy has 5"):
+    with pytest.raises(ConfigError, match=r"^policy.init.run: .*holds 1 parameters; this policy has 5 \(player 0\)"):
         matches({"policy": raw["policy"]})
 
 
@@ -124,5 +128,7 @@ def test_a_player_may_start_from_a_file(tmp_path):
     init = {"file": str(tmp_path / "start.npy")}
     found = matches({"players": [{"rule": "naive"}, {"rule": "naive", "init": {**init, "player": 0}}]})
     np.testing.assert_array_equal(found.learners[1].settings.common.initial.numbers[0], np.arange(5.0))
-    with pytest.raises(ConfigError, match="holds no such parameters"):
+    with pytest.raises(ConfigError, match=r"^policy.init.file: .*holds no such parameters.* \(player 0\)"):
         matches({"policy": {"init": {"file": str(tmp_path / "nothing.npy")}}})
+    with pytest.raises(ConfigError, match=r"^players.1.init.run: nowhere holds no such parameters"):
+        matches({"players": [{"rule": "naive"}, {"rule": "naive", "init": {"run": "nowhere", "match": 0}}]})

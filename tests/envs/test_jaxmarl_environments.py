@@ -145,5 +145,7 @@ def test_bounds_of_actions_that_differ_entry_by_entry_are_refused_and_of_observa
     theirs.observation_spaces = {"agent_0": uneven}
     assert adapters.from_jaxmarl(theirs).observation_space == Box((2,), -2.0, 3.0)
     theirs.action_spaces = {"agent_0": uneven}
-    with pytest.raises(ValueError, match="^action space of agent_0 has bounds entry by entry; allowed: one low .*$"):
+    with pytest.raises(
+        ValueError, match="^action space of agent_0 has different bounds per entry; allowed: one low .*$"
+    ):
         adapters.from_jaxmarl(theirs)

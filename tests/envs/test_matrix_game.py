@@ -266,8 +266,8 @@ IPD = make("ipd").payoffs
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"payoffs": [[1, 2], [3, 4]]}, ["payoffs", "[2, 2]", "[n, 2, ..., 2]"]),
-        ({"payoffs": [[[1, 2, 3]] * 3] * 2}, ["payoffs", "[2, 3, 3]", "[n, 2, ..., 2]"]),
+        ({"payoffs": [[1, 2], [3, 4]]}, ["payoffs", "[2, 2]", "[n, a, ..., a]"]),
+        ({"payoffs": [[[1, 2, 3]] * 2] * 2}, ["payoffs", "[2, 2, 3]", "[n, a, ..., a]"]),
         ({"payoffs": [[1, 2]]}, ["payoffs", "[1, 2]", "2 to 6"]),
         ({"payoffs": np.zeros((7,) + (2,) * 7)}, ["payoffs", "[7, 2, 2, 2, 2, 2, 2, 2]", "2 to 6"]),
         ({"payoffs": [[1, 2], [3]]}, ["payoffs", "[[1, 2], [3]]"]),

@@ -158,7 +158,7 @@ def test_factors_are_mapped_over():
         ({"horizon": 2.5}, "horizon is 2.5; allowed: an integer from 1 to 2147483646"),
         (
             {"horizon": 7, "punishment": True},
-            "horizon is 7; allowed: an even number with punishment, two steps a round",
+            "horizon is 7; allowed: an even number with punishment, two steps per round",
         ),
     ],
     ids=str,

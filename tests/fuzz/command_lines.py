@@ -89,7 +89,11 @@ def check_case(seed, elsewhere):
       AssertionError: tells the command line and what went wrong.
     """
     words = command_line(Random(seed))
-    with mock.patch("shaping.runtime.devices.prepare_process", lambda scalars: None), nothing_written(elsewhere):
+    with (
+        mock.patch("shaping.runtime.devices.prepare_process", lambda: None),
+        mock.patch("shaping.runtime.devices.compile_for_scalars", lambda: None),
+        nothing_written(elsewhere),
+    ):
         try:
             ended(words)
         except AssertionError as failure:

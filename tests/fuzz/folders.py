@@ -50,7 +50,8 @@ def nothing_computed(replayed):
         mock.patch.object(experiment, "run_group", cut_off),
         mock.patch.object(rerun, "_again", lambda *arguments: replayed),
         mock.patch("shaping.analysis.figures.draw", lambda *arguments: []),
-        mock.patch("shaping.runtime.devices.prepare_process", lambda scalars: None),
+        mock.patch("shaping.runtime.devices.prepare_process", lambda: None),
+        mock.patch("shaping.runtime.devices.compile_for_scalars", lambda: None),
     ):
         yield
 

@@ -242,7 +242,7 @@ def test_gains_are_never_negative():
     ("change", "reason"),
     [
         ({"player": 2}, "player is 2; allowed: 0 to 1"),
-        ({"thetas": [np.zeros((18, 4))]}, "thetas has the length 1; allowed: 2, one a seat"),
+        ({"thetas": [np.zeros((18, 4))]}, "thetas has the length 1; allowed: 2, one per seat"),
         ({"thetas": [np.zeros((18, 3))] * 2}, r"player 0 has a table of shape \[18, 3\]; allowed: \[18, 4\]"),
         ({"probabilities": True}, "player 0 has rows that sum to 0 to 0, .*; allowed: probabilities"),
         ({"thetas": [np.full((18, 4), np.nan)] * 2}, "player 0 has rows that sum to nan"),

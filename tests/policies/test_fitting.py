@@ -127,7 +127,7 @@ def test_policies_pickle_and_play_as_before():
         assert again == policy and hash(again) == hash(policy) and again is not policy
         key = jax.random.key(0)
         jax.tree.map(np.testing.assert_array_equal, again.init(key, 1.0), policy.init(key, 1.0))
-    with pytest.raises(TypeError, match="policy mine does not pickle; allowed: what a factory makes that is marked"):
+    with pytest.raises(TypeError, match="policy mine does not pickle; allowed: products of a factory that is marked"):
         pickle.dumps(of_my_own(jnp.zeros(2)))
 
 

@@ -264,11 +264,11 @@ def test_networks_of_the_same_shape_compile_to_the_same_program():
         ({"encoder": "conv", "channels": ()}, r"channels is \(\); allowed: one or more with encoder conv"),
         (
             {"encoder": "conv", "channels": (8,), "observation_space": Discrete(5)},
-            r"encoder is 'conv'; allowed: with boxes of 3 axes, not \[\]",
+            r"encoder is 'conv'; allowed: only with boxes of 3 axes, not \[\]",
         ),
         (
             {"observation_space": Box((4, 4, 4))},
-            r"layout is None; allowed: channels_first or channels_last, as boxes of \[4, 4, 4\] tell neither",
+            r"layout is None; allowed: channels_first or channels_last, as boxes of \[4, 4, 4\] may be either",
         ),
     ],
 )

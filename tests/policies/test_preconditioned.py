@@ -11,7 +11,7 @@ from shaping.objectives.memory_one import exact
 from shaping.policies import preconditioned, tabular
 from shaping.rules import lola, naive
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("x64", "without_pictures")
 
 ETA = 0.3
 # Zhao et al. 2022 (POLA), LOLA_exact.py: twice the parameter of DD is taken from every other state.
@@ -26,7 +26,7 @@ def point(seed):
 @pytest.mark.parametrize("matrix", [MATRIX, ANY], ids=["POLA's", "any"])
 def test_directions_in_other_coordinates_follow_from_the_chain_rule(matrix):
     """With theta = M phi: nabla_phi = M^T nabla_theta, and M M^T stands where an opponent's step meets a gradient."""
-    game, phi = envs.make("contribution", contribution_factor=1.33), point(0)
+    game, phi = envs.make("contribution", contribution_factor=1.33, horizon=3), point(0)
     inside = exact(game, (preconditioned(matrix),) * 2)
     outside = exact(game, (tabular(5),) * 2)
     theta = [matrix @ p for p in phi]
@@ -78,11 +78,11 @@ def test_a_matrix_that_is_none_is_refused(matrix):
 
 def test_a_configuration_trains_it_and_a_run_gives_it_back(tmp_path):
     config = {
-        "game": {"name": "contribution", "num_players": 2},
-        "players": {"rule": "lola", "variant": "exact", "step_size": 25.0, "lookahead_rate": 3.0},
+        "game": {"name": "contribution", "num_players": 2, "horizon": 2},
+        "players": {"rule": "naive", "step_size": 25.0},
         "policy": {"kind": "preconditioned", "matrix": MATRIX.tolist(), "init": {"normal": 0.1}},
-        "matches": 5,
-        "updates": 30,
+        "matches": 4,
+        "updates": 3,
     }
     run = shaping.load(shaping.run(config, tmp_path / "run"))
     record = run.record.isel(match=3).load()

@@ -14,27 +14,27 @@ from shaping.policies import tabular
 from shaping.population import match as single
 from shaping.population.encounters import check_pairing, gather, scatter
 from shaping.population.match import Encounter, Match
-from shaping.rules import lola, naive
+from shaping.rules import naive
 from tests.compiling import quickly
 
 GAME = envs.make("ipd", discount=0.9)
 FORM = exact_matrix_game(GAME, (tabular(5),) * 2)
 
 
-def match(rule=naive, encounter=None, number=0):
-    learners = (gradient_learner(rule(), 0.5, optimizer("adam")),) * 2
+def match(encounter=None, number=0):
+    learners = (gradient_learner(naive(), 0.5, optimizer("adam")),) * 2
     return Match(jnp.int32(3), jnp.int32(number), GAME.default_params, learners, FORM, None, encounter)
 
 
-def met(number, numbers, size, rule=naive):
+def met(number, numbers, size):
     """A match of learners of a population."""
-    return match(rule, Encounter(numbers, size), number)
+    return match(Encounter(numbers, size), number)
 
 
 def test_identity_pairing_is_todays_pairs_bit_for_bit(population):
     """Matches of two, as populations of two in which 0 always meets 1, through the compiled programs."""
-    plain = [match(lola, None, number) for number in range(3)]
-    paired = [met(np.int32(number), np.arange(2, dtype=np.int32), 2, lola) for number in range(3)]
+    plain = [match(number=number) for number in range(3)]
+    paired = [met(np.int32(number), np.arange(2, dtype=np.int32), 2) for number in range(3)]
     for one, other in zip(
         *(jax.tree.leaves(population.play(m, 4, dtype=np.float32).__dict__) for m in (plain, paired)), strict=True
     ):

@@ -42,7 +42,7 @@ def matrix_numbers(players, seed=0):
 
 
 def game(name, players):
-    """(function, numbers, number of parameters a player)"""
+    """(function, numbers, number of parameters per player)"""
     if name == "polynomial":
         return polynomial, polynomial_numbers(players), 3
     return matrix_game, matrix_numbers(players), 1 + 2**players

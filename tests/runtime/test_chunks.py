@@ -17,7 +17,7 @@ def test_intervals_cover_all_updates_once_and_recorded_ones_begin_rows(updates, 
     assert begins[0] == 0 and begins[-1] == updates and begins == sorted(begins)
     assert begins == [int(table.begins(np.int32(interval))) for interval in range(table.segments + 1)]
     recorded = [begin for interval, begin in enumerate(begins[:-1]) if interval % intervals_per_row == 0]
-    assert [*recorded, updates][: len(table.recorded)] == table.recorded or updates == 0
+    assert [*recorded, updates][: len(table.recorded)] == list(table.recorded) or updates == 0
     counted = [table.rows_before(interval) for interval in range(table.segments + 1)]
     assert counted == [
         sum(1 for s in range(interval) if s % intervals_per_row == 0 and begins[s] < updates)
@@ -59,3 +59,15 @@ def test_chunks_are_what_the_configuration_says():
     prepared = prepare(several | {"memory_gib": 1e-4})
     again = prepare(prepared.config())
     assert again.config() == prepared.config() and again.chunks == prepared.chunks
+
+
+def test_a_plan_learns_nothing_beforehand(monkeypatch):
+    def learned(*_):
+        raise AssertionError("a plan computes nothing, and does not look at how it would be computed")
+
+    monkeypatch.setattr("shaping.learners.initial.meta_learned", learned)
+    plain, meta = (
+        prepare({"game": "ipd", "matches": 8, "policy": {"init": init}}) for init in ({"zeros": True}, {"m_maml": {}})
+    )
+    # Beside the learning's own settings there is as much to keep.
+    assert meta.chunks[0].state_bytes == plain.chunks[0].state_bytes

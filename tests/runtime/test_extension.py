@@ -21,11 +21,7 @@ SAMPLED = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shaping.analysis.figures.draw", lambda *arguments: [])
-        yield
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +108,7 @@ def test_what_cannot_be_extended_is_refused_and_nothing_changed(short, override,
 
 def test_a_run_that_ends_between_two_records_is_not_extended(tmp_path):
     folder = shaping.run(CONFIG | {"updates": 5}, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"its 5 updates are no multiple of record_every \(2\)"):
+    with pytest.raises(ConfigError, match=r"its 5 updates are not a multiple of record_every \(2\)"):
         shaping.resume(folder, overrides=["updates=9"])
 
 

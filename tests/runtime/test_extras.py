@@ -15,7 +15,10 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+# One-shot, because it compiles fastest.
 CONFIG = {
+    "game": {"name": "stag_hunt", "horizon": 1},
     "players": {"rule": "naive", "step_size": 0.5},
     "precision": "float64",
     "matches": 3,
@@ -37,7 +40,7 @@ def every(tmp_path_factory):
 
 def test_the_policies_of_the_first_and_the_last_update_are_the_initial_and_the_final_ones(every):
     assert every.policy_trajectory.dims == ("match", "update", "player", "state")
-    assert every.policy_trajectory.shape == (3, 11, 2, 5)
+    assert every.policy_trajectory.shape == (3, 11, 2, 1)
     np.testing.assert_allclose(every.policy_trajectory[:, 0], sigmoid(every.theta_initial), rtol=1e-12)
     np.testing.assert_array_equal(every.policy_trajectory[:, -1], every.policy)
     np.testing.assert_allclose(every.policy, sigmoid(every.theta_final), rtol=1e-12)
@@ -72,12 +75,13 @@ def test_several_segments_and_chunks_record_the_same_policies(every, tmp_path, m
 
 def test_without_updates_there_is_one_policy(tmp_path):
     record = played(tmp_path / "run", updates=0)
-    assert record.policy_trajectory.shape == (3, 1, 2, 5)
+    assert record.policy_trajectory.shape == (3, 1, 2, 1)
     np.testing.assert_allclose(record.policy_trajectory[:, 0], sigmoid(record.theta_initial), rtol=1e-12)
 
 
 def test_of_a_match_that_diverges_the_last_finite_policies_are_recorded_on(tmp_path):
-    record = played(tmp_path / "run", players={"rule": "lola", "lookahead_rate": 1e38}, precision="float32")
+    players = {"rule": "lola", "lookahead_rate": 1e38, "step_size": 1e6}
+    record = played(tmp_path / "run", players=players, precision="float32")
     lost = np.flatnonzero(record.diverged_at >= 0)
     assert lost.size
     for match in lost:
@@ -86,8 +90,11 @@ def test_of_a_match_that_diverges_the_last_finite_policies_are_recorded_on(tmp_p
 
 
 def test_games_of_two_sizes_pad_the_policies_of_the_smaller(tmp_path):
-    variants = {"two": {"game": "ipd"}, "three": {"game": {"name": "contribution", "num_players": 3}}}
-    record = played(tmp_path / "run", variants=variants, updates=2, players={"rule": "naive"})
+    games = {"two": {"name": "ipd", "horizon": 2}, "three": {"name": "contribution", "num_players": 3, "horizon": 2}}
+    variants = {name: {"game": game} for name, game in games.items()}
+    raw = {key: value for key, value in CONFIG.items() if key != "game"} | {"variants": variants, "updates": 2}
+    with xarray.open_zarr(shaping.run(raw, tmp_path / "run") / "record.zarr") as opened:
+        record = opened.load()
     assert (
         np.isfinite(record.policy_trajectory).sum(("player", "state")).values.tolist()
         == [[10] * 3] * 3 + [[27] * 3] * 3

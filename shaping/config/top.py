@@ -1,25 +1,15 @@
-"""The normal form of one experiment: every default filled in, every value checked, one line of error for the first
-that is not allowed."""
+"""The top level of a configuration: which keys there are, and those that hold for the whole run.
 
+The keys of `CELL` say what is trained; `shaping.config.cell` checks them, cell by cell of a sweep. A new key of single
+values is a parameter of `_run`; any other has its default in `TOP` and is checked in `check_top`.
+"""
+
+import copy
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.config.games import family_of, normal_game
-from shaping.config.initial import init_fields
-from shaping.config.objective import normal_objective, objective_fields
-from shaping.config.players import (
-    MODEL,
-    model_fields,
-    normal_optimizer,
-    normal_players,
-    optimizer_settings,
-    played_by,
-    player_fields,
-)
-from shaping.config.policy import kind_of, normal_policy
-from shaping.learners.schedule import SCHEDULES
 from shaping.schema import Field, NonNegative, Positive, Range, fields
 
 EXTRAS = ("policies", "consistency", "shaping")
@@ -27,7 +17,7 @@ EXTRAS = ("policies", "consistency", "shaping")
 Count = Annotated[int, Range(1, 10**9)]
 
 
-def _top(
+def _run(
     title: str = "",
     description: str = "",
     precision: Literal["float32", "float64"] = "float32",
@@ -62,10 +52,18 @@ def _published(
     """A number of the literature that the summary sets ours beside."""
 
 
-SINGLE, CHECKPOINT, PUBLISHED = fields(_top), fields(_checkpoint), fields(_published, others=True)
+SINGLE, CHECKPOINT, PUBLISHED = fields(_run), fields(_checkpoint), fields(_published, others=True)
 LIMITS = {name: field.range for name, field in SINGLE.items() if field.kind == "integer"}
 CELL = ("game", "players", "optimizer", "policy", "objective")
 """The keys a variant or an axis of structure changes the program by."""
+_CONTAINERS = {
+    "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
+    "checkpoint": (dict, "a mapping of settings"),
+    "sweep": (dict, "a mapping of keys to axes"),
+    "tie": (list, "a list of lists of swept keys"),
+    "variants": (dict, "a mapping of names to replacements of top-level keys"),
+    "published": (list, "a list of published values"),
+}
 TOP = {
     "title": "",
     "description": "",
@@ -75,22 +73,9 @@ TOP = {
     "policy": {},
     "objective": {},
     **{name: field.default for name, field in SINGLE.items()},
-    "record": [],
     "chunk_matches": None,
-    "checkpoint": {},
-    "sweep": {},
-    "tie": [],
-    "variants": {},
-    "published": [],
+    **{name: kind() for name, (kind, _) in _CONTAINERS.items()},
     "quick": None,
-}
-_CONTAINERS = {
-    "sweep": (dict, "a mapping of keys to axes"),
-    "variants": (dict, "a mapping of names to replacements of top-level keys"),
-    "tie": (list, "a list of lists of swept keys"),
-    "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
-    "published": (list, "a list of published values"),
-    "checkpoint": (dict, "a mapping of settings"),
 }
 
 
@@ -99,7 +84,7 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     for key in raw:
         if key not in TOP:
             raise unknown_key(str(key), TOP)
-    top = {key: raw.get(key, default) for key, default in TOP.items()}
+    top = copy.deepcopy(TOP) | dict(raw)
     top |= settings("", {key: raw[key] for key in SINGLE if key in raw}, SINGLE)
     for key, (kind, wanted) in _CONTAINERS.items():
         top[key] = kind() if top[key] is None else top[key]
@@ -107,12 +92,9 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
             raise not_allowed(key, top[key], wanted)
     top["checkpoint"] = settings("checkpoint", top["checkpoint"], CHECKPOINT)
     sizes = top["chunk_matches"]
-    for key, size in (
-        [(f"chunk_matches.{i}", size) for i, size in enumerate(sizes)]
-        if isinstance(sizes, list)
-        else [("chunk_matches", sizes)]
-    ):
+    for place, size in enumerate(sizes) if isinstance(sizes, list) else [(None, sizes)]:
         if sizes is not None:
+            key = "chunk_matches" if place is None else f"chunk_matches.{place}"
             check_number(key, size, LIMITS["matches"], integer=True)
     for entry in top["record"]:
         if entry not in EXTRAS:
@@ -122,6 +104,11 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     _check_variants(top["variants"])
     _check_quick(top["quick"], top["variants"])
     return top
+
+
+def replaced(variants: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    """The keys that every variant has of its own."""
+    return [key for key in CELL if variants and all(key in variant for variant in variants.values())]
 
 
 def _check_variants(variants: Mapping[Any, Any]) -> None:
@@ -142,12 +129,11 @@ def _check_variants(variants: Mapping[Any, Any]) -> None:
 
 def _check_published(where: str, entry: Any) -> None:
     """A published value must be one the summary can set ours beside."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), str) or "value" not in entry:
+    if not isinstance(entry, Mapping):
         raise not_allowed(where, entry, "a mapping with metric, value, and where known cell, player, sd, runs, source")
-    known = entry.get("known")
-    if known is not None and not (isinstance(known, str) and known.strip()):
-        raise not_allowed(f"{where}.known", known, "text: why ours differs")
-    settings(where, entry, PUBLISHED)
+    found = settings(where, entry, PUBLISHED)
+    if found["known"] is not None and not found["known"].strip():
+        raise not_allowed(f"{where}.known", found["known"], "text: why ours differs")
     if not isinstance(entry.get("cell") or {}, Mapping):
         raise not_allowed(f"{where}.cell", entry["cell"], "a mapping of coordinates, for example {variant: name}")
 
@@ -160,60 +146,8 @@ def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
         raise not_allowed("quick", value, "a mapping of matches and variants, or false")
     matches = Field("matches", "integer", 1, LIMITS["matches"])
     settings("quick", value, {"matches": matches}, ("variants",))
-    kept = value.get("variants", [*variants])
     names = [*variants]
+    kept = value.get("variants", names)
     if not isinstance(kept, list) or any(name not in names for name in kept) or ("variants" in value and not kept):
-        wanted = f"a list of {', '.join(map(str, variants))}" if variants else "left out: there are no variants"
+        wanted = f"a list of {', '.join(map(str, names))}" if names else "left out: there are no variants"
         raise not_allowed("quick.variants", kept, wanted)
-
-
-def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of `CELL` in normal form."""
-    game = normal_game(raw["game"])
-    objective = normal_objective(raw["objective"], game)
-    policy = normal_policy(raw["policy"], game, objective["kind"] != "exact")
-    players = normal_players(raw["players"], game, policy, objective)
-    for where, init in [
-        ("policy", policy["init"]),
-        *((f"players.{i}", p.get("init", {})) for i, p in enumerate(players)),
-    ]:
-        if "m_maml" in init and objective["kind"] != "exact":
-            raise ConfigError(f"{where}.init.m_maml: it learns about the game beforehand; objective.kind must be exact")
-    optimizer = normal_optimizer(raw["optimizer"])
-    return {"game": game, "players": players, "optimizer": optimizer, "policy": policy, "objective": objective}
-
-
-def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
-    """Every number of a normal form that may carry the population axis, by dotted key, with its range."""
-    found = _prefixed("game", family_of(normal["game"]).fields(normal["game"]))
-    seats = played_by(normal["players"])
-    for seat, player in enumerate(normal["players"]):
-        where = f"players.{seat}"
-        if "strategy" in player or (seats is not None and seats[seat] in seats[:seat]):
-            continue  # what a learner of several seats may set stands at the first of them
-        found |= _numbers(where, player, player_fields(player["rule"]))
-        if isinstance(player["step_size"], dict):
-            step = player["step_size"]
-            found |= _numbers(f"{where}.step_size", step, fields(SCHEDULES[step["schedule"]]))
-            del found[f"{where}.step_size"]
-        found |= _numbers(f"{where}.{MODEL}", player.get(MODEL, {}), model_fields())
-        found |= init_fields(f"{where}.init", player["init"]) if "init" in player else {}
-    for part, known in (
-        ("objective", objective_fields()),
-        ("optimizer", optimizer_settings(normal["optimizer"]["name"])),
-        ("policy", kind_of(normal["game"], normal["policy"]["kind"]).fields),
-    ):
-        found |= _numbers(part, normal[part], known)
-    return found | init_fields("policy.init", normal["policy"]["init"])
-
-
-def _numbers(where: str, part: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Field]:
-    return {
-        f"{where}.{name}": field
-        for name, field in known.items()
-        if field.kind == "number" and part.get(name) is not None
-    }
-
-
-def _prefixed(where: str, known: Mapping[str, Field]) -> dict[str, Field]:
-    return {f"{where}.{name}": field for name, field in known.items()}

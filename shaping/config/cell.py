@@ -1,0 +1,54 @@
+"""What is trained in one cell: the keys of `top.CELL` in normal form, every default filled in and every value checked,
+and which numbers of it may differ from match to match within one program.
+
+A new key stands in four places: its file (as `objective.py`), `normal_cell`, `number_fields`, and `TOP` and `CELL` of
+`top.py`. `json_schema.py` shows it to editors.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shaping.config.dotted import keys_of, numbers_in
+from shaping.config.errors import ConfigError
+from shaping.config.games import family_of, normal_game
+from shaping.config.initial import init_fields
+from shaping.config.objective import is_sampled, normal_objective, objective_fields
+from shaping.config.players import BESIDE, normal_optimizer, normal_players, optimizer_settings, seat_fields
+from shaping.config.policy import kind_fields, normal_policy
+from shaping.schema import Field
+
+
+def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of `CELL` in normal form.
+
+    Raises:
+      ConfigError: for the first thing that is not allowed.
+    """
+    game = normal_game(raw["game"])
+    objective = normal_objective(raw["objective"], game)
+    policy = normal_policy(raw["policy"], game, objective["kind"] != "exact")
+    players = normal_players(raw["players"], game, policy, objective)
+    optimizer = normal_optimizer(raw["optimizer"])
+    normal = {"game": game, "players": players, "optimizer": optimizer, "policy": policy, "objective": objective}
+    inits = {"policy": policy["init"]} | {f"players.{seat}": p.get("init", {}) for seat, p in enumerate(players)}
+    for where, init in inits.items():
+        if "m_maml" in init and is_sampled(normal):
+            raise ConfigError(f"{where}.init.m_maml: it learns about the game beforehand; objective.kind must be exact")
+    return normal
+
+
+def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
+    """Every number of a normal form that may carry the population axis, by dotted key, with its range."""
+    family, policy, optimizer = family_of(normal["game"]), normal["policy"], normal["optimizer"]
+    found = {f"game.{name}": field for name, field in family.fields(normal["game"]).items()}
+    found |= seat_fields(normal["players"])
+    found |= numbers_in("objective", normal["objective"], objective_fields())
+    found |= numbers_in("optimizer", optimizer, optimizer_settings(optimizer["name"]))
+    found |= numbers_in("policy", policy, kind_fields(policy["kind"], family))
+    return found | init_fields("policy.init", policy["init"])
+
+
+def structure_keys(normal: Mapping[str, Any]) -> list[str]:
+    """Every key of a cell that may be swept over at the price of a program for each value."""
+    seats = range(len(normal["players"]))
+    return [*keys_of(normal), *(f"players.{seat}.{key}" for seat in seats for key in BESIDE)]

@@ -1,0 +1,123 @@
+"""Dotted keys, `players.*.step_size`: finding them in a configuration, and setting them."""
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from shaping.config.errors import ConfigError, shown
+from shaping.schema import Field
+
+BARE = {"game": "name", "optimizer": "name", "policy": "kind", "objective": "kind"}
+"""Parts of a configuration that may be given by a bare name, and the key that name stands for."""
+
+
+def keys_of(tree: Any, above: str = "") -> Iterator[str]:
+    """The keys of everything in plain data."""
+    parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for name, part in parts:
+        yield f"{above}{name}"
+        yield from keys_of(part, f"{above}{name}.")
+
+
+def entries(key: str, value: Any, field: Field) -> dict[str, Field]:
+    """A number, nested list of numbers or array: itself and each of its entries."""
+    found = {key: field}
+    if isinstance(value, list | tuple):
+        for i, part in enumerate(value):
+            found |= entries(f"{key}.{i}", part, field)
+    return found
+
+
+def numbers_in(where: str, settings: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Field]:
+    """The numbers among settings that are given, by dotted key."""
+    given = {name: field for name, field in known.items() if settings.get(name) is not None}
+    return {f"{where}.{name}": field for name, field in given.items() if field.kind == "number"}
+
+
+def look_up(tree: Any, key: str) -> Any:
+    """What stands under a key; None where nothing does."""
+    for name in key.split("."):
+        tree = tree[int(name)] if isinstance(tree, list) else tree.get(name) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def put(tree: Any, key: str, value: Any) -> Any:
+    """A copy with another value under a key that is there; what is not on the way to it is shared."""
+    head, _, rest = key.partition(".")
+    name: Any = int(head) if isinstance(tree, list) else head
+    new = copy.copy(tree)
+    new[name] = put(tree[name], rest, value) if rest else value
+    return new
+
+
+def seat_keys(key: str, seats: int) -> list[str]:
+    """A key with `*` as one key a seat."""
+    return [key.replace("*", str(seat), 1) for seat in range(seats)] if key.startswith("players.*.") else [key]
+
+
+def as_written(key: str, known: Iterable[str]) -> list[str]:
+    """Known keys with `*` for a seat where that is how `key` was written."""
+    if not key.startswith("players.*."):
+        return list(known)
+    return list(dict.fromkeys(re.sub(r"^players\.\d+\.", "players.*.", name) for name in known))
+
+
+def check_overlaps(keys: Sequence[str]) -> None:
+    """Refuses two swept keys of which one holds the other, or is the other at some seat: one would undo the other, and
+    the labels of the cells would not be what was trained."""
+    for place, key in enumerate(keys):
+        for other in keys[:place]:
+            parts, others = key.split("."), other.split(".")
+            if all(a == b or "*" in (a, b) for a, b in zip(parts, others, strict=False)):
+                told = f"overlaps with sweep.{other}, one would undo the other; sweep one of them"
+                raise ConfigError(f"sweep.{key}: {told}")
+
+
+def open_up(tree: dict[str, Any], key: str) -> None:
+    """Writes out a part that was given by its bare name, `optimizer: adam` as `optimizer: {name: adam}`, in place."""
+    if isinstance(tree.get(key), str) and key in BARE:
+        tree[key] = {BARE[key]: tree[key]}
+
+
+def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
+    """Sets a dotted key in place; `players.*.x` sets every seat's; missing mappings on the way are made.
+
+    `above` is what stands before `key` in the whole key, for messages.
+    """
+    head, _, rest = key.partition(".")
+    whole, inside = f"{above}{key}", f"{above}{head}."
+    if isinstance(tree, list):
+        if head != "*" and not (_is_place(head) and int(head) < len(tree)):
+            allowed = f"0 to {len(tree) - 1} or *"
+            raise ConfigError(f"{whole}: {head!r} is not a place in a list of {len(tree)}; allowed: {allowed}")
+        for place in range(len(tree)) if head == "*" else [int(head)]:
+            if rest:
+                assign(tree[place], rest, value, inside)
+            else:
+                tree[place] = copy.deepcopy(value)
+    elif not isinstance(tree, dict):
+        where = f"{above.rstrip('.')}, which is {shown(tree)}"
+        raise ConfigError(f"{whole}: cannot be set inside {where}; allowed inside mappings")
+    elif above == "players." and _is_place(head):
+        allowed = f"players.*.{rest or 'rule'}, or a list"
+        raise ConfigError(f"{whole}: players is one mapping for every seat; allowed: {allowed}")
+    elif head in ("*", "all") and head not in tree:
+        if not rest:
+            raise ConfigError(f"{whole}: every seat's what? allowed: {above}{head}.KEY, as {above}{head}.rule")
+        # One mapping that stands for every seat.
+        assign(tree, rest, value, inside)
+    elif not rest:
+        tree[head] = value
+    elif head == "sweep":  # its keys are dotted themselves
+        if not isinstance(tree.get(head), dict | None):
+            raise ConfigError(f"{whole}: cannot be set inside {head}, which is {shown(tree[head])}")
+        tree[head] = (tree.get(head) or {}) | {rest: value}
+    else:
+        if tree.get(head) is None:
+            tree[head] = {}
+        assign(tree[head], rest, value, inside)
+
+
+def _is_place(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -1,0 +1,231 @@
+"""Curves of a run as it goes, for whoever watches: a CSV file, or events for TensorBoard.
+
+A row is a cell of the sweep at one recorded update: means over its matches that are updated together, without those
+that have diverged. A cell that is larger than a chunk has several, with the number of its matches and the first of them
+beside each. The record holds all of this and more; nothing reads a log back.
+"""
+
+import csv
+import importlib
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from shaping.config.errors import ConfigError
+from shaping.runtime.folders import is_local, write_whole
+
+KINDS = ("csv", "tensorboard")
+"""What `log` may name."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row.
+
+    Attributes:
+      cell: number of the cell.
+      first: the first of the matches, as the record numbers them.
+      matches: how many there are.
+      whole: whether they are all of the cell's.
+      update: after how many updates.
+      means: by variable and player, NaN where all matches have diverged.
+    """
+
+    cell: int
+    first: int
+    matches: int
+    whole: bool
+    update: int
+    means: Mapping[tuple[str, int], float]
+
+
+class Writer(Protocol):
+    """Where rows go."""
+
+    def write(self, entries: Sequence[Entry]) -> None: ...
+
+    def erase(self, first: int, last: int, update: int) -> None:
+        """Forgets rows of matches `first` to `last` from an update on; they are written again."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log:
+    """The rows of a run, to one writer or several."""
+
+    def __init__(self, writers: Sequence[Writer], updates: Sequence[int], matches_per_cell: int):
+        """
+        Args:
+          writers: where rows go.
+          updates: the recorded updates, ascending.
+          matches_per_cell: of every cell.
+        """
+        self._writers, self._updates, self._per_cell = tuple(writers), updates, matches_per_cell
+
+    def append(self, indices: np.ndarray, first: int, rows: Mapping[str, np.ndarray]) -> None:
+        """Rows [matches, rows, players] of variables along updates, number `first` and those after it; others are left
+        out."""
+        if self._writers and len(indices):
+            found = list(self._entries(indices, first, {name: x for name, x in rows.items() if x.ndim == 3}))
+            for writer in self._writers:
+                writer.write(found)
+
+    def _entries(self, indices: np.ndarray, first: int, rows: Mapping[str, np.ndarray]) -> Iterator[Entry]:
+        cells = indices // self._per_cell
+        starts: Any = np.flatnonzero(np.diff(cells, prepend=-1))
+        counts = np.diff([*starts, len(indices)])
+        sums = {}
+        for name, values in rows.items():
+            known = np.isfinite(values)
+            total = np.add.reduceat(np.where(known, values, 0).astype(np.float64), starts, axis=0)
+            with np.errstate(invalid="ignore"):
+                sums[name] = total / np.add.reduceat(known.astype(np.int64), starts, axis=0)
+        for place in range(next(iter(rows.values())).shape[1]):
+            for number, (start, count) in enumerate(zip(starts, counts, strict=True)):
+                means = {
+                    (name, player): float(mean)
+                    for name, each in sums.items()
+                    for player, mean in enumerate(each[number, place])
+                }
+                whole = bool(count == self._per_cell)
+                update = int(self._updates[first + place])
+                yield Entry(int(cells[start]), int(indices[start]), int(count), whole, update, means)
+
+    def erase(self, indices: np.ndarray, first: int) -> None:
+        """Forgets the rows of these matches from a recorded update on."""
+        if len(indices) and first < len(self._updates):
+            for writer in self._writers:
+                writer.erase(int(indices[0]), int(indices[-1]), int(self._updates[first]))
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        for writer in self._writers:
+            writer.close()
+
+
+class CsvWriter:
+    """log.csv: cell, first_match, matches, update, and a column for every variable and player."""
+
+    def __init__(self, path: Path, columns: Sequence[tuple[str, int]]):
+        self._path, self._columns = path, tuple(columns)
+        self._header = ["cell", "first_match", "matches", "update", *(f"{name}.{player}" for name, player in columns)]
+        if not path.exists():
+            self._append([self._header])
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        self._append(
+            [e.cell, e.first, e.matches, e.update, *(_told(e.means.get(column)) for column in self._columns)]
+            for e in entries
+        )
+
+    def erase(self, first: int, last: int, update: int) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.reader(file) if self._keeps(row, first, last, update)]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self._header, *kept])
+        write_whole(self._path, text.getvalue())
+
+    def _keeps(self, row: list[str], first: int, last: int, update: int) -> bool:
+        # A process that was killed may have left half a line, which is not the last one if another went on behind it.
+        if len(row) != len(self._header) or not (row[1].isdigit() and row[3].isdigit()):
+            return False
+        return not (first <= int(row[1]) <= last and int(row[3]) >= update)
+
+    def close(self) -> None:
+        pass
+
+    def _append(self, rows: Any) -> None:
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _told(mean: float | None) -> str:
+    return "" if mean is None or not np.isfinite(mean) else repr(mean)
+
+
+class TensorboardWriter:
+    """tensorboard/: a curve for every variable, cell and player. What is written twice is the same point again."""
+
+    def __init__(self, folder: Path, columns: Sequence[tuple[str, int]]):
+        del columns
+        self._writer = _tensorboardx().SummaryWriter(str(folder))
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            # Letters, digits and - . / alone: TensorBoard takes no others in a name.
+            part = "" if entry.whole else f"-from-match-{entry.first}"
+            for (name, player), mean in entry.means.items():
+                if np.isfinite(mean):
+                    self._writer.add_scalar(f"{name}/cell-{entry.cell}{part}/player-{player}", mean, entry.update)
+        self._writer.flush()
+
+    def erase(self, first: int, last: int, update: int) -> None:
+        del first, last, update
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _tensorboardx() -> Any:
+    try:
+        return importlib.import_module("tensorboardX")
+    except ImportError:
+        raise ConfigError(
+            "log: tensorboard needs the package tensorboardX, which is not installed; `pip install shaping[log]`"
+        ) from None
+
+
+_WRITERS: dict[str, tuple[str, Callable[[Path, Sequence[tuple[str, int]]], Writer]]] = {
+    "csv": ("log.csv", CsvWriter),
+    "tensorboard": ("tensorboard", TensorboardWriter),
+}
+
+
+def check_log(kinds: Sequence[str], folder: Any = None) -> None:
+    """Refuses what cannot be logged.
+
+    Args:
+      kinds: some of `KINDS`.
+      folder: of the run, where it is known.
+
+    Raises:
+      ConfigError: a package that is missing, or a folder in an object store, whose files cannot grow.
+    """
+    if "tensorboard" in kinds:
+        _tensorboardx()
+    if kinds and folder is not None and not is_local(folder):
+        raise ConfigError(f"log: {folder} is in an object store; allowed: a local folder, or no log")
+
+
+def open_log(
+    kinds: Sequence[str],
+    folder: Any,
+    variables: Mapping[str, Any],
+    players: int,
+    updates: Sequence[int],
+    matches_per_cell: int,
+) -> Log:
+    """The log of a run, which goes on where one was begun.
+
+    Args:
+      kinds: some of `KINDS`; none for no log.
+      folder: of the run.
+      variables: declarations by name; those over match, update and player are logged.
+      players: of the largest game.
+      updates, matches_per_cell: see `Log`.
+
+    Raises:
+      ConfigError: see `check_log`.
+    """
+    check_log(kinds, folder)
+    names = [name for name, one in variables.items() if one.dims == ("match", "update", "player")]
+    columns = [(name, player) for name in names for player in range(players)]
+    writers = [make(folder / name, columns) for kind in dict.fromkeys(kinds) for name, make in [_WRITERS[kind]]]
+    return Log(writers, updates, matches_per_cell)
