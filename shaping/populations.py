@@ -10,7 +10,7 @@ import numpy as np
 
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.validate import LIMITS
+from shaping.config.top import LIMITS
 from shaping.learners import Learner, frozen, gradient_learner
 from shaping.learners.gradient import learner_of
 from shaping.learners.initial import values as given_parameters

@@ -13,7 +13,6 @@ from tests.compiling import little_optimisation
 
 R, S, T, P = 3.0, 0.0, 5.0, 1.0
 ONE_SHOT = envs.make("ipd", horizon=1, reward=R, sucker=S, temptation=T, punishment=P)
-REPEATED = envs.make("ipd", discount=0.9)
 
 quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
 
@@ -87,14 +86,6 @@ def started(size):
             for n in range(size)
         ]
     )
-
-
-def test_a_population_of_two_for_good_is_the_pair_of_independent_matches():
-    learner = shaping.gradient_learner(shaping.naive(), 0.5, shaping.optimizer("adam"))
-    pairs = shaping.train(REPEATED, learner, matches=5, updates=6)
-    found = shaping.evolve(REPEATED, learner, 2, 3, encounter=2, matches=5, pairing="fixed")
-    np.testing.assert_array_equal(found.theta_final, pairs.theta_final)
-    np.testing.assert_allclose(found.value[..., 0], pairs.value[:, ::2].mean("player"), rtol=1e-5)
 
 
 def test_names_splits_cuts_and_company_change_nothing(monkeypatch):
@@ -202,7 +193,7 @@ def test_groups_of_three_meet_in_a_public_goods_game():
     ],
 )
 def test_what_cannot_meet_is_refused_in_one_line(settings, message):
-    given = {"game": REPEATED, "types": {"a": shaping.naive(), "b": shaping.lola()}, "size": 8, "generations": 2}
+    given = {"game": ONE_SHOT, "types": {"a": shaping.naive(), "b": shaping.lola()}, "size": 8, "generations": 2}
     with pytest.raises(ConfigError, match=message) as error:
         shaping.evolve(**(given | settings))
     assert "\n" not in str(error.value)
