@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from shaping.policies import strategy as strategy
     from shaping.policies import tabular as tabular
     from shaping.policies import tabular_critic as tabular_critic
+    from shaping.population.pairing import pairing as pairing
+    from shaping.population.selection import selection as selection
+    from shaping.populations import evolve as evolve
     from shaping.rerun import replay as replay
     from shaping.results import load as load
     from shaping.results import report as report
@@ -119,6 +122,7 @@ _EXPORTS = {
     "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",
+    "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
     "exploitabilities": "objectives.best_responses",
@@ -152,6 +156,7 @@ _EXPORTS = {
     "normal": "learners",
     "opponent_model": "learners.opponent_model",
     "optimizer": "learners",
+    "pairing": "population.pairing",
     "play": "objectives.play",
     "pola": "rules.pola",
     "ppo": "learners",
@@ -163,6 +168,7 @@ _EXPORTS = {
     "sampled": "objectives.make_sampled",
     "schedule": "learners.schedule",
     "scripted_players": "policies",
+    "selection": "population.selection",
     "sga": "rules.sga",
     "sos": "rules.sos",
     "stack_automata": "policies",

@@ -113,7 +113,7 @@ def train(
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
     if policy is not None and not isinstance(policy, Policy):
         raise not_allowed("policy", policy, "a policy, for example shaping.mlp(5)")
-    game, numbers = _game_of(game, policy, parameters)
+    game, numbers = game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
     own = _rewards(rewards, game)
@@ -185,7 +185,7 @@ def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
     return each
 
 
-def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
+def game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
     """The game to train on, and a function that returns its numbers in the precision of the run."""
     if not hasattr(game, "objective"):
         if not hasattr(game, "num_states"):

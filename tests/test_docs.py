@@ -49,6 +49,8 @@ NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
 """Settings of the Coin Game that say what players are shown."""
 pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = {"run": ["--set", "matches=4", "--set", "updates=20"], "verify": ["parameterisation"]}
+LEARNS_FROM_PLAY = re.compile(r"^objective:", re.MULTILINE)
+"""A configuration that does."""
 
 
 def text_of(name: str) -> str:
@@ -77,15 +79,20 @@ def made_small(arguments: list[str], sampled: bool) -> list[str]:
     to compile, is planned and no more."""
     small = [*arguments, *SMALL.get(arguments[0], [])]
     if arguments[0] == "run" and not sampled and Path(arguments[1]).is_file():
-        learns_from_play = re.search(r"^objective:", Path(arguments[1]).read_text(), re.MULTILINE)
-        small += ["--dry-run"] * (learns_from_play is not None and "--dry-run" not in small)
+        from_play = LEARNS_FROM_PLAY.search(Path(arguments[1]).read_text()) is not None
+        small += ["--dry-run"] * (from_play and "--dry-run" not in small)
     return small
 
 
-@pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["exact", "sampled too"])
-@pytest.mark.parametrize(
-    "document", [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")], ids=lambda path: path.name
-)
+WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")]
+EXAMPLES = [pytest.param(path, False, id=path.name) for path in WITH_EXAMPLES] + [
+    pytest.param(path, True, id=f"{path.name}, play too", marks=pytest.mark.slow)
+    for path in WITH_EXAMPLES
+    if LEARNS_FROM_PLAY.search(path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("document", "sampled"), EXAMPLES)
 def test_every_command_and_every_python_block_runs(document, sampled, folder, monkeypatch):
     # The command then does not ask for devices, which this process has already.
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")

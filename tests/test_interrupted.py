@@ -148,7 +148,7 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
 
 @pytest.mark.parametrize("record_every", [1, 50])
 def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
-    raw = {"game": "tandem", "players": {"step_size": 0.1}, "matches": 4, "updates": 50, "record_every": record_every}
+    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 50, "record_every": record_every}
     raw |= {"precision": "float64"}
     at_once = shaping.run(raw, tmp_path / "once")
     cut = shaping.run(raw | {"checkpoint": {"every_updates": 7}}, tmp_path / "cut")

@@ -32,7 +32,8 @@ class Family:
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
       played: `(game, played, params, number) -> numbers of the environment` of a `SampledGame`, likewise.
       default_kind: `(game) -> kind` of sampled policies, where the default depends on what is shown.
-      tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record over time.
+      tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record over
+        time.
       check: `(game) -> None` raises a ConfigError for a game whose numbers its factory refuses.
     """
 

@@ -15,7 +15,7 @@ from shaping.schema import Field, NonNegative, Positive, Range, fields
 EXTRAS = ("policies", "consistency", "shaping")
 """Optional parts of a record; see `population.program.Timetable`."""
 LOGS = ("csv", "tensorboard")
-"""Allowed entries of `log`; see `runtime.log`."""
+"""The formats in which a run may log its curves; see `runtime.log`."""
 Count = Annotated[int, Range(1, 10**9)]
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import shaping
 from shaping import envs
 from shaping.learners import gradient_learner, optimizer
 from shaping.objectives.memory_one import exact_matrix_game
@@ -39,6 +40,14 @@ def test_identity_pairing_is_todays_pairs_bit_for_bit(population):
         *(jax.tree.leaves(population.play(m, 4, dtype=np.float32).__dict__) for m in (plain, paired)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_population_of_two_for_good_is_the_pair_of_independent_matches():
+    learner = shaping.gradient_learner(shaping.naive(), 0.5, shaping.optimizer("adam"))
+    pairs = shaping.train(GAME, learner, matches=5, updates=6)
+    found = shaping.evolve(GAME, learner, 2, 3, encounter=2, matches=5, pairing="fixed")
+    np.testing.assert_array_equal(found.theta_final, pairs.theta_final)
+    np.testing.assert_allclose(found.value[..., 0], pairs.value[:, ::2].mean("player"), rtol=1e-5)
 
 
 def test_gathering_and_putting_back_is_the_identity_and_moves_only_those_who_met():
