@@ -1,14 +1,14 @@
-"""Generations a second of populations that meet: a million exact LOLA learners with a new partner in every generation,
-what a new partner costs beside the same one, and how cost grows with the population.
+"""Generations per second of populations that meet: a million exact LOLA learners with a new partner in every
+generation, the cost of a new partner compared with the same one, and how the cost grows with the population.
 
     python -m benchmarks.populations                        # a million, 100 generations
     python -m benchmarks.populations --sizes 1000 10000 100000 1000000 --generations 20
     python -m benchmarks.populations --encounter 10 --pairings fixed well_mixed
 
-Iterated prisoner's dilemma, discount 0.96, memory one, LOLA `taylor` at step size and lookahead rate 1. Each case
-lives in a process of its own, whose device count and flags are those of the command; cases take turns. What is measured
-is the difference between a long and a short run of the same compiled program, in wall and in processor seconds: on a
-machine with other things to do only the latter mean something.
+Iterated prisoner's dilemma, discount 0.96, memory one, LOLA `taylor` at step size and lookahead rate 1. Each case runs
+in its own process, with the device count and flags of the command; cases take turns. The difference between a long and
+a short run of the same compiled program is measured, in wall time and in processor time; on a busy machine only the
+latter is meaningful.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def case(size: int, generations: int, encounter: int, pairing: str) -> dict[str,
 
     def spent(count: int) -> tuple[float, float]:
         wall, processor = time.perf_counter(), time.process_time()
-        # In calls of one length, so that both lengths are one compiled program.
+        # In calls of one length, so that both runs use one compiled program.
         shaping.evolve(game, rule, size, count, encounter=encounter, pairing=pairing)
         return time.perf_counter() - wall, time.process_time() - processor
 

@@ -1,9 +1,9 @@
-"""Permutations that are computed place by place: where a place goes depends on a key and needs no list of the others.
+"""Permutations that are computed position by position: the image of a position depends on a key and needs no list.
 
-A Feistel network over Z_a x Z_b with a b >= n: halves take turns in being shifted by a hash of the other, which can be
-undone and therefore is a bijection. What lands beyond n is sent on until it does not (cycle walking; Black and Rogaway
-2002). As a b exceeds n by less than a, hardly anything has to walk. A sort of random words takes thirty times as long
-at a million places.
+A Feistel network over Z_a x Z_b with a b >= n: the halves take turns in being shifted by a hash of the other, which can
+be undone, so the map is a bijection. Positions mapped beyond n are mapped again until they are not (cycle walking;
+Black and Rogaway 2002). As a b exceeds n by less than a, that is rarely needed. Sorting random words takes thirty times
+as long for a million positions.
 """
 
 from typing import Any
@@ -16,17 +16,17 @@ _ROUNDS = 12
 
 
 def permuted(key: jax.Array, places: jax.Array, count: Any, tweak: Any = 0) -> jax.Array:
-    """Where places go.
+    """The images of positions.
 
     Args:
-      key: of the permutation.
+      key: key of the permutation.
       places: [...] int32 in [0, count).
-      count: [] how many places there are, at least 1 and below 2**31; may be traced.
-      tweak: [...] int32, broadcast against places: places of different tweaks are permuted independently, each among
-        `count` of their own.
+      count: [] number of positions, at least 1 and below 2**31; may be traced.
+      tweak: [...] int32, broadcast against places: positions with different tweaks are permuted independently, each
+        among its own `count`.
 
     Returns:
-      [...] int32 in [0, count), all different for different places of one tweak.
+      [...] int32 in [0, count), all different for different positions with the same tweak.
     """
     n = jnp.asarray(count, jnp.uint32)
     a = _root(n)
@@ -51,10 +51,10 @@ def permuted(key: jax.Array, places: jax.Array, count: Any, tweak: Any = 0) -> j
 
 
 def permuted_among(key: jax.Array, chosen: jax.Array, occupants: jax.Array) -> jax.Array:
-    """Occupants of places, those of the chosen places permuted among them.
+    """Occupants of places, after those of the chosen places have been permuted among these.
 
     Args:
-      key: of the permutation.
+      key: key of the permutation.
       chosen: [places] bool.
       occupants: [places] int32.
     """
@@ -62,7 +62,7 @@ def permuted_among(key: jax.Array, chosen: jax.Array, occupants: jax.Array) -> j
     rank = jnp.cumsum(chosen.astype(jnp.int32)) - 1
     count = jnp.maximum(rank[-1] + 1, 1)
     by_rank = jnp.zeros(size, jnp.int32).at[jnp.where(chosen, rank, size)].set(occupants, mode="drop")
-    # Ranks of places that were not chosen may repeat or lie outside; what becomes of them is dropped.
+    # Ranks of places that were not chosen may repeat or lie outside; their results are dropped.
     there = permuted(key, jnp.clip(rank, 0, count - 1), count)
     return jnp.where(chosen, by_rank[there], occupants)
 
@@ -76,8 +76,8 @@ def mixed(x: jax.Array) -> jax.Array:
 
 
 def below(word: jax.Array, count: Any) -> jax.Array:
-    """A random word, uint32, as a number in [0, count): floor(word count / 2**32), in halves, as there may be no words
-    of 64 bits."""
+    """A random uint32 word as a number in [0, count): floor(word count / 2**32), computed in halves, as 64-bit words
+    may not be available."""
     n = jnp.asarray(count, jnp.uint32)
     low, high, n_low, n_high = word & 0xFFFF, word >> 16, n & 0xFFFF, n >> 16
     first = high * n_low + ((low * n_low) >> 16)
@@ -86,7 +86,7 @@ def below(word: jax.Array, count: Any) -> jax.Array:
 
 
 def _shifted(x: jax.Array, by: jax.Array, count: jax.Array) -> jax.Array:
-    """(x + by) mod count for numbers below it."""
+    """(x + by) mod count, for x and by below count."""
     total = x + by
     return jnp.where(total >= count, total - count, total)
 
@@ -94,7 +94,7 @@ def _shifted(x: jax.Array, by: jax.Array, count: jax.Array) -> jax.Array:
 def _root(n: jax.Array) -> jax.Array:
     """The least a with a a >= n, uint32."""
     guess = jnp.floor(jnp.sqrt(n.astype(jnp.float32))).astype(jnp.uint32)
-    # float32 may be off by one either way at the largest n.
+    # At the largest n, float32 may be off by one in either direction.
     guess = jnp.where(guess > 1, guess - 1, guess)
     for _ in range(3):
         guess = jnp.where(guess * guess < n, guess + 1, guess)

@@ -1,9 +1,9 @@
 """Populations whose learners meet: generations of pairing, updates together, and selection, as one compiled program.
 
-States of learners lie flat, all populations one after the other. In every generation a pairing names who meets, their
-states are gathered, the segment program of independent matches updates them, they are put back, and selection says
-whose copy everybody is. A learner's settings are those of its type, found by its number: nothing depends on where it
-sits.
+States of learners are stored flat, one population after another. In every generation a pairing determines who meets;
+their states are gathered, updated by the segment program of independent matches, and put back; and selection
+determines whose copy each learner becomes. A learner's settings are those of its type, found by its number, so nothing
+depends on where it sits.
 """
 
 import dataclasses
@@ -29,26 +29,26 @@ from shaping.population.program import AXIS, Timetable, map_blocks, segment_func
 from shaping.population.selection import Outcome, Scene, Selection
 from shaping.population.still import StillGame, StillParams, stilled, without_start
 
-# Updates of no match are as many.
+# More updates than any match has.
 _FOREVER = 2**31 - 1
-# Encounters of a block, at least; and updates that a block is taken up for.
+# Minimum number of encounters in a block; and the number of updates for which a block is gathered.
 _BLOCK, _UPDATES = 128, 2048
-# Of those whose returns are sampled: a batch of play fills a cache by itself.
+# The same for sampled returns: a batch of play fills a cache by itself.
 _SAMPLED_BLOCK = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What populations have in common, hashable: what is compiled, as opposed to the numbers it is fed.
+    """What populations have in common, hashable: what is compiled, as opposed to the numbers that are passed to it.
 
     Attributes:
-      game: for the learners that meet, one policy a seat, all alike.
-      size: of a population.
-      encounter: updates made together in a generation.
-      shared: whether all learners of a population start from one draw.
-      still: for each type whether it never learns.
-      mutant: the number of the type that mutations lead to; None where it is drawn from all.
-      split: among how many devices encounters are divided; 0 where each has populations of its own.
+      game: the game of learners that meet, with one policy per seat, all alike.
+      size: size of a population.
+      encounter: number of updates made together in a generation.
+      shared: whether all learners of a population start from the same random parameters.
+      still: for each type, whether it never learns.
+      mutant: the number of the type that mutations lead to; None for a random one.
+      split: the number of devices that encounters are divided among; 0 if each device has its own populations.
     """
 
     game: Game
@@ -61,7 +61,7 @@ class Rules:
 
     @property
     def seats(self) -> int:
-        """How many meet."""
+        """How many learners meet."""
         return len(self.game.policies)
 
     @property
@@ -72,15 +72,15 @@ class Rules:
 
 @struct.dataclass
 class Ecology:
-    """What sets populations up; leaves [populations, ...] but for those of a structure.
+    """What populations are made from; leaves [populations, ...] except those of a structure.
 
     Attributes:
       seed: int32, the seed of its cell.
       number: int32, its number within the cell.
       params: the numbers of the game.
       types: a learner of each type.
-      pairing, selection: how learners are.
-      matchings: [matchings, encounters, 2] int32 of a structure, for all populations.
+      pairing, selection: how learners are paired and selected.
+      matchings: [matchings, encounters, 2] int32 of a structure, the same for all populations.
       neighbours, degrees: [size, most neighbours] and [size] int32 of a structure.
     """
 
@@ -102,11 +102,11 @@ class EcologyState:
     Attributes:
       learners: states, leaves [populations * size, ...].
       types: [populations, size] int32.
-      ancestors: [populations, size] int32, the learner of generation 0, or the mutant, whose copy everybody is.
-      places: [populations, size] int32, who stands where.
-      leaves: [populations, encounters] bool, which groups a partner has left.
-      elsewhere: [populations, size], a learner's last value with another partner; NaN before there was one.
-      fixed_at: [populations] int32, the generation after which all were of one type; -1 while they are not.
+      ancestors: [populations, size] int32, the learner of generation 0, or the mutant, that each one is a copy of.
+      places: [populations, size] int32, the learner at each place.
+      leaves: [populations, encounters] bool, the groups that a partner has left.
+      elsewhere: [populations, size], a learner's last value with another partner; NaN before it had one.
+      fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
     """
 
     learners: LearnerState
@@ -143,7 +143,7 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
 def fresh(
     rules: Rules, ecology: Ecology, types: jax.Array, purpose: str, generation: jax.Array | int, dtype: Any
 ) -> LearnerState:
-    """States that nobody has updated yet, of everybody, leaves [populations * size, ...]."""
+    """Initial states of all learners, leaves [populations * size, ...]."""
     policies = rules.game.policies
 
     def of(seed: Any, population: Any, params: Any, learners: Sequence[Learner], number: Any, kind: Any) -> Any:
@@ -165,7 +165,7 @@ def fresh(
 
 
 def type_values(rules: Rules, ecology: Ecology, dtype: Any) -> jax.Array:
-    """What types that never learn are worth against each other, [populations, types, types], in the mean over seats."""
+    """Values of types that never learn against each other, [populations, types, types], averaged over seats."""
 
     def of(params: Any, learners: Sequence[Learner]) -> jax.Array:
         objective, key = rules.game.objective(params), jax.random.key(0)
@@ -196,10 +196,10 @@ def generation(
       state: after `number` generations.
       number: [] int32.
       matrix: [populations, types, types] of `type_values`; zeros where payoffs are those of the encounter.
-      live: whether anything changes; else those who would meet are looked at alone.
+      live: whether anything changes; otherwise only those who would meet are evaluated.
 
     Returns:
-      The state after one more, and what is recorded of it.
+      The state after one more generation, and what is recorded of it.
     """
     size, kinds = rules.size, len(rules.still)
     key = jax.vmap(population_key)(ecology.seed, ecology.number)
@@ -242,7 +242,7 @@ def generation(
 def _encounter(
     rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, numbers: jax.Array, live: jax.Array | bool
 ) -> tuple[LearnerState, dict[str, jax.Array]]:
-    """States of all after those who meet were updated together, and what they are worth to each other then.
+    """States of all learners after those that meet were updated together, and their values in that encounter.
 
     Args:
       numbers: [populations, encounters, seats] int32, `size` where an encounter is empty.
@@ -278,7 +278,7 @@ def _encounter(
     measured = map_blocks(lambda match, own: _measured(rules, match, own, after), block)(matches, ended)
 
     def together(leaf: jax.Array) -> jax.Array:
-        """[populations, encounters, ...] of what each device has of it."""
+        """[populations, encounters, ...] from the parts of all devices."""
         found = leaf[:total].reshape(populations, -1, *leaf.shape[1:])
         if rules.split:
             found = lax.all_gather(found, AXIS, axis=1, tiled=True)[:, :encounters]
@@ -287,7 +287,7 @@ def _encounter(
     measured = jax.tree.map(together, measured)
     if not learns:
         return state.learners, measured
-    # Whoever met nobody keeps their state: what is put beyond the last learner is dropped.
+    # A learner that met nobody keeps its state: what is written beyond the last learner is dropped.
     target = jnp.where(numbers < rules.size, numbers + base, populations * rules.size).reshape(-1)
 
     def put(leaf: jax.Array, *by_seat: jax.Array) -> jax.Array:
@@ -301,8 +301,8 @@ def _encounter(
 
 
 def _part(numbers: jax.Array, devices: int) -> jax.Array:
-    """A device's part of the encounters, [populations, its encounters, seats]; all of them where they are not split.
-    The last one is repeated where they do not go into as many parts."""
+    """A device's part of the encounters, [populations, its encounters, seats]; all of them if they are not split. The
+    last encounter is repeated if they cannot be divided evenly."""
     if not devices:
         return numbers
     count = -(-numbers.shape[1] // devices)
@@ -324,7 +324,7 @@ def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers
         stripped = [without_start(one) for one in ecology.types]
 
     def of_kind(kind: jax.Array, *leaves: Any) -> jax.Array:
-        # A number each type, [populations, types, ...], picked by the type of whoever sits there.
+        # One number per type, [populations, types, ...], selected by the type of the learner in that seat.
         each = [jnp.broadcast_to(jnp.asarray(leaf), (populations, *jnp.shape(leaf)[1:])) for leaf in leaves]
         if len(each) == 1:
             return spread(each[0])
@@ -333,7 +333,7 @@ def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers
         return _flat(jax.vmap(lambda row, at: row.at[at].get(mode="promise_in_bounds"))(table, own))
 
     if rules.stands:
-        # Whether one stands still is the same in every population.
+        # Whether a type stands still is the same in every population.
         flags = [jnp.full(populations, still) for still in rules.still]
         stripped = [
             dataclasses.replace(one, settings=dataclasses.replace(one.settings, still=flag))
@@ -351,8 +351,8 @@ def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers
 
 
 def _measured(rules: Rules, match: Match, state: MatchState, number: jax.Array) -> dict[str, jax.Array]:
-    """What those who met are worth to each other now: value [seats], NaN where they diverged, and, where actions are to
-    cooperate or not, how often each does, [seats], and all do, []."""
+    """Values [seats] of those who met, NaN if they diverged; and, if actions mean cooperation or defection, how often
+    each cooperates, [seats], and how often all do, []."""
     params = match.params.params if rules.stands else match.params
     thetas = single.thetas_of(match, state.learners)
     found = {"value": rules.game.evaluate(params, thetas, use(match.key, "evaluation", number))["value"]}
@@ -363,7 +363,7 @@ def _measured(rules: Rules, match: Match, state: MatchState, number: jax.Array) 
 
 
 def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
-    """Who leaves a partner because of what it was worth with it, and what everybody will remember then."""
+    """Adds who leaves a partner because of its value, and the values that everybody will then remember."""
     if ecology.pairing.choice == "threshold":
         wants_out = values < jnp.asarray(ecology.pairing.threshold)[:, None]
     else:
@@ -426,7 +426,7 @@ def _select(
 
 
 def _moved_by_noise(ecology: Ecology, states: LearnerState, number: jax.Array, own: jax.Array) -> LearnerState:
-    """States with normal numbers added to parameters, keyed by the learner whose place it is."""
+    """States with normal noise added to the parameters, keyed by the learner whose place it is."""
 
     def of(seed: Any, population: Any, scale: Any, learner: Any, theta: Any) -> Any:
         key = use(learner_key(seed, population, learner), "noise", number)
@@ -452,7 +452,7 @@ def _rows(types: jax.Array, values: jax.Array, numbers: jax.Array, meets: jax.Ar
     square = _mean_by_type((values - jax.vmap(lambda row, at: row[at])(mean, types)) ** 2, types, kinds)
     sitting = jax.vmap(lambda own, at: own.at[at].get(mode="clip"))(types, numbers)
     alike = _mean(jnp.mean(sitting[..., 1:] == sitting[..., :1], axis=-1, dtype=values.dtype), meets)
-    # By chance two of a finite population are of one type a little less often than two drawn with replacement.
+    # By chance, two members of a finite population have the same type slightly less often than two independent draws.
     counts = _counts(types, kinds).astype(values.dtype)
     size = types.shape[1]
     chance = jnp.sum(counts * (counts - 1), axis=1) / (float(size) * max(size - 1, 1))
@@ -475,13 +475,13 @@ def shares_of(types: jax.Array, kinds: int) -> jax.Array:
 
 
 def _mean(each: jax.Array, counted: jax.Array) -> jax.Array:
-    """The mean over axis 1 of what counts and is a number, [populations]; NaN of nothing."""
+    """The mean over axis 1 of entries that count and are numbers, [populations]; NaN if there are none."""
     known = counted & jnp.isfinite(each)
     return jnp.sum(jnp.where(known, each, 0), axis=1) / jnp.sum(known, axis=1).astype(each.dtype)
 
 
 def _mean_by_type(each: jax.Array, types: jax.Array, kinds: int) -> jax.Array:
-    """[populations, types], means over those of a type who met somebody; NaN where there are none."""
+    """[populations, types], means over the learners of a type that met somebody; NaN if there are none."""
     return jnp.stack([_mean(each, types == kind) for kind in range(kinds)], axis=1)
 
 
@@ -495,7 +495,7 @@ def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
 
 
 def _padded(leaf: jax.Array, count: int) -> jax.Array:
-    """More rows, the last one again."""
+    """Appends copies of the last row."""
     if leaf.shape[0] == count:
         return leaf
     last = jnp.broadcast_to(leaf[-1:], (count - leaf.shape[0], *leaf.shape[1:]))
@@ -503,8 +503,8 @@ def _padded(leaf: jax.Array, count: int) -> jax.Array:
 
 
 def _blocked(rules: Rules, total: int) -> tuple[int, int]:
-    """How many encounters a block has, and how many all blocks have: as many as there are, where a number of blocks
-    divides them, or a few more. The fewer updates a block is taken up for, the larger it has to be to be worth it."""
+    """The number of encounters in a block and in all blocks: as many as there are if blocks divide them evenly,
+    otherwise a few more. The fewer updates a block is gathered for, the larger it has to be to pay off."""
     largest = _SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // rules.encounter)
     if total <= largest:
         return total, total
@@ -519,11 +519,11 @@ def _blocked(rules: Rules, total: int) -> tuple[int, int]:
 def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyState, dict[str, jax.Array]]]:
     """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
 
-    Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
-    what lies beyond `count` is meaningless.
+    Computes `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows,
+    ...]; rows beyond `count` are meaningless.
 
-    Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
-    encounters: who meets whom is computed everywhere, what came of it is gathered.
+    Each device has its own populations. If there are too few (`rules.split`), each has all of them and a part of the
+    encounters: pairings are computed on every device, and the results of encounters are gathered.
     """
 
     def function(
@@ -543,7 +543,7 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
 
 
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
-    """Room for what is recorded of so many generations, [rows, populations, ...]."""
+    """Empty arrays for what is recorded of that many generations, [rows, populations, ...]."""
     populations, dtype = len(state.types), state.elsewhere.dtype
     whole: dict[str, Any] = {"assortment": dtype}
     by_type = ["share", "value", "value_sd"]
@@ -558,8 +558,8 @@ def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> di
 
 
 def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:
-    """A function over the devices of a mesh: of an ecology, of what has the populations first, `cut` arguments of it,
-    and of what all devices have alike, `whole` of it."""
+    """Maps a function over the devices of a mesh. Its arguments are an ecology, `cut` arguments with the populations
+    first, and `whole` arguments that all devices share."""
     own, same = PartitionSpec() if rules.split else PartitionSpec(AXIS), PartitionSpec()
     settings: Any = Ecology(own, own, own, own, own, own, same, same, same)  # pyright: ignore[reportArgumentType]
     specs = (settings, *(own,) * cut, *(same,) * whole)

@@ -1,8 +1,8 @@
-"""Learners of different rules, or optimisers, side by side in one program.
+"""Learners of different rules, or optimisers, in one program.
 
-What each needs besides its parameters is kept for every kind there is; an update is computed by the rule of every kind,
-and a learner takes that of its own. A population of k kinds therefore costs as much as k populations; kinds that differ
-in numbers alone are one.
+What each learner needs besides its parameters is stored for every kind. An update is computed by the rule of every
+kind, and a learner takes the result of its own. A population of k kinds therefore costs as much as k populations; kinds
+that differ only in numbers count as one.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ class MixedSettings:
     """Settings of a learner of one kind among several.
 
     Attributes:
-      kind: [] int32, which it is of.
-      settings: for every kind; those of other kinds than its own stand for nobody.
+      kind: [] int32, the kind of the learner.
+      settings: for every kind; those of other kinds than its own are not used.
     """
 
     kind: Any
@@ -32,13 +32,13 @@ class MixedSettings:
 
 
 def structure(learner: Learner) -> Any:
-    """What makes learners one kind: all but numbers, and where they start."""
+    """What determines a learner's kind: everything except its numbers and its initial parameters."""
     bare = without_start(learner)
     return jax.tree.structure(bare), tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(bare))
 
 
 def side_by_side(learners: Sequence[Learner]) -> list[Learner]:
-    """The same learners, all of one structure; as they are where they are of one already."""
+    """The same learners, all of one structure; unchanged if they already are."""
     structures = [structure(learner) for learner in learners]
     kinds = [place for place, own in enumerate(structures) if own not in structures[:place]]
     if len(kinds) == 1:
@@ -68,7 +68,7 @@ def side_by_side(learners: Sequence[Learner]) -> list[Learner]:
 
 @dataclass(frozen=True)
 class _Initialise:
-    """`Learner.initialise` of one kind among several; equal where the kinds are."""
+    """`Learner.initialise` for one kind among several; equal if the kinds are equal."""
 
     each: tuple[Any, ...]
 
@@ -80,7 +80,7 @@ class _Initialise:
 
 @dataclass(frozen=True)
 class _Update:
-    """`Learner.update` of one kind among several; equal where the kinds are."""
+    """`Learner.update` for one kind among several; equal if the kinds are equal."""
 
     each: tuple[Any, ...]
 
@@ -92,7 +92,7 @@ class _Update:
             seen = [LearnerState(state.theta, state.memory[place]) for state in states]
             after.append(update(own, key, seen, player, objective)[0])
         theta = _chosen(settings.kind, [state.theta for state in after])
-        # What other kinds would have made of it is not kept: it stays as it was.
+        # The results of other kinds are discarded: their memory stays unchanged.
         kept = [
             jax.tree.map(lambda old, new, place=place: jnp.where(settings.kind == place, new, old), old, state.memory)
             for place, (old, state) in enumerate(zip(states[player].memory, after, strict=True))

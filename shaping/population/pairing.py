@@ -1,10 +1,10 @@
 """Pairings: who meets whom in a generation.
 
-Learners stand at places. `fixed`, `well_mixed` and `islands` group neighbouring places (two and two, for two players)
-and differ in how learners change places; `ring`, `lattice` and `graph` leave everybody in place and let neighbours
-meet: the edges are divided into matchings, sets of edges without a common vertex, and a generation draws one of them.
-Every edge is in one matching, so that all pairs of neighbours meet equally often; whoever has no edge in the matching
-that is drawn meets nobody in that generation.
+Learners stand at places. `fixed`, `well_mixed` and `islands` group neighbouring places (in pairs, for two players) and
+differ in how learners change places. In `ring`, `lattice` and `graph` learners stay in place and neighbours meet: the
+edges are divided into matchings, sets of edges without a common vertex, and each generation draws one of them. Every
+edge is in exactly one matching, so all pairs of neighbours meet equally often. A learner without an edge in the
+matching that is drawn meets nobody in that generation.
 """
 
 import dataclasses
@@ -27,16 +27,16 @@ class Pairing:
     """How learners are brought together.
 
     Attributes:
-      turnover: [] probability that those who meet separate at a generation's end (well_mixed).
-      migration: [] probability that a learner leaves its island at a generation's end (islands).
-      threshold: [] what a learner's value has to reach for it to stay with its partner, where `choice` is "threshold".
+      turnover: [] probability that a group separates at the end of a generation (well_mixed).
+      migration: [] probability that a learner leaves its island at the end of a generation (islands).
+      threshold: [] the value that a learner needs to stay with its partner, if `choice` is "threshold".
       kind: one of `KINDS`.
-      choice: whether learners leave a partner on their own: "none"; "threshold"; "elsewhere", where their value is
-        below what it last was with somebody else.
-      islands: how many there are.
-      width: of a lattice, which closes on itself; 0 for the most square one.
+      choice: whether learners leave a partner on their own: "none"; "threshold"; "elsewhere", if their value is below
+        their last value with another partner.
+      islands: number of islands.
+      width: of a lattice, which is a torus; 0 for the most nearly square one.
       edges: of a graph, pairs of learners' numbers.
-      mixes: whether everybody changes partners in every generation, so that nothing has to be kept of the last one.
+      mixes: whether everybody changes partners in every generation, so that nothing of the last one has to be kept.
     """
 
     turnover: Any = 1.0
@@ -69,20 +69,20 @@ def pairing(
     """A pairing by name.
 
     Args:
-      kind: `fixed`, learners 2e and 2e + 1 meet for good (for n players, n neighbouring numbers); `well_mixed`, anybody
-        meets anybody; `islands`, anybody on the same island; `ring`, those with neighbouring numbers; `lattice`, the
-        four neighbours on a torus; `graph`, those with an edge between them.
-      turnover: the probability, 0 to 1, that those who met separate at a generation's end; with `well_mixed` alone.
-      choice: whether learners leave partners on their own, whatever the turnover: "threshold" where their value was
-        below `threshold`, "elsewhere" where it was below what it last was with another partner. With `well_mixed`.
+      kind: `fixed`, learners 2e and 2e + 1 always meet (for n players, n consecutive numbers); `well_mixed`, anybody
+        meets anybody; `islands`, anybody on the same island; `ring`, learners with consecutive numbers; `lattice`, the
+        four neighbours on a torus; `graph`, learners joined by an edge.
+      turnover: the probability, 0 to 1, that a group separates at the end of a generation; only with `well_mixed`.
+      choice: whether learners leave partners on their own, whatever the turnover: "threshold", if their value was below
+        `threshold`; "elsewhere", if it was below their last value with another partner. Only with `well_mixed`.
       threshold: see `choice`.
-      islands: how many islands of equal size.
-      migration: the probability, 0 to 1, that a learner changes places with other migrants at a generation's end.
-      width: of a lattice; 0 for the most square one. It has to divide the size of the population.
-      edges: of a graph, pairs of numbers of learners.
+      islands: number of islands, all of the same size.
+      migration: the probability, 0 to 1, that a learner changes places with other migrants at the end of a generation.
+      width: of a lattice; 0 for the most nearly square one. It has to divide the size of the population.
+      edges: of a graph, pairs of learners' numbers.
 
     Raises:
-      ValueError: a number out of its range, or one that the kind has no use for.
+      ValueError: a number out of its range, or one that the kind does not use.
     """
     if kind not in KINDS:
         raise ValueError(f"pairing.kind is {kind!r}; allowed: {', '.join(KINDS)}")
@@ -112,9 +112,9 @@ def check_size(pairing: Pairing, size: int, seats: int) -> None:
     """Refuses a population that cannot be paired.
 
     Args:
-      pairing: how it is to be.
-      size: of the population.
-      seats: of the game.
+      pairing: the pairing.
+      size: size of the population.
+      seats: number of players of the game.
 
     Raises:
       ValueError: one line with what is wrong, and what is allowed.
@@ -136,14 +136,14 @@ def places_at_start(size: int) -> np.ndarray:
 
 
 def moved(pairing: Pairing, key: jax.Array, generation: jax.Array, places: jax.Array, leaves: jax.Array) -> jax.Array:
-    """Who stands where in a generation.
+    """The places of learners in a generation.
 
     Args:
-      pairing: of one population.
-      key: of the population.
-      generation: [] int32, from 0.
-      places: [size] int32, who stood where in the generation before.
-      leaves: [encounters] bool, which of those groups a partner left on its own.
+      pairing: pairing of one population.
+      key: key of the population.
+      generation: [] int32, from 0 on.
+      places: [size] int32, the learner at each place in the generation before.
+      leaves: [encounters] bool, the groups that a partner left on its own.
     """
     size, own = places.shape[0], use(key, "pairing", generation)
     if pairing.kind == "well_mixed":
@@ -164,20 +164,19 @@ def moved(pairing: Pairing, key: jax.Array, generation: jax.Array, places: jax.A
 
 
 def met(pairing: Pairing, key: jax.Array, generation: jax.Array, places: jax.Array, matchings: Any, seats: int) -> Any:
-    """The learners' numbers of every encounter of a generation, [encounters, seats] int32.
+    """The learners' numbers in every encounter of a generation, [encounters, seats] int32.
 
     Args:
       pairing, key, generation: see `moved`.
-      places: who stands where now.
-      matchings: [matchings, encounters, 2] of `matchings_of` where there is a structure; what stands in one beyond its
-        edges is `size`.
-      seats: of the game.
+      places: the learner at each place now.
+      matchings: [matchings, encounters, 2] from `matchings_of` for a structure, padded with `size`.
+      seats: number of players of the game.
     """
     if not pairing.structured:
         return places.reshape(-1, seats)
     count = matchings.shape[0]
     chosen = matchings[jax.random.randint(use(key, "pairing", generation), (), 0, count)]
-    # Who sits where is drawn too, so that nobody plays one seat of an asymmetric game for good.
+    # Seats are drawn too, so that nobody always plays the same seat of an asymmetric game.
     turned = jax.random.bernoulli(use(key, "seats", generation), shape=chosen.shape[:1])
     return jnp.where(turned[:, None], chosen[:, ::-1], chosen)
 
@@ -186,7 +185,7 @@ def edges_of(pairing: Pairing, size: int) -> np.ndarray:
     """[edges, 2] int32, the edges of a structure, each once, the smaller number first.
 
     Raises:
-      ValueError: a structure that a population of this size cannot have, or in which somebody has no neighbour.
+      ValueError: a structure that a population of this size cannot have, or one in which a learner has no neighbour.
     """
     numbers = np.arange(size)
     if pairing.kind == "ring":
@@ -214,10 +213,11 @@ def edges_of(pairing: Pairing, size: int) -> np.ndarray:
 
 
 def matchings_of(pairing: Pairing, size: int) -> np.ndarray:
-    """[matchings, encounters, 2] int32: the edges of a structure divided into matchings; what a matching has fewer than
-    the largest is filled up with `size`, whom nobody is. [0, 0, 2] where there is no structure.
+    """[matchings, encounters, 2] int32: the edges of a structure divided into matchings, each padded with `size` (which
+    is no learner) to the length of the longest. [0, 0, 2] if there is no structure.
 
-    A ring or a lattice of even sides has as few as a vertex has neighbours, a graph less than twice as many.
+    A ring or a lattice with even sides has as few matchings as a vertex has neighbours, a graph less than twice as
+    many.
     """
     if not pairing.structured:
         return np.zeros((0, 0, 2), np.int32)
@@ -232,7 +232,7 @@ def matchings_of(pairing: Pairing, size: int) -> np.ndarray:
 
 
 def _coloured(edges: np.ndarray, size: int) -> np.ndarray:
-    """A colour for every edge, no two alike at a vertex: each edge takes the first that is free."""
+    """A colour for every edge, different for edges that share a vertex: each edge takes the first free colour."""
     used: list[set[int]] = [set() for _ in range(size)]
     colours = np.zeros(len(edges), int)
     for place, (a, b) in enumerate(edges.tolist()):
@@ -246,7 +246,8 @@ def _coloured(edges: np.ndarray, size: int) -> np.ndarray:
 
 
 def _coloured_by_position(pairing: Pairing, edges: np.ndarray, size: int) -> np.ndarray:
-    """`_coloured` of a ring or lattice: along every line in turns, the last edge of an odd line by itself."""
+    """`_coloured` for a ring or lattice: colours alternate along every line; the last edge of an odd line has its
+    own."""
     if pairing.kind == "ring":
         return _along_line(edges[:, 0], edges[:, 1], size)
     width = pairing.width or max(d for d in range(1, int(size**0.5) + 1) if size % d == 0)
@@ -258,7 +259,7 @@ def _coloured_by_position(pairing: Pairing, edges: np.ndarray, size: int) -> np.
 
 
 def _along_line(first: np.ndarray, second: np.ndarray, length: int) -> np.ndarray:
-    """Colours 0, 1 in turns of a line that closes on itself; 2 for the edge that closes it where its length is odd."""
+    """Alternating colours 0, 1 along a closed line; 2 for the closing edge of a line of odd length."""
     low, high = np.minimum(first, second), np.maximum(first, second)
     closing = (high - low) != 1
     start = np.where(closing, high, low)
@@ -266,8 +267,8 @@ def _along_line(first: np.ndarray, second: np.ndarray, length: int) -> np.ndarra
 
 
 def neighbours_of(pairing: Pairing, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Whom everybody has for neighbours: numbers [size, most neighbours] int32, filled up with the first one's, and how
-    many they are, [size] int32."""
+    """Everybody's neighbours: numbers [size, most neighbours] int32, padded with the first neighbour, and how many
+    there are, [size] int32."""
     edges = edges_of(pairing, size)
     both = np.concatenate([edges, edges[:, ::-1]])
     both = both[np.argsort(both[:, 0], kind="stable")]
@@ -279,7 +280,7 @@ def neighbours_of(pairing: Pairing, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_numbers(pairing: Pairing, **numbers: Sequence[Any] | Any) -> Pairing:
-    """The same pairing with other numbers, as a sweep gives them; where turnover is among them nobody can be sure that
+    """The same pairing with other numbers, as in a sweep. If turnover is among them, it is no longer certain that
     everybody changes partners."""
     mixes = pairing.mixes and "turnover" not in numbers
     return dataclasses.replace(pairing, mixes=mixes, **numbers)

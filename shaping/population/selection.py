@@ -1,17 +1,17 @@
-"""Selection: who takes whose place at the end of a generation.
+"""Selection: who replaces whom at the end of a generation.
 
-One event after another (`events` a generation), each on the population that the last one left, or a share of all at
-once (`rate`). Only the first is the process that closed formulas of fixation describe. What comes out is for every
-learner the number of the one whose copy it has become, its own where nothing happened.
+Either events follow one after another (`events` per generation), each on the population that the last one left, or a
+share of all learners is selected at once (`rate`). Closed formulas of fixation describe only the former. The result is,
+for every learner, the number of the learner that it is now a copy of; its own number if nothing happened.
 
     fermi        i, drawn from all, copies j, drawn from the others, with probability
                  1 / (1 + exp(-intensity (v_j - v_i)))
-    birth_death  j, drawn by fitness exp(intensity v), has a copy of itself take the place of one drawn from the others
-    death_birth  i, drawn from all, makes room for a copy of one of the others, drawn by fitness
-    truncation   the `rate` N learners of lowest value become copies of as many of the highest
+    birth_death  a copy of j, drawn by fitness exp(intensity v), replaces a learner drawn from the others
+    death_birth  i, drawn from all, is replaced by a copy of one of the others, drawn by fitness
+    truncation   the `rate` N learners with the lowest values become copies of as many with the highest
 
-(Traulsen, Nowak and Pacheco 2006; Moran 1958; Ohtsuki et al. 2006.) "The others" are a learner's neighbours where they
-are what is asked for. v is the value of the last update of the generation, or what is expected against all others.
+(Traulsen, Nowak and Pacheco 2006; Moran 1958; Ohtsuki et al. 2006.) With selection among neighbours, "the others" are a
+learner's neighbours. v is the value of the last update of the generation, or the expected value against all others.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -32,15 +32,15 @@ class Selection:
 
     Attributes:
       intensity: [] of selection, at least 0.
-      rate: [] share of all that imitate at once (fermi) or are replaced (truncation).
-      mutation: [] probability that a learner which would have imitated, or been replaced, mutates.
-      noise: [] standard deviation of what a mutation adds to parameters, where it does not change the type.
+      rate: [] share of all learners that imitate at once (fermi) or are replaced (truncation).
+      mutation: [] probability that a learner that would have imitated, or been replaced, mutates instead.
+      noise: [] standard deviation of the noise that a mutation adds to parameters, if it does not change the type.
       kind: one of `KINDS`.
-      events: how many there are in a generation, one after another; 0 where a share of all is selected at once.
+      events: number of events in a generation, one after another; 0 if a share of all is selected at once.
       payoff: "encounter", the value of a learner's last update; "expected", the mean over all others.
       fitness: "exponential", exp(intensity v); "linear", 1 + intensity v.
-      mutates: how: "none"; "uniform", to a type drawn from all; "noise" on what is copied; else the name of a type.
-      neighbours: whether learners imitate, and are replaced by, their neighbours alone.
+      mutates: "none"; "uniform", to a random type; "noise", on what is copied; or the name of a type.
+      neighbours: whether learners imitate, and are replaced by, only their neighbours.
     """
 
     intensity: Any = 1.0
@@ -73,19 +73,18 @@ def selection(
     Args:
       kind: none, fermi, birth_death, death_birth or truncation.
       intensity: of selection, at least 0.
-      events: how many events a generation has, one after another.
-      rate: the share of all that is selected at once, 0 to 1; this or `events`.
-      payoff: "encounter", a learner's last value; "expected", the mean against all others, oneself excluded, for
-        scripted types.
-      fitness: "exponential" or "linear"; of birth_death and death_birth.
-      mutation: the probability that whoever would have imitated, or been replaced, mutates instead.
-      mutates: to what: "uniform", a type drawn from all; the name of a type; "noise", a copy whose parameters are moved
-        by normal numbers.
-      noise: their standard deviation.
-      among: whom a learner may imitate, or leave its place to: "all" others, or its "neighbours" in the pairing.
+      events: number of events in a generation, one after another.
+      rate: the share of all learners that is selected at once, 0 to 1; this or `events`.
+      payoff: "encounter", a learner's last value; "expected", the mean against all other learners, for scripted types.
+      fitness: "exponential" or "linear", for birth_death and death_birth.
+      mutation: the probability that a learner that would have imitated, or been replaced, mutates instead.
+      mutates: "uniform", to a random type; the name of a type; or "noise", to a copy with normal noise added to its
+        parameters.
+      noise: standard deviation of that noise.
+      among: whom a learner may imitate or be replaced by: "all" others, or its "neighbours" in the pairing.
 
     Raises:
-      ValueError: a number out of its range, or one that the kind has no use for.
+      ValueError: a number out of its range, or one that the kind does not use.
     """
     if kind not in KINDS:
         raise ValueError(f"selection.kind is {kind!r}; allowed: {', '.join(KINDS)}")
@@ -126,10 +125,10 @@ class Outcome(NamedTuple):
     """What a selection did to one population.
 
     Attributes:
-      parents: [size] int32, whose copy everybody is now.
+      parents: [size] int32, the learner whose copy each one is now.
       types: [size] int32.
       mutated: [size] bool.
-      imitations, mutations: [] int32, how many of each there were.
+      imitations, mutations: [] int32, the number of each.
     """
 
     parents: jax.Array
@@ -140,13 +139,13 @@ class Outcome(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What a selection in one population goes by.
+    """What selection in one population depends on.
 
     Attributes:
-      values: [size], of the last update of a generation; read where payoffs are those of the encounter.
+      values: [size], from the last update of a generation; used if payoffs are those of the encounter.
       types: [size] int32.
-      matrix: [types, types], what a type is worth against another; read where payoffs are expected.
-      neighbours, degrees: [size, most neighbours] and [size] int32 where selection is among neighbours.
+      matrix: [types, types], payoff of a type against another; used if payoffs are expected.
+      neighbours, degrees: [size, most neighbours] and [size] int32, if selection is among neighbours.
     """
 
     values: jax.Array
@@ -157,13 +156,13 @@ class Scene(NamedTuple):
 
 
 def selected(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
-    """One generation's selection in one population.
+    """The selection of one generation in one population.
 
     Args:
-      selection: of this population.
-      key: of the population, the purpose and the generation.
+      selection: selection of this population.
+      key: key of the population, the purpose and the generation.
       scene: see `Scene`.
-      mutant: the type that mutations lead to, None where it is drawn from all.
+      mutant: the type that mutations lead to; None for a random one.
     """
     if selection.events:
         return _one_after_another(selection, key, scene, mutant)
@@ -171,31 +170,31 @@ def selected(selection: Selection, key: jax.Array, scene: Scene, mutant: int | N
 
 
 def expected_payoffs(matrix: jax.Array, counts: jax.Array) -> jax.Array:
-    """What each type is worth on average against all others, itself excluded, [types]; 0 where there are no others.
+    """Mean payoff of each type against all other learners, [types]; 0 if there are no others.
 
     Args:
       matrix: [types, types].
-      counts: [types], how many there are of each.
+      counts: [types], the number of learners of each.
     """
     others = jnp.maximum(jnp.sum(counts) - 1, 1).astype(matrix.dtype)
-    # Types that nobody has are what a single one of them would be worth.
+    # A type without learners gets the payoff that a single learner of it would have.
     return (jnp.sum(matrix * counts.astype(matrix.dtype), axis=1) - jnp.diagonal(matrix)) / others
 
 
 def _payoffs(selection: Selection, scene: Scene, types: jax.Array, parents: jax.Array, counts: jax.Array) -> jax.Array:
-    """Everybody's payoff, [size]; a copy has the value of what it is a copy of."""
+    """Everybody's payoff, [size]; a copy has the value of the original."""
     if selection.payoff == "expected":
         return expected_payoffs(scene.matrix, counts)[types]
     return scene.values[parents]
 
 
 def _fermi(intensity: Any, difference: jax.Array) -> jax.Array:
-    """The probability to copy somebody whose value is higher by that; 0 where it is not known."""
+    """The probability of copying somebody whose value is higher by that difference; 0 if the difference is unknown."""
     return jnp.where(jnp.isfinite(difference), jax.nn.sigmoid(intensity * difference), 0)
 
 
 def _other(selection: Selection, scene: Scene, word: jax.Array, number: jax.Array) -> jax.Array:
-    """Somebody else, drawn evenly from all or from the neighbours."""
+    """Somebody else, drawn uniformly from all others or from the neighbours."""
     if selection.neighbours:
         return scene.neighbours[number, below(word, scene.degrees[number]).astype(jnp.int32)]
     found = below(word, scene.types.shape[0] - 1).astype(jnp.int32)
@@ -221,7 +220,7 @@ def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutan
     )
 
     def pair(state: Outcome, counts: jax.Array, word: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Who may be replaced, by whom, and whether it is."""
+        """Who may be replaced, by whom, and whether that happens."""
         one = below(word[0], size).astype(jnp.int32)
         if selection.kind == "fermi":
             model = _other(selection, scene, word[1], one)
@@ -257,7 +256,7 @@ def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutan
         was = state.types[one]
         kind = jnp.where(changes, kind, was)
         parent = jnp.where(copies, state.parents[model], state.parents[one])
-        # A copy of a mutant is a mutant, too: there is no state of it yet that could be copied.
+        # A copy of a mutant is a mutant too: it has no state yet that could be copied.
         fresh = jnp.where(copies & ~mutates, state.mutated[model], state.mutated[one]) | mutates
         counts = counts.at[was].add(-1).at[kind].add(1)
         return (
@@ -275,7 +274,7 @@ def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutan
 
 
 def _by_fitness(selection: Selection, payoffs: jax.Array, allowed: jax.Array, word: jax.Array) -> jax.Array:
-    """The place of one drawn by fitness from those that are allowed."""
+    """The position of one learner drawn by fitness from those allowed."""
     known = allowed & jnp.isfinite(payoffs)
     scaled = selection.intensity * payoffs
     if selection.fitness == "linear":
@@ -294,7 +293,7 @@ def _at_once(selection: Selection, key: jax.Array, scene: Scene, mutant: int | N
     payoffs = _payoffs(selection, scene, scene.types, everybody, counts)
 
     def words(place: int) -> jax.Array:
-        # Word by word of a counter: a learner's do not depend on how many there are.
+        # Word by word from a counter: a learner's words do not depend on the number of learners.
         return jax.random.bits(jax.random.fold_in(key, place), (size,), jnp.uint32)
 
     if selection.kind == "truncation":

@@ -6,16 +6,16 @@ from typing import Any
 
 
 def apportioned(size: int, names: Sequence[str], shares: Mapping[str, Any] | None = None) -> tuple[int, ...]:
-    """How many learners each type has, by largest remainder (Hamilton): each the whole part of its share of the size,
-    what is left to the largest fractions, the earlier type first where they are equal.
+    """The number of learners of each type, by largest remainder (Hamilton): the integer part of its share of the size,
+    and one more for the largest fractions, the earlier type first if they are equal.
 
     Args:
-      size: of the population.
-      names: of the types.
-      shares: by name, numbers from 0 to 1 that add up to 1; one may be "rest". Evenly if None.
+      size: size of the population.
+      names: names of the types.
+      shares: by name, numbers from 0 to 1 that add up to 1; one may be "rest". Equal if None.
 
     Raises:
-      ValueError: one line: a type that is not known or has no share, a share out of its range, or shares that do not
+      ValueError: in one line, a type that is unknown or has no share, a share out of its range, or shares that do not
         add up.
     """
     if shares is None:
@@ -38,7 +38,7 @@ def apportioned(size: int, names: Sequence[str], shares: Mapping[str, Any] | Non
         raise ValueError(f"shares add up to {total:g}; allowed: 1, or less where one type is rest")
     each = given | {name: max(1 - total, 0.0) for name in rest}
     exact = [each[name] * size for name in names]
-    # A share such as 0.29 of 100 is a whole number, whatever binary fractions make of it.
+    # A share such as 0.29 of 100 is an integer, despite rounding in binary fractions.
     whole = [math.floor(part + 1e-9) for part in exact]
     by_fraction = sorted(range(len(names)), key=lambda place: (round(whole[place] - exact[place], 9), place))
     for place in by_fraction[: size - sum(whole)]:

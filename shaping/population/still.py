@@ -1,8 +1,8 @@
-"""Learners that stand still beside learners that move, in one program: scripted strategies as tables of their own.
+"""Learners that stand still together with learners that move, in one program: scripted strategies as tables.
 
-Which learner of an encounter is scripted is data, a flag a seat. It keeps the parameters of a scripted learner as they
-are, and hides from everybody else that they could be changed: to whoever differentiates through a scripted opponent's
-step, there is no step.
+Which learners of an encounter are scripted is data, one flag per seat. The flag keeps the parameters of a scripted
+learner unchanged, and hides from all others that they could change: a learner that differentiates through the step of a
+scripted opponent sees no step.
 """
 
 import dataclasses
@@ -24,10 +24,10 @@ from shaping.objectives.objective import Objective
 
 @struct.dataclass
 class StillParams:
-    """The numbers of a game, and who stands still in it.
+    """The numbers of a game, and which players stand still.
 
     Attributes:
-      params: of the game.
+      params: the numbers of the game.
       still: [seats] bool.
     """
 
@@ -37,8 +37,8 @@ class StillParams:
 
 @dataclass(frozen=True)
 class StillGame:
-    """A closed form in which some players' parameters have no derivative. What learning asks of a game
-    (`objectives.game.Game`), without what a record does."""
+    """A closed form in which some players' parameters have no derivative. It has what learning needs from a game
+    (`objectives.game.Game`), but not what recording needs."""
 
     game: Game
 
@@ -69,14 +69,14 @@ class StillGame:
 
 @struct.dataclass
 class StillSettings:
-    """Settings of a learner that may stand still: whether it does, [] bool, and its own."""
+    """Settings of a learner that may stand still: whether it does, [] bool, and its own settings."""
 
     still: Any
     settings: Any
 
 
 def stilled(learner: Learner, still: bool) -> Learner:
-    """The learner, with the flag that keeps it where it is."""
+    """The learner, with the flag that keeps it unchanged."""
     return dataclasses.replace(
         learner,
         settings=StillSettings(still, learner.settings),
@@ -87,7 +87,7 @@ def stilled(learner: Learner, still: bool) -> Learner:
 
 @dataclass(frozen=True)
 class _Initialise:
-    """`Learner.initialise` of a stilled learner; two of one learner are equal, so that they compile to one program."""
+    """`Learner.initialise` of a stilled learner; equal for equal learners, so that they share a compiled program."""
 
     inner: Any
 
@@ -114,7 +114,7 @@ def _without_derivative(still: jax.Array, theta: Any) -> Any:
 
 
 def started_at(learner: Learner, initial: Initial) -> Learner:
-    """The learner with another distribution of its first parameters."""
+    """The learner with another distribution of initial parameters."""
 
     def replaced(leaf: Any) -> Any:
         return initial if isinstance(leaf, Initial) else leaf
@@ -124,5 +124,5 @@ def started_at(learner: Learner, initial: Initial) -> Learner:
 
 
 def without_start(learner: Learner) -> Learner:
-    """The learner without it, so that those which differ in nothing else have one structure."""
+    """The learner without that distribution, so that learners that differ only in it have the same structure."""
     return started_at(learner, zeros())
