@@ -1,14 +1,14 @@
-"""One command for a machine with an accelerator: how fast the package is there, and what only such a machine can get
-wrong. Under ten minutes; a table for README.md is printed, and everything as JSON with `--json`.
+"""Speed of the package on an accelerator, and checks of what only an accelerator can get wrong, in one command. Takes
+less than ten minutes and prints a table for README.md; `--json` writes all results.
 
     python -m benchmarks.accelerator --json accelerator.json
-    JAX_PLATFORMS=cpu python -m benchmarks.accelerator --small     # a minute or two: whether the script itself works
+    JAX_PLATFORMS=cpu python -m benchmarks.accelerator --small     # a minute or two: tests the script itself
 
-A row is a program that a run carries out, all its matches side by side. Beside its match-updates a second stand two
-ceilings. Arithmetic: the operations of an update, counted in its jaxpr (an addition and the like one for each number,
-a product of matrices two for each multiplication, loops as often as they run), against a chain of fused multiply-adds
-on the same device. Bandwidth: what must pass through memory at least, the settings and the state of every match once a
-call and the state written back, against adding one to a large array. The larger share is the nearer ceiling.
+Each row is a program of a run, with all its matches in parallel. Its match-updates per second are compared with two
+ceilings. Arithmetic: the operations of an update, counted in its jaxpr (one per number for an addition and the like,
+two per multiplication for a matrix product, loops as often as they run), relative to a chain of fused multiply-adds on the
+same device. Bandwidth: the memory traffic that is unavoidable (settings and state of every match read once per call, the
+state written back), relative to adding one to a large array. The larger share is the nearer ceiling.
 
 The checks compare with NumPy in float64, or with the same program on this machine's processor.
 """
@@ -214,7 +214,7 @@ def rows(small: bool, seconds: float) -> list[Row]:
 
 
 def checks() -> dict[str, str]:
-    """What only an accelerator can get wrong: "" where it is right, else how wrong."""
+    """Checks what only an accelerator can get wrong; "" if it is right, otherwise a description of the error."""
     found, host = {}, jax.devices("cpu")[0]
     form = ExactMatrixGame(3, None, "own", (tabular(9),) * 3)
     params = envs.make("contribution", num_players=3).default_params

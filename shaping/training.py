@@ -97,8 +97,8 @@ def train(
       policy: the policy of every seat of a matrix game; None means `shaping.tabular` with one logit per state.
       seats: for each seat, the number of the player that plays it. A player with several seats plays all of them with
         the same parameters: [0, 0] is one player in both seats. None gives each seat a player of its own.
-      rewards: what players ascend in place of the game's rewards, as returned by `shaping.weights`, `inequity_aversion`
-        and `svo`: one for every seat, or a list with None where a seat ascends its own. Values remain the game's own.
+      rewards: what players maximise in place of the game's rewards, as returned by `shaping.weights`,
+        `inequity_aversion` and `svo`: one for every seat, or a list with None where a seat maximises its own. Values remain the game's own.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
@@ -163,7 +163,7 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
 
 
 def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
-    """What each seat ascends; None if all seats ascend the game's rewards."""
+    """What each seat maximises; None if all seats maximise the game's rewards."""
     seats = len(game.policies)
     each: tuple[Any, ...] = tuple(given) if isinstance(given, list | tuple) else (given,) * seats
     for place, one in enumerate(each):

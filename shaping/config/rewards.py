@@ -1,4 +1,4 @@
-"""The key `reward` of a player: what it climbs in place of the game's own reward."""
+"""The key `reward` of a player: what it maximises in place of the game's own reward."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,7 @@ def reward_fields(where: str, reward: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def build_reward(reward: Mapping[str, Any] | None, number: Any) -> Reward | None:
-    """What is climbed by a player whose normal form this is, numbers possibly arrays; None for the game's own."""
+    """What a player with this normal form maximises; numbers may be arrays. None for the game's own reward."""
     if reward is None:
         return None
     ((kind, value),) = reward.items()

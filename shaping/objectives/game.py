@@ -76,7 +76,7 @@ class Game(Protocol):
         ...
 
     def objective(self, params: Any, rewards: Sequence[Reward | None] | None = None) -> Objective:
-        """The objective at one setting of the game's numbers. If `rewards` is given, one per player, players ascend
+        """The objective at one setting of the game's numbers. If `rewards` is given, one per player, players maximise
         those instead of the game's rewards (see `rewards`). Values are always the game's own."""
         ...
 

@@ -1,4 +1,4 @@
-"""Rewards that players ascend in place of their own: functions of everybody's rewards in one step.
+"""Rewards that players maximise in place of their own: functions of everybody's rewards in one step.
 
     weights              u_i = w_0 r_i + sum over the others j, by ascending seat, of w_k r_j
     inequity_aversion    u_i = r_i - alpha / (n - 1) sum_j max(r_j - r_i, 0) - beta / (n - 1) sum_j max(r_i - r_j, 0)
@@ -24,7 +24,7 @@ from shaping.schema import Field, NonNegative, Range, check_value, checked
 
 @struct.dataclass
 class Reward:
-    """What a player ascends.
+    """What a player maximises.
 
     Attributes:
       numbers: those of its kind; they may have a population axis.
@@ -73,10 +73,10 @@ REWARDS = {"weights": weights, "inequity_aversion": inequity_aversion, "svo": sv
 
 
 def climbed(rewards: Sequence[Reward | None], given: Sequence[Any]) -> list[Any]:
-    """What each player ascends.
+    """What each player maximises.
 
     Args:
-      rewards: one per player; None for a player that ascends its own reward.
+      rewards: one per player; None for a player that maximises its own reward.
       given: each player's own rewards, as pytrees of one structure and shape.
 
     Raises:
