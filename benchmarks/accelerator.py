@@ -6,9 +6,9 @@ less than ten minutes and prints a table for README.md; `--json` writes all resu
 
 Each row is a program of a run, with all its matches in parallel. Its match-updates per second are compared with two
 ceilings. Arithmetic: the operations of an update, counted in its jaxpr (one per number for an addition and the like,
-two per multiplication for a matrix product, loops as often as they run), relative to a chain of fused multiply-adds on the
-same device. Bandwidth: the memory traffic that is unavoidable (settings and state of every match read once per call, the
-state written back), relative to adding one to a large array. The larger share is the nearer ceiling.
+two per multiplication for a matrix product, loops as often as they run), relative to a chain of fused multiply-adds on
+the same device. Bandwidth: the memory traffic that is unavoidable (settings and state of every match read once per
+call, the state written back), relative to adding one to a large array. The larger share is the nearer ceiling.
 
 The checks compare with NumPy in float64, or with the same program on this machine's processor.
 """

@@ -98,7 +98,8 @@ def train(
       seats: for each seat, the number of the player that plays it. A player with several seats plays all of them with
         the same parameters: [0, 0] is one player in both seats. None gives each seat a player of its own.
       rewards: what players maximise in place of the game's rewards, as returned by `shaping.weights`,
-        `inequity_aversion` and `svo`: one for every seat, or a list with None where a seat maximises its own. Values remain the game's own.
+        `inequity_aversion` and `svo`: one for every seat, or a list with None where a seat maximises its own. Values
+        remain the game's own.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
