@@ -46,7 +46,7 @@ def test_identity_pairing_is_todays_pairs_bit_for_bit(population):
 
 @pytest.mark.slow
 def test_a_population_of_two_for_good_is_the_pair_of_independent_matches_bit_for_bit():
-    """In a process that compiles as the product does: with less optimisation, as in tests, programs round differently."""
+    """In a process that compiles as the product does: tests compile with less optimisation and round differently."""
     program = """
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
