@@ -19,6 +19,8 @@ from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import ecology
+from shaping.population import generations as programs
+from shaping.population.composition import shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules
 from shaping.population.mixed import side_by_side
 from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of, pairing
@@ -129,16 +131,16 @@ def evolve(
 def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: str, precision: str) -> dict[str, Any]:
     """All generations, and what is recorded of them, [populations, ...]."""
     dtype, mesh = jnp.dtype(precision), population_mesh()
-    state = jax.jit(ecology.over(rules, mesh, lambda own, kinds: ecology.begin(rules, own, kinds, dtype), 1))(
+    state = jax.jit(programs.over(rules, mesh, lambda own, kinds: ecology.begin(rules, own, kinds, dtype), 1))(
         own, kinds
     )
     if own.selection.payoff == "expected":
-        matrix = jax.jit(ecology.over(rules, mesh, lambda own: ecology.type_values(rules, own, dtype), 0))(own)
+        matrix = jax.jit(programs.over(rules, mesh, lambda own: ecology.type_values(rules, own, dtype), 0))(own)
     else:
         matrix = jnp.zeros((len(kinds), len(rules.still), len(rules.still)), dtype)
     rows = min(generations, _ROWS)
-    step = ecology.program(rules, rows, mesh)
-    shares = np.asarray(jax.jit(ecology.shares_of, static_argnums=1)(kinds, len(rules.still)))
+    step = programs.program(rules, rows, mesh)
+    shares = np.asarray(jax.jit(shares_of, static_argnums=1)(kinds, len(rules.still)))
     # Those who meet first, before anybody has learned.
     state, first = step(own, state, matrix, jnp.int32(0), jnp.int32(1), jnp.bool_(False))
     found = [{name: np.asarray(leaf)[:, :1] for name, leaf in first.items()}]
