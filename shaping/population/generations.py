@@ -1,0 +1,220 @@
+"""Generations of populations as one compiled program: a pairing, updates together, selection."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+
+from shaping.learners.learner import LearnerState
+from shaping.population import pairing as pairings
+from shaping.population import selection as selections
+from shaping.population.composition import mean_by_type, mean_of, rows_of, shares_of
+from shaping.population.ecology import Ecology, EcologyState, Rules, flat, fresh
+from shaping.population.keys import learner_key, population_key, use
+from shaping.population.meeting import encounter
+from shaping.population.program import AXIS
+from shaping.population.selection import Outcome, Scene, Selection
+
+
+def generation(
+    rules: Rules,
+    ecology: Ecology,
+    state: EcologyState,
+    number: jax.Array,
+    matrix: jax.Array,
+    live: jax.Array | bool = True,
+) -> tuple[EcologyState, dict[str, jax.Array]]:
+    """One generation of all populations.
+
+    Args:
+      rules, ecology: the populations.
+      state: after `number` generations.
+      number: [] int32.
+      matrix: [populations, types, types] of `type_values`; zeros where payoffs are those of the encounter.
+      live: whether anything changes; else those who would meet are looked at alone.
+
+    Returns:
+      The state after one more, and what is recorded of it.
+    """
+    size, kinds = rules.size, len(rules.still)
+    key = jax.vmap(population_key)(ecology.seed, ecology.number)
+
+    places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
+        ecology.pairing, key, state.places, state.leaves
+    )
+    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, ecology.matchings, rules.seats))(
+        ecology.pairing, key, places
+    )
+    meets = numbers[..., 0] < size
+    learners, measured = encounter(rules, ecology, state, number, numbers, live)
+
+    # Back to learners, [populations, size]; NaN for whoever met nobody.
+    def by_learner(seats: jax.Array) -> jax.Array:
+        blank = jnp.full((len(numbers), size), jnp.nan, seats.dtype)
+        return jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
+            blank, numbers.reshape(len(numbers), -1), seats.reshape(len(numbers), -1)
+        )
+
+    values = by_learner(measured["value"])
+    rows = rows_of(state.types, values, numbers, meets, kinds)
+    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in _also(measured)}
+    if "mutual_cooperation" in measured:
+        rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
+
+    state = dataclasses.replace(state, learners=learners, places=places)
+    if ecology.pairing.choice != "none":
+        state = _with_leavers(ecology, state, numbers, values)
+    if ecology.selection.kind != "none":
+        state, outcome = _select(rules, ecology, state, number, values, matrix, key, live)
+        rows |= {"imitations": outcome.imitations, "mutations": outcome.mutations}
+    one_type = jnp.all(state.types == state.types[:, :1], axis=1)
+    fixed_at = jnp.where((state.fixed_at < 0) & one_type, number + 1, state.fixed_at)
+    state = dataclasses.replace(state, fixed_at=jnp.where(jnp.asarray(live), fixed_at, state.fixed_at))
+    rows["share"] = shares_of(state.types, kinds).astype(values.dtype)
+    return state, rows
+
+
+def _also(measured: dict[str, jax.Array]) -> list[str]:
+    return [name for name in measured if name == "cooperation"]
+
+
+def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
+    """Who leaves a partner because of what it was worth with it, and what everybody will remember then."""
+    if ecology.pairing.choice == "threshold":
+        wants_out = values < jnp.asarray(ecology.pairing.threshold)[:, None]
+    else:
+        wants_out = values < state.elsewhere
+    leaves = jnp.any(jax.vmap(lambda own, at: own[at])(wants_out, numbers), axis=-1)
+    parted = jnp.zeros(values.shape, bool)
+    parted = jax.vmap(lambda own, at, gone: own.at[at].set(gone[:, None]))(parted, numbers, leaves)
+    return dataclasses.replace(state, leaves=leaves, elsewhere=jnp.where(parted, values, state.elsewhere))
+
+
+def _select(
+    rules: Rules,
+    ecology: Ecology,
+    state: EcologyState,
+    number: jax.Array,
+    values: jax.Array,
+    matrix: jax.Array,
+    key: jax.Array,
+    live: jax.Array | bool,
+) -> tuple[EcologyState, Outcome]:
+    """The populations after selection."""
+    purpose = jax.vmap(lambda own: use(own, "selection", number))(key)
+
+    def of(selection: Selection, own: jax.Array, value: Any, kind: Any, worth: Any) -> Outcome:
+        scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees)
+        return selections.selected(selection, own, scene, rules.mutant)
+
+    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix)
+    size, live = rules.size, jnp.asarray(live)
+    own = jnp.arange(size, dtype=jnp.int32)
+    parents = jnp.where(live, outcome.parents, own)
+    base = size * jnp.arange(len(parents), dtype=jnp.int32)[:, None]
+
+    def copied(states: LearnerState) -> LearnerState:
+        at = (parents + base).reshape(-1)
+        return jax.tree.map(lambda leaf: leaf.at[at].get(mode="promise_in_bounds"), states)
+
+    learners = lax.cond(jnp.any(parents != own), copied, lambda states: states, state.learners)
+    types = jnp.where(live, outcome.types, state.types)
+    ancestors = jnp.take_along_axis(state.ancestors, parents, axis=1)
+    if ecology.selection.mutates != "none":
+        mutated = outcome.mutated & live
+
+        def mutants(states: LearnerState) -> LearnerState:
+            if ecology.selection.mutates == "noise":
+                new = _moved_by_noise(ecology, states, number, own)
+            else:
+                new = fresh(rules, ecology, types, "mutation", number + 1, values.dtype)
+            chosen = mutated.reshape(-1)
+            return jax.tree.map(lambda a, b: jnp.where(_over(chosen, a), b, a), states, new)
+
+        learners = lax.cond(jnp.any(mutated), mutants, lambda states: states, learners)
+        if ecology.selection.mutates != "noise":
+            ancestors = jnp.where(mutated, own, ancestors)
+    none = jnp.zeros_like(outcome.imitations)
+    counted = outcome._replace(
+        imitations=jnp.where(live, outcome.imitations, none), mutations=jnp.where(live, outcome.mutations, none)
+    )
+    return dataclasses.replace(state, learners=learners, types=types, ancestors=ancestors), counted
+
+
+def _moved_by_noise(ecology: Ecology, states: LearnerState, number: jax.Array, own: jax.Array) -> LearnerState:
+    """States with normal numbers added to parameters, keyed by the learner whose place it is."""
+
+    def of(seed: Any, population: Any, scale: Any, learner: Any, theta: Any) -> Any:
+        key = use(learner_key(seed, population, learner), "noise", number)
+        leaves, structure = jax.tree.flatten(theta)
+        moved = [
+            leaf + scale * jax.random.normal(jax.random.fold_in(key, place), leaf.shape, jnp.float32).astype(leaf.dtype)
+            for place, leaf in enumerate(leaves)
+        ]
+        return structure.unflatten(moved)
+
+    populations = ecology.seed.shape[0]
+    theta = jax.tree.map(lambda leaf: leaf.reshape(populations, -1, *leaf.shape[1:]), states.theta)
+    over_learners = jax.vmap(of, (None, None, None, 0, 0))
+    found = jax.vmap(over_learners, (0, 0, 0, None, 0))(
+        ecology.seed, ecology.number, ecology.selection.noise, own, theta
+    )
+    return dataclasses.replace(states, theta=jax.tree.map(flat, found))
+
+
+def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
+    return flags.reshape(-1, *([1] * (leaf.ndim - 1)))
+
+
+def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyState, dict[str, jax.Array]]]:
+    """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
+
+    Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
+    what lies beyond `count` is meaningless.
+
+    Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
+    encounters: who meets whom is computed everywhere, what came of it is gathered.
+    """
+
+    def function(
+        ecology: Ecology, state: EcologyState, matrix: jax.Array, first: jax.Array, count: jax.Array, live: jax.Array
+    ) -> tuple[EcologyState, dict[str, jax.Array]]:
+        blank = _blank(rules, ecology, rows, state)
+
+        def body(index: jax.Array, carry: tuple[EcologyState, Any]) -> tuple[EcologyState, Any]:
+            state, recorded = carry
+            state, found = generation(rules, ecology, state, first + index, matrix, live)
+            return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
+
+        state, recorded = lax.fori_loop(0, count, body, (state, blank))
+        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded)
+
+    return jax.jit(over(rules, mesh, function, 2, 3), donate_argnums=1)
+
+
+def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
+    """Room for what is recorded of so many generations, [rows, populations, ...]."""
+    populations, dtype = len(state.types), state.elsewhere.dtype
+    whole: dict[str, Any] = {"assortment": dtype}
+    by_type = ["share", "value", "value_sd"]
+    if hasattr(rules.game, "cooperation_as_played"):
+        by_type.append("cooperation")
+        whole["mutual_cooperation"] = dtype
+    if ecology.selection.kind != "none":
+        whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
+    kinds = len(rules.still)
+    found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
+    return found | {name: jnp.zeros((rows, populations), own) for name, own in whole.items()}
+
+
+def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:
+    """A function over the devices of a mesh: of an ecology, of what has the populations first, `cut` arguments of it,
+    and of what all devices have alike, `whole` of it."""
+    own, same = PartitionSpec() if rules.split else PartitionSpec(AXIS), PartitionSpec()
+    settings: Any = Ecology(own, own, own, own, own, own, same, same, same)  # pyright: ignore[reportArgumentType]
+    specs = (settings, *(own,) * cut, *(same,) * whole)
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)
