@@ -68,7 +68,7 @@ VALUES = [
     (f"game={{payoffs: {PAYOFFS[0]}}}", "game.payoffs", "[[1, 2], [3, 4]]", "payoffs[player][action_0]"),
     ("game={payoffs: 3}", "game.payoffs", "3", "payoffs[player][action_0]"),
     (f"game={{payoffs: {[*PAYOFFS, PAYOFFS[0]]}}}", "game.payoffs", "", "payoffs[player][action_0]"),
-    ("game={payoffs: [[[1, 2], [3, 4]], [[1, 2], [3]]]}", "game.payoffs", "[3]", "2 actions each"),
+    ("game={payoffs: [[[1, 2], [3, 4]], [[1, 2], [3]]]}", "game.payoffs", "[3]", "10 actions each"),
     ("game={payoffs: [[[1, 2], [3, x]], [[1, 2], [3, 4]]]}", "game.payoffs.0.1.1", "'x'", "must be a finite number"),
     (
         "game={payoffs: [[[1, 2], [3, .inf]], [[1, 2], [3, 4]]]}",
