@@ -79,7 +79,7 @@ run = lambda: calculate_stationary_distribution(
 TASKS = {
     "alpha_rank": 1000,
     "alpha_rank_defaults": 10_000,
-    "fixation": 200,
+    "fixation": 20,
     "league": 4096,
     "best_responses": 100_000,
 }

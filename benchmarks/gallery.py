@@ -76,35 +76,69 @@ PICTURES = {
 """The figure of the report that answers the question, if it is not one of the `USUAL` ones."""
 USUAL = ("play_curves", "learning_curves")
 
-_ONE_BATCH = {"batch": 16, "slices": 1, "evaluation": 16}
+_ONE_BATCH = {"batch": 16, "slices": 1, "horizon": 20, "evaluation": 16}
 SMALL: dict[str, dict[str, Any]] = {
     "coin_exact_pola": {"matches": 4, "updates": 20},
-    "coin_lola": {"matches": 4, "updates": 60},
-    "coin_lola_full": {
+    "coin_lola": {
         "updates": 20,
+        "record_every": 2,
+        "objective": {"batch": 32},
+        "quick": {"matches": 2, "variants": ["naive", "LOLA"]},
+    },
+    "coin_lola_full": {
+        "updates": 4,
         "record_every": 1,
+        "variants": {"Foerster et al. 2018": {"objective": _ONE_BATCH, "policy": {"channels": [4, 4], "units": 8}}},
+        "quick": {"variants": ["Foerster et al. 2018"]},
+    },
+    "coin_pola": {"matches": 2, "updates": 4, "record_every": 1, "objective": {"batch": 32}},
+    "coin_pola_full": {
+        "matches": 1,
+        "updates": 3,
+        "players": {"max_iterations": 5},
+        "objective": _ONE_BATCH,
+        "policy": {"hidden": [8], "units": 8},
+    },
+    "coin_ppo": {"matches": 2, "updates": 30, "record_every": 3, "objective": {"batch": 16}},
+    "cola_consistency": {"matches": 4, "players": {"training_steps": 10000}},
+    "fishery": {"matches": 4, "updates": 100, "record_every": 10},
+    "ipd_dice": {
+        "updates": 60,
+        "record_every": 6,
+        "quick": {"matches": 2, "variants": ["NL", "K=1 rate 0.3", "K=2 no magic box"]},
+    },
+    "lola_pg": {
+        "updates": 30,
+        "record_every": 3,
+        "objective": {"batch": 400},
+        "quick": {"matches": 2, "variants": ["NL-PG", "LOLA-PG"]},
+    },
+    "m_maml": {
+        "quick": {"matches": 2, "variants": ["M-MAML v naive"]},
         "variants": {
-            "Foerster et al. 2018": {"objective": _ONE_BATCH},
-            "LOLA-DiCE, Zhao et al. 2022": {"objective": _ONE_BATCH},
+            "M-MAML v naive": {
+                "players": [
+                    {"rule": "naive", "init": {"m_maml": {"outer_rate": 0.1, "episodes": 50}}},
+                    {"rule": "naive"},
+                ]
+            }
         },
     },
-    "coin_pola": {"matches": 4, "updates": 10, "record_every": 1},
-    "coin_pola_full": {"matches": 1, "updates": 4, "players": {"max_iterations": 10}, "objective": _ONE_BATCH},
-    "coin_ppo": {"matches": 4, "updates": 60},
-    "cola_consistency": {"matches": 8},
-    "fishery": {"matches": 4, "updates": 100, "record_every": 10},
-    "ipd_dice": {"matches": 4, "updates": 100},
-    "lola_pg": {"matches": 4, "updates": 30, "record_every": 3, "objective": {"batch": 400}},
-    "m_maml": {"matches": 4},
-    "meva_head_to_head": {"matches": 2, "updates": 100},
+    "meva_head_to_head": {"updates": 60, "quick": {"matches": 2, "variants": ["MeVa v naive"]}},
     "opponent_models": {"matches": 4, "updates": 60, "record_every": 6},
 }
-"""What `run --small` changes in configurations that take long on two cores."""
+"""What `run --small` changes in configurations that take long on two cores; `quick` selects variants and matches."""
+QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""XLA flags of small runs that learn from play: compilation takes most of their time."""
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """A copy of `base` with `changes` made in it, mapping by mapping."""
-    nested = {key: merged(base[key], change) for key, change in changes.items() if isinstance(change, dict)}
+    nested = {
+        key: merged(base[key], change)
+        for key, change in changes.items()
+        if isinstance(change, dict) and isinstance(base[key], dict)
+    }
     return base | changes | nested
 
 
@@ -112,6 +146,7 @@ def run(runs: Path, names: list[str], small: bool, limit: float) -> None:
     """Runs what `runs` does not hold yet, one configuration at a time, each for `limit` seconds at most."""
     from shaping.config.files import read, shipped
     from shaping.config.yaml_text import as_yaml
+    from shaping.verify import quick_form
 
     runs.mkdir(parents=True, exist_ok=True)
     for name in names or shipped():
@@ -121,12 +156,16 @@ def run(runs: Path, names: list[str], small: bool, limit: float) -> None:
         changes = SMALL.get(name, {}) if small else {}
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / f"{name}.yaml"
-            file.write_text(as_yaml(merged(read(name), changes)), encoding="utf-8")
+            config = merged(read(name), changes)
+            config = (quick_form(config) or config) if "quick" in changes else config
+            text = as_yaml(config)
+            file.write_text(text, encoding="utf-8")
             before = _processor_seconds()
+            flags = {"XLA_FLAGS": QUICK_COMPILATION} if changes and "objective:" in text else {}
             try:
                 done = subprocess.run(
                     [sys.executable, "-m", "shaping", "run", str(file), "--out", str(runs / name), "--quiet"],
-                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(place) / "cache")},
+                    env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(place) / "cache")} | flags,
                     timeout=limit,
                 )
                 outcome = f"exit status {done.returncode}"
@@ -144,7 +183,7 @@ def _processor_seconds() -> float:
 
 
 def write(runs: Path) -> list[str]:
-    """Writes the page and its pictures from finished runs; returns the names of configurations that have none."""
+    """Writes the page and its pictures from finished runs; returns the names of configurations without one."""
     from shaping.config.files import read, shipped
 
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -152,6 +191,8 @@ def write(runs: Path) -> list[str]:
     for name in shipped():
         if not (runs / name / "summary.json").exists():
             missing.append(name)
+            (IMAGES / f"{name}.png").unlink(missing_ok=True)
+            parts.append(_entry(name, read(name), None, {"changes": {}}))
             continue
         noted = runs / f"{name}.json"
         about = json.loads(noted.read_text()) if noted.exists() else {"processor_seconds": None, "changes": {}}
@@ -162,6 +203,7 @@ def write(runs: Path) -> list[str]:
     return missing
 
 
+NOT_RUN = "Not run for this page, as it takes long on two cores."
 _HEAD = """# Gallery
 
 One entry for each configuration that `shaping list` names; `shaping run NAME` runs it. Pictures are from the reports.
@@ -169,32 +211,37 @@ One entry for each configuration that `shaping list` names; `shaping run NAME` r
 Times include compilation and the report. They are seconds of processor time, with an empty compilation cache, or, if
 that was not measured, seconds of wall time on two cores that other programs also used. On two quiet cores a run takes
 between half of its processor time and all of it. Some runs were made smaller than the shipped configuration; their
-entries say so, and they are not compared with published values. `python -m benchmarks.gallery` makes this page
-([benchmarks](../benchmarks/README.md#gallery)).
+entries say so, and they are not compared with published values; those that learn from play were also compiled with
+little optimisation. `python -m benchmarks.gallery` makes this page ([benchmarks](../benchmarks/README.md#gallery)).
 """
 
 
-def _entry(name: str, config: dict[str, Any], summary: dict[str, Any], about: dict[str, Any]) -> str:
-    """The entry of one configuration, as Markdown."""
-    lines = [f"## {name}", "", f"*{QUESTIONS[name]}*", "", f"![{config['title']}](images/gallery/{name}.png)", ""]
-    spent = about["processor_seconds"]
-    wall = (summary["timing"] or {}).get("total_s")
-    time = f"{spent:.0f} s of processor time" if spent else f"{wall:.0f} s of wall time" if wall else "not measured"
-    text = f"{config['title']}. Time: {time}."
-    if about["changes"]:
-        text += f" Made small: {', '.join(_changes(about['changes'], config))}."
-    if unfinished := sum(cell.get("unfinished", 0) for cell in summary["cells"]):
-        text += f" The run was stopped before its last {unfinished} matches were finished."
+def _entry(name: str, config: dict[str, Any], summary: dict[str, Any] | None, about: dict[str, Any]) -> str:
+    """The entry of one configuration, as Markdown; `summary` is None if there is no run."""
+    lines = [f"## {name}", "", f"*{QUESTIONS[name]}*", ""]
+    if summary is None:
+        text = f"{config['title']}. {NOT_RUN}"
+    else:
+        lines += [f"![{config['title']}](images/gallery/{name}.png)", ""]
+        spent = about["processor_seconds"]
+        wall = (summary["timing"] or {}).get("total_s")
+        time = f"{spent:.0f} s of processor time" if spent else f"{wall:.0f} s of wall time" if wall else "not measured"
+        text = f"{config['title']}. Time: {time}."
+        if about["changes"]:
+            text += f" Made small: {', '.join(_changes(about['changes'], config))}."
+        if unfinished := sum(cell.get("unfinished", 0) for cell in summary["cells"]):
+            text += f" The run was stopped before its last {unfinished} matches were finished."
     lines += [text, ""]
-    entries = summary["published"]
+    small = summary is None or bool(about["changes"])
+    entries = config.get("published", []) if summary is None or small else summary["published"]
     if entries:
-        verdicts = [entry["verdict"] for entry in entries]
+        verdicts = [] if small else [entry["verdict"] for entry in entries]
         counts = ", ".join(f"{verdicts.count(verdict)} {_COUNTED[verdict]}" for verdict in dict.fromkeys(verdicts))
-        small = bool(about["changes"])
-        lines += [f"{len(verdicts)} published values{'' if small else f': {counts}'}.", ""]
+        lines += [f"{len(entries)} published value{'s' * (len(entries) > 1)}{f': {counts}' if counts else ''}.", ""]
         lines += ["| cell | metric | published | ours | verdict | source |", "|---|---|---|---|---|---|"]
         lines += [_row(entry, small) for entry in entries[:ROWS]]
-        lines += [f"\n{len(entries) - ROWS} more are in the report."] if len(entries) > ROWS else []
+        if len(entries) > ROWS:
+            lines.append(f"\n{len(entries) - ROWS} more are in the {'configuration' if small else 'report'}.")
         lines.append("")
     return "\n".join(lines)
 
@@ -212,11 +259,11 @@ def _row(entry: dict[str, Any], small: bool) -> str:
     """A published value with ours; without ours if the run was made small."""
     cell = ", ".join(str(v) if k == "variant" else f"{k} {v}" for k, v in (entry.get("cell") or {}).items())
     metric = entry["metric"] + (f", player {entry['player']}" if entry.get("player") is not None else "")
-    ours = "" if entry["ours"] is None else f"{entry['ours']:.3g}"
-    verdict = entry["verdict"] + (
-        ", for a known reason" if entry["verdict"] == "differs" and entry.get("known") else ""
-    )
-    compared = ("", "not compared") if small else (ours, verdict)
+    if small:
+        compared = ("", "not compared")
+    else:
+        known = ", for a known reason" if entry["verdict"] == "differs" and entry.get("known") else ""
+        compared = ("" if entry["ours"] is None else f"{entry['ours']:.3g}", entry["verdict"] + known)
     columns = (cell or "all", metric, f"{entry['value']:g}", *compared, entry.get("source", ""))
     return "| " + " | ".join(str(column).replace("|", "\\|") for column in columns) + " |"
 
@@ -226,10 +273,16 @@ def _changes(changes: dict[str, Any], config: dict[str, Any], prefix: str = "") 
     found = []
     for key, value in changes.items():
         shipped = config.get(key)
-        if isinstance(value, dict):
+        if key == "quick":
+            found += [f"`matches` {value['matches']} instead of {config['matches']}"] if "matches" in value else []
+            found.append(f"{len(value['variants'])} of {len(config['variants'])} variants")
+        elif isinstance(value, dict):
             found += _changes(value, shipped if isinstance(shipped, dict) else {}, f"{prefix}{key}.")
-        elif shipped is not None and shipped != value:
-            found.append(f"`{prefix}{key}` {value} instead of {shipped}")
+        elif isinstance(value, list) and isinstance(shipped, list) and all(isinstance(each, dict) for each in value):
+            for place, (new, old) in enumerate(zip(value, shipped, strict=True)):
+                found += _changes(new, old, f"{prefix}{key}.{place}.")
+        elif shipped != value:
+            found.append(f"`{prefix}{key}` {value}" + (f" instead of {shipped}" if shipped is not None else ""))
     return found
 
 
@@ -262,7 +315,7 @@ def main() -> None:
     if arguments.action == "run":
         run(arguments.runs, arguments.names, arguments.small, arguments.limit)
     elif missing := write(arguments.runs):
-        sys.exit(f"{arguments.runs} has no finished run of {', '.join(missing)}; the page leaves them out")
+        sys.exit(f"{arguments.runs} has no finished run of {', '.join(missing)}; their entries have no picture")
 
 
 if __name__ == "__main__":

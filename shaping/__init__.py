@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
@@ -74,6 +75,9 @@ if TYPE_CHECKING:
     from shaping.policies import strategy as strategy
     from shaping.policies import tabular as tabular
     from shaping.policies import tabular_critic as tabular_critic
+    from shaping.population.pairing import pairing as pairing
+    from shaping.population.selection import selection as selection
+    from shaping.populations import evolve as evolve
     from shaping.rerun import replay as replay
     from shaping.results import load as load
     from shaping.results import report as report
@@ -118,6 +122,7 @@ _EXPORTS = {
     "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",
+    "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
     "exploitabilities": "objectives.best_responses",
@@ -133,6 +138,7 @@ _EXPORTS = {
     "grid_players": "policies",
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
+    "league": "leagues",
     "league_values": "objectives.league_values",
     "load": "results",
     "loaded_dice": "objectives.estimators",
@@ -150,6 +156,7 @@ _EXPORTS = {
     "normal": "learners",
     "opponent_model": "learners.opponent_model",
     "optimizer": "learners",
+    "pairing": "population.pairing",
     "play": "objectives.play",
     "pola": "rules.pola",
     "ppo": "learners",
@@ -161,6 +168,7 @@ _EXPORTS = {
     "sampled": "objectives.make_sampled",
     "schedule": "learners.schedule",
     "scripted_players": "policies",
+    "selection": "population.selection",
     "sga": "rules.sga",
     "sos": "rules.sos",
     "stack_automata": "policies",

@@ -280,6 +280,15 @@ def _report(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
+def _league(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.leagues import league
+
+    how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
+    _print_lines([str(league(arguments.sources, *how) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     del arguments
     from shaping.doctor import lines
@@ -340,6 +349,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "status": _status,
     "replay": _replay,
     "report": _report,
+    "league": _league,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

@@ -56,6 +56,20 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write the summary and the report again, from a record")
     report.add_argument("folder", metavar="DIR", help="the folder of a run")
 
+    league = commands.add_parser(
+        "league", help="frozen policies, everyone against everyone: values, ranks, best responses"
+    )
+    league.add_argument("sources", metavar="RUN_OR_FILE", nargs="*", help="runs, and .json or .npy files of P(C)")
+    league.add_argument(
+        "--against", metavar="NAMES", default="classic", help="classic (the default), all, none, or names with commas"
+    )
+    league.add_argument("--game", metavar="GAME", help="a name, or a YAML file with the key game (default: the runs')")
+    league.add_argument(
+        "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
+    )
+    league.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
     verify = commands.add_parser("verify", help="recompute published results and compare them with ours")
     verify.add_argument(
         "names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with published values)"

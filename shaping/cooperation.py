@@ -6,6 +6,7 @@ zero_determinant_fit      extortion factor, generosity and residual of exact and
 zero_determinant_line     the same from what a player and its opponents earned
 relations                 partners, rivals and equalisers
 welfare, gini, price_of_anarchy    how well all do, and how evenly
+    schelling_diagram         what C and D pay by how many others cooperate
 iqm, probability_of_improvement    runs summarised over seeds and tasks
 """
 
@@ -13,7 +14,7 @@ from shaping.analysis.cooperation.aggregates import iqm, probability_of_improvem
 from shaping.analysis.cooperation.bootstrap import Estimate
 from shaping.analysis.cooperation.histories import Cooperation, cooperation_by_history
 from shaping.analysis.cooperation.traits import Traits, traits, traits_of_play
-from shaping.analysis.cooperation.welfare import gini, gini_interval, price_of_anarchy, welfare
+from shaping.analysis.cooperation.welfare import gini, gini_interval, price_of_anarchy, schelling_diagram, welfare
 from shaping.analysis.cooperation.zero_determinant import (
     ZeroDeterminant,
     zero_determinant_fit,
@@ -34,6 +35,7 @@ __all__ = [
     "price_of_anarchy",
     "probability_of_improvement",
     "relations",
+    "schelling_diagram",
     "traits",
     "traits_of_play",
     "welfare",

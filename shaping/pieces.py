@@ -1,4 +1,4 @@
-"""The pieces that arrays of zarr are kept in: which there are, and which cannot be decoded."""
+"""The chunk files in which zarr stores arrays: which there are, and which cannot be decoded."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def arrays_of(path: Any) -> dict[str, Any]:
-    """The arrays of a group by name, as their own metadata describes them."""
+    """The arrays of a group by name, as described in their own metadata."""
     import zarr
 
     group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
@@ -14,14 +14,14 @@ def arrays_of(path: Any) -> dict[str, Any]:
 
 
 def grid(array: Any) -> tuple[int, ...]:
-    """How many pieces an array has along each dimension."""
+    """The number of pieces of an array along each dimension."""
     return tuple(-(-size // piece) for size, piece in zip(array.shape, array.chunks, strict=True))
 
 
 def undecodable(path: Any) -> tuple[Any, Exception] | None:
-    """The first piece of a group's arrays that cannot be decoded, and what is raised; None if all can.
+    """The first piece of a group's arrays that cannot be decoded, and the exception; None if all can be decoded.
 
-    Where the group cannot be opened it is the group itself.
+    If the group itself cannot be opened, the group and the exception.
     """
     try:
         arrays = arrays_of(path)
@@ -30,7 +30,7 @@ def undecodable(path: Any) -> tuple[Any, Exception] | None:
     for name, array in arrays.items():
         for place in np.ndindex(*grid(array)):
             file = path / name / array.metadata.encode_chunk_key(place)
-            # A piece that holds nothing but the fill value need not be there.
+            # A piece that contains only the fill value may be missing.
             if not file.exists():
                 continue
             try:

@@ -45,9 +45,9 @@ class Prepared:
         return {"record": record, "final states": final, "checkpoints": rolling}
 
     def memory_bytes(self) -> dict[str, int]:
-        """Bytes of this machine's memory that are needed at a time, by what needs them."""
-        # What stands beside every match and every recorded update is made whole before it is written: cell, number,
-        # seed and each swept or drawn key, of which the library that writes them makes a copy.
+        """Bytes of this machine's memory that are needed at the same time, by what needs them."""
+        # The coordinates of matches and recorded updates (cell, number, seed and each swept or drawn key) are built as
+        # whole arrays before they are written, and the library that writes them makes a copy.
         columns = 3 + len(self.experiment.coordinates) + len(self.experiment.drawn)
         rows = len(layout(self.experiment, self.templates()).updates)
         found = {"coordinates of the record": 2 * 8 * (columns * self.experiment.matches + rows)}
@@ -56,7 +56,8 @@ class Prepared:
         return found
 
     def check_fits(self, folder: Any) -> None:
-        """Refuses a plan that this machine's memory cannot hold, or the disk of its folder, which may be still to come.
+        """Refuses a plan that does not fit in this machine's memory, or on the disk of its folder, which need not
+        exist.
 
         Raises:
           ConfigError: one line.

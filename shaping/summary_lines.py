@@ -7,6 +7,7 @@ _SHARES = ("cooperative", "tft_match", "tft_found", "nash_match")
 
 def summary_lines(folder: Path) -> list[str]:
     """One line for each of the first twelve cells; the report has the others."""
+    from shaping.runtime.progress import human
     from shaping.runtime.run_folder import summary_of
 
     summary = summary_of(folder)
@@ -38,7 +39,7 @@ def summary_lines(folder: Path) -> list[str]:
         return lines
     lines.append(
         f"compiled in {timing['compile_s']:.1f} s, ran in {timing['run_s']:.1f} s: "
-        f"{timing['match_updates_per_s'] / 1e6:.2f} M match-updates/s on {timing['devices']}"
+        f"{human(timing['match_updates_per_s'])} match-updates/s on {timing['devices']}"
     )
     return lines
 

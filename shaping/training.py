@@ -97,8 +97,8 @@ def train(
       policy: the policy of every seat of a matrix game; None means `shaping.tabular` with one logit per state.
       seats: for each seat, the number of the player that plays it. A player with several seats plays all of them with
         the same parameters: [0, 0] is one player in both seats. None gives each seat a player of its own.
-      rewards: what players climb in place of the game's rewards, as `shaping.weights`, `inequity_aversion` and `svo`
-        make it: one for every seat, or one for each, with None where a seat climbs its own. Values stay the game's.
+      rewards: what players ascend in place of the game's rewards, as returned by `shaping.weights`, `inequity_aversion`
+        and `svo`: one for every seat, or a list with None where a seat ascends its own. Values remain the game's own.
 
     Returns:
       An `xarray.Dataset` with the variables, coordinates and attributes of a record.
@@ -113,7 +113,7 @@ def train(
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
     if policy is not None and not isinstance(policy, Policy):
         raise not_allowed("policy", policy, "a policy, for example shaping.mlp(5)")
-    game, numbers = _game_of(game, policy, parameters)
+    game, numbers = game_of(game, policy, parameters)
     learners = _learners(players, len(game.policies), seats)
     played_by = None if seats is None else tuple(seats)
     own = _rewards(rewards, game)
@@ -163,7 +163,7 @@ def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[L
 
 
 def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
-    """What each seat climbs; None where all climb the game's rewards."""
+    """What each seat ascends; None if all seats ascend the game's rewards."""
     seats = len(game.policies)
     each: tuple[Any, ...] = tuple(given) if isinstance(given, list | tuple) else (given,) * seats
     for place, one in enumerate(each):
@@ -176,7 +176,7 @@ def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
     for one in each:
         if one is not None and one.kind == "weights" and len(one.numbers) != seats:
             raise ConfigError(
-                f"rewards: {len(one.numbers)} weights given; allowed: {seats}, one a player, the own first"
+                f"rewards: {len(one.numbers)} weights given; allowed: {seats}, one per player, its own first"
             )
     if all(one is None for one in each):
         return None
@@ -185,7 +185,7 @@ def _rewards(given: Any, game: Any) -> tuple[Reward | None, ...] | None:
     return each
 
 
-def _game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
+def game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Callable[[], Any]]:
     """The game to train on, and a function that returns its numbers in the precision of the run."""
     if not hasattr(game, "objective"):
         if not hasattr(game, "num_states"):

@@ -133,6 +133,29 @@ VARIABLES: dict[str, Variable] = {
 """Every variable of this package, by name; environments declare their own."""
 
 
+_GENERATION = ("match", "generation")
+_TYPE = (*_GENERATION, "type")
+_LEARNER = ("match", "learner")
+
+POPULATION: dict[str, Variable] = {
+    "share": Variable(_TYPE, "share of a type after the given number of generations", "share", 0, 1),
+    "value": Variable(_TYPE, "mean normalised value of a type's learners against whom they met", "value"),
+    "value_sd": Variable(_TYPE, "standard deviation of that value among them", "value's spread", low=0),
+    "cooperation": Variable(_TYPE, "how often a type's learners cooperate while they play", "cooperation", 0, 1),
+    "mutual_cooperation": Variable(_GENERATION, "how often all who meet cooperate", "mutual cooperation", 0, 1),
+    "assortment": Variable(
+        _GENERATION, "how much more often learners meet their own type than by chance, 1 if always", "assortment"
+    ),
+    "imitations": Variable(_GENERATION, "learners that became copies of others", "imitations", low=0),
+    "mutations": Variable(_GENERATION, "learners that mutated", "mutations", low=0),
+    "theta_final": Variable((*_LEARNER, "parameter"), "parameters after the last generation"),
+    "type_final": Variable(_LEARNER, "place of a learner's type after the last generation, among those of `type`"),
+    "ancestor": Variable(_LEARNER, "learner of generation 0, or mutant, whose copy it is"),
+    "fixed_at": Variable(("match",), "generation after which all were of one type; -1 while they were not"),
+}
+"""What a record of populations that meet holds; a match is one population."""
+
+
 def declared(*names: str) -> dict[str, Variable]:
     """Variables of this package by name."""
     return {name: VARIABLES[name] for name in names}

@@ -1,4 +1,6 @@
-"""Compiling for tests: it costs many of them more than what they compile, and half of it is optimisation."""
+"""Compilation in tests: it often takes longer than the compiled code runs, and half of it is optimisation."""
+
+from functools import cache
 
 import jax
 
@@ -8,6 +10,12 @@ _QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passe
 def quickly(function, **options):
     """jax.jit, compiled with little optimisation."""
     return jax.jit(function, compiler_options=_QUICK, **options)
+
+
+@cache
+def initialiser(policy):
+    """`init` of a policy or critic, compiled once whichever tests draw its parameters."""
+    return quickly(policy.init)
 
 
 def little_optimisation():

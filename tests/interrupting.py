@@ -1,4 +1,4 @@
-"""Runs that are interrupted on purpose, and what two of them left, compared bit for bit."""
+"""Interrupts runs on purpose, and compares the folders of two runs bit for bit."""
 
 import os
 import signal

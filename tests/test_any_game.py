@@ -1,4 +1,4 @@
-"""A kind of game that the house does not know trains, and its record is what it declares."""
+"""A game of a kind unknown to the package trains, and its record contains what it declares."""
 
 import dataclasses
 from typing import Any
@@ -86,7 +86,7 @@ def test_its_record_has_what_it_declares_and_nothing_of_matrix_games(record):
 
 
 def test_matrix_games_have_their_labels_and_declarations():
-    found = shaping.train(envs.make("ipd"), shaping.naive(), matches=1, updates=1)
+    found = shaping.train(envs.make("ipd", horizon=2), shaping.naive(), matches=1, updates=1)
     assert found["state"].values.tolist() == ["start", "CC", "CD", "DC", "DD"]
     assert (found.policy.attrs["low"], found.policy.attrs["high"]) == (0, 1) and found.attrs["state_view"] == "own"
     assert found.theta_final.dims == ("match", "player", "state")

@@ -231,3 +231,15 @@ def test_devices_are_measured_against_what_processes_side_by_side_do(tmp_path):
     ]
     assert sorted(ratios) == pytest.approx([two["efficiency"]["low"], two["efficiency"]["high"]])
     assert "| 2 |" in printed
+
+
+@pytest.mark.slow
+def test_evolution_is_measured_with_and_without_its_references(tmp_path):
+    path = tmp_path / "result.json"
+    benchmark("evolution", "--rounds", "1", "--scale", "0.01", "--threads", "1", "--json", path)
+    rows = json.loads(path.read_text())["results"]
+    assert [row["task"] for row in rows] == [
+        "alpha_rank", "alpha_rank_defaults", "fixation", "league", "best_responses"
+    ]  # fmt: skip
+    assert all(row["this package"]["processor_s"] > 0 for row in rows)
+    assert (rows[0]["reference"] is not None) == bool(importlib.util.find_spec("open_spiel"))

@@ -1,4 +1,4 @@
-"""The command as its users meet it: what it prints, where it writes, how it ends."""
+"""The command as users see it: its output, the files it writes, its exit status."""
 
 import json
 import os

@@ -47,7 +47,10 @@ POLICIES = {
 }
 NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
 """Settings of the Coin Game that say what players are shown."""
-SMALL = {"run": ["--set", "matches=20", "--set", "updates=20"], "verify": ["parameterisation"]}
+pytestmark = pytest.mark.usefixtures("without_pictures")
+SMALL = {"run": ["--set", "matches=4", "--set", "updates=20"], "verify": ["parameterisation"]}
+LEARNS_FROM_PLAY = re.compile(r"^objective:", re.MULTILINE)
+"""A configuration that does."""
 
 
 def text_of(name: str) -> str:
@@ -71,10 +74,26 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(path.stem, None)
 
 
-@pytest.mark.parametrize(
-    "document", [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")], ids=lambda path: path.name
-)
-def test_every_command_and_every_python_block_runs(document, folder, monkeypatch):
+def made_small(arguments: list[str], sampled: bool) -> list[str]:
+    """The arguments of a command made quick. Unless `sampled`, a run that learns from play, whose programs take longest
+    to compile, is planned and no more."""
+    small = [*arguments, *SMALL.get(arguments[0], [])]
+    if arguments[0] == "run" and not sampled and Path(arguments[1]).is_file():
+        from_play = LEARNS_FROM_PLAY.search(Path(arguments[1]).read_text()) is not None
+        small += ["--dry-run"] * (from_play and "--dry-run" not in small)
+    return small
+
+
+WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")]
+EXAMPLES = [pytest.param(path, False, id=path.name) for path in WITH_EXAMPLES] + [
+    pytest.param(path, True, id=f"{path.name}, play too", marks=pytest.mark.slow)
+    for path in WITH_EXAMPLES
+    if LEARNS_FROM_PLAY.search(path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("document", "sampled"), EXAMPLES)
+def test_every_command_and_every_python_block_runs(document, sampled, folder, monkeypatch):
     # The command then does not ask for devices, which this process has already.
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     ran = 0
@@ -91,7 +110,7 @@ def test_every_command_and_every_python_block_runs(document, folder, monkeypatch
             for line in content.splitlines():
                 if line.startswith("shaping "):
                     arguments = shlex.split(line, comments=True)[1:]
-                    assert main([*arguments, *SMALL.get(arguments[0], [])]) == 0, line
+                    assert main(made_small(arguments, sampled)) == 0, line
                     ran += 1
     assert ran, "nothing in this document was run"
 

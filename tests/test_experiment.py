@@ -1,4 +1,4 @@
-"""What a run leaves behind, from configuration to record, on tiny settings; each run serves many tests."""
+"""The folder of a run, from configuration to record, with tiny settings; many tests share each run."""
 
 import shutil
 

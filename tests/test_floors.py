@@ -1,4 +1,4 @@
-"""The direction of imports: a room imports only from the floors below it (contracts in pyproject.toml)."""
+"""The direction of imports: a package imports only from layers below it (contracts in pyproject.toml)."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A run that is stopped and resumed is the run that was not."""
+"""A run that is stopped and resumed equals one that was not stopped."""
 
 import shutil
 from pathlib import Path
@@ -148,7 +148,8 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
 
 @pytest.mark.parametrize("record_every", [1, 50])
 def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
-    raw = {"game": "ipd", "matches": 4, "updates": 50, "record_every": record_every, "precision": "float64"}
+    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 50, "record_every": record_every}
+    raw |= {"precision": "float64"}
     at_once = shaping.run(raw, tmp_path / "once")
     cut = shaping.run(raw | {"checkpoint": {"every_updates": 7}}, tmp_path / "cut")
     xarray.testing.assert_allclose(
@@ -157,10 +158,10 @@ def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
 
 
 SAMPLED = {
-    "game": "ipd",
-    "players": {"rule": "lola", "variant": "exact", "opponent_model": True, "step_size": 0.3},
+    "game": {"name": "stag_hunt", "horizon": 1},
+    "players": {"rule": "lola", "variant": "original", "opponent_model": True, "step_size": 0.3},
     "optimizer": "adam",
-    "objective": {"kind": "dice", "batch": 4, "horizon": 6, "baseline": "critic"},
+    "objective": {"kind": "dice", "batch": 4, "baseline": "critic"},
     "matches": 3,
     "updates": 7,
     "record_every": 3,

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: killed, asked to stop, taken to other devices."""
+"""Runs in separate processes: killed, asked to stop, moved to other devices."""
 
 import os
 import signal

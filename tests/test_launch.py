@@ -1,6 +1,6 @@
-"""The recipes in configs/launch/: that their commands are ones, and what they do when they are started again.
+"""The recipes in configs/launch/: their commands exist, and starting them again does the right thing.
 
-What a recipe calls (srun, gcloud, shaping itself, ...) is stood in for by scripts that note how they were called.
+Programs that a recipe calls (srun, gcloud, shaping itself, ...) are replaced by scripts that log their arguments.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What an installation carries, and what its parts import."""
+"""What an installation contains, and what its parts import."""
 
 import importlib.metadata
 import json

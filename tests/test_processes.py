@@ -1,4 +1,4 @@
-"""Several processes with two devices each do what one process does with as many devices."""
+"""Several processes with two devices each give the same results as one process with as many devices."""
 
 import shutil
 import signal

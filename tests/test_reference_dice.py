@@ -1,4 +1,4 @@
-"""The references that sampled LOLA is timed beside estimate the direction that the package computes exactly."""
+"""The reference programs for timing sampled LOLA estimate the direction that the package computes exactly."""
 
 import importlib
 

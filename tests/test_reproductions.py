@@ -1,8 +1,8 @@
-"""Published results beside ours, at the sizes at which they can be told apart.
+"""Published results compared with ours, with enough matches to tell them apart.
 
-Numbers come from the papers' tables where these give them. "Independent float64 simulation" are results of a separate
-program, written from the papers' equations and authors' code, where a table has two digits, too few runs, or none.
-Tolerances are about 3.5 standard errors at the stated number of matches. Run with -s to see ours beside each.
+Numbers come from the papers' tables where these give them. "Independent float64 simulation" marks results of a
+separate program, written from the papers' equations and authors' code, where a table has two digits, too few runs, or
+is missing. Tolerances are about 3.5 standard errors at the stated number of matches. Run with -s to see our values too.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A match that is run again alone does what it did among the others."""
+"""A match that is rerun alone gives the same result as among the others."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,16 @@ from tests.interrupting import stopped
 from tests.runs import played, summary
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
-# Original LOLA, whose step grows with its lookahead rate until a match fails; one-shot, because it compiles fastest.
+# Of closed form, because it compiles fastest.
 CONFIG = {
-    "game": {"name": "stag_hunt", "horizon": 1},
+    "game": "tandem",
     "players": [{"rule": "lola", "variant": "original"}, {"rule": "naive"}],
     "matches": 7,
     "updates": 30,
     "record_every": 7,
     "chunk_matches": 8,
     "checkpoint": {"every_updates": 10, "every_s": None},
-    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+    "sweep": {"players.*.step_size": [0.1, 1e38]},
 }
 
 
@@ -53,7 +53,7 @@ def test_a_match_that_failed_is_replayed_to_its_failure_and_says_what_broke(run)
     assert found.broken and all(name == "value" or name.startswith("player ") for name in found.broken)
     assert np.isfinite(found.steps.theta.values).all()
     assert {name: found.settings[name] for name in one["settings"]} == one["settings"]
-    assert one["settings"] == {"players.all.lookahead_rate": 1e38}
+    assert one["settings"] == {"players.all.step_size": 1e38}
 
 
 def test_failed_matches_are_counted_and_listed_with_their_settings(run):
@@ -76,7 +76,7 @@ def test_the_command_prints_settings_steps_and_what_broke(run, capsys, monkeypat
     match = summary(run)["failed"]["listed"][0]["match"]
     assert main(["replay", str(run), "--match", str(match), "--last", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"match {match}: cell 1,") and "players.all.lookahead_rate 1e+38" in lines[0]
+    assert lines[0].startswith(f"match {match}: cell 1,") and "players.all.step_size 1e+38" in lines[0]
     assert lines[-3].startswith("stopped being finite at update ")
     assert lines[-1] == "as recorded, bit for bit"
     assert main(["replay", str(run), "--match", "0", "--last", "2"]) == 0

@@ -1,4 +1,4 @@
-"""Seats that are played by a script, or by a learner that plays others too: trained, recorded, resumed, read back."""
+"""Seats played by a script, or by a learner that plays several: trained, recorded, resumed, read back."""
 
 import dataclasses
 import json
@@ -73,8 +73,11 @@ def test_automata_train_and_play_in_any_seat_of_a_sampled_game():
 @pytest.mark.parametrize(
     ("game", "players"),
     [
-        ({"name": "coin_game", "grid": [2, 2]}, [{"strategy": "TFT"}, {"rule": "naive"}]),
-        ({"name": "ipd"}, [{"strategy": "tf2t"}] * 2),
+        ({"name": "ipd"}, [{"strategy": "tf2t"}, {"rule": "naive"}]),
+        pytest.param({"name": "ipd"}, [{"strategy": "tf2t"}] * 2, marks=pytest.mark.slow),
+        pytest.param(
+            {"name": "coin_game", "grid": [2, 2]}, [{"strategy": "TFT"}, {"rule": "naive"}], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_scripts_are_recorded_reported_replayed_and_read_back(tmp_path, unpictured, game, players):

@@ -1,7 +1,7 @@
 """The shipped games with sampled returns: each configuration runs, and markets end where their closed forms say.
 
-Tolerances are 4 standard errors of the means over matches, as measured here, beside a stated bias: players are paid
-for quantities they draw, and a distribution that is not yet narrow has its best mean a little off that of a number.
+Tolerances are 4 standard errors of the means over matches, as measured here, plus a stated bias: players are paid
+for random quantities, and while their distribution is not yet narrow, its best mean differs a little from the optimum.
 """
 
 import numpy as np

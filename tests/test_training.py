@@ -1,4 +1,4 @@
-"""What trains: rules, optimisers, games and shipped configurations, each for a few updates."""
+"""Rules, optimisers, games and shipped configurations train, each for a few updates."""
 
 import numpy as np
 import pytest

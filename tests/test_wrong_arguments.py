@@ -1,4 +1,4 @@
-"""Wrong arguments of the library are told in one line where they are given."""
+"""Wrong arguments to the library raise a one-line error where they are passed."""
 
 import inspect
 import math

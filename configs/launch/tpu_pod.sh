@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A run on all hosts of a Cloud TPU slice: `bash configs/launch/tpu_pod.sh` on a machine with gcloud, in the environment
 # that shaping is installed in. If it ends early (a spot slice was taken away, the connection broke), start it again: it
-# makes the slice if there is none, and goes on where the run was. The slice stays until you delete it.
+# creates the slice if there is none, and continues the run where it stopped. The slice stays until you delete it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,7 +15,7 @@ queue() { gcloud compute tpus queued-resources "$1" "$NAME" --zone="$ZONE" "${@:
 state() { queue describe --format='value(state.state)' 2>/dev/null || echo NONE; }
 on_all() { gcloud compute tpus tpu-vm ssh "$NAME" --zone="$ZONE" --worker=all --command="$1"; }
 
-# What is left of a slice that was taken away is in the way of a new one.
+# The remains of a slice that was taken away block a new one.
 case $(state) in SUSPENDED | FAILED) queue delete --force --quiet ;; esac
 if [[ $(state) == NONE ]]; then
     queue create --node-id="$NAME" --accelerator-type="$TYPE" --runtime-version="$VERSION" --spot
@@ -25,10 +25,10 @@ until [[ $(state) == ACTIVE ]]; do
     sleep 30
 done
 
-# What a broken connection left running saves and ends before anything else begins.
+# A run left behind by a broken connection saves and exits before anything else starts.
 on_all 'pkill -TERM -x shaping; while pgrep -x shaping >/dev/null; do sleep 1; done'
 
-# The images' own Python may be older than 3.11; uv brings one along.
+# The Python of the image may be older than 3.11; uv installs a newer one.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python -m pip wheel --quiet --no-deps --wheel-dir "$work" .
@@ -37,8 +37,8 @@ gcloud compute tpus tpu-vm scp "$work"/* "$NAME": --zone="$ZONE" --worker=all
 on_all 'python3 -m pip install --quiet --user uv && python3 -m uv venv --quiet --allow-existing --python 3.12 venv &&
     python3 -m uv pip install --quiet --python venv "$(ls -t ./shaping-*.whl | head -1)[tpu]" gcsfs'
 
-# JAX finds the other hosts by itself. Whether there is a run already all hosts see before any of them makes one: it is
-# made when all have joined.
+# JAX finds the other hosts by itself. All hosts check whether the run exists before any of them creates it, as it is
+# created only after all have joined.
 on_all "
 if venv/bin/python -c 'import sys; from etils import epath
 sys.exit(not epath.Path(sys.argv[1]).exists())' $OUT/config.yaml; then

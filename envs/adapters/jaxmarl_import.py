@@ -17,15 +17,15 @@ from shaping.envs.spaces import Box, Discrete
 
 
 def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> "JaxMARLGame":
-    """An environment of JaxMARL by its `id`, made with `settings`; the extra `peers` brings it.
+    """An environment of JaxMARL by its `id`, made with `settings`. Needs the extra `peers`.
 
     Args:
-        id: as `jaxmarl.make` knows it.
-        settings: a mapping of its arguments, or their pairs.
-        horizon: steps of an episode, where the environment does not end by itself sooner.
+        id: a name that `jaxmarl.make` knows.
+        settings: its arguments, as a mapping or as pairs.
+        horizon: steps of an episode, unless the environment ends it earlier.
 
     Raises:
-        ValueError: JaxMARL is not installed, it has no such environment, or one that `from_jaxmarl` refuses.
+        ValueError: JaxMARL is not installed, has no such environment, or has one that `from_jaxmarl` refuses.
     """
     try:
         require("jaxmarl.environments")
@@ -33,7 +33,7 @@ def jaxmarl(id: str, settings: Any = (), horizon: int | None = None) -> "JaxMARL
     except ImportError as error:
         raise ValueError(f"name is 'jaxmarl'; allowed: with JaxMARL ({error})") from None
     try:
-        # Its environments compute their settings as they are made, which may happen while a program is traced.
+        # JaxMARL computes settings when an environment is made, which may happen while a program is traced.
         with jax.ensure_compile_time_eval():
             return from_jaxmarl(make(id, **dict(settings)))
     except (TypeError, KeyError) as error:

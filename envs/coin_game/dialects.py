@@ -72,10 +72,12 @@ def coin_game(
     noise: float | tuple[float, ...] | None = None,
 ) -> CoinGame:
     """The Coin Game in a published dialect; switches given here replace those of the dialect.
+
     Args:
         dialect: one of `DIALECTS`.
         num_players, grid: available in every dialect.
         others: see `envs.CoinGame`; None keeps the dialect's setting.
+
     Raises:
         ValueError: for an unknown dialect, or switches that `CoinGame` refuses.
     """

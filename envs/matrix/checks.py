@@ -1,4 +1,4 @@
-"""What a matrix game is given, checked: one line for what is not allowed."""
+"""Checks of what a matrix game is given; errors are one line each."""
 
 from typing import Any
 

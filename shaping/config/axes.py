@@ -1,4 +1,4 @@
-"""The keys `sweep` and `tie`: lists, ranges whose ends are values, draws, and which axes move together."""
+"""The keys `sweep` and `tie`: lists, ranges whose ends are values, draws, and axes that move together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Axis:
-    """One swept key that makes cells.
+    """One swept key that generates cells.
 
     Attributes:
-      key: as written, dotted, with `*` for every seat.
+      key: as written: dotted, with `*` for every seat.
       values: one entry per value, numbers or plain data.
     """
 
@@ -34,7 +34,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One key drawn for every match: no cells, the same draw for match m of every cell.
+    """One key that is drawn for every match. It generates no cells: match m has the same draw in every cell.
 
     Attributes:
       key: as written.
@@ -48,7 +48,7 @@ class Drawn:
 
     @property
     def coordinate(self) -> str:
-        """The name of its coordinate in the record."""
+        """The name of the coordinate in the record."""
         return coordinate(self.key)
 
 
@@ -58,7 +58,7 @@ def coordinate(key: str) -> str:
 
 
 def parse_axis(key: str, spec: Any) -> Axis | Drawn:
-    """An axis from its specification under `sweep:`."""
+    """Parses the specification of an axis under `sweep:`."""
     where = f"sweep.{key}"
     if key in FIXED:
         raise ConfigError(f"{where}: cannot be swept; it holds for the whole run")
@@ -103,7 +103,7 @@ def check_draw(drawn: Drawn, field: Field) -> None:
 
 
 def check_ties(ties: Sequence[Any], axes: Sequence[Axis | Drawn], numeric: set[str]) -> None:
-    """Refuses ties of axes that cannot move together; `numeric` are the swept keys that are numbers."""
+    """Refuses ties between axes that cannot move together; `numeric` holds the swept keys that are numbers."""
     by_key, tied = {axis.key: axis for axis in axes}, []
     for tie in ties:
         if not isinstance(tie, list | tuple) or len(tie) < 2:
@@ -114,7 +114,7 @@ def check_ties(ties: Sequence[Any], axes: Sequence[Axis | Drawn], numeric: set[s
             if key not in by_key:
                 raise unknown_key(key, sorted(by_key), " in tie (only swept keys can be tied)")
             if key in tied:
-                raise ConfigError(f"tie: {key} stands in it twice; put all keys that move together into one list")
+                raise ConfigError(f"tie: {key} appears twice; put all keys that move together into one list")
             if isinstance(by_key[key], Drawn):
                 raise ConfigError(f"tie: {key} is drawn for every match; only lists and ranges can be tied")
             tied.append(key)
@@ -127,7 +127,7 @@ def check_ties(ties: Sequence[Any], axes: Sequence[Axis | Drawn], numeric: set[s
 
 
 def tied(axes: Sequence[Axis], ties: Sequence[Sequence[str]]) -> list[list[Axis]]:
-    """Axes in groups that move together, in the order of their first member."""
+    """Axes grouped by what moves together, in the order of each group's first member."""
     leader = {key: tie[0] for tie in ties for key in tie}
     groups: dict[str, list[Axis]] = {}
     for axis in axes:

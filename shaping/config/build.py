@@ -1,4 +1,4 @@
-"""From normal forms to stacked matches: the settings of any choice of matches as arrays, one entry per match."""
+"""Turns normal forms into stacked matches: the settings of any choice of matches as arrays, one entry per match."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ Normal = Mapping[str, Any]
 
 
 def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
-    """Blocks that run in one compiled program: those whose matches have the same tree structure and shapes."""
+    """Groups blocks that run in one compiled program: their matches have the same tree structure and shapes."""
     found: dict[Any, list[Block]] = {}
     for block, template in zip(experiment.blocks, templates(experiment), strict=True):
         leaves, structure = jax.tree.flatten(template)
@@ -42,7 +42,7 @@ def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
 
 
 def templates(experiment: Experiment) -> list[Match]:
-    """A match of every block, leaves [1, ...]."""
+    """One match of every block, leaves [1, ...]."""
     per_cell = experiment.top["matches"]
     return [matches_of(experiment, [b], np.array([b.cells.start * per_cell])) for b in experiment.blocks]
 
@@ -66,7 +66,7 @@ def matches_of(experiment: Experiment, blocks: Sequence[Block], indices: np.ndar
 
 
 def drawn_values(experiment: Experiment, block: Block, indices: np.ndarray) -> dict[str, np.ndarray]:
-    """The draws of the matches `indices` of one block, by key as written, [matches, ...] float32."""
+    """The draws of the matches `indices` of one block, [matches, ...] float32, by key as written."""
     seeds, numbers = _identity(experiment, block, indices)
     found = {}
     for spec in experiment.drawn:
@@ -106,8 +106,8 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
 
 
 def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping: bool = False) -> Match:
-    """A match whose leaves are [count, ...], from a normal form, and the same with arrays [count] for some numbers;
-    `shaping` where the spread of the shaping term is recorded."""
+    """A match with leaves [count, ...], from a normal form and the same form with arrays [count] for some numbers;
+    `shaping` if the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     game, family, seats = game_of(normal), family_of(normal["game"]), played_by(normal["players"])
     own_seats = range(len(normal["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
@@ -124,7 +124,7 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
 
 
 SHAPING_SAMPLES = 8
-"""How often the shaping term is estimated where its mean and spread are recorded."""
+"""How often the shaping term is estimated when its mean and spread are recorded."""
 
 
 def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, shaping: bool) -> Learner:
@@ -148,7 +148,7 @@ def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, 
         SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
     )
     learner = build_learner(player, own, common)
-    # Numbers that are a part of what a rule is are the same for all.
+    # Numbers that are part of the rule's structure are the same for all matches.
     return jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner)
 
 
@@ -164,7 +164,7 @@ def wants_critic(normal: Normal, player: Normal) -> bool:
 
 
 def unrolled(experiment: Experiment) -> bool:
-    """Whether every match is computed scalar by scalar from start to end; touches no device."""
+    """Whether every match is computed scalar by scalar from start to end. Touches no device."""
     if any(is_sampled(block.normal) for block in experiment.blocks):
         return False
     matches = [_match(block.normal, block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
@@ -184,7 +184,7 @@ def game_of(normal: Normal) -> Any:
         return family.exact(game, policy, policies, game.get("horizon"))
     needs_critic = any(wants_critic(normal, player) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
-    # A chain with memory is too large to look at again and again.
+    # A chain with memory is too large to evaluate again and again.
     tables = not (is_network(normal) or policy.get("last_takers")) and all(one.tabulated for one in policies)
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
     matrix = None
@@ -205,7 +205,7 @@ def game_of(normal: Normal) -> Any:
 
 
 def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
-    """The policy of a seat of a normal form; `env` is what is played, None to have it made."""
+    """The policy of a seat of a normal form. `env` is the environment that is played; None builds it."""
     game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
     env = family_of(game).env(game, policy) if env is None else env
     if "strategy" in player:
@@ -214,7 +214,7 @@ def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
 
 
 def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> SampledParams:
-    """The numbers of a sampled game, leaves [count, ...]: of what is played, and of the closed form or None."""
+    """The numbers of a sampled game, leaves [count, ...]: those of the environment, and of the closed form or None."""
     objective = normal["objective"]
     decay = None if objective["decay"] is None else number(objective["decay"], rank=0)
     estimator = EstimatorNumbers(number(objective["gae_lambda"], rank=0), decay)
@@ -222,7 +222,7 @@ def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> Sa
 
 
 def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) -> CriticSettings:
-    """How a seat's critics are learned: of everybody for a baseline, of itself alone for an actor-critic rule."""
+    """How a seat's critics are learned: one of everybody for a baseline, only its own for an actor-critic rule."""
     objective = normal["objective"]
     everybody = objective["baseline"] == "critic"
     critics = game.critics or (None,) * len(game.policies)
@@ -236,8 +236,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _stack(value: Any, rank: int, count: int, dtype: np.dtype) -> np.ndarray:
-    """Nested lists of numbers and arrays [count] to one array [count, ...]; what does not vary is a view, not a
-    copy."""
+    """Turns nested lists of numbers and arrays [count] into one array [count, ...]; what does not vary is a view, not
+    a copy."""
     if isinstance(value, list | tuple):
         parts = [_stack(part, rank - 1, count, dtype) for part in value]
         return np.stack(parts, axis=1)

@@ -1,8 +1,8 @@
-"""What is trained in one cell: the keys of `top.CELL` in normal form, every default filled in and every value checked,
-and which numbers of it may differ from match to match within one program.
+"""What is trained in one cell: the keys of `top.CELL` in normal form, with every default filled in and every value
+checked, and which of their numbers may differ from match to match within one program.
 
-A new key stands in four places: its file (as `objective.py`), `normal_cell`, `number_fields`, and `TOP` and `CELL` of
-`top.py`. `json_schema.py` shows it to editors.
+A new key needs code in four places: its own file (such as `objective.py`), `normal_cell`, `number_fields`, and `TOP`
+and `CELL` of `top.py`. `json_schema.py` shows it to editors.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
-    """Every number of a normal form that may carry the population axis, by dotted key, with its range."""
+    """Every number of a normal form that may have the population axis, by dotted key, with its range."""
     family, policy, optimizer = family_of(normal["game"]), normal["policy"], normal["optimizer"]
     found = {f"game.{name}": field for name, field in family.fields(normal["game"]).items()}
     found |= seat_fields(normal["players"])
@@ -49,6 +49,6 @@ def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def structure_keys(normal: Mapping[str, Any]) -> list[str]:
-    """Every key of a cell that may be swept over at the price of a program for each value."""
+    """Every key of a cell that may be swept if each of its values is compiled as its own program."""
     seats = range(len(normal["players"]))
     return [*keys_of(normal), *(f"players.{seat}.{key}" for seat in seats for key in BESIDE)]

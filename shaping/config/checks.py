@@ -1,4 +1,4 @@
-"""Settings checked by pydantic models, made from the signatures that declare them; one line for what is not allowed."""
+"""Checks settings with pydantic models made from the signatures that declare them; errors are one line each."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
@@ -14,7 +14,7 @@ from shaping.schema import Field, Range
 
 
 def _whole(value: Any) -> Any:
-    """2.0 as 2."""
+    """Turns 2.0 into 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -44,7 +44,7 @@ def annotation(field: Field) -> Any:
 
 
 def _plain_type(hint: Any) -> Any:
-    """The type of what only a factory can check, as far as it is plain data."""
+    """The type of a setting that only a factory can check, as far as that is plain data."""
     try:
         pydantic.TypeAdapter(hint).json_schema()
     except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticInvalidForJsonSchema, TypeError):
@@ -54,13 +54,13 @@ def _plain_type(hint: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def model(title: str, known: tuple[Field, ...], about: str = "", /, **more: Any) -> type[pydantic.BaseModel]:
-    """A model of settings that refuses others; `more` are further fields as pydantic takes them."""
+    """A model of settings that refuses unknown ones; `more` are further fields, in pydantic's form."""
     members: dict[str, Any] = {}
     for field in known:
         required = field.default is Parameter.empty
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         default = default if isinstance(default, bool | int | float | str | list) else None
-        # Names that a pydantic model has of its own stand behind an alias.
+        # Names that pydantic models use themselves get an alias.
         own = f"{field.name}_" if hasattr(pydantic.BaseModel, field.name) else field.name
         kind = annotation(field)
         members[own] = (
@@ -78,17 +78,17 @@ def check_known(
     owner: str = "",
     others: Callable[[], Mapping[str, Collection[str]]] = dict,
 ) -> None:
-    """Refuses a key that is not known.
+    """Refuses an unknown key.
 
     Args:
-      where: the dotted key they stand under.
+      where: the dotted key above them.
       given: keys as written.
-      known: that may be there.
-      owner: whose they are.
-      others: the keys of others by name, asked where one is unknown here: it may be one of theirs.
+      known: allowed keys.
+      owner: what the keys belong to, for the message.
+      others: known keys of others, by name: an unknown key may be one of theirs.
 
     Raises:
-      ConfigError: with the nearest known key, and whose it is.
+      ConfigError: with the nearest known key, and what the key belongs to.
     """
     prefix, known = f"{where}." if where else "", list(known)
     for key in given:
@@ -110,10 +110,10 @@ def settings(
     """Checked settings, in the order of `known`; defaults filled in.
 
     Args:
-      where: the dotted key they stand under.
+      where: the dotted key above them.
       given: as written.
-      known: what may be set.
-      skip: keys that may stand beside them and are checked elsewhere.
+      known: the settings there are.
+      skip: keys that may appear beside them and are checked elsewhere.
       owner, others: see `check_known`.
 
     Raises:
@@ -130,7 +130,7 @@ def settings(
 
 
 def one_of(key: str, name: Any, known: Iterable[str]) -> str:
-    """A name that is known, else an error with the nearest one."""
+    """Returns a known name, or raises an error with the nearest one."""
     if not isinstance(name, str) or name not in known:
         names = list(known)
         raise not_allowed(key, name, f"{'one of ' * (len(names) > 1)}{', '.join(names)}", names)
@@ -145,15 +145,15 @@ def named(
     known: Callable[[str], Mapping[str, Field]],
     skip: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """One of several names, which stands under `key`, with the settings that belong to it; or the bare name.
+    """A choice by name under `key`, with the settings that belong to it; the bare name alone will do.
 
     Args:
       where: the dotted key of the whole.
       raw: as written.
-      key: under which the name stands: name, kind, rule, schedule or strategy.
-      names: that are known.
+      key: the key that holds the name: name, kind, rule, schedule or strategy.
+      names: known names.
       known: `(name) -> settings`.
-      skip: keys that may stand beside them and are checked elsewhere.
+      skip: keys that may appear beside them and are checked elsewhere.
     """
     given = mapping(where, raw, key)
     name = one_of(f"{where}.{key}", given.get(key), names)
@@ -178,7 +178,7 @@ def numbers(key: str, value: Any, shape: tuple[int, ...], wanted: str) -> Any:
     """Nested lists of numbers of a shape; `wanted` describes them.
 
     Raises:
-      ConfigError: naming the entry, or the place, that is not allowed.
+      ConfigError: naming the entry, or the position, that is not allowed.
     """
 
     def checked(part: Any, sizes: tuple[int, ...], place: str) -> Any:
@@ -223,10 +223,10 @@ def mapping(key: str, value: Any, name_key: str | None = None) -> dict[str, Any]
 
 
 def check_held(key: str, value: float, allowed: Range, precision: str) -> None:
-    """Refuses a number that its precision turns into infinity, or into one that is not allowed.
+    """Refuses a number that its precision rounds to infinity, or to a value that is not allowed.
 
     Raises:
-      ConfigError: with the nearest number that it can hold.
+      ConfigError: with the nearest number that the precision can hold.
     """
     kind: Any = np.dtype(precision).type
     limits = np.finfo(precision)
@@ -244,7 +244,7 @@ def check_held(key: str, value: float, allowed: Range, precision: str) -> None:
 
 
 def check_text(tree: Any, key: str = "") -> None:
-    """Refuses text that cannot be written down: it would be found out when everything is trained."""
+    """Refuses text that cannot be written to a file, which would otherwise fail only after training."""
     parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
     for name, part in parts:
         check_text(str(name), key)

@@ -1,4 +1,4 @@
-"""The Coin Game among the kinds of games: its chain can be enumerated, so that its returns can be exact."""
+"""The Coin Game as a family of games. Its chain can be enumerated, so its returns can be exact."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ KEYS = ("name", "dialect", "num_players", "grid", *_RULES, *REWARDS, "discount",
 
 
 def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The dialect, every rule that it or the user sets, and the numbers.
+    """The dialect, every rule that the dialect or the user sets, and the numbers.
 
-    What players are shown is none of it: exact returns do not depend on it.
+    What players are shown is not part of it: exact returns do not depend on it.
     """
     check_known("game", given, KEYS, NAME)
     structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
@@ -54,7 +54,7 @@ def _params(game: Mapping[str, Any], seats: int, number: Any) -> ExactCoinParams
 
 def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
     """The environment of a normal game as its dialect shows it, with the dialect's rewards: the chain is the same
-    whatever they are. Policies that remember see the board from outside: an egocentric view hides where a coin was."""
+    whatever they are. Policies with memory see the board from outside, as an egocentric view hides where a coin was."""
     structure = {key: game[key] for key in ("dialect", "num_players", *_RULES)}
     grid = game["grid"] if isinstance(game["grid"], int) else tuple(game["grid"])
     view = {"egocentric": False} if last_takers else {}
@@ -63,7 +63,7 @@ def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
 
 def _env(game: Mapping[str, Any], policy: Mapping[str, Any]) -> CoinGame:
     env = coin_env(game, policy.get("last_takers", False))
-    # Convolutions want a board, whatever the dialect shows.
+    # Convolutions need a board, whatever the dialect shows.
     env = dataclasses.replace(env, flat=False) if policy.get("channels") else env
     return dataclasses.replace(env, noise=0.0) if trembles(game) else env
 

@@ -1,4 +1,4 @@
-"""Dotted keys, `players.*.step_size`: finding them in a configuration, and setting them."""
+"""Dotted keys such as `players.*.step_size`: looking them up in a configuration, and setting them."""
 
 import copy
 import re
@@ -9,11 +9,11 @@ from shaping.config.errors import ConfigError, shown
 from shaping.schema import Field
 
 BARE = {"game": "name", "optimizer": "name", "policy": "kind", "objective": "kind"}
-"""Parts of a configuration that may be given by a bare name, and the key that name stands for."""
+"""Parts of a configuration that may be given as a bare name, and the key that the name belongs to."""
 
 
 def keys_of(tree: Any, above: str = "") -> Iterator[str]:
-    """The keys of everything in plain data."""
+    """All dotted keys in plain data."""
     parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
     for name, part in parts:
         yield f"{above}{name}"
@@ -21,7 +21,7 @@ def keys_of(tree: Any, above: str = "") -> Iterator[str]:
 
 
 def entries(key: str, value: Any, field: Field) -> dict[str, Field]:
-    """A number, nested list of numbers or array: itself and each of its entries."""
+    """The fields of a number, nested list of numbers or array: the whole and each of its entries."""
     found = {key: field}
     if isinstance(value, list | tuple):
         for i, part in enumerate(value):
@@ -30,20 +30,20 @@ def entries(key: str, value: Any, field: Field) -> dict[str, Field]:
 
 
 def numbers_in(where: str, settings: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Field]:
-    """The numbers among settings that are given, by dotted key."""
+    """The numbers among the given settings, by dotted key."""
     given = {name: field for name, field in known.items() if settings.get(name) is not None}
     return {f"{where}.{name}": field for name, field in given.items() if field.kind == "number"}
 
 
 def look_up(tree: Any, key: str) -> Any:
-    """What stands under a key; None where nothing does."""
+    """The value of a key; None where there is none."""
     for name in key.split("."):
         tree = tree[int(name)] if isinstance(tree, list) else tree.get(name) if isinstance(tree, Mapping) else None
     return tree
 
 
 def put(tree: Any, key: str, value: Any) -> Any:
-    """A copy with another value under a key that is there; what is not on the way to it is shared."""
+    """A copy in which an existing key has another value; parts not on the way to it are shared."""
     head, _, rest = key.partition(".")
     name: Any = int(head) if isinstance(tree, list) else head
     new = copy.copy(tree)
@@ -52,20 +52,20 @@ def put(tree: Any, key: str, value: Any) -> Any:
 
 
 def seat_keys(key: str, seats: int) -> list[str]:
-    """A key with `*` as one key a seat."""
+    """A key with `*` as one key per seat."""
     return [key.replace("*", str(seat), 1) for seat in range(seats)] if key.startswith("players.*.") else [key]
 
 
 def as_written(key: str, known: Iterable[str]) -> list[str]:
-    """Known keys with `*` for a seat where that is how `key` was written."""
+    """Known keys, with `*` for a seat where `key` was written with it."""
     if not key.startswith("players.*."):
         return list(known)
     return list(dict.fromkeys(re.sub(r"^players\.\d+\.", "players.*.", name) for name in known))
 
 
 def check_overlaps(keys: Sequence[str]) -> None:
-    """Refuses two swept keys of which one holds the other, or is the other at some seat: one would undo the other, and
-    the labels of the cells would not be what was trained."""
+    """Refuses two swept keys if one contains the other, or equals the other at some seat. One would overwrite the
+    other, and the labels of the cells would be wrong."""
     for place, key in enumerate(keys):
         for other in keys[:place]:
             parts, others = key.split("."), other.split(".")
@@ -75,22 +75,22 @@ def check_overlaps(keys: Sequence[str]) -> None:
 
 
 def open_up(tree: dict[str, Any], key: str) -> None:
-    """Writes out a part that was given by its bare name, `optimizer: adam` as `optimizer: {name: adam}`, in place."""
+    """Expands a part given by its bare name in place: `optimizer: adam` becomes `optimizer: {name: adam}`."""
     if isinstance(tree.get(key), str) and key in BARE:
         tree[key] = {BARE[key]: tree[key]}
 
 
 def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
-    """Sets a dotted key in place; `players.*.x` sets every seat's; missing mappings on the way are made.
+    """Sets a dotted key in place. `players.*.x` sets it for every seat; missing mappings on the way are created.
 
-    `above` is what stands before `key` in the whole key, for messages.
+    `above` is the part of the whole key before `key`, for messages.
     """
     head, _, rest = key.partition(".")
     whole, inside = f"{above}{key}", f"{above}{head}."
     if isinstance(tree, list):
         if head != "*" and not (_is_place(head) and int(head) < len(tree)):
-            allowed = f"0 to {len(tree) - 1} or *"
-            raise ConfigError(f"{whole}: {head!r} is not a place in a list of {len(tree)}; allowed: {allowed}")
+            allowed = f"0 to {len(tree) - 1}, or * for all"
+            raise ConfigError(f"{whole}: {head!r} is no index into a list of {len(tree)}; allowed: {allowed}")
         for place in range(len(tree)) if head == "*" else [int(head)]:
             if rest:
                 assign(tree[place], rest, value, inside)
@@ -104,12 +104,12 @@ def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
         raise ConfigError(f"{whole}: players is one mapping for every seat; allowed: {allowed}")
     elif head in ("*", "all") and head not in tree:
         if not rest:
-            raise ConfigError(f"{whole}: every seat's what? allowed: {above}{head}.KEY, as {above}{head}.rule")
-        # One mapping that stands for every seat.
+            raise ConfigError(f"{whole}: names no setting; allowed: {above}{head}.KEY, such as {above}{head}.rule")
+        # One mapping for every seat.
         assign(tree, rest, value, inside)
     elif not rest:
         tree[head] = value
-    elif head == "sweep":  # its keys are dotted themselves
+    elif head == "sweep":  # its keys are themselves dotted
         if not isinstance(tree.get(head), dict | None):
             raise ConfigError(f"{whole}: cannot be set inside {head}, which is {shown(tree[head])}")
         tree[head] = (tree.get(head) or {}) | {rest: value}

@@ -1,7 +1,7 @@
-"""Environments among the kinds of games: ours, JaxMARL's and those of packages and plugins; their returns are sampled.
+"""Environments as families of games: ours, JaxMARL's, and those of packages and plugins. Their returns are sampled.
 
-Settings are the arguments of the factory, which checks them itself. Those that are numbers (`number_names` of
-`envs.declarations`) may be swept and drawn; the environment is built from the others alone.
+The settings are the arguments of the factory, which checks them itself. Those that are numbers (`number_names` of
+`envs.declarations`) may be swept and drawn; the environment is built from the other settings alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ def environments() -> Mapping[str, Callable[..., Any]]:
 
 @lru_cache(maxsize=1024)
 def _made(name: str, items: tuple[tuple[str, Any], ...]) -> Any:
-    # Kept, as environments of other people may be equal to themselves alone, and are part of what is compiled.
+    # Cached: other people's environments may be equal only to themselves, and they are part of what is compiled.
     try:
         with told_of("game"):
             return environments()[name](**dict(items))
@@ -45,14 +45,14 @@ def _build(name: str, given: Mapping[str, Any]) -> Any:
 
 
 def _frozen(value: Any) -> Any:
-    """Mappings as pairs and lists as tuples: what shapes a program has to be hashed."""
+    """Mappings as pairs and lists as tuples, because what shapes a program has to be hashable."""
     if isinstance(value, Mapping):
         return tuple((key, _frozen(part)) for key, part in value.items())
     return tuple(_frozen(part) for part in value) if isinstance(value, list | tuple) else value
 
 
 def environment_settings(name: str) -> dict[str, Field]:
-    """What an environment lets one set; its own `name` is only for messages."""
+    """The settings of an environment; its `name` is only for messages."""
     return fields(environments()[name], skip=("name",), others=True)
 
 
@@ -66,7 +66,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     env = _build(name, {key: value for key, value in given.items() if key in known})
     game: dict[str, Any] = {"name": name}
     for key, field in known.items():
-        # What the factory makes of a setting, where it says so in plain data.
+        # The value that the factory made of a setting, if it is available as plain data.
         told = plain_lists(getattr(env, key, field))
         plain = isinstance(told, bool | int | float | str | list | None)
         game[key] = told if plain else plain_lists(given.get(key, field.default))
@@ -87,22 +87,22 @@ def _own(game: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of its factory."""
     known = environment_settings(game["name"])
     own = {key: game[key] for key in known if key != "discount" and game.get(key) is not None}
-    # Numbers of a sweep are floats.
+    # Numbers from a sweep are floats.
     own |= {key: int(value) for key, value in own.items() if known[key].kind == "integer"}
-    # Not every model of an environment that takes a discount has one, and the objective's is another thing.
+    # Not every model of an environment with a `discount` argument has one, and the objective's is a different thing.
     if "discount" in known and getattr(_build(game["name"], own), "discount", None) is not None:
         own["discount"] = game["discount"]
     return own
 
 
 def _numbers(game: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which settings are numbers."""
+    """Which settings are numbers that may be swept."""
     return _number_names(game["name"], _frozen(_own(game)))
 
 
 @lru_cache(maxsize=4096)
 def _number_names(name: str, own: tuple[tuple[str, Any], ...]) -> tuple[str, ...]:
-    # Touches no device, as that is decided by what is read here.
+    # Evaluated abstractly, so that no device is touched: the choice of device depends on what is read here.
     found: list[tuple[str, ...]] = []
     jax.eval_shape(lambda: found.append(number_names(_made(name, own))))
     return tuple(key for key in found[0] if key != "horizon")
@@ -118,9 +118,10 @@ def _fields(game: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def _env(game: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> Any:
-    """Built from structure alone: numbers are at their defaults, so that games that differ in them are one program.
+    """Built from structure alone: its numbers are at their defaults, so that games that differ in numbers share a
+    program.
 
-    How many numbers there are is structure: lists of another shape than the default's stand for it.
+    How many numbers there are is structure: lists of another shape than the default's are kept.
     """
     name, own, numbers = game["name"], _own(game), _numbers(game)
     structure = {key: value for key, value in own.items() if key not in numbers}
@@ -135,7 +136,7 @@ def _env(game: Mapping[str, Any], policy: Mapping[str, Any] | None = None) -> An
 
 
 def _played(game: Mapping[str, Any], played: SampledGame, exact: Any, number: Any) -> Any:
-    """Its default numbers with those of the configuration in their places, leaves [matches, ...]."""
+    """The environment's default numbers, replaced by those of the configuration, leaves [matches, ...]."""
     env, count = played.env, len(number(0.0, rank=0))
 
     def stacked(leaf: Any) -> np.ndarray:
@@ -149,7 +150,7 @@ def _played(game: Mapping[str, Any], played: SampledGame, exact: Any, number: An
 
 
 def _rank(value: Any) -> int:
-    """An array has the matches in front, a list has arrays or numbers in its places."""
+    """The rank of one match's value: an array has the matches first, a list contains arrays or numbers."""
     if isinstance(value, list):
         return 1 + _rank(value[0])
     return np.ndim(value) - 1 if isinstance(value, np.ndarray) else 0

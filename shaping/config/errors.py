@@ -11,7 +11,7 @@ class ConfigError(ValueError):
 
 
 class LostError(Exception):
-    """Another process of a job is gone, or was never there."""
+    """Another process of the job is gone, or never started."""
 
 
 def shown(value: Any) -> str:
@@ -21,7 +21,7 @@ def shown(value: Any) -> str:
 
 
 def unknown_key(key: str, known: Iterable[str], where: str = "") -> ConfigError:
-    """An unknown key, with the nearest known one; `where` goes on to say where it is unknown."""
+    """An unknown key, with the nearest known one; `where` is appended to say where it is unknown."""
     names = list(dict.fromkeys(map(str, known)))
     last = key.rsplit(".", 1)[-1]
     by_last = {name.rsplit(".", 1)[-1]: name for name in names}
@@ -42,7 +42,8 @@ def not_allowed(key: str, value: Any, allowed: Any, choices: Iterable[str] = ())
 
 @contextmanager
 def told_of(where: str) -> Iterator[None]:
-    """What a factory refuses (`ValueError: setting is value; allowed: ...`) is told of the key that the setting has."""
+    """Turns a factory's refusal (`ValueError: setting is value; allowed: ...`) into an error about the setting's
+    key."""
     try:
         yield
     except ConfigError:

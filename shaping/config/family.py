@@ -1,4 +1,4 @@
-"""What a family of games says of itself to the configuration, and what several families share."""
+"""What a family of games tells the configuration about itself, and what several families share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,27 +14,27 @@ from shaping.schema import Field, Range
 
 @dataclass(frozen=True)
 class Family:
-    """A family of games: how its settings are read, and how they become a game. `game` and `policy` are normal forms.
+    """A family of games: how its settings are read and how a game is built. `game` and `policy` are normal forms.
 
     Attributes:
-      normal: `(given) -> game`, every default filled in.
-      fields: `(game) -> {key: Field}`, its numbers: they may carry the population axis.
+      normal: `(given) -> game`, with every default filled in.
+      fields: `(game) -> {key: Field}`: its numbers, which may have the population axis.
       seats: `(game) -> int`.
       policies: factories of its policies by kind, see `shaping.policies.kinds`.
-      exact_kinds, sampled_kinds: which of them may be, where returns are exact and where they are sampled; the first is
-        the default. () where returns cannot be computed so.
-      hidden: settings of those factories that mean nothing here.
-      view: settings of `policy` that say what players are shown, and so what `env` is.
-      written: whether parameters are a short vector a player, so that `init` may write them down.
-      params: `(game, seats, number) -> numbers of the game in closed form`, None where there is none;
-        `number(value, rank)` makes an array [matches, ...] of a setting, and numbers of `game` may be such arrays.
+      exact_kinds, sampled_kinds: the kinds that are allowed with exact and with sampled returns; the first is the
+        default. () where returns cannot be computed that way.
+      hidden: settings of those factories that have no meaning here.
+      view: settings of `policy` that determine what players are shown, and so what `env` is.
+      written: whether parameters are a short vector per player, so that `init` may list them.
+      params: `(game, seats, number) -> numbers of the game in closed form`; None where there is none.
+        `number(value, rank)` makes an array [matches, ...] of a setting; numbers of `game` may be such arrays.
       exact: `(game, policy, policies, horizon) -> Game` in closed form, or None.
       env: `(game, policy) -> environment` that is played; its own numbers are not used.
       played: `(game, played, params, number) -> numbers of the environment` of a `SampledGame`, likewise.
-      default_kind: `(game) -> kind` of sampled policies, where it depends on what is shown.
-      tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record as they
-        change.
-      check: `(game) -> None` refuses a game whose numbers its factory refuses, by a ConfigError.
+      default_kind: `(game) -> kind` of sampled policies, where the default depends on what is shown.
+      tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record over
+        time.
+      check: `(game) -> None` raises a ConfigError for a game whose numbers its factory refuses.
     """
 
     normal: Callable[[dict[str, Any]], dict[str, Any]]
@@ -64,7 +64,7 @@ def discount_field(horizon: Any) -> Field:
 
 
 def normal_noise(noise: Any, players: int) -> Any:
-    """The probability that an action is another than the chosen one: a number, or one a player."""
+    """The probability that an action is replaced by another: a number, or one number per player."""
     if not isinstance(noise, list | tuple):
         return check_number("game.noise", noise, Range(0, 1))
     if len(noise) != players:
@@ -73,23 +73,23 @@ def normal_noise(noise: Any, players: int) -> Any:
 
 
 def common_fields(game: Mapping[str, Any]) -> dict[str, Field]:
-    """The numbers that games with a closed form have besides their own."""
+    """The numbers that every game with a closed form has besides its own."""
     noise = entries("noise", game["noise"], Field("noise", "number", 0.0, Range(0, 1)))
     return {"discount": discount_field(game["horizon"])} | noise
 
 
 def noise_of(game: Mapping[str, Any], seats: int) -> list[Any]:
-    """One noise a player."""
+    """One noise per player."""
     return game["noise"] if isinstance(game["noise"], list) else [game["noise"]] * seats
 
 
 def trembles(game: Mapping[str, Any]) -> bool:
-    """Whether noise has to be drawn: it may be swept from 0 on."""
+    """Whether noise has to be drawn; if it is swept, it may start at 0."""
     return "noise" in game and not (isinstance(game["noise"], float) and game["noise"] == 0)
 
 
 def plain_lists(value: Any) -> Any:
-    """Tuples and arrays as lists, inside others too."""
+    """Tuples and arrays as lists, at every level."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [plain_lists(part) for part in value] if isinstance(value, list | tuple) else value

@@ -12,7 +12,7 @@ from shaping.config.yaml_text import parse
 
 
 def shipped() -> dict[str, Path]:
-    """The configurations that travel with the package, by bare name."""
+    """The configurations that come with the package, by bare name."""
     here = Path(__file__).resolve().parents[1]
     for folder in (here / "_configs", here.parent / "configs"):
         if folder.is_dir():
@@ -21,7 +21,8 @@ def shipped() -> dict[str, Path]:
 
 
 def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """A configuration as plain data: a mapping, a file, or the name of a shipped one, with `key=value` overrides."""
+    """A configuration as plain data, from a mapping, a file, or the name of a shipped one, with `key=value`
+    overrides."""
     raw = plain_data(source) if isinstance(source, Mapping) else _read_file(source)
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -36,7 +37,7 @@ def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
 
 
 def plain_data(tree: Any) -> Any:
-    """A copy in which arrays are nested lists and numpy's numbers are Python's."""
+    """A copy in which arrays are nested lists and numpy numbers are Python numbers."""
     if isinstance(tree, Mapping):
         return {key: plain_data(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -53,7 +54,7 @@ def _read_file(source: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{shown(str(source))}: cannot be read: {why}") from None
     if not there:
         name = path.name.removesuffix(".yaml")
-        # Only a bare name is one of ours.
+        # Only a bare name can be a shipped configuration.
         if name not in known or str(source) != path.name:
             raise ConfigError(f"{source}: no such file, nor a shipped configuration; shipped: {', '.join(known)}")
         path = known[name]

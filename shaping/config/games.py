@@ -1,4 +1,4 @@
-"""The key `game`: the families of games there are, in one table; matrix games and analytic ones."""
+"""The key `game`: the table of all families of games; matrix games and analytic games."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ MATRIX_SETTINGS = {
     "noise": Field("noise", "number", 0.0, Range(0, 1)),
     "horizon": HORIZON,
 }
-"""What every matrix game has besides its payoffs."""
+"""The settings that every matrix game has besides its payoffs."""
 _PAYOFFS = (
     f"payoffs[player][action_0]...[action_n-1] for 2 to {MAX_PLAYERS} players with 2 to {MAX_ACTIONS} actions each, at "
     f"most {MAX_JOINT_ACTIONS} joint actions"
@@ -42,7 +42,7 @@ def game_names() -> list[str]:
 
 
 def family_of(game: Mapping[str, Any]) -> Family:
-    """The family of a mapping with a name, or with payoffs of its own.
+    """The family of a game given by its name, or by payoffs.
 
     Raises:
       ConfigError: there is no such game.
@@ -54,7 +54,9 @@ def family_of(game: Mapping[str, Any]) -> Family:
         if isinstance(name, str) and name in names:
             return family
     if not isinstance(name, str) or name not in environments():
-        raise not_allowed("game.name", name, f"one of {', '.join(game_names())}, or give game.payoffs", game_names())
+        known = game_names()
+        allowed = f"one of {', '.join(known)}, or give game.payoffs (--plugin adds names)"
+        raise not_allowed("game.name", name, allowed, known)
     return ENVIRONMENT
 
 
@@ -70,7 +72,7 @@ def num_players(game: Mapping[str, Any]) -> int:
 
 
 def game_settings(name: str) -> dict[str, Field]:
-    """What a game by name lets one set, whatever else is."""
+    """The settings of a game by name, whatever else is given."""
     if name in GAMES:
         return fields(GAMES[name]) | MATRIX_SETTINGS
     if name in ANALYTIC_GAMES:
@@ -81,12 +83,12 @@ def game_settings(name: str) -> dict[str, Field]:
 
 
 def _others() -> dict[str, Any]:
-    """The settings of all games by name, to say whose an unknown one is."""
+    """The settings of all games by name, to say which game an unknown setting belongs to."""
     return {name: game_settings(name) for name in [*GAMES, *ANALYTIC_GAMES]}
 
 
 def _checked(given: Mapping[str, Any], own: dict[str, Any], known: Mapping[str, Field]) -> dict[str, Any]:
-    """`own`, which is checked, with the other settings of a game."""
+    """`own`, which has been checked, with the other settings of a game."""
     game = own | settings("game", given, known, ("name", *own), own["name"], _others)
     if "num_players" in game:
         check_number("game.num_players", game["num_players"], Range(2, MAX_PLAYERS), integer=True)
@@ -122,7 +124,7 @@ def num_actions(game: Mapping[str, Any]) -> int:
 
 
 def _own_numbers(game: Mapping[str, Any]) -> dict[str, Field]:
-    """The numbers of a game's own function."""
+    """The numbers that are arguments of the game's own function."""
     known = fields((GAMES | ANALYTIC_GAMES)[game["name"]])
     return {name: field for name, field in known.items() if field.kind == "number"}
 

@@ -1,4 +1,4 @@
-"""The key `init`: where parameters start, of all seats (`policy.init`) or of one (`players.N.init`)."""
+"""The key `init`: where parameters start, for all seats (`policy.init`) or for one (`players.N.init`)."""
 
 from collections.abc import Mapping
 from inspect import Parameter
@@ -15,16 +15,16 @@ from shaping.policies import Policy
 from shaping.schema import Field, Range, fields
 
 SCALES = {"normal": normal, "uniform": uniform, "fan_in": fan_in}
-"""Kinds that have one number, at least 0."""
+"""Kinds with one number, at least 0."""
 _PLAYER = Field("player", "integer", None, Range(0), optional=True)
 RUN = {
     "run": Field("run", "text", Parameter.empty),
     "match": Field("match", "integer", Parameter.empty, Range(0)),
     "player": _PLAYER,
 }
-"""Where another run ended: its folder, the match, and the player there if it is not of the same seat."""
+"""Where another run ended: its folder, the match, and the player if it is not the one in the same seat."""
 FILE = {"file": Field("file", "text", Parameter.empty), "player": _PLAYER}
-"""Parameters saved by numpy, [parameters] or [players, parameters]."""
+"""Parameters saved with numpy, [parameters] or [players, parameters]."""
 _FORMS = {
     "normal": "{normal: standard deviation}",
     "uniform": "{uniform: half width}",
@@ -41,8 +41,8 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
     Args:
       where: its dotted key.
       raw: as written.
-      shape: of what `values` takes, [players, parameters] or [parameters]; None for a network, which has no such table,
-        () for a table too large to write down.
+      shape: the shape of `values`, [players, parameters] or [parameters]. None for a network, which has no such table;
+        () for a table too large to list.
     """
     kinds = ("fan_in", "uniform", "m_maml") if shape is None else ("normal", "uniform", "zeros", "values", "m_maml")
     kinds = kinds if shape != () else ("normal", "uniform", "zeros")
@@ -69,7 +69,7 @@ def _wanted(shape: tuple[int, ...]) -> str:
 
 
 def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
-    """The numbers of a normal form that may carry the population axis, by dotted key."""
+    """The numbers of a normal form that may have the population axis, by dotted key."""
     kind, value = next(iter(init.items()))
     if kind in SCALES:
         return {f"{where}.{kind}": Field(kind, "number", 1.0, Range(0))}
@@ -79,16 +79,16 @@ def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
 
 
 def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number: Any) -> Any:
-    """The distribution of a seat's first parameters, leaves [matches, ...].
+    """The distribution of a seat's initial parameters, leaves [matches, ...].
 
     Args:
-      normal_form: of a cell.
-      seat: whose.
-      policy: of the seat.
+      normal_form: normal form of the cell.
+      seat: index of the seat.
+      policy: the policy of the seat.
       number: `(value, rank) -> array [matches, ...]`.
 
     Raises:
-      ConfigError: a run or a file that does not hold parameters of such a policy.
+      ConfigError: a run or a file that does not contain parameters of such a policy.
     """
     own = normal_form["players"][seat].get("init")
     init = normal_form["policy"]["init"] if own is None else own
@@ -100,7 +100,7 @@ def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number
     if kind == "m_maml":
         return jax.tree.map(lambda leaf: number(leaf, rank=0), m_maml(**value))
     if kind == "values":
-        if own is None:  # everybody's; an array has the matches in front
+        if own is None:  # for all seats; an array has the matches first
             value = value[:, seat] if isinstance(value, np.ndarray) else value[seat]
         return values(number(value, rank=1))
     player = seat if init["player"] is None else init["player"]

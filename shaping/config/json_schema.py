@@ -1,4 +1,4 @@
-"""The JSON Schema of configurations, from the same signatures: what editors complete, explain and check.
+"""The JSON Schema of configurations, made from the same signatures: editors use it to complete, explain and check.
 
 It knows every name, setting, type and range. What depends on several keys at once (which policies a game takes, how
 long a list of players is) is left to `plan`.
@@ -39,7 +39,7 @@ _Scale = Annotated[float, pydantic.Field(ge=0)]
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema, plain data, of everything that can be named here and now: packages and plugins included."""
+    """The schema, as plain data, of everything that can be named in this installation, with packages and plugins."""
     members = {
         "game": _game(),
         "players": _player() | list[_player()],
@@ -66,7 +66,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _object(title: str, members: Mapping[str, Any]) -> Any:
-    """Exactly these keys, each a type and a default as pydantic takes them."""
+    """An object with exactly these keys; each member is a type and a default, in pydantic's form."""
     make: Any = create_model
     return make(title, __config__=ConfigDict(extra="forbid"), **members)
 

@@ -15,9 +15,9 @@ from shaping.policies.kinds import NETWORKS, OF_STATES, OTHERS
 
 
 def named() -> dict[str, Mapping[str, Any]]:
-    """By heading: names, and factories whose docstring says what each is (or a sentence)."""
+    """By heading: names, each with the factory whose docstring describes it (or with a sentence)."""
     learners = named_learners()
-    own = {"(payoffs)": "Any payoffs you write down: game: {payoffs: [...]}."}
+    own = {"(payoffs)": "Any payoffs that you write down: game: {payoffs: [...]}."}
     return {
         "games": {**GAMES, **own},
         "environments": environments(),

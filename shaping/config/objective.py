@@ -1,4 +1,4 @@
-"""The key `objective` in normal form: how returns are computed, exactly or from play."""
+"""The key `objective` in normal form: whether returns are computed exactly or sampled."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from shaping.objectives.sampled import Estimator
 from shaping.schema import Field, NonNegative, Probability, Range, fields
 
 HORIZON = 150
-"""Steps of a rollout in a game without end, where none are given (Foerster et al. 2018)."""
+"""Steps of a rollout in a game without end, if none are given (Foerster et al. 2018)."""
 
 
 def _schema(
@@ -31,7 +31,7 @@ def _schema(
 
 
 def is_sampled(normal: Mapping[str, Any]) -> bool:
-    """Whether a normal form's returns are sampled."""
+    """Whether the returns of a normal form are sampled."""
     return normal["objective"]["kind"] != "exact"
 
 
@@ -41,7 +41,7 @@ def objective_fields() -> dict[str, Field]:
 
 
 def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
-    """The normal form; without a kind returns are exact where they can be."""
+    """The normal form; without a kind, returns are exact where they can be."""
     given, family = mapping("objective", raw, "kind"), family_of(game)
     kind = one_of("objective.kind", given.get("kind", "exact" if family.exact_kinds else "dice"), ("exact", *KINDS))
     if kind == "exact":

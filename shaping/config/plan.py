@@ -1,4 +1,4 @@
-"""From a configuration to the cells of its sweep, in blocks of one structure."""
+"""Lays out the cells of a configuration's sweep, in blocks of one structure."""
 
 import itertools
 import json
@@ -23,13 +23,13 @@ from shaping.schema import Field
 
 @dataclass(frozen=True)
 class Block:
-    """Cells of one structure: they differ in numbers only.
+    """Cells of one structure, which differ only in numbers.
 
     Attributes:
       normal: the configuration of its first cell in normal form.
       cells: the half-open range of its cells.
-      numbers: swept numbers, dotted key to an array [cells of the block, ...].
-      seeds: [cells of the block] the seed of each cell.
+      numbers: swept numbers, from dotted key to an array [cells of the block, ...].
+      seeds: the seed of each cell, [cells of the block].
     """
 
     normal: dict[str, Any]
@@ -40,12 +40,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A validated configuration, its cells in order.
+    """A validated configuration, with its cells in order.
 
     Attributes:
       top: the top level with defaults filled in.
-      blocks: the cells, cut where the structure changes.
-      coordinates: name to an array [cells] (numbers or strings): the variant and every swept key.
+      blocks: the cells, split where the structure changes.
+      coordinates: the variant and every swept key: from name to an array [cells] (numbers or strings).
       drawn: keys drawn for every match.
     """
 
@@ -60,18 +60,18 @@ class Experiment:
 
     @property
     def matches(self) -> int:
-        """Matches in all cells together; match index = cell * matches per cell + match within the cell."""
+        """Matches of all cells together; match index = cell * matches per cell + match within the cell."""
         return self.cells * self.top["matches"]
 
     def resolved(self) -> dict[str, Any]:
         """The configuration with its defaults, as plain data that can be run again."""
         top = dict(self.top)
         for key in ("quick", *replaced(top["variants"])):
-            del top[key]  # a run is no longer to be made quick
+            del top[key]  # a resolved run has no quick form
         if not top["variants"]:
             base = self.blocks[0].normal
             swept = {axis.split(".")[0] for axis in top["sweep"]}
-            # Where games of several sizes stand side by side, the one mapping for all seats must stay one.
+            # Where the sweep has games with different numbers of players, the mapping for all seats must stay one.
             swept |= {"players"} if len({len(block.normal["players"]) for block in self.blocks}) > 1 else set()
             top |= {key: base[key] for key in CELL if key not in swept and key in base}
         return {key: value for key, value in top.items() if value not in ({}, [], "")}
@@ -123,7 +123,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
 
 
 def _product(groups: Sequence[Sequence[Axis]]) -> tuple[dict[str, list[Any]], int]:
-    """The product of groups of axes, row-major: for each key its value in every cell, and the number of cells."""
+    """The product of groups of axes, row-major: the value of each key in every cell, and the number of cells."""
     places = list(itertools.product(*(range(len(group[0].values)) for group in groups)))
     numbered = enumerate(groups)
     columns = {axis.key: [axis.values[place[g]] for place in places] for g, group in numbered for axis in group}
@@ -137,7 +137,7 @@ def _block(
     top: Mapping[str, Any],
     drawn: Sequence[Drawn],
 ) -> Block:
-    """Cells of a normal form, every number in it, swept over it or drawn checked."""
+    """Cells of a normal form, after checking every number in it, swept or drawn."""
     known = number_fields(normal)
     numbers = _checked_numbers(normal, known, swept)
     seeds = numbers.pop("seed", np.full(len(cells), top["seed"]))
@@ -153,7 +153,7 @@ def _block(
 def _checked_numbers(
     normal: Mapping[str, Any], known: Mapping[str, Field], swept: Mapping[str, list[Any]]
 ) -> dict[str, np.ndarray]:
-    """Swept numbers as arrays [cells, ...], by key of a seat; keys this block's structure lacks are left out."""
+    """Swept numbers as arrays [cells, ...], by key of a seat; keys that this block does not have are left out."""
     found: dict[str, np.ndarray] = {}
     for key, values in swept.items():
         where = f"sweep.{key}"
@@ -184,16 +184,16 @@ def _array(key: str, values: Sequence[Any], field: Field, shape: tuple[int, ...]
 
 
 def value_shape(key: str, normal: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape of one match's value of a key: scalars, but for whole tables of a game or of logits."""
+    """The shape of one match's value of a key: a scalar, except for whole tables of a game or of logits."""
     value = look_up(normal, key)
-    # One noise stands for all players.
+    # One noise applies to all players.
     return np.shape(value) if isinstance(value, list) and key != "game.noise" else ()
 
 
 def _check_held(
     normal: Mapping[str, Any], known: Mapping[str, Field], swept: Mapping[str, np.ndarray], precision: str
 ) -> None:
-    """Refuses numbers that the precision of the run turns into others that are not allowed, or into infinity."""
+    """Refuses numbers that the precision of the run rounds to infinity or to values that are not allowed."""
     for key, field in known.items():
         value = look_up(normal, key)
         if key not in swept and isinstance(value, int | float):
@@ -205,7 +205,7 @@ def _check_held(
 def _check_by_factory(
     normal: Mapping[str, Any], known: Mapping[str, Field], swept: Mapping[str, np.ndarray], drawn: Sequence[Drawn]
 ) -> None:
-    """Refuses swept or drawn numbers of a game that its factory refuses."""
+    """Refuses swept or drawn numbers of a game if its factory does."""
     own = {key: array for key, array in swept.items() if key.startswith("game.")}
     bounds = [{spec.key: bound} for spec in drawn if spec.kind != "normal" for bound in spec.bounds]
     cells = {repr(cell): cell for cell in zip(*(array.tolist() for array in own.values()), strict=True)}
@@ -221,7 +221,7 @@ def _check_by_factory(
 
 
 def _column(values: list[Any]) -> np.ndarray:
-    """A coordinate over cells: numbers as they are, tables by their place among the distinct ones."""
+    """A coordinate over cells: numbers as they are, tables by their index among the distinct ones."""
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return np.array(values)
     labels = [_label(value) for value in values]

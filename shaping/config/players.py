@@ -1,4 +1,4 @@
-"""The keys `players` and `optimizer`: who sits where, and who learns how."""
+"""The keys `players` and `optimizer`: who plays in which seat, and how each one learns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ _STEP = Field("step_size", "number", 1.0, Range(0))
 
 
 def rules() -> Mapping[str, Callable[..., Any]]:
-    """Factories of update rules and learners by name; `rule:` names them alike."""
+    """Factories of update rules and of learners by name; a configuration names both with `rule:`."""
     return Named("rules", Named("learners", named_players()))
 
 
 def is_learner(rule: str) -> bool:
-    """Whether the name is that of a learner, not of an update rule."""
+    """Whether the name is that of a learner rather than of an update rule."""
     return rule not in Named("rules", named_rules())
 
 
 def player_fields(rule: str) -> dict[str, Field]:
-    """What a player with this rule may set."""
+    """The settings of a player with this rule."""
     return {"step_size": _STEP, **fields(rules()[rule], skip=("common",))}
 
 
@@ -47,17 +47,17 @@ def model_fields() -> dict[str, Field]:
 
 
 def schedule_fields(name: str) -> dict[str, Field]:
-    """The settings of a step size that changes along the run."""
+    """The settings of a step size schedule."""
     return fields(SCHEDULES[name])
 
 
 def rule_settings(player: Normal) -> dict[str, Any]:
-    """What a player's entry says of its rule."""
+    """The settings in a player's entry that belong to its rule."""
     return {key: value for key, value in player.items() if key not in ("rule", "step_size", *BESIDE)}
 
 
 def build_rule(player: Normal) -> Rule | None:
-    """The update rule of a normal player; None where it is a learner of another kind, or plays a strategy."""
+    """The update rule of a normal player; None if it is another kind of learner, or plays a strategy."""
     if "strategy" in player or is_learner(player["rule"]):
         return None
     return rules()[player["rule"]](**rule_settings(player))
@@ -68,8 +68,8 @@ def build_learner(player: Normal, own: Normal | None = None, common: Common = Co
 
     Args:
       player: its entry.
-      own: the settings of its rule, numbers possibly arrays; None for those of the entry.
-      common: what every learner is given.
+      own: the settings of its rule, where numbers may be arrays; None for those of the entry.
+      common: settings that every learner gets.
 
     Raises:
       ValueError: for settings that do not fit together.
@@ -82,7 +82,7 @@ def build_learner(player: Normal, own: Normal | None = None, common: Common = Co
 
 
 def played_by(players: Sequence[Normal]) -> tuple[int, ...] | None:
-    """For each seat which learner plays it, None where each has its own: seats with `share` have one together."""
+    """Which learner plays each seat: seats with `share` have one together; None if each seat has its own."""
     shared = [seat for seat, player in enumerate(players) if player.get("share")]
     if not shared:
         return None
@@ -92,7 +92,7 @@ def played_by(players: Sequence[Normal]) -> tuple[int, ...] | None:
 
 
 def normal_players(raw: Any, game: Normal, policy: Normal, objective: Normal) -> list[dict[str, Any]]:
-    """One entry a seat."""
+    """One entry per seat."""
     seats = num_players(game)
     raw = [dict(raw) for _ in range(seats)] if isinstance(raw, Mapping) else raw
     if not isinstance(raw, list | tuple) or len(raw) != seats:
@@ -130,7 +130,7 @@ def _normal_player(where: str, entry: Any, game: Normal, policy: Normal, objecti
 
 @dataclass(frozen=True)
 class _Seat:
-    """A player with its rule's settings, its learner, and the normal forms of what it plays."""
+    """A player with the settings of its rule, its learner, and the normal forms of what it plays."""
 
     player: Normal
     learner: Learner
@@ -141,11 +141,11 @@ class _Seat:
 
 @dataclass(frozen=True)
 class Beside:
-    """A key of a player beside its rule's own settings.
+    """A key of a player besides the settings of its rule.
 
     Attributes:
-      normal: `(where, value, seat) -> normal form` of what is given; None where that comes to nothing.
-      fields: `(where, normal form) -> {dotted key: Field}`, its numbers.
+      normal: `(where, value, seat) -> normal form` of a given value; None where that has no effect.
+      fields: `(where, normal form) -> {dotted key: Field}`: its numbers.
     """
 
     normal: Callable[[str, Any, _Seat], Any]
@@ -153,12 +153,12 @@ class Beside:
 
 
 def _check_learner(where: str, seat: _Seat) -> None:
-    """Refuses a learner that needs another game, or returns that are computed otherwise."""
+    """Refuses a learner that needs another kind of game or of returns."""
     learner, objective, game = seat.learner, seat.objective, seat.game
     exact = objective["kind"] == "exact"
     if learner.needs_distance and family_of(game) is ANALYTIC:
         rule = seat.player["rule"]
-        raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} has not")
+        raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} does not have")
     if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
     if learner.prepares and not exact:
@@ -169,7 +169,7 @@ def _check_learner(where: str, seat: _Seat) -> None:
 
 
 def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any] | None:
-    """A model of its opponents; `true` takes the defaults."""
+    """A model of the player's opponents; `true` takes the defaults."""
     if raw is False:
         return None
     objective, rule = seat.objective, seat.player["rule"]
@@ -184,7 +184,7 @@ def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any] | None:
     if streams > objective["batch"]:
         raise not_allowed(f"{where}.streams", streams, f"at most objective.batch, {objective['batch']}")
     if found["members"] > streams:
-        wanted = f"at most as many as it sees streams of play, {streams}"
+        wanted = f"at most the number of streams of play that it sees, {streams}"
         raise not_allowed(f"{where}.members", found["members"], wanted)
     return found
 
@@ -208,12 +208,12 @@ BESIDE = {
     ),
     "reward": Beside(lambda where, raw, seat: normal_reward(where, raw, num_players(seat.game)), reward_fields),
 }
-"""Keys of a player that are not its rule's own settings. A new one is an entry here, its type in `json_schema._player`,
-and what becomes of it in `build`."""
+"""Keys of a player that are not settings of its rule. A new one needs an entry here, its type in
+`json_schema._player`, and code in `build` that uses it."""
 
 
 def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
-    """The numbers of all players, by dotted key. What several seats share stands at the first of them."""
+    """The numbers of all players, by dotted key. What several seats share is listed at the first of them."""
     found: dict[str, Field] = {}
     seats = played_by(players)
     for seat, player in enumerate(players):
@@ -244,7 +244,7 @@ def normal_optimizer(raw: Any) -> dict[str, Any]:
 
 
 def check_record(record: Sequence[str], normal: Normal) -> None:
-    """Refuses to record of a cell what it has not."""
+    """Refuses to record what a cell does not have."""
     rules_of = [build_rule(player) for player in normal["players"]]
     exact = normal["objective"]["kind"] == "exact"
     if "consistency" in record:

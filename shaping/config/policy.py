@@ -1,4 +1,4 @@
-"""The key `policy`: which kinds of policies a game may have; the kinds themselves are in `shaping.policies.kinds`."""
+"""The key `policy`: which kinds of policies a game may have. The kinds themselves are in `shaping.policies.kinds`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def added_policies() -> Mapping[str, Callable[..., Policy]]:
 
 
 def kind_fields(kind: str, family: Family | None = None) -> dict[str, Field]:
-    """The settings of a kind of policies, besides `init`, in a family of games; None for in whatever game."""
+    """The settings of a kind of policies, besides `init`, in a family of games, or in any game if `family` is None."""
     if family is None:
         every = [table[kind] for table in (OF_STATES, NETWORKS, OTHERS, added_policies()) if kind in table]
         found = {name: field for factory in every for name, field in _own_fields(factory).items()}
@@ -38,17 +38,17 @@ def _own_fields(factory: Callable[..., Policy]) -> dict[str, Field]:
 
 
 def policy_fields() -> dict[str, dict[str, Field]]:
-    """The settings of every kind of policies, in whatever game."""
+    """The settings of every kind of policies, in any game."""
     return {kind: kind_fields(kind) for kind in {**OF_STATES, **NETWORKS, **OTHERS, **added_policies()}}
 
 
 def normal_policy(raw: Any, game: Normal, sampled: bool = False) -> dict[str, Any]:
-    """The normal form; `sampled` where returns are, which networks on what is shown need."""
+    """The normal form. `sampled` says whether returns are sampled, which networks that read observations need."""
     given = {key: value for key, value in mapping("policy", raw, "kind").items() if value is not None}
     family, kind = family_of(game), given.get("kind")
     everything = (*family.sampled_kinds, *added_policies())
     kinds = everything if sampled else family.exact_kinds
-    # Every game has a table of some kind.
+    # Every game has some kind of table.
     if kind is None or (kind == "tabular" and kind not in family.policies):
         with told_of("game"):
             kind = family.default_kind(game) if sampled and family.default_kind else kinds[0]
@@ -66,10 +66,10 @@ def normal_policy(raw: Any, game: Normal, sampled: bool = False) -> dict[str, An
 
 
 def build_policy(game: Normal, policy: Normal, env: Any, seat: int) -> Policy:
-    """The policy of a seat; `env` is what is played.
+    """The policy of a seat; `env` is the environment that is played.
 
     Raises:
-      ConfigError: it does not fit what is played.
+      ConfigError: it does not fit the environment.
     """
     family, kind = family_of(game), policy["kind"]
     factory = family.policies.get(kind) or of_spaces(added_policies()[kind])
@@ -82,8 +82,8 @@ def _settings(family: Family, policy: Normal) -> dict[str, Any]:
 
 
 def init_shape(game: Normal, policy: Normal) -> tuple[int, ...] | None:
-    """The shape of one player's table of parameters; None for a network, which has no such table, () for one that is
-    too large to write down.
+    """The shape of one player's table of parameters. None for a network, which has no such table; () for a table too
+    large to list.
 
     Raises:
       ConfigError: the policy does not fit the game.
@@ -97,13 +97,13 @@ def init_shape(game: Normal, policy: Normal) -> tuple[int, ...] | None:
 
 
 def is_network(normal: Normal) -> bool:
-    """Whether the policy of a normal form reads what the environment shows, step by step."""
+    """Whether the policy of a normal form reads the environment's observations, step by step."""
     kind = normal["policy"]["kind"]
     return kind in added_policies() or family_of(normal["game"]).policies[kind] in NETWORKS.values()
 
 
 def critic_of(normal: Normal, env: Any) -> Critic:
-    """A critic beside the policy of a normal form."""
+    """A critic for the policy of a normal form."""
     policy, family = normal["policy"], family_of(normal["game"])
     layered = policy["kind"] in NETWORKS and is_network(normal)
     return critic_beside(policy["kind"], env, layered, **_settings(family, policy))

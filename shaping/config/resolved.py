@@ -1,4 +1,4 @@
-"""A resolved configuration, every default filled in, as it is kept with a run and compared when it goes on."""
+"""A resolved configuration, every default filled in, as it is kept with a run and compared when the run is resumed."""
 
 import hashlib
 import json
@@ -11,24 +11,24 @@ __all__ = ["as_yaml", "fingerprint", "first_difference", "fixed", "plain_data"]
 
 
 def plain_data(tree: Any) -> Any:
-    """A tree of what JSON and YAML know."""
+    """A tree of the types that JSON and YAML have."""
     return json.loads(json.dumps(tree, default=lambda x: x.tolist() if hasattr(x, "tolist") else str(x)))
 
 
 def fixed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a resolved configuration, what must not change while a run is interrupted."""
-    # How often to save by the clock and how much to keep may change; `every_updates` cuts segments.
+    """The part of a resolved configuration that must not change while a run is interrupted."""
+    # The interval in seconds and the amount kept may change; `every_updates` may not, as it cuts segments.
     every = (config.get("checkpoint") or {}).get("every_updates")
     return {**config, "checkpoint": {"every_updates": every}}
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
-    """A number that tells configurations apart, but for what may change."""
+    """A fingerprint that tells configurations apart, ignoring what may change."""
     return hashlib.sha256(json.dumps(fixed(config), sort_keys=True).encode()).hexdigest()
 
 
 def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first key, dotted, in which two configurations differ, and what each has there; None where they agree."""
+    """The first dotted key in which two configurations differ, with both values; None if they agree."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         names = [*before, *(name for name in now if name not in before)]
         parts = [(str(name), before.get(name), now.get(name)) for name in names]

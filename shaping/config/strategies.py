@@ -1,4 +1,4 @@
-"""Players that follow a strategy and never learn: `{strategy: tft}` in the place of a rule."""
+"""Players that follow a strategy and never learn: `{strategy: tft}` in place of a rule."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def normal_strategy(where: str, given: Normal, game: Normal, policy: Normal, obj
     family, exact = family_of(game), objective["kind"] == "exact"
     if family is not MATRIX:
         if exact:
-            who = f"{where}.strategy: in {game['name']} strategies play"
+            who = f"{where}.strategy: in {game['name']}, strategies need sampled returns"
             raise ConfigError(f"{who}; objective.kind must be dice, not exact")
         return named(where, given, "strategy", scripted_players(family.env(game, policy)), lambda name: {})
     player = named(where, given, "strategy", STRATEGIES, strategy_fields)
@@ -47,7 +47,7 @@ def _of_matrix_game(player: Normal) -> tuple[Policy, Any]:
 
 
 def strategy_policy(player: Normal, game: Normal, seat: int, env: Any) -> Policy:
-    """The policy of a player that follows a strategy. A machine is a part of it."""
+    """The policy of a player that follows a strategy. Its machine is part of the policy."""
     if family_of(game) is not MATRIX:
         return scripted_players(env)[player["strategy"]][seat]
     policy, theta = _of_matrix_game(player)
@@ -55,8 +55,8 @@ def strategy_policy(player: Normal, game: Normal, seat: int, env: Any) -> Policy
 
 
 def strategy_theta(player: Normal, policy: Policy, params: Any, number: Any) -> Any:
-    """Its parameters, leaves [matches, ...]: a table, or what a script needs of the numbers of its environment; () for
-    none."""
+    """The strategy's parameters, leaves [matches, ...]: a table, or what a script needs of the numbers of its
+    environment; () for none."""
     if player["strategy"] in STRATEGIES and policy.tabulated:
         theta = _of_matrix_game(player)[1]
         return () if isinstance(theta, Machine) else number(np.asarray(theta), rank=1)

@@ -1,4 +1,4 @@
-"""What a swept key is: a number of one program, a part of its structure, or drawn; and a cell with a value put in."""
+"""What a swept key is (a number of one program, a part of its structure, or drawn), and cells with values put in."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from shaping.config.players import player_fields, rules
 
 
 def normal_with(name: Any, base: Mapping[str, Any], picked: Mapping[str, Any]) -> dict[str, Any]:
-    """The normal form of a variant with some keys set; an error says which variant it is in."""
+    """The normal form of a variant with some keys set; errors name the variant."""
     cell = copy.deepcopy(dict(base))
     for key, value in picked.items():
         _substitute(cell, key, value)
@@ -25,16 +25,16 @@ def normal_with(name: Any, base: Mapping[str, Any], picked: Mapping[str, Any]) -
 
 
 def numeric_keys(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> set[str]:
-    """Which swept keys are numbers, that need no program of their own; all others are structure.
+    """Swept keys that are numbers, and so need no program of their own. All others are structure.
 
     Args:
-      axes: of the sweep.
+      axes: the axes of the sweep.
       bases: the keys of a cell before anything is swept, by variant.
 
     Raises:
       ConfigError: a key that is in no cell, or one that cannot be drawn.
     """
-    # A key may belong to only some variants, or exist only under some values of another axis.
+    # A key may belong to only some variants, or exist only for some values of another axis.
     known: dict[str, Any] = {"seed": None}
     structure: list[str] = []
     errors, seats = [], 0
@@ -80,13 +80,13 @@ def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
     if rest:
         open_up(cell, head)
     if isinstance(cell["players"], Mapping) and key.partition("players.")[2][:1].isdigit():
-        # One mapping stands for every seat: one of them is to differ.
+        # One mapping for every seat is split, as one seat is to differ.
         cell["players"] = [dict(cell["players"]) for _ in range(num_players(normal_game(cell["game"])))]
     assign(cell, key, value)
 
 
 def _drop_foreign(cell: dict[str, Any], picked: Mapping[str, Any]) -> None:
-    """Leaves out, seat by seat, swept settings its rule does not know; where the rule itself is swept, all such."""
+    """Removes, seat by seat, swept settings that the seat's rule does not have; all of them if the rule is swept."""
     swept = {key.rsplit(".", 1)[-1] for key in picked if key.startswith("players.")}
     if not swept:
         return

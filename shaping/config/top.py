@@ -1,7 +1,7 @@
-"""The top level of a configuration: which keys there are, and those that hold for the whole run.
+"""The top level of a configuration: which keys there are, and those that apply to the whole run.
 
-The keys of `CELL` say what is trained; `shaping.config.cell` checks them, cell by cell of a sweep. A new key of single
-values is a parameter of `_run`; any other has its default in `TOP` and is checked in `check_top`.
+The keys of `CELL` say what is trained; `shaping.config.cell` checks them for each cell of a sweep. A new key with a
+single value is a parameter of `_run`; any other has its default in `TOP` and is checked in `check_top`.
 """
 
 import copy
@@ -13,9 +13,9 @@ from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, NonNegative, Positive, Range, fields
 
 EXTRAS = ("policies", "consistency", "shaping")
-"""What a record may hold besides; see `population.program.Timetable`."""
+"""Optional parts of a record; see `population.program.Timetable`."""
 LOGS = ("csv", "tensorboard")
-"""Where a run may log its curves; see `runtime.log`."""
+"""The formats in which a run may log its curves; see `runtime.log`."""
 Count = Annotated[int, Range(1, 10**9)]
 
 
@@ -29,7 +29,7 @@ def _run(
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     memory_gib: Positive = 2.0,
 ) -> None:
-    """What holds for the whole run, in single values."""
+    """Keys that apply to the whole run, with single values."""
 
 
 def _checkpoint(
@@ -51,13 +51,13 @@ def _published(
     known: str | None = None,
     source: Any = None,
 ) -> None:
-    """A number of the literature that the summary sets ours beside."""
+    """A published number that the summary compares with ours."""
 
 
 SINGLE, CHECKPOINT, PUBLISHED = fields(_run), fields(_checkpoint), fields(_published, others=True)
 LIMITS = {name: field.range for name, field in SINGLE.items() if field.kind == "integer"}
 CELL = ("game", "players", "optimizer", "policy", "objective")
-"""The keys a variant or an axis of structure changes the program by."""
+"""The keys that a variant, or an axis of structure, may change, each time with a new program."""
 _CONTAINERS = {
     "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
     "log": (list, f"a list of some of {', '.join(LOGS)}"),
@@ -83,7 +83,7 @@ TOP = {
 
 
 def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The top level with defaults filled in; the keys of `CELL` are checked by `normal_cell`."""
+    """The top level with defaults filled in. The keys of `CELL` are checked by `normal_cell`."""
     for key in raw:
         if key not in TOP:
             raise unknown_key(str(key), TOP)
@@ -111,7 +111,7 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def replaced(variants: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    """The keys that every variant has of its own."""
+    """The keys that every variant replaces."""
     return [key for key in CELL if variants and all(key in variant for variant in variants.values())]
 
 
@@ -132,7 +132,7 @@ def _check_variants(variants: Mapping[Any, Any]) -> None:
 
 
 def _check_published(where: str, entry: Any) -> None:
-    """A published value must be one the summary can set ours beside."""
+    """Refuses a published value that the summary cannot compare with ours."""
     if not isinstance(entry, Mapping):
         raise not_allowed(where, entry, "a mapping with metric, value, and where known cell, player, sd, runs, source")
     found = settings(where, entry, PUBLISHED)
@@ -143,7 +143,7 @@ def _check_published(where: str, entry: Any) -> None:
 
 
 def _check_quick(value: Any, variants: Mapping[str, Any]) -> None:
-    """What a quick check changes: null for the default, false for no quick check, or a mapping."""
+    """Checks what the quick form changes: null for the default, false for no quick form, or a mapping."""
     if value is None or value is False:
         return
     if not isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""YAML 1.2 as plain data and back: what looks like a number is one, whatever it is that is written.
+"""YAML 1.2 as plain data and back. Plain text that looks like a number is read as one; such text is written quoted.
 
-Texts are small and written by people, or by somebody who means harm: depth and size are bounded while the data is made,
-aliases counted as often as they are used.
+Texts are small, but may be malicious: depth and size are limited while the data is built, and aliases are counted each
+time they are used.
 """
 
 import re
@@ -23,12 +23,12 @@ _PLAIN: dict[str, tuple[str, Callable[[str], Any]]] = {
     "float": (rf"{_FLOAT}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", lambda text: float(_WORD.sub(r"\1", text.lower()))),
     "merge": ("<<", str),
 }
-"""What plain text is, by the core schema of YAML 1.2: the first that it looks like, else text."""
+"""The type of plain text by the core schema of YAML 1.2: the first pattern that matches, else text."""
 _WORD = re.compile(r"\.(inf|nan)")
 
 
 class _Loader(yaml.SafeLoader):
-    """Tells kinds of plain text apart as YAML 1.2 does."""
+    """Decides the type of plain text as YAML 1.2 does."""
 
     yaml_implicit_resolvers: Any = {
         None: [(f"{_CORE}{name}", re.compile(rf"(?:{pattern})\Z")) for name, (pattern, _) in _PLAIN.items()]
@@ -53,7 +53,7 @@ def parse(text: str, source: str = "configuration") -> Any:
 
 
 class _Reader:
-    """Builds data from the nodes of a text; an alias is its node again, so that every use is counted and copied."""
+    """Builds data from the nodes of a text. Every use of an alias is counted and copied."""
 
     def __init__(self, source: str):
         self._source, self._size = source, 0
@@ -65,7 +65,7 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise self._error(node, f"nested too deeply; allowed: {MAX_DEPTH} levels")
         if self._size > MAX_SIZE:
-            raise self._error(node, f"too much; allowed: {MAX_SIZE:,} values, what aliases repeat included")
+            raise self._error(node, f"too large; allowed: {MAX_SIZE:,} values, counting what aliases repeat")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         kind = "seq" if isinstance(node, yaml.SequenceNode) else "map"
@@ -112,12 +112,12 @@ class _Reader:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.1 or 1.2 would read as something else, so that any reader reads the same."""
+    """Quotes text that YAML 1.1 or 1.2 would read as something else, so that all readers read the same."""
 
 
 _Dumper.add_implicit_resolver(f"{_CORE}float", re.compile(f"^(?:{_FLOAT}|{_INTEGER})$"), None)
 
 
 def as_yaml(config: Mapping[str, Any]) -> str:
-    """Plain data as it stands in a file."""
+    """Plain data as YAML text."""
     return yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""Parameters that another run ended with, or that a file holds."""
+"""Initial parameters from another run or from a file."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,16 @@ from shaping.policies.policy import Policy
 
 
 def of_run(run: str, match: int, player: int, policy: Policy) -> Any:
-    """The last parameters of a player, a pytree as the policy has it.
+    """The final parameters of a player of another run, as a pytree of the policy's structure.
 
     Args:
-      run: the folder of the run.
-      match: its number there.
-      player: its seat there.
-      policy: whose parameters they are to be.
+      run: folder of the run.
+      match: number of the match in that run.
+      player: seat of the player in that run.
+      policy: the policy that is to have the parameters.
 
     Raises:
-      ValueError: they are not there, or not those of such a policy.
+      ValueError: there are none, or they do not fit such a policy.
     """
     import zarr
 
@@ -32,7 +32,7 @@ def of_run(run: str, match: int, player: int, policy: Policy) -> Any:
 
 
 def of_file(file: str, player: int, policy: Policy) -> Any:
-    """Parameters saved by numpy, [parameters] or [players, parameters]; see `of_run`."""
+    """Parameters saved with numpy, [parameters] or [players, parameters]; see `of_run`."""
     try:
         array = np.load(Path(file).expanduser(), allow_pickle=False)
         row = array[player] if array.ndim == 2 else array
@@ -46,7 +46,7 @@ def _missing(source: str, error: Exception) -> str:
 
 
 def _shaped(source: str, row: np.ndarray, policy: Policy) -> Any:
-    """A row, padded by NaN where others are longer, in the shape of a policy's parameters."""
+    """A row, which is padded with NaN to the longest one, in the shape of a policy's parameters."""
     size, found = policy.num_parameters, int(np.isfinite(row).sum())
     if row.ndim != 1 or found != size or not np.all(np.isfinite(row[:size])):
         raise ValueError(f"{source} holds {found} parameters; this policy has {size}")

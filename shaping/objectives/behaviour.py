@@ -1,7 +1,7 @@
-"""What players of a repeated two-player game do, as numbers: tables over histories, or machines.
+"""The behaviour of players of a repeated two-player game as numbers: tables over histories, or machines.
 
-A table holds P(choose C) after each history of up to k rounds, the start first, as the player sees it: 5 entries for
-k = 1 (start, CC, CD, DC, DD, the own action first), 21 for 2, in the order of `shaping.tabular`.
+A table holds P(choose C) after each history of up to k rounds as the player sees it, the start first: 5 entries for
+k = 1 (start, CC, CD, DC, DD, its own action first), 21 for k = 2, in the order of `shaping.tabular`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,36 @@ def behaviours(players: Any) -> np.ndarray | list[Machine]:
     """Players of any kind in one form, float64.
 
     Args:
+      players: see `each_behaviour`.
+
+    Returns:
+      P(choose C) [players, histories] if all are tables, with the longest memory among them; otherwise machines, whose
+      leaves are NumPy arrays.
+
+    Raises:
+      ValueError: as `each_behaviour`.
+    """
+    found = each_behaviour(players)
+    if isinstance(found, np.ndarray):
+        return found
+    tables = [one for one in found if isinstance(one, np.ndarray)]
+    if len(tables) == len(found):
+        return stacked(tables)
+    return [one if isinstance(one, Machine) else machine_of(one) for one in found]
+
+
+def each_behaviour(players: Any) -> np.ndarray | list[np.ndarray | Machine]:
+    """Each player as its table or its machine, float64.
+
+    Args:
       players: an array [players, histories] of P(choose C), or a sequence of names (see `shaping.strategy`), pairs
         (policy, theta), tables and `Machine`s.
 
     Returns:
-      P(choose C) [players, histories] where all are tables, of the longest memory among them; else machines, whose
-      leaves are NumPy's.
+      The array, or a list of tables [histories] and machines.
 
     Raises:
-      ValueError: no players, or one that is neither table nor machine, or no probabilities; one line.
+      ValueError: no players, one that is neither table nor machine, or entries that are no probabilities; one line.
     """
     if isinstance(players, str):
         raise ValueError(f"players is {players!r}; allowed: a sequence of names and policies")
@@ -43,20 +64,22 @@ def behaviours(players: Any) -> np.ndarray | list[Machine]:
         found = [_one(player, f"player {number}") for number, player in enumerate(players)]
     if not found:
         raise ValueError("players is []; allowed: one player or more")
-    tables = [one for one in found if isinstance(one, np.ndarray)]
-    if len(tables) == len(found):
-        memory = max(memory_of(table) for table in tables)
-        return np.stack([lengthened(table, memory) for table in tables])
-    return [one if isinstance(one, Machine) else machine_of(one) for one in found]
+    return found
+
+
+def stacked(tables: Sequence[np.ndarray]) -> np.ndarray:
+    """Tables of the longest memory among them, [players, histories]."""
+    memory = max(memory_of(table) for table in tables)
+    return np.stack([lengthened(table, memory) for table in tables])
 
 
 def memory_of(table: np.ndarray) -> int:
-    """How many rounds a table [..., histories] looks back."""
+    """The number of rounds that a table [..., histories] looks back."""
     return [num_histories(k) for k in range(_LONGEST + 1)].index(table.shape[-1])
 
 
 def lengthened(table: np.ndarray, memory: int) -> np.ndarray:
-    """The table [..., histories] of a player that remembers `memory` rounds, and uses as many as before."""
+    """The table [..., histories] as one that looks back `memory` rounds, with the same behaviour."""
     own = memory_of(table)
     parts = [table]
     for length in range(own + 1, memory + 1):
@@ -65,13 +88,13 @@ def lengthened(table: np.ndarray, memory: int) -> np.ndarray:
 
 
 def machine_of(table: np.ndarray) -> Machine:
-    """A table [histories] as a machine, whose states are the histories."""
+    """A table [histories] as a machine whose states are the histories."""
     memory = memory_of(table)
     return Machine(next_histories(memory), table)  # pyright: ignore[reportArgumentType]
 
 
 def next_histories(memory: int) -> np.ndarray:
-    """int32 [histories, 5]: the history after an observation (start, CC, CD, DC, DD) in each."""
+    """int32 [histories, 5]: the next history after each observation (start, CC, CD, DC, DD)."""
     rows = []
     for length in range(memory + 1):
         first = num_histories(length - 1) if length else 0

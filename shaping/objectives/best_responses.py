@@ -1,9 +1,9 @@
 """Exact best responses in repeated two-player games with two actions, for thousands of policies at once.
 
-Against a player that remembers k rounds, or is a machine, the other one faces a Markov decision problem whose states
-are the histories, or the machine's states; no strategy, whatever it remembers, does better than the best stationary one
-(Press and Dyson 2012, PNAS 109, appendix A, for memory-one players). Without end it is solved by policy iteration
-(Howard 1960), with a horizon backwards from the end. In NumPy and float64.
+Against a player that remembers k rounds, or is a machine, the other player faces a Markov decision problem whose states
+are the histories or the machine's states. No strategy, whatever it remembers, does better than the best stationary one
+(Press and Dyson 2012, PNAS 109, appendix A, for memory-one players). Without a horizon the problem is solved by policy
+iteration (Howard 1960), with one by backward induction. In NumPy and float64.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shaping.objectives.behaviour import behaviours, lengthened, memory_of, next
 from shaping.objectives.game import value_scale
 from shaping.objectives.memory_k import own_histories
 
-# Actions whose values differ by less than this part of the range of values, or by rounding, are equally good.
+# Actions whose values differ by less than this fraction of the range of values, or by rounding, are equally good.
 _TIE = 1e-11
 _ROUNDING = 64 * np.finfo(float).eps
 _MOST_ROUNDS = 1000
@@ -30,14 +30,14 @@ _OWN, _OTHER = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
 
 @dataclass(frozen=True)
 class BestResponses:
-    """What does best against each of many players.
+    """A best response to each of many players.
 
     Attributes:
       value: [players], the response's normalised value.
-      opponent_value: [players], what the player itself then gets.
+      opponent_value: [players], what the player itself gets against the response.
       actions: int8 [players, states], or [players, steps, states] with a horizon: 0 to cooperate, 1 to defect, after
-        each history as the player sees it (its own action first), or in each state of its machine. Of equally good
-        actions the first; states beyond a machine's own are 0.
+        each history as the player sees it (its own action first), or in each state of its machine. Among equally good
+        actions, the first; 0 for states beyond a machine's own.
     """
 
     value: np.ndarray
@@ -51,9 +51,9 @@ class Exploitabilities:
 
     Attributes:
       gains: [pairs, 2], what each seat would gain by a best response to the other.
-      nash_conv: [pairs], their sum, 0 at a Nash equilibrium and only there (Lanctot et al. 2017).
-      values: [pairs, 2] of the policies as they are.
-      best_values: [pairs, 2] of best responses.
+      nash_conv: [pairs], their sum; 0 only at a Nash equilibrium (Lanctot et al. 2017).
+      values: [pairs, 2], values of the policies as they are.
+      best_values: [pairs, 2], values of best responses.
     """
 
     gains: np.ndarray
@@ -63,12 +63,12 @@ class Exploitabilities:
 
 
 def best_responses(game: MatrixGame, players: Any, seat: int = 0) -> BestResponses:
-    """Best responses to players that stay as they are.
+    """Best responses to fixed players.
 
     Args:
-      game: of two players, of any horizon; its payoffs, discount and noise.
+      game: of two players, with any horizon; its payoffs, discount and noise are used.
       players: see `shaping.league_values`.
-      seat: where the responses sit; the players sit opposite.
+      seat: the seat of the responses; the players sit in the other one.
 
     Raises:
       ValueError: a game of more players, no such seat, or a player that is neither table nor machine.
@@ -92,10 +92,11 @@ def exploitabilities(game: MatrixGame, first: Any, second: Any) -> Exploitabilit
 
     Args:
       game: see `best_responses`.
-      first, second: tables in seats 0 and 1, [pairs, histories] or what `shaping.league_values` takes, as many of each.
+      first, second: players in seats 0 and 1: tables [pairs, histories] or other forms that `shaping.league_values`
+        takes, equally many in both.
 
     Raises:
-      ValueError: as `best_responses`; numbers that differ, or machines.
+      ValueError: as `best_responses`; different numbers of players, or machines.
     """
     sides = [behaviours(players) for players in (first, second)]
     if any(isinstance(side, list) for side in sides):
@@ -110,7 +111,7 @@ def exploitabilities(game: MatrixGame, first: Any, second: Any) -> Exploitabilit
 
 
 def pair_values(game: MatrixGame, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Normalised values [pairs, 2] of tables [pairs, histories] that meet one by one."""
+    """Normalised values [pairs, 2] of tables [pairs, histories] that meet pair by pair."""
     memory = max(memory_of(first), memory_of(second))
     first, second = (lengthened(table, memory) for table in (first, second))
     p, q = (c + eps * (1 - 2 * c) for c, eps in zip((first, second), _noise(game), strict=True))
@@ -135,8 +136,8 @@ def pair_values(game: MatrixGame, first: np.ndarray, second: np.ndarray) -> np.n
 
 
 def _chains(found: Any) -> tuple[np.ndarray, np.ndarray]:
-    """P(choose C) [players, states], and the state after each observation CC, CD, DC, DD, [players or 1, states, 4];
-    play starts in state 0."""
+    """P(choose C) [players, states], and the state after each observation CC, CD, DC, DD, [players or 1, states, 4].
+    Play starts in state 0."""
     if isinstance(found, np.ndarray):
         return found, next_histories(memory_of(found))[None, :, 1:]
     states = max(len(machine.cooperation) for machine in found)
@@ -144,7 +145,7 @@ def _chains(found: Any) -> tuple[np.ndarray, np.ndarray]:
     follows = np.zeros((len(found), states, 4), np.int32)
     for i, machine in enumerate(found):
         moves = np.asarray(machine.transition)
-        # The state that play begins in comes first: it and state 0 exchange their numbers.
+        # The state in which play begins comes first: it swaps its number with state 0.
         order = np.arange(len(moves))
         start = int(moves[0, 0])
         order[[0, start]] = order[[start, 0]]
@@ -200,7 +201,7 @@ def _without_end(
     actions = np.argmax(rewards[..., 0], axis=2)
     ahead = np.zeros((players, states))
     todo = np.arange(players)
-    for _ in range(_MOST_ROUNDS):  # a handful, as rounding aside each round improves
+    for _ in range(_MOST_ROUNDS):  # few are needed, as each round improves the values, up to rounding
         if not len(todo):
             break
         moves, next_states = weights[todo], follows if len(follows) == 1 else follows[todo]
@@ -218,12 +219,12 @@ def _without_end(
 
 
 def _stationary(weights: np.ndarray, follows: np.ndarray, rewards: np.ndarray, discount: float) -> np.ndarray:
-    """Discounted sums [players, states, kinds] of rewards of these kinds, from P(joint action | state)."""
+    """Discounted sums [players, states, kinds] of these kinds of rewards, from P(joint action | state)."""
     players, states = weights.shape[:2]
     system = np.zeros((players, states, states))
     rows, columns = np.arange(players)[:, None], np.arange(states)[None, :]
     for action in range(4):
-        # One joint action leads each state to one other, so that no entry is met twice.
+        # Each joint action leads a state to one other, so no entry occurs twice.
         system[rows, columns, follows[:, :, action]] -= discount * weights[:, :, action]
     system[:, np.arange(states), np.arange(states)] += 1
     return np.linalg.solve(system, rewards)

@@ -76,8 +76,8 @@ class Game(Protocol):
         ...
 
     def objective(self, params: Any, rewards: Sequence[Reward | None] | None = None) -> Objective:
-        """The objective at one setting of the game's numbers; where `rewards` says so, one a player, players climb
-        something else than the game's rewards (see `rewards`). Values are always the game's own."""
+        """The objective at one setting of the game's numbers. If `rewards` is given, one per player, players ascend
+        those instead of the game's rewards (see `rewards`). Values are always the game's own."""
         ...
 
     def value_scale(self, params: Any) -> jax.Array:

@@ -1,8 +1,8 @@
-"""Everyone against everyone, exactly: values and cooperation of frozen policies of a repeated two-player game.
+"""Exact values and cooperation of everyone against everyone: fixed policies of a repeated two-player game.
 
-Values are those of `shaping.objectives.memory_one`, in blocks of rows and columns: one compiled program takes all pairs
-of a block. Tables of one round go scalar by scalar, longer ones through the chain of their common histories, and
-machines, which have no table, pair by pair through the chain of their joint states (`machine_pairs`).
+Values are those of `shaping.objectives.memory_one`, in blocks of rows and columns: one compiled program computes all
+pairs of a block. Tables of one round are computed scalar by scalar, longer ones through the chain of their joint
+histories, and machines, which have no table, pair by pair through the chain of their joint states (`machine_pairs`).
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs import MatrixGame
-from shaping.objectives.behaviour import behaviours, memory_of
+from shaping.objectives.behaviour import each_behaviour, machine_of, memory_of, stacked
 from shaping.objectives.game import value_scale
 from shaping.objectives.machine_pairs import machine_pairs
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_arrays import finite_returns
 from shaping.objectives.returns_scalars import returns_scalars
+from shaping.policies.automaton import Machine
 
-# Pairs in a block of memory-one tables: its intermediate arrays stay in cache.
+# Pairs in a block of memory-one tables: few enough for its intermediate arrays to stay in the cache.
 _BLOCK = 2**17
 _WIDTH = 4096
 
 
 @dataclass(frozen=True)
 class LeagueValues:
-    """What everybody earns from everybody.
+    """What every player earns against every other.
 
     Attributes:
-      value: [row, column, seat], row's normalised value when row sits in `seat` and column opposite.
-      cooperation: [row, column, seat], the share of steps in which row then plays C, executed and discounted as the
-        value is.
+      value: [row, column, seat], normalised value of the row's player in `seat`, with the column's player opposite.
+      cooperation: [row, column, seat], the fraction of steps in which the row's player then plays C, as executed, and
+        discounted like the value.
     """
 
     value: np.ndarray
@@ -44,19 +45,19 @@ class LeagueValues:
 
     @property
     def payoffs(self) -> np.ndarray:
-        """[row, column], what row gets from column, mean over seats: what `shaping.evolution` takes."""
+        """[row, column], what row gets against column, averaged over seats; the payoffs of `shaping.evolution`."""
         return self.value.mean(axis=2)
 
 
 def league_values(game: MatrixGame, players: Any, precision: str = "float64") -> LeagueValues:
-    """Values and cooperation of all pairs of players, both ways round, themselves included.
+    """Values and cooperation of all pairs of players in both orders, self-play included.
 
     Args:
-      game: of two players, of any horizon; its payoffs, discount and noise.
+      game: of two players, with any horizon; its payoffs, discount and noise are used.
       players: an array [players, histories] of P(choose C) after each history, the start first, as the player sees it
         (5 histories for a memory of one round, 21 for two); or a sequence of names of strategies, pairs (policy,
         theta), tables and machines.
-      precision: "float64" or "float32", of tables; machines are in float64.
+      precision: "float64" or "float32", for tables; machines are always in float64.
 
     Raises:
       ValueError: a game of more players, a player that is neither table nor machine, or another precision.
@@ -65,23 +66,38 @@ def league_values(game: MatrixGame, players: Any, precision: str = "float64") ->
         raise ValueError(f"the game has {game.num_players} players; allowed: 2")
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision is {precision!r}; allowed: float32, float64")
-    found = behaviours(players)
-    if isinstance(found, list):
-        value, cooperation = machine_pairs(game, found)
-    else:
-        with jax.enable_x64(precision == "float64"):
+    found = each_behaviour(players)
+    with jax.enable_x64(precision == "float64"):
+        if isinstance(found, np.ndarray):
             value, cooperation = _of_tables(game, found, precision)
+        else:
+            value, cooperation = _of_several_kinds(game, found, precision)
     return LeagueValues(np.moveaxis(value, 0, -1), np.moveaxis(cooperation, 0, -1))
 
 
+def _of_several_kinds(
+    game: MatrixGame, found: list[np.ndarray | Machine], precision: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """value and cooperation, [seat, row, column] each: tables in blocks, pairs with a machine in it one by one."""
+    tables = np.array([number for number, one in enumerate(found) if isinstance(one, np.ndarray)], int)
+    if len(tables) == len(found):
+        return _of_tables(game, stacked([one for one in found if isinstance(one, np.ndarray)]), precision)
+    machines = [one if isinstance(one, Machine) else machine_of(one) for one in found]
+    value, cooperation = machine_pairs(game, machines, frozenset(tables.tolist()))
+    if len(tables):
+        both = np.ix_(np.arange(2), tables, tables)
+        value[both], cooperation[both] = _of_tables(game, stacked([np.asarray(found[i]) for i in tables]), precision)
+    return value, cooperation
+
+
 def quantities(game: MatrixGame) -> np.ndarray:
-    """What is summed over steps, [4, joint actions]: both rewards, and whether each player plays C."""
+    """Quantities that are summed over steps, [4, joint actions]: both rewards, and whether each player plays C."""
     payoffs = np.asarray(game.payoffs).reshape(2, 4)
     return np.concatenate([payoffs, [[1, 1, 0, 0], [1, 0, 1, 0]]])
 
 
 def scales(game: MatrixGame) -> np.ndarray:
-    """[4], from discounted sums of `quantities` to values and to shares of steps."""
+    """Factors [4] from discounted sums of `quantities` to values and to fractions of steps."""
     d, horizon = game.discount, game.horizon
     steps = 1 / (1 - d) if horizon is None else float(np.sum(d ** np.arange(horizon)))
     return np.array([float(value_scale(d, horizon))] * 2 + [1 / steps] * 2)
@@ -109,7 +125,7 @@ def _of_tables(game: MatrixGame, tables: np.ndarray, precision: str) -> tuple[np
 
 
 def _blocks(n: int, memory: int) -> Iterator[tuple[tuple[slice, int], tuple[slice, int]]]:
-    """Parts of rows and of columns, each with the width it is filled up to: one program takes all of them."""
+    """Slices of rows and of columns, each with the width that it is padded to; one program computes all of them."""
     size = max(1, _BLOCK // (1 if memory == 1 else 4 ** (2 * memory - 1)))
     width = min(n, _WIDTH, size)
     height = min(n, max(1, size // width))

@@ -5,8 +5,8 @@ With pi_i(a | s) the softmax of player i's logits in state s, the joint actions 
 
     V_i = p0^T (I - gamma P)^{-1} r_i
 
-Execution noise puts another action in the place of the chosen one with probability eps_i, each of the A - 1 others
-equally often: pi_i <- (1 - eps_i) pi_i + eps_i (1 - pi_i) / (A - 1).
+Execution noise replaces the chosen action with probability eps_i by one of the A - 1 others, each equally likely:
+pi_i <- (1 - eps_i) pi_i + eps_i (1 - pi_i) / (A - 1).
 """
 
 import functools
@@ -30,13 +30,13 @@ from shaping.variables import Variable, declared
 
 @dataclass(frozen=True)
 class ManyActionGame:
-    """The static part of an exact game with more than two actions: what is compiled, as opposed to the numbers it is
-    fed.
+    """The static part of an exact game with more than two actions: what is compiled, as opposed to the numbers that
+    are passed to it.
 
     Attributes:
       env: the game; its own payoffs, discount and noise are not used.
       horizon: None for an infinite game, T for T rounds, 1 for a one-shot game.
-      policies: one a seat, with a `table` of logits [states, actions].
+      policies: one per seat, with a `table` of logits [states, actions].
     """
 
     env: MatrixGame
@@ -69,11 +69,11 @@ class ManyActionGame:
         return functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), executed)
 
     def probabilities(self, thetas: Thetas) -> list[jax.Array]:
-        """P(choose each action | own state) of everybody, [states, actions] each."""
+        """P(choose each action | own state) for every player, [states, actions] each."""
         return [jax.nn.softmax(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
 
     def _seen(self, player: int) -> np.ndarray:
-        """For each state in the shared view, the row of the player's own table that it reads."""
+        """For each state in the shared view, the row of the player's own table that it uses."""
         if self.horizon == 1 or self.env.state_view == "shared":
             return np.arange(self.env.num_states)
         return np.argsort(own_view(self.env.num_players, self.env.num_actions)[player])
@@ -86,32 +86,32 @@ class ManyActionGame:
 
     @property
     def sampled(self) -> bool:
-        """Never: returns are exact."""
+        """False: returns are exact."""
         return False
 
     @property
     def tabular(self) -> bool:
-        """Never: one of many actions is neither cooperation nor defection."""
+        """False: with many actions, none is cooperation or defection."""
         return False
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """What `describe` tells."""
+        """Declarations of what `describe` returns."""
         return declared("action_probabilities", "discount", "noise")
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
-        """Of actions, and of what players remember: the start, and the last joint action as they see it."""
+        """Labels of actions, and of players' states: the start, and the last joint action as they see it."""
         return {"action": self.env.action_labels, "last_round": self.env.state_labels}
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """How states are seen, and for how many rounds it goes on."""
+        """How states are seen, and the number of rounds."""
         return {"state_view": self.env.state_view, "horizon": "infinite" if self.horizon is None else self.horizon}
 
     @property
     def unrolled(self) -> bool:
-        """Never: tables are too large to be scalars one by one."""
+        """False: tables are too large to be computed scalar by scalar."""
         return False
 
     def value_scale(self, params: MatrixGameParams) -> jax.Array:
@@ -124,7 +124,7 @@ class ManyActionGame:
         return closed_form_values(self, params, thetas)
 
     def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """What a record tells of one match besides values: action_probabilities [players, states, actions] as chosen,
+        """What is recorded of one match besides values: action_probabilities [players, states, actions] as chosen, with
         states as the player sees them; discount []; noise [players]."""
         del key
         found = {"action_probabilities": jnp.stack(self.probabilities(thetas))}
@@ -140,19 +140,19 @@ class ManyActionGame:
         return closed_form_work(params, self.policies)
 
     def episode(self, params: MatrixGameParams) -> None:
-        """None: nothing is played."""
+        """None: there is no play to show."""
         del params
 
     def cooperation(self, thetas: Thetas) -> None:
-        """None: one of many actions is neither cooperation nor defection."""
+        """None: with many actions, none is cooperation or defection."""
         del thetas
 
 
 def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyActionGame:
-    """The exact game of a description with more than two actions, played by these policies.
+    """The exact game for a description with more than two actions, played by these policies.
 
     Raises:
-      ValueError: a game of two actions, not one policy a seat, or tables that are not those of the game.
+      ValueError: a game of two actions, not one policy per seat, or tables that do not fit the game.
     """
     if game.num_actions == 2:
         raise ValueError("the game has 2 actions; allowed: more, memory_one.exact_matrix_game has those of two")

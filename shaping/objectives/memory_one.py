@@ -217,6 +217,21 @@ class ExactMatrixGame:
         tables = [_array(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
         return jax.nn.sigmoid(jnp.stack(tables))
 
+    def cooperation_as_played(self, params: MatrixGameParams, thetas: Thetas) -> tuple[jax.Array, jax.Array]:
+        """How often players cooperate while they play, weighted as values are: each [players], and all at once, []."""
+        first = np.indices((2,) * self.num_players) == 0
+        each, together = (
+            tuple(jnp.asarray(own, jnp.asarray(params.discount).dtype) for own in given)
+            for given in (first, (first.all(axis=0),) * self.num_players)
+        )
+        scale = self.value_scale(params)
+        found = []
+        for own in (each, together):
+            counted = dataclasses.replace(params, payoffs=own if self._small else jnp.stack(own))
+            returns = self.objective(counted)(thetas)[0]
+            found.append(scale * jnp.stack([returns[player] for player in range(self.num_players)]))
+        return found[0], found[1][0]
+
     def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record holds of one match besides values: final policies, and the game that was played.
 

@@ -28,10 +28,10 @@ def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
 
 
 def chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array) -> jax.Array:
-    """`returns_arrays` of a chain, for any number of actions.
+    """`returns_arrays` for a Markov chain of joint actions, with any number of actions.
 
     Args:
-      joint: [1 + joint actions, joint actions] P(joint action | what was played last), the start first.
+      joint: [1 + joint actions, joint actions] P(joint action | last joint action), the start first.
       payoffs, discount: as in `returns_arrays`.
     """
     initial, transition = joint[0], joint[1:]
@@ -54,7 +54,7 @@ def finite_returns(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Arr
 
 
 def finite_chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Array, horizon: int) -> jax.Array:
-    """`finite_returns` of a chain, see `chain_returns`."""
+    """`finite_returns` for a Markov chain of joint actions; see `chain_returns`."""
     if horizon == 1:
         return jnp.sum(payoffs * joint[0], axis=1)
 

@@ -35,7 +35,7 @@ class Batch:
     Attributes:
       observations: [time, batch, players, ...] what each player saw before it acted.
       actions: [time, batch, players, ...], elements of the action space.
-      rewards: [time, batch, players] as players climb them, 0 after the end of a stream.
+      rewards: [time, batch, players] as players ascend them, 0 after the end of a stream.
       running: [time, batch] False after the end of a stream.
     """
 
@@ -61,7 +61,7 @@ class Sampler:
       discount: gamma, a scalar.
       batch: streams, at least 1.
       horizon: steps, at least 1.
-      rewards: what each player climbs, see `rewards`; None where everybody climbs the game's own.
+      rewards: what each player ascends, see `rewards`; None if everybody ascends the game's own.
 
     Raises:
       ValueError: for policies that do not fit the environment, see `policies.fitting`.

@@ -1,8 +1,8 @@
 """The kinds of policies that a configuration can name, as factories `(env, player, **settings) -> Policy`.
 
-A factory's signature says what can be set, in which range; what does not fit the environment it refuses itself, by a
-ValueError that begins with the setting. A policy of somebody else, `(observation_space, action_space, **settings)`,
-becomes one by `of_spaces`.
+A factory's signature declares its settings and their ranges. The factory itself refuses what does not fit the
+environment, with a ValueError that begins with the setting. `of_spaces` turns a factory of a package or plugin,
+`(observation_space, action_space, **settings)`, into one of these.
 """
 
 import dataclasses
@@ -69,7 +69,7 @@ def table(env: MatrixGame, player: int, memory: Memory = 1) -> Policy:
 
 
 def preconditioned_table(env: MatrixGame, player: int, matrix: list[list[float]] | None = None) -> Policy:
-    """Logits of the states of a matrix game that are `matrix` times the parameters."""
+    """Logits of the states of a matrix game: `matrix` times the parameters."""
     del player
     _check_two_actions(env, "preconditioned")
     states = env.num_states
@@ -81,7 +81,7 @@ def preconditioned_table(env: MatrixGame, player: int, matrix: list[list[float]]
 
 
 def network_table(env: MatrixGame, player: int, hidden: Widths = (16,)) -> Policy:
-    """Dense layers on the states of a matrix game, whose table of logits they can write down."""
+    """Dense layers on the states of a matrix game; the table of all logits can be computed from them."""
     del player
     _check_more_rounds(env, "mlp")
     _check_two_actions(env, "mlp")
@@ -96,12 +96,12 @@ def board_table(env: CoinGame, player: int, last_takers: bool = False) -> Policy
         check_size(env, memory=last_takers)
     except ValueError as error:
         raise ValueError(f"last_takers: {error}") from None
-    # The chain has its own noise, a number of the game.
+    # In the chain, noise is a number of the game.
     return coin_table(dataclasses.replace(env, noise=None), player, last_takers)
 
 
 def shown_table(env: Any, player: int) -> Policy:
-    """One logit for every state that an environment of two actions shows."""
+    """One logit for every state that an environment with two actions shows."""
     del player
     shown, does = env.observation_space, env.action_space
     if not isinstance(shown, Discrete) or not isinstance(does, Discrete) or does.num_values != 2:
@@ -110,12 +110,12 @@ def shown_table(env: Any, player: int) -> Policy:
 
 
 def parameters(env: Any, player: int) -> Policy:
-    """The parameters with which an analytic game is played."""
+    """The parameters are the actions of an analytic game."""
     return env.policies[player]
 
 
 def independent(env: Any, player: int) -> Policy:
-    """A normal distribution over continuous actions that looks at nothing."""
+    """A normal distribution over continuous actions, whatever is observed."""
     del player
     return gaussian(env.action_space)
 
@@ -128,7 +128,7 @@ def dense(
     channels: Widths = (),
     layout: Layout | None = None,
 ) -> Policy:
-    """Dense layers, of what the environment shows or of the states of a matrix game."""
+    """Dense layers on observations, or on the states of a matrix game."""
     if channels:
         raise ValueError(f"channels is {list(channels)}; allowed: [] for an mlp; use conv")
     return _network(env, "mlp", critic, hidden=hidden, layout=layout)
@@ -170,24 +170,24 @@ NETWORKS: dict[str, Callable[..., Policy]] = {
     "gru": _recurrent("gru", "A network with a gated recurrent unit."),
     "lstm": _recurrent("lstm", "A network with long short-term memory."),
 }
-"""Networks of what an environment shows, step by step."""
+"""Networks that read observations, step by step."""
 OF_STATES: dict[str, Callable[..., Policy]] = {
     "tabular": table,
     "preconditioned": preconditioned_table,
     "mlp": network_table,
 }
-"""Policies of the states of a matrix game, which have a table of logits."""
+"""Policies of the states of a matrix game, from which a table of logits can be computed."""
 OTHERS: dict[str, Callable[..., Policy]] = {
     "coin_table": board_table,
     "gaussian": independent,
     "parameters": parameters,
     "tabular": shown_table,
 }
-"""Policies of one family of games alone."""
+"""Policies of single families of games."""
 
 
 def of_spaces(factory: Callable[..., Policy]) -> Callable[..., Policy]:
-    """A factory that is given a player's two spaces, as one of this file; its signature stays what it is."""
+    """Turns a factory that takes a player's two spaces into one of this file, with the same signature."""
 
     @wraps(factory)
     def build(env: Any, player: int, **settings: Any) -> Policy:
@@ -198,13 +198,13 @@ def of_spaces(factory: Callable[..., Policy]) -> Callable[..., Policy]:
 
 
 def critic_beside(kind: str, env: Any, layered: bool, **settings: Any) -> Critic:
-    """A critic of the policy's own kind: layers as a network has them, a table beside a table of a few states.
+    """A critic of the policy's own kind: the layers of a network, or a table for a policy of few states.
 
     Args:
-      kind: of the policy.
-      env: what is played.
+      kind: that of the policy.
+      env: the environment that is played.
       layered: whether the policy is one of `NETWORKS`.
-      **settings: of the policy.
+      **settings: those of the policy.
     """
     if layered:
         del settings["critic"]
@@ -229,8 +229,8 @@ def _layers(
     layout: str | None = None,
     **others: Any,
 ) -> dict[str, Any]:
-    """Layers as `network` takes them. Which axis of a board is the channels' the policy says, or else the environment;
-    the last if neither does."""
+    """Layers as arguments of `network`. The policy says which axis of a board holds the channels, or else the
+    environment does; if neither does, it is the last."""
     told = layout or getattr(env, "layout", None)
     told = told if told in ("channels_first", "channels_last") else "channels_last"
     return {

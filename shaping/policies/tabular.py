@@ -67,7 +67,7 @@ def tabular(num_states: int, memory: int = 1, num_actions: int = 2) -> Policy:
 
 
 def _softmax(num_states: int, num_actions: int) -> Policy:
-    """A row of logits a state."""
+    """A tabular policy with a row of logits per state."""
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return scale * jax.random.normal(key, (num_states, num_actions), jnp.float32)
@@ -75,7 +75,7 @@ def _softmax(num_states: int, num_actions: int) -> Policy:
     def apply(theta: jax.Array, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
         from shaping.policies.distributions import categorical
 
-        # A product as above; elementwise, as products of matrices may be rounded to fewer digits on accelerators.
+        # A product as above; elementwise, because accelerators may round matrix products to fewer digits.
         chosen = jax.nn.one_hot(observation, num_states, dtype=theta.dtype)
         return categorical(jnp.sum(chosen[..., None] * theta, axis=-2)), memory
 

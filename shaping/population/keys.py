@@ -25,6 +25,13 @@ def learner_key(seed: jax.Array, match: jax.Array, seat: int) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), match), seat)
 
 
+def population_key(seed: jax.Array, population: jax.Array) -> jax.Array:
+    """The key of what the learners of a population share: who meets whom, and who takes whose place."""
+    # Named uses fold in a number of 31 bits twice, so that no learner's number, folded in once, is one of them.
+    own = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), population), purpose("population"))
+    return jax.random.fold_in(own, 0)
+
+
 def use(key: jax.Array, name: str, update: jax.Array | int = 0) -> jax.Array:
     """The key for one use of a learner's (or a match's) randomness at one update."""
     return jax.random.fold_in(jax.random.fold_in(key, purpose(name)), update)

@@ -47,7 +47,7 @@ class Match:
       seats: for each seat the learner that plays it, a position in `learners`; None if each seat has its own learner.
       encounter: who the learners are, if they belong to a population; None if they are the match's own, in which case
         their numbers are their positions.
-      rewards: what each seat climbs, None for a seat that climbs the game's own reward; None if all of them do.
+      rewards: what each seat ascends, None for a seat that ascends the game's own reward; None if all of them do.
     """
 
     seed: Any
@@ -61,7 +61,7 @@ class Match:
 
     @property
     def objective(self) -> Objective:
-        """What its learners climb."""
+        """What its learners ascend."""
         if self.rewards is None:
             return self.game.objective(self.params)
         return self.game.objective(self.params, self.rewards)

@@ -102,7 +102,14 @@ def start_program(mesh: Mesh, dtype: Any) -> Callable[[Match], MatchState]:
 def segment_program(
     mesh: Mesh, timetable: Timetable, block: int
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
-    """`(matches, states, segment) -> (states, recorded)`; states are donated.
+    """`segment_function` compiled, over a mesh; states are donated."""
+    return jax.jit(_sharded(segment_function(timetable, block), mesh, 2, replicated=1), donate_argnums=1)
+
+
+def segment_function(
+    timetable: Timetable, block: int
+) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
+    """`(matches, states, segment) -> (states, recorded)`, blocks of matches one after the other.
 
     `segment` [3] int32 (see `segment_at`) holds its first interval and two numbers of updates, a first and an end; only
     updates from the first up to but excluding the end are done. A run does all of them; a narrower segment does the
@@ -171,8 +178,7 @@ def segment_program(
         moved, rows = lax.map(lambda blocks: run_block(blocks, segment), to_blocks((matches, states), block, first))
         return from_blocks(moved, first), from_blocks(rows, True)
 
-    wrapped = _sharded(function, mesh, 2, replicated=1)
-    return jax.jit(wrapped, donate_argnums=1)
+    return function
 
 
 def _valued_update(
@@ -201,6 +207,21 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
         return _over_blocks(run_block, block, axis == 0)((matches, states))
 
     return jax.jit(_sharded(function, mesh, 2))
+
+
+def map_blocks(function: Callable[[Match, MatchState], Any], block: int) -> Callable[[Match, MatchState], Any]:
+    """`(matches, states) -> found`: a function of one match and its state, mapped over many, block by block."""
+
+    def mapped(matches: Match, states: MatchState) -> Any:
+        axis = _axis(matches)
+        each: Any = jax.vmap(function, axis, axis)
+
+        def run_block(blocks: tuple[Match, MatchState]) -> Any:
+            return each(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))
+
+        return _over_blocks(run_block, block, axis == 0)((matches, states))
+
+    return mapped
 
 
 def _kept(chosen: jax.Array, found: Any, before: Any) -> Any:

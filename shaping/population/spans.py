@@ -1,4 +1,4 @@
-"""Long sequences of numbers that are not written down: of the matches of a group, of the updates that are recorded."""
+"""Long sequences of numbers that are not stored: matches of a group, and recorded updates."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Spans:
-    """Ascending numbers in ranges without gaps.
+    """Ascending integers, stored as ranges.
 
     Attributes:
       ranges: ascending, none of them empty.
@@ -26,7 +26,7 @@ class Spans:
         return any(number in own for own in self.ranges)
 
     def __getitem__(self, places: slice) -> np.ndarray:
-        """The numbers at these places, int64; only they are written down."""
+        """The numbers at these positions, int64; no others are computed."""
         start, stop, step = places.indices(len(self))
         if step != 1:
             raise ValueError(f"the step of a slice is {step}; allowed: 1")
@@ -38,7 +38,7 @@ class Spans:
         return np.concatenate(found)
 
     def place(self, number: int) -> int:
-        """Where a number stands that is one of them."""
+        """The position of a number that is in the sequence."""
         before = list(accumulate(map(len, self.ranges), initial=0))
         which = bisect_right([own.start for own in self.ranges], number) - 1
         return before[which] + self.ranges[which].index(number)
@@ -46,11 +46,11 @@ class Spans:
 
 @dataclass(frozen=True)
 class RecordedUpdates(Sequence[int]):
-    """0, every, 2 every, ... below the last update, and the last.
+    """0, every, 2 every, ... below the last update, and the last update.
 
     Attributes:
-      updates: the last.
-      every: from one to the next, at least 1.
+      updates: the last update.
+      every: interval between two of them, at least 1.
     """
 
     updates: int

@@ -66,12 +66,13 @@ class Group:
 
     @cached_property
     def start(self) -> MatchState:
-        """Shapes and types of the initial state of its first match; tracing it takes most of the time of a plan."""
+        """Shapes and types of the initial state of its first match. Tracing it takes most of the time of a plan."""
         template = self.template()
         dtype = dtype_of(template)
 
         def drawn(node: Any) -> Any:
-            # Parameters that are learned beforehand have the shapes of any others; tracing how takes half a minute.
+            # Learned initial parameters have the shapes of any others; tracing how they are learned takes half a
+            # minute.
             return zeros() if isinstance(node, Initial) and node.learned else node
 
         plain = jax.tree.map(drawn, template, is_leaf=lambda node: isinstance(node, Initial))
@@ -156,7 +157,7 @@ def timetable(
 
 def _work(group: Group) -> int:
     """Roughly how much work one update of a match is, in units of an update of a two-player game of small tables."""
-    # Whatever learners hold besides parameters, such as networks, is also processed in every update.
+    # What learners hold besides parameters, such as networks, is also processed in every update.
     template = group.template()
     held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group.start.learners))
     gradients = max(learner.gradients for learner in template.learners)

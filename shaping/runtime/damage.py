@@ -70,7 +70,7 @@ def check_metadata(
 
 
 def _check_opens(path: Any) -> None:
-    """What the library that reads records asks of their metadata besides."""
+    """Opens the record with the library that reads it, which checks more of the metadata."""
     import zarr
 
     try:

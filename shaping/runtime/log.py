@@ -1,8 +1,8 @@
-"""Curves of a run as it goes, for whoever watches: a CSV file, or events for TensorBoard.
+"""Curves of a run while it is running: a CSV file, or events for TensorBoard.
 
-A row is a cell of the sweep at one recorded update: means over its matches that are updated together, without those
-that have diverged. A cell that is larger than a chunk has several, with the number of its matches and the first of them
-beside each. The record holds all of this and more; nothing reads a log back.
+A row is a cell of the sweep at one recorded update: means over those of its matches that are updated together, without
+those that have diverged. A cell that is larger than a chunk has several rows, each with its number of matches and the
+first of them. The record holds all of this and more; no other part of the program reads a log.
 """
 
 import csv
@@ -24,12 +24,12 @@ class Entry:
     """One row.
 
     Attributes:
-      cell: number of the cell.
+      cell: index of the cell.
       first: the first of the matches, as the record numbers them.
-      matches: how many there are.
-      whole: whether they are all of the cell's.
-      update: after how many updates.
-      means: by variable and player, NaN where all matches have diverged.
+      matches: number of matches.
+      whole: whether these are all matches of the cell.
+      update: number of updates done.
+      means: by variable and player; NaN if all matches have diverged.
     """
 
     cell: int
@@ -41,32 +41,32 @@ class Entry:
 
 
 class Writer(Protocol):
-    """Where rows go."""
+    """A destination of rows."""
 
     def write(self, entries: Sequence[Entry]) -> None: ...
 
     def erase(self, first: int, last: int, update: int) -> None:
-        """Forgets rows of matches `first` to `last` from an update on; they are written again."""
+        """Removes rows of matches `first` to `last` from an update on; they will be written again."""
         ...
 
     def close(self) -> None: ...
 
 
 class Log:
-    """The rows of a run, to one writer or several."""
+    """Writes the rows of a run to one writer or several."""
 
     def __init__(self, writers: Sequence[Writer], updates: Sequence[int], matches_per_cell: int):
         """
         Args:
-          writers: where rows go.
+          writers: destinations of rows.
           updates: the recorded updates, ascending.
-          matches_per_cell: of every cell.
+          matches_per_cell: the same for every cell.
         """
         self._writers, self._updates, self._per_cell = tuple(writers), updates, matches_per_cell
 
     def append(self, indices: np.ndarray, first: int, rows: Mapping[str, np.ndarray]) -> None:
-        """Rows [matches, rows, players] of variables along updates, number `first` and those after it; others are left
-        out."""
+        """Writes rows [matches, rows, players] of variables over updates, from row number `first` on. Other variables
+        are left out."""
         if self._writers and len(indices):
             found = list(self._entries(indices, first, {name: x for name, x in rows.items() if x.ndim == 3}))
             for writer in self._writers:
@@ -94,19 +94,19 @@ class Log:
                 yield Entry(int(cells[start]), int(indices[start]), int(count), whole, update, means)
 
     def erase(self, indices: np.ndarray, first: int) -> None:
-        """Forgets the rows of these matches from a recorded update on."""
+        """Removes the rows of these matches from a recorded update on."""
         if len(indices) and first < len(self._updates):
             for writer in self._writers:
                 writer.erase(int(indices[0]), int(indices[-1]), int(self._updates[first]))
 
     def close(self) -> None:
-        """Nothing is written any more."""
+        """Ends the log; nothing more may be written."""
         for writer in self._writers:
             writer.close()
 
 
 class CsvWriter:
-    """log.csv: cell, first_match, matches, update, and a column for every variable and player."""
+    """log.csv: cell, first_match, matches, update, and one column for each variable and player."""
 
     def __init__(self, path: Path, columns: Sequence[tuple[str, int]]):
         self._path, self._columns = path, tuple(columns)
@@ -130,7 +130,7 @@ class CsvWriter:
         write_whole(self._path, text.getvalue())
 
     def _keeps(self, row: list[str], first: int, last: int, update: int) -> bool:
-        # A process that was killed may have left half a line, which is not the last one if another went on behind it.
+        # A killed process may have left half a line, which is not the last one if another process wrote after it.
         if len(row) != len(self._header) or not (row[1].isdigit() and row[3].isdigit()):
             return False
         return not (first <= int(row[1]) <= last and int(row[3]) >= update)
@@ -148,7 +148,7 @@ def _told(mean: float | None) -> str:
 
 
 class TensorboardWriter:
-    """tensorboard/: a curve for every variable, cell and player. What is written twice is the same point again."""
+    """tensorboard/: a curve for every variable, cell and player. Writing a point twice changes nothing."""
 
     def __init__(self, folder: Path, columns: Sequence[tuple[str, int]]):
         del columns
@@ -156,7 +156,7 @@ class TensorboardWriter:
 
     def write(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            # Letters, digits and - . / alone: TensorBoard takes no others in a name.
+            # Only letters, digits and - . /: TensorBoard allows no others in a name.
             part = "" if entry.whole else f"-from-match-{entry.first}"
             for (name, player), mean in entry.means.items():
                 if np.isfinite(mean):
@@ -186,14 +186,14 @@ _WRITERS: dict[str, tuple[str, Callable[[Path, Sequence[tuple[str, int]]], Write
 
 
 def check_log(kinds: Sequence[str], folder: Any = None) -> None:
-    """Refuses what cannot be logged.
+    """Refuses a log that cannot be written.
 
     Args:
       kinds: some of `config.top.LOGS`.
-      folder: of the run, where it is known.
+      folder: folder of the run, if it is known.
 
     Raises:
-      ConfigError: a package that is missing, or a folder in an object store, whose files cannot grow.
+      ConfigError: a missing package, or a folder in an object store, where files cannot grow.
     """
     if "tensorboard" in kinds:
         _tensorboardx()
@@ -209,13 +209,13 @@ def open_log(
     updates: Sequence[int],
     matches_per_cell: int,
 ) -> Log:
-    """The log of a run, which goes on where one was begun.
+    """Opens the log of a run, and continues it if it exists.
 
     Args:
       kinds: some of `config.top.LOGS`; none for no log.
-      folder: of the run.
+      folder: folder of the run.
       variables: declarations by name; those over match, update and player are logged.
-      players: of the largest game.
+      players: their number in the largest game.
       updates, matches_per_cell: see `Log`.
 
     Raises:

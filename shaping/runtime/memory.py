@@ -1,4 +1,4 @@
-"""How much memory there is, and whether a plan fits it."""
+"""How much memory there is, and whether a plan fits into it."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,11 @@ from shaping.config.errors import ConfigError
 from shaping.runtime.progress import size_of
 
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where a container's limit stands."""
+"""Files with a container's memory limit."""
 
 
 def memory_bytes() -> int | None:
-    """The memory of this machine, or what a container is given of it; None where that is not told."""
+    """The memory of this machine, or of its container if that is limited; None if it is unknown."""
     try:
         found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -28,11 +28,11 @@ def check_memory(parts: dict[str, int], available: int | None = None) -> None:
     """Refuses a plan that needs more memory than there is.
 
     Args:
-      parts: bytes needed at a time, by what needs them.
-      available: how many there are; None to ask the machine.
+      parts: bytes needed at the same time, by what needs them.
+      available: bytes there are; None to ask the machine.
 
     Raises:
-      ConfigError: one line with both.
+      ConfigError: one line with both numbers.
     """
     available = memory_bytes() if available is None else available
     needed = sum(parts.values())

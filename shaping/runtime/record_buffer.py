@@ -10,6 +10,7 @@ class Rows:
 
     def __init__(self, write: Callable[[np.ndarray, Mapping[str, np.ndarray], int], None], rows_per_write: int):
         """
+
         Args:
           write: `Record.write`, or a function with the same arguments.
           rows_per_write: recorded updates in a piece.

@@ -63,6 +63,7 @@ class RunStore:
         log: Log | None = None,
     ):
         """
+
         Args:
           folder: the folder of the run.
           record: its record, open.

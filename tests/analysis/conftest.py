@@ -146,6 +146,17 @@ def build(directory: Path, cells: list[dict], *, updates=4, config=None, attrs=N
     return directory
 
 
+@pytest.fixture(autouse=True, scope="module")
+def coarse_pictures():
+    """Figures are laid out as ever and drawn with a quarter of the dots each way: much of the time goes into dots."""
+    from matplotlib.figure import Figure
+
+    genuine = Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, *args, **named: genuine(self, *args, **named | {"dpi": 35}))
+        yield
+
+
 @pytest.fixture
 def write_record(tmp_path):
     """Write a record of these cells under tmp_path; returns the folder."""

@@ -1,10 +1,10 @@
-"""Aggregates of runs and welfare: hand results, and whether intervals cover."""
+"""Aggregates of runs and welfare against results by hand, and the coverage of their intervals."""
 
 import numpy as np
 import pytest
 from scipy.stats import norm, trim_mean
 
-from shaping import cooperation
+from shaping import cooperation, envs
 
 GAMES = 300
 
@@ -21,6 +21,19 @@ def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
     # Of six scores a half of the second and of the fifth counts.
     assert cooperation.iqm([0, 1, 2, 4, 8, 100.0], 100).value == pytest.approx((0.5 * 1 + 2 + 4 + 0.5 * 8) / 3)
     assert cooperation.iqm([3.0] * 5).ci95 == (3, 3)
+
+
+def test_standard_errors_are_the_spread_of_estimates_over_repetitions():
+    rng = np.random.default_rng(0)
+    for measure, draw in (
+        (lambda x: cooperation.iqm(x, 100), lambda: rng.normal(size=40)),
+        (lambda x: cooperation.gini_interval(x, 100), lambda: rng.random(40)),
+        (lambda x: cooperation.probability_of_improvement(x[:40], x[40:]), lambda: rng.normal(size=70)),
+    ):
+        found = [measure(draw()) for _ in range(300)]
+        spread = np.std([each.value for each in found])
+        # The spread of 300 is known to 4 %.
+        assert np.mean([each.error for each in found]) == pytest.approx(spread, rel=0.16)
 
 
 @pytest.mark.parametrize("seeds", [8, 20])
@@ -63,6 +76,8 @@ def test_the_gini_coefficient_of_known_distributions():
     assert cooperation.gini([1, 1, 1, 1]) == pytest.approx(0)
     assert cooperation.gini([0, 0, 0, 1]) == pytest.approx(3 / 4)
     np.testing.assert_allclose(cooperation.gini([[1, 3], [2, 2]]), [0.25, 0])
+    sample = [1.0, 2.0, 6.0]
+    assert cooperation.gini_interval(sample, 100).value == pytest.approx(3 / 2 * cooperation.gini(sample))
     everybody = cooperation.gini_interval(np.random.default_rng(0).exponential(size=5000), 200)
     assert everybody.ci95[0] < 0.5 < everybody.ci95[1] and everybody.error < 0.01
 
@@ -70,6 +85,15 @@ def test_the_gini_coefficient_of_known_distributions():
 def test_intervals_of_the_gini_coefficient_cover_at_about_their_rate():
     found = coverage(lambda x: cooperation.gini_interval(x, 400), lambda rng: rng.random(40), 1 / 3)
     assert 0.91 < found < 0.985
+
+
+def test_a_schelling_diagram_has_the_payoffs_by_cooperating_others():
+    found = cooperation.schelling_diagram(envs.make("contribution", num_players=3, contribution_factor=1.5).payoffs)
+    # k others contribute: C pays (k + 1) / 2 - 1, D k / 2.
+    np.testing.assert_allclose(found, [[-0.5, 0], [0, 0.5], [0.5, 1]], atol=1e-12)
+    np.testing.assert_allclose(cooperation.schelling_diagram(envs.make("ipd").payoffs), [[-3, -2], [-1, 0]])
+    with pytest.raises(ValueError, match="payoffs have the shape"):
+        cooperation.schelling_diagram([[1, 2], [3, 4]])
 
 
 def test_welfare_and_what_anarchy_costs():

@@ -1,4 +1,4 @@
-"""What cooperation is made of: counts, traits and zero-determinant fits, against hand counts and planted players."""
+"""Measures of cooperation: counts, traits and zero-determinant fits, against hand counts and known players."""
 
 import numpy as np
 import pytest

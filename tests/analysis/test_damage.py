@@ -1,4 +1,4 @@
-"""Folders that were damaged: each is told in one line that names the file, and nothing is made worse."""
+"""Damaged folders: one line names the damaged file, and the command makes nothing worse."""
 
 import json
 import shutil

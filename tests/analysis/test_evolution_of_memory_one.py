@@ -1,7 +1,7 @@
 """Evolution of direct reciprocity in the donation game (benefit b, cost 1) as it has been published.
 
-Settings: 100 players, imitation by pairwise comparison at intensity 1, mutations so rare that each is decided before
-the next.
+Settings: 100 players, imitation by pairwise comparison at intensity 1, mutations so rare that each mutant takes
+over or dies out before the next.
 """
 
 import itertools

@@ -45,6 +45,11 @@ def test_walks_of_single_mutants_stay_as_long_as_the_stationary_distribution_say
     ruled = np.bincount(walks[-1, :, 0].astype(int), minlength=3) / 2000
     expected = evolution.stationary_distribution(payoffs, 10, 1.0)
     assert np.all(np.abs(ruled - expected) < 4 * np.sqrt(expected * (1 - expected) / 2000))
+    # The first mutant of each walk, of strategies 1 and 2 in equal parts, takes over as often as the formula says.
+    once = evolution.invasion_walk(between, mutants, np.zeros((20_000, 1)), 1, 10, 1.0, seed=2)[1, :, 0]
+    fixes = np.array([evolution.fixation_probability(payoffs, 0, mutant, 10, 1.0) for mutant in (1, 2)]) / 2
+    taken = np.array([np.mean(once == mutant) for mutant in (1, 2)])
+    assert np.all(np.abs(taken - fixes) < 4 * np.sqrt(fixes / 20_000))
 
 
 def test_nash_equilibria_of_textbook_games():

@@ -1,4 +1,4 @@
-"""Measures that look at every recorded update of a match."""
+"""Measures over all recorded updates of a match."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What cannot be run is refused through the command: one line, exit status 2, nothing written."""
+"""The command refuses what it cannot run: one line, exit status 2, nothing written."""
 
 import re
 
@@ -300,7 +300,7 @@ OTHERS = [
     (["game={name: tandem, discount: 0.9}"], "game.discount", "allowed: game.name, game.num_players"),
     (["game={name: hamiltonian, noise: 0.1}"], "game.noise", "allowed: game.name"),
     ([f"game={{name: tandem, payoffs: {PAYOFFS}}}"], "game.payoffs", "leave out game.name"),
-    (["game=tandem", "players={rule: pola}"], "players.0.rule", "between policies, which tandem has not"),
+    (["game=tandem", "players={rule: pola}"], "players.0.rule", "between policies, which tandem does not have"),
     (["game=tandem", "record=[policies]"], "record", "policies are those of matrix games; tandem has none"),
     (["record=[consistency]"], "record", "needs a lookahead_rate; players.1.rule naive has none"),
     (["record=[consistency]", "players={rule: consensus}"], "record", "players.0.rule consensus has none"),

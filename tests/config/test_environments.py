@@ -1,4 +1,4 @@
-"""Environments in a configuration: every one of them, what of it is data and what is structure, and what is refused."""
+"""Environments in a configuration: all of them, which of their settings are data or structure, and what is refused."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Rules, learners, environments and policies of other people: installed, or given for one command."""
+"""Rules, learners, environments and policies from other packages, installed or given for one command."""
 
 import os
 import subprocess
@@ -12,6 +12,7 @@ from shaping import extensions
 from shaping.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("without_pictures")
 CODE = '''
 """Half a gradient, a game of matching numbers, and a policy that looks at nothing."""
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Configurations that mean harm or contradict themselves: one line, at once."""
+"""Malicious or contradictory configurations are refused at once, in one line."""
 
 import time
 
@@ -53,7 +53,7 @@ def test_what_aliases_repeat_is_counted_before_it_is_copied():
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
     began = time.perf_counter()
-    with pytest.raises(ConfigError, match=r"line \d+: too much; allowed: 300,000 values"):
+    with pytest.raises(ConfigError, match=r"line \d+: too large; allowed: 300,000 values"):
         parse(bomb)
     assert time.perf_counter() - began < 10
 

@@ -1,4 +1,4 @@
-"""The key `objective` and what hangs on it: its normal form, its sweeps, and what is refused."""
+"""The key `objective` and what depends on it: its normal form, its sweeps, and what is refused."""
 
 import pytest
 
@@ -129,7 +129,7 @@ REFUSED = [
     ({"players": TRUST, "objective": "dice"}, "players.0.opponent_model.members: 1 is not allowed; must be 2 or more"),
     (
         {"players": {"rule": "lola", "opponent_model": {"members": 9}}, "objective": {**DICE, "batch": 8}},
-        "players.0.opponent_model.members: 9 is not allowed; must be at most as many",
+        "players.0.opponent_model.members: 9 is not allowed; must be at most the number",
     ),
     (
         {"players": {"rule": "lola", "opponent_model": {"streams": 9}}, "objective": {**DICE, "batch": 8}},

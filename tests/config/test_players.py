@@ -79,7 +79,7 @@ REFUSED = [
         "",
     ),
     ({"players": TFT, "policy": {"state_view": "shared"}}, "players.0.strategy: strategies need", ""),
-    ({"players": TFT, "game": "coin_game"}, "players.0.strategy: in coin_game strategies play", ""),
+    ({"players": TFT, "game": "coin_game"}, "players.0.strategy: in coin_game, strategies need sampled returns", ""),
     ({"players": {"rule": "naive", "share": 1}}, "players.0.share: 1 is not allowed", ""),
     ({"players": {"rule": "cola", "share": True}}, "players.0.share: cola cannot play several seats at once", ""),
     (

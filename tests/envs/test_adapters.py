@@ -1,4 +1,4 @@
-"""Environments of ours as JaxMARL's and gymnax's: the way there and back, their conventions, refusals."""
+"""Our environments as JaxMARL's and gymnax's: the way there and back, conventions, refusals."""
 
 import inspect
 import sys

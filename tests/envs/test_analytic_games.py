@@ -9,6 +9,7 @@ import shaping
 from shaping.config.errors import ConfigError
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 LOG3 = np.log(3)  # sigmoid(log 3) = 3/4
 CASES = [
     ("tandem", {}, (1, 2), (-7, -5)),
@@ -113,7 +114,10 @@ def test_taylor_lola_rests_where_tandem_of_more_players_says(tmp_path, players, 
 
 def test_analytic_and_matrix_games_stand_side_by_side_in_one_record(tmp_path):
     config = {
-        "variants": {"sum": {"game": {"name": "tandem", "num_players": 3}}, "dilemma": {"game": "ipd"}},
+        "variants": {
+            "sum": {"game": {"name": "tandem", "num_players": 3}},
+            "dilemma": {"game": {"name": "ipd", "horizon": 2}},
+        },
         "matches": 3,
         "updates": 2,
         "record": ["policies"],

@@ -1,7 +1,7 @@
-"""The dialects of JaxMARL and Pax, step by step beside JaxMARL 0.2.0's own Coin Game from the same states.
+"""The dialects of JaxMARL and Pax, step by step against JaxMARL 0.2.0's own Coin Game from the same states.
 
-What that program draws (new coins, starts of episodes) is copied over; everything else has to follow. Its rows count
-upwards: its action 2, "up", adds one to the row, which is what ours does and calls down.
+Random draws of that program (new coins, starts of episodes) are copied; everything else has to agree. Its rows count
+upwards: its action 2, "up", adds one to the row; ours does the same and calls it down.
 """
 
 import warnings

@@ -1,4 +1,4 @@
-"""What holds of every Coin Game: its rules as a plain program, identities, symmetries, transformations, and counts."""
+"""Properties of every Coin Game: its rules as a plain program, identities, symmetries, transformations, and counts."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What holds of everything `envs.make` makes: shapes, types, purity, transformations, refusals, pictures."""
+"""Properties of everything that `envs.make` makes: shapes, types, purity, transformations, refusals, pictures."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""JaxMARL's environments as ours: what holds of every environment, and that they play as JaxMARL plays them."""
+"""JaxMARL's environments as ours: properties of every environment, and play as JaxMARL plays them."""
 
 import jax
 import jax.numpy as jnp

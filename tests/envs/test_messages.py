@@ -1,4 +1,4 @@
-"""Cheap talk: nothing but what is seen changes, and what is heard is what was said one step before."""
+"""Cheap talk: only observations change, and players hear what was said one step before."""
 
 from itertools import product
 

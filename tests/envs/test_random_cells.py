@@ -1,4 +1,4 @@
-"""Uniform draws from few words: every value exactly as often as it should be, by going through all words."""
+"""Uniform draws from short random words: over all words, every value occurs exactly as often as it should."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Command lines of words that do not belong together."""
+"""Command lines of random words."""
 
 from random import Random
 from unittest import mock

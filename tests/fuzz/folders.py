@@ -1,4 +1,4 @@
-"""Commands on damaged folders. Nothing is trained: training is cut off where it would begin."""
+"""Commands on damaged folders. Nothing is trained: the command stops where training would begin."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""A2C and PPO against the same sums written down by hand on the batch they were taken of."""
+"""A2C and PPO against the same sums, written out by hand, on the same batch."""
 
 from dataclasses import replace
 

@@ -39,16 +39,17 @@ def tandem_losses(rules, thetas):
     return np.array(losses_at(TANDEM, rules, thetas))
 
 
+SLOW = pytest.mark.slow  # each order takes twice as long to compile as the one below
 POINTS = np.random.default_rng(0).uniform(-1, 1, size=(20, 2))
 
 
-@pytest.mark.parametrize(("order", "loss"), [(1, 128), (2, 512), (6, 131072)])
+@pytest.mark.parametrize(("order", "loss"), [(1, 128), (2, 512), pytest.param(6, 131072, marks=SLOW)])
 def test_on_tandem_at_rate_1_the_loss_is_the_same_everywhere(order, loss):
     """Willi et al. 2022, Table 1a."""
     np.testing.assert_allclose(tandem_losses([hola(1.0, order)] * 2, POINTS), loss, rtol=1e-9)
 
 
-@pytest.mark.parametrize("order", [1, 2, 6])
+@pytest.mark.parametrize("order", [1, 2, pytest.param(6, marks=SLOW)])
 @pytest.mark.parametrize("rate", [0.3, 0.05])
 def test_on_tandem_the_loss_is_its_closed_form(order, rate):
     """HOLA's directions are a s + b with s = x + y; C is twice the square of one order's difference from the next."""
@@ -83,7 +84,7 @@ PENNIES = [
 ]
 
 
-@pytest.mark.parametrize("order", [1, 3, 4])
+@pytest.mark.parametrize("order", [1, 3, pytest.param(4, marks=SLOW)])
 def test_mean_losses_on_matching_pennies_are_those_of_an_independent_computation(order):
     """L_1 = (2p - 1)(2q - 1) = -L_2, p and q logistic, on a grid over [-7, 7]^2.
 

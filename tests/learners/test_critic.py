@@ -1,4 +1,4 @@
-"""Critics: what they come to expect, whose they are, and how one in a policy's own trunk is learned."""
+"""Critics: what they learn to expect, which player they belong to, and learning one in a policy's own trunk."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Players that do not move, and what every rule makes of an opponent without parameters."""
+"""Players that do not learn, and every rule against an opponent without parameters."""
 
 import jax
 import jax.numpy as jnp

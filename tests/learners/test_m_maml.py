@@ -1,4 +1,4 @@
-"""Learned starts against a rollout of learning written out, and what they are worth."""
+"""Learned initial parameters against learning written out step by step, and their values."""
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from shaping.learners.m_maml import MetaInitial, meta_learned
 from shaping.objectives import exact, from_returns
 from shaping.policies import tabular
 from shaping.policies.tabular import parameters
+from tests.compiling import quickly
 
 GAME, POLICIES = exact(envs.make("ipd"), (tabular(5),) * 2), (tabular(5),) * 2
 
@@ -19,32 +20,35 @@ def test_one_episode_moves_the_start_by_adam_s_first_step_along_the_gradient_thr
     """Adam's first step is the sign of the gradient times its rate; the gradient by central differences."""
     settings = MetaInitial(1.0, 0.5, 0.01, 1, 3, 1)
     key = jax.random.key(4)
-    found = jax.jit(lambda k: meta_learned(settings, k, POLICIES, 0, GAME, jnp.float64))(key)
+    found = quickly(lambda k: meta_learned(settings, k, POLICIES, 0, GAME, jnp.float64))(key)
     start = POLICIES[0].init(jax.random.fold_in(key, 0), jnp.float32(1)).astype(jnp.float64)
     # The first episode's first opponent.
     own = jax.random.fold_in(jax.random.fold_in(key, len(POLICIES)), 0)
     opponent = POLICIES[1].init(jax.random.fold_in(own, 1), jnp.float32(1)).astype(jnp.float64)
-    slope = jax.jit(
-        lambda ts: [jax.grad(lambda t, i=i: GAME.of(i, [*ts[:i], t, *ts[i + 1 :]]))(ts[i]) for i in range(2)]
-    )
-    value = jax.jit(lambda ts: GAME.of(0, ts))
 
-    def mean_return(phi):
-        thetas, total = [jnp.asarray(phi), opponent], 0.0
-        for _ in range(3):
-            thetas = [t + 0.5 * s for t, s in zip(thetas, slope(thetas), strict=True)]
-            total += float(value(thetas)) / 3
-        return total
+    @quickly
+    @jax.vmap
+    def updated(own, other):
+        """Everybody's parameters after one more update, and the return there."""
+        ts = [own, other]
+        slopes = [jax.grad(lambda t, i=i: GAME.of(i, [*ts[:i], t, *ts[i + 1 :]]))(ts[i]) for i in range(2)]
+        after = [t + 0.5 * s for t, s in zip(ts, slopes, strict=True)]
+        return after, GAME.of(0, after)
 
-    small = 1e-5 * np.eye(5)
-    gradient = np.array([mean_return(start + e) - mean_return(start - e) for e in small]) / 2e-5
+    thetas = [start + 1e-5 * np.concatenate([np.eye(5), -np.eye(5)]), jnp.stack([opponent] * 10)]
+    returns = []
+    for _ in range(3):
+        thetas, value = updated(*thetas)
+        returns.append(value)
+    mean_return = np.mean(returns, axis=0)
+    gradient = (mean_return[:5] - mean_return[5:]) / 2e-5
     np.testing.assert_allclose(found - start, 0.01 * gradient / (np.abs(gradient) + 1e-8), rtol=1e-4)
 
 
 def test_learned_starts_are_worth_more_to_a_naive_learner_than_random_ones():
     settings = MetaInitial(outer_rate=0.1, episodes=100, steps=30, batch=8)
     prepare = jax.vmap(lambda k: meta_learned(settings, k, POLICIES, 0, GAME, jnp.float32))
-    starts = jax.jit(prepare)(jax.random.split(jax.random.key(0), 8))
+    starts = quickly(prepare)(jax.random.split(jax.random.key(0), 8))
 
     def worth(start, key):
         def update(_, carry):

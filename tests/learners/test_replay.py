@@ -1,4 +1,4 @@
-"""A ring of the last entries, and parameters that follow others."""
+"""A ring buffer of the last entries, and parameters that track others."""
 
 import jax
 import jax.numpy as jnp

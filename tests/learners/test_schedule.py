@@ -1,4 +1,4 @@
-"""Step sizes along a run and directions that are cut short, as data in one program."""
+"""Step size schedules and clipped directions, as data in one program."""
 
 import jax
 import jax.numpy as jnp

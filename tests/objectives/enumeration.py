@@ -1,7 +1,8 @@
-"""Every course three rounds of the prisoner's dilemma can take, each as a stream weighted with its probability: what an
-estimator is worth in expectation, without sampling."""
+"""All possible courses of three rounds of the prisoner's dilemma, each a stream weighted with its probability: exact
+expectations of estimators, without sampling."""
 
 import itertools
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from shaping import envs
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular
+from tests.compiling import quickly
 
 STEPS, DISCOUNT = 3, 0.96
 # The probe of the ledger of golden vectors: order start, CC, CD, DC, DD, both players in player 0's view.
@@ -45,12 +47,25 @@ def exact_returns(thetas):
     return form.objective(game.default_params)(thetas)[0]
 
 
-def all_derivatives(function, thetas):
-    """Gradient, Hessian and third derivative of a scalar function of the ten parameters together."""
+def all_derivatives(function, thetas, orders=3):
+    """Gradients [players, 10], Hessians [players, 10, 10] and third derivatives of returns [players] in the ten
+    parameters together, by one program; or the first of them alone."""
+
+    def next_order(of):
+        """From `flat -> (a derivative, all up to it)` to the same of one order more."""
+        return lambda flat: (lambda found: (found[0], [*found[1], found[0]]))(jax.jacfwd(of, has_aux=True)(flat))
 
     def of(flat):
-        return function([flat[:5], flat[5:]])
+        return jnp.stack(list(function([flat[:5], flat[5:]]))), []
 
+    for _ in range(orders):
+        of = next_order(of)
     flat = jnp.concatenate([jnp.asarray(theta) for theta in thetas])
-    first, second = jax.grad(of), jax.hessian(of)
-    return jax.jit(lambda flat: (first(flat), second(flat), jax.jacfwd(second)(flat)))(flat)
+    return [np.asarray(each) for each in quickly(lambda flat: of(flat)[1])(flat)]
+
+
+@cache
+def exact_derivatives():
+    """`all_derivatives` of the exact returns at the probe, in float64."""
+    with jax.enable_x64(True):
+        return all_derivatives(exact_returns, PROBE)

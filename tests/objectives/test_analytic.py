@@ -1,4 +1,4 @@
-"""Games of the user's own: a return is climbed, a loss is a negative return."""
+"""Games that a user defines: returns are ascended, and a loss is a negative return."""
 
 import jax.numpy as jnp
 import numpy as np

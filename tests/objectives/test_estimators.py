@@ -1,4 +1,4 @@
-"""Estimators against the exact returns, by enumeration of every course of play: no sampling, no tolerance for it."""
+"""Estimators against the exact returns, by enumerating every course of play, without sampling error."""
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import pytest
 from shaping.objectives import estimators
 from shaping.objectives.objective import Objective
 from shaping.rules import lola
+from tests.compiling import quickly
 from tests.objectives.enumeration import (
     DISCOUNT,
     PROBE,
@@ -15,6 +16,7 @@ from tests.objectives.enumeration import (
     STATES,
     VALUE,
     all_derivatives,
+    exact_derivatives,
     exact_returns,
     log_probabilities,
     weights,
@@ -42,58 +44,56 @@ WRONG = np.array([-3.0, 1.0, -7.0, 2.0, 0.5])
 
 
 @pytest.mark.parametrize("name", ["dice", "baseline", "loaded"])
-@pytest.mark.parametrize("player", [0, 1])
-def test_all_derivatives_up_to_the_third_are_those_of_the_exact_return(x64, name, player):
+def test_all_derivatives_up_to_the_third_are_those_of_the_exact_return(x64, name):
     # Foerster et al. 2018b, theorem 1; Farquhar et al. 2019, section 3.
     estimate = {
         "dice": dice,
         "baseline": lambda thetas: dice(thetas, values_of(WRONG)),
         "loaded": lambda thetas: loaded_dice(thetas, values_of(WRONG)),
     }[name]
-    exact = all_derivatives(lambda thetas: exact_returns(thetas)[player], PROBE)
-    found = all_derivatives(lambda thetas: estimate(thetas)[player], PROBE)
-    for ours, theirs in zip(found, exact, strict=True):
+    for ours, theirs in zip(all_derivatives(estimate, PROBE), exact_derivatives(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-12, rtol=0)
-    assert np.abs(exact[2]).max() > 0.01  # there is a third derivative to be right about
+    # There are third derivatives to be right about.
+    assert np.all(np.abs(exact_derivatives()[2]).max(axis=(1, 2, 3)) > 0.01)
 
 
 def test_the_value_is_that_of_the_return_and_zero_for_loaded_dice(x64):
-    np.testing.assert_allclose(exact_returns(PROBE)[0], VALUE, atol=1e-12, rtol=0)
-    np.testing.assert_allclose(dice(PROBE)[0], VALUE, atol=1e-12, rtol=0)
-    np.testing.assert_allclose(dice(PROBE, values_of(WRONG))[0], VALUE, atol=1e-12, rtol=0)
-    assert np.all(loaded_dice(PROBE, values_of(WRONG)) == 0)
+    @quickly
+    def values(thetas):
+        wrong = values_of(WRONG)
+        return exact_returns(thetas)[0], dice(thetas)[0], dice(thetas, wrong)[0], loaded_dice(thetas, wrong)
+
+    *found, nothing = values([jnp.asarray(theta) for theta in PROBE])
+    np.testing.assert_allclose(found, [VALUE] * 3, atol=1e-12, rtol=0)
+    assert np.all(nothing == 0)
 
 
 def test_the_plain_surrogate_has_the_right_gradient_and_a_wrong_hessian(x64):
     def plain(thetas):
-        return estimators.surrogate(log_probabilities(thetas), REWARDS * weights(thetas)[:, None], DISCOUNT)[0]
+        return estimators.surrogate(log_probabilities(thetas), REWARDS * weights(thetas)[:, None], DISCOUNT)
 
-    exact = all_derivatives(lambda thetas: exact_returns(thetas)[0], PROBE)
-    gradient, hessian, _ = all_derivatives(plain, PROBE)
-    np.testing.assert_allclose(gradient, exact[0], atol=1e-12, rtol=0)
-    assert np.abs(hessian - exact[1]).max() == pytest.approx(1.1395, abs=1e-4)
+    exact = exact_derivatives()
+    gradient, hessian = all_derivatives(plain, PROBE, 2)
+    np.testing.assert_allclose(gradient[0], exact[0][0], atol=1e-12, rtol=0)
+    assert np.abs(hessian[0] - exact[1][0]).max() == pytest.approx(1.1395, abs=1e-4)
 
 
 def test_loaded_dice_that_forgets_keeps_the_gradient_and_is_biased_from_the_hessian_on(x64):
     # Farquhar et al. 2019, section 4: lambda below 1 drops what distant steps contribute together.
-    def forgetful(thetas):
-        return loaded_dice(thetas, values_of(WRONG), 0.9)[0]
-
-    exact = all_derivatives(lambda thetas: exact_returns(thetas)[0], PROBE)
-    gradient, hessian, _ = all_derivatives(forgetful, PROBE)
-    np.testing.assert_allclose(gradient, exact[0], atol=1e-12, rtol=0)
-    assert np.abs(hessian - exact[1]).max() > 0.005
+    exact = exact_derivatives()
+    gradient, hessian = all_derivatives(lambda thetas: loaded_dice(thetas, values_of(WRONG), 0.9), PROBE, 2)
+    np.testing.assert_allclose(gradient[0], exact[0][0], atol=1e-12, rtol=0)
+    assert np.abs(hessian[0] - exact[1][0]).max() > 0.005
 
 
 def test_advantages_that_trust_a_wrong_value_function_bias_the_gradient(x64):
-    exact, *_ = all_derivatives(lambda thetas: exact_returns(thetas)[0], PROBE)
     for decay, biased in ((1.0, False), (0.9, True)):
         advantages = estimators.gae(jnp.asarray(REWARDS), values_of(WRONG), DISCOUNT, decay)
 
         def of(thetas, advantages=advantages):
-            return estimators.loaded_dice(log_probabilities(thetas), advantages * weights(thetas)[:, None], DISCOUNT)[0]
+            return estimators.loaded_dice(log_probabilities(thetas), advantages * weights(thetas)[:, None], DISCOUNT)
 
-        error = np.abs(all_derivatives(of, PROBE)[0] - exact).max()
+        error = np.abs(all_derivatives(of, PROBE, 1)[0][0] - exact_derivatives()[0][0]).max()
         assert (error > 0.01) == biased
 
 
@@ -103,10 +103,6 @@ def test_lola_through_an_enumerated_dice_step_is_the_exact_one_and_needs_everybo
     wrong = [-0.25505, -0.10188, -0.14417, -0.08907, -0.12062]
     thetas = [jnp.asarray(theta) for theta in PROBE]
     rule = lola("exact", lookahead_rate=0.3)
-    found = rule.direction(Objective(lambda ts, key, context: (dice(ts), None)), thetas, 0)
-    np.testing.assert_allclose(found, right, atol=1e-8, rtol=0)
-    exact = rule.direction(Objective(lambda ts, key, context: (exact_returns(ts), None)), thetas, 0)
-    np.testing.assert_allclose(found, exact, atol=1e-12, rtol=0)
 
     def blind(theta):
         def own_alone(other):
@@ -115,7 +111,18 @@ def test_lola_through_an_enumerated_dice_step_is_the_exact_one_and_needs_everybo
 
         return dice([theta, thetas[1] + 0.3 * jax.grad(own_alone)(thetas[1])])[0]
 
-    np.testing.assert_allclose(jax.grad(blind)(thetas[0]), wrong, atol=2e-5, rtol=0)
+    @quickly
+    def directions():
+        each = [
+            rule.direction(Objective(lambda ts, key, context, of=of: (of(ts), None)), thetas, 0)
+            for of in (dice, exact_returns)
+        ]
+        return *each, jax.grad(blind)(thetas[0])
+
+    found, exact, blindly = directions()
+    np.testing.assert_allclose(found, right, atol=1e-8, rtol=0)
+    np.testing.assert_allclose(found, exact, atol=1e-12, rtol=0)
+    np.testing.assert_allclose(blindly, wrong, atol=2e-5, rtol=0)
 
 
 def test_the_magic_box_is_one_with_the_derivatives_of_a_likelihood_ratio(x64):

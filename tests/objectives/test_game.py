@@ -1,4 +1,4 @@
-"""A game says what it records, how its values are scaled and what it needs; nobody asks which game it is."""
+"""A game declares what it records, how its values are scaled and what it needs; no code asks which game it is."""
 
 import dataclasses
 

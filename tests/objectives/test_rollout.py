@@ -1,4 +1,4 @@
-"""Sampled play against the exact values, and what of it may depend on what."""
+"""Sampled play against exact values, and what it may depend on."""
 
 import jax
 import jax.numpy as jnp

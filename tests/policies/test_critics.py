@@ -10,7 +10,7 @@ from shaping.envs.spaces import Box, Discrete
 from shaping.objectives.rollout import rollout
 from shaping.policies import Critic, network, network_critic, tabular, tabular_critic
 from shaping.policies.sequences import values_over_time
-from tests.compiling import quickly
+from tests.compiling import initialiser, quickly
 
 BOARD = Box((4, 3, 3))
 KINDS = {
@@ -23,7 +23,7 @@ KINDS = {
 
 
 def drawn(critic, scale=1.0):
-    return quickly(critic.init)(jax.random.key(0), jnp.float32(scale))
+    return initialiser(critic)(jax.random.key(0), jnp.float32(scale))
 
 
 @pytest.mark.parametrize(("kind", "x64"), [*((kind, True) for kind in KINDS), ("tabular", False), ("GRU", False)])

@@ -1,4 +1,4 @@
-"""Normals squashed to a box: against numerical integration, in and at its edges, and as what a policy is made of."""
+"""Normal distributions squashed to a box: against numerical integration, inside and at the edges, and in a policy."""
 
 import jax
 import jax.numpy as jnp

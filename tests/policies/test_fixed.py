@@ -1,4 +1,4 @@
-"""Policies with parameters given once and for all."""
+"""Policies with fixed parameters."""
 
 import jax
 import jax.numpy as jnp

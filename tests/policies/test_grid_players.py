@@ -1,5 +1,7 @@
 """Scripted players of the Coin Game on boards made by hand, and in every view of them."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,21 +17,26 @@ NOWHERE = -1
 NAMES = ("right", "left", "down", "up", "stay")
 
 
+@cache
+def chooser(name, env, player):
+    """Probabilities of a player's actions on many boards, one program whichever the boards."""
+    policy = getattr(grid_players, name)(env, player)
+
+    def probabilities(players, coins, colour):
+        state = CoinGameState.of(players, coins, colour, jnp.int32(0))
+        return policy.apply((), env.observe(state, env.default_params)[player], None)[0].probs
+
+    return quickly(jax.vmap(probabilities))
+
+
 def done(name, env, player, players, coins, colour=0):
     """Which actions a player may take, by name, on each of many boards: [boards] sets.
 
     Args:
       players, coins: [boards, ...] cells.
     """
-    policy = getattr(grid_players, name)(env, player)
-
-    @quickly
-    def probabilities(players, coins, colour):
-        state = CoinGameState.of(players, coins, colour, jnp.int32(0))
-        return policy.apply((), env.observe(state, env.default_params)[player], None)[0].probs
-
     arrays = [jnp.asarray(x, jnp.int32) for x in (players, coins, np.broadcast_to(colour, len(players)))]
-    found = np.asarray(jax.vmap(probabilities)(*arrays))
+    found = np.asarray(chooser(name, env, player)(*arrays))
     sets = []
     for row in found:
         assert set(np.round(row[row > 0] * np.count_nonzero(row), 5)) == {1}  # equally likely

@@ -1,4 +1,4 @@
-"""A network as a policy: its features, its start, and that play, objective and record see the same policy."""
+"""A network as a policy: its features, initial parameters, and that play, objective and record see the same policy."""
 
 from itertools import product
 
@@ -81,7 +81,7 @@ def test_networks_of_the_same_shape_compile_to_the_same_program():
 
 def test_train_takes_a_policy_and_its_record_has_the_policy_of_theta():
     policy = mlp(2, (4,))
-    population = shaping.train(envs.make("ipd"), shaping.lola("exact"), matches=3, updates=4, policy=policy)
+    population = shaping.train(envs.make("ipd", horizon=2), shaping.naive(), matches=3, updates=4, policy=policy)
     assert population.theta_final.dims == ("match", "player", "parameter")
     assert population.theta_final.shape == (3, 2, 33)
     assert population.state.values.tolist() == ["start", "CC", "CD", "DC", "DD"]
@@ -89,7 +89,9 @@ def test_train_takes_a_policy_and_its_record_has_the_policy_of_theta():
 
 
 def test_train_gives_longer_memories_the_labels_of_their_histories():
-    population = shaping.train(envs.make("ipd"), shaping.naive(), matches=2, updates=2, policy=tabular(21, 2))
+    population = shaping.train(
+        envs.make("ipd", horizon=2), shaping.naive(), matches=2, updates=2, policy=tabular(21, 2)
+    )
     labels = population.state.values.tolist()
     assert labels[:6] == ["start", "CC", "CD", "DC", "DD", "CC CC"] and labels[-1] == "DD DD" and len(labels) == 21
     np.testing.assert_allclose(population.policy, sigmoid(population.theta_final), rtol=1e-5)
@@ -97,7 +99,7 @@ def test_train_gives_longer_memories_the_labels_of_their_histories():
 
 def test_train_records_fewer_parameters_than_states_as_parameters():
     policy = preconditioned(np.ones((5, 1)))
-    population = shaping.train(envs.make("ipd"), shaping.naive(), matches=2, updates=2, policy=policy)
+    population = shaping.train(envs.make("ipd", horizon=2), shaping.naive(), matches=2, updates=2, policy=policy)
     assert population.theta_final.dims == ("match", "player", "parameter")
     assert population.theta_final.shape == (2, 2, 1)
 
@@ -107,7 +109,7 @@ def test_train_records_fewer_parameters_than_states_as_parameters():
     [
         (envs.make("ipd"), tabular(4), r"policy: a policy has logits of shape \[4\]; the game has 5 states"),
         (envs.make("contribution", num_players=3), mlp(2), "the game has 9 states"),
-        (shaping.analytic_game("tandem"), tabular(1), "played with the parameters"),
+        (shaping.analytic_game("tandem"), tabular(1), "only matrix games take one"),
     ],
 )
 def test_train_refuses_a_policy_that_does_not_fit_the_game(game, policy, reason):
@@ -117,23 +119,32 @@ def test_train_refuses_a_policy_that_does_not_fit_the_game(game, policy, reason)
 
 LOADED = {
     "mlp": ({"kind": "mlp", "hidden": [3, 2]}, "ipd", 32),
-    "mlp of three players": ({"kind": "mlp", "hidden": [2]}, {"name": "contribution", "num_players": 3}, 23),
+    "mlp of three players": ({"kind": "mlp", "hidden": [2]}, "contribution", 23),
     "memory 2": ({"kind": "tabular", "memory": 2}, "ipd", None),
     "tabular": ({"kind": "tabular"}, "ipd", None),
     "preconditioned": ({"kind": "preconditioned", "matrix": np.triu(np.ones((5, 5))).tolist()}, "ipd", None),
 }
+GAMES = {"ipd": {"name": "ipd", "horizon": 2}, "contribution": {"name": "contribution", "num_players": 3, "horizon": 2}}
 
 
-@pytest.mark.parametrize(("policy", "game", "parameters"), LOADED.values(), ids=LOADED)
-def test_a_run_gives_back_policies_whose_table_is_the_recorded_policy(tmp_path, policy, game, parameters):
-    config = {"game": game, "policy": policy, "matches": 3, "updates": 3}
-    run = shaping.load(shaping.run(config, tmp_path / "run"))
-    record = run.record.isel(match=2).load()
-    for name in ("theta_initial", "theta_final"):
-        assert record[name].dims == ("player", "parameter" if parameters else "state")
-        assert parameters is None or record.sizes["parameter"] == parameters
-    assert np.any(record.theta_initial.values != record.theta_final.values)
-    found = run.policies(2)
-    assert len(found) == record.sizes["player"]
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory, without_pictures):
+    variants = {name: {"policy": policy, "game": GAMES[game]} for name, (policy, game, _) in LOADED.items()}
+    raw = {"variants": variants, "matches": 3, "updates": 3}
+    return shaping.load(shaping.run(raw, tmp_path_factory.mktemp("loaded") / "run"))
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_a_run_gives_back_policies_whose_table_is_the_recorded_policy(loaded, name):
+    _, game, parameters = LOADED[name]
+    match = int(np.flatnonzero(loaded.record["variant"].values == name)[2])
+    record = loaded.record.isel(match=match).load()
+    first, last = record.theta_initial.values, record.theta_final.values
+    assert np.any((first != last) & np.isfinite(last))
+    found = loaded.policies(match)
+    assert len(found) == (2 if game == "ipd" else 3)
     for seat, (rebuilt, theta) in enumerate(found):
-        np.testing.assert_allclose(sigmoid(rebuilt.table(theta)), record.policy.values[seat], rtol=1e-5)
+        logits = np.asarray(rebuilt.table(theta))
+        np.testing.assert_allclose(sigmoid(logits), record.policy.values[seat, : len(logits)], rtol=1e-5)
+        numbers = np.isfinite(last[seat]).sum()
+        assert numbers == (len(logits) if parameters is None else parameters) == rebuilt.num_parameters

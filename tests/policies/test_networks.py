@@ -1,4 +1,4 @@
-"""Neural policies: the equations they stand for, their start, and that they play any environment in any precision."""
+"""Neural policies: their equations, their initial parameters, and play in any environment and precision."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies import network, tabular
-from tests.compiling import quickly
+from tests.compiling import initialiser, quickly
 
 BOARD = Box((4, 3, 3))
 KINDS = {
@@ -31,7 +31,7 @@ def made(kind):
 
 
 def parameters(policy, scale=1.0, seed=0):
-    return quickly(policy.init)(jax.random.key(seed), jnp.float32(scale))
+    return initialiser(policy)(jax.random.key(seed), jnp.float32(scale))
 
 
 def plain(theta):

@@ -1,4 +1,4 @@
-"""Policies in other coordinates: what every rule then does follows from the chain rule."""
+"""Policies in other coordinates: every rule then follows from the chain rule."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Scripted extremes: every environment has them where they mean something, and they bring what they stand for."""
+"""Scripted extremes: every environment has those that make sense there, and they have the expected effect."""
 
 import pickle
 
@@ -11,6 +11,7 @@ import shaping
 from shaping import envs
 from shaping.envs.cournot import collusive_outcome, nash_equilibrium, profits
 from shaping.policies import scripted_players
+from shaping.policies.one_of import one_of
 from shaping.policies.scripted import scripted
 from tests.compiling import quickly
 
@@ -29,9 +30,36 @@ NAMES = {
 
 
 def played(env, policies, steps=None, batch=8):
-    thetas = ((),) * env.num_players
+    return played_by(env, [policies], steps, batch)[0]
+
+
+def played_by(env, groups, steps=None, batch=8):
+    """What several groups of players, a policy a seat each, get in an environment: one program plays them all."""
     steps = env.horizon if steps is None else steps
-    return quickly(lambda key: shaping.play(env, policies, thetas, key, steps, batch).pooled())(jax.random.key(0))
+    seats = [tuple(dict.fromkeys(column)) for column in zip(*groups, strict=True)]
+    policies = tuple(one_of(members) for members in seats)
+
+    @quickly
+    def play(chosen, key):
+        thetas = tuple((number, ((),) * len(members)) for number, members in zip(chosen, seats, strict=True))
+        return shaping.play(env, policies, thetas, key, steps, batch).pooled()
+
+    numbers = [[members.index(policy) for policy, members in zip(group, seats, strict=True)] for group in groups]
+    return [play(jnp.asarray(chosen, jnp.int32), jax.random.key(0)) for chosen in numbers]
+
+
+def eaten(env, groups, steps, batch):
+    """The rewards of all players together at every step, a mean over streams, of each group: [groups, steps]."""
+    policies = tuple(one_of(column) for column in zip(*groups, strict=True))
+
+    @quickly
+    def play(number, key):
+        thetas = ((number, ((),) * len(groups)),) * env.num_players
+        return shaping.rollout(env, policies, thetas, key, steps, batch).rewards.sum(-1).mean(-1)
+
+    found = [play(jnp.int32(number), jax.random.key(0)) for number in range(len(groups))]
+    assert found[0].shape == (steps,)
+    return np.stack(found)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,13 +99,14 @@ def test_cournot_players_earn_what_theory_says_for_any_numbers():
 def test_extremes_of_shared_stocks_and_goods_stand_in_the_order_of_their_names():
     for settings in ({"model": "great_fish_war"}, {"model": "gordon_schaefer", "horizon": 200}):
         env = envs.make("fishery", **settings)
-        welfare = {
-            name: played(env, players).discounted_returns.sum() for name, players in scripted_players(env).items()
-        }
+        found = scripted_players(env)
+        games = played_by(env, found.values())
+        welfare = {name: game.discounted_returns.sum() for name, game in zip(found, games, strict=True)}
         assert all(welfare["COOPERATIVE"] > welfare[name] for name in welfare if name != "COOPERATIVE")
     for settings in ({}, {"punishment": True}, {"contributions": "discrete", "levels": 3, "punishment": True}):
         env = envs.make("public_goods", horizon=4, **settings)
-        welfare = {name: played(env, players).returns for name, players in scripted_players(env).items()}
+        found = scripted_players(env)
+        welfare = dict(zip(found, [game.returns for game in played_by(env, found.values())], strict=True))
         rounds = 2 if env.punishment else 4
         np.testing.assert_allclose(welfare["ALL"], rounds * env.endowment * env.factor, rtol=1e-5)
         np.testing.assert_allclose(welfare["NONE"], rounds * env.endowment, rtol=1e-5)
@@ -87,7 +116,8 @@ def test_extremes_of_shared_stocks_and_goods_stand_in_the_order_of_their_names()
 def test_negotiators_get_the_shares_their_proposals_are_known_for(view):
     """Two cooperators expect 1/2 each a round, two that ask for all 0.3 each."""
     env = envs.make("negotiation", view=view)
-    found = {name: played(env, players, batch=64) for name, players in scripted_players(env).items()}
+    found = scripted_players(env)
+    found = dict(zip(found, played_by(env, found.values(), batch=64), strict=True))
     np.testing.assert_allclose(found["GREEDY"].rewards_per_step, 0.3, atol=0.02)
     np.testing.assert_allclose(found["COOPERATIVE"].rewards_per_step, 0.5, atol=0.02)
 
@@ -96,10 +126,11 @@ def test_negotiators_get_the_shares_their_proposals_are_known_for(view):
 def test_nobody_eats_where_nobody_cleans_and_cleaners_feed_others(observation):
     env = envs.make("clean_up", observation=observation)
     cleans, eats, both = (scripted_players(env)[name] for name in ("CLEANS", "EATS", "BOTH"))
-    assert np.all(played(env, eats).returns == 0)
-    cleaner, eater = played(env, (cleans[0], eats[1]), batch=16).returns
+    greedy, mixed, shared = played_by(env, [eats, (cleans[0], eats[1]), both], batch=16)
+    assert np.all(greedy.returns == 0)
+    cleaner, eater = mixed.returns
     assert eater > 5 and cleaner < eater / 5
-    assert (played(env, both, batch=16).returns > 5).all()
+    assert (shared.returns > 5).all()
 
 
 @pytest.mark.parametrize(
@@ -108,8 +139,8 @@ def test_nobody_eats_where_nobody_cleans_and_cleaners_feed_others(observation):
 def test_greedy_harvesters_eat_early_and_sustainable_ones_eat_more_in_the_end(settings):
     env = envs.make("commons_harvest", **settings)
     greedy, sustainable = (scripted_players(env)[name] for name in ("GREEDY", "SUSTAINABLE"))
-    early = [played(env, players, 20, 16).returns.sum() for players in (greedy, sustainable)]
-    late = [played(env, players, 1000, 4).returns.sum() for players in (greedy, sustainable)]
+    along = eaten(env, (greedy, sustainable), 1000, 8)
+    early, late = along[:, :20].sum(1), along.sum(1)
     assert early[0] > early[1] > 0 and late[1] > 1.5 * late[0]
 
 
@@ -118,6 +149,7 @@ def test_gatherers_play_the_strategy_of_their_coins(observation):
     """Prisoner's dilemma payoffs 3, 0, 5, 1: nearly all of a meeting's rewards are the pure strategies'."""
     env = envs.make("in_the_matrix", observation=observation)
     both, neither = (scripted_players(env)[name] for name in ("ALLC", "ALLD"))
-    welfare = [played(env, players, batch=16).returns for players in (both, (both[0], neither[1]), neither)]
+    groups = (both, (both[0], neither[1]), neither)
+    welfare = [found.returns for found in played_by(env, groups, batch=16)]
     assert welfare[0].sum() > 1.5 * welfare[2].sum() > 0
     assert welfare[1][1] > 3 * welfare[1][0]

@@ -1,4 +1,6 @@
-"""Along a trajectory: the same answers as step by step, and derivatives of them that are right."""
+"""Policies along a trajectory: the same results as step by step, with correct derivatives."""
+
+from functools import cache
 
 import distrax
 import jax
@@ -13,7 +15,7 @@ from shaping.objectives.rollout import rollout
 from shaping.policies import network, network_critic, tabular
 from shaping.policies.policy import Policy
 from shaping.policies.sequences import logits_over_time, over_time, read, values_over_time
-from tests.compiling import quickly
+from tests.compiling import initialiser, quickly
 
 TIME, BATCH = 4, 3
 BOARD = Box((4, 3, 3))
@@ -30,13 +32,13 @@ KINDS = {
 
 def prepared(kind, scale=2.0):
     space, policy = KINDS[kind]
-    theta = quickly(policy.init)(jax.random.key(0), jnp.float32(scale))
+    theta = initialiser(policy)(jax.random.key(0), jnp.float32(scale))
     return policy, theta, space.sample(jax.random.key(1), (TIME, BATCH))
 
 
 def step_by_step(policy, theta, seen, ended=None):
     """Logits of each stream, played by a loop."""
-    logits, answer = np.zeros((TIME, BATCH), object), quickly(lambda *given: _logits(policy, *given))
+    logits, answer = np.zeros((TIME, BATCH), object), answerer(policy)
     for b in range(BATCH):
         memory = policy.start(())
         for t in range(TIME):
@@ -45,6 +47,11 @@ def step_by_step(policy, theta, seen, ended=None):
             if ended is not None and ended[t, b]:
                 memory = policy.start(())
     return np.array(logits.tolist())
+
+
+@cache
+def answerer(policy):
+    return quickly(lambda *given: _logits(policy, *given))
 
 
 def _logits(policy, theta, observation, memory):

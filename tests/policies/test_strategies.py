@@ -1,4 +1,4 @@
-"""Named strategies do what their words say, and zero-determinant ones hold the relation they promise."""
+"""Named strategies do what their descriptions say, and zero-determinant ones enforce their relation."""
 
 from itertools import product
 

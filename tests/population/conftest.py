@@ -87,6 +87,12 @@ def play(matches, updates, record_every=1, segment=None, block=None, devices=1, 
     )
 
 
+def initial(matches, devices=1, dtype=np.float64) -> list[np.ndarray]:
+    """Everybody's first parameters, [N, parameters] for each player."""
+    mesh = mesh_of(devices)
+    return [np.array(learner.theta) for learner in _start(mesh, dtype)(stack(matches, dtype, mesh)).learners]
+
+
 def match_of(game, learners, number=0, seed=0) -> Match:
     """A match of tabular policies in a matrix game, at the game's own numbers."""
     policies = (tabular(game.num_states),) * game.num_players
@@ -96,10 +102,12 @@ def match_of(game, learners, number=0, seed=0) -> Match:
 
 @pytest.fixture
 def population():
-    """The helpers of this file: `play(matches, ...)`, `match(game, learners, ...)`, `stack`, `mesh`."""
+    """The helpers of this file: `play(matches, ...)`, `initial(matches, ...)`, `match(game, learners, ...)`, `stack`
+    and `mesh`."""
 
     class Helpers:
         play = staticmethod(play)
+        initial = staticmethod(initial)
         match = staticmethod(match_of)
         stack = staticmethod(stack)
         mesh = staticmethod(mesh_of)

@@ -1,4 +1,4 @@
-"""Matches that overflow: marked, frozen, NaN from then on, and no concern of their neighbours."""
+"""Matches that overflow: marked, frozen and NaN from then on, without effect on other matches."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Who meets whom: states gathered by learners' numbers, updated, put back."""
+"""Who meets whom: learners' states are gathered by index, updated and put back."""
 
 import dataclasses
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import shaping
 from shaping import envs
 from shaping.learners import gradient_learner, optimizer
 from shaping.objectives.memory_one import exact_matrix_game
@@ -14,31 +15,39 @@ from shaping.policies import tabular
 from shaping.population import match as single
 from shaping.population.encounters import check_pairing, gather, scatter
 from shaping.population.match import Encounter, Match
-from shaping.rules import lola, naive
+from shaping.rules import naive
 from tests.compiling import quickly
 
 GAME = envs.make("ipd", discount=0.9)
 FORM = exact_matrix_game(GAME, (tabular(5),) * 2)
 
 
-def match(rule=naive, encounter=None, number=0):
-    learners = (gradient_learner(rule(), 0.5, optimizer("adam")),) * 2
+def match(encounter=None, number=0):
+    learners = (gradient_learner(naive(), 0.5, optimizer("adam")),) * 2
     return Match(jnp.int32(3), jnp.int32(number), GAME.default_params, learners, FORM, None, encounter)
 
 
-def met(number, numbers, size, rule=naive):
+def met(number, numbers, size):
     """A match of learners of a population."""
-    return match(rule, Encounter(numbers, size), number)
+    return match(Encounter(numbers, size), number)
 
 
 def test_identity_pairing_is_todays_pairs_bit_for_bit(population):
     """Matches of two, as populations of two in which 0 always meets 1, through the compiled programs."""
-    plain = [match(lola, None, number) for number in range(3)]
-    paired = [met(np.int32(number), np.arange(2, dtype=np.int32), 2, lola) for number in range(3)]
+    plain = [match(number=number) for number in range(3)]
+    paired = [met(np.int32(number), np.arange(2, dtype=np.int32), 2) for number in range(3)]
     for one, other in zip(
         *(jax.tree.leaves(population.play(m, 4, dtype=np.float32).__dict__) for m in (plain, paired)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_population_of_two_for_good_is_the_pair_of_independent_matches():
+    learner = shaping.gradient_learner(shaping.naive(), 0.5, shaping.optimizer("adam"))
+    pairs = shaping.train(GAME, learner, matches=5, updates=6)
+    found = shaping.evolve(GAME, learner, 2, 3, encounter=2, matches=5, pairing="fixed")
+    np.testing.assert_array_equal(found.theta_final, pairs.theta_final)
+    np.testing.assert_allclose(found.value[..., 0], pairs.value[:, ::2].mean("player"), rtol=1e-5)
 
 
 def test_gathering_and_putting_back_is_the_identity_and_moves_only_those_who_met():

@@ -1,4 +1,4 @@
-"""A match does what it does alone, whoever else runs beside it and however the population is cut."""
+"""A match gives the same result as alone, whichever matches run with it and however the population is divided."""
 
 import jax
 import jax.numpy as jnp
@@ -63,10 +63,10 @@ def test_a_population_equals_a_loop_of_single_matches_however_it_is_cut(populati
 def test_draws_differ_between_matches_and_seats_and_depend_on_nothing_else(population):
     game, learners = envs.make("ipd"), [gradient_learner(naive(), 0.5)] * 2
     matches = [population.match(game, learners, number, seed=3) for number in range(8)]
-    together = population.play(matches, 1, block=2, devices=2).initial
+    together = population.initial(matches, devices=2)
     assert len({theta.tobytes() for theta in together[0]}) == 8, "every match starts elsewhere"
     assert not np.any(together[0] == together[1]), "every seat starts elsewhere"
-    few = population.play([matches[6], matches[1]], 1).initial
+    few = population.initial([matches[6], matches[1]])
     for seat in range(2):
         key = use(learner_key(3, 6, seat), "init")
         own = learners[seat].init(key, key, matches[6].game.policies, seat, None, jnp.float64).theta

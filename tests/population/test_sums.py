@@ -1,4 +1,4 @@
-"""Sums along long runs keep what each number is too small to change."""
+"""Sums over long runs do not lose small terms."""
 
 from functools import partial
 

@@ -138,7 +138,7 @@ def test_first_order_rules_equal_dense_second_derivatives(game, players):
 @pytest.mark.parametrize(
     ("game", "players", "lookaheads"),
     [
-        (game, players, k)
+        pytest.param(game, players, k, marks=() if (players, k) in ((2, 5), (3, 1)) else pytest.mark.slow)
         for game, players in GAMES
         for k in ((1, 2, 5) if game is matrix_game else (2, 5)[players - 2 :])
     ],

@@ -17,7 +17,10 @@ def by_scalars(matrix, b):
 
 @pytest.mark.parametrize(
     ("solve", "n"),
-    [(solve, 1), (solve, 2), (solve, 10), (solve, 17), (by_scalars, 1), (by_scalars, 2), (by_scalars, 5)],
+    [
+        *((solve, 1), (solve, 4), (solve, 17), (by_scalars, 1), (by_scalars, 2), (by_scalars, 5)),
+        *(pytest.param(solve, n, marks=pytest.mark.slow) for n in (2, 10)),
+    ],
 )
 def test_solutions_equal_numpys(solve, n):
     rng = np.random.default_rng(n)

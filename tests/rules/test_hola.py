@@ -12,6 +12,7 @@ from tests.rules.random_games import CASES, all_directions, descend, game, point
 pytestmark = pytest.mark.usefixtures("x64")
 
 ETA = 0.3
+SLOW = pytest.mark.slow  # each order takes twice as long to compile as the one below
 
 
 @pytest.mark.parametrize(("name", "players"), CASES[:3])
@@ -23,7 +24,7 @@ def test_first_order_hola_is_exact_lola(name, players):
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("name", "players"), [("polynomial", 2), ("polynomial", 3), ("matrix game", 2)])
+@pytest.mark.parametrize(("name", "players"), [*CASES[:2], pytest.param("matrix game", 2, marks=SLOW)])
 def test_second_order_hola_differentiates_through_exact_lola_learners(name, players):
     """Central differences of V_0(theta_0, theta_-0 + eta (exact LOLA of the others at theta))."""
     function, numbers, length = game(name, players)
@@ -64,7 +65,7 @@ def tandem_line(order, rate):
     return a, b
 
 
-@pytest.mark.parametrize("order", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("order", [1, 2, 3, *(pytest.param(order, marks=SLOW) for order in (6, 7))])
 @pytest.mark.parametrize("rate", [0.1, 1.0])
 def test_hola_on_tandem_is_the_closed_form(order, rate):
     thetas = points(2, 1, 4)
@@ -77,9 +78,10 @@ def test_hola_on_tandem_is_the_closed_form(order, rate):
 @pytest.mark.parametrize(
     ("rate", "order", "loss"),
     [
-        *[(1.0, order, loss) for order, loss in [(1, 128), (2, 512), (6, 131072)]],
-        *[(0.5, order, 40 / 3) for order in (1, 2, 6)],
-        *[(0.1, order, loss) for order, loss in [(1, 0.07875), (2, 0.009170), (6, 1.783e-6)]],
+        *[(1.0, order, loss) for order, loss in [(1, 128), (2, 512)]],
+        *[(0.5, order, 40 / 3) for order in (1, 2)],
+        *[(0.1, order, loss) for order, loss in [(1, 0.07875), (2, 0.009170)]],
+        *[pytest.param(rate, 6, loss, marks=SLOW) for rate, loss in [(1.0, 131072), (0.5, 40 / 3), (0.1, 1.783e-6)]],
     ],
 )
 def test_hola_consistency_losses_of_tandem(rate, order, loss):
@@ -98,6 +100,7 @@ def test_hola_consistency_losses_of_tandem(rate, order, loss):
         np.testing.assert_allclose(found, loss, rtol=1e-9)
 
 
+@SLOW
 def test_high_order_hola_rests_at_tandems_consistent_point():
     """s* = (1 + sqrt(1 + 8 eta)) / 2, mean loss 2 eta: where COLA rests, and HOLA as its order grows."""
     thetas = descend(hola(0.02, 6), tandem, [jnp.float64(0.1), jnp.float64(-0.05)], 0.1, 300)

@@ -106,12 +106,16 @@ def references(function, numbers, thetas):
     return [Reference(g, h, thetas.shape[1]) for g, h in zip(gradients, hessians, strict=True)]
 
 
-@pytest.mark.parametrize(("name", "players"), CASES)
+# The largest game takes longest to compile.
+ONCE = [*CASES[:3], pytest.param(*CASES[3], marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("name", "players"), ONCE)
 @pytest.mark.parametrize("rule", ["sos", "consensus", "sga", "cgd", "lss"])
 def test_directions_equal_the_formulas_with_dense_matrices(rule, name, players):
     function, numbers, length = game(name, players)
     thetas = points(players, length)
-    # One seat of the largest game, which takes longest to compile.
+    # One seat of the largest game.
     seats = None if (name, players) != ("matrix game", 3) else (2,)
     found = np.array(all_directions(RULES[rule], function, numbers, thetas, seats))
     for ours, reference in zip(found, references(function, numbers, thetas), strict=True):
@@ -121,7 +125,7 @@ def test_directions_equal_the_formulas_with_dense_matrices(rule, name, players):
         np.testing.assert_allclose(ours, -expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("name", "players"), CASES)
+@pytest.mark.parametrize(("name", "players"), ONCE)
 def test_extragradient_is_the_joint_gradient_after_everybodys_naive_step(name, players):
     function, numbers, length = game(name, players)
     thetas = points(players, length)
@@ -306,7 +310,11 @@ def test_every_update_of_the_bilinear_game_scales_the_norm(rule, factor):
 # Parameters of any form, and coefficients of zero.
 
 
-@pytest.mark.parametrize("name", [*RULES, "hola"])
+# Those that solve systems have a way of their own with scalars.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in ("sos", "cgd", "lss") else pytest.mark.slow) for name in [*RULES, "hola"]],
+)
 def test_parameters_may_be_any_pytree_with_the_population_last(name):
     """A population takes small arrays apart into tuples of scalars and maps over the last axis."""
     rule = RULES.get(name, hola(ETA, 2))

@@ -1,4 +1,4 @@
-"""Meta-values: what the direction is made of, what is learned, and what it leads to."""
+"""Meta-values: the terms of the direction, what is learned, and the outcome."""
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from shaping.policies.tabular import parameters
 from shaping.rules.meta_value import MetaValueNetwork, quantile_huber
 from shaping.rules.meva import Learned, _values, meva
 from shaping.rules.naive import naive
+from tests.compiling import quickly
 
 POLICIES = (tabular(5),) * 2
 GAME = exact(envs.make("ipd"), POLICIES)
@@ -23,7 +24,7 @@ def drawn(seed=0, players=2):
 
 
 def learned(rule, objective=GAME, policies=POLICIES, player=0):
-    prepare = jax.jit(lambda k: rule.prepare(objective, policies, player, rule.settings, k, jnp.float32))
+    prepare = quickly(lambda k: rule.prepare(objective, policies, player, rule.settings, k, jnp.float32))
     return prepare(jax.random.key(0))
 
 
@@ -37,20 +38,23 @@ def test_the_direction_is_the_gradient_of_the_surrogate():
     """(1 - g) nabla_i V_i + g sd_i nabla_i Vhat_i."""
     rule, thetas = meva(discount=0.6, **TINY), drawn()
     found, g = untrained(rule), jnp.full(2, 0.6)
-    direction = jax.jit(lambda ts: rule.direction(GAME, ts, 0, None, found))(thetas)
 
     def surrogate(theta):
         later = _values(rule.settings, found.network, jnp.stack([theta, thetas[1]]), g)[0]
         return 0.4 * GAME.of(0, [theta, thetas[1]]) + 0.6 * 20 * later
 
-    np.testing.assert_allclose(direction, jax.jit(jax.grad(surrogate))(thetas[0]), rtol=1e-3, atol=1e-4)
+    direction, slope = quickly(lambda ts: (rule.direction(GAME, ts, 0, None, found), jax.grad(surrogate)(ts[0])))(
+        thetas
+    )
+    np.testing.assert_allclose(direction, slope, rtol=1e-3, atol=1e-4)
 
 
 def test_against_lola_learners_something_finite_is_learned():
-    rule = meva(opponents="lola", **TINY)
-    found = learned(rule)
+    rule, policies = meva(opponents="lola", **TINY), (parameters(2),) * 2
+    game = from_returns(lambda ts: [jnp.sum(ts[0] * ts[1] - ts[0] ** 2), -jnp.sum(ts[0] * ts[1] + ts[1] ** 2)])
+    found = learned(rule, game, policies)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))
-    assert np.all(np.isfinite(rule.direction(GAME, drawn(), 0, None, found)))
+    assert np.all(np.isfinite(rule.direction(game, [theta[:2] for theta in drawn()], 0, None, found)))
 
 
 def test_a_discount_of_zero_is_naive_learning():

@@ -32,7 +32,7 @@ def divergence(new, old):
     return jnp.sum(p * jnp.log(p / q) + (1 - p) * jnp.log((1 - p) / (1 - q)))
 
 
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize("players", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_first_iteration_is_a_step_of_exact_lola(players):
     """The penalty has no slope at the old policy."""
     objective, thetas = game(players), start(players)

@@ -13,6 +13,20 @@ RULES |= {"pola": pola("outer", 0.7, 0.02, 0.5, tolerance=0.0, max_iterations=3)
 RULES |= {"lola opponents": lola("original", 0.7, opponents="lola")}
 
 
+def cases(*quick):
+    """(number of players, rule) of every test; those that are not `quick` take long to compile."""
+    return [
+        pytest.param(players, name, marks=() if (players, name) in quick else pytest.mark.slow, id=f"{players}-{name}")
+        for players in (2, 3)
+        for name in RULES
+    ]
+
+
+EVERY = cases(*[(2, name) for name in RULES], *[(3, name) for name in ("naive", "first_order", "exact")])
+# A rule sees the objective alone, which knows what its players see.
+VIEWS = cases(*[(players, name) for players in (2, 3) for name in ("naive", "exact")])
+
+
 def random_match(players: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     payoffs = rng.normal(size=(players,) + (2,) * players)
@@ -26,10 +40,9 @@ def on_joint_actions(table: np.ndarray, change) -> np.ndarray:
     return np.append(table[0], change(table[1:].reshape((2,) * players)).ravel())
 
 
-@pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("order", [(1, 0), (2, 0, 1)], ids=["two", "three"])
-def test_relabelling_players_permutes_directions(order, name, direction, form_of):
-    players = len(order)
+@pytest.mark.parametrize(("players", "name"), EVERY)
+def test_relabelling_players_permutes_directions(players, name, direction, form_of):
+    order = {2: (1, 0), 3: (2, 0, 1)}[players]
     form, (params, thetas) = form_of(players), random_match(players)
     payoffs = np.stack([np.transpose(params.payoffs[seat], order) for seat in order])
     relabelled = MatrixGameParams(payoffs=payoffs, discount=params.discount, noise=params.noise[list(order)])
@@ -40,8 +53,7 @@ def test_relabelling_players_permutes_directions(order, name, direction, form_of
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize(("players", "name"), EVERY)
 def test_relabelling_one_players_actions_negates_and_permutes_directions(players, name, direction, form_of):
     form, (params, thetas) = form_of(players), random_match(players)
     before = np.array(direction(RULES[name], form, params, thetas, 0))
@@ -54,8 +66,7 @@ def test_relabelling_one_players_actions_negates_and_permutes_directions(players
         np.testing.assert_allclose(found, -expected if renamed == 0 else expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize(("players", "name"), VIEWS)
 def test_own_and_shared_view_agree_after_relabelling_states(players, name, direction, form_of):
     params, thetas = random_match(players)
     # Both terms and every view enter the direction of the first player; the last one's own view is checked where cheap.

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that takes long, and of another version."""
+"""Checkpoints of long runs, and of other versions."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Digests see every change and no division of the work."""
+"""Digests depend on every change of the content, and not on how the work is divided."""
 
 import jax
 import jax.numpy as jnp

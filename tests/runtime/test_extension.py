@@ -1,4 +1,4 @@
-"""A finished run that is made longer is the run that was so long from the start."""
+"""A finished run that is extended equals a run of that length from the start."""
 
 import shutil
 from pathlib import Path
@@ -21,11 +21,7 @@ SAMPLED = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shaping.analysis.figures.draw", lambda *arguments: [])
-        yield
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")

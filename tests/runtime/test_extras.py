@@ -1,4 +1,4 @@
-"""What a record holds besides: policies at every recorded update, and consistency losses."""
+"""Optional parts of a record: policies at every recorded update, and consistency losses."""
 
 import json
 
@@ -80,7 +80,8 @@ def test_without_updates_there_is_one_policy(tmp_path):
 
 
 def test_of_a_match_that_diverges_the_last_finite_policies_are_recorded_on(tmp_path):
-    record = played(tmp_path / "run", players={"rule": "lola", "lookahead_rate": 1e38}, precision="float32")
+    players = {"rule": "lola", "lookahead_rate": 1e38, "step_size": 1e6}
+    record = played(tmp_path / "run", players=players, precision="float32")
     lost = np.flatnonzero(record.diverged_at >= 0)
     assert lost.size
     for match in lost:
@@ -91,7 +92,9 @@ def test_of_a_match_that_diverges_the_last_finite_policies_are_recorded_on(tmp_p
 def test_games_of_two_sizes_pad_the_policies_of_the_smaller(tmp_path):
     games = {"two": {"name": "ipd", "horizon": 2}, "three": {"name": "contribution", "num_players": 3, "horizon": 2}}
     variants = {name: {"game": game} for name, game in games.items()}
-    record = played(tmp_path / "run", variants=variants, updates=2, players={"rule": "naive"})
+    raw = {key: value for key, value in CONFIG.items() if key != "game"} | {"variants": variants, "updates": 2}
+    with xarray.open_zarr(shaping.run(raw, tmp_path / "run") / "record.zarr") as opened:
+        record = opened.load()
     assert (
         np.isfinite(record.policy_trajectory).sum(("player", "state")).values.tolist()
         == [[10] * 3] * 3 + [[27] * 3] * 3

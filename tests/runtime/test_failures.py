@@ -1,4 +1,4 @@
-"""Which errors mean that something ran out."""
+"""Which errors mean that files, memory or space ran out."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What a checkpoint knows of is on the disk before it is made."""
+"""Everything that a checkpoint refers to is on disk before the checkpoint is written."""
 
 import os
 from pathlib import Path

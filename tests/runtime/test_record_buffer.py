@@ -1,4 +1,4 @@
-"""Rows reach the record whole pieces at a time, and all of them."""
+"""Rows reach the record in whole chunks, and none is lost."""
 
 import json
 

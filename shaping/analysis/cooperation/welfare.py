@@ -31,6 +31,32 @@ def price_of_anarchy(values: Any, best: float) -> np.ndarray:
     return best / mean
 
 
+def schelling_diagram(payoffs: Any) -> np.ndarray:
+    """What a player gets for C and for D by how many of the others cooperate, [others + 1, 2]; mean over players.
+
+    C and D as curves over 0, 1, ..., n - 1 cooperating others (Schelling 1973, Journal of Conflict Resolution 17): a
+    dilemma where D lies above C and yet all gain if all cooperate.
+
+    Args:
+      payoffs: payoffs[player][a_0]...[a_{n-1}] of n players with actions 0 (C) and 1 (D), as in `envs.MatrixGame`.
+
+    Raises:
+      ValueError: another shape.
+    """
+    table = np.asarray(payoffs, np.float64)
+    n = table.shape[0] if table.ndim else 0
+    if n < 2 or table.shape != (n,) + (2,) * n:
+        raise ValueError(f"payoffs have the shape {list(table.shape)}; allowed: [n] and n times [2], n players")
+    joint = np.stack(np.meshgrid(*[[0, 1]] * n, indexing="ij"), axis=-1)
+    found, counts = np.zeros((n, 2)), np.zeros((n, 2))
+    for player in range(n):
+        own = joint[..., player]
+        others = n - 1 - (joint.sum(axis=-1) - own)
+        np.add.at(found, (others, own), table[player])
+        np.add.at(counts, (others, own), 1)
+    return found / counts
+
+
 def gini(values: Any) -> np.ndarray:
     """The Gini coefficient [...] of values [..., players]: 0 if all earn the same, 1 - 1/players if one earns all.
 

@@ -1,7 +1,7 @@
-"""Evolution on a payoff matrix: who invades whom, what is stable, what rules in the long run.
+"""Evolution on a payoff matrix: which strategies invade which, which are stable, which prevail in the long run.
 
-payoffs[row, column] is what row gets when it meets column, throughout. Everything is NumPy in float64; nashpy and
-SciPy are loaded by what needs them.
+payoffs[row, column] is the payoff of row against column throughout. Everything is computed with NumPy in float64;
+nashpy and SciPy are loaded only where they are needed.
 """
 
 from shaping.analysis.evolution.alpha_rank import alpha_rank

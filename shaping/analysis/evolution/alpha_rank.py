@@ -1,15 +1,15 @@
 """alpha-rank (Omidshafiei et al. 2019, "alpha-Rank: Multi-agent evaluation by evolution", Scientific Reports 9).
 
-Strategies are ranked by how long they rule a single population with rare mutations. Its chain goes from s to r with
-probability rho_sr / (strategies - 1); alpha is the intensity of selection, m the population.
+Strategies are ranked by the share of time that each has in a single population with rare mutations. The chain goes from
+s to r with probability rho_sr / (strategies - 1); alpha is the intensity of selection, m the population size.
 
-    local     a mutant meets residents alone, u = alpha (M[r, s] - M[s, r]):
+    local     a mutant meets only residents, u = alpha (M[r, s] - M[s, r]):
               rho = (1 - e^-u) / (1 - e^(-m u)), and 1 / m at u = 0
     global    everybody meets everybody: `fixation_probability`
 
-In the limit of infinite alpha (section 2.5.2 there, in which a small epsilon keeps the chain irreducible) a mutant
-takes over with probability 1 - epsilon where M[r, s] > M[s, r], epsilon where it is less, and 1/2 where they are equal.
-Payoffs are taken as they are, not divided by the population.
+In the limit of infinite alpha (section 2.5.2 of the paper, where a small epsilon keeps the chain irreducible), a mutant
+takes over with probability 1 - epsilon if M[r, s] > M[s, r], epsilon if it is less, and 1/2 if they are equal. Payoffs
+are used as they are, not divided by the population size.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def alpha_rank(
     selection: str = "local",
     epsilon: float = 0.01,
 ) -> np.ndarray:
-    """The share of time that each strategy rules, [strategies]; the larger, the better its rank.
+    """The share of time of each strategy, [strategies]; the larger, the better its rank.
 
     Args:
-      payoffs: [strategies, strategies], what row gets from column.
+      payoffs: [strategies, strategies], payoff of row against column.
       intensity: alpha, at least 0; `math.inf` for the limit.
       population: m, at least 2.
       selection: "local" or "global".
-      epsilon: of the limit alone, above 0 and below 1/2.
+      epsilon: used only in the limit, above 0 and below 1/2.
 
     Raises:
       ValueError: an argument out of its range.
@@ -71,6 +71,6 @@ def _log_local(u: np.ndarray, size: int) -> np.ndarray:
     distance = np.maximum(np.abs(u), _TIE)
     with np.errstate(under="ignore"):
         found = np.log(-np.expm1(-distance)) - np.log(-np.expm1(-size * distance))
-    # Of a negative u the fraction is e^((m - 1) u) times that of -u.
+    # For a negative u the fraction is e^((m - 1) u) times that of -u.
     found += (size - 1) * np.minimum(u, 0)
     return found

@@ -1,4 +1,4 @@
-"""Basins of attraction: from which share of all starts do dynamics end where."""
+"""Basins of attraction: which share of all starts leads to which rest point."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SIZE = 2**18
 
 @dataclass(frozen=True)
 class Basin:
-    """Where a part of the starts ends.
+    """A basin of attraction.
 
     Attributes:
-      shares: [strategies], the mean of the ends; None for those that had not come to rest.
-      volume: the part of the starts.
+      shares: [strategies], the mean of the end points; None for starts that did not come to rest.
+      volume: the fraction of starts that end here.
       ci95: its 95 % interval (Wilson 1927).
     """
 
@@ -39,20 +39,20 @@ class Basin:
 def basins(
     payoffs: Any, dynamics: str = "replicator", samples: int = 1000, steps: int = 20_000, seed: int = 0, **settings: Any
 ) -> list[Basin]:
-    """Basins of attraction by volume, the largest first; what did not come to rest (cycles) stands last.
+    """Basins of attraction by volume, largest first; starts that did not come to rest (cycles) are listed last.
 
-    Starts are uniform over all shares. Ends of the replicator equation and of "fermi" count as the same where the same
-    strategies are left (a share above 0.001), so that a continuum of neutral mixtures is one; of others where they are
-    within 0.01.
+    Starts are uniform over all shares. For the replicator equation and "fermi", two ends are the same if the same
+    strategies are left (with a share above 0.001), so a continuum of neutral mixtures counts as one. For other dynamics
+    they are the same if they are within 0.01.
 
     Args:
-      payoffs: [strategies, strategies], what row gets from column.
+      payoffs: [strategies, strategies], payoff of row against column.
       dynamics: "replicator", "fermi", "logit" or "replicator_mutator".
-      samples: starts.
-      steps: of a Runge-Kutta method of order four, at most; a step is 0.1 / the range of payoffs, or 0.1 where that is
-        less.
+      samples: number of starts.
+      steps: maximum number of steps of a fourth-order Runge-Kutta method; a step is 0.1 / the range of payoffs, or 0.1
+        if that is less.
       seed: of the starts.
-      **settings: what the dynamics need besides: `intensity`, `noise`, or `mutation` and `at_birth`.
+      **settings: what else the dynamics need: `intensity`, `noise`, or `mutation` and `at_birth`.
 
     Raises:
       ValueError: an argument out of its range.
@@ -88,7 +88,7 @@ def _step(M: np.ndarray, multiplied: bool) -> float:
 
 
 def _end(field: Field, x: np.ndarray, multiplied: bool, step: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shares at the end [starts, strategies], and whether they stand still there [starts]."""
+    """Shares at the end [starts, strategies], and whether they are at rest [starts]."""
     y = np.log(x) if multiplied else x
     for number in range(steps):
         first = field(y)
@@ -104,7 +104,7 @@ def _end(field: Field, x: np.ndarray, multiplied: bool, step: float, steps: int)
 
 
 def _still(field: Field, y: np.ndarray, multiplied: bool, step: float) -> np.ndarray:
-    """Whether what is there does not change, and nothing that is not there would come."""
+    """Whether present strategies do not change, and absent ones would not come in."""
     speed = field(y) * step
     if not multiplied:
         return np.abs(speed).max(axis=1) < _STILL
@@ -117,7 +117,7 @@ def _by_support(x: np.ndarray) -> np.ndarray:
 
 
 def _by_distance(x: np.ndarray) -> np.ndarray:
-    """Each end goes to the first one before it that is close, or starts a group."""
+    """Groups ends: each joins the first earlier one that is close, or starts a group."""
     leaders: list[np.ndarray] = []
     groups = np.empty(len(x), int)
     for i, end in enumerate(x):

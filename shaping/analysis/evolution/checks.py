@@ -1,4 +1,4 @@
-"""What functions of a payoff matrix accept."""
+"""Checks the arguments of functions of a payoff matrix."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def payoff_matrix(payoffs: Any, name: str = "payoffs") -> np.ndarray:
-    """float64 [strategies, strategies]; payoffs[row, column] is what row gets from column.
+    """float64 [strategies, strategies]; payoffs[row, column] is the payoff of row against column.
 
     Raises:
-      ValueError: it is not square, empty, or not finite.
+      ValueError: it is not a square matrix of finite numbers, or is empty.
     """
     try:
         found = np.asarray(payoffs, np.float64)
@@ -30,7 +30,7 @@ def population_size(population: Any) -> int:
     """An integer of at least 2.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not.
     """
     if isinstance(population, bool) or not isinstance(population, int | np.integer) or population < 2:
         raise ValueError(f"population is {population!r}; allowed: an integer of at least 2")
@@ -41,7 +41,7 @@ def not_negative(name: str, value: Any, infinite: bool = False) -> float:
     """A number of at least 0.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not.
     """
     allowed = "a number of at least 0" + (", infinity included" if infinite else "")
     good = isinstance(value, int | float | np.number) and not isinstance(value, bool) and value >= 0
@@ -51,10 +51,10 @@ def not_negative(name: str, value: Any, infinite: bool = False) -> float:
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
-    """One of these words.
+    """One of the allowed words.
 
     Raises:
-      ValueError: another.
+      ValueError: it is another one.
     """
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
@@ -62,7 +62,7 @@ def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def strategy_number(name: str, value: Any, strategies: int) -> int:
-    """The number of a strategy.
+    """The index of a strategy.
 
     Raises:
       ValueError: there is no such strategy.

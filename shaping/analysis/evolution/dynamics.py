@@ -8,8 +8,8 @@
     Boltzmann Q          x_i' = x_i (f_i - fbar) / noise - x_i (log x_i - sum_j x_j log x_j)
                                                                                    Tuyls, Verbeeck, Lenaerts 2003
 
-What multiplies shares (the replicator equation, fermi and Boltzmann Q) is solved for their logarithms, in which a
-strategy may become as rare as it likes, and one that is absent stays so.
+Dynamics that multiply shares (the replicator equation, fermi and Boltzmann Q) are solved for the logarithms of shares,
+so that a strategy may become arbitrarily rare; an absent strategy stays absent.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def replicator(payoffs: Any, shares: Any, times: Any) -> np.ndarray:
     """Shares along the replicator equation, [times, strategies].
 
     Args:
-      payoffs: [strategies, strategies], what row gets from column.
-      shares: [strategies] at the first of the times, with sum 1.
+      payoffs: [strategies, strategies], payoff of row against column.
+      shares: [strategies], at the first of the times, with sum 1.
       times: [times], increasing.
 
     Raises:
@@ -41,10 +41,10 @@ def replicator(payoffs: Any, shares: Any, times: Any) -> np.ndarray:
 
 
 def fermi(payoffs: Any, shares: Any, times: Any, intensity: float) -> np.ndarray:
-    """Shares where players imitate random others by pairwise comparison, [times, strategies].
+    """Shares when players imitate random others by pairwise comparison, [times, strategies].
 
-    The unit of time is that in which everybody compares itself with one other. For a small intensity it is the
-    replicator equation with time scaled by intensity / 2.
+    In one unit of time everybody compares itself with one other player. For a small intensity this is the replicator
+    equation with time scaled by intensity / 2.
 
     Args:
       payoffs, shares, times: see `replicator`.
@@ -57,7 +57,7 @@ def fermi(payoffs: Any, shares: Any, times: Any, intensity: float) -> np.ndarray
 
 
 def boltzmann_q(payoffs: Any, shares: Any, times: Any, noise: float) -> np.ndarray:
-    """Shares as probabilities of a Q-learner with Boltzmann exploration, in the limit of small steps,
+    """Probabilities of a Q-learner with Boltzmann exploration, in the limit of small steps, as shares,
     [times, strategies].
 
     Args:
@@ -82,11 +82,11 @@ def replicator_mutator(payoffs: Any, shares: Any, times: Any, mutation: Any, at_
     """Shares along the replicator-mutator equation, [times, strategies].
 
     Args:
-      payoffs, shares, times: see `replicator`. With mutation at birth they are rates of birth, at least 0, and what is
-        added to all of them changes the outcome.
-      mutation: a probability, with which an offspring takes any strategy at random, its parent's too; or the matrix Q
+      payoffs, shares, times: see `replicator`. With mutation at birth, payoffs are birth rates: they are at least 0,
+        and adding a constant to all of them changes the outcome.
+      mutation: the probability that an offspring takes a random strategy, possibly its parent's; or the matrix Q
         [strategies, strategies] of probabilities from parent (row) to offspring (column).
-      at_birth: whether offspring mutate; else anybody does at any time, at rate 1 times Q, whatever it earns.
+      at_birth: whether offspring mutate; otherwise everybody does at any time, at rate 1 times Q, whatever it earns.
 
     Raises:
       ValueError: an argument out of its range.
@@ -100,7 +100,7 @@ def logit(payoffs: Any, shares: Any, times: Any, noise: float) -> np.ndarray:
 
     Args:
       payoffs, shares, times: see `replicator`.
-      noise: above 0; with less noise players more often take the best response.
+      noise: above 0; with less noise, players take the best response more often.
 
     Raises:
       ValueError: an argument out of its range.
@@ -165,8 +165,8 @@ def logit_field(payoffs: Any, noise: float) -> Field:
 
 
 def _multiplied(growth: Field, payoffs: Any, shares: Any, times: Any) -> np.ndarray:
-    """Shares [times, strategies] of dynamics x_i' = x_i g_i(x), solved for log x; strategies without a share have
-    none."""
+    """Shares [times, strategies] of the dynamics x_i' = x_i g_i(x), solved for log x; strategies with a share of 0 keep
+    it."""
     from scipy.integrate import solve_ivp
 
     x, points = start_shares(shares, len(payoff_matrix(payoffs))), time_points(times)

@@ -1,7 +1,7 @@
-"""Elo ratings that explain results best.
+"""Elo ratings that fit results best.
 
-P(row beats column) = 1 / (1 + 10^((rating_column - rating_row) / 400)) (Elo 1978), fitted to all results at once, as
-the model of Bradley and Terry (1952), by Newton's method on its concave likelihood.
+P(row beats column) = 1 / (1 + 10^((rating_column - rating_row) / 400)) (Elo 1978), fitted to all results at once, like
+the model of Bradley and Terry (1952), by Newton's method on its concave log-likelihood.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _POINTS = 400 / np.log(10)
 
 
 def elo(scores: Any, mean: float = 0.0) -> np.ndarray:
-    """Ratings [strategies] of greatest likelihood.
+    """Maximum-likelihood ratings [strategies].
 
     Args:
-      scores: [strategies, strategies], at least 0: how often row beat column, a draw counting 1/2 for both; or the
-        probability with which it does. The diagonal is not used.
+      scores: [strategies, strategies], at least 0: how often row beat column, where a draw counts 1/2 for both; or the
+        probability that row beats column. The diagonal is not used.
       mean: of all ratings.
 
     Raises:
-      ValueError: scores below 0, or strategies that fall into two groups of which one never scored against the other,
-        whose ratings would lie infinitely far apart.
+      ValueError: scores below 0, or two groups of strategies of which one never scored against the other, so that
+        ratings would be infinitely far apart.
     """
     from scipy.sparse.csgraph import connected_components
 
@@ -46,7 +46,7 @@ def elo(scores: Any, mean: float = 0.0) -> np.ndarray:
         slope = won - np.sum(played * chance, axis=1)
         weights = played * chance * (1 - chance)
         curvature = np.diag(weights.sum(axis=1)) - weights
-        # Ratings are known but for a constant; the ones matrix keeps their sum.
+        # Ratings are determined up to a constant; the matrix of ones keeps their sum.
         step = np.linalg.solve(curvature + 1 / len(wins), slope)
         ratings = ratings + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         if np.abs(step).max() < 1e-12:

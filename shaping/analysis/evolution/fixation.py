@@ -1,22 +1,22 @@
-"""Fixation: how likely one mutant's strategy is to take over a population of residents.
+"""Fixation: how likely a single mutant's strategy is to take over a population of residents.
 
-In a population of N players of which k are mutants, everybody earns its mean payoff against all others, itself
-excluded:
+In a population of N players of which k are mutants, everybody earns its mean payoff against all other players, without
+itself:
 
     f_mutant(k)   = ((k - 1) a + (N - k) b) / (N - 1),       a = M[mutant, mutant], b = M[mutant, resident]
     f_resident(k) = (k c + (N - k - 1) d) / (N - 1),         c = M[resident, mutant], d = M[resident, resident]
 
-and the number of mutants is a birth-death process whose steps down and up have the ratio T-(k) / T+(k). From one
+The number of mutants is a birth-death process in which steps down and up have the ratio T-(k) / T+(k). From one
 mutant it reaches N with probability
 
     rho = 1 / (1 + sum_{k=1}^{N-1} prod_{l=1}^{k} T-(l) / T+(l))
 
-(Karlin and Taylor 1975; Nowak, Sasaki, Taylor and Fudenberg 2004, Nature 428). In pairwise comparison a player copies a
-random other with the Fermi probability 1 / (1 + exp(-intensity (f_other - f_own))), so that the ratio is
+(Karlin and Taylor 1975; Nowak, Sasaki, Taylor and Fudenberg 2004, Nature 428). In pairwise comparison, a player copies
+a random other player with the Fermi probability 1 / (1 + exp(-intensity (f_other - f_own))), so the ratio is
 exp(-intensity (f_mutant - f_resident)) (Traulsen, Nowak and Pacheco 2006, Physical Review E 74). The Moran process with
-fitness exp(intensity f) has the very same ratio; with linear fitness 1 + intensity f it is the ratio of the fitnesses.
+fitness exp(intensity f) has the same ratio; with linear fitness 1 + intensity f it is the ratio of the fitnesses.
 
-Sums are of logarithms throughout: a probability of e^-5000 is as exact as any other.
+All sums are computed in logarithms: a probability of e^-5000 is as accurate as any other.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def fixation_probability(
     fitness: str = "exponential",
     mutants: int = 1,
 ) -> float:
-    """The probability that mutants take over, see the head of this module.
+    """The probability that mutants take over; see the top of this module.
 
     Args:
-      payoffs: [strategies, strategies], what row gets from column.
-      resident, mutant: numbers of strategies.
+      payoffs: [strategies, strategies], payoff of row against column.
+      resident, mutant: indices of strategies.
       population: N, at least 2.
-      intensity: of selection, at least 0; at 0 the answer is mutants / N.
+      intensity: of selection, at least 0; at 0 the result is mutants / N.
       fitness: "exponential" (also pairwise comparison) or "linear" (1 + intensity payoff, in the Moran process).
-      mutants: how many there are at first, 1 to N - 1.
+      mutants: their initial number, 1 to N - 1.
 
     Raises:
       ValueError: an argument out of its range, or a linear fitness that is not positive.
@@ -65,9 +65,9 @@ def fixation_probability(
 def log_fixation_probabilities(
     payoffs: Any, population: int, intensity: float, fitness: str = "exponential"
 ) -> np.ndarray:
-    """Logarithms of all fixation probabilities, [resident, mutant]; the diagonal is that of a neutral mutant, -log N.
+    """Logarithms of all fixation probabilities, [resident, mutant]. The diagonal is that of a neutral mutant, -log N.
 
-    Arguments and errors as `fixation_probability`.
+    Arguments and errors as in `fixation_probability`.
     """
     M = payoff_matrix(payoffs)
     size, beta = population_size(population), not_negative("intensity", intensity)
@@ -83,18 +83,18 @@ def log_fixation_probabilities(
 
 
 def fixation_from_advantages(advantages: Any, intensity: float, mutants: int = 1) -> np.ndarray:
-    """The probability that mutants take over where payoffs come from any game, of groups for example.
+    """The probability that mutants take over, for payoffs of any game, for example one played in groups.
 
     Args:
-      advantages: [..., N - 1], payoff of a mutant less that of a resident when there are 1, ..., N - 1 mutants.
-      intensity: of selection; fitness is exponential, or imitation by pairwise comparison.
-      mutants: how many there are at first.
+      advantages: [..., N - 1], payoff of a mutant minus that of a resident with 1, ..., N - 1 mutants.
+      intensity: of selection; fitness is exponential, or players imitate by pairwise comparison.
+      mutants: their initial number.
 
     Returns:
       [...].
 
     Raises:
-      ValueError: advantages that are not finite or empty, or another number out of its range.
+      ValueError: advantages that are not finite or are empty, or another argument out of its range.
     """
     found = np.asarray(advantages, np.float64)
     if found.ndim == 0 or found.shape[-1] == 0 or not np.isfinite(found).all():
@@ -126,7 +126,7 @@ def log_fixation(log_ratios: np.ndarray, mutants: int) -> np.ndarray:
     products = np.cumsum(log_ratios, axis=-1)
     top = np.maximum(products.max(axis=-1), 0)
     terms = np.exp(products - top[..., None])
-    # The terms up to the start may all be lost beside the largest of the rest, so they are summed on their own scale.
+    # The first terms may be negligible compared with the largest of the rest, so they are summed on their own scale.
     head = products[..., : mutants - 1].max(axis=-1, initial=0.0)
     above = np.exp(-head) + np.exp(products[..., : mutants - 1] - head[..., None]).sum(axis=-1)
     return head + np.log(above) - top - np.log(np.exp(-top) + terms.sum(axis=-1))

@@ -1,4 +1,4 @@
-"""Who invades whom: the graph of invasions, evolutionary stability, and walks of one mutant after another."""
+"""Which strategies invade which: the graph of invasions, evolutionary stability, and walks of successive mutants."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from shaping.analysis.evolution.fixation import log_fixation, log_fixation_proba
 def invasion_graph(payoffs: Any, population: int | None = None, intensity: float = 1.0) -> np.ndarray:
     """Which mutants invade which residents, bool [resident, mutant].
 
-    In an infinite population a mutant r invades s if it does better while it is rare: M[r, s] > M[s, s], or M[r, s] =
-    M[s, s] and M[r, r] > M[s, r] (Maynard Smith 1982). In a finite one it does if selection favours its fixation, whose
-    probability is then above that of a neutral mutant, 1 / N (Nowak et al. 2004, Nature 428).
+    In an infinite population, a mutant r invades s if it does better while it is rare: M[r, s] > M[s, s], or M[r, s] =
+    M[s, s] and M[r, r] > M[s, r] (Maynard Smith 1982). In a finite one, it does if selection favours its fixation: the
+    probability is above that of a neutral mutant, 1 / N (Nowak et al. 2004, Nature 428).
 
-    `networkx.from_numpy_array(graph, create_using=networkx.DiGraph)` makes a graph of it.
+    `networkx.from_numpy_array(graph, create_using=networkx.DiGraph)` turns it into a graph.
 
     Args:
-      payoffs: [strategies, strategies], what row gets from column.
-      population: players; None for infinitely many.
+      payoffs: [strategies, strategies], payoff of row against column.
+      population: number of players; None for infinitely many.
       intensity: of selection, in a finite population.
 
     Raises:
@@ -42,13 +42,13 @@ def invasion_graph(payoffs: Any, population: int | None = None, intensity: float
 
 
 def evolutionarily_stable(payoffs: Any) -> np.ndarray:
-    """Which strategies no other one invades and none drifts into, bool [strategies].
+    """Which strategies cannot be invaded by any other, not even by drift, bool [strategies].
 
     s is evolutionarily stable if for every other r: M[s, s] > M[r, s], or M[s, s] = M[r, s] and M[s, r] > M[r, r]
     (Maynard Smith and Price 1973).
 
     Raises:
-      ValueError: no square matrix.
+      ValueError: not a square matrix.
     """
     M = payoff_matrix(payoffs)
     own = np.diagonal(M)
@@ -69,24 +69,24 @@ def invasion_walk(
     record_every: int = 1,
     seed: int = 0,
 ) -> np.ndarray:
-    """Residents along walks with rare mutations, in which each mutant takes over with its fixation probability.
+    """Residents along walks with rare mutations, where each mutant takes over with its fixation probability.
 
-    For strategies that are too many for a `stationary_distribution` (Imhof and Nowak 2010, Proceedings of the Royal
-    Society B 277). Walks are independent and advance side by side.
+    For spaces of strategies that are too large for `stationary_distribution` (Imhof and Nowak 2010, Proceedings of the
+    Royal Society B 277). Walks are independent and advance together.
 
     Args:
-      payoffs: `(residents, mutants) -> [walks, 2, 2]`, what the first gets from the second, resident and mutant in this
+      payoffs: `(residents, mutants) -> [walks, 2, 2]`, payoffs of row against column, for resident and mutant in this
         order.
       mutants: `(generator, residents) -> mutants`, one for each walk.
-      residents: [walks, numbers of a strategy] at the start.
-      steps: mutants in each walk.
-      population: players.
+      residents: [walks, numbers that describe a strategy], at the start.
+      steps: number of mutants in each walk.
+      population: number of players.
       intensity: of selection.
-      record_every: how many mutants lie between two residents that are returned.
+      record_every: number of mutants between two residents that are returned.
       seed: of the walks.
 
     Returns:
-      [1 + steps // record_every, walks, numbers of a strategy], the start first.
+      [1 + steps // record_every, walks, numbers that describe a strategy], the start first.
 
     Raises:
       ValueError: an argument out of its range.

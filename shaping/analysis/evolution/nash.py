@@ -1,4 +1,4 @@
-"""Nash equilibria of games with two players, by nashpy (Knight and Campbell 2018, JOSS 3)."""
+"""Nash equilibria of two-player games, by nashpy (Knight and Campbell 2018, JOSS 3)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _MOST = 14
 def nash_equilibria(
     payoffs: Any, column_payoffs: Any = None, method: str = "support_enumeration"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Mixed strategies of row and column player in equilibrium, each [strategies].
+    """Mixed strategies of the row and the column player in equilibrium, each [strategies].
 
-    Enumeration finds all equilibria of a nondegenerate game, in time that grows exponentially with the strategies;
-    Lemke-Howson finds one for each label that is dropped first, and not always all. In a degenerate game (strategies
-    that earn the same) there are infinitely many, of which some are found.
+    Enumeration finds all equilibria of a nondegenerate game, in time that grows exponentially with the number of
+    strategies. Lemke-Howson finds one for each label that is dropped first, which may not be all. A degenerate game
+    (strategies with equal payoffs) has infinitely many equilibria, of which some are found.
 
     Args:
-      payoffs: [strategies, strategies], what row gets from column.
-      column_payoffs: [strategies, strategies] of the column player, as [row, column]; None for the symmetric game, in
-        which it is the transpose.
+      payoffs: [strategies, strategies], payoff of row against column.
+      column_payoffs: [strategies, strategies], the column player's payoffs as [row, column]; None for the symmetric
+        game, where they are the transpose.
       method: "support_enumeration", "vertex_enumeration" (both up to 14 strategies) or "lemke_howson".
 
     Raises:
@@ -43,14 +43,14 @@ def nash_equilibria(
     game = nashpy.Game(M, other)
     solve = game.lemke_howson_enumeration if method == "lemke_howson" else getattr(game, method)
     with warnings.catch_warnings():
-        # It warns of degenerate games, which are said above to have more equilibria than are found.
+        # nashpy warns of degenerate games; the docstring says that not all their equilibria are found.
         warnings.simplefilter("ignore")
         found = [(np.asarray(x, float), np.asarray(y, float)) for x, y in solve()]
     return _distinct([pair for pair in found if _in_equilibrium(M, other, *pair)])
 
 
 def _in_equilibrium(M: np.ndarray, other: np.ndarray, x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether neither can gain; Lemke-Howson may end elsewhere in a degenerate game."""
+    """Whether neither player can gain; Lemke-Howson may end elsewhere in a degenerate game."""
     if x.shape != (len(M),) or y.shape != (len(M),) or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return False
     slack = 1e-8 * max(float(np.ptp(M)), float(np.ptp(other)), 1.0)

@@ -16,14 +16,15 @@ _RANK = 1e-10
 
 @dataclass(frozen=True)
 class RestPoint:
-    """Shares that stay as they are.
+    """Shares at which the dynamics rest.
 
     Attributes:
       shares: [strategies].
-      payoff: what everybody who is there earns.
-      eigenvalues: complex [strategies - 1] of the dynamics around it, within the simplex, the largest real part first.
-      stability: "stable" (all real parts are negative: what is close comes back), "unstable" (one is positive) or
-        "neutral" (neither: the linear terms do not tell).
+      payoff: what every strategy that is present earns.
+      eigenvalues: complex [strategies - 1], of the dynamics linearised there within the simplex, largest real part
+        first.
+      stability: "stable" (all real parts are negative: nearby shares return), "unstable" (one is positive) or
+        "neutral" (neither: the linear terms do not decide).
     """
 
     shares: np.ndarray
@@ -35,16 +36,16 @@ class RestPoint:
 def rest_points(payoffs: Any) -> list[RestPoint]:
     """All isolated rest points of the replicator equation, pure strategies first.
 
-    On the face of each set of strategies they solve (M x)_i = v for all i in the set. Where that has a continuum of
-    solutions (strategies that do the same against each other, such as ALLC and tit-for-tat without noise) the face's
-    interior is left out; its corners are found all the same. A stable rest point is an evolutionarily stable state or
-    at least an attractor (Hofbauer and Sigmund 1998, section 7).
+    On the face of each set of strategies, they solve (M x)_i = v for all i in the set. If there is a continuum of
+    solutions (strategies that do the same against each other, such as ALLC and tit-for-tat without noise), the
+    interior of the face is left out; its corners are still found. A stable rest point is an evolutionarily stable
+    state or at least an attractor (Hofbauer and Sigmund 1998, section 7).
 
     Args:
-      payoffs: [strategies, strategies], up to 16 strategies, what row gets from column.
+      payoffs: [strategies, strategies], up to 16 strategies, payoff of row against column.
 
     Raises:
-      ValueError: no square matrix, or one that is too large.
+      ValueError: not a square matrix, or one that is too large.
     """
     M = payoff_matrix(payoffs)
     n = len(M)
@@ -59,7 +60,7 @@ def rest_points(payoffs: Any) -> list[RestPoint]:
 
 
 def _on_face(M: np.ndarray, support: list[int]) -> np.ndarray | None:
-    """The rest point at which exactly these strategies are there, None if there is none or not one."""
+    """The rest point at which exactly these strategies are present; None if there is none or more than one."""
     size = len(support)
     system = np.ones((size + 1, size + 1))
     system[:size, :size] = M[np.ix_(support, support)] - M.mean()

@@ -6,12 +6,12 @@ another and redirects the flow through it:
     p_ij <- p_ij + p_ik p_kj / sum_{l < k} p_kl                            for all i, j < k
 
 Nothing is ever subtracted, so every entry of the result keeps its relative accuracy however small it is (O'Cinneide
-1993, Numerische Mathematik 65), where eigensolvers lose it. Diagonals are never needed, and a row may be multiplied by
-any number: that only changes how long the chain stays in the state.
+1993, Numerische Mathematik 65), where eigensolvers lose it. Diagonals are not needed, and a row may be multiplied by
+any number: that only changes how long the chain stays in that state.
 
-What is too small for a float64 is handled in logarithms. Large chains are reduced block by block with products of
-matrices, each row relative to its largest entry, the state that is left most rarely last; where that may have lost
-something that counts, the logarithms do it again.
+Numbers too small for a float64 are handled in logarithms. Large chains are reduced block by block with matrix products.
+Each row is scaled by its largest entry, and the states that are left most rarely come last. If something that matters
+may have been lost, the chain is reduced again in logarithms.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from __future__ import annotations
 import numpy as np
 
 SMALL = 128
-"""Up to so many states the chain is reduced in logarithms at once."""
+"""Chains of up to this many states are reduced in logarithms directly."""
 _BLOCK = 64
 _ROWS = 512
-# A chain is trusted to products of matrices where no state is left less often than this part of its fastest exit, which
-# keeps what underflows (below 1e-308) without weight.
+# Matrix products are trusted if every state is left with at least this fraction of its fastest exit, so that what
+# underflows (below 1e-308) has no weight.
 _LEAST_EXIT = 1e-60
 _LEAST_SHARE = 1e-150
 
@@ -33,11 +33,11 @@ def log_stationary(log_rates: np.ndarray, small: int = SMALL) -> np.ndarray:
 
     Args:
       log_rates: [states, states], logarithm of the probability (or the rate) from row to column, -inf for never. The
-        diagonal is not used. It is overwritten.
-      small: up to so many states nothing but logarithms is used.
+        diagonal is not used. The array is overwritten.
+      small: up to this many states, only logarithms are used.
 
     Raises:
-      ValueError: the chain has more than one closed class, so that no stationary distribution is singled out.
+      ValueError: the chain has more than one closed class, so there is more than one stationary distribution.
     """
     np.fill_diagonal(log_rates, -np.inf)
     if len(log_rates) > small:
@@ -49,7 +49,7 @@ def log_stationary(log_rates: np.ndarray, small: int = SMALL) -> np.ndarray:
 
 def _in_logarithms(L: np.ndarray) -> np.ndarray:
     n = len(L)
-    # The state that is left most rarely comes last to be removed: it may be left never.
+    # The state that is left most rarely is removed last, as it may never be left.
     order = np.argsort(L.max(axis=1), kind="stable")
     L = L[np.ix_(order, order)]
     for k in range(n - 1, 0, -1):
@@ -68,7 +68,7 @@ def _in_logarithms(L: np.ndarray) -> np.ndarray:
 
 
 def _in_blocks(L: np.ndarray) -> np.ndarray | None:
-    """As `_in_logarithms`, by products of matrices of float64; None where something that counts may have been lost."""
+    """As `_in_logarithms`, by float64 matrix products; None if something that matters may have been lost."""
     n = len(L)
     scale = L.max(axis=1)
     if not np.isfinite(scale).all():
@@ -85,7 +85,7 @@ def _in_blocks(L: np.ndarray) -> np.ndarray | None:
         visits, least = _visits(P[block, block], P[block, :start].sum(axis=1))
         if least < _LEAST_EXIT:
             return None
-        # Expected visits to the block's states for each way in.
+        # Expected visits to the block's states, for each way into it.
         P[:start, block] = P[:start, block] @ visits
         for first in range(0, start, _ROWS):
             rows = slice(first, min(first + _ROWS, start))
@@ -115,11 +115,12 @@ def _visits(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, float]
     """Expected visits (I - inside)^-1 of a block before it is left, and the smallest probability of leaving a state.
 
     Args:
-      inside: [states, states] non-negative, the diagonal not used.
-      outside: [states], sum of the entries that lead out of the block.
+      inside: [states, states], non-negative; the diagonal is not used.
+      outside: [states], the sums of the entries that lead out of the block.
 
-    With the states removed from the last, I - inside = (I - X) D (I - Y): X strictly upper, D the sums of what is left,
-    Y strictly lower, none of them with a negative entry, and so are the inverses of the outer two.
+    With the states removed from the last one on, I - inside = (I - X) D (I - Y): X is strictly upper triangular, Y
+    strictly lower, and D is diagonal with the sums of what remains. None of them, nor (I - X)^-1 and (I - Y)^-1, has a
+    negative entry.
     """
     b = len(inside)
     A, out = inside.copy(), outside.copy()

@@ -1,0 +1,320 @@
+"""Selection: who takes whose place at the end of a generation.
+
+One event after another (`events` a generation), each on the population that the last one left, or a share of all at
+once (`rate`). Only the first is the process that closed formulas of fixation describe. What comes out is for every
+learner the number of the one whose copy it has become, its own where nothing happened.
+
+    fermi        i, drawn from all, copies j, drawn from the others, with probability
+                 1 / (1 + exp(-intensity (v_j - v_i)))
+    birth_death  j, drawn by fitness exp(intensity v), has a copy of itself take the place of one drawn from the others
+    death_birth  i, drawn from all, makes room for a copy of one of the others, drawn by fitness
+    truncation   the `rate` N learners of lowest value become copies of as many of the highest
+
+(Traulsen, Nowak and Pacheco 2006; Moran 1958; Ohtsuki et al. 2006.) "The others" are a learner's neighbours where they
+are what is asked for. v is the value of the last update of the generation, or what is expected against all others.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from shaping.population.bijection import below
+
+KINDS = ("none", "fermi", "birth_death", "death_birth", "truncation")
+
+
+@struct.dataclass
+class Selection:
+    """How learners are selected.
+
+    Attributes:
+      intensity: [] of selection, at least 0.
+      rate: [] share of all that imitate at once (fermi) or are replaced (truncation).
+      mutation: [] probability that a learner which would have imitated, or been replaced, mutates.
+      noise: [] standard deviation of what a mutation adds to parameters, where it does not change the type.
+      kind: one of `KINDS`.
+      events: how many there are in a generation, one after another; 0 where a share of all is selected at once.
+      payoff: "encounter", the value of a learner's last update; "expected", the mean over all others.
+      fitness: "exponential", exp(intensity v); "linear", 1 + intensity v.
+      mutates: how: "none"; "uniform", to a type drawn from all; "noise" on what is copied; else the name of a type.
+      neighbours: whether learners imitate, and are replaced by, their neighbours alone.
+    """
+
+    intensity: Any = 1.0
+    rate: Any = 0.0
+    mutation: Any = 0.0
+    noise: Any = 0.0
+    kind: str = struct.field(pytree_node=False, default="none")
+    events: int = struct.field(pytree_node=False, default=0)
+    payoff: str = struct.field(pytree_node=False, default="encounter")
+    fitness: str = struct.field(pytree_node=False, default="exponential")
+    mutates: str = struct.field(pytree_node=False, default="none")
+    neighbours: bool = struct.field(pytree_node=False, default=False)
+
+
+def selection(
+    kind: Literal["none", "fermi", "birth_death", "death_birth", "truncation"] = "none",
+    *,
+    intensity: float = 1.0,
+    events: int = 0,
+    rate: float = 0.0,
+    payoff: Literal["encounter", "expected"] = "encounter",
+    fitness: Literal["exponential", "linear"] = "exponential",
+    mutation: float = 0.0,
+    mutates: str = "uniform",
+    noise: float = 0.0,
+    among: Literal["all", "neighbours"] = "all",
+) -> Selection:
+    """Selection by name; see this module for the kinds.
+
+    Args:
+      kind: none, fermi, birth_death, death_birth or truncation.
+      intensity: of selection, at least 0.
+      events: how many events a generation has, one after another.
+      rate: the share of all that is selected at once, 0 to 1; this or `events`.
+      payoff: "encounter", a learner's last value; "expected", the mean against all others, oneself excluded, for
+        scripted types.
+      fitness: "exponential" or "linear"; of birth_death and death_birth.
+      mutation: the probability that whoever would have imitated, or been replaced, mutates instead.
+      mutates: to what: "uniform", a type drawn from all; the name of a type; "noise", a copy whose parameters are moved
+        by normal numbers.
+      noise: their standard deviation.
+      among: whom a learner may imitate, or leave its place to: "all" others, or its "neighbours" in the pairing.
+
+    Raises:
+      ValueError: a number out of its range, or one that the kind has no use for.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"selection.kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    for name, given, allowed in (
+        ("payoff", payoff, ("encounter", "expected")),
+        ("fitness", fitness, ("exponential", "linear")),
+        ("among", among, ("all", "neighbours")),
+    ):
+        if given not in allowed:
+            raise ValueError(f"selection.{name} is {given!r}; allowed: {', '.join(allowed)}")
+    for name, value, high in (("rate", rate, 1), ("mutation", mutation, 1), ("intensity", intensity, None)):
+        if isinstance(value, int | float) and not (value >= 0 and (high is None or value <= high)):
+            raise ValueError(f"selection.{name} is {value}; allowed: {'0 to 1' if high else 'at least 0'}")
+    if isinstance(events, bool) or not isinstance(events, int) or events < 0:
+        raise ValueError(f"selection.events is {events!r}; allowed: an integer of 0 or more")
+    at_once = not (isinstance(rate, int | float) and rate == 0)
+    if kind != "none" and bool(events) == at_once:
+        raise ValueError(f"selection: events {events} and rate {rate} given; allowed: one of them above 0")
+    if kind in ("birth_death", "death_birth") and at_once:
+        raise ValueError(f"selection.rate is {rate}; allowed: 0 with kind {kind}, which has events")
+    if kind == "truncation" and events:
+        raise ValueError(f"selection.events is {events}; allowed: 0 with kind truncation, which has a rate")
+    if kind == "truncation" and among == "neighbours":
+        raise ValueError("selection.among is neighbours; allowed: all with kind truncation")
+    if kind == "none" and (events or at_once or not _zero(mutation)):
+        raise ValueError("selection: events, rate and mutation are given; allowed: with a kind other than none")
+    if fitness == "linear" and kind not in ("birth_death", "death_birth"):
+        raise ValueError(f"selection.fitness is linear; allowed: exponential with kind {kind}")
+    how = "none" if _zero(mutation) else mutates
+    return Selection(intensity, rate, mutation, noise, kind, events, payoff, fitness, how, among == "neighbours")
+
+
+def _zero(number: Any) -> bool:
+    return isinstance(number, int | float) and number == 0
+
+
+class Outcome(NamedTuple):
+    """What a selection did to one population.
+
+    Attributes:
+      parents: [size] int32, whose copy everybody is now.
+      types: [size] int32.
+      mutated: [size] bool.
+      imitations, mutations: [] int32, how many of each there were.
+    """
+
+    parents: jax.Array
+    types: jax.Array
+    mutated: jax.Array
+    imitations: jax.Array
+    mutations: jax.Array
+
+
+class Scene(NamedTuple):
+    """What a selection in one population goes by.
+
+    Attributes:
+      values: [size], of the last update of a generation; read where payoffs are those of the encounter.
+      types: [size] int32.
+      matrix: [types, types], what a type is worth against another; read where payoffs are expected.
+      neighbours, degrees: [size, most neighbours] and [size] int32 where selection is among neighbours.
+    """
+
+    values: jax.Array
+    types: jax.Array
+    matrix: jax.Array
+    neighbours: Any
+    degrees: Any
+
+
+def selected(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
+    """One generation's selection in one population.
+
+    Args:
+      selection: of this population.
+      key: of the population, the purpose and the generation.
+      scene: see `Scene`.
+      mutant: the type that mutations lead to, None where it is drawn from all.
+    """
+    if selection.events:
+        return _one_after_another(selection, key, scene, mutant)
+    return _at_once(selection, key, scene, mutant)
+
+
+def expected_payoffs(matrix: jax.Array, counts: jax.Array) -> jax.Array:
+    """What each type is worth on average against all others, itself excluded, [types]; 0 where there are no others.
+
+    Args:
+      matrix: [types, types].
+      counts: [types], how many there are of each.
+    """
+    others = jnp.maximum(jnp.sum(counts) - 1, 1).astype(matrix.dtype)
+    # Types that nobody has are what a single one of them would be worth.
+    return (jnp.sum(matrix * counts.astype(matrix.dtype), axis=1) - jnp.diagonal(matrix)) / others
+
+
+def _payoffs(selection: Selection, scene: Scene, types: jax.Array, parents: jax.Array, counts: jax.Array) -> jax.Array:
+    """Everybody's payoff, [size]; a copy has the value of what it is a copy of."""
+    if selection.payoff == "expected":
+        return expected_payoffs(scene.matrix, counts)[types]
+    return scene.values[parents]
+
+
+def _fermi(intensity: Any, difference: jax.Array) -> jax.Array:
+    """The probability to copy somebody whose value is higher by that; 0 where it is not known."""
+    return jnp.where(jnp.isfinite(difference), jax.nn.sigmoid(intensity * difference), 0)
+
+
+def _other(selection: Selection, scene: Scene, word: jax.Array, number: jax.Array) -> jax.Array:
+    """Somebody else, drawn evenly from all or from the neighbours."""
+    if selection.neighbours:
+        return scene.neighbours[number, below(word, scene.degrees[number]).astype(jnp.int32)]
+    found = below(word, scene.types.shape[0] - 1).astype(jnp.int32)
+    return found + (found >= number)
+
+
+def _unit(word: jax.Array) -> jax.Array:
+    """A word as a number in [0, 1), float32."""
+    return (word >> 8).astype(jnp.float32) * jnp.float32(2**-24)
+
+
+def _drawn_type(word: jax.Array, types: int, mutant: int | None) -> jax.Array:
+    return below(word, types).astype(jnp.int32) if mutant is None else jnp.full(word.shape, mutant, jnp.int32)
+
+
+def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
+    size, kinds = scene.types.shape[0], scene.matrix.shape[0]
+    words = jax.random.bits(key, (selection.events, 5), jnp.uint32)
+    everybody = jnp.arange(size, dtype=jnp.int32)
+    start = (
+        Outcome(everybody, scene.types, jnp.zeros(size, bool), jnp.int32(0), jnp.int32(0)),
+        jnp.zeros(kinds, jnp.int32).at[scene.types].add(1),
+    )
+
+    def pair(state: Outcome, counts: jax.Array, word: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Who may be replaced, by whom, and whether it is."""
+        one = below(word[0], size).astype(jnp.int32)
+        if selection.kind == "fermi":
+            model = _other(selection, scene, word[1], one)
+            if selection.payoff == "expected":
+                of_types = expected_payoffs(scene.matrix, counts)
+                difference = of_types[state.types[model]] - of_types[state.types[one]]
+            else:
+                difference = scene.values[state.parents[model]] - scene.values[state.parents[one]]
+            return one, model, _unit(word[2]) < _fermi(selection.intensity, difference)
+        payoffs = _payoffs(selection, scene, state.types, state.parents, counts)
+        if selection.kind == "birth_death":
+            model = _by_fitness(selection, payoffs, jnp.ones(size, bool), word[0])
+            return _other(selection, scene, word[1], model), model, jnp.bool_(True)
+        if selection.neighbours:
+            near = scene.neighbours[one]
+            known = jnp.arange(near.shape[0]) < scene.degrees[one]
+            model = near[_by_fitness(selection, payoffs[near], known, word[1])]
+        else:
+            model = _by_fitness(selection, payoffs, everybody != one, word[1])
+        return one, model, jnp.bool_(True)
+
+    def event(number: jax.Array, carry: tuple[Outcome, jax.Array]) -> tuple[Outcome, jax.Array]:
+        state, counts = carry
+        word = words[number]
+        one, model, copies = pair(state, counts, word)
+        mutates = _unit(word[3]) < selection.mutation
+        if selection.mutates == "noise":
+            mutates, changes = mutates & copies, copies
+            kind = state.types[model]
+        else:
+            changes = mutates | copies
+            kind = jnp.where(mutates, _drawn_type(word[4], kinds, mutant), state.types[model])
+        was = state.types[one]
+        kind = jnp.where(changes, kind, was)
+        parent = jnp.where(copies, state.parents[model], state.parents[one])
+        # A copy of a mutant is a mutant, too: there is no state of it yet that could be copied.
+        fresh = jnp.where(copies & ~mutates, state.mutated[model], state.mutated[one]) | mutates
+        counts = counts.at[was].add(-1).at[kind].add(1)
+        return (
+            Outcome(
+                state.parents.at[one].set(parent),
+                state.types.at[one].set(kind),
+                state.mutated.at[one].set(fresh),
+                state.imitations + (copies & ~mutates).astype(jnp.int32),
+                state.mutations + mutates.astype(jnp.int32),
+            ),
+            counts,
+        )
+
+    return lax.fori_loop(0, selection.events, event, start)[0]
+
+
+def _by_fitness(selection: Selection, payoffs: jax.Array, allowed: jax.Array, word: jax.Array) -> jax.Array:
+    """The place of one drawn by fitness from those that are allowed."""
+    known = allowed & jnp.isfinite(payoffs)
+    scaled = selection.intensity * payoffs
+    if selection.fitness == "linear":
+        weights = jnp.where(known, jnp.maximum(1 + scaled, 0), 0)
+    else:
+        weights = jnp.where(known, jnp.exp(scaled - jnp.max(jnp.where(known, scaled, -jnp.inf))), 0)
+    reached = jnp.cumsum(weights)
+    drawn = _unit(word) * reached[-1]
+    return jnp.minimum(jnp.sum(reached <= drawn), payoffs.shape[0] - 1).astype(jnp.int32)
+
+
+def _at_once(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
+    size, kinds = scene.types.shape[0], scene.matrix.shape[0]
+    everybody = jnp.arange(size, dtype=jnp.int32)
+    counts = jnp.zeros(kinds, jnp.int32).at[scene.types].add(1)
+    payoffs = _payoffs(selection, scene, scene.types, everybody, counts)
+
+    def words(place: int) -> jax.Array:
+        # Word by word of a counter: a learner's do not depend on how many there are.
+        return jax.random.bits(jax.random.fold_in(key, place), (size,), jnp.uint32)
+
+    if selection.kind == "truncation":
+        order = jnp.argsort(jnp.where(jnp.isfinite(payoffs), payoffs, -jnp.inf)).astype(jnp.int32)
+        replaced_of_rank = everybody < jnp.round(selection.rate * size)
+        copies = jnp.zeros(size, bool).at[order].set(replaced_of_rank)
+        models = jnp.zeros(size, jnp.int32).at[order].set(order[::-1])
+    else:
+        models = _other(selection, scene, words(0), everybody)
+        drawn = _unit(words(1)) < selection.rate
+        copies = drawn & (_unit(words(2)) < _fermi(selection.intensity, payoffs[models] - payoffs))
+    if selection.mutates == "none":
+        mutates = jnp.zeros(size, bool)
+    elif selection.mutates == "noise" or selection.kind == "truncation":
+        mutates = copies & (_unit(words(3)) < selection.mutation)
+    else:
+        mutates = drawn & (_unit(words(3)) < selection.mutation)
+    types = jnp.where(copies, scene.types[models], scene.types)
+    if selection.mutates not in ("none", "noise"):
+        types = jnp.where(mutates, _drawn_type(words(4), kinds, mutant), types)
+    parents = jnp.where(copies, models, everybody)
+    imitations = jnp.sum(copies & ~mutates, dtype=jnp.int32)
+    return Outcome(parents, types, mutates, imitations, jnp.sum(mutates, dtype=jnp.int32))

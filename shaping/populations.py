@@ -1,0 +1,320 @@
+"""Populations of learners that meet, in a program: `evolve`, whose record stays in memory."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.config.checks import check_number
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.top import LIMITS
+from shaping.learners import Learner, frozen, gradient_learner
+from shaping.learners.gradient import learner_of
+from shaping.learners.initial import values as given_parameters
+from shaping.objectives.game import Game
+from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.policies import Policy, strategy
+from shaping.policies.memory_one import logit
+from shaping.population import ecology
+from shaping.population.ecology import Ecology, EcologyState, Rules
+from shaping.population.mixed import side_by_side
+from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of, pairing
+from shaping.population.selection import Selection, selection
+from shaping.population.shares import apportioned
+from shaping.population.still import started_at
+from shaping.rules import Rule, first_order
+from shaping.rules import naive as naive_rule
+from shaping.runtime.devices import computing_in, population_mesh
+from shaping.training import game_of
+from shaping.variables import POPULATION, Variable
+
+# Generations of one call of the program, at most.
+_ROWS = 256
+
+
+def evolve(
+    game: Any,
+    types: Mapping[str, Learner | Rule | str | tuple[Policy, Any]] | Learner | Rule,
+    size: int = 100,
+    generations: int = 100,
+    *,
+    shares: Mapping[str, float | Literal["rest"]] | None = None,
+    pairing: Pairing | str = "well_mixed",
+    encounter: int = 1,
+    selection: Selection | str = "none",
+    shared: bool = False,
+    matches: int = 1,
+    until: Literal["end", "fixation"] = "end",
+    seed: int = 0,
+    precision: str = "float32",
+    parameters: Any = None,
+    policy: Policy | None = None,
+) -> Any:
+    """Lets populations of learners meet, learn and be selected, and returns their record, in memory.
+
+    Five lines:
+
+        from shaping import envs
+        import shaping
+        game = envs.make("ipd", discount=0.96)
+        types = {"naive": shaping.naive(), "lola": shaping.lola(), "tft": "tft"}
+        population = shaping.evolve(game, types, size=1000, generations=100)
+
+    Args:
+      game: a matrix game (`envs.MatrixGame`), or a game as `train` takes it, the same policy in every seat.
+      types: by name a learner, an update rule (with step size 1 and N(0, 1) start) or, in a matrix game, a strategy by
+        its name, or as `strategy` gives it, which never learns; or a single learner or rule.
+      size: learners of a population. Numbers of learners run type by type.
+      generations: of a population, at least 1; in each everybody meets somebody, unless the pairing says otherwise.
+      shares: of the types, by name; they add up to 1, or one of them is "rest". Evenly if None.
+      pairing: who meets whom, as `shaping.pairing` makes it, or its kind.
+      encounter: updates made together in a generation, at least 1.
+      selection: who takes whose place at a generation's end, as `shaping.selection` makes it, or its kind.
+      shared: whether all learners of a population start from one draw, which is that of the population.
+      matches: independent populations, at least 1.
+      until: "end", all generations; "fixation", stop once every population is of one type.
+      seed: of everything that is drawn, as in a configuration.
+      precision: "float32" or "float64".
+      parameters, policy: as `train` takes them.
+
+    Returns:
+      An `xarray.Dataset` over match (a population), generation (0 to the last, 0 before anybody has learned), type and
+      learner: share, value, value_sd and cooperation [match, generation, type]; mutual_cooperation, assortment,
+      imitations and mutations [match, generation]; theta_final [match, learner, parameter], type_final and ancestor
+      [match, learner]; fixed_at [match]. The value of a learner is that of the last update of a generation, normalised
+      as everywhere, and so is cooperation, the probability that it cooperates while the two play.
+
+    Raises:
+      ConfigError: for a number out of its range, a size that cannot be paired, shares that do not add up, or a type
+        that cannot play the game.
+    """
+    for key, value in (("matches", matches), ("seed", seed)):
+        check_number(key, value, LIMITS[key], integer=True)
+    for key, value in (("size", size), ("generations", generations), ("encounter", encounter)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise not_allowed(key, value, "an integer of 1 or more")
+    if precision not in ("float32", "float64"):
+        raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
+    if until not in ("end", "fixation"):
+        raise not_allowed("until", until, "end or fixation", ("end", "fixation"))
+    form, numbers = game_of(game, policy, parameters)
+    named = {"learner": types} if isinstance(types, Learner | Rule) else dict(types)
+    try:
+        meeting, selecting = _pairing(pairing), _selection(selection)
+        check_size(meeting, size, len(form.policies))
+        counts = apportioned(size, list(named), shares)
+        with computing_in(precision):
+            learners, still = _learners(form, named)
+        _check(form, meeting, selecting, list(named), learners, still)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    mutant = list(named).index(selecting.mutates) if selecting.mutates in named else None
+    devices = population_mesh().size
+    rules = Rules(form, size, encounter, shared, still, mutant, split=devices if matches < devices else 0)
+
+    with computing_in(precision):
+        # Each device has as many populations as another; what the last one does again is dropped.
+        each = matches if rules.split else -(-matches // devices) * devices
+        own = _ecology(rules, meeting, selecting, learners, numbers(), np.minimum(np.arange(each), matches - 1), seed)
+        kinds = np.broadcast_to(np.repeat(np.arange(len(counts), dtype=np.int32), counts), (each, size))
+        record = _run(rules, own, jnp.asarray(kinds), generations, until, precision)
+    return _dataset({name: array[:matches] for name, array in record.items()}, tuple(named), form)
+
+
+def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: str, precision: str) -> dict[str, Any]:
+    """All generations, and what is recorded of them, [populations, ...]."""
+    dtype, mesh = jnp.dtype(precision), population_mesh()
+    state = jax.jit(ecology.over(rules, mesh, lambda own, kinds: ecology.begin(rules, own, kinds, dtype), 1))(
+        own, kinds
+    )
+    if own.selection.payoff == "expected":
+        matrix = jax.jit(ecology.over(rules, mesh, lambda own: ecology.type_values(rules, own, dtype), 0))(own)
+    else:
+        matrix = jnp.zeros((len(kinds), len(rules.still), len(rules.still)), dtype)
+    rows = min(generations, _ROWS)
+    step = ecology.program(rules, rows, mesh)
+    shares = np.asarray(jax.jit(ecology.shares_of, static_argnums=1)(kinds, len(rules.still)))
+    # Those who meet first, before anybody has learned.
+    state, first = step(own, state, matrix, jnp.int32(0), jnp.int32(1), jnp.bool_(False))
+    found = [{name: np.asarray(leaf)[:, :1] for name, leaf in first.items()}]
+    found[0]["share"] = shares[:, None]
+    done = 0
+    while done < generations:
+        count = min(rows, generations - done)
+        state, recorded = step(own, state, matrix, jnp.int32(done), jnp.int32(count), jnp.bool_(True))
+        found.append({name: np.asarray(leaf)[:, :count] for name, leaf in recorded.items()})
+        done += count
+        if until == "fixation" and np.all(np.asarray(state.fixed_at) >= 0):
+            break
+    record = {name: np.concatenate([part[name] for part in found], axis=1) for name in found[0]}
+    return record | _final(rules, state)
+
+
+def _final(rules: Rules, state: EcologyState) -> dict[str, Any]:
+    """theta_final [populations, size, parameters], type_final, ancestor [populations, size], fixed_at [populations]."""
+    populations = len(state.types)
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state.learners.theta)]
+    flat = [leaf.reshape(populations, rules.size, math.prod(leaf.shape[1:])) for leaf in leaves]
+    return {
+        "theta_final": np.concatenate(flat, axis=2),
+        "type_final": np.asarray(state.types),
+        "ancestor": np.asarray(state.ancestors),
+        "fixed_at": np.asarray(state.fixed_at),
+    }
+
+
+def _pairing(given: Any) -> Pairing:
+    if isinstance(given, str):
+        return pairing(given)  # pyright: ignore[reportArgumentType]
+    if not isinstance(given, Pairing):
+        raise not_allowed("pairing", given, "its kind, or what shaping.pairing returns")
+    return given
+
+
+def _selection(given: Any) -> Selection:
+    if isinstance(given, str):
+        return selection(given)  # pyright: ignore[reportArgumentType]
+    if not isinstance(given, Selection):
+        raise not_allowed("selection", given, "its kind, or what shaping.selection returns")
+    return given
+
+
+def _learners(game: Game, types: Mapping[str, Any]) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
+    """A learner of every type, all of one structure, and which of them never learn."""
+    if not types:
+        raise not_allowed("types", dict(types), "one type or more")
+    scripts: dict[str, Any] = {}
+    learning: dict[str, Learner] = {}
+    for name, given in types.items():
+        if isinstance(given, str | tuple):
+            scripts[name] = _theta(game, name, given)
+        elif isinstance(given, Rule):
+            learning[name] = gradient_learner(given)
+        elif isinstance(given, Learner):
+            learning[name] = given
+        else:
+            raise not_allowed(f"types.{name}", given, "a learner, a rule, or a strategy by name")
+    learning = _alike(learning)
+    template = next(iter(learning.values()), frozen())
+    each = {name: learning.get(name) or started_at(template, given_parameters(scripts[name])) for name in types}
+    together = side_by_side(list(each.values()))
+    return tuple(together), tuple(name in scripts for name in types)
+
+
+def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
+    """The same learners; where some climb by first-order rules and others naively, those as members of the family."""
+    plain = jax.tree.structure(naive_rule())
+    family = jax.tree.structure(first_order(0.0, 0.0, 0.0))
+    kinds = {name: jax.tree.structure(getattr(one.settings, "rule", None)) for name, one in learning.items()}
+    if family not in kinds.values():
+        return dict(learning)
+
+    def as_member(one: Learner) -> Learner:
+        settings: Any = one.settings
+        return learner_of(first_order(0.0, 0.0, 0.0), settings.common)
+
+    return {name: as_member(one) if kinds[name] == plain else one for name, one in learning.items()}
+
+
+def _theta(game: Game, name: str, given: Any) -> Any:
+    """The parameters of a scripted strategy, logits [states] as a tabular policy has them."""
+    if not isinstance(game, ExactMatrixGame) or game.policies[0].kind != "tabular" or game.memory > 1:
+        raise ConfigError(f"types.{name}: {given!r} is a strategy; allowed: in matrix games, with tabular policies")
+    try:
+        own, table = strategy(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ConfigError(f"types.{name}: {error}") from None
+    if own.kind != "memory_one":
+        raise ConfigError(f"types.{name}: {given!r} remembers more than a round; allowed: memory-one strategies")
+    table, states = np.asarray(table, float), game.num_states
+    if states == 1:
+        table = table[:1]
+    elif len(table) != states and np.all(table == table[0]):
+        table = np.full(states, table[0])
+    if len(table) != states:
+        raise ConfigError(f"types.{name}: has {len(table)} probabilities; the game has {states} states")
+    return np.asarray(logit(jnp.asarray(table, float)), float)
+
+
+def _check(
+    game: Game,
+    meeting: Pairing,
+    selecting: Selection,
+    names: Sequence[str],
+    learners: Sequence[Learner],
+    still: Sequence[bool],
+) -> None:
+    """Refuses what cannot meet, or be selected.
+
+    Raises:
+      ConfigError: one line.
+    """
+    if len(set(game.policies)) > 1:
+        raise ConfigError(
+            "game: has seats of several policies; allowed: the same in every seat, as learners change them"
+        )
+    if getattr(game, "state_view", "own") != "own" and meeting.kind != "fixed":
+        raise ConfigError(f"game: state_view is {game.state_view}; allowed: own, as learners change seats")  # type: ignore
+    for name, learner in zip(names, learners, strict=True):
+        if learner.observes or learner.variables:
+            raise ConfigError(f"types.{name}: keeps a model of its opponent or a critic; allowed: learners without")
+    if selecting.payoff == "expected":
+        if not all(still):
+            learns = names[list(still).index(False)]
+            raise ConfigError(
+                f"selection.payoff is expected; allowed: where all types are strategies ({learns} learns)"
+            )
+        if len(game.policies) != 2:
+            raise ConfigError("selection.payoff is expected; allowed: encounter, with more than two players")
+    if selecting.neighbours and not meeting.structured:
+        raise ConfigError(f"selection.among is neighbours; allowed: all with pairing {meeting.kind}")
+    if selecting.mutates not in ("none", "uniform", "noise", *names):
+        raise not_allowed("selection.mutates", selecting.mutates, f"uniform, noise or one of {', '.join(names)}")
+
+
+def _ecology(
+    rules: Rules,
+    meeting: Pairing,
+    selecting: Selection,
+    learners: Sequence[Learner],
+    params: Any,
+    numbers: np.ndarray,
+    seed: int,
+) -> Ecology:
+    """The populations of these numbers, leaves [populations, ...]."""
+    dtype = jnp.result_type(float)
+
+    def spread(leaf: Any) -> jax.Array:
+        array = np.asarray(leaf)
+        array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(dtype)
+        return jnp.asarray(np.broadcast_to(array, (len(numbers), *array.shape)))
+
+    neighbours, degrees = (np.zeros((1, 1), np.int32), np.ones(1, np.int32))
+    if meeting.structured:
+        neighbours, degrees = neighbours_of(meeting, rules.size)
+    params, types, meeting, selecting = jax.tree.map(spread, (params, tuple(learners), meeting, selecting))
+    return Ecology(
+        jnp.full(len(numbers), seed, jnp.int32),
+        jnp.asarray(numbers, jnp.int32),
+        params,
+        types,
+        meeting,
+        selecting,
+        jnp.asarray(matchings_of(meeting, rules.size)),
+        jnp.asarray(neighbours),
+        jnp.asarray(degrees),
+    )
+
+
+def _dataset(record: Mapping[str, np.ndarray], names: tuple[str, ...], game: Game) -> Any:
+    import xarray
+
+    variables: dict[str, Variable] = {name: POPULATION[name] for name in record}
+    coords: dict[str, Any] = {"generation": np.arange(record["share"].shape[1]), "type": list(names)}
+    arrays = {name: (variables[name].dims, array, variables[name].attributes()) for name, array in record.items()}
+    return xarray.Dataset(arrays, coords, dict(game.about))
