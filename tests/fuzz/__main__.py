@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz [--cases N] [--first SEED]`: many cases; prints those that fail."""
+"""`python -m tests.fuzz [--cases N] [--first SEED]`: many cases; prints those that fail.
+
+10,000 take about five minutes of processor time.
+"""
 
 import argparse
 import os
