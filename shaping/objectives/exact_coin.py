@@ -179,7 +179,7 @@ class ExactCoinGame:
 def _returns(
     game: ExactCoinGame, thetas: list[Any], params: ExactCoinParams, rewards: Sequence[Reward | None] | None
 ) -> jax.Array:
-    """[players]; a function of its own so that it, and each of its derivatives, is traced once."""
+    """Unnormalised returns, [players]; jitted, so that they and each of their derivatives are traced once."""
     # A last step that pays nothing need not be played.
     steps = None if game.horizon is None else game.horizon - (game.env.last_step != "play")
     joint = game.joint(thetas, params.noise)

@@ -276,8 +276,11 @@ def chosen(executed: jax.Array, noise: jax.Array) -> jax.Array:
 
 @partial(jax.jit, static_argnums=0)
 def _returns(game: ExactMatrixGame, thetas: list[Any], params: MatrixGameParams) -> Any:
-    """Of an update's many derivatives the returns are traced once, and each of their transformations once: nearly all
-    of the time to the first update would go into doing it anew for each. XLA inlines what is called."""
+    """Unnormalised returns, one scalar per player.
+
+    Jitted, so that jax traces the returns and each of their derivatives once and not at every place that asks for
+    them, which took most of the time before the first update. XLA inlines the calls: the program stays the same.
+    """
     tables = [policy.table(theta) for policy, theta in zip(game.policies, thetas, strict=True)]
     return game.from_cooperation([game._probabilities(table) for table in tables], params)
 

@@ -97,7 +97,7 @@ def sampled_objective(
     def values(player: int, thetas: Thetas, batch: Batch, context: Any = None) -> jax.Array:
         return state_values(sampler, critics, thetas, context, player, batch)
 
-    # Functions of their own, so that they and each of their derivatives are traced once for all that ask them.
+    # Jitted, so that play, the estimate and each of its derivatives are traced once for everybody who asks.
     @jax.jit
     def estimated(thetas: list[Any], key: jax.Array, context: Any) -> tuple[jax.Array, Batch]:
         batch = sampler.play(thetas, key)

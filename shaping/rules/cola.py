@@ -161,7 +161,7 @@ def _direction(settings: Cola, networks: list[Any], thetas: Thetas, player: int)
 
 @partial(jax.jit, static_argnums=0)
 def _applied(module: _Network, network: Any, inputs: jax.Array) -> jax.Array:
-    """A function of its own, so that the network, asked in many places, is traced once."""
+    """The network's output; jitted, so that it is traced once although many places ask for it."""
     return jnp.asarray(module.apply(network, inputs))
 
 

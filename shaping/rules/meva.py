@@ -247,7 +247,7 @@ def _quantiles(settings: MetaValue, network: Any, x: jax.Array, g: jax.Array, si
 
 @partial(jax.jit, static_argnums=0)
 def _applied(module: MetaValueNetwork, network: Any, x: jax.Array, g: jax.Array, signs: Any) -> jax.Array:
-    """A function of its own, so that the network, asked in many places, is traced once."""
+    """The network's output; jitted, so that it is traced once although many places ask for it."""
     return jnp.asarray(module.apply(network, x, g, signs))
 
 
