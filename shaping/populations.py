@@ -1,4 +1,4 @@
-"""Populations of learners that meet, in a program: `evolve`, whose record stays in memory."""
+"""`evolve`: populations of learners that meet, from a program; the record stays in memory."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from shaping.runtime.devices import computing_in, population_mesh
 from shaping.training import game_of
 from shaping.variables import POPULATION, Variable
 
-# Generations of one call of the program, at most.
+# Maximum number of generations in one call of the program.
 _ROWS = 256
 
 
@@ -57,7 +57,7 @@ def evolve(
 ) -> Any:
     """Lets populations of learners meet, learn and be selected, and returns their record, in memory.
 
-    Five lines:
+    For example:
 
         from shaping import envs
         import shaping
@@ -66,28 +66,28 @@ def evolve(
         population = shaping.evolve(game, types, size=1000, generations=100)
 
     Args:
-      game: a matrix game (`envs.MatrixGame`), or a game as `train` takes it, the same policy in every seat.
-      types: by name a learner, an update rule (with step size 1 and N(0, 1) start) or, in a matrix game, a strategy by
-        its name, or as `strategy` gives it, which never learns; or a single learner or rule.
-      size: learners of a population. Numbers of learners run type by type.
-      generations: of a population, at least 1; in each everybody meets somebody, unless the pairing says otherwise.
-      shares: of the types, by name; they add up to 1, or one of them is "rest". Evenly if None.
-      pairing: who meets whom, as `shaping.pairing` makes it, or its kind.
-      encounter: updates made together in a generation, at least 1.
-      selection: who takes whose place at a generation's end, as `shaping.selection` makes it, or its kind.
-      shared: whether all learners of a population start from one draw, which is that of the population.
-      matches: independent populations, at least 1.
+      game: a matrix game (`envs.MatrixGame`), or a game as in `train`, with the same policy in every seat.
+      types: by name, a learner, an update rule (with step size 1, starting from N(0, 1)) or, in a matrix game, a
+        strategy by its name or as returned by `strategy`, which never learns; or a single learner or rule.
+      size: number of learners in a population. They are numbered type by type.
+      generations: number of generations, at least 1; in each, everybody meets somebody, unless the pairing differs.
+      shares: of the types, by name; they add up to 1, or one of them is "rest". Equal if None.
+      pairing: who meets whom, as returned by `shaping.pairing`, or its kind.
+      encounter: number of updates made together in a generation, at least 1.
+      selection: who replaces whom at the end of a generation, as returned by `shaping.selection`, or its kind.
+      shared: whether all learners of a population start from the same random parameters.
+      matches: number of independent populations, at least 1.
       until: "end", all generations; "fixation", stop once every population is of one type.
-      seed: of everything that is drawn, as in a configuration.
+      seed: seed of all random draws, as in a configuration.
       precision: "float32" or "float64".
-      parameters, policy: as `train` takes them.
+      parameters, policy: as in `train`.
 
     Returns:
-      An `xarray.Dataset` over match (a population), generation (0 to the last, 0 before anybody has learned), type and
+      An `xarray.Dataset` over match (a population), generation (0 to the last; 0 is before any learning), type and
       learner: share, value, value_sd and cooperation [match, generation, type]; mutual_cooperation, assortment,
       imitations and mutations [match, generation]; theta_final [match, learner, parameter], type_final and ancestor
-      [match, learner]; fixed_at [match]. The value of a learner is that of the last update of a generation, normalised
-      as everywhere, and so is cooperation, the probability that it cooperates while the two play.
+      [match, learner]; fixed_at [match]. A learner's value is that of the last update of a generation, normalised as
+      usual; its cooperation is the probability that it cooperates in the same play.
 
     Raises:
       ConfigError: for a number out of its range, a size that cannot be paired, shares that do not add up, or a type
@@ -120,7 +120,7 @@ def evolve(
     rules = Rules(form, size, encounter, shared, still, mutant, split=devices if matches < devices else 0)
 
     with computing_in(precision):
-        # Each device has as many populations as another; what the last one does again is dropped.
+        # Every device has the same number of populations; surplus ones on the last device are dropped.
         each = matches if rules.split else -(-matches // devices) * devices
         own = _ecology(rules, meeting, selecting, learners, numbers(), np.minimum(np.arange(each), matches - 1), seed)
         kinds = np.broadcast_to(np.repeat(np.arange(len(counts), dtype=np.int32), counts), (each, size))
@@ -187,7 +187,7 @@ def _selection(given: Any) -> Selection:
 
 
 def _learners(game: Game, types: Mapping[str, Any]) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
-    """A learner of every type, all of one structure, and which of them never learn."""
+    """A learner for every type, all of one structure, and which of them never learn."""
     if not types:
         raise not_allowed("types", dict(types), "one type or more")
     scripts: dict[str, Any] = {}
@@ -209,7 +209,7 @@ def _learners(game: Game, types: Mapping[str, Any]) -> tuple[tuple[Learner, ...]
 
 
 def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
-    """The same learners; where some climb by first-order rules and others naively, those as members of the family."""
+    """The same learners; if some use first-order rules and others are naive, all as members of that family."""
     plain = jax.tree.structure(naive_rule())
     family = jax.tree.structure(first_order(0.0, 0.0, 0.0))
     kinds = {name: jax.tree.structure(getattr(one.settings, "rule", None)) for name, one in learning.items()}
@@ -224,7 +224,7 @@ def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
 
 
 def _theta(game: Game, name: str, given: Any) -> Any:
-    """The parameters of a scripted strategy, logits [states] as a tabular policy has them."""
+    """The parameters of a strategy, as the logits [states] of a tabular policy."""
     if not isinstance(game, ExactMatrixGame) or game.policies[0].kind != "tabular" or game.memory > 1:
         raise ConfigError(f"types.{name}: {given!r} is a strategy; allowed: in matrix games, with tabular policies")
     try:
@@ -251,7 +251,7 @@ def _check(
     learners: Sequence[Learner],
     still: Sequence[bool],
 ) -> None:
-    """Refuses what cannot meet, or be selected.
+    """Refuses learners that cannot meet or be selected.
 
     Raises:
       ConfigError: one line.

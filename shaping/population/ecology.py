@@ -43,7 +43,7 @@ class Rules:
 
     @property
     def seats(self) -> int:
-        """How many meet."""
+        """How many learners meet."""
         return len(self.game.policies)
 
     @property
@@ -54,15 +54,15 @@ class Rules:
 
 @struct.dataclass
 class Ecology:
-    """What sets populations up; leaves [populations, ...] but for those of a structure.
+    """What populations are made from; leaves [populations, ...] except those of a structure.
 
     Attributes:
       seed: int32, the seed of its cell.
       number: int32, its number within the cell.
       params: the numbers of the game.
       types: a learner of each type.
-      pairing, selection: how learners are.
-      matchings: [matchings, encounters, 2] int32 of a structure, for all populations.
+      pairing, selection: how learners are paired and selected.
+      matchings: [matchings, encounters, 2] int32 of a structure, the same for all populations.
       neighbours, degrees: [size, most neighbours] and [size] int32 of a structure.
     """
 
@@ -84,11 +84,11 @@ class EcologyState:
     Attributes:
       learners: states, leaves [populations * size, ...].
       types: [populations, size] int32.
-      ancestors: [populations, size] int32, the learner of generation 0, or the mutant, whose copy everybody is.
-      places: [populations, size] int32, who stands where.
-      leaves: [populations, encounters] bool, which groups a partner has left.
-      elsewhere: [populations, size], a learner's last value with another partner; NaN before there was one.
-      fixed_at: [populations] int32, the generation after which all were of one type; -1 while they are not.
+      ancestors: [populations, size] int32, the learner of generation 0, or the mutant, that each one is a copy of.
+      places: [populations, size] int32, the learner at each place.
+      leaves: [populations, encounters] bool, the groups that a partner has left.
+      elsewhere: [populations, size], a learner's last value with another partner; NaN before it had one.
+      fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
     """
 
     learners: LearnerState
@@ -125,7 +125,7 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
 def fresh(
     rules: Rules, ecology: Ecology, types: jax.Array, purpose: str, generation: jax.Array | int, dtype: Any
 ) -> LearnerState:
-    """States that nobody has updated yet, of everybody, leaves [populations * size, ...]."""
+    """Initial states of all learners, leaves [populations * size, ...]."""
     policies = rules.game.policies
 
     def of(seed: Any, population: Any, params: Any, learners: Sequence[Learner], number: Any, kind: Any) -> Any:
@@ -147,7 +147,7 @@ def fresh(
 
 
 def type_values(rules: Rules, ecology: Ecology, dtype: Any) -> jax.Array:
-    """What types that never learn are worth against each other, [populations, types, types], in the mean over seats."""
+    """Values of types that never learn against each other, [populations, types, types], averaged over seats."""
 
     def of(params: Any, learners: Sequence[Learner]) -> jax.Array:
         objective, key = rules.game.objective(params), jax.random.key(0)
