@@ -277,7 +277,7 @@ def test_sampled_cells_have_figures_of_play_beside_those_of_all_cells(write_reco
         "strategies",
     }
     caption = found["play_curves"].caption
-    assert "closed form" in caption and "Own colour:" in caption and "V_CC" in caption
+    assert "the exact value, which play estimates" in caption and "Own colour:" in caption and "V_CC" in caption
 
 
 def test_exact_cells_have_no_row_among_the_figures_of_play(write_record):

@@ -307,7 +307,7 @@ def test_every_other_seat_has_its_own_policy_and_its_own_randomness():
         ({"player": 0}, "others is None; allowed: one function .* or 1 in seat order"),
         ({"player": 0, "others": [max, max]}, "others has 2 policies; allowed: one function .* or 1 in seat order"),
         ({"player": 0, "others": "tft"}, "others is 'tft'; allowed: one function .*"),
-        ({"others": max}, "others is given without player; allowed: only with .*"),
+        ({"others": max}, "others is given without player; allowed: only together with .*"),
     ],
 )
 def test_a_view_that_cannot_be_is_refused_in_one_line(arguments, said):

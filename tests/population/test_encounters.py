@@ -116,7 +116,8 @@ def test_a_learner_takes_its_state_and_its_stream_with_it_when_partners_change(x
     found, expected = together(), by_hand()
     for number, state in expected.items():
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
-            np.testing.assert_allclose(a[0, number], b, rtol=1e-9)
+            # Adam divides by the size of a gradient, and so magnifies the rounding of one that is nearly zero.
+            np.testing.assert_allclose(a[0, number], b, rtol=1e-7)
 
 
 def test_a_learner_s_start_is_its_own_whomever_it_meets():

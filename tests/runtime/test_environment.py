@@ -85,6 +85,6 @@ def test_the_doctor_shows_versions_devices_and_what_is_odd():
     assert lines[0].startswith("shaping ") and "devices: 2 x cpu" in lines and "JAX_NUM_CPU_DEVICES=2" in lines
     assert "secret" not in done.stdout
     (packages,) = [line for line in lines if line.startswith("packages: ")]
-    assert all(f"{name} " in packages for name in ("jax", "pydantic", "ruamel.yaml", "orbax-checkpoint", "pillow"))
+    assert all(f"{name} " in packages for name in ("jax", "pydantic", "pyyaml", "orbax-checkpoint", "pillow"))
     odd = command("doctor", JAX_PLATFORMS="nothing")
     assert odd.returncode == 0 and "odd: JAX_PLATFORMS=nothing" in odd.stdout
