@@ -54,7 +54,7 @@ def scripted(against: str, game: MatrixGame) -> list[Player]:
     found = []
     for name in (each.strip() for each in listed):
         if name.lower() not in STRATEGIES:
-            raise not_allowed("--against", name, f"classic, all, none, or of {', '.join(STRATEGIES)}", STRATEGIES)
+            raise not_allowed("--against", name, f"classic, all, none, or some of {', '.join(STRATEGIES)}", STRATEGIES)
         of_group = against in ("all", "classic")
         if name.lower() == "memory_one" and of_group:
             continue  # an arbitrary table, which by default is the random player
