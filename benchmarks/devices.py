@@ -70,7 +70,7 @@ def work(spec: dict[str, Any]) -> None:
     os.environ["JAX_NUM_CPU_DEVICES"] = str(spec["devices"])
     from shaping.config import build
     from shaping.config.plan import plan
-    from shaping.runtime.devices import prepare_process
+    from shaping.runtime.devices import compile_for_scalars, prepare_process
 
     matches = spec["matches"] * spec["devices"]
     config = {
@@ -81,7 +81,9 @@ def work(spec: dict[str, Any]) -> None:
         "updates": spec["updates"],
         "record_every": spec["updates"],
     }
-    prepare_process(build.unrolled(plan(config)))
+    prepare_process()
+    if build.unrolled(plan(config)):
+        compile_for_scalars()
     from shaping.experiment import prepare
     from shaping.runtime.loop import Timing, run_group
     from shaping.runtime.progress import Progress

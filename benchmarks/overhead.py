@@ -253,10 +253,12 @@ def main() -> None:
     if setup.work:
         from shaping.config import build
         from shaping.config.plan import plan
-        from shaping.runtime.devices import prepare_process
+        from shaping.runtime.devices import compile_for_scalars, prepare_process
 
         spec = json.loads(setup.work)
-        prepare_process(build.unrolled(plan(spec["config"])))
+        prepare_process()
+        if build.unrolled(plan(spec["config"])):
+            compile_for_scalars()
         found = {"saves": saves, "segments": segments}[spec["part"]](spec["config"], setup.folder)
         print(json.dumps(found))
         return

@@ -22,9 +22,10 @@ def case(size: int, generations: int, encounter: int, pairing: str) -> dict[str,
     import resource
     import time
 
-    from shaping.runtime.devices import prepare_process
+    from shaping.runtime.devices import compile_for_scalars, prepare_process
 
-    prepare_process(scalars=True)
+    prepare_process()
+    compile_for_scalars()
     import shaping
     from shaping import envs, populations
 
