@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from shaping.objectives import exact as exact
     from shaping.objectives import from_losses as from_losses
     from shaping.objectives import from_returns as from_returns
-    from shaping.objectives.best_response import best_response as best_response
-    from shaping.objectives.best_response import exploitability as exploitability
+    from shaping.objectives.coin_best_response import best_response as best_response
+    from shaping.objectives.coin_best_response import exploitability as exploitability
     from shaping.objectives.best_responses import best_responses as best_responses
     from shaping.objectives.best_responses import exploitabilities as exploitabilities
     from shaping.objectives.estimators import dice as dice
@@ -113,7 +113,7 @@ _EXPORTS = {
     "a2c": "learners",
     "analytic_game": "objectives",
     "automaton": "policies",
-    "best_response": "objectives.best_response",
+    "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",
     "cgd": "rules.cgd",
     "coin_table": "policies",
@@ -126,7 +126,7 @@ _EXPORTS = {
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
     "exploitabilities": "objectives.best_responses",
-    "exploitability": "objectives.best_response",
+    "exploitability": "objectives.coin_best_response",
     "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",

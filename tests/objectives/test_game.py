@@ -14,7 +14,7 @@ from shaping.envs.cournot import nash_equilibrium, profits
 from shaping.envs.declarations import measures
 from shaping.envs.spaces import Box
 from shaping.objectives import Analytic
-from shaping.objectives.best_response import exploitability
+from shaping.objectives.coin_best_response import exploitability
 from shaping.objectives.exact_coin import exact_coin_game
 from shaping.objectives.game import value_scale
 from shaping.objectives.make_sampled import resets_itself, sampled

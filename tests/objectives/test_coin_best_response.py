@@ -10,7 +10,7 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.envs.coin_game.chain import board_of, num_boards
-from shaping.objectives.best_response import best_response, exploitability
+from shaping.objectives.coin_best_response import best_response, exploitability
 
 
 def exact(settings, memory=False, folded=True, **arguments):
