@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from shaping.objectives import exact as exact
     from shaping.objectives import from_losses as from_losses
     from shaping.objectives import from_returns as from_returns
-    from shaping.objectives.coin_best_response import best_response as best_response
-    from shaping.objectives.coin_best_response import exploitability as exploitability
     from shaping.objectives.best_responses import best_responses as best_responses
     from shaping.objectives.best_responses import exploitabilities as exploitabilities
+    from shaping.objectives.coin_best_response import best_response as best_response
+    from shaping.objectives.coin_best_response import exploitability as exploitability
     from shaping.objectives.estimators import dice as dice
     from shaping.objectives.estimators import loaded_dice as loaded_dice
     from shaping.objectives.exact_coin import exact_coin_game as exact_coin_game
