@@ -99,8 +99,8 @@ def saves(config: dict[str, Any], folder: str) -> dict[str, Any]:
     from shaping.experiment import run
     from shaping.runtime.run_store import RunStore
 
-    keeper: Any = RunStore
-    still, written, save = [], [], keeper._save
+    storage: Any = RunStore
+    still, written, save = [], [], storage._save
 
     def timed(self: Any, *arguments: Any) -> None:
         began = time.perf_counter()
@@ -109,7 +109,7 @@ def saves(config: dict[str, Any], folder: str) -> dict[str, Any]:
         self._open().wait()
         written.append(time.perf_counter() - began)
 
-    keeper._save = timed
+    storage._save = timed
     run(config, folder)
     return {"still_s": still, "written_s": written}
 
@@ -120,8 +120,8 @@ def segments(config: dict[str, Any], folder: str) -> dict[str, Any]:
     from shaping.runtime import chunks
     from shaping.runtime.run_store import RunStore
 
-    keeper: Any = RunStore
-    times, memory, after = [], [], keeper.after_segment
+    storage: Any = RunStore
+    times, memory, after = [], [], storage.after_segment
     page = os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def sampled(self: Any, *arguments: Any) -> None:
@@ -130,7 +130,7 @@ def segments(config: dict[str, Any], folder: str) -> dict[str, Any]:
         memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * page)
 
     chunks._SEGMENT_WORK = 1
-    keeper.after_segment = sampled
+    storage.after_segment = sampled
     run(config, folder)
     return {"times": times, "memory_mib": memory}
 

@@ -29,7 +29,7 @@ from shaping.runtime.record_schema import layout_of
 
 
 class InMemory:
-    """Keeps the record in memory, and no states; see `loop.Keeper`."""
+    """Keeps the record in memory, and no states; see `loop.RunStorage`."""
 
     def __init__(self) -> None:
         self._once: dict[str, list[np.ndarray]] = {}

@@ -25,7 +25,7 @@ from shaping.config.cell import number_fields
 from shaping.config.environments import environment_settings, environments
 from shaping.config.initial import FILE, RUN
 from shaping.config.plan import plan
-from shaping.config.players import BESIDE
+from shaping.config.players import PLAYER_KEYS
 from shaping.config.policy import policy_fields
 from shaping.config.top import CHECKPOINT, EXTRAS, PUBLISHED, TOP
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
@@ -152,7 +152,7 @@ def test_the_first_table_of_rules_md_names_every_rule():
 
 def test_configuration_md_names_every_key():
     named = set(re.findall(r"`(\w+)(?=[`:])", text_of("docs/configuration.md")))
-    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *PUBLISHED, *ANALYTIC_GAMES, *POLICIES, *RUN, *FILE, *BESIDE}
+    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *PUBLISHED, *ANALYTIC_GAMES, *POLICIES, *RUN, *FILE, *PLAYER_KEYS}
     keys |= {"strategy", "clip_norm", *SCHEDULES, *environments()}
     for factory in SCHEDULES.values():
         keys |= {*schema.fields(factory)}

@@ -13,7 +13,7 @@ from shaping.config.errors import ConfigError
 from shaping.config.games import family_of, normal_game
 from shaping.config.initial import init_fields
 from shaping.config.objective import is_sampled, normal_objective, objective_fields
-from shaping.config.players import BESIDE, normal_optimizer, normal_players, optimizer_settings, seat_fields
+from shaping.config.players import PLAYER_KEYS, normal_optimizer, normal_players, optimizer_settings, seat_fields
 from shaping.config.policy import kind_fields, normal_policy
 from shaping.schema import Field
 
@@ -51,4 +51,4 @@ def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
 def structure_keys(normal: Mapping[str, Any]) -> list[str]:
     """Every key of a cell that may be swept if each of its values is compiled as its own program."""
     seats = range(len(normal["players"]))
-    return [*keys_of(normal), *(f"players.{seat}.{key}" for seat in seats for key in BESIDE)]
+    return [*keys_of(normal), *(f"players.{seat}.{key}" for seat in seats for key in PLAYER_KEYS)]

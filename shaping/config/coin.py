@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping import envs
 from shaping.config.checks import check_known, check_number
-from shaping.config.errors import ConfigError, told_of
+from shaping.config.errors import ConfigError, errors_about
 from shaping.config.family import Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import CoinGameParams
 from shaping.envs.coin_game.chain import check_size
@@ -33,7 +33,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
     numbers = {key: check_number(f"game.{key}", given[key], Range()) for key in REWARDS if key in given}
     horizon = {"horizon": given["horizon"]} if given.get("horizon") is not None else {}
-    with told_of("game"):
+    with errors_about("game"):
         env = envs.make(NAME, **structure, **horizon)
         check_size(env)
     if horizon.get("horizon") == 1 and env.last_step != "play":

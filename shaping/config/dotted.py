@@ -74,7 +74,7 @@ def check_overlaps(keys: Sequence[str]) -> None:
                 raise ConfigError(f"sweep.{key}: {told}")
 
 
-def open_up(tree: dict[str, Any], key: str) -> None:
+def expand_bare_name(tree: dict[str, Any], key: str) -> None:
     """Expands a part given by its bare name in place: `optimizer: adam` becomes `optimizer: {name: adam}`."""
     if isinstance(tree.get(key), str) and key in BARE:
         tree[key] = {BARE[key]: tree[key]}

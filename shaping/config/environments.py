@@ -14,7 +14,7 @@ import numpy as np
 
 from shaping.config.checks import check_known, check_number
 from shaping.config.dotted import entries
-from shaping.config.errors import ConfigError, told_of
+from shaping.config.errors import ConfigError, errors_about
 from shaping.config.family import HORIZON, Family, discount_field, plain_lists
 from shaping.envs import ENVIRONMENTS
 from shaping.envs.adapters.jaxmarl_import import jaxmarl
@@ -34,7 +34,7 @@ def environments() -> Mapping[str, Callable[..., Any]]:
 def _made(name: str, items: tuple[tuple[str, Any], ...]) -> Any:
     # Cached: other people's environments may be equal only to themselves, and they are part of what is compiled.
     try:
-        with told_of("game"):
+        with errors_about("game"):
             return environments()[name](**dict(items))
     except TypeError as error:
         raise ConfigError(f"game: {error}") from None

@@ -41,7 +41,7 @@ def not_allowed(key: str, value: Any, allowed: Any, choices: Iterable[str] = ())
 
 
 @contextmanager
-def told_of(where: str) -> Iterator[None]:
+def errors_about(where: str) -> Iterator[None]:
     """Turns a factory's refusal (`ValueError: setting is value; allowed: ...`) into an error about the setting's
     key."""
     try:

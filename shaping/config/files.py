@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shaping.config.dotted import assign, open_up
+from shaping.config.dotted import assign, expand_bare_name
 from shaping.config.errors import ConfigError, shown
 from shaping.config.top import TOP
 from shaping.config.yaml_text import parse
@@ -31,7 +31,7 @@ def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
         head = key.strip().split(".")[0]
         if head != key.strip() and head in TOP:
             raw.setdefault(head, copy.deepcopy(TOP[head]))
-            open_up(raw, head)
+            expand_bare_name(raw, head)
         assign(raw, key.strip(), parse(text, f"--set {key}"))
     return raw
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import mapping, one_of, settings
-from shaping.config.errors import ConfigError, not_allowed, told_of
+from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.games import family_of
 from shaping.objectives.estimators import KINDS
 from shaping.objectives.sampled import Estimator
@@ -65,7 +65,7 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         raise not_allowed("objective.horizon", horizon, f"at most game.horizon, {ends}")
     if kind != "loaded_dice" and found["decay"] is not None:
         raise not_allowed("objective.decay", found["decay"], "left out; it is a setting of loaded_dice")
-    with told_of("objective"):
+    with errors_about("objective"):
         Estimator(kind, found["baseline"], found["slices"], found["rematerialise"])
     if batch % found["slices"]:
         raise not_allowed("objective.slices", found["slices"], f"a divisor of objective.batch, {batch}")

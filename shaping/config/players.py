@@ -6,7 +6,7 @@ from typing import Any
 
 from shaping.config.checks import mapping, named, settings
 from shaping.config.dotted import numbers_in
-from shaping.config.errors import ConfigError, not_allowed, shown, told_of
+from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
 from shaping.config.games import ANALYTIC, family_of, num_players
 from shaping.config.initial import init_fields, normal_init
 from shaping.config.policy import init_shape
@@ -53,7 +53,7 @@ def schedule_fields(name: str) -> dict[str, Field]:
 
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    return {key: value for key, value in player.items() if key not in ("rule", "step_size", *BESIDE)}
+    return {key: value for key, value in player.items() if key not in ("rule", "step_size", *PLAYER_KEYS)}
 
 
 def build_rule(player: Normal) -> Rule | None:
@@ -117,13 +117,13 @@ def _normal_player(where: str, entry: Any, game: Normal, policy: Normal, objecti
     if isinstance(step, Mapping):
         step = named(f"{where}.step_size", step, "schedule", SCHEDULES, schedule_fields)
         given["step_size"] = 1.0
-    player = named(where, given, "rule", rules(), player_fields, tuple(BESIDE))
+    player = named(where, given, "rule", rules(), player_fields, tuple(PLAYER_KEYS))
     player["step_size"] = step if isinstance(step, dict) else player["step_size"]
-    with told_of(where):
+    with errors_about(where):
         seat = _Seat(player, build_learner(player), game, policy, objective)
     _check_learner(where, seat)
-    for key, beside in BESIDE.items():
-        found = None if given.get(key) is None else beside.normal(f"{where}.{key}", given[key], seat)
+    for key, own in PLAYER_KEYS.items():
+        found = None if given.get(key) is None else own.normal(f"{where}.{key}", given[key], seat)
         player |= {} if found is None else {key: found}
     return player
 
@@ -140,7 +140,7 @@ class _Seat:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PlayerKey:
     """A key of a player besides the settings of its rule.
 
     Attributes:
@@ -199,14 +199,14 @@ def _normal_share(where: str, raw: Any, seat: _Seat) -> bool | None:
     return True
 
 
-BESIDE = {
-    MODEL: Beside(_normal_model, lambda where, value: numbers_in(where, value, model_fields())),
-    "share": Beside(_normal_share),
-    "init": Beside(
+PLAYER_KEYS = {
+    MODEL: PlayerKey(_normal_model, lambda where, value: numbers_in(where, value, model_fields())),
+    "share": PlayerKey(_normal_share),
+    "init": PlayerKey(
         lambda where, raw, seat: normal_init(where, raw, init_shape(seat.game, seat.policy)),
         init_fields,
     ),
-    "reward": Beside(lambda where, raw, seat: normal_reward(where, raw, num_players(seat.game)), reward_fields),
+    "reward": PlayerKey(lambda where, raw, seat: normal_reward(where, raw, num_players(seat.game)), reward_fields),
 }
 """Keys of a player that are not settings of its rule. A new one needs an entry here, its type in
 `json_schema._player`, and code in `build` that uses it."""
@@ -224,8 +224,8 @@ def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
         if isinstance(step, dict):
             del found[f"{where}.step_size"]
             found |= numbers_in(f"{where}.step_size", step, schedule_fields(step["schedule"]))
-        for key, beside in BESIDE.items():
-            found |= beside.fields(f"{where}.{key}", player[key]) if key in player else {}
+        for key, own in PLAYER_KEYS.items():
+            found |= own.fields(f"{where}.{key}", player[key]) if key in player else {}
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shaping.config.checks import mapping, one_of, settings
-from shaping.config.errors import not_allowed, told_of
+from shaping.config.errors import errors_about, not_allowed
 from shaping.config.family import Family
 from shaping.config.games import MATRIX, family_of
 from shaping.config.initial import normal_init
@@ -50,7 +50,7 @@ def normal_policy(raw: Any, game: Normal, sampled: bool = False) -> dict[str, An
     kinds = everything if sampled else family.exact_kinds
     # Every game has some kind of table.
     if kind is None or (kind == "tabular" and kind not in family.policies):
-        with told_of("game"):
+        with errors_about("game"):
             kind = family.default_kind(game) if sampled and family.default_kind else kinds[0]
     if not sampled and kind not in kinds and kind in everything:
         wanted = f"{', '.join(kinds)} where objective.kind is exact; {kind} needs objective.kind dice"
@@ -73,7 +73,7 @@ def build_policy(game: Normal, policy: Normal, env: Any, seat: int) -> Policy:
     """
     family, kind = family_of(game), policy["kind"]
     factory = family.policies.get(kind) or of_spaces(added_policies()[kind])
-    with told_of("policy"):
+    with errors_about("policy"):
         return factory(env, seat, **_settings(family, policy))
 
 

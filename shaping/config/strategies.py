@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from shaping.config.checks import named
-from shaping.config.errors import ConfigError, told_of
+from shaping.config.errors import ConfigError, errors_about
 from shaping.config.games import MATRIX, family_of, num_actions
 from shaping.policies import STRATEGIES, Policy, fixed, scripted_players, strategy
 from shaping.policies.automaton import Machine
@@ -34,7 +34,7 @@ def normal_strategy(where: str, given: Normal, game: Normal, policy: Normal, obj
         raise ConfigError(f"{where}.strategy: strategies are for two players, two actions and more than one round")
     if policy.get("state_view", "own") != "own" or policy.get("memory", 1) != 1:
         raise ConfigError(f"{where}.strategy: strategies need policy.state_view own and policy.memory 1")
-    with told_of(where):
+    with errors_about(where):
         found = _of_matrix_game(player)[1]
     if isinstance(found, Machine) and exact:
         who = f"{where}.strategy: {player['strategy']} remembers more than a round"

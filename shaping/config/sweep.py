@@ -6,7 +6,7 @@ from typing import Any
 
 from shaping.config.axes import Axis, Drawn
 from shaping.config.cell import normal_cell, number_fields, structure_keys
-from shaping.config.dotted import as_written, assign, open_up, seat_keys
+from shaping.config.dotted import as_written, assign, expand_bare_name, seat_keys
 from shaping.config.errors import ConfigError, unknown_key
 from shaping.config.games import normal_game, num_players
 from shaping.config.players import player_fields, rules
@@ -78,7 +78,7 @@ def _kinds(axis: Axis) -> tuple[Any, ...]:
 def _substitute(cell: dict[str, Any], key: str, value: Any) -> None:
     head, _, rest = key.partition(".")
     if rest:
-        open_up(cell, head)
+        expand_bare_name(cell, head)
     if isinstance(cell["players"], Mapping) and key.partition("players.")[2][:1].isdigit():
         # One mapping for every seat is split, as one seat is to differ.
         cell["players"] = [dict(cell["players"]) for _ in range(num_players(normal_game(cell["game"])))]

@@ -46,7 +46,7 @@ class Chunk:
     own: np.ndarray
 
 
-class Keeper(Protocol):
+class RunStorage(Protocol):
     """Decides what happens to states and to recorded values."""
 
     def is_finished(self, chunk: Chunk) -> bool:
@@ -82,7 +82,7 @@ def run_group(
     group: Group,
     chunks: Chunks,
     timetable: Timetable,
-    keeper: Keeper,
+    storage: RunStorage,
     progress: Progress,
     timing: Timing,
 ) -> None:
@@ -93,7 +93,7 @@ def run_group(
       group: its matches.
       chunks: how they are divided.
       timetable: the timetable of their updates.
-      keeper: decides what happens to their results.
+      storage: decides what happens to their results.
       progress: counts match-updates.
       timing: seconds are added to it.
     """
@@ -103,7 +103,7 @@ def run_group(
         indices = group.indices[start : start + chunks.size]
         rows = own_range(chunks.padded)
         chunk = Chunk(number, place, indices, indices[min(rows.start, len(indices)) : rows.stop])
-        if keeper.is_finished(chunk):
+        if storage.is_finished(chunk):
             progress.skip(len(indices) * timetable.updates)
         else:
             queue.append(chunk)
@@ -127,7 +127,7 @@ def run_group(
     for chunk in queue:
         if chunk is not queue[0]:
             matches = load(chunk)
-        _run_chunk(chunk, matches, programs, timetable, keeper, progress, timing)
+        _run_chunk(chunk, matches, programs, timetable, storage, progress, timing)
         now = time.perf_counter()
         timing.run_s += now - began
         spent += now - began
@@ -140,17 +140,17 @@ def _run_chunk(
     matches: Match,
     programs: Programs,
     timetable: Timetable,
-    keeper: Keeper,
+    storage: RunStorage,
     progress: Progress,
     timing: Timing,
 ) -> None:
     count, mesh = len(chunk.own), population_mesh()
-    resumed = keeper.resume(chunk, programs.like)
+    resumed = storage.resume(chunk, programs.like)
     if resumed is None:
         interval = 0
         states = programs.start(matches)
         initial = [jax.tree.map(own_rows, learner.theta) for learner in matches.by_seat(states.learners)]
-        keeper.write(chunk, {"theta_initial": _rows(initial, states.value_sum[0])[:count]})
+        storage.write(chunk, {"theta_initial": _rows(initial, states.value_sum[0])[:count]})
     else:
         states, interval = resumed
         progress.skip(len(chunk.indices) * timetable.begins(interval))
@@ -166,7 +166,7 @@ def _run_chunk(
             picked = slice(-first % timetable.intervals_per_row, None, timetable.intervals_per_row)
             fetched = {name: own_rows(x)[:count, picked][:, : end - begin] for name, x in rows.items()}
             if end > begin:
-                keeper.append(chunk, begin, fetched)
+                storage.append(chunk, begin, fetched)
             advanced = len(chunk.indices) * (timetable.begins(last) - timetable.begins(first))
             timing.match_updates += advanced
             progress.advance(advanced)
@@ -177,15 +177,15 @@ def _run_chunk(
         waiting.append((interval, rows))
         interval += timetable.segment
         if timetable.begins(interval) < timetable.updates:
-            keeper.after_segment(chunk, interval, states, write_waiting)
+            storage.after_segment(chunk, interval, states, write_waiting)
     write_waiting()
 
     variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
     along = [name for name, one in variables_of(matches, timetable.extras).items() if one.along_updates]
     last = {name: variables.pop(name)[:, None] for name in along if name in variables}
-    keeper.append(chunk, timetable.rows, last)
-    keeper.write(chunk, variables)
-    keeper.finish(chunk, states)
+    storage.append(chunk, timetable.rows, last)
+    storage.write(chunk, variables)
+    storage.finish(chunk, states)
 
 
 def _rows(thetas: Sequence[Any], like: Any) -> np.ndarray:

@@ -46,7 +46,7 @@ class Saving:
 
 
 class RunStore:
-    """Stores a run in its folder; `loop.Keeper` says when each of these methods is called."""
+    """Stores a run in its folder; `loop.RunStorage` says when each of these methods is called."""
 
     def __init__(
         self,
