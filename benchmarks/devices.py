@@ -35,8 +35,8 @@ TRIES = 6
 
 
 class Turns:
-    """A `shaping.runtime.loop.RunStorage` that keeps nothing, begins a chunk when it is told to, and reports how long the
-    chunk took."""
+    """A `shaping.runtime.loop.RunStorage` that keeps nothing, begins a chunk when it is told to, and reports how long
+    the chunk took."""
 
     def __init__(self, wait: Callable[[], None], say: Callable[[float, float], None]):
         """`wait` returns when a chunk may begin; `say` receives its begin and end, by the machine's clock."""
