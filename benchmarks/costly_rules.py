@@ -41,10 +41,9 @@ class Contender:
         prepared = prepare({"players": {"rule": "naive", **player}, "matches": matches, "updates": updates})
         (group,), (chunks,) = prepared.groups, prepared.chunks
         mesh = population_mesh()
-        padding = np.full(chunks.padded - len(group.indices), group.indices[-1])
-        self.matches = jax.device_put(
-            group.matches_of(np.concatenate([group.indices, padding])), population_sharding(mesh)
-        )
+        numbers = group.indices[:]
+        padded = np.pad(numbers, (0, chunks.padded - len(numbers)), mode="edge")
+        self.matches = jax.device_put(group.matches_of(padded), population_sharding(mesh))
         began = time.perf_counter()
         timetable = Timetable(updates, updates, 1)
         self.window = segment_at(timetable, 0)

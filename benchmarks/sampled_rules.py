@@ -81,7 +81,6 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
 
     from shaping.experiment import prepare
     from shaping.population import program
-    from shaping.runtime.chunks import working_bytes
 
     prepared = prepare(configuration(spec))
     (group,), (chunks,) = prepared.groups, prepared.chunks
@@ -100,9 +99,11 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
         jax.block_until_ready(compiled(matches, start(matches), window))
 
     call()
+    template = group.template()
+    lookaheads = max(learner.lookaheads for learner in template.learners)
     memory = {
         "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
-        "expected_bytes": working_bytes(group.template()),
+        "expected_bytes": template.game.working_bytes(4, lookaheads),
     }
     return _repeated(call, updates * pairs), memory | {"block": block, "padded": padded}
 
