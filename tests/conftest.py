@@ -4,9 +4,9 @@ Nearly all of a test's time is compilation, and test files compile many of the s
 of the tests, and the commands that they start, therefore share a folder of compiled programs. It is empty at the start
 of each run and deleted after it. If the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
 
-For the same reason XLA optimises little, and Python collects garbage rarely, since tracing leaves little: together this
-saves two fifths of the time. Set XLA_FLAGS for other compiler settings. A separate test (tests/test_cli.py)
-compiles a run as the command does.
+For the same reason XLA optimises little unless slow tests run too, and Python collects garbage rarely, since tracing
+leaves little: together this saves two fifths of the time. Set XLA_FLAGS for other compiler settings. A separate test
+(tests/test_cli.py) compiles a run as the command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
@@ -26,13 +26,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
-if "XLA_FLAGS" not in os.environ:
-    # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
-    _quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    if importlib.metadata.version("jaxlib").startswith("0.10."):
-        _quick += " --xla_cpu_use_fusion_emitters=false"
-    os.environ["XLA_FLAGS"] = _quick
-
 import jax
 import pytest
 
@@ -40,9 +33,19 @@ gc.set_threshold(200_000, 50, 100)
 # Before the first use of a device: two devices on any machine, so that sharding over a mesh is always tested.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_legacy_prng_key", "error")
-# XLA reads its flags once, here: not those that the first command called by a test chooses for its own process, which
-# may suit scalars alone (see `shaping.runtime.devices.CPU_FLAG`).
-jax.devices()
+
+
+def pytest_configure(config):
+    """Chooses how XLA compiles: quickly for the short tests, well where slow ones, which compute for long, run too."""
+    if "XLA_FLAGS" not in os.environ and config.option.markexpr == "not slow":
+        # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
+        quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        if importlib.metadata.version("jaxlib").startswith("0.10."):
+            quick += " --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] = quick
+    # XLA reads its flags once, here: not those that the first command called by a test chooses for its own process,
+    # which may suit scalars alone (see `shaping.runtime.devices.CPU_FLAG`).
+    jax.devices()
 
 
 def pytest_collection_finish():
