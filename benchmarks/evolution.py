@@ -1,6 +1,6 @@
 """Evolution, leagues and best responses at scale, compared with OpenSpiel and EGTtools where they are installed.
 
-python -m benchmarks.evolution --rounds 3 --json /tmp/evolution.json
+python -m benchmarks.evolution --rounds 3 --json evolution.json
 
 Contenders take turns, each in its own process. Both processor time and wall time are reported in seconds, because other
 programs on a shared machine change the latter. References that are not installed in this Python can be run by another

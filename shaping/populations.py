@@ -260,8 +260,9 @@ def _check(
         raise ConfigError(
             "game: has seats of several policies; allowed: the same in every seat, as learners change them"
         )
-    if getattr(game, "state_view", "own") != "own" and meeting.kind != "fixed":
-        raise ConfigError(f"game: state_view is {game.state_view}; allowed: own, as learners change seats")  # type: ignore
+    view = getattr(game, "state_view", "own")
+    if view != "own" and meeting.kind != "fixed":
+        raise ConfigError(f"game: state_view is {view}; allowed: own, as learners change seats")
     for name, learner in zip(names, learners, strict=True):
         if learner.observes or learner.variables:
             raise ConfigError(f"types.{name}: keeps a model of its opponent or a critic; allowed: learners without")

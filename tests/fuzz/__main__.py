@@ -1,6 +1,6 @@
 """`python -m tests.fuzz [--cases N] [--first SEED]`: many cases; prints those that fail.
 
-10,000 take about five minutes of processor time.
+10,000 take about four minutes of processor time.
 """
 
 import argparse
