@@ -227,17 +227,19 @@ def _carry_out(arguments: argparse.Namespace, work: Callable[..., Path]) -> int:
 
 
 def _leave(error: Exception) -> NoReturn:
-    """Ends one process of a distributed run at once. An orderly end would wait for processes that may have gone, or
+    """Ends one process of a distributed run, soon. An orderly end would wait for processes that may have gone, or
     that wait for this one."""
     import traceback
 
     from shaping.config.errors import ConfigError
     from shaping.runtime.failures import ExhaustedError
-    from shaping.runtime.processes import is_lost
+    from shaping.runtime.processes import is_lost, leave_in_order
 
     if isinstance(error, ConfigError):
         status = statuses.STOPPED if isinstance(error, ExhaustedError) else statuses.REFUSED
         _complain(str(error))
+        sys.stderr.flush()
+        leave_in_order()
     elif is_lost(error):
         status = statuses.LOST
         _complain("another process of this run has ended; `shaping resume DIR` continues the run")

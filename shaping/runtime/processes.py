@@ -3,6 +3,7 @@
 Every process must call the functions that communicate (`agree`, `total`, `wait_for_all`, ...) in the same order."""
 
 import json
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -118,6 +119,22 @@ def wait_for_all(name: str) -> None:
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(name)
+
+
+def leave_in_order() -> None:
+    """Lets the main process end last, at most some seconds after the others are about to: JAX aborts a process whose
+    coordinator is gone. Does not communicate between devices, whose numbers may differ."""
+    if not several():
+        return
+    from orbax.checkpoint import multihost
+
+    try:
+        multihost.get_barrier_sync_fn()(key="end", timeout_ms=10_000)
+    except Exception:
+        # The others have gone, or wait for something else.
+        return
+    if is_main():
+        time.sleep(1)
 
 
 def on_main(work: Callable[[], Any]) -> Any:
