@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from shaping.policies import coin_tit_for_tat as coin_tit_for_tat
     from shaping.policies import fixed as fixed
     from shaping.policies import grid_players as grid_players
+    from shaping.policies import joint_critic as joint_critic
     from shaping.policies import memory_one as memory_one
     from shaping.policies import mlp as mlp
     from shaping.policies import moore_machine as moore_machine
@@ -138,6 +139,7 @@ _EXPORTS = {
     "grid_players": "policies",
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
+    "joint_critic": "policies",
     "league": "leagues",
     "league_values": "objectives.league_values",
     "load": "results",

@@ -10,6 +10,7 @@ import numpy as np
 
 from shaping.config.cell import number_fields
 from shaping.config.dotted import put, seat_keys
+from shaping.config.errors import not_allowed, shown
 from shaping.config.games import family_of, num_players
 from shaping.config.initial import build_init
 from shaping.config.objective import is_sampled
@@ -184,6 +185,8 @@ def game_of(normal: Normal) -> Any:
         return family.exact(game, policy, policies, game.get("horizon"))
     needs_critic = any(wants_critic(normal, player) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
+    if needs_critic and any(one.evaluate is not None for one in policies):
+        _check_value_head(objective)
     # A chain with memory is too large to evaluate again and again.
     tables = not (is_network(normal) or policy.get("last_takers")) and all(one.tabulated for one in policies)
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
@@ -202,6 +205,13 @@ def game_of(normal: Normal) -> Any:
         opponents=tuple(scripted_players(env).items()),
         matrix=matrix,
     )
+
+
+def _check_value_head(objective: Normal) -> None:
+    """Refuses what the value head of a policy cannot be."""
+    for key, only in (("critic_kind", "value"), ("critic_sees", "own"), ("critic_target_rate", None)):
+        if objective[key] != only:
+            raise not_allowed(f"objective.{key}", objective[key], f"{shown(only)}, where policy.critic is shared")
 
 
 def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
@@ -228,7 +238,16 @@ def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) 
     critics = game.critics or (None,) * len(game.policies)
     critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
     rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
-    return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
+    follow = objective["critic_target_rate"]
+    return CriticSettings(
+        rate,
+        gae_lambda,
+        critics,
+        objective["critic_optimizer"],
+        objective["critic_steps"],
+        None if follow is None else number(follow, rank=0),
+        objective["critic_target_period"],
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -26,6 +26,10 @@ def _schema(
     critic_rate: NonNegative = 0.1,
     critic_steps: Annotated[int, Range(1, 10**4)] = 1,
     critic_optimizer: Literal["adam", "sgd"] = "adam",
+    critic_kind: Literal["value", "q"] = "value",
+    critic_sees: Literal["own", "all"] = "own",
+    critic_target_rate: Annotated[float, Range(0, 1, open_low=True)] | None = None,
+    critic_target_period: Annotated[int, Range(1, 10**6)] = 1,
 ) -> None:
     """The settings of a sampled objective, their defaults and ranges."""
 
@@ -67,6 +71,8 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         raise not_allowed("objective.decay", found["decay"], "left out; it is a setting of loaded_dice")
     with errors_about("objective"):
         Estimator(kind, found["baseline"], found["slices"], found["rematerialise"])
+    if found["baseline"] == "critic" and (found["critic_kind"], found["critic_sees"]) == ("q", "all"):
+        raise not_allowed("objective.critic_kind", "q", "value, where baseline is critic and critic_sees is all")
     if batch % found["slices"]:
         raise not_allowed("objective.slices", found["slices"], f"a divisor of objective.batch, {batch}")
     if found["baseline"] == "leave_one_out" and batch < 2:

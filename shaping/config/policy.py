@@ -103,7 +103,13 @@ def is_network(normal: Normal) -> bool:
 
 
 def critic_of(normal: Normal, env: Any) -> Critic:
-    """A critic for the policy of a normal form."""
-    policy, family = normal["policy"], family_of(normal["game"])
+    """A critic for the policy of a normal form.
+
+    Raises:
+      ConfigError: there is none of the kind it asks for.
+    """
+    policy, family, objective = normal["policy"], family_of(normal["game"]), normal["objective"]
     layered = policy["kind"] in NETWORKS and is_network(normal)
-    return critic_beside(policy["kind"], env, layered, **_settings(family, policy))
+    q, joint = objective["critic_kind"] == "q", objective["critic_sees"] == "all"
+    with errors_about("objective"):
+        return critic_beside(policy["kind"], env, layered, q, joint, **_settings(family, policy))

@@ -20,7 +20,7 @@ from shaping.objectives.rewards import Reward, climbed
 from shaping.objectives.rollout import PlayState, begin_stream, environment_step
 from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
-from shaping.policies.sequences import compare, read
+from shaping.policies.sequences import compare, logits_over_time, read
 
 # Folded into a stream's key for the numbers with which its actions are drawn; steps are numbered below it.
 _ACTIONS = 0xFFFFFFFE
@@ -151,6 +151,13 @@ class Sampler:
         else:
             log_probabilities, entropies = read(policy, theta, seen, taken)
         return jnp.where(batch.running, log_probabilities, 0), jnp.where(batch.running, entropies, 0)
+
+    def probabilities(self, player: int, theta: Any, batch: Batch) -> jax.Array:
+        """The probabilities of all of a player's discrete actions, [time, batch, actions]."""
+        policy, seen = self.policies[player], batch.observations[:, :, player]
+        if self._few(policy):
+            return jax.nn.softmax(self._rows(policy, theta))[seen]
+        return jax.nn.softmax(logits_over_time(policy, theta, seen))
 
     def log_probabilities(self, thetas: Sequence[Any], batch: Batch) -> jax.Array:
         """Log-probabilities of all players' actions, [time, batch, players]."""

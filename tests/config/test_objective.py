@@ -31,6 +31,10 @@ def test_exact_returns_are_the_default_and_play_writes_every_setting_out():
         "critic_rate": 0.1,
         "critic_steps": 1,
         "critic_optimizer": "adam",
+        "critic_kind": "value",
+        "critic_sees": "own",
+        "critic_target_rate": None,
+        "critic_target_period": 1,
     }
     assert normal(objective="loaded_dice")["objective"]["baseline"] == "critic"
 
@@ -53,6 +57,7 @@ def test_a_rollout_is_as_long_as_the_game_where_it_has_an_end():
         {"objective": "dice", "players": [{"rule": "ppo", "minibatches": 4}, {"rule": "lola", "opponent_model": True}]},
         {"objective": "dice", "game": COIN, "policy": {"kind": "gru", "critic": "shared"}},
         {"objective": "dice", "game": COIN, "policy": {"kind": "conv", "channels": [4], "hidden": []}},
+        {"objective": {"kind": "dice", "critic_kind": "q", "critic_target_rate": 0.1}, "players": {"rule": "ppo"}},
         {"objective": "dice", "policy": {"kind": "lstm", "units": 3, "state_view": "shared"}},
         {
             "objective": "dice",
