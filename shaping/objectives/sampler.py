@@ -138,6 +138,17 @@ class Sampler:
             )
         return lax.stop_gradient(played)
 
+    @property
+    def seen(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of a batch's observations, actions and `running`; nothing is traced."""
+        time, shows, does = (self.horizon, self.batch), self.env.observation_space, self.env.action_space
+        players = len(self.policies)
+        return {
+            "observations": jax.ShapeDtypeStruct((*time, players, *shows.shape), shows.dtype),
+            "actions": jax.ShapeDtypeStruct((*time, players, *does.shape), does.dtype),
+            "running": jax.ShapeDtypeStruct(time, bool),
+        }
+
     def read(self, player: int, theta: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Log-probabilities of a player's actions, and entropies of the distributions they were drawn from, [time,
         batch] each, 0 after the end; differentiable with respect to theta."""
