@@ -76,6 +76,6 @@ def check_types(
             raise ValueError("selection.payoff is expected; allowed: encounter, with more than two players")
     if selecting.neighbours and not meeting.structured:
         raise ValueError(f"selection.among is neighbours; allowed: all with pairing {meeting.kind}")
-    mutants = ("none", "uniform", "noise", *names)
-    if selecting.mutates not in mutants:
-        raise ValueError(f"selection.mutates is {selecting.mutates!r}; allowed: {', '.join(mutants[1:])}")
+    if selecting.mutates not in ("none", "uniform", "noise", *names):
+        wanted = f"uniform, noise or one of {', '.join(names)}"
+        raise ValueError(f"selection.mutates: {selecting.mutates!r} is not allowed; must be {wanted}")
