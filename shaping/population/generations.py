@@ -62,6 +62,8 @@ def generation(
     values = by_learner(measured["value"])
     rows = rows_of(state.types, values, numbers, meets, kinds)
     rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in _also(measured)}
+    failed = meets[..., None] & ~jnp.isfinite(measured["value"])
+    rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
     if "mutual_cooperation" in measured:
         rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
 
@@ -199,7 +201,7 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
     """Room for what is recorded of so many generations, [rows, populations, ...]."""
     populations, dtype = len(state.types), state.elsewhere.dtype
-    whole: dict[str, Any] = {"assortment": dtype}
+    whole: dict[str, Any] = {"assortment": dtype, "diverged": dtype}
     by_type = ["share", "value", "value_sd"]
     if hasattr(rules.game, "cooperation_as_played"):
         by_type.append("cooperation")
