@@ -15,7 +15,6 @@ from shaping.learners import Learner, gradient_learner
 from shaping.learners.initial import Initial
 from shaping.learners.initial import values as given_parameters
 from shaping.objectives.game import Game
-from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import ecology
@@ -203,7 +202,8 @@ def _types(game: Game, types: Mapping[str, Any]) -> dict[str, Learner | Initial]
 
 def _theta(game: Game, name: str, given: Any) -> Any:
     """The parameters of a strategy, as the logits [states] of a tabular policy."""
-    if not isinstance(game, ExactMatrixGame) or game.policies[0].kind != "tabular" or game.memory > 1:
+    own = game.policies[0]
+    if game.sampled or own.kind != "tabular" or own.rounds > 1 or len(own.shapes.shape) != 1:
         raise ConfigError(f"types.{name}: {given!r} is a strategy; allowed: in matrix games, with tabular policies")
     try:
         own, table = strategy(given) if isinstance(given, str) else given
@@ -211,7 +211,7 @@ def _theta(game: Game, name: str, given: Any) -> Any:
         raise ConfigError(f"types.{name}: {error}") from None
     if own.kind != "memory_one":
         raise ConfigError(f"types.{name}: {given!r} remembers more than a round; allowed: memory-one strategies")
-    table, states = np.asarray(table, float), game.num_states
+    table, states = np.asarray(table, float), game.policies[0].num_parameters
     if states == 1:
         table = table[:1]
     elif len(table) != states and np.all(table == table[0]):

@@ -192,7 +192,7 @@ def _params_of(normal: Normal, settings: Normal, game: Any, number: Any) -> Any:
     """The numbers of a game, leaves [matches, ...]."""
     family = family_of(normal["game"])
     numbers = family.params(settings["game"], len(normal["players"]), number)
-    if not isinstance(game, SampledGame):
+    if not game.sampled:
         return numbers
     played = family.played(settings["game"], game, numbers, number)
     return _sampled_numbers(settings, played, numbers, number)
