@@ -15,7 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 from shaping.learners.learner import Learner
 from shaping.population import ecology as ecologies
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
-from shaping.population.generations import generation
+from shaping.population.generations import generation, recorded
 from shaping.population.independent import without_learned_starts
 from shaping.population.pairing import Pairing, matchings_of, neighbours_of
 from shaping.population.program import AXIS, Timetable, bounds
@@ -105,12 +105,13 @@ def start(settings: Population, dtype: Any) -> PopulationState:
     types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
     state = ecologies.begin(rules, own, types, dtype)
     kinds = len(rules.still)
+    by_type, whole = recorded(rules, settings.selection)
     if settings.selection.payoff == "expected":
         payoffs = ecologies.type_values(rules, own, dtype)
     else:
         payoffs = jnp.zeros((len(types), kinds, kinds), dtype)
-    like = jax.eval_shape(lambda: generation(rules, own, state, jnp.int32(0), payoffs)[1])
-    row = {name: jnp.zeros(leaf.shape, dtype) for name, leaf in like.items()}
+    row = {name: jnp.zeros((len(types), kinds), dtype) for name in by_type}
+    row |= {name: jnp.zeros(len(types), dtype) for name in whole}
     return PopulationState(_apart(rules, state), payoffs, row, jnp.full(len(types), -1, jnp.int32))
 
 
@@ -132,7 +133,7 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
             def body(number: jax.Array, carry: tuple[PopulationState, Any]) -> tuple[PopulationState, Any]:
                 state, row = carry
                 live = number >= 0
-                state = _after(settings, own, state, jnp.maximum(number, 0), live)
+                state = _after(settings, own, state, jnp.maximum(number, 0).astype(jnp.int32), live)
                 return state, jax.tree.map(lambda old, new: jnp.where(live, old, new), row, state.row)
 
             first = jnp.where((begin == 0) & (end > 0), -1, begin)
@@ -226,8 +227,7 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
 
 def _variables(settings: Population, extras: Sequence[str] = ()) -> dict[str, Variable]:
     del extras
-    dtype = jnp.float32
-    rows = jax.eval_shape(lambda own: start(own, dtype).row, settings)
+    rows = sum(recorded(settings.rules, settings.selection), [])
     ends = ("theta_final", "type_final", "ancestor", "fixed_at", "diverged_at")
     return {name: POPULATION[name] for name in POPULATION if name in rows or name in ends}
 
