@@ -31,7 +31,7 @@ from shaping.rules import Rule, first_order
 from shaping.rules import naive as naive_rule
 from shaping.runtime.devices import computing_in, population_mesh
 from shaping.training import game_of
-from shaping.variables import POPULATION, Variable
+from shaping.variables import POPULATION, Variable, by_type
 
 # Maximum number of generations in one call of the program.
 _ROWS = 256
@@ -260,12 +260,9 @@ def _check(
         raise ConfigError(
             "game: has seats of several policies; allowed: the same in every seat, as learners change them"
         )
-    view = getattr(game, "state_view", "own")
-    if view != "own" and meeting.kind != "fixed":
-        raise ConfigError(f"game: state_view is {view}; allowed: own, as learners change seats")
-    for name, learner in zip(names, learners, strict=True):
-        if learner.observes or learner.variables:
-            raise ConfigError(f"types.{name}: keeps a model of its opponent or a critic; allowed: learners without")
+    if not game.exchangeable and meeting.kind != "fixed":
+        allowed = "games in which all see themselves first (state_view own), as learners change seats"
+        raise ConfigError(f"game: seats differ in what players see; allowed: {allowed}")
     if selecting.payoff == "expected":
         if not all(still):
             learns = names[list(still).index(False)]
@@ -317,7 +314,9 @@ def _ecology(
 def _dataset(record: Mapping[str, np.ndarray], names: tuple[str, ...], game: Game) -> Any:
     import xarray
 
-    variables: dict[str, Variable] = {name: POPULATION[name] for name in record}
+    variables: dict[str, Variable] = {
+        name: POPULATION[name] if name in POPULATION else by_type(game.variables[name]) for name in record
+    }
     coords: dict[str, Any] = {"generation": np.arange(record["share"].shape[1]), "type": list(names)}
     arrays = {name: (variables[name].dims, array, variables[name].attributes()) for name, array in record.items()}
     return xarray.Dataset(arrays, coords, dict(game.about))

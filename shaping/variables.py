@@ -156,6 +156,11 @@ POPULATION: dict[str, Variable] = {
 """What a record of populations that meet holds; a match is one population."""
 
 
+def by_type(variable: Variable) -> Variable:
+    """A variable along updates and over players, averaged over the learners of a type after each generation."""
+    return dataclasses.replace(variable, dims=_TYPE, showcase=False)
+
+
 def declared(*names: str) -> dict[str, Variable]:
     """Variables of this package by name."""
     return {name: VARIABLES[name] for name in names}

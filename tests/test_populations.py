@@ -189,7 +189,7 @@ def test_groups_of_three_meet_in_a_public_goods_game():
             "selection.among is neighbours; allowed: all with pairing well_mixed",
         ),
         ({"pairing": shaping.pairing("lattice", width=5)}, "pairing.width is 5 at population.size 8"),
-        ({"game": envs.make("ipd", state_view="shared")}, "state_view is shared; allowed: own"),
+        ({"game": envs.make("ipd", state_view="shared")}, "seats differ in what players see; allowed: games"),
     ],
 )
 def test_what_cannot_meet_is_refused_in_one_line(settings, message):

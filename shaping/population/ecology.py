@@ -16,6 +16,7 @@ from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.pairing import Pairing
+from shaping.population.seating import knows_others, start
 from shaping.population.selection import Selection
 
 
@@ -31,6 +32,10 @@ class Rules:
       still: for each type whether it never learns.
       mutant: the number of the type that mutations lead to; None where it is drawn from all.
       split: among how many devices encounters are divided; 0 where each has populations of its own.
+      keep_models: whether models of opponents are kept when partners change, rather than started anew.
+      nearest: whether the nearest classic strategies are counted, see `classics`.
+      sample: how many learners' policies are recorded, at equal distances in the order of their numbers; 0 for none.
+      sample_every: generations from one such sample to the next.
     """
 
     game: Game
@@ -40,6 +45,10 @@ class Rules:
     still: tuple[bool, ...]
     mutant: int | None = None
     split: int = 0
+    keep_models: bool = False
+    nearest: bool = False
+    sample: int = 0
+    sample_every: int = 1
 
     @property
     def seats(self) -> int:
@@ -89,6 +98,8 @@ class EcologyState:
       leaves: [populations, encounters] bool, the groups that a partner has left.
       elsewhere: [populations, size], a learner's last value with another partner; NaN before it had one.
       fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
+      partners: [populations, size, others] int32, of whom a learner's models are, -1 before it had any; others is 0
+        where nobody keeps models, or they are kept when partners change.
     """
 
     learners: LearnerState
@@ -98,6 +109,7 @@ class EcologyState:
     leaves: jax.Array
     elsewhere: jax.Array
     fixed_at: jax.Array
+    partners: jax.Array
 
 
 def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> EcologyState:
@@ -119,7 +131,15 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
         jnp.zeros((populations, size // rules.seats), bool),
         jnp.full(types.shape, jnp.nan, dtype),
         jnp.where(jnp.all(types == types[:, :1], axis=1), 0, -1).astype(jnp.int32),
+        jnp.full((populations, size, rules.seats - 1 if starts_models_anew(rules, ecology) else 0), -1, jnp.int32),
     )
+
+
+def starts_models_anew(rules: Rules, ecology: Ecology) -> bool:
+    """Whether models of opponents start anew with new partners."""
+    if rules.keep_models or ecology.pairing.kind == "fixed":
+        return False
+    return any(knows_others(learner.settings) for learner in ecology.types)
 
 
 def fresh(
@@ -133,7 +153,8 @@ def fresh(
         shared = population_key(seed, population)
         key = use(shared if rules.shared else own, purpose, generation)
         objective = rules.game.objective(params)
-        each = [one.init(key, use(shared, "prepare"), policies, 0, objective, dtype) for one in learners]
+        common = use(shared, "prepare")
+        each = [start(one, key, common, policies, number, objective, dtype) for one in learners]
         found = each[0]
         for place, other in enumerate(each[1:], start=1):
             found = jax.tree.map(lambda a, b, place=place: jnp.where(kind == place, b, a), found, other)

@@ -12,11 +12,12 @@ from jax.sharding import Mesh, PartitionSpec
 from shaping.learners.learner import LearnerState
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.composition import mean_by_type, mean_of, rows_of, shares_of
+from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat, fresh
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
 from shaping.population.program import AXIS
+from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
 
 
@@ -50,6 +51,8 @@ def generation(
         ecology.pairing, key, places
     )
     meets = numbers[..., 0] < size
+    if state.partners.shape[-1]:
+        state = _with_partners(rules, ecology, state, number, numbers)
     learners, measured = encounter(rules, ecology, state, number, numbers, live)
 
     # Back to learners, [populations, size]; NaN for whoever met nobody.
@@ -61,7 +64,8 @@ def generation(
 
     values = by_learner(measured["value"])
     rows = rows_of(state.types, values, numbers, meets, kinds)
-    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in _also(measured)}
+    each = [name for name in measured if name not in ("value", "mutual_cooperation")]
+    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in each}
     if "mutual_cooperation" in measured:
         rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
 
@@ -78,8 +82,28 @@ def generation(
     return state, rows
 
 
-def _also(measured: dict[str, jax.Array]) -> list[str]:
-    return [name for name in measured if name == "cooperation"]
+def _with_partners(
+    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, numbers: jax.Array
+) -> EcologyState:
+    """The state in which what learners know about others is about those whom they meet now."""
+    seats, populations = rules.seats, len(numbers)
+    others = jnp.stack([numbers[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
+    met = jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
+        jnp.full_like(state.partners, -1),
+        numbers.reshape(populations, -1),
+        others.reshape(populations, -1, seats - 1),
+    )
+    known = met[..., 0] >= 0
+    # Before the first encounter everybody's models are new.
+    new = known & (state.partners[..., 0] >= 0) & jnp.any(met != state.partners, axis=-1)
+
+    def anew(states: LearnerState) -> LearnerState:
+        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype)
+        return with_new_partners(states, fresh_ones, new.reshape(-1))
+
+    learners = lax.cond(jnp.any(new), anew, lambda states: states, state.learners)
+    partners = jnp.where(known[..., None], met, state.partners)
+    return dataclasses.replace(state, learners=learners, partners=partners)
 
 
 def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
@@ -124,6 +148,8 @@ def _select(
     learners = lax.cond(jnp.any(parents != own), copied, lambda states: states, state.learners)
     types = jnp.where(live, outcome.types, state.types)
     ancestors = jnp.take_along_axis(state.ancestors, parents, axis=1)
+    # A copy has the models of the original, which are of the latter's partners.
+    partners = jnp.take_along_axis(state.partners, parents[..., None], axis=1)
     if ecology.selection.mutates != "none":
         mutated = outcome.mutated & live
 
@@ -138,11 +164,13 @@ def _select(
         learners = lax.cond(jnp.any(mutated), mutants, lambda states: states, learners)
         if ecology.selection.mutates != "noise":
             ancestors = jnp.where(mutated, own, ancestors)
+            partners = jnp.where(mutated[..., None], -1, partners)
     none = jnp.zeros_like(outcome.imitations)
     counted = outcome._replace(
         imitations=jnp.where(live, outcome.imitations, none), mutations=jnp.where(live, outcome.mutations, none)
     )
-    return dataclasses.replace(state, learners=learners, types=types, ancestors=ancestors), counted
+    moved = dataclasses.replace(state, learners=learners, types=types, ancestors=ancestors, partners=partners)
+    return moved, counted
 
 
 def _moved_by_noise(ecology: Ecology, states: LearnerState, number: jax.Array, own: jax.Array) -> LearnerState:
@@ -200,9 +228,8 @@ def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> di
     """Room for what is recorded of so many generations, [rows, populations, ...]."""
     populations, dtype = len(state.types), state.elsewhere.dtype
     whole: dict[str, Any] = {"assortment": dtype}
-    by_type = ["share", "value", "value_sd"]
-    if hasattr(rules.game, "cooperation_as_played"):
-        by_type.append("cooperation")
+    by_type = ["share", "value", "value_sd", *measures(rules.game, ecology.params)]
+    if rules.game.tabular:
         whole["mutual_cooperation"] = dtype
     if ecology.selection.kind != "none":
         whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
