@@ -148,6 +148,16 @@ POPULATION: dict[str, Variable] = {
     ),
     "imitations": Variable(_GENERATION, "learners that became copies of others", "imitations", low=0),
     "mutations": Variable(_GENERATION, "learners that mutated", "mutations", low=0),
+    "nearest": Variable(
+        (*_GENERATION, "strategy"), "share of learners nearest to a classic strategy", "nearest strategy", 0, 1
+    ),
+    "theta_sample": Variable(
+        ("match", "sample_generation", "sample_learner", "parameter"),
+        "parameters of some learners after some generations",
+    ),
+    "type_sample": Variable(
+        ("match", "sample_generation", "sample_learner"), "place of the type of these learners, among those of `type`"
+    ),
     "theta_final": Variable((*_LEARNER, "parameter"), "parameters after the last generation"),
     "type_final": Variable(_LEARNER, "place of a learner's type after the last generation, among those of `type`"),
     "ancestor": Variable(_LEARNER, "learner of generation 0, or mutant, whose copy it is"),

@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from shaping.learners.learner import LearnerState
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
+from shaping.population.classics import STRATEGIES, shares_of_nearest
 from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat, fresh
 from shaping.population.keys import learner_key, population_key, use
@@ -79,6 +81,10 @@ def generation(
     fixed_at = jnp.where((state.fixed_at < 0) & one_type, number + 1, state.fixed_at)
     state = dataclasses.replace(state, fixed_at=jnp.where(jnp.asarray(live), fixed_at, state.fixed_at))
     rows["share"] = shares_of(state.types, kinds).astype(values.dtype)
+    if rules.nearest:
+        thetas = jax.tree.map(lambda leaf: leaf.reshape(len(key), size, *leaf.shape[1:]), state.learners.theta)
+        near = jax.vmap(lambda params, own: shares_of_nearest(rules.game, params, own))(ecology.params, thetas)
+        rows["nearest"] = near.astype(values.dtype)
     return state, rows
 
 
@@ -202,7 +208,9 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
     """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
 
     Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
-    what lies beyond `count` is meaningless.
+    what lies beyond `count` is meaningless. If policies are sampled (`rules.sample`), theta_sample [populations, slots,
+    sample, parameters] and type_sample [populations, slots, sample] are of every `sample_every`th generation: those
+    that `sampled_generations` lists, in this order.
 
     Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
     encounters: who meets whom is computed everywhere, what came of it is gathered.
@@ -211,17 +219,48 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
     def function(
         ecology: Ecology, state: EcologyState, matrix: jax.Array, first: jax.Array, count: jax.Array, live: jax.Array
     ) -> tuple[EcologyState, dict[str, jax.Array]]:
-        blank = _blank(rules, ecology, rows, state)
+        blank, samples = _blank(rules, ecology, rows, state), {}
+        if rules.sample:
+            shown = sampled_learners(rules, state)
+            slots = -(-rows // rules.sample_every)
+            samples = {name: jnp.zeros((slots, *leaf.shape), leaf.dtype) for name, leaf in shown.items()}
 
-        def body(index: jax.Array, carry: tuple[EcologyState, Any]) -> tuple[EcologyState, Any]:
-            state, recorded = carry
+        def body(index: jax.Array, carry: tuple[EcologyState, Any, Any]) -> tuple[EcologyState, Any, Any]:
+            state, recorded, samples = carry
             state, found = generation(rules, ecology, state, first + index, matrix, live)
-            return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
+            recorded = jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
+            if rules.sample:
+                # Before anybody has learned there is always one, at the first place.
+                done, every = jnp.where(live, first + index + 1, 0), rules.sample_every
+                slot = jnp.where(done % every == 0, done // every - jnp.where(live, first // every + 1, 0), slots)
+                shown = sampled_learners(rules, state)
+                samples = jax.tree.map(lambda room, own: room.at[slot].set(own, mode="drop"), samples, shown)
+            return state, recorded, samples
 
-        state, recorded = lax.fori_loop(0, count, body, (state, blank))
-        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded)
+        state, recorded, samples = lax.fori_loop(0, count, body, (state, blank, samples))
+        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded | samples)
 
     return jax.jit(over(rules, mesh, function, 2, 3), donate_argnums=1)
+
+
+def sampled_learners(rules: Rules, state: EcologyState) -> dict[str, jax.Array]:
+    """theta_sample [populations, sample, parameters] and type_sample [populations, sample] of learners at equal
+    distances in the order of their numbers."""
+    numbers = sampled_numbers(rules)
+    populations = len(state.types)
+    leaves = [leaf.reshape(populations, rules.size, -1)[:, numbers] for leaf in jax.tree.leaves(state.learners.theta)]
+    return {"theta_sample": jnp.concatenate(leaves, axis=2), "type_sample": state.types[:, numbers]}
+
+
+def sampled_numbers(rules: Rules) -> np.ndarray:
+    """[sample] the numbers of learners whose policies are recorded."""
+    return np.arange(rules.sample) * rules.size // rules.sample
+
+
+def sampled_generations(rules: Rules, first: int, count: int) -> list[int]:
+    """After how many generations policies are recorded, of the `count` that begin with number `first`."""
+    every = rules.sample_every
+    return [number for number in range(first + 1, first + count + 1) if number % every == 0] if rules.sample else []
 
 
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
@@ -235,6 +274,8 @@ def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> di
         whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
     kinds = len(rules.still)
     found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
+    if rules.nearest:
+        found["nearest"] = jnp.zeros((rows, populations, len(STRATEGIES)), dtype)
     return found | {name: jnp.zeros((rows, populations), own) for name, own in whole.items()}
 
 

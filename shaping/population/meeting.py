@@ -65,7 +65,9 @@ def encounter(
     if learns:
         updates = jnp.where(jnp.asarray(live), np.int32(_FOREVER), 0)
         segment = jnp.stack([number, jnp.int32(0), updates])
-        ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1, measures=False), block)(matches, begun, segment)
+        ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1, measures=False), block)(
+            matches, begun, segment
+        )
     after = (number + jnp.asarray(live).astype(jnp.int32)) * rules.encounter
     measured = map_blocks(lambda match, own: _measured(rules, match, own, after), block)(matches, ended)
 
