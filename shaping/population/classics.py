@@ -15,6 +15,8 @@ own action first; ties go to the strategy named first:
                    is below 0.05, phi above 0 and chi above 1.05
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -29,9 +31,8 @@ def classifies(game: Game) -> bool:
     players, and mean the same in both seats."""
     if not game.tabular or len(game.policies) != 2 or not game.exchangeable:
         return False
-    tables = jax.eval_shape(
-        lambda: game.cooperation([p.init(jax.random.key(0), jnp.float32(1)) for p in game.policies])
-    )
+    thetas = [policy.shapes for policy in game.policies]
+    tables: Any = jax.eval_shape(game.cooperation, thetas)
     return tables is not None and tables.shape == (2, 5)
 
 

@@ -189,7 +189,7 @@ def segment_function(
 
 
 def _valued_update(
-    match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array
+    match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array | bool
 ) -> tuple[MatchState, Any, dict[str, Any]]:
     """`match.update`, with the values before it among what is recorded."""
     state, kept, values, info = single.update(match, state, previous, number, recorded)

@@ -61,4 +61,4 @@ def test_a_record_counts_strategies_and_keeps_samples(monkeypatch):
     np.testing.assert_array_equal(found.type_sample[0, -1], found.type_final[0, [0, 2, 4, 6]])
     np.testing.assert_array_equal(found.type_sample[0, 0], [0, 0, 1, 1])
     alone = shaping.evolve(envs.make("ipd"), types, 8, 3, sample=8, selection=selection)
-    np.testing.assert_array_equal(found.theta_sample[0, 1], alone.theta_final[0, [0, 2, 4, 6]])
+    np.testing.assert_allclose(found.theta_sample[0, 1], alone.theta_final[0, [0, 2, 4, 6]], rtol=1e-3)
