@@ -127,7 +127,7 @@ def evolve(
         counts = apportioned(size, list(named), shares)
         with computing_in(precision):
             learners, still = learners_of(_types(form, named))
-        check_types(form, meeting, selecting, list(named), learners, still)
+            check_types(form, meeting, selecting, list(named), learners, still, size, numbers())
     except ConfigError:
         raise
     except ValueError as error:

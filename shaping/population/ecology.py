@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
 
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
@@ -182,6 +183,45 @@ def type_values(rules: Rules, ecology: Ecology, dtype: Any) -> jax.Array:
         return jax.vmap(jax.vmap(between, (None, 0)), (0, None))(stacked, stacked)
 
     return jax.vmap(of)(ecology.params, ecology.types)
+
+
+def differ(rules: Rules, selection: Selection) -> bool:
+    """Whether expected payoffs are needed of every learner, as learners of a type differ: they learn, or have noise."""
+    return selection.payoff == "expected" and (not all(rules.still) or selection.mutates == "noise")
+
+
+# Pairs that are evaluated at once, roughly.
+_PAIRS = 8192
+
+MOST_PAIRS = 2**24
+"""Pairs of learners that may be evaluated in a generation, in units of `Game.work`."""
+
+
+def learner_values(rules: Rules, ecology: Ecology, state: EcologyState, generation: jax.Array) -> jax.Array:
+    """Values of all learners against each other, [populations, size, size], averaged over seats."""
+    size, game, dtype = rules.size, rules.game, state.elsewhere.dtype
+    rows = max(1, min(size, _PAIRS // size if not game.sampled else 1))
+    count = -(-size // rows)
+
+    def of(seed: Any, population: Any, params: Any, thetas: Any) -> jax.Array:
+        key = use(population_key(seed, population), "expected", generation)
+
+        def against(number: jax.Array) -> jax.Array:
+            """Values of both in all games of a learner in seat 0, [size, 2]."""
+            own = jax.tree.map(lambda leaf: leaf[number], thetas)
+
+            def between(other: Any, theta: Any) -> jax.Array:
+                pair = jax.random.fold_in(jax.random.fold_in(key, number), other)
+                return game.evaluate(params, (own, theta), pair)["value"].astype(dtype)
+
+            return jax.vmap(between)(jnp.arange(size), thetas)
+
+        numbers = jnp.minimum(jnp.arange(count * rows), size - 1).reshape(count, rows)
+        found = lax.map(jax.vmap(against), numbers).reshape(count * rows, size, 2)[:size]
+        return (found[..., 0] + found[..., 1].T) / 2
+
+    thetas = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), state.learners.theta)
+    return jax.vmap(of)(ecology.seed, ecology.number, ecology.params, thetas)
 
 
 def flat(leaf: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ from shaping.population import pairing as pairings
 from shaping.population import selection as selections
 from shaping.population.classics import STRATEGIES, shares_of_nearest
 from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
-from shaping.population.ecology import Ecology, EcologyState, Rules, flat, fresh
+from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
 from shaping.population.program import AXIS
@@ -137,11 +137,15 @@ def _select(
     """The populations after selection."""
     purpose = jax.vmap(lambda own: use(own, "selection", number))(key)
 
-    def of(selection: Selection, own: jax.Array, value: Any, kind: Any, worth: Any) -> Outcome:
-        scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees)
+    each = None
+    if differ(rules, ecology.selection):
+        each = learner_values(rules, ecology, state, number)
+
+    def of(selection: Selection, own: jax.Array, value: Any, kind: Any, worth: Any, each: Any) -> Outcome:
+        scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees, each)
         return selections.selected(selection, own, scene, rules.mutant)
 
-    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix)
+    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix, each)
     size, live = rules.size, jnp.asarray(live)
     own = jnp.arange(size, dtype=jnp.int32)
     parents = jnp.where(live, outcome.parents, own)
