@@ -16,18 +16,20 @@ from shaping.config.initial import build_init
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
-from shaping.config.policy import build_policy, critic_of, is_network
+from shaping.config.policy import critic_of, is_network, policy_of
 from shaping.config.population import pairing_of, selection_of
 from shaping.config.rewards import build_reward
-from shaping.config.strategies import strategy_policy, strategy_theta
+from shaping.config.strategies import strategy_theta
+from shaping.config.warm_start import check_warm_start
 from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.policies import Policy, scripted_players, strategy, tabular
+from shaping.policies import scripted_players, strategy, tabular
 from shaping.policies.memory_one import logit
+from shaping.population.classics import classifies
 from shaping.population.ecology import Rules
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
@@ -110,15 +112,21 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
             settings = put(settings, name, array) if name in known else settings
     top = experiment.top
     if experiment.of_populations:
-        population = population_of(block.normal, settings, len(indices), top["precision"])
+        population = population_of(block.normal, settings, len(indices), top["precision"], top["record"])
         return dataclasses.replace(population, seed=seeds, number=numbers)
     match = _match(block.normal, settings, len(indices), top["precision"], "shaping" in top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 
 
-def population_of(normal: Normal, settings: Normal, count: int, precision: str) -> Population:
+_SAMPLE = 64
+"""Learners whose policies are recorded along generations, at most."""
+
+
+def population_of(
+    normal: Normal, settings: Normal, count: int, precision: str, extras: Sequence[str] = ()
+) -> Population:
     """A population with leaves [count, ...], from a normal form and the same form with arrays [count] for some
-    numbers."""
+    numbers; `extras` are recorded besides."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     own, each = normal["population"], settings["population"]
     seats = num_players(normal["game"])
@@ -144,12 +152,21 @@ def population_of(normal: Normal, settings: Normal, count: int, precision: str) 
     selecting = selection_of(each, partial(number, rank=0))
     meeting = pairing_of(each, partial(number, rank=0))
     with errors_about("population"):
-        check_types(game, meeting, selecting, list(types), learners, still)
-    mutant = list(types).index(selecting.mutates) if selecting.mutates in types else None
-    rules = Rules(game, own["size"], own["encounter"], own["shared"], still, mutant)
-    counts = _counts(each, count)
-    stops = own["until"] == "fixation"
-    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops)
+        first = jax.tree.map(lambda leaf: leaf[0], numbers)
+        check_types(game, meeting, selecting, list(types), learners, still, own["size"], first)
+    rules = Rules(
+        game,
+        own["size"],
+        own["encounter"],
+        own["shared"],
+        still,
+        list(types).index(selecting.mutates) if selecting.mutates in types else None,
+        keep_models=own["keep_models"],
+        nearest=classifies(game),
+        sample=min(_SAMPLE, own["size"]) if "policies" in extras else 0,
+    )
+    counts, stops = _counts(each, count), own["until"] == "fixation"
+    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops, tuple(extras))
 
 
 def _table_of(player: Normal, game: Any, number: Any) -> Any:
@@ -213,6 +230,7 @@ def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, 
         step = schedule(step["schedule"], **given)
     else:
         step = number(step, rank=0)
+    check_warm_start(settings, seat, game.policies[seat])
     chosen = _numbered({key: value for key, value in settings["optimizer"].items() if key != "name"}, number)
     common = Common(
         step,
@@ -290,15 +308,6 @@ def _check_value_head(objective: Normal) -> None:
     for key, only in (("critic_kind", "value"), ("critic_sees", "own"), ("critic_target_rate", None)):
         if objective[key] != only:
             raise not_allowed(f"objective.{key}", objective[key], f"{shown(only)}, where policy.critic is shared")
-
-
-def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
-    """The policy of a seat of a normal form. `env` is the environment that is played; None builds it."""
-    game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
-    env = family_of(game).env(game, policy) if env is None else env
-    if "strategy" in player:
-        return strategy_policy(player, game, seat, env)
-    return build_policy(game, policy, env, seat)
 
 
 def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> SampledParams:

@@ -53,6 +53,10 @@ class CriticSettings:
     target_rate: Any = None
     target_period: int = struct.field(pytree_node=False, default=1)
 
+    def turned(self, order: Sequence[int]) -> "CriticSettings":
+        """The same with other seats: the critic of seat k is that of seat `order[k]`."""
+        return self.replace(critics=tuple(self.critics[seat] for seat in order))  # pyright: ignore
+
 
 Share = Annotated[float, Range(0, 1, open_low=True)]
 
@@ -86,6 +90,13 @@ class CriticState:
     optimizers: tuple[Any, ...]
     targets: tuple[Any, ...] | None = None
     updates: Any = None
+
+    def turned(self, order: Sequence[int]) -> "CriticState":
+        """The same with other seats, see `CriticSettings.turned`."""
+        targets = None if self.targets is None else tuple(self.targets[i] for i in order)
+        return CriticState(
+            tuple(self.parameters[i] for i in order), tuple(self.optimizers[i] for i in order), targets, self.updates
+        )
 
 
 def by_seat(state: CriticState, seats: Sequence[int]) -> list[Any]:
