@@ -79,10 +79,10 @@ REFUSED = [
         "players.1.step_size: unknown key of tft",
         "",
     ),
-    ({"players": TFT, "policy": {"state_view": "shared"}}, "players.0.strategy: strategies need", ""),
-    ({"players": TFT, "game": "coin_game"}, "players.0.strategy: in coin_game, strategies need sampled returns", ""),
-    ({"players": {"rule": "naive", "share": 1}}, "players.0.share: 1 is not allowed", ""),
-    ({"players": {"rule": "cola", "share": True}}, "players.0.share: cola cannot play several seats at once", ""),
+    ({"players": TFT, "policy": {"state_view": "shared"}}, "players.*.strategy: strategies need", ""),
+    ({"players": TFT, "game": "coin_game"}, "players.*.strategy: in coin_game, strategies need sampled returns", ""),
+    ({"players": {"rule": "naive", "share": 1}}, "players.*.share: 1 is not allowed", ""),
+    ({"players": {"rule": "cola", "share": True}}, "players.*.share: cola cannot play several seats at once", ""),
     (
         {"players": [{"rule": "naive", "share": True}, {"rule": "naive", "share": True, "step_size": 2}]},
         "players.1.step_size: 2.0 is not allowed",
@@ -90,17 +90,17 @@ REFUSED = [
     ),
     (
         {"players": {"rule": "naive", "step_size": {"schedule": "cosin", "start": 1}}},
-        "players.0.step_size.schedule: 'cosin' is not allowed",
+        "players.*.step_size.schedule: 'cosin' is not allowed",
         "(nearest: cosine)",
     ),
     (
         {"players": {"rule": "naive", "step_size": {**COSINE, "stps": 1}}},
-        "players.0.step_size.stps: unknown key of cosine",
-        "(nearest: players.0.step_size.steps)",
+        "players.*.step_size.stps: unknown key of cosine",
+        "(nearest: players.*.step_size.steps)",
     ),
-    ({"players": {"rule": "naive", "step_size": {"schedule": "cosine", "start": 1}}}, "players.0.step_size.steps", ""),
+    ({"players": {"rule": "naive", "step_size": {"schedule": "cosine", "start": 1}}}, "players.*.step_size.steps", ""),
     ({"optimizer": {"name": "adam", "clip_norm": 0}}, "optimizer.clip_norm: 0 is not allowed", "above 0"),
-    ({"players": {"rule": "naive", "lookahead_rate": 1}}, "players.0.lookahead_rate: unknown key of naive", "lola"),
+    ({"players": {"rule": "naive", "lookahead_rate": 1}}, "players.*.lookahead_rate: unknown key of naive", "lola"),
 ]
 
 
