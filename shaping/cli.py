@@ -1,4 +1,5 @@
-"""The command line: runs commands and prints. Options are in `command_line`; heavy modules are imported when needed."""
+"""The command line: runs commands and prints. Options are in `command_line`; heavy modules are imported when needed.
+Each command is a function here, which makes this file longer than others."""
 
 import argparse
 import json

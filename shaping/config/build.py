@@ -10,10 +10,10 @@ import numpy as np
 
 from shaping.config.cell import number_fields
 from shaping.config.dotted import put, seat_keys
-from shaping.config.errors import errors_about, not_allowed, shown
+from shaping.config.errors import errors_about
 from shaping.config.games import family_of, num_players
 from shaping.config.initial import build_init
-from shaping.config.objective import is_sampled
+from shaping.config.objective import check_value_head, is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import critic_of, is_network, policy_of
@@ -282,7 +282,7 @@ def game_of(normal: Normal) -> Any:
     needs_critic = any(wants_critic(normal, player) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
     if needs_critic and any(one.evaluate is not None for one in policies):
-        _check_value_head(objective)
+        check_value_head(objective)
     # A chain with memory is too large to evaluate again and again.
     tables = not (is_network(normal) or policy.get("last_takers")) and all(one.tabulated for one in policies)
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
@@ -301,13 +301,6 @@ def game_of(normal: Normal) -> Any:
         opponents=tuple(scripted_players(env).items()),
         matrix=matrix,
     )
-
-
-def _check_value_head(objective: Normal) -> None:
-    """Refuses what the value head of a policy cannot be."""
-    for key, only in (("critic_kind", "value"), ("critic_sees", "own"), ("critic_target_rate", None)):
-        if objective[key] != only:
-            raise not_allowed(f"objective.{key}", objective[key], f"{shown(only)}, where policy.critic is shared")
 
 
 def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> SampledParams:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import mapping, one_of, settings
-from shaping.config.errors import ConfigError, errors_about, not_allowed
+from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
 from shaping.config.games import family_of
 from shaping.objectives.estimators import KINDS
 from shaping.objectives.sampled import Estimator
@@ -78,3 +78,10 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     if found["baseline"] == "leave_one_out" and batch < 2:
         raise not_allowed("objective.batch", batch, "2 or more with baseline leave_one_out")
     return found
+
+
+def check_value_head(objective: Mapping[str, Any]) -> None:
+    """Refuses what the value head of a policy cannot be."""
+    for key, only in (("critic_kind", "value"), ("critic_sees", "own"), ("critic_target_rate", None)):
+        if objective[key] != only:
+            raise not_allowed(f"objective.{key}", objective[key], f"{shown(only)}, where policy.critic is shared")
