@@ -92,7 +92,7 @@ def played_by(players: Sequence[Normal]) -> tuple[int, ...] | None:
 
 
 def normal_players(raw: Any, game: Normal, policy: Normal, objective: Normal) -> list[dict[str, Any]]:
-    """One entry per seat. Errors about a mapping for all seats name its keys `players.*.x`, as the command line does."""
+    """One entry per seat. Errors about a mapping for all seats name its keys `players.*.x`, like the command line."""
     seats = num_players(game)
     place = "players.*" if isinstance(raw, Mapping) else "players.{}"
     raw = [dict(raw) for _ in range(seats)] if isinstance(raw, Mapping) else raw
