@@ -21,7 +21,7 @@ CONFIG = {
     "game": {"name": "stag_hunt", "horizon": 1},
     "players": {"rule": "lola", "variant": "original"},
     "optimizer": "adam",
-    "matches": 12,
+    "matches": 6,
     "updates": 23,
     "record_every": 2,
     "record": ["policies"],
