@@ -17,9 +17,8 @@ from shaping.policies import tabular, tabular_critic
 from shaping.population.match import Match
 from shaping.rules import Rule, lola, naive
 from shaping.rules.first_order import lookahead
-from tests.compiling import little_optimisation
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 
 
 @cache
