@@ -27,7 +27,7 @@ CONFIG = {
     "record": ["policies"],
     "chunk_matches": 7,
     "checkpoint": {"every_updates": 4, "every_s": None},
-    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+    "sweep": {"players.*.lookahead_rate": [1e38, 1.0]},
 }
 
 

@@ -299,9 +299,9 @@ def test_a_changed_configuration_is_refused_and_named(half):
     before = state_of(half)
     with pytest.raises(ConfigError, match=r"config.yaml: updates was 23 when the run began and is 40 now; change it"):
         shaping.resume(half)
-    config["sweep"]["players.*.lookahead_rate"][1] = 2.0
+    config["sweep"]["players.*.lookahead_rate"][0] = 2.0
     path.write_text(yaml.safe_dump(config))
-    with pytest.raises(ConfigError, match=r"sweep.players.\*.lookahead_rate.1 was 1e\+38 when"):
+    with pytest.raises(ConfigError, match=r"sweep.players.\*.lookahead_rate.0 was 1e\+38 when"):
         shaping.resume(half)
     assert {p: t for p, t in state_of(half).items() if p != path} == {p: t for p, t in before.items() if p != path}
 
