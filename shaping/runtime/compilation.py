@@ -4,6 +4,7 @@ Numbers are data: another seed, another sweep over the same structure or the sam
 process that trains several times, as a notebook does, then traces and compiles them once.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -75,13 +76,20 @@ def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches:
     first = everywhere(segment_at(timetable, 0), mesh)
     segment = segment_program(mesh, timetable, block)
     finish = finish_program(mesh, timetable, block)
-    quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
+    quick = _RUN_ONCE if jax.default_backend() == "cpu" and not _optimises_less() else None
     prepares = any(learner.prepares for learner in matches.learners)
     with ThreadPoolExecutor() as threads:
         updating = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)
         finishing = threads.submit(finish.lower(matches, states).compile, quick)
         return Programs(starting.result(), updating.result() if updating else _no_updates, finishing.result(), states)
+
+
+def _optimises_less() -> bool:
+    """Whether the process asks for its own level of optimisation, which may be a lower one still."""
+    return "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "") or jax.config.read(
+        "jax_disable_most_optimizations"
+    )
 
 
 def _no_updates(*_: Any) -> Any:
