@@ -15,7 +15,7 @@ from shaping.runtime import checkpoints
 from shaping.runtime.chunks import Chunks
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.extension import STATES
-from shaping.runtime.failures import ExhaustedError, is_exhausted, reason
+from shaping.runtime.failures import ExhaustedError, is_exhausted, is_of_storage, reason
 from shaping.runtime.log import Log
 from shaping.runtime.loop import Chunk, Timing
 from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
@@ -24,10 +24,6 @@ from shaping.runtime.record import UNFINISHED, Record
 from shaping.runtime.record_buffer import Rows
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import StatusWriter
-
-# Storage libraries raise errors of many types, but never of these, which mean a mistake in our code. They are not
-# reported as a folder that cannot be written.
-_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -330,13 +326,13 @@ class RunStore:
 
     @contextmanager
     def _storing(self) -> Any:
-        """Reports storage errors in one line."""
+        """Reports storage errors in one line; any other error is a mistake of ours and is not explained away."""
         try:
             yield
-        except (ConfigError, StoppedError, *_MISTAKES):
+        except (ConfigError, StoppedError):
             raise
         except Exception as error:
-            if is_lost(error):
+            if is_lost(error) or not is_of_storage(error):
                 raise
             kind = ExhaustedError if is_exhausted(error) else ConfigError
             raise kind(
