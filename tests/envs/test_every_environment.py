@@ -347,5 +347,6 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
 
 def test_the_coin_game_alone_shows_a_torus():
     """Convolutions wrap around the edges of what an environment shows only if the environment does."""
-    shown = {name: envs.make(name, **SETTINGS.get(name, {})).observation_space for name in NAMES}
+    settings = SETTINGS | {"coin_game": {"flat": False}}
+    shown = {name: envs.make(name, **settings.get(name, {})).observation_space for name in NAMES}
     assert [name for name, space in shown.items() if getattr(space, "torus", False)] == ["coin_game"]
