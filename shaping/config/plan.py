@@ -148,11 +148,10 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     for axis in axes:
         if axis.key in {*numeric, "policy.init"} - effective:
             raise ConfigError(f"sweep.{axis.key}: has no effect on any player of any cell; leave it out")
-    if "policies" in top["record"] and not any(
-        family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks
-    ):
+    meets = check_population(raw, top, [block.normal for block in blocks])
+    tabular = any(family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks)
+    if "policies" in top["record"] and not meets and not tabular:
         raise ConfigError(f"record: policies are those of matrix games; {blocks[0].normal['game']['name']} has none")
-    check_population(raw, top, [block.normal for block in blocks])
     order = [key for key in ("variant", *(axis.key for axis in listed)) if key in columns]
     return Experiment(top, tuple(blocks), {coordinate(key): np.concatenate(columns[key]) for key in order}, drawn)
 

@@ -51,7 +51,8 @@ def _normal(base: Mapping[str, Any], picked: Mapping[str, Any]) -> dict[str, Any
 def has_effect(key: str, normal: Mapping[str, Any]) -> bool:
     """Whether a swept number, or `policy.init`, changes anything in a cell."""
     players = normal["players"]
-    if key.startswith("policy.init") and all("init" in player or "strategy" in player for player in players):
+    elsewhere = ["init" in player or "strategy" in player for player in players]
+    if key.startswith("policy.init") and elsewhere and all(elsewhere):
         return False
     known = {"seed", "policy.init", *number_fields(normal)}
     return any(name in known for name in seat_keys(key, len(players)))

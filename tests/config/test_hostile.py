@@ -255,3 +255,9 @@ def test_names_of_variants_that_differ_in_blanks_alone_are_refused():
         plan({"variants": {"a b": {}, " a  b": {}}})
     with pytest.raises(ConfigError, match="variants: ' ' is not allowed; must be names that can be seen"):
         plan({"variants": {" ": {}}})
+
+
+@pytest.mark.parametrize("text", ["title: 'a\x00b'", "title: \udcfc"])
+def test_a_character_that_yaml_does_not_allow_is_named(text):
+    with pytest.raises(ConfigError, match="not valid YAML: holds the character '"):
+        parse(text)
