@@ -355,3 +355,10 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
     assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == ("reward",)
+
+
+def test_the_coin_game_alone_shows_a_torus():
+    """Convolutions wrap around the edges of what an environment shows only if the environment does."""
+    settings = SETTINGS | {"coin_game": {"flat": False}}
+    shown = {name: envs.make(name, **settings.get(name, {})).observation_space for name in NAMES}
+    assert [name for name, space in shown.items() if getattr(space, "torus", False)] == ["coin_game"]
