@@ -1,6 +1,6 @@
 """What one player may observe or do, as data: specifications from which policies are built."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -46,8 +46,10 @@ class Box:
         shape: shape of one player's element, without the player axis.
         low, high: bounds of every entry; finite if it is to be sampled from.
         dtype: "float32", or an integer dtype for one-hot planes.
+        torus: whether it is a board whose opposite edges are next to each other. Boxes that differ in this alone are
+            equal.
 
-        Raises:
+    Raises:
         ValueError: if low is above high.
     """
 
@@ -55,6 +57,7 @@ class Box:
     low: float = 0.0
     high: float = 1.0
     dtype: str = "float32"
+    torus: bool = field(default=False, compare=False)
 
     def __post_init__(self):
         if not self.low <= self.high:

@@ -94,7 +94,8 @@ def evolve(
     Returns:
       An `xarray.Dataset` over match (a population), generation (0 to the last; 0 is before any learning), type and
       learner: share, value, value_sd, cooperation and what else the game measures [match, generation, type];
-      mutual_cooperation, assortment, imitations and mutations [match, generation]; nearest [match, generation,
+      mean_value, mean_cooperation, mutual_cooperation, assortment, diverged, imitations and mutations [match,
+      generation]; nearest [match, generation,
       strategy]; theta_final [match, learner, parameter], type_final and ancestor [match, learner]; fixed_at [match];
       and, if asked for, theta_sample [match, sample_generation, sample_learner, parameter] and type_sample. A
       learner's value is that of the last update of a generation, normalised as usual; its cooperation is the

@@ -26,6 +26,7 @@ from shaping.runtime.loop import Chunk, Timing, run_group
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import Layout
 from shaping.runtime.record_schema import layout_of
+from shaping.schema import Range
 
 
 class InMemory:
@@ -194,6 +195,8 @@ def game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Ca
             raise not_allowed("game", game, wanted)
         if parameters is not None and not isinstance(parameters, MatrixGameParams):
             raise not_allowed("parameters", parameters, "the parameters of a matrix game (envs.MatrixGameParams)")
+        if parameters is not None:
+            _check_parameters(game, parameters)
         policies = (policy or tabular(game.num_states, num_actions=game.num_actions),) * game.num_players
         form = exact_matrix_game if game.num_actions == 2 else many_action_game
         try:
@@ -205,6 +208,21 @@ def game_of(game: Any, policy: Policy | None, parameters: Any) -> tuple[Game, Ca
     if parameters is None and not hasattr(game, "default_parameters"):
         raise ConfigError("parameters: needed; exact_coin_game and sampled return them together with the game")
     return game, lambda: game.default_parameters if parameters is None else parameters
+
+
+def _check_parameters(game: Any, given: MatrixGameParams) -> None:
+    """Refuses numbers that are not those of one such game."""
+    top = Range(0, 1, open_high=game.horizon is None)
+    ranges = {"payoffs": Range(), "discount": top, "noise": Range(0, 1)}
+    for name, allowed in ranges.items():
+        value, default = getattr(given, name), getattr(game.default_params, name)
+        if value is None:
+            continue
+        if np.shape(value) != np.shape(default):
+            raise ConfigError(
+                f"parameters.{name}: has the shape {list(np.shape(value))}; must be {list(np.shape(default))}"
+            )
+        check_number(f"parameters.{name}", np.asarray(value), allowed)
 
 
 def _dataset(layout: Layout, about: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> Any:

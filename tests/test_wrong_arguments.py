@@ -1,8 +1,10 @@
 """Wrong arguments to the library raise a one-line error where they are passed."""
 
+import dataclasses
 import inspect
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -34,6 +36,14 @@ def sampled(**more):
     return shaping.sampled(ENV, TABLES, batch=2, horizon=3, **more)
 
 
+def played(thetas=(jnp.zeros(5),) * 2, key=None, **more):
+    return shaping.play(ENV, TABLES, thetas, jax.random.key(0) if key is None else key, 3, 2, **more)
+
+
+def changed(**numbers):
+    return dataclasses.replace(ENV.default_params, **numbers)
+
+
 CALLS = {
     "lookaheads is -1": lambda: shaping.lola("exact", 1.0, lookaheads=-1),
     "lookaheads is 1.5": lambda: shaping.lola("exact", 1.0, lookaheads=1.5),
@@ -58,6 +68,22 @@ CALLS = {
     "gae_lambda is 2.0": lambda: sampled(gae_lambda=2.0),
     "decay is nan": lambda: sampled(decay=math.nan),
     "discount is 'a'": lambda: sampled(discount="a"),
+    "num_states is 2.5": lambda: shaping.tabular(2.5),
+    "num_players is 0": lambda: shaping.mlp(0),
+    "hidden is 16": lambda: shaping.mlp(2, 16),
+    "hidden is -1": lambda: shaping.mlp(2, [-1]),
+    "thetas[0] has arrays of the shapes [[4]]; allowed: [[5]]": lambda: played([jnp.zeros(4)] * 2),
+    "key is 0; allowed: a random key": lambda: played(key=0),
+    "discount is nan": lambda: played(discount=math.nan),
+    "parameters.discount: ": lambda: train(parameters=changed(discount=jnp.float32(1.0))),
+    "parameters.noise: ": lambda: train(parameters=changed(noise=jnp.float32([0.1, 1.1]))),
+    "parameters.discount: has the shape [3]; must be []": lambda: train(parameters=changed(discount=jnp.zeros(3))),
+    "parameters.payoffs: has the shape [2, 3, 3]; must": lambda: train(parameters=changed(payoffs=np.zeros((2, 3, 3)))),
+    "configuration: None is not allowed; must be a YAML file": lambda: shaping.run(None),
+    "configuration: [1] is not allowed": lambda: shaping.run([1]),
+    "overrides: 'matches=3' is not allowed": lambda: shaping.run({}, overrides="matches=3"),
+    "folder: 3 is not allowed; must be the path": lambda: shaping.load(3),
+    "folder: None is not allowed": lambda: shaping.resume(None),
 }
 
 

@@ -1,6 +1,8 @@
 """Used in both directions: the other packages, their random keys, and the form of a fixed policy."""
 
+import contextlib
 import importlib
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +14,14 @@ Policy = Callable[[jax.Array, jax.Array], Any]
 
 
 def require(package: str) -> Any:
-    """Imports and returns a package.
+    """Imports and returns a package. What it prints meanwhile, as JaxMARL does, is not shown.
 
     Raises:
         ImportError: if it is not installed; one line that says how to install it.
     """
     try:
-        return importlib.import_module(package)
+        with contextlib.redirect_stdout(io.StringIO()):
+            return importlib.import_module(package)
     except ModuleNotFoundError as error:
         # If a module that the package itself needs is missing, that one is named: the remedy is the same.
         raise ImportError(f"{error.name or package} is not installed; remedy: pip install 'shaping[peers]'") from None

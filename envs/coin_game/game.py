@@ -168,7 +168,7 @@ class CoinGame:
         """One-hot planes: the position of each player, and that of the coin of each colour."""
         channels, (rows, columns) = 2 * self.num_players, self.grid
         shape = (channels, rows, columns) if self.layout == "channels_first" else (rows, columns, channels)
-        return Box((channels * rows * columns,) if self.flat else shape, 0, 1, self.dtype)
+        return Box((channels * rows * columns,) if self.flat else shape, 0, 1, self.dtype, torus=not self.flat)
 
     @property
     def default_params(self) -> CoinGameParams:

@@ -1,17 +1,20 @@
 """The keys `sweep` and `tie`: lists, ranges whose ends are values, draws, and axes that move together."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from shaping.config.checks import check_number
-from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.checks import check_held, check_number
+from shaping.config.errors import ConfigError, not_allowed, shown, unknown_key
 from shaping.schema import Field, Range
 
 RANGES = ("linspace", "logspace")
 DRAWS = ("uniform", "loguniform", "normal")
+MOST_PROGRAMS, MOST_CELLS = 1000, 10**6
 FIXED = ("updates", "generations", "matches", "record_every", "precision", "memory_gib")
 _FORMS = (
     "a list of values, {linspace: [first, last, count]}, {logspace: [first, last, count]}, or a draw per match: "
@@ -92,7 +95,7 @@ def parse_axis(key: str, spec: Any) -> Axis | Drawn:
 
 
 def check_draw(drawn: Drawn, field: Field) -> None:
-    """Refuses a distribution that can leave the range of its key."""
+    """Refuses a distribution that can leave the range of its key, or whose ends float32 cannot hold."""
     low, high = field.range.low, field.range.high
     if drawn.kind == "normal" and np.any(np.isfinite([low, high])):
         left = f"normal draws can leave the allowed range ({field.range}); use uniform or loguniform"
@@ -100,6 +103,52 @@ def check_draw(drawn: Drawn, field: Field) -> None:
     if drawn.kind != "normal":
         check_number(f"sweep.{drawn.key}", drawn.bounds[0], field.range)
         check_number(f"sweep.{drawn.key}", drawn.bounds[1], Range(low, high))
+    # Draws are made in float32, and stay below the upper end.
+    allowed = Range(0, open_low=True) if drawn.kind == "loguniform" else Range()
+    for bound in drawn.bounds:
+        check_held(f"sweep.{drawn.key}", bound, allowed, "float32")
+
+
+def check_distinct(groups: Sequence[Sequence[Axis]], dtype: np.dtype | None) -> None:
+    """Refuses axes, or groups of axes that move together, with two places that are written differently and mean the
+    same: the names of their cells would claim a difference.
+
+    Args:
+      groups: the groups.
+      dtype: the precision in which numbers are compared; None where they are not numbers of the program.
+    """
+    for group in groups:
+        seen: dict[str, tuple[Any, ...]] = {}
+        for values in zip(*(axis.values for axis in group), strict=True):
+            same = json.dumps([_held(axis.key, value, dtype) for axis, value in zip(group, values, strict=True)])
+            before = seen.setdefault(same, values)
+            for axis, first, second in zip(group, before, values, strict=True):
+                if repr(first) != repr(second):
+                    held = f" in {dtype}" if dtype is not None else ""
+                    raise ConfigError(
+                        f"sweep.{axis.key}: {shown(first)} and {shown(second)} are the same{held}; leave one out"
+                    )
+
+
+def _held(key: str, value: Any, dtype: np.dtype | None) -> Any:
+    """A swept value as the program has it, as plain data."""
+    if isinstance(value, list):
+        return [_held(key, part, dtype) for part in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if dtype is None or key == "seed":
+        return int(value) if float(value).is_integer() else value
+    with np.errstate(over="ignore"):
+        return float(dtype.type(value))
+
+
+def check_counts(variants: int, structure: Sequence[Sequence[Axis]], numbers: Sequence[Sequence[Axis]]) -> None:
+    """Refuses a sweep with more programs or cells than could be run, before they are laid out."""
+    programs = variants * math.prod(len(group[0].values) for group in structure)
+    cells = programs * math.prod(len(group[0].values) for group in numbers)
+    for count, most, what in ((programs, MOST_PROGRAMS, "programs to compile"), (cells, MOST_CELLS, "cells")):
+        if count > most:
+            raise ConfigError(f"sweep: makes {count:,} {what}; allowed: at most {most:,}")
 
 
 def check_ties(ties: Sequence[Any], axes: Sequence[Axis | Drawn], numeric: set[str]) -> None:

@@ -12,6 +12,9 @@ from pydantic import BeforeValidator, ConfigDict, Strict, create_model
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, Range
 
+MOST_WIDTHS = 100
+"""Layers of a network."""
+
 
 def _whole(value: Any) -> Any:
     """Turns 2.0 into 2."""
@@ -33,7 +36,7 @@ def annotation(field: Field) -> Any:
     kinds: dict[str, Any] = {
         "number": lambda: _number(float, field.range),
         "integer": lambda: _number(int, field.range),
-        "integers": lambda: list[_number(int, field.range)],
+        "integers": lambda: Annotated[list[_number(int, field.range)], pydantic.Field(max_length=MOST_WIDTHS)],
         "choice": lambda: Literal[field.choices],
         "flag": lambda: Annotated[bool, Strict()],
         "text": lambda: Annotated[str, Strict()],
@@ -169,6 +172,8 @@ def _one_line(
     field = known[str(name)]
     value, key = given.get(str(name)), f"{prefix}{name}"
     if field.kind == "integers" and isinstance(value, list | tuple):
+        if len(value) > MOST_WIDTHS:
+            return not_allowed(key, value, f"a list of at most {MOST_WIDTHS} widths")
         place = next(place for place in places if isinstance(place, int))
         return not_allowed(f"{key}.{place}", value[place], Field(key, "integer", None, field.range).allowed)
     return not_allowed(key, value, field.allowed, field.choices)
@@ -232,12 +237,14 @@ def check_held(key: str, value: float, allowed: Range, precision: str) -> None:
     limits = np.finfo(precision)
     with np.errstate(over="ignore", under="ignore"):
         held = kind(value)
+    # XLA takes subnormal numbers for zero.
+    held = kind(0) if abs(held) < limits.tiny else held
     if not np.isfinite(held):
         nearest = np.copysign(float(limits.max), value)
     elif allowed.open_high and held >= allowed.high:
         nearest = np.nextafter(kind(allowed.high), kind(-np.inf))
     elif allowed.open_low and held <= allowed.low:
-        nearest = np.nextafter(kind(allowed.low), kind(np.inf))
+        nearest = limits.tiny if allowed.low == 0 else np.nextafter(kind(allowed.low), kind(np.inf))
     else:
         return
     raise not_allowed(key, value, f"a number that {precision} can hold, the nearest is {nearest}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shaping.config.dotted import assign, expand_bare_name
-from shaping.config.errors import ConfigError, shown
+from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.config.top import TOP
 from shaping.config.yaml_text import parse
 
@@ -23,6 +23,10 @@ def shipped() -> dict[str, Path]:
 def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> dict[str, Any]:
     """A configuration as plain data, from a mapping, a file, or the name of a shipped one, with `key=value`
     overrides."""
+    if not isinstance(source, str | Path | Mapping):
+        raise not_allowed("configuration", source, "a YAML file, the name of a shipped configuration, or a mapping")
+    if isinstance(overrides, str | Mapping):
+        raise not_allowed("overrides", overrides, 'a list of settings, such as ["matches=100"]')
     raw = plain_data(source) if isinstance(source, Mapping) else _read_file(source)
     for override in overrides:
         key, separator, text = override.partition("=")

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from shaping.config.axes import Axis, Drawn, check_draw, check_ties, coordinate, parse_axis, tied
+from shaping.config.axes import (
+    Axis,
+    Drawn,
+    check_counts,
+    check_distinct,
+    check_draw,
+    check_ties,
+    coordinate,
+    parse_axis,
+    tied,
+)
 from shaping.config.cell import number_fields
 from shaping.config.checks import check_held, check_number, check_text
 from shaping.config.dotted import check_overlaps, look_up, put, seat_keys
@@ -16,7 +26,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import plain_data
 from shaping.config.games import family_of
 from shaping.config.players import check_record
-from shaping.config.sweep import normal_with, numeric_keys
+from shaping.config.sweep import has_effect, normal_with, numeric_keys
 from shaping.config.top import CELL, LIMITS, check_population, check_top, replaced
 from shaping.schema import Field
 
@@ -109,15 +119,24 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     check_ties(top["tie"], axes, numeric)
     drawn = tuple(axis for axis in axes if isinstance(axis, Drawn))
     listed = [axis for axis in axes if isinstance(axis, Axis)]
-    numbers, count = _product(tied([axis for axis in listed if axis.key in numeric], top["tie"]))
-    structure, programs = _product(tied([axis for axis in listed if axis.key not in numeric], top["tie"]))
+    by_number = tied([axis for axis in listed if axis.key in numeric], top["tie"])
+    by_structure = tied([axis for axis in listed if axis.key not in numeric], top["tie"])
+    check_distinct(by_number, np.dtype(top["precision"]))
+    check_distinct(by_structure, None)
+    check_counts(len(bases), by_structure, by_number)
+    numbers, count = _product(by_number)
+    structure, programs = _product(by_structure)
+    effective: set[str] = set()
 
     blocks: list[Block] = []
     columns: dict[str, list[np.ndarray]] = {}
     for name, base in bases.items():
         for program in range(programs):
             picked = {key: values[program] for key, values in structure.items()}
-            normal = normal_with(name, base, picked)
+            normal = normal_with(
+                name, base, picked, [(axis.key, axis.values[0]) for axis in listed if axis.key in numbers]
+            )
+            effective.update(axis.key for axis in axes if has_effect(axis.key, normal))
             check_record(top["record"], normal)
             cells = range(len(blocks) * count, (len(blocks) + 1) * count)
             blocks.append(_block(normal, cells, numbers, top, drawn))
@@ -126,6 +145,9 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             labels |= {} if name is None else {"variant": np.full(count, str(name))}
             for key, column in labels.items():
                 columns.setdefault(key, []).append(column)
+    for axis in axes:
+        if axis.key in {*numeric, "policy.init"} - effective:
+            raise ConfigError(f"sweep.{axis.key}: has no effect on any player of any cell; leave it out")
     meets = check_population(raw, top, [block.normal for block in blocks])
     tabular = any(family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks)
     if "policies" in top["record"] and not meets and not tabular:

@@ -12,16 +12,50 @@ from shaping.config.games import normal_game, num_players
 from shaping.config.players import player_fields, rules
 
 
-def normal_with(name: Any, base: Mapping[str, Any], picked: Mapping[str, Any]) -> dict[str, Any]:
-    """The normal form of a variant with some keys set; errors name the variant."""
+def normal_with(
+    name: Any, base: Mapping[str, Any], picked: Mapping[str, Any], numbers: Sequence[tuple[str, Any]] = ()
+) -> dict[str, Any]:
+    """The normal form of a variant with some keys set; errors name the variant.
+
+    Args:
+      name: that of the variant; None for none.
+      base: its keys.
+      picked: what is set.
+      numbers: swept numbers and the first value of each. Those that the normal form would not have otherwise are set
+        too, if they can be: `policy.init.uniform` alone says that parameters start from a uniform distribution.
+    """
+    try:
+        found = _normal(base, picked)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (variant {name})") if name is not None else error from None
+    for key, value in numbers:
+        if has_effect(key, found):
+            continue
+        try:
+            candidate = _normal(base, {**picked, key: value})
+        except ConfigError:
+            continue
+        if has_effect(key, candidate):
+            picked, found = {**picked, key: value}, candidate
+    return found
+
+
+def _normal(base: Mapping[str, Any], picked: Mapping[str, Any]) -> dict[str, Any]:
     cell = copy.deepcopy(dict(base))
     for key, value in picked.items():
         _substitute(cell, key, value)
     _drop_foreign(cell, picked)
-    try:
-        return normal_cell(cell)
-    except ConfigError as error:
-        raise ConfigError(f"{error} (variant {name})") if name is not None else error from None
+    return normal_cell(cell)
+
+
+def has_effect(key: str, normal: Mapping[str, Any]) -> bool:
+    """Whether a swept number, or `policy.init`, changes anything in a cell."""
+    players = normal["players"]
+    elsewhere = ["init" in player or "strategy" in player for player in players]
+    if key.startswith("policy.init") and elsewhere and all(elsewhere):
+        return False
+    known = {"seed", "policy.init", *number_fields(normal)}
+    return any(name in known for name in seat_keys(key, len(players)))
 
 
 def numeric_keys(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any]]) -> set[str]:

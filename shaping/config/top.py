@@ -168,9 +168,12 @@ def _check_variants(variants: Mapping[Any, Any]) -> None:
         for key in variant:
             if key not in CELL:
                 raise unknown_key(f"{where}.{key}", CELL, " in a variant")
-        if str(name) in names:
-            raise ConfigError(f"variants: {names[str(name)]!r} and {name!r} are written alike, {name}; rename one")
-        names[str(name)] = name
+        written = " ".join(str(name).split())
+        if not written:
+            raise not_allowed("variants", name, "names that can be seen")
+        if written in names:
+            raise ConfigError(f"variants: {names[written]!r} and {name!r} are written alike, {written}; rename one")
+        names[written] = name
 
 
 def _check_published(where: str, entry: Any) -> None:

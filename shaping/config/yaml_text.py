@@ -49,6 +49,8 @@ def parse(text: str, source: str = "configuration") -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be read"
+        if isinstance(error, yaml.reader.ReaderError):
+            problem = f"holds the character {chr(error.character)!r} (number {error.position})"
         raise ConfigError(f"{source}{where}: not valid YAML: {problem}") from None
 
 

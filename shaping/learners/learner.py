@@ -63,11 +63,12 @@ def check_common(common: Common) -> None:
       ValueError: one line with the name, the value and what is allowed.
     """
     check_value("step_size", common.step_size, _STEP_SIZE)
-    for name, allowed in (
-        ("optimizer", 'what shaping.optimizer("adam") returns'),
-        ("initial", "what shaping.normal, uniform, fan_in, zeros or values returns"),
+    for name, plain, allowed in (
+        ("optimizer", str | int | float | None | tuple, 'what shaping.optimizer("adam") returns'),
+        ("initial", str | int | float | None, "what shaping.normal, uniform, fan_in, zeros or values returns"),
     ):
-        if isinstance(given := getattr(common, name), str | int | float | None):
+        # An optimiser of optax is a tuple.
+        if isinstance(given := getattr(common, name), plain):
             raise ValueError(f"{name} is {given!r}; allowed: {allowed}")
 
 

@@ -9,13 +9,21 @@ from typing import Any
 import optax
 from flax import struct
 
-from shaping.schema import Field, check_value, fields
+from shaping.schema import Field, Range, check_value, fields
 
 # Selected by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a
 # line search or the number of steps, or are deprecated.
 _EXCLUDED = {"lbfgs", "polyak_sgd", "noisy_sgd", "dpsgd", "freeze", "optimistic_adam"}
 # These use norms or factors over a whole parameter vector.
 _WHOLE = {"adafactor", "fromage", "lamb", "lars", "novograd", "sm3"}
+_AVERAGED, _NON_NEGATIVE = Range(0, 1, open_high=True), Range(0)
+# Beyond these an optimiser computes something else than it is named for, or NaN; optax checks none of them. Momentum
+# may be negative, as Gidel et al. (2019) have it in games.
+_RANGES = {
+    "b1": Range(-1, 1, open_low=True, open_high=True),
+    **dict.fromkeys(("b2", "b3", "decay", "rho"), _AVERAGED),
+    **dict.fromkeys(("eps", "eps_root", "weight_decay", "weight_decay_rate"), _NON_NEGATIVE),
+}
 
 
 @struct.dataclass
@@ -88,4 +96,5 @@ def optimizer_fields(name: str) -> dict[str, Field]:
     """The settings of an optimiser that a configuration may give."""
     if name not in named_optimizers():
         raise ValueError(f"unknown optimizer {name!r}: optax has {', '.join(named_optimizers())}")
-    return fields(named_optimizers()[name], skip=("learning_rate",))
+    found = fields(named_optimizers()[name], skip=("learning_rate",))
+    return {key: dataclasses.replace(field, range=_RANGES.get(key, field.range)) for key, field in found.items()}

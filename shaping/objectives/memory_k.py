@@ -16,6 +16,7 @@ from jax import lax
 
 from shaping.objectives.elimination import inverse, multiply, multiply_transposed
 from shaping.objectives.returns_arrays import joint_probabilities
+from shaping.objectives.rounds import visits_over_rounds
 
 
 def num_histories(memory: int) -> int:
@@ -71,12 +72,7 @@ def returns_memory_k(
     elif horizon <= memory:
         return jnp.sum(payoffs * visits, axis=1)
     else:
-
-        def body(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
-            now, total = carry
-            return (discount * moved(now), total + now), None
-
-        (_, total), _ = lax.scan(body, (now, jnp.zeros_like(now)), None, length=horizon - memory)
+        total = visits_over_rounds(moved, now, discount, horizon - memory)
     visits = visits + jnp.sum(total[:, None] * old, axis=0)
     return jnp.sum(payoffs * visits, axis=1)
 

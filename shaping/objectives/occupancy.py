@@ -11,6 +11,7 @@ from jax import lax
 
 from shaping.envs.coin_game.chain import CoinChain
 from shaping.objectives.elimination import inverse, multiply, multiply_transposed
+from shaping.objectives.rounds import visits_over_rounds
 from shaping.objectives.sparse import sparse_product
 
 # Up to this many numbers the transitions are kept dense, and a step is a matrix product.
@@ -33,25 +34,15 @@ def visits_of(chain: CoinChain, joint: jax.Array, discount: jax.Array, steps: in
         transition = jnp.einsum("sj,sjt->st", joint, dense, precision=lax.Precision.HIGHEST)
         if steps is None:
             return _solved(transition, start, discount)
-        return _summed(lambda now: jnp.sum(transition * now[:, None], axis=0), start, discount, steps)
+        return visits_over_rounds(lambda now: jnp.sum(transition * now[:, None], axis=0), start, discount, steps)
     gather, spread = _sparse(chain, dtype)
 
     def forwards(joint: jax.Array, now: jax.Array) -> jax.Array:
         return spread(gather((now[:, None] * joint).reshape(-1)))
 
     if steps is not None:
-        return _summed(lambda now: forwards(joint, now), start, discount, steps)
+        return visits_over_rounds(lambda now: forwards(joint, now), start, discount, steps)
     return _iterated(forwards, joint, start, discount)
-
-
-def _summed(forwards: Callable[[jax.Array], jax.Array], start: jax.Array, discount: jax.Array, steps: int) -> jax.Array:
-    def body(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
-        now, total = carry
-        now = discount * forwards(now)
-        return (now, total + now), None
-
-    (_, total), _ = lax.scan(body, (start, start), None, length=steps - 1)
-    return total
 
 
 def _solved(transition: jax.Array, start: jax.Array, discount: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ from flax import struct
 from jax import lax
 
 from shaping.envs import declarations
+from shaping.envs.environment import check_number
 from shaping.envs.measures import fraction
 from shaping.envs.spaces import Discrete
 from shaping.objectives.rollout import PlayState, Step, begin_stream, play_step, streams
@@ -116,6 +117,8 @@ def play(
     numbers = env.default_params if params is None else params
     if discount is None:
         discount = getattr(numbers, "discount", 1.0)
+    elif isinstance(discount, int | float):
+        check_number("discount", discount, 0, 1)
     gamma = jnp.asarray(discount, dtype=float)
 
     def stream(key: jax.Array) -> Statistics:

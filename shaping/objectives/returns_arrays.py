@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from shaping.objectives.elimination import inverse, multiply, multiply_transposed
+from shaping.objectives.rounds import visits_over_rounds
 
 
 def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Array) -> jax.Array:
@@ -57,13 +58,7 @@ def finite_chain_returns(joint: jax.Array, payoffs: jax.Array, discount: jax.Arr
     """`finite_returns` for a Markov chain of joint actions; see `chain_returns`."""
     if horizon == 1:
         return jnp.sum(payoffs * joint[0], axis=1)
-
-    def body(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
-        now, total = carry
-        now = discount * jnp.sum(joint[1:] * now[:, None], axis=0)
-        return (now, total + now), None
-
-    (_, visits), _ = lax.scan(body, (joint[0], joint[0]), None, length=horizon - 1)
+    visits = visits_over_rounds(lambda now: jnp.sum(joint[1:] * now[:, None], axis=0), joint[0], discount, horizon)
     return jnp.sum(payoffs * visits, axis=1)
 
 

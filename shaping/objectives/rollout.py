@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import lax
 
@@ -149,6 +150,9 @@ def streams(
     """
     check_integer("steps", steps, 1, 2**31 - 1)
     check_integer("batch", batch, 1)
+    kind = getattr(key, "dtype", np.dtype(object))
+    if not (jnp.issubdtype(kind, jax.dtypes.prng_key) or kind == jnp.uint32):
+        raise ValueError(f"key is {key!r}; allowed: a random key, such as jax.random.key(0)")
     if len(thetas) != env.num_players:
         raise ValueError(f"thetas has the length {len(thetas)}; allowed: {env.num_players}, one per player")
     check_policies(env, policies, thetas)

@@ -22,8 +22,8 @@ def check_policies(env: Any, policies: Sequence[Policy], thetas: Sequence[Any] |
       thetas: their parameters; None for parameters of the shapes that `init` draws.
 
     Raises:
-      ValueError: for more or fewer policies than players, or for a player whose observations or actions differ from the
-        environment's.
+      ValueError: for more or fewer policies than players, for a player whose observations or actions differ from the
+        environment's, or for parameters that are not shaped like those of the policy.
     """
     if len(policies) != env.num_players:
         raise ValueError(f"policies has the length {len(policies)}; allowed: {env.num_players}, one per player")
@@ -32,6 +32,8 @@ def check_policies(env: Any, policies: Sequence[Policy], thetas: Sequence[Any] |
         reads, does = policy.observation_space, policy.action_space
         if reads is not None and not _reads(reads, shown):
             raise _misfit(seat, policy, "reads", _words(reads, "states"), _words(shown, "states"), env)
+        if thetas is not None:
+            _check_theta(seat, policy, thetas[seat])
         if does is None:
             theta = policy.shapes if thetas is None else thetas[seat]
             does = _called(policy, theta, shown, taken)
@@ -48,6 +50,15 @@ def _reads(reads: Discrete | Box, shown: Discrete | Box) -> bool:
 
 def _same_values(does: Discrete | Box, taken: Discrete) -> bool:
     return isinstance(does, Discrete) and does.num_values == taken.num_values
+
+
+def _check_theta(seat: int, policy: Policy, theta: Any) -> None:
+    wanted = policy.shapes
+    # The numbers that a script takes from its environment are not checked.
+    if not jax.tree.leaves(wanted) or jax.tree.map(jnp.shape, theta) == jax.tree.map(lambda leaf: leaf.shape, wanted):
+        return
+    found, needed = ([list(jnp.shape(leaf)) for leaf in jax.tree.leaves(tree)] for tree in (theta, wanted))
+    raise ValueError(f"thetas[{seat}] has arrays of the shapes {found}; allowed: {needed}, those of a {policy.kind}")
 
 
 def _called(policy: Policy, theta: Any, shown: Discrete | Box, taken: Discrete | Box) -> Discrete | Box:

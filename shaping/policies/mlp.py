@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
 from shaping.policies.fan_in import fan_in_init
 from shaping.policies.policy import Policy
@@ -28,7 +29,15 @@ def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
     Args:
       num_players: players of the game; states are memory-one, in the player's view.
       hidden: widths of the hidden layers.
+
+    Raises:
+      ValueError: for a number out of its range.
     """
+    check_integer("num_players", num_players, 2)
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+        raise ValueError(f"hidden is {hidden!r}; allowed: a list of widths, each an integer of 1 or more")
+    for width in hidden:
+        check_integer("hidden", width, 1)
     network = _Network(tuple(hidden))
     states = _features(num_players)
 

@@ -40,7 +40,8 @@ def network(
     in the precision of theta. Observations may have any leading axes, which the memory then has too. Without any layer
     in between, a network on discrete observations is a table.
 
-    Convolutions wrap around the edges, because the boards of the Coin Game are tori.
+    Convolutions wrap around the edges of boards that are tori (`Box.torus`), such as those of the Coin Game. On any
+    other board, and on a window of one, they see zeros beyond the edges.
 
     `init` draws the weights and biases of a layer in float32, uniformly from +-scale / sqrt(inputs); at scale 1 this is
     how PyTorch initialises linear layers. The inputs of a recurrent kernel are its units. With the same key, a policy
@@ -133,7 +134,8 @@ def body(
     check_choice("recurrent", recurrent, (None, "gru", "lstm"))
     hidden = tuple(check_integer("hidden", width, 1) for width in hidden)
     check_integer("units", units, 1)
-    layers = (heads, hidden, channels, recurrent, units)
+    wraps = getattr(observation_space, "torus", False)
+    layers = (heads, hidden, channels, recurrent, units, wraps)
     module = _Network(*layers)
 
     def features(observation: Any, dtype: Any) -> jax.Array:
@@ -160,7 +162,7 @@ def body(
         outputs, after = module.apply({"params": parameters}, features(observation, dtype), carried)
         return outputs, jax.tree.map(lambda new, old: new.astype(old.dtype), after, memory)
 
-    return (observation_space, heads, encoder, hidden, channels, recurrent, units, layout), init, start, run
+    return (observation_space, wraps, heads, encoder, hidden, channels, recurrent, units, layout), init, start, run
 
 
 def _encoder(
@@ -222,11 +224,13 @@ class _Network(nn.Module):
     channels: tuple[int, ...]
     recurrent: str | None
     units: int
+    wraps: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, memory: Any) -> tuple[dict[str, jax.Array], Any]:
+        padding = "CIRCULAR" if self.wraps else "SAME"
         for i, width in enumerate(self.channels):
-            x = nn.relu(nn.Conv(width, (3, 3), padding="CIRCULAR", name=f"conv_{i}")(x))
+            x = nn.relu(nn.Conv(width, (3, 3), padding=padding, name=f"conv_{i}")(x))
         if self.channels:
             x = x.reshape(*x.shape[:-3], -1)
         for i, width in enumerate(self.hidden):

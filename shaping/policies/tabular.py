@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
 from shaping.policies.policy import Policy
 from shaping.policies.remaking import remakable
@@ -25,8 +26,11 @@ def tabular(num_states: int, memory: int = 1, num_actions: int = 2) -> Policy:
       num_actions: at least 2.
 
     Raises:
-      ValueError: a memory of several rounds with more than two actions.
+      ValueError: for a number out of its range, or a memory of several rounds with more than two actions.
     """
+    check_integer("num_states", num_states, 1)
+    check_integer("memory", memory, 1)
+    check_integer("num_actions", num_actions, 2)
     if num_actions > 2:
         if memory > 1:
             raise ValueError(f"memory is {memory!r}; allowed: 1 with more than two actions")

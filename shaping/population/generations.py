@@ -68,6 +68,10 @@ def generation(
     rows = rows_of(state.types, values, numbers, meets, kinds)
     each = [name for name in measured if name not in ("value", "mutual_cooperation")]
     rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in each}
+    rows["mean_value"] = mean_of(values, jnp.isfinite(values))
+    if "cooperation" in measured:
+        cooperation = by_learner(measured["cooperation"])
+        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation))
     failed = meets[..., None] & ~jnp.isfinite(measured["value"])
     rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
     if "mutual_cooperation" in measured:
@@ -285,7 +289,7 @@ def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
     """Names of what is recorded of a generation, each with the dimension that it is over: "type", "strategy", or ""
     for what a population has one of."""
     by_type = ["share", "value", "value_sd", *measures(rules.game, params)]
-    whole = ["assortment", "diverged"]
+    whole = ["assortment", "diverged", "mean_value", *(["mean_cooperation"] if "cooperation" in by_type else [])]
     whole += ["mutual_cooperation"] * rules.game.tabular + ["imitations", "mutations"] * (selection.kind != "none")
     found = dict.fromkeys(by_type, "type") | dict.fromkeys(whole, "")
     return found | ({"nearest": "strategy"} if rules.nearest else {})

@@ -61,6 +61,16 @@ class Timetable:
             return min(row * self.record_every + min(within, self.record_every), self.updates)
         return jnp.minimum(row * self.record_every + jnp.minimum(within, self.record_every), self.updates)
 
+    def interval_of(self, update: int) -> int:
+        """The interval in which an update is done, counted from 0."""
+        length = -(-self.record_every // self.intervals_per_row)
+        row, within = divmod(update, self.record_every)
+        return row * self.intervals_per_row + within // length
+
+    def rows_after(self, updates: int) -> int:
+        """How many rows are recorded before the first update that follows so many."""
+        return min(-(-updates // self.record_every), self.rows)
+
     def rows_before(self, interval: int) -> int:
         """How many rows are recorded before an interval begins."""
         return min(-(-interval // self.intervals_per_row), self.rows)

@@ -28,7 +28,7 @@ class HigherOrderLola:
     Attributes:
       lookahead_rate: eta, the step that each opponent is imagined to take along its own direction of the order below;
         at least 0.
-      order: n of h^n; at least 1.
+      order: n of h^n; 1 to 10.
     """
 
     lookahead_rate: Any
@@ -36,11 +36,11 @@ class HigherOrderLola:
 
 
 @checked
-def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1)] = 1) -> Rule:
+def hola(lookahead_rate: NonNegative = 1.0, order: Annotated[int, Range(1, 10)] = 1) -> Rule:
     """LOLA of any order; order 1 is the exact variant of `lola` with one lookahead.
 
     Raises:
-      ValueError: if `order` is below 1.
+      ValueError: if `order` is below 1 or above 10.
     """
     return Rule(HigherOrderLola(lookahead_rate, order), direction)
 

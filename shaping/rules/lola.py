@@ -41,7 +41,7 @@ class ExactLola:
 def lola(
     variant: Literal["original", "taylor", "exact"] = "original",
     lookahead_rate: NonNegative = 1.0,
-    lookaheads: Annotated[int, Range(1)] = 1,
+    lookaheads: Annotated[int, Range(1, 10_000)] = 1,
     opponents: Literal["naive", "lola"] = "naive",
 ) -> Rule:
     """LOLA in one of its variants; only the exact variant can have several lookaheads.

@@ -69,14 +69,9 @@ def check_extension(config: Mapping[str, Any], updates: int) -> None:
     Raises:
       ConfigError: if it cannot.
     """
-    before, every = config["updates"], config["record_every"]
+    before = config["updates"]
     if updates < before:
         raise not_allowed("updates", updates, f"at least {before}, which the run has already")
-    if before % every:
-        raise ConfigError(
-            f"updates: this run cannot be extended: its {before} updates are not a multiple of record_every ({every}), "
-            "so a longer run would record other updates; run the new configuration into a new folder"
-        )
 
 
 def extend(folder: Any, updates: list[int], config_yaml: str) -> None:
@@ -105,6 +100,10 @@ def _grow(path: Any, updates: list[int], config_yaml: str) -> None:
     import zarr
 
     group: Any = zarr.open_group(str(path), mode="r+", zarr_format=3, use_consolidated=False)
+    # The values after what was the last update, unless the longer run records that update too. Labels are changed after
+    # values: if they are new, this was done.
+    before = group["update"][:].tolist()
+    outdated = slice(len(before) - (before[-1] not in updates), len(before))
     for name, array in group.arrays():
         dims = array.metadata.dimension_names
         if "update" in dims and name != "update":
@@ -112,13 +111,9 @@ def _grow(path: Any, updates: list[int], config_yaml: str) -> None:
             shape = (*array.shape[:place], len(updates), *array.shape[place + 1 :])
             if shape != array.shape:
                 array.resize(shape)
-    if group["update"].shape != (len(updates),):
-        attributes = dict(group["update"].attrs)
-        del group["update"]
-        shape = (len(updates),)
-        group.create_array(
-            "update", shape=shape, chunks=shape, dtype="int64", dimension_names=("update",), attributes=attributes
-        )
+            if outdated.start < outdated.stop:
+                array[(*[slice(None)] * place, outdated)] = np.nan
+    group["update"].resize((len(updates),))
     group["update"][:] = np.asarray(updates, np.int64)
     group.attrs.update({"config": config_yaml, "updates": updates[-1]})
     consolidate(path)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from shaping.config.errors import ConfigError, shown
+from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.runtime.failures import reason
 from shaping.runtime.progress import size_of
 
@@ -29,6 +29,8 @@ def folder_at(place: Any) -> Any:
     Raises:
       ConfigError: for any other URL, for a store whose package is missing, or for the home of an unknown user.
     """
+    if not isinstance(place, str | os.PathLike):
+        raise not_allowed("folder", place, "the path of a folder, or a URL")
     text = os.fspath(place)
     if not text or "\0" in text:
         raise ConfigError(f"{text!r}: not the name of a folder")

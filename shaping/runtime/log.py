@@ -94,10 +94,12 @@ class Log:
                 yield Entry(int(cells[start]), int(indices[start]), int(count), whole, update, means)
 
     def erase(self, indices: np.ndarray, first: int) -> None:
-        """Removes the rows of these matches from a recorded update on."""
-        if len(indices) and first < len(self._updates):
+        """Removes the rows of these matches from row number `first` on. A run that is extended may have a row of what
+        was its last update, which the longer run does not record."""
+        if len(indices):
+            beyond = int(self._updates[first - 1]) + 1 if first else 0
             for writer in self._writers:
-                writer.erase(int(indices[0]), int(indices[-1]), int(self._updates[first]))
+                writer.erase(int(indices[0]), int(indices[-1]), beyond)
 
     def close(self) -> None:
         """Ends the log; nothing more may be written."""

@@ -52,7 +52,7 @@ class RunStorage(Protocol):
         ...
 
     def resume(self, chunk: Chunk, like: Any) -> tuple[Any, int] | None:
-        """The state to continue from and the interval that follows it; `like` has its shapes and shardings."""
+        """The state to continue from and the updates done by then; `like` has its shapes and shardings."""
         ...
 
     def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
@@ -146,36 +146,40 @@ def _run_chunk(
     count, mesh = len(chunk.own), population_mesh()
     resumed = storage.resume(chunk, programs.like)
     if resumed is None:
-        interval = 0
+        done = 0
         states = programs.start(matches)
         initial = unit.initial(matches, states, own_rows)
         storage.write(chunk, {name: array[:count] for name, array in initial.items()})
     else:
-        states, interval = resumed
-        progress.skip(len(chunk.indices) * timetable.begins(interval))
+        states, done = resumed
+        progress.skip(len(chunk.indices) * done)
+    # A run that is extended may continue from within an interval, whose row is in the record already.
+    interval = timetable.interval_of(done)
 
-    waiting: list[tuple[int, dict[str, jax.Array]]] = []
+    waiting: list[tuple[int, int, dict[str, jax.Array]]] = []
 
     def write_waiting() -> None:
         # The rows that a segment recorded are fetched while the next segment is computed.
         while waiting:
-            first, rows = waiting.pop(0)
+            before, first, rows = waiting.pop(0)
             last = first + timetable.segment
-            begin, end = timetable.rows_before(first), timetable.rows_before(last)
-            picked = slice(-first % timetable.intervals_per_row, None, timetable.intervals_per_row)
+            begin, end = timetable.rows_after(before), timetable.rows_before(last)
+            picked = slice(begin * timetable.intervals_per_row - first, None, timetable.intervals_per_row)
             fetched = {name: own_rows(x)[:count, picked][:, : end - begin] for name, x in rows.items()}
             if end > begin:
                 storage.append(chunk, begin, fetched)
-            advanced = len(chunk.indices) * (timetable.begins(last) - timetable.begins(first))
+            advanced = len(chunk.indices) * (timetable.begins(last) - before)
             timing.match_updates += advanced
             progress.advance(advanced)
 
-    while timetable.begins(interval) < timetable.updates:
-        states, rows = programs.segment(matches, states, everywhere(segment_at(timetable, interval), mesh))
+    while done < timetable.updates:
+        segment = segment_at(timetable, interval, (done, timetable.updates))
+        states, rows = programs.segment(matches, states, everywhere(segment, mesh))
         write_waiting()
-        waiting.append((interval, rows))
+        waiting.append((done, interval, rows))
         interval += timetable.segment
-        if timetable.begins(interval) < timetable.updates:
+        done = timetable.begins(interval)
+        if done < timetable.updates:
             storage.after_segment(chunk, interval, states, write_waiting)
     write_waiting()
 

@@ -16,6 +16,7 @@ class Progress:
         self.started = time.perf_counter()
         self.compiling = 0.0
         self._last_shown = 0.0
+        self._shown: int | None = None
         self._skipped = 0
 
     def advance(self, match_updates: int) -> None:
@@ -38,14 +39,16 @@ class Progress:
         return (self.done - self._skipped) / max(elapsed, 1e-9)
 
     def close(self) -> None:
-        """Shows the last state and ends the line."""
-        if self.enabled and self._last_shown:
-            self._show()
+        """Shows the last state, if it is not shown already, and ends the line."""
+        if self.enabled and self._shown is not None:
+            if self._shown != self.done:
+                self._show()
             if self.stream.isatty():
                 self.stream.write("\n")
                 self.stream.flush()
 
     def _show(self) -> None:
+        self._shown = self.done
         rate = self.rate()
         left = (self.total - self.done) / rate if rate else float("inf")
         fraction = self.done / self.total if self.total else 1.0

@@ -14,7 +14,7 @@ from shaping.runtime import checkpoints
 from shaping.runtime.chunks import Chunks
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.extension import STATES
-from shaping.runtime.failures import ExhaustedError, is_exhausted, reason
+from shaping.runtime.failures import ExhaustedError, is_exhausted, is_of_storage, reason
 from shaping.runtime.log import Log
 from shaping.runtime.loop import Chunk, Timing
 from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
@@ -23,10 +23,6 @@ from shaping.runtime.record import UNFINISHED, Record
 from shaping.runtime.record_buffer import Rows
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import StatusWriter
-
-# Storage libraries raise errors of many types, but never of these, which mean a mistake in our code. They are not
-# reported as a folder that cannot be written.
-_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -119,15 +115,14 @@ class RunStore:
         if found is None:
             self._write_status(at_once=True, saved_updates=None)
             return self._extended(chunk, like)
-        interval = self._interval(timetable, found[1])
+        self._saved_updates = done = found[1]["updates"]
         with self._storing():
-            on_main(lambda: self._erase(chunk, timetable.rows_before(interval)))
-        self._saved_updates = found[1]["updates"]
-        self._write_status(at_once=True, saved_updates=self._saved_updates)
-        return found[0], interval
+            on_main(lambda: self._erase(chunk, timetable.rows_after(done)))
+        self._write_status(at_once=True, saved_updates=done)
+        return found[0], done
 
     def _extended(self, chunk: Chunk, like: Any) -> tuple[Any, int] | None:
-        """If a finished run is being extended: the final state of a chunk and the interval that follows it. Otherwise
+        """If a finished run is being extended: the final state of a chunk and the updates done by then. Otherwise
         None."""
         path = self._state_path(self._folder / "checkpoint" / STATES, chunk)
         (there,) = agree([path.exists()])
@@ -135,10 +130,10 @@ class RunStore:
         if there and found is None:
             self._warn(f"final state {path} is damaged; its matches are trained from the start")
         timetable = self._plan[chunk.group][1]
-        interval = 0 if found is None else self._interval(timetable, found[1])
+        done = 0 if found is None else found[1]["updates"]
         with self._storing():
-            on_main(lambda: self._erase(chunk, timetable.rows_before(interval)))
-        return None if found is None else (found[0], interval)
+            on_main(lambda: self._erase(chunk, timetable.rows_after(done)))
+        return None if found is None else (found[0], done)
 
     def _newest(self, chunk: Chunk, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """The newest checkpoint of a chunk, and its metadata."""
@@ -166,18 +161,6 @@ class RunStore:
             return
         self._record.erase(chunk.indices, first)
         self._record.write(chunk.indices, {"diverged_at": np.full(len(chunk.indices), UNFINISHED, np.int32)})
-
-    def _interval(self, timetable: Timetable, metadata: Mapping[str, Any]) -> int:
-        """The number of the first interval after a checkpoint. It may be any interval, because segments are counted
-        from where they start."""
-        intervals = range(timetable.segments * timetable.segment + 1)
-        interval = next((s for s in intervals if timetable.begins(s) == metadata["updates"]), None)
-        if interval is None:
-            raise ConfigError(
-                f"{self._folder}: its checkpoint was made after {metadata['updates']} updates, where this version of "
-                "shaping cannot continue; resume the run with the version that wrote it"
-            )
-        return interval
 
     def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
         if "diverged_at" in variables:
@@ -329,13 +312,13 @@ class RunStore:
 
     @contextmanager
     def _storing(self) -> Any:
-        """Reports storage errors in one line."""
+        """Reports storage errors in one line; any other error is a mistake of ours and is not explained away."""
         try:
             yield
-        except (ConfigError, StoppedError, *_MISTAKES):
+        except (ConfigError, StoppedError):
             raise
         except Exception as error:
-            if is_lost(error):
+            if is_lost(error) or not is_of_storage(error):
                 raise
             kind = ExhaustedError if is_exhausted(error) else ConfigError
             raise kind(

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from shaping.config.errors import ConfigError
@@ -166,3 +167,97 @@ def test_draws_are_the_same_whatever_the_number_of_seats():
         for place, block in enumerate(experiment.blocks)
     )
     np.testing.assert_array_equal(two, three)
+
+
+LOGITS = [[0.0] * 5, [0.0] * 5]
+OTHERS = [[2.0] * 5, [3.0] * 5]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "last"),
+    [
+        ({"policy.init.uniform": [0.1, 9]}, 9),
+        ({"policy.init.values": [LOGITS, OTHERS]}, OTHERS),
+        ({"players.0.init.normal": [0.1, 3]}, 3),
+        ({"players.*.reward.weights": [[1, 0], [0, 1]]}, [0, 1]),
+    ],
+    ids=str,
+)
+def test_a_swept_number_reaches_the_cells_that_are_named_after_it(sweep, last):
+    (block,) = plan({"sweep": sweep}).blocks
+    (key,) = sweep
+    np.testing.assert_array_equal(block.numbers[key.replace("*", "0")][-1], last)
+
+
+@pytest.mark.parametrize(
+    ("raw", "start"),
+    [
+        ({"sweep": {"policy.init.normal": [1, 2]}}, "sweep.policy.init.normal: has no effect on any player"),
+        ({"sweep": {"policy.init": [{"normal": 1}, {"zeros": True}]}}, "sweep.policy.init: has no effect"),
+    ],
+)
+def test_a_swept_start_that_no_player_has_is_refused(raw, start):
+    with pytest.raises(ConfigError) as error:
+        plan(raw | {"players": {"rule": "naive", "init": {"normal": 3}}})
+    assert str(error.value).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "start"),
+    [
+        ({"game.discount": [0.96, 0.9600000000001]}, "sweep.game.discount: 0.96 and 0.9600000000001 are the same"),
+        ({"game.horizon": [2, 2.0]}, "sweep.game.horizon: 2 and 2.0 are the same"),
+    ],
+)
+def test_values_that_differ_in_name_alone_are_refused(sweep, start):
+    with pytest.raises(ConfigError) as error:
+        plan({"sweep": sweep})
+    assert str(error.value).startswith(start)
+
+
+def test_neighbours_in_float64_are_no_repetition():
+    assert plan({"precision": "float64", "sweep": {"game.discount": [0.96, 0.9600000000001]}}).cells == 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "start"),
+    [
+        ({"sweep": {"game.reward": {"uniform": [0, 1e300]}}}, "sweep.game.reward: 1e+300"),
+        ({"sweep": {"players.*.step_size": {"loguniform": [1e-300, 1]}}}, "sweep.players.*.step_size: 1e-300"),
+        ({"sweep": {"players.*.step_size": {"loguniform": [1e-40, 1]}}}, "sweep.players.*.step_size: 1e-40"),
+        ({"optimizer": {"name": "adam", "clip_norm": 1e-40}}, "optimizer.clip_norm: 1e-40"),
+        ({"optimizer": {"name": "adam", "b1": 1 - 1e-12}}, "optimizer.b1: 0.999999999999"),
+        ({"sweep": {"policy.init.values": [LOGITS, [[1e300] * 5] * 2]}}, "sweep.policy.init.values: 1e+300"),
+    ],
+)
+def test_draws_optimisers_and_small_numbers_are_held_to_the_precision_too(raw, start):
+    with pytest.raises(ConfigError) as error:
+        plan(raw)
+    assert str(error.value).startswith(start) and "the nearest is" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "start"),
+    [
+        ({"sweep": {f"game.{name}": {"linspace": [0, 0.9, 10**4]} for name in ("reward", "sucker")}}, "100,000,000 c"),
+        ({"sweep": {"game.horizon": {"linspace": [1, 1001, 1001]}}}, "1,001 programs"),
+    ],
+)
+def test_a_sweep_that_could_never_be_laid_out_is_refused_before_it_is(raw, start):
+    began = time.perf_counter()
+    with pytest.raises(ConfigError, match=f"sweep: makes {start}"):
+        plan(raw)
+    assert time.perf_counter() - began < 10
+
+
+def test_names_of_variants_that_differ_in_blanks_alone_are_refused():
+    with pytest.raises(ConfigError, match="variants: 'a b' and ' a  b' are written alike"):
+        plan({"variants": {"a b": {}, " a  b": {}}})
+    with pytest.raises(ConfigError, match="variants: ' ' is not allowed; must be names that can be seen"):
+        plan({"variants": {" ": {}}})
+
+
+@pytest.mark.parametrize("text", ["title: 'a\x00b'", "title: \udcfc"])
+def test_a_character_that_yaml_does_not_allow_is_named(text):
+    with pytest.raises(ConfigError, match="not valid YAML: holds the character '"):
+        parse(text)

@@ -11,6 +11,7 @@ import pytest
 
 from shaping import envs
 from shaping.envs import adapters
+from shaping.envs.adapters.peers import require
 from tests.compiling import quickly
 
 # name -> settings of `envs.make`, for any environment of discrete actions. Episodes of HORIZON steps, so that they end.
@@ -333,3 +334,10 @@ def test_a_missing_package_is_named_with_its_remedy_in_one_line(adapter, package
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"^\S+ is not installed; remedy: pip install 'shaping\[peers\]'$"):
         adapter(envs.make("ipd"))
+
+
+def test_what_a_package_prints_while_it_is_imported_is_not_shown(tmp_path, monkeypatch, capsys):
+    (tmp_path / "talkative.py").write_text("print('Skipping import.')\nNAME = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert require("talkative").NAME == 3 and capsys.readouterr().out == ""
+    sys.modules.pop("talkative")

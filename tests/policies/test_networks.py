@@ -55,7 +55,9 @@ def leaves_equal(a, b, **tolerance):
 
 
 @pytest.mark.parametrize(
-    ("kind", "x64"), [*((kind, True) for kind in KINDS), ("states", False), ("numbers, LSTM", False), ("boards", False)]
+    ("kind", "x64"),
+    [*((kind, True) for kind in KINDS), ("numbers, LSTM", False)]
+    + [pytest.param(kind, False, marks=pytest.mark.slow) for kind in ("states", "boards")],
 )
 def test_a_network_answers_any_leading_axes_in_the_precision_of_its_parameters(kind, x64):
     with jax.enable_x64(x64):
@@ -103,12 +105,13 @@ def test_a_batch_is_answered_as_its_members_one_at_a_time(kind):
         leaves_equal(alone(seen[i, j], own), one, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
-def test_convolutions_wrap_around_the_board_and_come_before_the_dense_layers(layout):
-    """Every cell of a torus has eight neighbours; ReLU, tanh and two linear heads by hand."""
+@pytest.mark.parametrize(("layout", "torus"), [("channels_first", True), ("channels_last", False)])
+def test_convolutions_wrap_around_a_torus_alone_and_come_before_the_dense_layers(layout, torus):
+    """Every cell of a torus has eight neighbours, those at the edge of another board fewer; ReLU, tanh and two linear
+    heads by hand."""
     rows, columns, planes, wide = 3, 4, 2, 3
     shape = (planes, rows, columns) if layout == "channels_first" else (rows, columns, planes)
-    policy = network(Box(shape), Discrete(4), "conv", (5,), (wide,), critic=True, layout=layout)
+    policy = network(Box(shape, torus=torus), Discrete(4), "conv", (5,), (wide,), critic=True, layout=layout)
     theta = parameters(policy)
     assert set(theta) == {"conv_0", "hidden_0", "logits", "value"}
     seen = jax.random.normal(jax.random.key(1), shape)
@@ -118,6 +121,8 @@ def test_convolutions_wrap_around_the_board_and_come_before_the_dense_layers(lay
     layers = plain(theta)
     found = np.zeros((rows, columns, wide))
     for row, column, i, j in np.ndindex(rows, columns, 3, 3):
+        if not torus and not (1 <= row + i <= rows and 1 <= column + j <= columns):
+            continue
         neighbour = board[(row + i - 1) % rows, (column + j - 1) % columns]
         found[row, column] += neighbour @ layers["conv_0"]["kernel"][i, j]
     x = np.maximum(found + layers["conv_0"]["bias"], 0).reshape(-1)
@@ -234,6 +239,7 @@ def test_networks_of_the_same_shape_compile_to_the_same_program():
     assert hash(first) == hash(network(BOARD, Discrete(4), "conv", (16,), (8,)))
     others = [
         network(Box((4, 2, 3)), Discrete(4), "conv", (16,), (8,), layout="channels_first"),
+        network(Box((4, 3, 3), torus=True), Discrete(4), "conv", (16,), (8,)),
         network(BOARD, Discrete(5), "conv", (16,), (8,)),
         network(BOARD, Discrete(4), "dense", (16,)),
         network(BOARD, Discrete(4), "conv", (8,), (8,)),
@@ -277,7 +283,9 @@ def test_a_network_refuses_what_it_cannot_be_in_one_line(settings, reason):
         network(**({"observation_space": BOARD, "action_space": Discrete(4)} | settings))
 
 
-@pytest.mark.parametrize("recurrent", [None, "gru", "lstm"])
+@pytest.mark.parametrize(
+    "recurrent", ["lstm", *(pytest.param(recurrent, marks=pytest.mark.slow) for recurrent in (None, "gru"))]
+)
 def test_saturated_parameters_have_finite_log_probabilities_and_gradients(recurrent):
     policy = network(BOARD, Discrete(4), "conv", (4,), (2,), recurrent, 3, critic=True)
     theta = parameters(policy, 1e3)

@@ -66,8 +66,8 @@ def test_what_is_done_is_not_done_again(short, monkeypatch):
     trained = []
     monkeypatch.setattr(loop.Timing, "match_updates", property(lambda self: 1, lambda self, n: trained.append(n)))
     shaping.resume(short, overrides=["updates=22"])
-    # Each of 24 matches has 2 updates left, in a segment of 4 of which 2 are masked.
-    assert sum(number - 1 for number in trained[1:] if number > 1) == 24 * 2
+    # Each of 12 matches has 2 updates left, in a segment of 4 of which 2 are masked.
+    assert sum(number - 1 for number in trained[1:] if number > 1) == 12 * 2
 
 
 def test_an_extension_that_is_stopped_and_resumed_is_the_same(whole, short):
@@ -79,13 +79,13 @@ def test_an_extension_that_is_stopped_and_resumed_is_the_same(whole, short):
 
 
 @pytest.mark.parametrize("step", ["_grow", "remove"])
-def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, short, monkeypatch, step):
+def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, short, monkeypatch, step, updates=43):
     def killed(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(extension, step, killed)
     with pytest.raises(KeyboardInterrupt):
-        shaping.resume(short, overrides=["updates=43"])
+        shaping.resume(short, overrides=[f"updates={updates}"])
     monkeypatch.undo()
     assert_same(whole, shaping.resume(short))
 
@@ -106,10 +106,22 @@ def test_what_cannot_be_extended_is_refused_and_nothing_changed(short, override,
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_run_that_ends_between_two_records_is_not_extended(tmp_path):
-    folder = shaping.run(CONFIG | {"updates": 5}, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"its 5 updates are not a multiple of record_every \(2\)"):
-        shaping.resume(folder, overrides=["updates=9"])
+def test_a_run_that_ends_between_two_records_is_extended_too_even_if_killed_as_that_begins(tmp_path, monkeypatch):
+    raw = CONFIG | {"log": ["csv"]}
+    whole = shaping.run(raw | {"updates": 15}, tmp_path / "whole")
+    folder = shaping.run(raw | {"updates": 5}, tmp_path / "run")
+    test_an_extension_that_is_killed_as_it_begins_goes_on(whole, folder, monkeypatch, "remove", 15)
+    ours, theirs = (sorted((place / "log.csv").read_text().splitlines()) for place in (folder, whole))
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_a_sampled_run_that_ends_between_two_records_too(tmp_path):
+    raw = SAMPLED | {"record_every": 3, "checkpoint": {"every_updates": 2, "every_s": None}}
+    whole = shaping.run(raw | {"updates": 11}, tmp_path / "whole")
+    folder = shaping.run(raw | {"updates": 4}, tmp_path / "run")
+    shaping.resume(folder, overrides=["updates=8"])
+    assert_same(whole, shaping.resume(folder, overrides=["updates=11"]))
 
 
 def test_only_a_finished_run_is_extended(tmp_path):
