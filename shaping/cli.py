@@ -287,7 +287,8 @@ def _league(arguments: argparse.Namespace) -> int:
     from shaping.leagues import league
 
     how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
-    _print_lines([str(league(arguments.sources, *how) / "report" / "index.html")])
+    play = (arguments.se, arguments.sampled, arguments.seed)
+    _print_lines([str(league(arguments.sources, *how, *play) / "report" / "index.html")])
     return statuses.FINISHED
 
 

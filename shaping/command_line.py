@@ -68,6 +68,11 @@ def parser() -> argparse.ArgumentParser:
         "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
     )
     league.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    league.add_argument(
+        "--se", metavar="E", type=float, default=0.01, help="the standard error of values that are measured in play"
+    )
+    league.add_argument("--sampled", action="store_true", help="play everything, also what could be exact")
+    league.add_argument("--seed", metavar="N", type=int, default=0, help="of the play (default: 0)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     verify = commands.add_parser("verify", help="recompute published results and compare them with ours")

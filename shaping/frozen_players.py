@@ -79,6 +79,18 @@ def _of_game(name: str, game: MatrixGame) -> Any:
     return name
 
 
+def has_tables(place: str) -> bool:
+    """Whether a run is of a matrix game of two players whose policies are tables of P(C).
+
+    Raises:
+      ConfigError: no run.
+    """
+    record = load(place).record
+    if "policy" not in record or record["policy"].sizes["player"] != 2 or "payoffs" not in record:
+        return False
+    return "reward_per_step" not in record or "value_exact" in record
+
+
 def learned(
     place: str, cells: Sequence[str] = (), per_cell: int | None = None, name: str = "", one_game: bool = True
 ) -> tuple[list[Player], dict[str, Any]]:
@@ -103,7 +115,7 @@ def learned(
     policy = record.get("policy")
     if policy is None or policy.sizes["player"] != 2 or "payoffs" not in record:
         raise ConfigError(f"{place}: holds no matrix game of two players; allowed: runs with tables of P(C)")
-    chosen = _chosen(place, record, cells, per_cell)
+    chosen = chosen_matches(place, record, cells, per_cell)
     diverged = record["diverged_at"].values != -1
     exact = "reward_per_step" not in record
     played = None if exact or "value_exact" not in record else np.isfinite(record["value_exact"].values[:, -1]).all(-1)
@@ -186,7 +198,12 @@ def check_names(players: Sequence[Player]) -> None:
         known.add(name)
 
 
-def _chosen(place: str, record: Any, cells: Sequence[str], per_cell: int | None) -> list[int]:
+def chosen_matches(place: str, record: Any, cells: Sequence[str], per_cell: int | None) -> list[int]:
+    """The numbers of the matches of some cells of a run; see `learned`.
+
+    Raises:
+      ConfigError: no such cell.
+    """
     keep = np.ones(record.sizes["match"], bool)
     if per_cell is not None:
         keep &= record["match_in_cell"].values < per_cell

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,18 @@ class Run:
     config: dict[str, Any]
     record: Any
 
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The planned experiment."""
+        return plan(self.config)
+
+    def match(self, number: int) -> Match:
+        """The settings of one match: its game, the game's numbers, and its learners."""
+        return _match(self.experiment, range(self.experiment.matches)[number])
+
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
         """The trained policies of one match: for each seat, the policy and its final parameters."""
-        experiment = plan(self.config)
-        chosen = _match(experiment, range(experiment.matches)[match])
+        chosen = self.match(match)
         found = []
         for policy, row in zip(chosen.game.policies, self.record["theta_final"].isel(match=match).values, strict=False):
             leaves, structure = jax.tree.flatten(policy.shapes)
