@@ -122,14 +122,14 @@ def learned(
     if not exact and (played is None or not played[chosen].all()):
         raise ConfigError(f"{place}: has policies that are no tables, measured in play; allowed: tabular policies")
     chosen = [m for m in chosen if not diverged[m]]
-    tables, ends = policy.values.astype(np.float64), record["theta_final"].values
+    tables = policy.values.astype(np.float64)
     shared = record.attrs.get("state_view") == "shared"
     numbers = {name: record[name].values for name in ("payoffs", "discount", "noise")}
     cell = record["cell"].values
     found = []
     for m in chosen:
         for seat in (0, 1):
-            if not np.isfinite(ends[m, seat].astype(float)).any():
+            if not run.learns(m, seat):
                 continue
             table = tables[m, seat][np.isfinite(tables[m, seat])]
             if shared and seat == 1:

@@ -118,7 +118,7 @@ def _about_environment(name: str, game: PlayedGame) -> dict[str, Any]:
     noise = getattr(game.numbers, "noise", None)
     found = {} if noise is None or np.ndim(noise) != 1 else {"noise": np.asarray(noise, float).round(7).tolist()}
     horizon = "infinite" if game.horizon is None else game.horizon
-    return {"game": name, "discount": float(str(np.float32(game.discount))), "horizon": horizon} | found
+    return {"game": name, "discount": game.discount, "horizon": horizon} | found
 
 
 def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> Any:

@@ -31,12 +31,13 @@ def game_as_played(match: Match) -> PlayedGame:
     """
     game, params = match.game, match.params
     if isinstance(game, SampledGame):
-        found = PlayedGame(game.env, params.env, float(params.discount), game.horizon, game.horizon)
+        found = PlayedGame(game.env, params.env, float(as_written(params.discount)), game.horizon, game.horizon)
     elif isinstance(game, ExactCoinGame):
-        steps = game.horizon or endless_steps(float(params.discount))
+        discount = float(as_written(params.discount))
+        steps = game.horizon or endless_steps(discount)
         noise = params.noise if np.any(np.asarray(params.noise)) else None
         numbers = CoinGameParams(params.rewards, jnp.int32(steps), noise)
-        found = PlayedGame(game.env, numbers, float(params.discount), steps, game.horizon)
+        found = PlayedGame(game.env, numbers, discount, steps, game.horizon)
     else:
         raise ConfigError(f"{type(game).__name__}: is not played in steps; allowed: games with actions")
     if found.env.num_players != 2:
@@ -63,7 +64,7 @@ def environment_as_played(raw: Any) -> tuple[str, PlayedGame]:
     """
     given = {"game": raw, "players": {"rule": "ppo"}, "objective": {"kind": "dice"}, "matches": 1, "updates": 0}
     experiment = plan(given)
-    return experiment.blocks[0].normal["game"]["name"], game_as_played(_match(experiment, 0))
+    return experiment.blocks[0].normal["game"]["name"], game_as_played(_first_match(experiment))
 
 
 def learned_to_play(
@@ -84,7 +85,7 @@ def learned_to_play(
     record = run.record
     chosen = chosen_matches(place, record, cells, per_cell)
     diverged = record["diverged_at"].values != -1
-    thetas, cell = record["theta_final"].values, record["cell"].values
+    cell = record["cell"].values
     found, games = [], {}
     for m in (m for m in chosen if not diverged[m]):
         match = run.match(m)
@@ -95,8 +96,8 @@ def learned_to_play(
         numbers = [np.asarray(leaf) for leaf in jax.tree.leaves((game.numbers, game.discount))]
         games[tuple(x.tobytes() for x in numbers), game.env, game.horizon] = (game, m)
         for seat, (_, theta) in enumerate(run.policies(m)):
-            if np.isfinite(thetas[m, seat].astype(float)).any():
-                player = _seated(place, run.experiment, m, game.env, seat, theta)
+            if run.learns(m, seat):
+                player = _seated(place, run.settings(m), game.env, seat, theta)
                 found.append(Player(f"{name or place}/{m}/{seat}", place, player, m, seat, int(cell[m])))
     if not found:
         raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
@@ -111,7 +112,7 @@ def learned_to_play(
         numbers = {"payoffs": game.numbers.payoffs, "noise": noise, "discount": game.discount}
         plain = {key: as_written(value) for key, value in numbers.items()}
         return found, {key: plain[key] for key in ("payoffs", "discount", "noise")} | {"horizon": game.horizon}
-    return found, {"game": _block(run.experiment, m).normal["game"]["name"], "played": game}
+    return found, {"game": run.settings(m)["game"]["name"], "played": game}
 
 
 def as_written(value: Any) -> np.ndarray:
@@ -166,7 +167,7 @@ def coin_players(game: PlayedGame, players: Sequence[Player]) -> tuple[Any, Any,
     tabled: dict[int, Seated] = {}
     for number, player in enumerate(players):
         one = player.behaviour
-        if one.policies[0].kind == "one_of":
+        if scripts and one.policies[0].kind == "one_of":
             name = next(key for key in scripts if key.lower() == player.name.lower())
             one = Seated((scripts[name][0], scripts[name][1]), ((), ()))
         if scripts and all(has_coin_table(policy) for policy in one.policies):
@@ -183,19 +184,12 @@ def coin_players(game: PlayedGame, players: Sequence[Player]) -> tuple[Any, Any,
     return exact, params, list(tabled), tables
 
 
-def _match(experiment: Experiment, number: int) -> Match:
-    block = _block(experiment, number)
-    return jax.tree.map(lambda leaf: leaf[0], matches_of(experiment, [block], np.array([number])))
+def _first_match(experiment: Experiment) -> Match:
+    return jax.tree.map(lambda leaf: leaf[0], matches_of(experiment, [experiment.blocks[0]], np.array([0])))
 
 
-def _block(experiment: Experiment, number: int) -> Any:
-    cell = number // experiment.top["matches"]
-    return next(block for block in experiment.blocks if cell in block.cells)
-
-
-def _seated(place: str, experiment: Experiment, number: int, env: Any, seat: int, theta: Any) -> Seated:
+def _seated(place: str, normal: dict[str, Any], env: Any, seat: int, theta: Any) -> Seated:
     """A learner that can sit in either seat."""
-    normal = _block(experiment, number).normal
     policy = normal["policy"]
     if policy.get("state_view", "own") != "own":
         raise ConfigError(f"{place}: its policies see what seat 0 sees; a league needs policy.state_view own")

@@ -44,6 +44,15 @@ class Run:
         """The settings of one match: its game, the game's numbers, and its learners."""
         return _match(self.experiment, range(self.experiment.matches)[number])
 
+    def settings(self, match: int) -> dict[str, Any]:
+        """The configuration of one match in normal form, without swept numbers."""
+        cell = match // self.experiment.top["matches"]
+        return next(block.normal for block in self.experiment.blocks if cell in block.cells)
+
+    def learns(self, match: int, seat: int) -> bool:
+        """Whether a player learns; otherwise it follows a strategy."""
+        return "strategy" not in self.settings(match)["players"][seat]
+
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
         """The trained policies of one match: for each seat, the policy and its final parameters."""
         chosen = self.match(match)
