@@ -17,7 +17,7 @@ from shaping.envs.matrix.games import GAMES
 from shaping.frozen_players import Player, check_names, filed, has_tables, learned, scripted
 from shaping.league_cells import Cells, environment_cells, matrix_cells
 from shaping.objectives.sampled_values import PlayedGame
-from shaping.played_players import environment_as_played, learned_to_play, same_game, scripted_of
+from shaping.played_players import environment_as_played, identity, learned_to_play, scripted_of
 from shaping.runtime.folders import new_folder
 
 
@@ -208,5 +208,5 @@ def _common_game(numbers: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, Ma
 
 def _same(value: Any, other: Any) -> bool:
     if isinstance(value, PlayedGame):
-        return same_game(value, other)
+        return identity(value) == identity(other)
     return np.array_equal(np.asarray(value, object), np.asarray(other, object))

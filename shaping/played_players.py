@@ -81,26 +81,11 @@ def learned_to_play(
       ConfigError: no run, a run of another kind, a policy that cannot sit in both seats, several games, or no such
         cell.
     """
-    run = load(place)
-    record = run.record
-    chosen = chosen_matches(place, record, cells, per_cell)
-    diverged = record["diverged_at"].values != -1
-    cell = record["cell"].values
     found, games = [], {}
-    for m in (m for m in chosen if not diverged[m]):
-        match = run.match(m)
-        try:
-            game = game_as_played(match)
-        except ConfigError as error:
-            raise ConfigError(f"{place}: {error}") from None
-        numbers = [np.asarray(leaf) for leaf in jax.tree.leaves((game.numbers, game.discount))]
-        games[tuple(x.tobytes() for x in numbers), game.env, game.horizon] = (game, m)
-        for seat, (_, theta) in enumerate(run.policies(m)):
-            if run.learns(m, seat):
-                player = _seated(place, run.settings(m), game.env, seat, theta)
-                found.append(Player(f"{name or place}/{m}/{seat}", place, player, m, seat, int(cell[m])))
-    if not found:
-        raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
+    run = load(place)
+    for player, game in learners_in_play(place, chosen_matches(place, run.record, cells, per_cell), name):
+        found.append(player)
+        games.setdefault(identity(game), (game, player.match))
     if not one_game:
         return found, {}
     if len(games) > 1:
@@ -115,18 +100,39 @@ def learned_to_play(
     return found, {"game": run.settings(m)["game"]["name"], "played": game}
 
 
+def learners_in_play(place: str, chosen: Sequence[int], name: str = "") -> list[tuple[Player, PlayedGame]]:
+    """The learners of some matches of a run, except those that diverged, each with the game of its match.
+
+    Raises:
+      ConfigError: as `learned_to_play`; also if no learner is left.
+    """
+    run = load(place)
+    diverged, cell = run.record["diverged_at"].values != -1, run.record["cell"].values
+    found = []
+    for m in (m for m in chosen if not diverged[m]):
+        try:
+            game = game_as_played(run.match(m))
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from None
+        for seat, (_, theta) in enumerate(run.policies(m)):
+            if run.learns(m, seat):
+                player = _seated(place, run.settings(m), game.env, seat, theta)
+                found.append((Player(f"{name or place}/{m}/{seat}", place, player, m, seat, int(cell[m])), game))
+    if not found:
+        raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
+    return found
+
+
+def identity(game: PlayedGame) -> tuple[Any, ...]:
+    """What two equal games have in common."""
+    numbers = [np.asarray(leaf) for leaf in jax.tree.leaves((game.numbers, game.discount))]
+    return (*(x.tobytes() for x in numbers), game.env, game.steps, game.horizon)
+
+
 def as_written(value: Any) -> np.ndarray:
     """float64 with the digits that a number was written with: 0.96 rather than its nearest float32."""
     value = np.asarray(value)
     return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape)
-
-
-def same_game(first: PlayedGame, second: PlayedGame) -> bool:
-    """Whether two games are the same, with the same numbers and the same observations."""
-    leaves = [jax.tree.leaves((game.numbers, game.discount)) for game in (first, second)]
-    if (first.env, first.steps, first.horizon) != (second.env, second.steps, second.horizon):
-        return False
-    return len(leaves[0]) == len(leaves[1]) and all(np.array_equal(a, b) for a, b in zip(*leaves, strict=True))
 
 
 def scripted_of(against: str, game: PlayedGame) -> list[Player]:
