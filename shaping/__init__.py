@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shaping.analysis import evolution as evolution
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.exploitation import exploit as exploit
     from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
@@ -125,6 +126,7 @@ _EXPORTS = {
     "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
+    "exploit": "exploitation",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
     "extragradient": "rules.extragradient",

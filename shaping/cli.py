@@ -292,6 +292,16 @@ def _league(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
+def _exploit(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.exploitation import exploit
+
+    which = (arguments.source, arguments.cells, arguments.per_cell, arguments.out)
+    how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed)
+    _print_lines([str(exploit(*which, *how) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     del arguments
     from shaping.doctor import lines
@@ -353,6 +363,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "replay": _replay,
     "report": _report,
     "league": _league,
+    "exploit": _exploit,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

@@ -75,6 +75,18 @@ def parser() -> argparse.ArgumentParser:
     league.add_argument("--seed", metavar="N", type=int, default=0, help="of the play (default: 0)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
+    exploit = commands.add_parser("exploit", help="best responses to every final policy of a run, exact or learned")
+    exploit.add_argument("source", metavar="RUN", help="the folder of a run of a game for two players")
+    exploit.add_argument(
+        "--cell", metavar="CELL", dest="cells", action="append", default=[], help="a number, or KEY=VALUE"
+    )
+    exploit.add_argument("--per-cell", metavar="N", type=int, help="so many matches of each cell")
+    exploit.add_argument("--restarts", metavar="N", type=int, default=4, help="of learned responses (default: 4)")
+    exploit.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
+    exploit.add_argument("--se", metavar="E", type=float, default=0.01, help="standard error of values that are played")
+    exploit.add_argument("--seed", metavar="N", type=int, default=0, help="of learned responses (default: 0)")
+    exploit.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
     verify = commands.add_parser("verify", help="recompute published results and compare them with ours")
     verify.add_argument(
         "names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with published values)"
