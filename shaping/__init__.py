@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from shaping.rules.pola import pola as pola
     from shaping.rules.sga import sga as sga
     from shaping.rules.sos import sos as sos
+    from shaping.run_analysis import analyze as analyze
     from shaping.training import train as train
 
 # All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
@@ -113,6 +114,7 @@ _EXPORTS = {
     "Sampler": "objectives.sampler",
     "a2c": "learners",
     "analytic_game": "objectives",
+    "analyze": "run_analysis",
     "automaton": "policies",
     "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",

@@ -302,6 +302,15 @@ def _exploit(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
+def _analyze(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.run_analysis import analyze
+
+    folder = analyze(arguments.source, arguments.out, arguments.rounds, arguments.seed)
+    _print_lines([str(folder / "report" / "index.html")])
+    return statuses.FINISHED
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     del arguments
     from shaping.doctor import lines
@@ -364,6 +373,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": _report,
     "league": _league,
     "exploit": _exploit,
+    "analyze": _analyze,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

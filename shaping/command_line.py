@@ -87,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
     exploit.add_argument("--seed", metavar="N", type=int, default=0, help="of learned responses (default: 0)")
     exploit.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
+    analyze = commands.add_parser("analyze", help="what cooperation in a run is made of, and where it begins")
+    analyze.add_argument("source", metavar="RUN", help="the folder of a finished run")
+    analyze.add_argument("--rounds", metavar="K", type=int, help="play, and count P(C) after histories of K rounds")
+    analyze.add_argument("--seed", metavar="N", type=int, default=0, help="of that play (default: 0)")
+    analyze.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
     verify = commands.add_parser("verify", help="recompute published results and compare them with ours")
     verify.add_argument(
         "names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with published values)"

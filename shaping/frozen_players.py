@@ -91,6 +91,20 @@ def has_tables(place: str) -> bool:
     return "reward_per_step" not in record or "value_exact" in record
 
 
+def own_tables(record: Any) -> np.ndarray | None:
+    """P(C | history) of all players as they see it, [match, 2, histories] float64, padded with NaN; None if the record
+    holds no tables of two players."""
+    policy = record.get("policy")
+    if policy is None or policy.sizes["player"] != 2:
+        return None
+    tables = policy.values.astype(np.float64)
+    if record.attrs.get("state_view") == "shared":
+        histories = int(np.isfinite(tables).sum(axis=-1).max())
+        if histories in (1, *_HISTORIES):
+            tables[:, 1, :histories] = tables[:, 1, _own_view(histories)]
+    return tables
+
+
 def learned(
     place: str, cells: Sequence[str] = (), per_cell: int | None = None, name: str = "", one_game: bool = True
 ) -> tuple[list[Player], dict[str, Any]]:
@@ -122,8 +136,8 @@ def learned(
     if not exact and (played is None or not played[chosen].all()):
         raise ConfigError(f"{place}: has policies that are no tables, measured in play; allowed: tabular policies")
     chosen = [m for m in chosen if not diverged[m]]
-    tables = policy.values.astype(np.float64)
-    shared = record.attrs.get("state_view") == "shared"
+    tables = own_tables(record)
+    assert tables is not None
     numbers = {name: record[name].values for name in ("payoffs", "discount", "noise")}
     cell = record["cell"].values
     found = []
@@ -132,8 +146,6 @@ def learned(
             if not run.learns(m, seat):
                 continue
             table = tables[m, seat][np.isfinite(tables[m, seat])]
-            if shared and seat == 1:
-                table = table[_own_view(len(table))]
             if len(table) == 1:
                 table = np.full(5, table[0])
             found.append(Player(f"{name or place}/{m}/{seat}", place, table, m, seat, int(cell[m])))
