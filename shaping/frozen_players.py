@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.envs import MatrixGame
 from shaping.policies.strategies import STRATEGIES, strategy
 from shaping.policies.zero_determinant import extortionate
-from shaping.results import load
+from shaping.results import Run, load
 
 CLASSIC = ("allc", "alld", "tft", "grim", "wsls", "generous_tft", "extortionate")
 _MOST = 6000
@@ -79,13 +79,25 @@ def _of_game(name: str, game: MatrixGame) -> Any:
     return name
 
 
+def of_matches(place: str) -> Run:
+    """Opens a run of matches, as opposed to one of populations.
+
+    Raises:
+      ConfigError: no run, or one of populations.
+    """
+    run = load(place)
+    if "player" not in run.record["value"].dims:
+        raise ConfigError(f"{place}: holds populations; allowed: runs of matches")
+    return run
+
+
 def has_tables(place: str) -> bool:
     """Whether a run is of a matrix game of two players whose policies are tables of P(C).
 
     Raises:
       ConfigError: no run.
     """
-    record = load(place).record
+    record = of_matches(place).record
     if "policy" not in record or record["policy"].sizes["player"] != 2 or "payoffs" not in record:
         return False
     return "reward_per_step" not in record or "value_exact" in record

@@ -11,8 +11,8 @@ import numpy as np
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top import LIMITS
-from shaping.learners import Learner, frozen, gradient_learner
-from shaping.learners.gradient import learner_of
+from shaping.learners import Learner, gradient_learner
+from shaping.learners.initial import Initial
 from shaping.learners.initial import values as given_parameters
 from shaping.objectives.game import Game
 from shaping.objectives.memory_one import ExactMatrixGame
@@ -22,13 +22,11 @@ from shaping.population import ecology
 from shaping.population import generations as programs
 from shaping.population.composition import shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules
-from shaping.population.mixed import side_by_side
 from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of, pairing
 from shaping.population.selection import Selection, selection
 from shaping.population.shares import apportioned
-from shaping.population.still import started_at
-from shaping.rules import Rule, first_order
-from shaping.rules import naive as naive_rule
+from shaping.population.types import check_types, learners_of
+from shaping.rules import Rule
 from shaping.runtime.devices import computing_in, population_mesh
 from shaping.training import game_of
 from shaping.variables import POPULATION, Variable
@@ -109,8 +107,8 @@ def evolve(
         check_size(meeting, size, len(form.policies))
         counts = apportioned(size, list(named), shares)
         with computing_in(precision):
-            learners, still = _learners(form, named)
-        _check(form, meeting, selecting, list(named), learners, still)
+            learners, still = learners_of(_types(form, named))
+        check_types(form, meeting, selecting, list(named), learners, still)
     except ConfigError:
         raise
     except ValueError as error:
@@ -186,41 +184,21 @@ def _selection(given: Any) -> Selection:
     return given
 
 
-def _learners(game: Game, types: Mapping[str, Any]) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
-    """A learner for every type, all of one structure, and which of them never learn."""
+def _types(game: Game, types: Mapping[str, Any]) -> dict[str, Learner | Initial]:
+    """Every type as a learner, or as the parameters of one that never learns."""
     if not types:
         raise not_allowed("types", dict(types), "one type or more")
-    scripts: dict[str, Any] = {}
-    learning: dict[str, Learner] = {}
+    found: dict[str, Learner | Initial] = {}
     for name, given in types.items():
         if isinstance(given, str | tuple):
-            scripts[name] = _theta(game, name, given)
+            found[name] = given_parameters(_theta(game, name, given))
         elif isinstance(given, Rule):
-            learning[name] = gradient_learner(given)
+            found[name] = gradient_learner(given)
         elif isinstance(given, Learner):
-            learning[name] = given
+            found[name] = given
         else:
             raise not_allowed(f"types.{name}", given, "a learner, a rule, or a strategy by name")
-    learning = _alike(learning)
-    template = next(iter(learning.values()), frozen())
-    each = {name: learning.get(name) or started_at(template, given_parameters(scripts[name])) for name in types}
-    together = side_by_side(list(each.values()))
-    return tuple(together), tuple(name in scripts for name in types)
-
-
-def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
-    """The same learners; if some use first-order rules and others are naive, all as members of that family."""
-    plain = jax.tree.structure(naive_rule())
-    family = jax.tree.structure(first_order(0.0, 0.0, 0.0))
-    kinds = {name: jax.tree.structure(getattr(one.settings, "rule", None)) for name, one in learning.items()}
-    if family not in kinds.values():
-        return dict(learning)
-
-    def as_member(one: Learner) -> Learner:
-        settings: Any = one.settings
-        return learner_of(first_order(0.0, 0.0, 0.0), settings.common)
-
-    return {name: as_member(one) if kinds[name] == plain else one for name, one in learning.items()}
+    return found
 
 
 def _theta(game: Game, name: str, given: Any) -> Any:
@@ -241,43 +219,6 @@ def _theta(game: Game, name: str, given: Any) -> Any:
     if len(table) != states:
         raise ConfigError(f"types.{name}: has {len(table)} probabilities; the game has {states} states")
     return np.asarray(logit(jnp.asarray(table, float)), float)
-
-
-def _check(
-    game: Game,
-    meeting: Pairing,
-    selecting: Selection,
-    names: Sequence[str],
-    learners: Sequence[Learner],
-    still: Sequence[bool],
-) -> None:
-    """Refuses learners that cannot meet or be selected.
-
-    Raises:
-      ConfigError: one line.
-    """
-    if len(set(game.policies)) > 1:
-        raise ConfigError(
-            "game: has seats of several policies; allowed: the same in every seat, as learners change them"
-        )
-    view = getattr(game, "state_view", "own")
-    if view != "own" and meeting.kind != "fixed":
-        raise ConfigError(f"game: state_view is {view}; allowed: own, as learners change seats")
-    for name, learner in zip(names, learners, strict=True):
-        if learner.observes or learner.variables:
-            raise ConfigError(f"types.{name}: keeps a model of its opponent or a critic; allowed: learners without")
-    if selecting.payoff == "expected":
-        if not all(still):
-            learns = names[list(still).index(False)]
-            raise ConfigError(
-                f"selection.payoff is expected; allowed: where all types are strategies ({learns} learns)"
-            )
-        if len(game.policies) != 2:
-            raise ConfigError("selection.payoff is expected; allowed: encounter, with more than two players")
-    if selecting.neighbours and not meeting.structured:
-        raise ConfigError(f"selection.among is neighbours; allowed: all with pairing {meeting.kind}")
-    if selecting.mutates not in ("none", "uniform", "noise", *names):
-        raise not_allowed("selection.mutates", selecting.mutates, f"uniform, noise or one of {', '.join(names)}")
 
 
 def _ecology(

@@ -16,11 +16,11 @@ from shaping.analysis.cooperation.welfare import welfare
 from shaping.analysis.strategies import cooperative
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
-from shaping.frozen_players import own_tables
+from shaping.frozen_players import of_matches, own_tables
 from shaping.objectives.relations import relations
 from shaping.played_histories import tables_of_play
 from shaping.played_players import as_written
-from shaping.results import Run, load
+from shaping.results import Run
 from shaping.runtime.folders import new_folder
 from shaping.runtime.run_folder import summary_of
 
@@ -49,7 +49,7 @@ def analyze(source: str | Path, out: str | Path | None = None, rounds: int | Non
     """
     if rounds is not None and not 0 <= rounds <= 5:
         raise ConfigError(f"--rounds {rounds}: allowed: 0 to 5")
-    run = load(source)
+    run = of_matches(str(source))
     summary = summary_of(run.folder)
     if summary is None:
         raise ConfigError(f"{source}: holds no finished run; it needs summary.json (`shaping report` writes it)")

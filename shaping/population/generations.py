@@ -62,6 +62,8 @@ def generation(
     values = by_learner(measured["value"])
     rows = rows_of(state.types, values, numbers, meets, kinds)
     rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in _also(measured)}
+    failed = meets[..., None] & ~jnp.isfinite(measured["value"])
+    rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
     if "mutual_cooperation" in measured:
         rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
 
@@ -198,17 +200,20 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
 
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
     """Room for what is recorded of so many generations, [rows, populations, ...]."""
-    populations, dtype = len(state.types), state.elsewhere.dtype
-    whole: dict[str, Any] = {"assortment": dtype}
-    by_type = ["share", "value", "value_sd"]
+    populations, dtype, kinds = len(state.types), state.elsewhere.dtype, len(rules.still)
+    by_type, whole = recorded(rules, ecology.selection)
+    counts: dict[str, Any] = dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
+    found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
+    return found | {name: jnp.zeros((rows, populations), counts.get(name, dtype)) for name in whole}
+
+
+def recorded(rules: Rules, selection: Selection) -> tuple[list[str], list[str]]:
+    """Names of what is recorded of a generation: variables that each type has, and those of a whole population."""
+    by_type, whole = ["share", "value", "value_sd"], ["assortment", "diverged"]
     if hasattr(rules.game, "cooperation_as_played"):
         by_type.append("cooperation")
-        whole["mutual_cooperation"] = dtype
-    if ecology.selection.kind != "none":
-        whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
-    kinds = len(rules.still)
-    found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
-    return found | {name: jnp.zeros((rows, populations), own) for name, own in whole.items()}
+        whole.append("mutual_cooperation")
+    return by_type, whole + ["imitations", "mutations"] * (selection.kind != "none")
 
 
 def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:
