@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shaping import cooperation as cooperation
     from shaping import envs as envs
     from shaping.analysis import evolution as evolution
+    from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
     from shaping.exploitation import exploit as exploit
@@ -122,6 +123,7 @@ _EXPORTS = {
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
     "cola": "rules.cola",
+    "compare": "comparison",
     "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",

@@ -311,6 +311,14 @@ def _analyze(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
+def _compare(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.comparison import compare
+
+    _print_lines([str(compare(arguments.sources, arguments.out) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
     del arguments
     from shaping.doctor import lines
@@ -374,6 +382,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "league": _league,
     "exploit": _exploit,
     "analyze": _analyze,
+    "compare": _compare,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

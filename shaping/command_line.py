@@ -93,6 +93,10 @@ def parser() -> argparse.ArgumentParser:
     analyze.add_argument("--seed", metavar="N", type=int, default=0, help="of that play (default: 0)")
     analyze.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
+    compare = commands.add_parser("compare", help="runs of one game side by side, and how they differ")
+    compare.add_argument("sources", metavar="RUN", nargs="+", help="folders of finished runs, two or more")
+    compare.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
     verify = commands.add_parser("verify", help="recompute published results and compare them with ours")
     verify.add_argument(
         "names", metavar="NAME", nargs="*", help="a shipped configuration (default: all with published values)"
