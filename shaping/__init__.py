@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shaping.learners.initial import m_maml as m_maml
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.schedule import schedule as schedule
+    from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
     from shaping.objectives import Objective as Objective
     from shaping.objectives import analytic_game as analytic_game
@@ -146,6 +147,7 @@ _EXPORTS = {
     "inequity_aversion": "objectives.rewards",
     "league": "leagues",
     "league_values": "objectives.league_values",
+    "learning_league": "learning_leagues",
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",

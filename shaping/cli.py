@@ -284,11 +284,33 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _league(arguments: argparse.Namespace) -> int:
     _begin()
+    if arguments.learning is not None:
+        return _learning_league(arguments)
+    from shaping.config.errors import ConfigError
     from shaping.leagues import league
 
+    if arguments.overrides:
+        raise ConfigError("--set: only with --learning")
     how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
     play = (arguments.se, arguments.sampled, arguments.seed)
     _print_lines([str(league(arguments.sources, *how, *play) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
+def _learning_league(arguments: argparse.Namespace) -> int:
+    from shaping.config.errors import ConfigError
+    from shaping.learning_leagues import learning_league
+
+    if (
+        arguments.sources
+        or arguments.cells
+        or arguments.per_cell
+        or arguments.sampled
+        or arguments.against != "classic"
+    ):
+        raise ConfigError("--learning: only with --game, --set and --out; frozen policies are a league of their own")
+    folder = learning_league(arguments.learning, arguments.game, arguments.out, arguments.overrides)
+    _print_lines([str(folder / "league" / "index.html")])
     return statuses.FINISHED
 
 

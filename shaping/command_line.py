@@ -71,6 +71,14 @@ def parser() -> argparse.ArgumentParser:
     league.add_argument(
         "--se", metavar="E", type=float, default=0.01, help="the standard error of values that are measured in play"
     )
+    league.add_argument(
+        "--learning",
+        metavar="NAMES_OR_FILE",
+        help="rules that learn against each other: names with commas, or a YAML file with the key learners",
+    )
+    league.add_argument(
+        "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="with --learning: see run"
+    )
     league.add_argument("--sampled", action="store_true", help="play everything, also what could be exact")
     league.add_argument("--seed", metavar="N", type=int, default=0, help="of the play (default: 0)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
