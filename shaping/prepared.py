@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from shaping.analysis.populations.measures import known_measures
 from shaping.analysis.published import known_metrics
 from shaping.config import build
 from shaping.config.errors import not_allowed
@@ -116,7 +117,7 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
     experiment = source if isinstance(source, Experiment) else plan(source)
     top = experiment.top
     if top["published"]:
-        metrics = known_metrics(_measured(experiment))
+        metrics = _metrics(experiment)
         for place, entry in enumerate(top["published"]):
             if entry["metric"] not in metrics:
                 raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(metrics)}", metrics)
@@ -129,7 +130,8 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
 
             # Where games of several kinds run in one experiment, the policies of the tabular ones are recorded.
             indices = build.group_indices(experiment, blocks)
-            tabular = "policies" not in top["record"] or matches_of(indices[:1]).game.tabular
+            of_matches = "policies" in top["record"] and not experiment.of_populations
+            tabular = not of_matches or matches_of(indices[:1]).game.tabular
             extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
             groups.append(Group(indices, matches_of, extras, unit_of(experiment)))
         memory, devices = top["memory_gib"] * 2**30, jax.device_count()
@@ -146,7 +148,10 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
     return Prepared(experiment, tuple(groups), tuple(chunks), tuple(tables))
 
 
-def _measured(experiment: Experiment) -> list[str]:
-    """Names of the variables, besides values, that an experiment records along updates and players."""
+def _metrics(experiment: Experiment) -> tuple[str, ...]:
+    """What a published value may be compared with."""
     variables = layout(experiment).variables
-    return [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]
+    if experiment.of_populations:
+        return known_measures(list(experiment.blocks[0].normal["population"]["types"]), "cooperation" in variables)
+    measured = [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]
+    return known_metrics(measured)

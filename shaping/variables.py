@@ -153,6 +153,20 @@ POPULATION: dict[str, Variable] = {
     ),
     "imitations": Variable(_GENERATION, "learners that became copies of others", "imitations", low=0),
     "mutations": Variable(_GENERATION, "learners that mutated", "mutations", low=0),
+    "nearest": Variable(
+        (*_GENERATION, "strategy"), "share of learners nearest to a classic strategy", "nearest strategy", 0, 1
+    ),
+    "theta_sample": Variable(
+        ("match", "sample_generation", "sample_learner", "parameter"),
+        "parameters of some learners after some generations",
+    ),
+    "type_sample": Variable(
+        ("match", "sample_generation", "sample_learner"), "place of the type of these learners, among those of `type`"
+    ),
+    "policies": Variable(
+        (*_GENERATION, "sample_learner", "parameter"), "parameters of some learners after the given generation"
+    ),
+    "types": Variable((*_GENERATION, "learner"), "place of every learner's type, among those of `type`"),
     "theta_final": Variable((*_LEARNER, "parameter"), "parameters after the last generation"),
     "diverged": Variable(_GENERATION, "learners that stopped being finite in their last encounter", low=0),
     "type_final": Variable(
@@ -165,6 +179,11 @@ POPULATION: dict[str, Variable] = {
     ),
 }
 """What a record of populations that meet holds; a match is one population."""
+
+
+def by_type(variable: Variable) -> Variable:
+    """A variable along updates and over players, averaged over the learners of a type after each generation."""
+    return dataclasses.replace(variable, dims=_TYPE, showcase=False)
 
 
 def declared(*names: str) -> dict[str, Variable]:

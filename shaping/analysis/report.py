@@ -14,6 +14,7 @@ from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.markup import each, number, percent, table
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
 from shaping.analysis.populations import figures as of_populations
+from shaping.analysis.populations.film import film
 from shaping.analysis.populations.tables import cell_table, what_was_run
 from shaping.analysis.published_table import published_table
 from shaping.analysis.quarantine import failed_table
@@ -104,6 +105,9 @@ def write_report(directory: Any) -> Any:
     for old in folder.glob("*.png"):
         old.unlink()
     figures.save(pictures, folder)
+    if record.of_populations and (moving := film(record)) is not None:
+        (folder / "lattice.gif").write_bytes(moving.png)
+        pictures = [*pictures, moving]
     page = folder / "index.html"
     page.write_text(render(record, summary, pictures), encoding="utf-8")
     return page

@@ -14,14 +14,15 @@ from jax.sharding import Mesh, PartitionSpec
 
 from shaping.learners.learner import Learner
 from shaping.population import ecology as ecologies
+from shaping.population.classics import STRATEGIES
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
-from shaping.population.generations import generation, recorded
+from shaping.population.generations import generation, recorded, sampled_learners, sampled_numbers
 from shaping.population.independent import without_learned_starts
 from shaping.population.pairing import Pairing, matchings_of, neighbours_of
 from shaping.population.program import AXIS, Timetable, bounds
 from shaping.population.selection import Selection
 from shaping.population.unit import Cost, Unit
-from shaping.variables import POPULATION, Variable
+from shaping.variables import POPULATION, Variable, by_type
 
 
 @struct.dataclass
@@ -38,6 +39,8 @@ class Population:
       rules: what is compiled.
       names: names of the types.
       stops: whether it stops once all of its learners are of one type.
+      extras: what else is recorded of every recorded generation: "policies", those of `rules.sample` learners; "types",
+        those of all.
     """
 
     seed: Any
@@ -50,6 +53,7 @@ class Population:
     rules: Rules = struct.field(pytree_node=False)
     names: tuple[str, ...] = struct.field(pytree_node=False)
     stops: bool = struct.field(pytree_node=False, default=False)
+    extras: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
 
 @struct.dataclass
@@ -90,11 +94,15 @@ def _ecology(settings: Population) -> Ecology:
 def _apart(rules: Rules, state: EcologyState) -> EcologyState:
     """Leaves of learners from [populations * size, ...] to [populations, size, ...]."""
     learners = jax.tree.map(lambda leaf: leaf.reshape(-1, rules.size, *leaf.shape[1:]), state.learners)
-    return dataclasses.replace(state, learners=learners)
+    # An array without elements cannot be spread over devices.
+    partners: Any = state.partners if state.partners.size else None
+    return dataclasses.replace(state, learners=learners, partners=partners)
 
 
 def _together(state: EcologyState) -> EcologyState:
-    return dataclasses.replace(state, learners=jax.tree.map(flat, state.learners))
+    none = jnp.zeros((*state.types.shape, 0), jnp.int32)
+    partners = none if state.partners is None else state.partners
+    return dataclasses.replace(state, learners=jax.tree.map(flat, state.learners), partners=partners)
 
 
 def start(settings: Population, dtype: Any) -> PopulationState:
@@ -105,13 +113,14 @@ def start(settings: Population, dtype: Any) -> PopulationState:
     types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
     state = ecologies.begin(rules, own, types, dtype)
     kinds = len(rules.still)
-    by_type, whole = recorded(rules, settings.selection)
     if settings.selection.payoff == "expected":
         payoffs = ecologies.type_values(rules, own, dtype)
     else:
         payoffs = jnp.zeros((len(types), kinds, kinds), dtype)
-    row = {name: jnp.zeros((len(types), kinds), dtype) for name in by_type}
-    row |= {name: jnp.zeros(len(types), dtype) for name in whole}
+    sizes = {"type": (kinds,), "strategy": (len(STRATEGIES),), "": ()}
+    names = recorded(rules, own.params, settings.selection)
+    row = {name: jnp.zeros((len(types), *sizes[over]), dtype) for name, over in names.items()}
+    row |= jax.tree.map(jnp.zeros_like, _looked_at(settings, state, dtype))
     return PopulationState(_apart(rules, state), payoffs, row, jnp.full(len(types), -1, jnp.int32))
 
 
@@ -156,6 +165,7 @@ def _after(
     """States after one more generation; those of populations that have stopped are unchanged."""
     before = state.ecology
     after, row = generation(settings.rules, own, before, number, state.payoffs, live)
+    row |= _looked_at(settings, after, state.payoffs.dtype)
     row = {name: leaf.astype(state.row[name].dtype) for name, leaf in row.items()}
     failed = live & (row["diverged"] > 0) & (state.diverged_at < 0)
     diverged_at = jnp.where(failed, number + 1, state.diverged_at)
@@ -165,6 +175,16 @@ def _after(
         after = _together(_kept(stopped, _apart(rules, before), _apart(rules, after)))
         row, diverged_at = _kept(stopped, state.row, row), jnp.where(stopped, state.diverged_at, diverged_at)
     return PopulationState(after, state.payoffs, row, diverged_at)
+
+
+def _looked_at(settings: Population, state: EcologyState, dtype: Any) -> dict[str, jax.Array]:
+    """What the extras record of states, [populations, ...]."""
+    found: dict[str, jax.Array] = {}
+    if "policies" in settings.extras:
+        found["policies"] = sampled_learners(settings.rules, state)["theta_sample"].astype(dtype)
+    if "types" in settings.extras:
+        found["types"] = state.types.astype(dtype)
+    return found
 
 
 def _kept(stopped: jax.Array, before: Any, after: Any) -> Any:
@@ -227,13 +247,20 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
 
 def _variables(settings: Population, extras: Sequence[str] = ()) -> dict[str, Variable]:
     del extras
-    rows = sum(recorded(settings.rules, settings.selection), [])
+    rows = [*recorded(settings.rules, settings.params, settings.selection), *settings.extras]
     ends = ("theta_final", "type_final", "ancestor", "fixed_at", "diverged_at")
-    return {name: POPULATION[name] for name in POPULATION if name in rows or name in ends}
+    of_game = settings.rules.game.variables
+    known = POPULATION | {name: by_type(of_game[name]) for name in rows if name not in POPULATION and name in of_game}
+    return {name: known[name] for name in known if name in rows or name in ends}
 
 
 def _labels(settings: Population) -> Mapping[str, Sequence[Any]]:
-    return {"type": settings.names, "learner": range(settings.rules.size)}
+    found: dict[str, Sequence[Any]] = {"type": settings.names, "learner": range(settings.rules.size)}
+    if settings.rules.nearest:
+        found["strategy"] = STRATEGIES
+    if "policies" in settings.extras:
+        found["sample_learner"] = [str(number) for number in sampled_numbers(settings.rules)]
+    return found
 
 
 POPULATIONS = Unit(

@@ -1,14 +1,17 @@
 """The types of a population: learners of one structure, in the order of their names, and what they may be."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from shaping.learners import Learner, frozen
 from shaping.learners.gradient import learner_of
 from shaping.learners.initial import Initial
 from shaping.objectives.game import Game
+from shaping.population.ecology import MOST_PAIRS
 from shaping.population.mixed import side_by_side
 from shaping.population.pairing import Pairing
 from shaping.population.selection import Selection
@@ -52,8 +55,16 @@ def check_types(
     names: Sequence[str],
     learners: Sequence[Learner],
     still: Sequence[bool],
+    size: int = 0,
+    params: Any = (),
 ) -> None:
     """Refuses learners that cannot meet or be selected.
+
+    Args:
+      game, meeting, selecting: of the population.
+      names, learners, still: of its types.
+      size: of the population.
+      params: the numbers of the game.
 
     Raises:
       ValueError: one line.
@@ -62,16 +73,16 @@ def check_types(
         raise ValueError(
             "game: has seats of several policies; allowed: the same in every seat, as learners change them"
         )
-    view = getattr(game, "state_view", "own")
-    if view != "own" and meeting.kind != "fixed":
-        raise ValueError(f"game: state_view is {view}; allowed: own, as learners change seats")
-    for name, learner in zip(names, learners, strict=True):
-        if learner.observes or learner.variables:
-            raise ValueError(f"types.{name}: keeps a model of its opponent or a critic; allowed: learners without")
+    if not game.exchangeable and meeting.kind != "fixed":
+        allowed = "games in which all see themselves first (state_view own), as learners change seats"
+        raise ValueError(f"game: seats differ in what players see; allowed: {allowed}")
     if selecting.payoff == "expected":
-        if not all(still):
-            learns = names[list(still).index(False)]
-            raise ValueError(f"selection.payoff is expected; allowed: where all types are strategies ({learns} learns)")
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+        pairs = size**2 * game.work(one) if not all(still) or selecting.mutates == "noise" else 0
+        if pairs > MOST_PAIRS:
+            most = math.isqrt(MOST_PAIRS * size**2 // pairs)
+            allowed = f"a population.size up to {most} where learners play each other in every generation"
+            raise ValueError(f"selection.payoff is expected at population.size {size}; allowed: {allowed}")
         if len(game.policies) != 2:
             raise ValueError("selection.payoff is expected; allowed: encounter, with more than two players")
     if selecting.neighbours and not meeting.structured:
