@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list games, rules, learners, policies and shipped configurations")
 
     schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
-    for command in (run, resume, replay, verify, listing, schema):
+    for command in (run, resume, replay, league, exploit, analyze, compare, verify, listing, schema):
         command.add_argument(
             "--plugin",
             metavar="MODULE_OR_FILE",

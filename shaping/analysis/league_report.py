@@ -10,13 +10,15 @@ import numpy as np
 
 from shaping.analysis.evolution.alpha_rank import alpha_rank
 from shaping.analysis.evolution.invasion import invasion_graph
-from shaping.analysis.markup import number, percent, table
+from shaping.analysis.markup import interval, number, percent, table
+from shaping.analysis.methods import by_method
 from shaping.analysis.report import page
 from shaping.analysis.style import RC, import_matplotlib, new_figure, png
 
 INTENSITY, POPULATION = 10.0, 50
 _MOST_ROWS = 200
 _MOST_NAMES = 60
+_MOST_METHODS = 30
 
 
 def summary_of(league: Any) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def summary_of(league: Any) -> dict[str, Any]:
     return {
         "game": about,
         "sampling": _sampling(league),
+        "methods": by_method(league),
         "alpha_rank": {"intensity": INTENSITY, "population": POPULATION, "selection": "local"},
         "players": rows,
     }
@@ -96,6 +99,7 @@ def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> An
     names = league["row"].values.tolist()
     order = _clustered(pictures[0][2])
     parts = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>", _table(summary)]
+    parts.append(_methods(summary["methods"]))
     for name, title, matrix, colours in pictures:
         image = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
         (place / f"{name}.png").write_bytes(image)
@@ -155,6 +159,28 @@ def _table(summary: dict[str, Any]) -> str:
     left_out = len(summary["players"]) - len(rows)
     more = f" {left_out} more are in summary.json." if left_out else ""
     return table(head, rows, 1) + f'<p class="note">{note}{more}</p>'
+
+
+def _methods(found: dict[str, Any]) -> str:
+    """Means of methods, where one of them has several players."""
+    methods = found["methods"]
+    several = any(one["pairs"] > 1 for one in found["values"])
+    if not several or len(methods) > _MOST_METHODS:
+        return ""
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in found["values"]:
+        shown = number(one["mean"]) + interval(one["ci95"])
+        told.setdefault((one["row"], one["column"]), []).append(
+            shown if one["who"] == "others" else f"{one['who']} {shown}"
+        )
+    rows = [
+        [escape(row), *("<br>".join(told.get((row, column), ["&ndash;"])) for column in methods)] for row in methods
+    ]
+    note = (
+        "What the row's learners earn from the column's, means over pairs with 95 % intervals over learners of both. "
+        "Partners learned together in one match; strangers never met."
+    )
+    return f"<h2>By method</h2>{table(['method', *map(escape, methods)], rows, 1)}" + f'<p class="note">{note}</p>'
 
 
 def _error(error: float) -> str:
