@@ -292,7 +292,7 @@ def _league(arguments: argparse.Namespace) -> int:
     if arguments.overrides:
         raise ConfigError("--set: only with --learning")
     how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
-    play = (arguments.se, arguments.sampled, arguments.seed)
+    play = (arguments.se, arguments.sampled, arguments.seed, arguments.restarts, arguments.updates)
     _print_lines([str(league(arguments.sources, *how, *play) / "report" / "index.html")])
     return statuses.FINISHED
 

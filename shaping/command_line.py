@@ -81,6 +81,10 @@ def parser() -> argparse.ArgumentParser:
     )
     league.add_argument("--sampled", action="store_true", help="play everything, also what could be exact")
     league.add_argument("--seed", metavar="N", type=int, default=0, help="of the play (default: 0)")
+    league.add_argument(
+        "--restarts", metavar="N", type=int, default=0, help="learn best responses that are not exact, from N starts"
+    )
+    league.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     exploit = commands.add_parser("exploit", help="best responses to every final policy of a run, exact or learned")

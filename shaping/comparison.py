@@ -15,8 +15,8 @@ from shaping.analysis.strategies import cooperative
 from shaping.config.dotted import seat_keys
 from shaping.config.errors import ConfigError
 from shaping.frozen_players import of_matches
+from shaping.output_folders import output_folder
 from shaping.results import Run
-from shaping.runtime.folders import new_folder
 from shaping.runtime.run_folder import summary_of
 
 
@@ -56,11 +56,12 @@ def compare(sources: Sequence[str | Path], out: str | Path | None = None) -> Any
     by_name = dict(zip(names, runs, strict=True))
     for row in rows.values():
         found["cells"].append({"name": row["name"], "measures": _compared(by_name, row["numbers"])})
-    folder = new_folder(out, "comparison")
-    from shaping.analysis.comparison_report import write_comparison_report
+    with output_folder(out, "comparison") as folder:
+        from shaping.analysis.comparison_report import write_comparison_report
 
-    (folder / "comparison.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    write_comparison_report(folder, found)
+        text = json.dumps(found, indent=1, allow_nan=False) + "\n"
+        (folder / "comparison.json").write_text(text, encoding="utf-8")
+        write_comparison_report(folder, found)
     return folder
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.frozen_players import Player
+from shaping.learned_responses import Budget, learned_responses
 from shaping.objectives.behaviour import each_behaviour, machine_of
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.coin_best_response import best_response
@@ -22,6 +23,7 @@ from shaping.played_players import coin_players, matrix_as_played
 from shaping.policies import stack_automata
 from shaping.policies.automaton import Machine
 from shaping.policies.fitting import check_policies
+from shaping.results import load
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Cells:
       episodes: int [row, column], 0 for exact cells.
       best_response, value_at_worst: [row], what a best response to the row's player in seat 1 earns and what that
         player then gets; NaN where it is not known.
+      best_response_error: [row], 0 where the response is exact; otherwise its value is a lower bound with this standard
+        error.
       measure: what `cooperation` is.
     """
 
@@ -44,6 +48,7 @@ class Cells:
     episodes: np.ndarray
     best_response: np.ndarray
     value_at_worst: np.ndarray
+    best_response_error: np.ndarray
     measure: str
 
 
@@ -56,6 +61,7 @@ def matrix_cells(game: MatrixGame, players: Sequence[Player], error: float, seed
         known = [behaviours[i] for i in tables]
         best = best_responses(game, known)
         cells.best_response[tables], cells.value_at_worst[tables] = best.value, best.opponent_value
+        cells.best_response_error[tables] = 0
         if not sampled:
             values = league_values(game, known)
             both = np.ix_(tables, tables)
@@ -85,7 +91,7 @@ def environment_cells(game: PlayedGame, players: Sequence[Player], error: float,
         scale = float(value_scale(np.float64(params.discount), exact.horizon))
         for i, table in zip(known, tables, strict=True):
             best = best_response(exact, params, [table[0], table[1]], 0, probabilities=True)
-            cells.best_response[i] = best.value * scale
+            cells.best_response[i], cells.best_response_error[i] = best.value * scale, 0
             cells.value_at_worst[i] = np.nan if exact.horizon else _at_worst(exact, params, best.actions, table[1])
     return _played(cells, game, players, seated, error, seed)
 
@@ -99,9 +105,8 @@ def _at_worst(game: ExactCoinGame, params: Any, actions: np.ndarray, table: np.n
 
 def _empty(n: int, measure: str) -> Cells:
     value, error, cooperation, reward = np.full((4, n, n, 2), np.nan)
-    return Cells(
-        value, error, cooperation, reward, np.zeros((n, n), int), np.full(n, np.nan), np.full(n, np.nan), measure
-    )
+    best, worst, uncertain = np.full((3, n), np.nan)
+    return Cells(value, error, cooperation, reward, np.zeros((n, n), int), best, worst, uncertain, measure)
 
 
 def _played(
@@ -121,6 +126,21 @@ def _played(
         target, new = getattr(cells, name), getattr(found, name)
         target[...] = np.where(np.isnan(target), new, target)
     return replace(cells, reward_per_step=found.reward_per_step, episodes=found.episodes)
+
+
+def learn_responses(cells: Cells, players: Sequence[Player], game: MatrixGame | PlayedGame, budget: Budget) -> None:
+    """Learns best responses to the learners of runs that have no exact one, and puts them into the cells."""
+    played = matrix_as_played(game) if isinstance(game, MatrixGame) else game
+    groups: dict[Any, list[int]] = {}
+    for i, player in enumerate(players):
+        if player.match >= 0 and np.isnan(cells.best_response[i]):
+            groups.setdefault((player.source, player.behaviour.policies), []).append(i)
+    for (source, _), members in groups.items():
+        normal = load(source).settings(players[members[0]].match)
+        targets = [players[i].behaviour for i in members]
+        best = learned_responses(normal, [played] * len(members), targets, 1, budget)
+        cells.best_response[members], cells.best_response_error[members] = best.value, best.standard_error
+        cells.value_at_worst[members] = best.target_value
 
 
 def _as_machines(behaviours: Sequence[Any]) -> list[Seated]:

@@ -15,10 +15,11 @@ from shaping.config.yaml_text import parse
 from shaping.envs import MatrixGame
 from shaping.envs.matrix.games import GAMES
 from shaping.frozen_players import Player, check_names, filed, has_tables, learned, scripted
-from shaping.league_cells import Cells, environment_cells, matrix_cells
+from shaping.league_cells import Cells, environment_cells, learn_responses, matrix_cells
+from shaping.learned_responses import Budget
 from shaping.objectives.sampled_values import PlayedGame
+from shaping.output_folders import output_folder
 from shaping.played_players import environment_as_played, identity, learned_to_play, scripted_of
-from shaping.runtime.folders import new_folder
 
 
 def league(
@@ -31,6 +32,8 @@ def league(
     error: float = 0.01,
     sampled: bool = False,
     seed: int = 0,
+    restarts: int = 0,
+    updates: int = 200,
 ) -> Any:
     """Plays frozen policies against each other, everyone against everyone, and writes the results.
 
@@ -47,7 +50,9 @@ def league(
       out: the folder to write, new or empty; by default a new one, `runs/league-N`.
       error: the standard error that values measured in play should have, above 0.
       sampled: whether everything is played, also what could be exact.
-      seed: of the play.
+      seed: of the play, and of learned responses.
+      restarts, updates: for learners whose best response is not exact: learn one from so many starts, 0 for none, with
+        so many updates each, see `learned_responses`.
 
     Returns:
       The folder, with league.zarr (`value`, `standard_error` and `cooperation` [row, column, seat], where something
@@ -61,6 +66,8 @@ def league(
         raise ConfigError(f"--per-cell {per_cell}: allowed: 1 or more")
     if not (error > 0 and np.isfinite(error)):
         raise ConfigError(f"--se {error}: allowed: above 0")
+    if restarts < 0 or updates < 1:
+        raise ConfigError(f"--restarts {restarts}, --updates {updates}: allowed: 0 or more, and 1 or more")
     if against == "none" and not sources:
         raise ConfigError("league: no players; give a run, a file, or names with --against")
     players: list[Player] = []
@@ -85,15 +92,17 @@ def league(
     else:
         _check_seated(players, name)
         how, about = environment_cells, _about_environment(name, met)
-    played = how(met, players, error, seed, sampled)  # pyright: ignore[reportArgumentType]
-    folder = new_folder(out, "league")
-    dataset = _dataset(about, players, played)
-    dataset.to_zarr(str(folder / "league.zarr"), mode="w", consolidated=False)
-    from shaping.analysis.league_report import summary_of, write_league_report
+    with output_folder(out, "league") as folder:
+        cells_of = how(met, players, error, seed, sampled)  # pyright: ignore[reportArgumentType]
+        if restarts:
+            learn_responses(cells_of, players, met, Budget(restarts, updates, error=error, seed=seed))
+        dataset = _dataset(about, players, cells_of)
+        dataset.to_zarr(str(folder / "league.zarr"), mode="w", consolidated=False)
+        from shaping.analysis.league_report import summary_of, write_league_report
 
-    summary = {"version": __version__} | summary_of(dataset)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    write_league_report(folder, dataset, summary)
+        summary = {"version": __version__} | summary_of(dataset)
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_league_report(folder, dataset, summary)
     return folder
 
 
@@ -133,7 +142,8 @@ def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> 
         variables["reward_per_step"] = (pairs, cells.reward_per_step)
         variables["episodes"] = (pairs[:2], cells.episodes)
     return xarray.Dataset(
-        variables | {name: (rows, getattr(cells, name)) for name in ("best_response", "value_at_worst")},
+        variables
+        | {name: (rows, getattr(cells, name)) for name in ("best_response", "best_response_error", "value_at_worst")},
         {
             "row": names,
             "column": names,

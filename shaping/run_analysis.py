@@ -18,10 +18,10 @@ from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.frozen_players import of_matches, own_tables
 from shaping.objectives.relations import relations
+from shaping.output_folders import output_folder
 from shaping.played_histories import tables_of_play
 from shaping.played_players import as_written
 from shaping.results import Run
-from shaping.runtime.folders import new_folder
 from shaping.runtime.run_folder import summary_of
 
 _MOST_CELLS = 60
@@ -53,14 +53,24 @@ def analyze(source: str | Path, out: str | Path | None = None, rounds: int | Non
     summary = summary_of(run.folder)
     if summary is None:
         raise ConfigError(f"{source}: holds no finished run; it needs summary.json (`shaping report` writes it)")
-    played = None if rounds is None else tables_of_play(run, str(source), rounds, seed)
+    with output_folder(out, "analysis") as folder:
+        found = _plain(_analysed(run, summary, str(source), rounds, seed))
+        from shaping.analysis.analysis_report import write_analysis_report
+
+        (folder / "analysis.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_analysis_report(folder, found)
+    return folder
+
+
+def _analysed(run: Run, summary: dict[str, Any], place: str, rounds: int | None, seed: int) -> dict[str, Any]:
+    played = None if rounds is None else tables_of_play(run, place, rounds, seed)
     cells = [_cell(run, told, played) for told in summary["cells"]]
     axes = sweep_axes(summary["cells"])
     for cell in cells:
         cell["name"] = cell_name(cell, axes) or "all matches"
     found = {
         "version": __version__,
-        "run": str(source),
+        "run": place,
         "cells": cells,
         "improvement": _improvement(run, cells),
         "boundaries": _boundaries(cells, axes),
@@ -68,13 +78,7 @@ def analyze(source: str | Path, out: str | Path | None = None, rounds: int | Non
     overall = _overall(run, cells)
     if overall:
         found["welfare_iqm"] = overall
-    folder = new_folder(out, "analysis")
-    from shaping.analysis.analysis_report import write_analysis_report
-
-    found = _plain(found)
-    (folder / "analysis.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    write_analysis_report(folder, found)
-    return folder
+    return found
 
 
 def _cell(run: Run, told: dict[str, Any], played: Any) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def summary_of(league: Any) -> dict[str, Any]:
                 "cooperation_mean": _finite(_mean(cooperation[i])),
                 "cooperation_self": _finite(cooperation[i, i]),
                 "best_response": _finite(league["best_response"].values[i]),
+                "best_response_error": _finite(league["best_response_error"].values[i]),
                 "value_at_worst": _finite(league["value_at_worst"].values[i]),
                 "alpha_rank": float(ranks[i]),
                 "invaders": int(invaders[i]),
@@ -142,7 +143,7 @@ def _table(summary: dict[str, Any]) -> str:
             number(row["value_self"]),
             number(row["opponents_value_mean"]),
             percent(row["cooperation_mean"]),
-            number(row["best_response"]),
+            number(row["best_response"]) + _error(row["best_response_error"] or 0.0),
             number(row["value_at_worst"]),
             percent(row["alpha_rank"]),
             str(row["invaders"]),
@@ -151,7 +152,8 @@ def _table(summary: dict[str, Any]) -> str:
     ]
     rank = summary["alpha_rank"]
     note = (
-        "Mean value: over all columns, itself included. Best response: the most that anybody can earn against it. At "
+        "Mean value: over all columns, itself included. Best response: the most that anybody can earn against it; "
+        "with an error, the most that was found in learning, a lower bound. At "
         "worst: its own value then. alpha-rank: "
         f"its share at intensity {rank['intensity']:g}, population {rank['population']}, {rank['selection']} "
         "selection. Invaders: how many others do better than it while rare."
