@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from shaping import cooperation as cooperation
     from shaping import envs as envs
     from shaping.analysis import evolution as evolution
+    from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.exploitation import exploit as exploit
     from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from shaping.learners.initial import m_maml as m_maml
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.schedule import schedule as schedule
+    from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
     from shaping.objectives import Objective as Objective
     from shaping.objectives import analytic_game as analytic_game
@@ -97,6 +100,7 @@ if TYPE_CHECKING:
     from shaping.rules.pola import pola as pola
     from shaping.rules.sga import sga as sga
     from shaping.rules.sos import sos as sos
+    from shaping.run_analysis import analyze as analyze
     from shaping.training import train as train
 
 # All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
@@ -113,6 +117,7 @@ _EXPORTS = {
     "Sampler": "objectives.sampler",
     "a2c": "learners",
     "analytic_game": "objectives",
+    "analyze": "run_analysis",
     "automaton": "policies",
     "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",
@@ -120,12 +125,14 @@ _EXPORTS = {
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
     "cola": "rules.cola",
+    "compare": "comparison",
     "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",
     "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
+    "exploit": "exploitation",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
     "extragradient": "rules.extragradient",
@@ -142,6 +149,7 @@ _EXPORTS = {
     "joint_critic": "policies",
     "league": "leagues",
     "league_values": "objectives.league_values",
+    "learning_league": "learning_leagues",
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
