@@ -8,15 +8,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from shaping.population.match import Match, MatchState
-from shaping.population.program import (
-    Timetable,
-    finish_program,
-    population_sharding,
-    segment_at,
-    segment_program,
-    start_program,
-)
+from shaping.population.independent import MATCHES
+from shaping.population.program import Timetable, population_sharding, segment_at
+from shaping.population.unit import Unit
 from shaping.runtime.processes import everywhere
 
 # Start and finish run once per chunk: they are not worth the last optimisation level, which only the CPU's compiler
@@ -26,7 +20,7 @@ _RUN_ONCE = {"xla_backend_optimization_level": 1}
 
 @dataclass(frozen=True)
 class Programs:
-    """The compiled programs of a group, described in `population.program`; a segment exists only if there are updates.
+    """The compiled programs of a group, described in `population.unit`; a segment exists only if there are updates.
 
     `like` has the shapes and shardings of the group's states.
     """
@@ -34,24 +28,26 @@ class Programs:
     start: Callable[..., Any]
     segment: Callable[..., Any]
     finish: Callable[..., Any]
-    like: MatchState
+    like: Any
 
 
-def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Match) -> Programs:
+def compile_programs(
+    mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit = MATCHES
+) -> Programs:
     """Compiles start, segment and finish for `matches`, leaves [population, ...] on the mesh.
 
     They are traced one after the other and compiled at the same time: a compilation mostly uses one thread.
     """
-    start = start_program(mesh, dtype)
+    start = unit.start(mesh, dtype)
     sharding = population_sharding(mesh)
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
     )
     first = everywhere(segment_at(timetable, 0), mesh)
-    segment = segment_program(mesh, timetable, block)
-    finish = finish_program(mesh, timetable, block)
+    segment = unit.segment(mesh, timetable, block)
+    finish = unit.finish(mesh, timetable, block)
     quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
-    prepares = any(learner.prepares for learner in matches.learners)
+    prepares = unit.prepares(matches)
     with ThreadPoolExecutor() as threads:
         updating = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)
