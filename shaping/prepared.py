@@ -129,7 +129,8 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
 
             # Where games of several kinds run in one experiment, the policies of the tabular ones are recorded.
             indices = build.group_indices(experiment, blocks)
-            tabular = "policies" not in top["record"] or matches_of(indices[:1]).game.tabular
+            of_matches = "policies" in top["record"] and not experiment.of_populations
+            tabular = not of_matches or matches_of(indices[:1]).game.tabular
             extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
             groups.append(Group(indices, matches_of, extras, unit_of(experiment)))
         memory, devices = top["memory_gib"] * 2**30, jax.device_count()

@@ -163,6 +163,10 @@ POPULATION: dict[str, Variable] = {
     "type_sample": Variable(
         ("match", "sample_generation", "sample_learner"), "place of the type of these learners, among those of `type`"
     ),
+    "policies": Variable(
+        (*_GENERATION, "sample_learner", "parameter"), "parameters of some learners after the given generation"
+    ),
+    "types": Variable((*_GENERATION, "learner"), "place of every learner's type, among those of `type`"),
     "theta_final": Variable((*_LEARNER, "parameter"), "parameters after the last generation"),
     "diverged": Variable(_GENERATION, "learners that stopped being finite in their last encounter", low=0),
     "type_final": Variable(

@@ -111,15 +111,21 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
             settings = put(settings, name, array) if name in known else settings
     top = experiment.top
     if experiment.of_populations:
-        population = population_of(block.normal, settings, len(indices), top["precision"])
+        population = population_of(block.normal, settings, len(indices), top["precision"], top["record"])
         return dataclasses.replace(population, seed=seeds, number=numbers)
     match = _match(block.normal, settings, len(indices), top["precision"], "shaping" in top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
 
 
-def population_of(normal: Normal, settings: Normal, count: int, precision: str) -> Population:
+_SAMPLE = 64
+"""Learners whose policies are recorded along generations, at most."""
+
+
+def population_of(
+    normal: Normal, settings: Normal, count: int, precision: str, extras: Sequence[str] = ()
+) -> Population:
     """A population with leaves [count, ...], from a normal form and the same form with arrays [count] for some
-    numbers."""
+    numbers; `extras` are recorded besides."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
     own, each = normal["population"], settings["population"]
     seats = num_players(normal["game"])
@@ -146,11 +152,19 @@ def population_of(normal: Normal, settings: Normal, count: int, precision: str) 
     meeting = pairing_of(each, partial(number, rank=0))
     with errors_about("population"):
         check_types(game, meeting, selecting, list(types), learners, still, own["size"], game.work(numbers))
-    mutant = list(types).index(selecting.mutates) if selecting.mutates in types else None
-    rules = Rules(game, own["size"], own["encounter"], own["shared"], still, mutant, nearest=classifies(game))
-    counts = _counts(each, count)
-    stops = own["until"] == "fixation"
-    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops)
+    rules = Rules(
+        game,
+        own["size"],
+        own["encounter"],
+        own["shared"],
+        still,
+        list(types).index(selecting.mutates) if selecting.mutates in types else None,
+        keep_models=own["keep_models"],
+        nearest=classifies(game),
+        sample=min(_SAMPLE, own["size"]) if "policies" in extras else 0,
+    )
+    counts, stops = _counts(each, count), own["until"] == "fixation"
+    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops, tuple(extras))
 
 
 def _table_of(player: Normal, game: Any, number: Any) -> Any:

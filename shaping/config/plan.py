@@ -126,11 +126,10 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             labels |= {} if name is None else {"variant": np.full(count, str(name))}
             for key, column in labels.items():
                 columns.setdefault(key, []).append(column)
-    if "policies" in top["record"] and not any(
-        family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks
-    ):
+    meets = check_population(raw, top, [block.normal for block in blocks])
+    tabular = any(family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks)
+    if "policies" in top["record"] and not meets and not tabular:
         raise ConfigError(f"record: policies are those of matrix games; {blocks[0].normal['game']['name']} has none")
-    check_population(raw, top, [block.normal for block in blocks])
     order = [key for key in ("variant", *(axis.key for axis in listed)) if key in columns]
     return Experiment(top, tuple(blocks), {coordinate(key): np.concatenate(columns[key]) for key in order}, drawn)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from shaping.config.checks import check_known, check_number, mapping, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed
-from shaping.config.games import num_players
+from shaping.config.games import MATRIX, family_of, num_players
 from shaping.config.players import normal_player, player_numbers
 from shaping.population.pairing import Pairing, check_size, pairing
 from shaping.population.selection import Selection, selection
@@ -23,10 +23,11 @@ def _population(
     turnover: Probability = 1.0,
     encounter: Annotated[int, Range(1, 10**6)] = 1,
     shared: bool = False,
+    keep_models: bool = False,
     until: Literal["end", "fixation"] = "end",
 ) -> None:
-    """Learners that meet. `shared` lets all of them start from one draw; `until: fixation` stops a population once all
-    of its learners are of one type."""
+    """Learners that meet. `shared` lets all of them start from one draw; `keep_models` keeps models of opponents when
+    partners change; `until: fixation` stops a population once all of its learners are of one type."""
 
 
 def _pairing(
@@ -102,17 +103,21 @@ def _normal_type(name: Any, entry: Any, game: Normal, policy: Normal, objective:
     if share != "rest":
         check_number(f"{where}.share", share, SHARE.range)
     player = normal_player(where, given, game, policy, objective, one_shot=True)
-    for key in ("reward", "opponent_model"):
+    for key in ("reward", "share"):
         if key in player:
             raise ConfigError(f"{where}.{key}: not allowed in a population; allowed in players of independent matches")
+    if "strategy" in player and (family_of(game) is not MATRIX or policy["kind"] != "tabular"):
+        raise ConfigError(f"{where}.strategy: allowed in matrix games with tabular policies")
     return {"share": share} | player
 
 
 def _normal_pairing(raw: Any) -> dict[str, Any]:
     given = mapping("population.pairing", raw, "kind")
-    edges = given.pop("edges", None)
+    edges, graph = given.pop("edges", None), given.pop("graph", None)
+    check_known("population.pairing", given, (*PAIRING, "edges", "graph"))
     found = settings("population.pairing", given, PAIRING)
-    return found if edges is None else found | {"edges": _edges(edges)}
+    found |= {} if edges is None else {"edges": _edges(edges)}
+    return found if graph is None else found | {"graph": mapping("population.pairing.graph", graph, "generator")}
 
 
 def _edges(given: Any) -> list[list[int]]:

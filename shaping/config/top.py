@@ -12,7 +12,7 @@ from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, NonNegative, Positive, Range, fields
 
-EXTRAS = ("policies", "consistency", "shaping")
+EXTRAS = ("policies", "consistency", "shaping", "types")
 """Optional parts of a record; see `population.program.Timetable`."""
 LOGS = ("csv", "tensorboard")
 """The formats in which a run may log its curves; see `runtime.log`."""
@@ -126,6 +126,11 @@ def check_population(raw: Mapping[str, Any], top: Mapping[str, Any], cells: Sequ
     meets = ["population" in cell for cell in cells]
     if any(meets) != all(meets):
         raise ConfigError("population: some variants have one and others have none; allowed: all or none")
+    wrong = ("consistency", "shaping") if any(meets) else ("types",)
+    for extra in wrong:
+        if extra in top["record"]:
+            of = "independent matches" if any(meets) else "populations"
+            raise ConfigError(f"record: {extra} is not allowed here; allowed for {of}")
     if not any(meets):
         if "generations" in raw:
             raise ConfigError("generations: there is no population; independent matches have updates")
@@ -134,9 +139,8 @@ def check_population(raw: Mapping[str, Any], top: Mapping[str, Any], cells: Sequ
     for key, instead in (("players", "population.types"), ("updates", "generations and population.encounter")):
         if key in given:
             raise ConfigError(f"{key}: not allowed where there is a population; it has {instead}")
-    for key in ("record", "log"):
-        if top[key]:
-            raise ConfigError(f"{key}: not allowed where there is a population; allowed for independent matches")
+    if top["log"]:
+        raise ConfigError("log: not allowed where there is a population; allowed for independent matches")
     first = list(cells[0]["population"]["types"])
     for cell in cells:
         if list(cell["population"]["types"]) != first:

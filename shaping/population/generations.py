@@ -273,18 +273,24 @@ def sampled_generations(rules: Rules, first: int, count: int) -> list[int]:
 
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
     """Room for what is recorded of so many generations, [rows, populations, ...]."""
-    populations, dtype = len(state.types), state.elsewhere.dtype
-    whole: dict[str, Any] = {"assortment": dtype, "diverged": dtype}
-    by_type = ["share", "value", "value_sd", *measures(rules.game, ecology.params)]
-    if rules.game.tabular:
-        whole["mutual_cooperation"] = dtype
-    if ecology.selection.kind != "none":
-        whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
-    kinds = len(rules.still)
-    found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
-    if rules.nearest:
-        found["nearest"] = jnp.zeros((rows, populations, len(STRATEGIES)), dtype)
-    return found | {name: jnp.zeros((rows, populations), own) for name, own in whole.items()}
+    populations, dtype, kinds = len(state.types), state.elsewhere.dtype, len(rules.still)
+    sizes = {"type": kinds, "strategy": len(STRATEGIES)}
+    counts: dict[str, Any] = dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
+    found: dict[str, jax.Array] = {}
+    for name, over in recorded(rules, ecology.params, ecology.selection).items():
+        shape = (rows, populations, *([sizes[over]] if over else []))
+        found[name] = jnp.zeros(shape, counts.get(name, dtype))
+    return found
+
+
+def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
+    """Names of what is recorded of a generation, each with the dimension that it is over: "type", "strategy", or ""
+    for what a population has one of."""
+    by_type = ["share", "value", "value_sd", *measures(rules.game, params)]
+    whole = ["assortment", "diverged"]
+    whole += ["mutual_cooperation"] * rules.game.tabular + ["imitations", "mutations"] * (selection.kind != "none")
+    found = dict.fromkeys(by_type, "type") | dict.fromkeys(whole, "")
+    return found | ({"nearest": "strategy"} if rules.nearest else {})
 
 
 def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:

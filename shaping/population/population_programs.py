@@ -16,7 +16,7 @@ from shaping.learners.learner import Learner
 from shaping.population import ecology as ecologies
 from shaping.population.classics import STRATEGIES
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
-from shaping.population.generations import generation
+from shaping.population.generations import generation, recorded, sampled_learners, sampled_numbers
 from shaping.population.independent import without_learned_starts
 from shaping.population.pairing import Pairing, matchings_of, neighbours_of
 from shaping.population.program import AXIS, Timetable, bounds
@@ -39,6 +39,8 @@ class Population:
       rules: what is compiled.
       names: names of the types.
       stops: whether it stops once all of its learners are of one type.
+      extras: what else is recorded of every recorded generation: "policies", those of `rules.sample` learners; "types",
+        those of all.
     """
 
     seed: Any
@@ -51,6 +53,7 @@ class Population:
     rules: Rules = struct.field(pytree_node=False)
     names: tuple[str, ...] = struct.field(pytree_node=False)
     stops: bool = struct.field(pytree_node=False, default=False)
+    extras: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
 
 @struct.dataclass
@@ -110,8 +113,10 @@ def start(settings: Population, dtype: Any) -> PopulationState:
         payoffs = ecologies.type_values(rules, own, dtype)
     else:
         payoffs = jnp.zeros((len(types), kinds, kinds), dtype)
-    like = jax.eval_shape(lambda: generation(rules, own, state, jnp.int32(0), payoffs)[1])
-    row = {name: jnp.zeros(leaf.shape, dtype) for name, leaf in like.items()}
+    sizes = {"type": (kinds,), "strategy": (len(STRATEGIES),), "": ()}
+    names = recorded(rules, own.params, settings.selection)
+    row = {name: jnp.zeros((len(types), *sizes[over]), dtype) for name, over in names.items()}
+    row |= jax.tree.map(jnp.zeros_like, _looked_at(settings, state, dtype))
     return PopulationState(_apart(rules, state), payoffs, row, jnp.full(len(types), -1, jnp.int32))
 
 
@@ -133,7 +138,7 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
             def body(number: jax.Array, carry: tuple[PopulationState, Any]) -> tuple[PopulationState, Any]:
                 state, row = carry
                 live = number >= 0
-                state = _after(settings, own, state, jnp.maximum(number, 0), live)
+                state = _after(settings, own, state, jnp.maximum(number, 0).astype(jnp.int32), live)
                 return state, jax.tree.map(lambda old, new: jnp.where(live, old, new), row, state.row)
 
             first = jnp.where((begin == 0) & (end > 0), -1, begin)
@@ -156,6 +161,7 @@ def _after(
     """States after one more generation; those of populations that have stopped are unchanged."""
     before = state.ecology
     after, row = generation(settings.rules, own, before, number, state.payoffs, live)
+    row |= _looked_at(settings, after, state.payoffs.dtype)
     row = {name: leaf.astype(state.row[name].dtype) for name, leaf in row.items()}
     failed = live & (row["diverged"] > 0) & (state.diverged_at < 0)
     diverged_at = jnp.where(failed, number + 1, state.diverged_at)
@@ -165,6 +171,16 @@ def _after(
         after = _together(_kept(stopped, _apart(rules, before), _apart(rules, after)))
         row, diverged_at = _kept(stopped, state.row, row), jnp.where(stopped, state.diverged_at, diverged_at)
     return PopulationState(after, state.payoffs, row, diverged_at)
+
+
+def _looked_at(settings: Population, state: EcologyState, dtype: Any) -> dict[str, jax.Array]:
+    """What the extras record of states, [populations, ...]."""
+    found: dict[str, jax.Array] = {}
+    if "policies" in settings.extras:
+        found["policies"] = sampled_learners(settings.rules, state)["theta_sample"].astype(dtype)
+    if "types" in settings.extras:
+        found["types"] = state.types.astype(dtype)
+    return found
 
 
 def _kept(stopped: jax.Array, before: Any, after: Any) -> Any:
@@ -227,17 +243,20 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
 
 def _variables(settings: Population, extras: Sequence[str] = ()) -> dict[str, Variable]:
     del extras
-    dtype = jnp.float32
-    rows = jax.eval_shape(lambda own: start(own, dtype).row, settings)
+    rows = [*recorded(settings.rules, settings.params, settings.selection), *settings.extras]
     ends = ("theta_final", "type_final", "ancestor", "fixed_at", "diverged_at")
-    known = {name: POPULATION[name] for name in POPULATION if name in rows or name in ends}
-    # What the game measures of those who meet.
-    return known | {name: by_type(settings.rules.game.variables[name]) for name in rows if name not in POPULATION}
+    of_game = settings.rules.game.variables
+    known = POPULATION | {name: by_type(of_game[name]) for name in rows if name not in POPULATION and name in of_game}
+    return {name: known[name] for name in known if name in rows or name in ends}
 
 
 def _labels(settings: Population) -> Mapping[str, Sequence[Any]]:
-    found = {"type": settings.names, "learner": range(settings.rules.size)}
-    return found | ({"strategy": STRATEGIES} if settings.rules.nearest else {})
+    found: dict[str, Sequence[Any]] = {"type": settings.names, "learner": range(settings.rules.size)}
+    if settings.rules.nearest:
+        found["strategy"] = STRATEGIES
+    if "policies" in settings.extras:
+        found["sample_learner"] = [str(number) for number in sampled_numbers(settings.rules)]
+    return found
 
 
 POPULATIONS = Unit(
