@@ -260,7 +260,11 @@ def unrolled(experiment: Experiment) -> bool:
     precision = experiment.top["precision"]
     if experiment.of_populations:
         forms = [population_of(block.normal, block.normal, 1, precision) for block in experiment.blocks]
-        return all(one.rules.game.unrolled and all(kind.elementwise for kind in one.types) for one in forms)
+        # Events of selection are on arrays, and the compiler's option for scalars has crashed on them.
+        return all(
+            one.rules.game.unrolled and all(kind.elementwise for kind in one.types) and one.selection.kind == "none"
+            for one in forms
+        )
     matches = [_match(block.normal, block.normal, 1, precision) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)

@@ -21,6 +21,7 @@ from shaping.population.meeting import encounter
 from shaping.population.program import AXIS
 from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
+from shaping.population.unfixed import can_stand_still, selected_where_mixed
 
 
 def generation(
@@ -147,7 +148,11 @@ def _select(
         scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees, each)
         return selections.selected(selection, own, scene, rules.mutant)
 
-    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix, each)
+    given = (ecology.selection, purpose, values, state.types, matrix, each)
+    if can_stand_still(ecology.selection, all(rules.still)):
+        outcome = selected_where_mixed(lambda own: of(*own), given, state.types)
+    else:
+        outcome = jax.vmap(of)(*given)
     size, live = rules.size, jnp.asarray(live)
     own = jnp.arange(size, dtype=jnp.int32)
     parents = jnp.where(live, outcome.parents, own)
