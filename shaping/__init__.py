@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
+    from shaping.learners import arcsine as arcsine
     from shaping.learners import fan_in as fan_in
+    from shaping.learners import fmtl as fmtl
     from shaping.learners import frozen as frozen
     from shaping.learners import gradient_learner as gradient_learner
     from shaping.learners import normal as normal
     from shaping.learners import optimizer as optimizer
     from shaping.learners import ppo as ppo
+    from shaping.learners import selfish as selfish
     from shaping.learners import uniform as uniform
     from shaping.learners import values as values
     from shaping.learners import zeros as zeros
@@ -116,6 +119,7 @@ _EXPORTS = {
     "Rule": "rules",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
+    "arcsine": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
     "automaton": "policies",
@@ -139,6 +143,7 @@ _EXPORTS = {
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
+    "fmtl": "learners",
     "from_losses": "objectives",
     "from_returns": "objectives",
     "frozen": "learners",
@@ -179,6 +184,7 @@ _EXPORTS = {
     "schedule": "learners.schedule",
     "scripted_players": "policies",
     "selection": "population.selection",
+    "selfish": "learners",
     "sga": "rules.sga",
     "sos": "rules.sos",
     "stack_automata": "policies",
