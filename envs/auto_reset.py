@@ -114,6 +114,10 @@ class AutoReset:
         return declarations.observe(self.env, state.env, params)
 
     @property
+    def egocentric(self) -> bool:
+        return declarations.egocentric(self.env)
+
+    @property
     def measures(self) -> Mapping[str, Measure]:
         return declarations.measures(self.env)
 

@@ -115,6 +115,12 @@ def observe(env: Any, state: Any, params: Any) -> jax.Array:
     return env.observe(state, params)
 
 
+def egocentric(env: Any) -> bool:
+    """Whether every player sees the game from its own point of view (itself first), so that a policy that was learned
+    in one seat means the same in another: its property `egocentric`; True by default."""
+    return getattr(env, "egocentric", True)
+
+
 def text(env: Any, state: Any, params: Any) -> str:
     """One state as a few lines of text, on the host: its method `text(state, params)`; by default the name, and one
     line for each array of the state."""

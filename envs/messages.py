@@ -178,6 +178,10 @@ class Messages:
         return self._with_words(seen, state.heard)
 
     @property
+    def egocentric(self) -> bool:
+        return declarations.egocentric(self.env)
+
+    @property
     def measures(self) -> Mapping[str, Measure]:
         """Those of the wrapped environment, like all of the following."""
         return declarations.measures(self.env)

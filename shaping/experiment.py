@@ -121,8 +121,9 @@ def resume(
     prepared = prepare(experiment)
     config = prepared.config()
     check_alike("resume", str(place), config, _versions())
-    before = config_of(place).get("updates", config["updates"])
-    extends = agree([is_main() and (before != config["updates"] or pending_updates(place) is not None)])[0]
+    # Populations cannot be extended.
+    before, now = config_of(place).get("updates", config.get("updates")), config.get("updates")
+    extends = agree([is_main() and (before != now or pending_updates(place) is not None)])[0]
     check_files(place)
     (finished,) = agree([is_main() and is_finished(place)])
     if finished and not extends:
@@ -142,7 +143,7 @@ def resume(
         if not pending:
             # If anything is damaged, nothing is changed.
             check_metadata(place / "record.zarr", layout(prepared.experiment).dimensions())
-        extend(place, list(layout(prepared.experiment).updates), as_yaml(config))
+        extend(place, list(layout(prepared.experiment).steps), as_yaml(config))
 
     return _carry_out(place, prepared, config, begin, say, show_progress, stop_request or StopRequest(), began)
 
@@ -161,6 +162,8 @@ def planned(folder: Any, overrides: Iterable[str] = ()) -> Experiment:
     raw = config_of(place)
     asked, pending = asked_updates(list(overrides)), pending_updates(place)
     experiment = plan(raw if pending is None else raw | {"updates": pending})
+    if asked is not None and experiment.of_populations:
+        raise ConfigError(f"--set updates={asked}: a run of populations cannot be extended")
     if asked is None or asked == experiment.top["updates"]:
         return experiment
     check_extension(experiment.top, asked)
@@ -182,7 +185,7 @@ def _carry_out(
     before = read_status(folder)
     status = Status(
         matches=experiment.matches,
-        match_updates=experiment.matches * top["updates"],
+        match_updates=experiment.matches * experiment.length,
         chunks=sum(chunk.count for chunk in prepared.chunks),
         processes=jax.process_count(),
         devices=describe_devices(),
@@ -202,7 +205,7 @@ def _carry_out(
         log = None
         if is_main() and top["log"]:
             found = layout(experiment)
-            log = open_log(top["log"], folder, found.variables, found.players, found.updates, top["matches"])
+            log = open_log(top["log"], folder, found.variables, found.sizes()["player"], found.steps, top["matches"])
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
         progress = Progress(status.match_updates, enabled=show_progress and is_main())
         store = RunStore(

@@ -1,7 +1,7 @@
 """`evolve`: populations of learners that meet, from a program; the record stays in memory."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -11,8 +11,9 @@ import numpy as np
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top import LIMITS
-from shaping.learners import Learner, frozen, gradient_learner
-from shaping.learners.gradient import learner_of
+from shaping.envs import MatrixGame
+from shaping.learners import Learner, gradient_learner
+from shaping.learners.initial import Initial
 from shaping.learners.initial import values as given_parameters
 from shaping.objectives.game import Game
 from shaping.objectives.memory_one import ExactMatrixGame
@@ -20,18 +21,20 @@ from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import ecology
 from shaping.population import generations as programs
+from shaping.population import pairing as pairings
+from shaping.population import selection as selections
+from shaping.population.classics import STRATEGIES, classifies
 from shaping.population.composition import shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules
-from shaping.population.mixed import side_by_side
-from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of, pairing
-from shaping.population.selection import Selection, selection
+from shaping.population.generations import sampled_generations, sampled_numbers
+from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of
+from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
-from shaping.population.still import started_at
-from shaping.rules import Rule, first_order
-from shaping.rules import naive as naive_rule
+from shaping.population.types import check_types, learners_of
+from shaping.rules import Rule
 from shaping.runtime.devices import computing_in, population_mesh
 from shaping.training import game_of
-from shaping.variables import POPULATION, Variable
+from shaping.variables import POPULATION, Variable, by_type
 
 # Maximum number of generations in one call of the program.
 _ROWS = 256
@@ -48,6 +51,9 @@ def evolve(
     encounter: int = 1,
     selection: Selection | str = "none",
     shared: bool = False,
+    keep_models: bool = False,
+    sample: int = 0,
+    sample_every: int = 1,
     matches: int = 1,
     until: Literal["end", "fixation"] = "end",
     seed: int = 0,
@@ -76,6 +82,9 @@ def evolve(
       encounter: number of updates made together in a generation, at least 1.
       selection: who replaces whom at the end of a generation, as returned by `shaping.selection`, or its kind.
       shared: whether all learners of a population start from the same random parameters.
+      keep_models: whether models of opponents are kept when partners change, rather than started anew.
+      sample: number of learners whose policies are recorded during the run, at most `size`; 0 for none.
+      sample_every: generations from one such record to the next.
       matches: number of independent populations, at least 1.
       until: "end", all generations; "fixation", stop once every population is of one type.
       seed: seed of all random draws, as in a configuration.
@@ -84,10 +93,13 @@ def evolve(
 
     Returns:
       An `xarray.Dataset` over match (a population), generation (0 to the last; 0 is before any learning), type and
-      learner: share, value, value_sd and cooperation [match, generation, type]; mutual_cooperation, assortment,
-      imitations and mutations [match, generation]; theta_final [match, learner, parameter], type_final and ancestor
-      [match, learner]; fixed_at [match]. A learner's value is that of the last update of a generation, normalised as
-      usual; its cooperation is the probability that it cooperates in the same play.
+      learner: share, value, value_sd, cooperation and what else the game measures [match, generation, type];
+      mean_value, mean_cooperation, mutual_cooperation, assortment, diverged, imitations and mutations [match,
+      generation]; nearest [match, generation,
+      strategy]; theta_final [match, learner, parameter], type_final and ancestor [match, learner]; fixed_at [match];
+      and, if asked for, theta_sample [match, sample_generation, sample_learner, parameter] and type_sample. A
+      learner's value is that of the last update of a generation, normalised as usual; its cooperation is the
+      probability that it cooperates in the same play.
 
     Raises:
       ConfigError: for a number out of its range, a size that cannot be paired, shares that do not add up, or a type
@@ -95,29 +107,47 @@ def evolve(
     """
     for key, value in (("matches", matches), ("seed", seed)):
         check_number(key, value, LIMITS[key], integer=True)
-    for key, value in (("size", size), ("generations", generations), ("encounter", encounter)):
+    counted = {"size": size, "generations": generations, "encounter": encounter, "sample_every": sample_every}
+    for key, value in counted.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise not_allowed(key, value, "an integer of 1 or more")
     if precision not in ("float32", "float64"):
         raise not_allowed("precision", precision, "float32 or float64", ("float32", "float64"))
+    if isinstance(sample, bool) or not isinstance(sample, int) or not 0 <= sample <= size:
+        raise not_allowed("sample", sample, f"an integer from 0 to {size}, the size of the population")
     if until not in ("end", "fixation"):
         raise not_allowed("until", until, "end or fixation", ("end", "fixation"))
     form, numbers = game_of(game, policy, parameters)
     named = {"learner": types} if isinstance(types, Learner | Rule) else dict(types)
     try:
-        meeting, selecting = _pairing(pairing), _selection(selection)
+        meeting, selecting = (
+            _made(pairing, pairings.pairing, Pairing),
+            _made(selection, selections.selection, Selection),
+        )
         check_size(meeting, size, len(form.policies))
         counts = apportioned(size, list(named), shares)
         with computing_in(precision):
-            learners, still = _learners(form, named)
-        _check(form, meeting, selecting, list(named), learners, still)
+            learners, still = learners_of(_types(form, named))
+            check_types(form, meeting, selecting, list(named), learners, still, size, numbers())
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from None
     mutant = list(named).index(selecting.mutates) if selecting.mutates in named else None
     devices = population_mesh().size
-    rules = Rules(form, size, encounter, shared, still, mutant, split=devices if matches < devices else 0)
+    rules = Rules(
+        form,
+        size,
+        encounter,
+        shared,
+        still,
+        mutant,
+        split=devices if matches < devices else 0,
+        keep_models=keep_models,
+        nearest=classifies(form),
+        sample=sample,
+        sample_every=sample_every,
+    )
 
     with computing_in(precision):
         # Every device has the same number of populations; surplus ones on the last device are dropped.
@@ -125,7 +155,14 @@ def evolve(
         own = _ecology(rules, meeting, selecting, learners, numbers(), np.minimum(np.arange(each), matches - 1), seed)
         kinds = np.broadcast_to(np.repeat(np.arange(len(counts), dtype=np.int32), counts), (each, size))
         record = _run(rules, own, jnp.asarray(kinds), generations, until, precision)
-    return _dataset({name: array[:matches] for name, array in record.items()}, tuple(named), form)
+    record = {name: array[:matches] for name, array in record.items()}
+    coords: dict[str, Any] = {"generation": np.arange(record["share"].shape[1]), "type": list(named)}
+    if rules.nearest:
+        coords["strategy"] = list(STRATEGIES)
+    if sample:
+        coords["sample_generation"] = [0, *sampled_generations(rules, 0, record["share"].shape[1] - 1)]
+        coords["sample_learner"] = sampled_numbers(rules)
+    return _dataset(record, coords, form)
 
 
 def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: str, precision: str) -> dict[str, Any]:
@@ -144,17 +181,21 @@ def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: 
     # Those who meet first, before anybody has learned.
     state, first = step(own, state, matrix, jnp.int32(0), jnp.int32(1), jnp.bool_(False))
     found = [{name: np.asarray(leaf)[:, :1] for name, leaf in first.items()}]
+    samples = {name: found[0].pop(name) for name in list(found[0]) if name.endswith("_sample")}
     found[0]["share"] = shares[:, None]
     done = 0
     while done < generations:
         count = min(rows, generations - done)
         state, recorded = step(own, state, matrix, jnp.int32(done), jnp.int32(count), jnp.bool_(True))
+        for name in samples:
+            slots = len(sampled_generations(rules, done, count))
+            samples[name] = np.concatenate([samples[name], np.asarray(recorded.pop(name))[:, :slots]], axis=1)
         found.append({name: np.asarray(leaf)[:, :count] for name, leaf in recorded.items()})
         done += count
         if until == "fixation" and np.all(np.asarray(state.fixed_at) >= 0):
             break
     record = {name: np.concatenate([part[name] for part in found], axis=1) for name in found[0]}
-    return record | _final(rules, state)
+    return record | samples | _final(rules, state)
 
 
 def _final(rules: Rules, state: EcologyState) -> dict[str, Any]:
@@ -170,62 +211,37 @@ def _final(rules: Rules, state: EcologyState) -> dict[str, Any]:
     }
 
 
-def _pairing(given: Any) -> Pairing:
+def _made(given: Any, factory: Callable[..., Any], kind: type) -> Any:
+    """A pairing or a selection, given as it is or by the name of its kind."""
     if isinstance(given, str):
-        return pairing(given)  # pyright: ignore[reportArgumentType]
-    if not isinstance(given, Pairing):
-        raise not_allowed("pairing", given, "its kind, or what shaping.pairing returns")
+        return factory(given)
+    if not isinstance(given, kind):
+        name = factory.__name__
+        raise not_allowed(name, given, f"its kind, or what shaping.{name} returns")
     return given
 
 
-def _selection(given: Any) -> Selection:
-    if isinstance(given, str):
-        return selection(given)  # pyright: ignore[reportArgumentType]
-    if not isinstance(given, Selection):
-        raise not_allowed("selection", given, "its kind, or what shaping.selection returns")
-    return given
-
-
-def _learners(game: Game, types: Mapping[str, Any]) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
-    """A learner for every type, all of one structure, and which of them never learn."""
+def _types(game: Game, types: Mapping[str, Any]) -> dict[str, Learner | Initial]:
+    """Every type as a learner, or as the parameters of one that never learns."""
     if not types:
         raise not_allowed("types", dict(types), "one type or more")
-    scripts: dict[str, Any] = {}
-    learning: dict[str, Learner] = {}
+    found: dict[str, Learner | Initial] = {}
     for name, given in types.items():
         if isinstance(given, str | tuple):
-            scripts[name] = _theta(game, name, given)
+            found[name] = given_parameters(_theta(game, name, given))
         elif isinstance(given, Rule):
-            learning[name] = gradient_learner(given)
+            found[name] = gradient_learner(given)
         elif isinstance(given, Learner):
-            learning[name] = given
+            found[name] = given
         else:
             raise not_allowed(f"types.{name}", given, "a learner, a rule, or a strategy by name")
-    learning = _alike(learning)
-    template = next(iter(learning.values()), frozen())
-    each = {name: learning.get(name) or started_at(template, given_parameters(scripts[name])) for name in types}
-    together = side_by_side(list(each.values()))
-    return tuple(together), tuple(name in scripts for name in types)
-
-
-def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
-    """The same learners; if some use first-order rules and others are naive, all as members of that family."""
-    plain = jax.tree.structure(naive_rule())
-    family = jax.tree.structure(first_order(0.0, 0.0, 0.0))
-    kinds = {name: jax.tree.structure(getattr(one.settings, "rule", None)) for name, one in learning.items()}
-    if family not in kinds.values():
-        return dict(learning)
-
-    def as_member(one: Learner) -> Learner:
-        settings: Any = one.settings
-        return learner_of(first_order(0.0, 0.0, 0.0), settings.common)
-
-    return {name: as_member(one) if kinds[name] == plain else one for name, one in learning.items()}
+    return found
 
 
 def _theta(game: Game, name: str, given: Any) -> Any:
     """The parameters of a strategy, as the logits [states] of a tabular policy."""
-    if not isinstance(game, ExactMatrixGame) or game.policies[0].kind != "tabular" or game.memory > 1:
+    states = _states(game)
+    if states is None:
         raise ConfigError(f"types.{name}: {given!r} is a strategy; allowed: in matrix games, with tabular policies")
     try:
         own, table = strategy(given) if isinstance(given, str) else given
@@ -233,7 +249,7 @@ def _theta(game: Game, name: str, given: Any) -> Any:
         raise ConfigError(f"types.{name}: {error}") from None
     if own.kind != "memory_one":
         raise ConfigError(f"types.{name}: {given!r} remembers more than a round; allowed: memory-one strategies")
-    table, states = np.asarray(table, float), game.num_states
+    table = np.asarray(table, float)
     if states == 1:
         table = table[:1]
     elif len(table) != states and np.all(table == table[0]):
@@ -243,41 +259,15 @@ def _theta(game: Game, name: str, given: Any) -> Any:
     return np.asarray(logit(jnp.asarray(table, float)), float)
 
 
-def _check(
-    game: Game,
-    meeting: Pairing,
-    selecting: Selection,
-    names: Sequence[str],
-    learners: Sequence[Learner],
-    still: Sequence[bool],
-) -> None:
-    """Refuses learners that cannot meet or be selected.
-
-    Raises:
-      ConfigError: one line.
-    """
-    if len(set(game.policies)) > 1:
-        raise ConfigError(
-            "game: has seats of several policies; allowed: the same in every seat, as learners change them"
-        )
-    view = getattr(game, "state_view", "own")
-    if view != "own" and meeting.kind != "fixed":
-        raise ConfigError(f"game: state_view is {view}; allowed: own, as learners change seats")
-    for name, learner in zip(names, learners, strict=True):
-        if learner.observes or learner.variables:
-            raise ConfigError(f"types.{name}: keeps a model of its opponent or a critic; allowed: learners without")
-    if selecting.payoff == "expected":
-        if not all(still):
-            learns = names[list(still).index(False)]
-            raise ConfigError(
-                f"selection.payoff is expected; allowed: where all types are strategies ({learns} learns)"
-            )
-        if len(game.policies) != 2:
-            raise ConfigError("selection.payoff is expected; allowed: encounter, with more than two players")
-    if selecting.neighbours and not meeting.structured:
-        raise ConfigError(f"selection.among is neighbours; allowed: all with pairing {meeting.kind}")
-    if selecting.mutates not in ("none", "uniform", "noise", *names):
-        raise not_allowed("selection.mutates", selecting.mutates, f"uniform, noise or one of {', '.join(names)}")
+def _states(game: Game) -> int | None:
+    """How many states a memory-one policy of a matrix game distinguishes, if policies are tables of logits over them;
+    otherwise None."""
+    if game.policies[0].kind != "tabular":
+        return None
+    if isinstance(game, ExactMatrixGame):
+        return game.num_states if game.memory == 1 else None
+    env = getattr(game, "env", None)
+    return env.num_states if isinstance(env, MatrixGame) and env.num_actions == 2 else None
 
 
 def _ecology(
@@ -314,10 +304,11 @@ def _ecology(
     )
 
 
-def _dataset(record: Mapping[str, np.ndarray], names: tuple[str, ...], game: Game) -> Any:
+def _dataset(record: Mapping[str, np.ndarray], coords: Mapping[str, Any], game: Game) -> Any:
     import xarray
 
-    variables: dict[str, Variable] = {name: POPULATION[name] for name in record}
-    coords: dict[str, Any] = {"generation": np.arange(record["share"].shape[1]), "type": list(names)}
+    variables: dict[str, Variable] = {
+        name: POPULATION[name] if name in POPULATION else by_type(game.variables[name]) for name in record
+    }
     arrays = {name: (variables[name].dims, array, variables[name].attributes()) for name, array in record.items()}
     return xarray.Dataset(arrays, coords, dict(game.about))

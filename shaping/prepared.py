@@ -7,19 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 
+from shaping.analysis.populations.measures import known_measures
 from shaping.analysis.published import known_metrics
 from shaping.config import build
 from shaping.config.errors import not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.resolved import plain_data
-from shaping.population.match import Match
 from shaping.population.program import Timetable
 from shaping.runtime.chunks import Chunks, Group, cut, timetable
 from shaping.runtime.devices import computing_in, describe_devices
 from shaping.runtime.folders import check_space, is_local
 from shaping.runtime.memory import check_memory
 from shaping.runtime.progress import size_of
-from shaping.runtime.record_schema import layout
+from shaping.runtime.record_schema import layout, unit_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Prepared:
         # The coordinates of matches and recorded updates (cell, number, seed and each swept or drawn key) are built as
         # whole arrays before they are written, and the library that writes them makes a copy.
         columns = 3 + len(self.experiment.coordinates) + len(self.experiment.drawn)
-        rows = len(layout(self.experiment, self.templates()).updates)
+        rows = len(layout(self.experiment, self.templates()).steps)
         found = {"coordinates of the record": 2 * 8 * (columns * self.experiment.matches + rows)}
         if jax.default_backend() == "cpu":
             found["a chunk"] = max(chunks.bytes for chunks in self.chunks)
@@ -67,7 +67,7 @@ class Prepared:
             folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         check_space(folder, self.bytes())
 
-    def templates(self) -> list[Match]:
+    def templates(self) -> list[Any]:
         """The settings of one match of every group."""
         return [group.template() for group in self.groups]
 
@@ -75,17 +75,19 @@ class Prepared:
         """The plan in a few lines of text."""
         top = self.experiment.top
         cells, matches = self.experiment.cells, self.experiment.matches
+        kind = "populations" if self.experiment.of_populations else "matches"
         text = [
-            f"plan: {cells:,} cell{'s' * (cells != 1)} x {top['matches']:,} matches = {matches:,} matches, "
-            f"{top['updates']:,} updates each, {top['precision']}, {describe_devices()}"
+            f"plan: {cells:,} cell{'s' * (cells != 1)} x {top['matches']:,} {kind} = {matches:,} {kind}, "
+            f"{self.experiment.length:,} {unit_of(self.experiment).step}s each, {top['precision']}, "
+            f"{describe_devices()}"
         ]
         for number, (group, chunk) in enumerate(zip(self.groups, self.chunks, strict=True)):
             rules = ", ".join(self._rules(group))
             text.append(
-                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
+                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} {kind} ({rules}) "
                 f"in {chunk.count} "
                 f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
-                f"{size_of(chunk.match_bytes)} per match"
+                f"{size_of(chunk.match_bytes)} per {'population' if self.experiment.of_populations else 'match'}"
             )
         memory, disk = sum(self.memory_bytes().values()), sum(self.bytes().values())
         return [*text, f"  at most {size_of(memory)} of memory and {size_of(disk)} on disk"]
@@ -95,10 +97,11 @@ class Prepared:
         found = {}
         for block in self.experiment.blocks:
             if block.cells.start * per_cell in group.indices:
-                seats = [
-                    " ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in block.normal["players"]
-                ]
-                found[seats[0] if len(set(seats)) == 1 else " v ".join(seats)] = None
+                population = block.normal.get("population")
+                players = list(population["types"].values()) if population else block.normal["players"]
+                each = [" ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in players]
+                joined = (" + " if population else " v ").join(each)
+                found[each[0] if len(set(each)) == 1 else joined] = None
         return list(found)
 
 
@@ -114,7 +117,7 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
     experiment = source if isinstance(source, Experiment) else plan(source)
     top = experiment.top
     if top["published"]:
-        metrics = known_metrics(_measured(experiment))
+        metrics = _metrics(experiment)
         for place, entry in enumerate(top["published"]):
             if entry["metric"] not in metrics:
                 raise not_allowed(f"published.{place}.metric", entry["metric"], f"one of {', '.join(metrics)}", metrics)
@@ -122,16 +125,17 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
         groups = []
         for blocks in build.groups(experiment):
 
-            def matches_of(indices: np.ndarray, blocks: Any = blocks) -> Match:
+            def matches_of(indices: np.ndarray, blocks: Any = blocks) -> Any:
                 return build.matches_of(experiment, blocks, indices)
 
             # Where games of several kinds run in one experiment, the policies of the tabular ones are recorded.
             indices = build.group_indices(experiment, blocks)
-            tabular = matches_of(indices[:1]).game.tabular
+            of_matches = "policies" in top["record"] and not experiment.of_populations
+            tabular = not of_matches or matches_of(indices[:1]).game.tabular
             extras = tuple(extra for extra in top["record"] if tabular or extra != "policies")
-            groups.append(Group(indices, matches_of, extras))
+            groups.append(Group(indices, matches_of, extras, unit_of(experiment)))
         memory, devices = top["memory_gib"] * 2**30, jax.device_count()
-        updates, record_every = top["updates"], top["record_every"]
+        updates, record_every = experiment.length, top["record_every"]
         sizes = top["chunk_matches"]
         sizes = sizes if isinstance(sizes, list) else [sizes] * len(groups)
         if len(sizes) != len(groups):
@@ -144,7 +148,10 @@ def prepare(source: Mapping[str, Any] | Experiment) -> Prepared:
     return Prepared(experiment, tuple(groups), tuple(chunks), tuple(tables))
 
 
-def _measured(experiment: Experiment) -> list[str]:
-    """Names of the variables, besides values, that an experiment records along updates and players."""
+def _metrics(experiment: Experiment) -> tuple[str, ...]:
+    """What a published value may be compared with."""
     variables = layout(experiment).variables
-    return [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]
+    if experiment.of_populations:
+        return known_measures(list(experiment.blocks[0].normal["population"]["types"]), "cooperation" in variables)
+    measured = [name for name, v in variables.items() if v.dims == ("match", "update", "player") and name != "value"]
+    return known_metrics(measured)

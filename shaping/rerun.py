@@ -16,6 +16,7 @@ from shaping.experiment import planned, prepare
 from shaping.population import match as single
 from shaping.population.match import Match, MatchState
 from shaping.population.program import Timetable, segment_at
+from shaping.rerun_generations import generation_lines, generations_again
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.damage import check_metadata, explaining_damage
@@ -36,7 +37,7 @@ class Replay:
       settings: its coordinates, by name: cell, number within the cell, seed, and everything that is swept or drawn.
       steps: `xarray.Dataset` over `update`, the last few updates: value [update, player] before the update, NaN where
         it was not measured; theta [update, player, parameter] after it; step [update, player], the length of the
-        change.
+        change. Of a population it is over `generation`, see `rerun_generations.generations_again`.
       diverged_at: the update at which the match stopped being finite; -1 if it never did.
       broken: names of the arrays that were not finite then.
       recorded: `diverged_at` in the record; None if the match is not finished there.
@@ -53,7 +54,7 @@ class Replay:
 
 
 def replay(folder: str | Path, match: int, last: int = 20, experiment: Experiment | None = None) -> Replay:
-    """Replays one match of a run by itself.
+    """Replays one match, or one population, of a run by itself.
 
     On the same kind and number of devices the result is identical, bit for bit: copies of the match fill whole blocks,
     and the copy that is observed has the same position in its block as the match had in the run.
@@ -76,7 +77,7 @@ def replay(folder: str | Path, match: int, last: int = 20, experiment: Experimen
     if last < 1:
         raise not_allowed("--last", last, "at least 1")
     # A number larger than that of all updates asks for all of them.
-    last = min(last, max(experiment.top["updates"], 1))
+    last = min(last, max(experiment.length, 1))
     every = coordinates(experiment)
     settings = {
         name: (values[1] if isinstance(values, tuple) else np.asarray(values))[match] for name, values in every.items()
@@ -84,7 +85,10 @@ def replay(folder: str | Path, match: int, last: int = 20, experiment: Experimen
     number = next(n for n, group in enumerate(prepared.groups) if match in group.indices)
     group, chunks, table = prepared.groups[number], prepared.chunks[number], prepared.timetables[number]
     with computing_in(experiment.top["precision"]):
-        steps, thetas, diverged_at, broken = _again(group, chunks, table, match, last)
+        if experiment.of_populations:
+            (steps, thetas, diverged_at), broken = generations_again(group, chunks, table, match, last), ()
+        else:
+            steps, thetas, diverged_at, broken = _again(group, chunks, table, match, last)
     with explaining_damage(place / "record.zarr"):
         recorded, difference = _compared(record, match, thetas)
     return Replay(match, settings, steps, diverged_at, broken, recorded, difference)
@@ -189,15 +193,12 @@ def _compared(record: Record | None, match: int, thetas: list[np.ndarray]) -> tu
 def lines(found: Replay) -> list[str]:
     """A replay as a few lines of text."""
     settings = ", ".join(f"{name} {_shown(value)}" for name, value in found.settings.items())
-    players = found.steps.sizes["player"]
-    head = ["update", *(f"value {p}" for p in range(players)), *(f"step {p}" for p in range(players))]
-    head += [f"max |theta {p}|" for p in range(players)]
-    text = [f"match {found.match}: {settings}", "  " + "".join(f"{name:>15}" for name in head)]
-    for at, update in enumerate(found.steps["update"].values):
-        one = found.steps.isel(update=at)
-        numbers = [*one.value.values, *one.step.values, *(_largest(theta) for theta in one.theta.values)]
-        text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
-    if found.diverged_at >= 0:
+    of_population = "generation" in found.steps.dims
+    text = [f"{'population' if of_population else 'match'} {found.match}: {settings}"]
+    text += generation_lines(found.steps) if of_population else _update_lines(found.steps)
+    if of_population and found.diverged_at >= 0:
+        text.append(f"a learner stopped being finite in generation {found.diverged_at}")
+    elif found.diverged_at >= 0:
         text.append(f"stopped being finite at update {found.diverged_at}: {', '.join(found.broken)}")
         text.append("the last row is its last finite state, where it is frozen")
     else:
@@ -208,6 +209,18 @@ def lines(found: Replay) -> list[str]:
         same = "bit for bit" if found.difference == 0 else f"but for {found.difference:.3g} in the final parameters"
         agrees = found.recorded == found.diverged_at
         text.append(f"as recorded, {same}" if agrees else f"the record says diverged_at {found.recorded}")
+    return text
+
+
+def _update_lines(steps: Any) -> list[str]:
+    players = steps.sizes["player"]
+    head = ["update", *(f"value {p}" for p in range(players)), *(f"step {p}" for p in range(players))]
+    head += [f"max |theta {p}|" for p in range(players)]
+    text = ["  " + "".join(f"{name:>15}" for name in head)]
+    for at, update in enumerate(steps["update"].values):
+        one = steps.isel(update=at)
+        numbers = [*one.value.values, *one.step.values, *(_largest(theta) for theta in one.theta.values)]
+        text.append("  " + f"{update:>15}" + "".join(f"{number:>15.6g}" for number in numbers))
     return text
 
 

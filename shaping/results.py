@@ -12,7 +12,7 @@ from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment, plan
 from shaping.policies import Policy
-from shaping.population.match import Match
+from shaping.population.population_programs import Population
 from shaping.runtime.damage import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in
 from shaping.runtime.episode import best_match, save_episode
@@ -35,11 +35,17 @@ class Run:
     record: Any
 
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
-        """The trained policies of one match: for each seat, the policy and its final parameters."""
+        """The trained policies of one match: for each seat, or for each learner of a population, the policy and its
+        final parameters."""
         experiment = plan(self.config)
         chosen = _match(experiment, range(experiment.matches)[match])
+        rows = self.record["theta_final"].isel(match=match).values
+        if isinstance(chosen, Population):
+            policies = (chosen.rules.game.policies[0],) * chosen.rules.size
+        else:
+            policies = chosen.game.policies
         found = []
-        for policy, row in zip(chosen.game.policies, self.record["theta_final"].isel(match=match).values, strict=False):
+        for policy, row in zip(policies, rows, strict=False):
             leaves, structure = jax.tree.flatten(policy.shapes)
             if not leaves:
                 # A scripted policy may need numbers of its environment.
@@ -113,6 +119,8 @@ def draw_episode(folder: Any, experiment: Experiment) -> None:
     """Writes episode.gif: where games are played step by step, one episode of one match. The match is the one in which
     the variable that its game declares as its showcase is highest at the end. Matches of games with a different
     showcase than the first game's are left out, because they cannot be compared with it."""
+    if experiment.of_populations:
+        return
     per_cell, blocks, showcase = experiment.top["matches"], [], None
     for block in experiment.blocks:
         match = _match(experiment, block.cells.start * per_cell)
@@ -137,8 +145,8 @@ def draw_episode(folder: Any, experiment: Experiment) -> None:
             (folder / "episode.gif").write_bytes(path.read_bytes())
 
 
-def _match(experiment: Experiment, number: int) -> Match:
-    """One match of an experiment."""
+def _match(experiment: Experiment, number: int) -> Any:
+    """The settings of one match of an experiment."""
     cell = number // experiment.top["matches"]
     (block,) = [block for block in experiment.blocks if cell in block.cells]
     return jax.tree.map(lambda leaf: leaf[0], build.matches_of(experiment, [block], np.array([number])))

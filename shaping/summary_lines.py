@@ -28,6 +28,9 @@ def summary_lines(folder: Path) -> list[str]:
             if any(one is not None for one in each):
                 values_each = " ".join("-" if one is None else f"{one:.3g}" for one in each)
                 shares.append(f"{declared[measure]['label']} {values_each}")
+        if cell.get("cooperation") is not None and "types" in cell:
+            shares.insert(0, f"cooperation {cell['cooperation']:.3f}")
+        shares += [f"{kind} {own['share']:.0%}" for kind, own in cell.get("types", {}).items() if own["share"]]
         if cell["diverged"]:
             shares.append(f"diverged {cell['diverged']:.1%} (median update {cell['diverged_at_median']:g})")
         lines.append(f"  {name or 'all matches':<40} value {values}  {'  '.join(shares)}")

@@ -20,13 +20,15 @@ class Variable:
     """A variable of a record.
 
     Attributes:
-      dims: its dimensions, "match" first. If the second is "update" it is recorded along updates, otherwise at the end.
+      dims: its dimensions, "match" first. If the second is "update" or "generation" it is recorded along these,
+        otherwise at the end.
       meaning: one sentence.
       label: heading of a column or an axis; "" if tables of play do not show it.
       low, high: the range of its values.
       small: whether values near zero matter and are shown with their digits.
       source: who provides it: "" the core, "play" measured during play, "environment" or "learner" declared by one.
       showcase: whether the episode to draw is of the match in which this variable is highest, averaged over players.
+      whole: whether its values are whole numbers, and stored as such.
     """
 
     dims: tuple[str, ...]
@@ -37,11 +39,12 @@ class Variable:
     small: bool = False
     source: str = ""
     showcase: bool = False
+    whole: bool = False
 
     @property
     def along_updates(self) -> bool:
-        """Whether it is recorded along updates, rather than once per match."""
-        return self.dims[1:2] == ("update",)
+        """Whether it is recorded along updates or generations, rather than once per match."""
+        return self.dims[1:2] in (("update",), ("generation",))
 
     def attributes(self) -> dict[str, Any]:
         """The attributes of its array in a record, in types that every format can hold: text and numbers. An end of the
@@ -61,7 +64,9 @@ VARIABLES: dict[str, Variable] = {
     "theta_final": Variable(
         (*_END, "parameter"), "parameters after the last update (the last finite ones where diverged)"
     ),
-    "diverged_at": Variable(("match",), "update at which the match stopped being finite; -1 where it did not"),
+    "diverged_at": Variable(
+        ("match",), "update at which the match stopped being finite; -1 where it did not", whole=True
+    ),
     "discount": Variable(("match",), "discount of the returns, a step or a round", low=0, high=1),
     "noise": Variable(_END, "probability that execution noise replaces a player's action", low=0, high=1),
     "payoffs": Variable((*_END, "joint_action"), "payoff of each joint action to each player"),
@@ -142,18 +147,47 @@ POPULATION: dict[str, Variable] = {
     "value": Variable(_TYPE, "mean normalised value of a type's learners against whom they met", "value"),
     "value_sd": Variable(_TYPE, "standard deviation of that value among them", "value's spread", low=0),
     "cooperation": Variable(_TYPE, "how often a type's learners cooperate while they play", "cooperation", 0, 1),
+    "mean_value": Variable(_GENERATION, "mean normalised value of all learners that met somebody", "value"),
+    "mean_cooperation": Variable(
+        _GENERATION, "how often learners cooperate while they play, mean over all of them", "cooperation", 0, 1
+    ),
     "mutual_cooperation": Variable(_GENERATION, "how often all who meet cooperate", "mutual cooperation", 0, 1),
     "assortment": Variable(
         _GENERATION, "how much more often learners meet their own type than by chance, 1 if always", "assortment"
     ),
     "imitations": Variable(_GENERATION, "learners that became copies of others", "imitations", low=0),
     "mutations": Variable(_GENERATION, "learners that mutated", "mutations", low=0),
+    "nearest": Variable(
+        (*_GENERATION, "strategy"), "share of learners nearest to a classic strategy", "nearest strategy", 0, 1
+    ),
+    "theta_sample": Variable(
+        ("match", "sample_generation", "sample_learner", "parameter"),
+        "parameters of some learners after some generations",
+    ),
+    "type_sample": Variable(
+        ("match", "sample_generation", "sample_learner"), "place of the type of these learners, among those of `type`"
+    ),
+    "policies": Variable(
+        (*_GENERATION, "sample_learner", "parameter"), "parameters of some learners after the given generation"
+    ),
+    "types": Variable((*_GENERATION, "learner"), "place of every learner's type, among those of `type`"),
     "theta_final": Variable((*_LEARNER, "parameter"), "parameters after the last generation"),
-    "type_final": Variable(_LEARNER, "place of a learner's type after the last generation, among those of `type`"),
-    "ancestor": Variable(_LEARNER, "learner of generation 0, or mutant, whose copy it is"),
-    "fixed_at": Variable(("match",), "generation after which all were of one type; -1 while they were not"),
+    "diverged": Variable(_GENERATION, "learners that stopped being finite in their last encounter", low=0),
+    "type_final": Variable(
+        _LEARNER, "place of a learner's type after the last generation, among those of `type`", whole=True
+    ),
+    "ancestor": Variable(_LEARNER, "learner of generation 0, or mutant, whose copy it is", whole=True),
+    "fixed_at": Variable(("match",), "generation after which all were of one type; -1 while they were not", whole=True),
+    "diverged_at": Variable(
+        ("match",), "generation in which a learner first stopped being finite; -1 where none did", whole=True
+    ),
 }
 """What a record of populations that meet holds; a match is one population."""
+
+
+def by_type(variable: Variable) -> Variable:
+    """A variable along updates and over players, averaged over the learners of a type after each generation."""
+    return dataclasses.replace(variable, dims=_TYPE, showcase=False)
 
 
 def declared(*names: str) -> dict[str, Variable]:

@@ -24,6 +24,7 @@ class Auction:
 
     policies: Any = (parameters(1), parameters(1))
     unrolled = sampled = tabular = False
+    exchangeable = True
     about = {"kind": "auction"}
     labels = {"round": ("first", "second")}
     default_parameters = np.array([1.0, 2.0])
@@ -52,6 +53,12 @@ class Auction:
         return {"bids": jnp.stack([bids, bids / 2], axis=1), "discount": jnp.ones(())}
 
     def cooperation(self, thetas):
+        return None
+
+    def cooperation_as_played(self, params, thetas):
+        return None
+
+    def round_payoffs(self, params):
         return None
 
     def working_bytes(self, itemsize, lookaheads):

@@ -118,6 +118,22 @@ def test_a_record_tells_shares_values_cooperation_and_whose_copies_are_left():
     np.testing.assert_allclose(first.value.sel(type="allc"), R * pairs_alike * 20 / 14, rtol=1e-5)
 
 
+def test_expected_values_of_learners_are_means_over_all_others():
+    """Truncation among six learners that stand still: the one with the least mean against all others goes, whomever it
+    met, and becomes the one with the highest."""
+    chosen = np.array([0.9, 0.8, 0.35, 0.6, 0.1, 0.5])
+    types = {f"t{n}": shaping.strategy("random", p=p) for n, p in enumerate(chosen)}
+    types["t0"] = shaping.gradient_learner(shaping.naive(), 0.0, initial=shaping.values([np.log(9.0)]))
+    game = envs.make("ipd", horizon=1, reward=4.0, sucker=0.0, temptation=3.0, punishment=2.0)
+    own = shaping.selection("truncation", rate=1 / 6, payoff="expected")
+    found = shaping.evolve(game, types, 6, 1, selection=own, precision="float64")
+    others = (chosen.sum() - chosen) / 5
+    worth = chosen * (4 * others) + (1 - chosen) * (3 * others + 2 * (1 - others))
+    expected = np.arange(6)
+    expected[np.argmin(worth)] = np.argmax(worth)
+    np.testing.assert_array_equal(found.ancestor[0], expected)
+
+
 def test_mutants_start_anew_and_noise_moves_copies():
     types = {"tft": "tft", "naive": shaping.naive()}
     drawn = shaping.selection("fermi", rate=1.0, mutation=1.0, mutates="naive")
@@ -176,8 +192,8 @@ def test_groups_of_three_meet_in_a_public_goods_game():
         ({"types": {"a": 3}}, "types.a: 3 is not allowed; must be a learner, a rule, or a strategy by name"),
         ({"selection": "fermi"}, "selection: events 0 and rate 0.0 given; allowed: one of them above 0"),
         (
-            {"selection": shaping.selection("fermi", events=1, payoff="expected")},
-            r"selection.payoff is expected; allowed: where all types are strategies \(a learns\)",
+            {"selection": shaping.selection("fermi", events=1, payoff="expected"), "size": 5000},
+            "selection.payoff is expected at population.size 5000; allowed: a population.size up to 4096 where",
         ),
         (
             {"selection": shaping.selection("fermi", events=1, mutation=0.1, mutates="c")},
@@ -188,7 +204,7 @@ def test_groups_of_three_meet_in_a_public_goods_game():
             "selection.among is neighbours; allowed: all with pairing well_mixed",
         ),
         ({"pairing": shaping.pairing("lattice", width=5)}, "pairing.width is 5 at population.size 8"),
-        ({"game": envs.make("ipd", state_view="shared")}, "state_view is shared; allowed: own"),
+        ({"game": envs.make("ipd", state_view="shared")}, "seats differ in what players see; allowed: games"),
     ],
 )
 def test_what_cannot_meet_is_refused_in_one_line(settings, message):

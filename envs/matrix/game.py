@@ -150,6 +150,11 @@ class MatrixGame:
         object.__setattr__(self, "horizon", None if horizon is None else int(horizon))
 
     @property
+    def egocentric(self) -> bool:
+        """Whether players see their own action first; in a one-shot game there is nothing to see."""
+        return self.state_view == "own" or self.horizon == 1
+
+    @property
     def num_players(self) -> int:
         return len(self.payoffs)
 

@@ -60,6 +60,8 @@ def key_name(key: str) -> str:
     if parts[0] == "players" and len(parts) > 2:
         who = "" if parts[1] in ("all", "*") else f"player {parts[1]} "
         return who + " ".join(parts[2:]).replace("_", " ")
+    if parts[:2] == ["population", "types"] and len(parts) > 3:
+        return f"{' '.join(parts[3:])} of {parts[2]}".replace("_", " ")
     return " ".join(parts[1:] if len(parts) > 1 else parts).replace("_", " ")
 
 

@@ -239,7 +239,7 @@ def _limit(entry: dict[str, Any], mine: dict[str, Any]) -> tuple[float | None, s
             f"by {ERRORS} standard errors of our {mine['matches']:,}"
         )
     runs, sd, rounding = entry.get("runs"), entry.get("sd"), entry.get("rounding")
-    share = entry["metric"] in SHARES
+    share = mine.get("share", entry["metric"] in SHARES)
     if not runs and rounding is None or runs and sd is None and not share and not np.isfinite(mine["unit_error"]):
         return None, "neither a tolerance nor a spread over a known number of runs"
     if not runs:

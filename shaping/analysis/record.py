@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 UNFINISHED = -2
 """`diverged_at` of a match that is not finished yet."""
-_NEEDED = ("value", "cell", "match_in_cell", "seed", "update", "player")
+_NEEDED = ("value", "cell", "match_in_cell", "seed")
+_OF_MATCHES = (("update", "player"), ("match", "update", "player"))
+_OF_POPULATIONS = (("generation", "type", "share", "fixed_at"), ("match", "generation", "type"))
+"""What else a record needs, and the dimensions of its values."""
 _KINDS = (
     ("published", list, "a list"),
     ("variants", dict, "a mapping"),
@@ -54,6 +57,11 @@ class Record:
     starts: np.ndarray
     shapes: tuple[Shape, ...]
     variables: dict[str, Variable]
+
+    @property
+    def of_populations(self) -> bool:
+        """Whether a match is a population of learners that meet."""
+        return "generation" in self.dataset.dims
 
     @property
     def cells(self) -> int:
@@ -92,11 +100,12 @@ def open_record(directory: Any) -> Record:
 
 def _opened(directory: Any, dataset: xr.Dataset) -> Record:
     path = directory / "record.zarr"
-    for name in _NEEDED:
+    more, wanted = _OF_POPULATIONS if "generation" in dataset.dims else _OF_MATCHES
+    for name in (*_NEEDED, *more):
         if name not in dataset:
             raise DamagedRecordError(f"{path}: has no {name}, which every record has; {REMEDY}")
-    if (dims := tuple(map(str, dataset["value"].dims))) != ("match", "update", "player"):
-        raise DamagedRecordError(f"{path / 'value'}: is along {', '.join(dims)}, not match, update, player; {REMEDY}")
+    if (dims := tuple(map(str, dataset["value"].dims))) != wanted:
+        raise DamagedRecordError(f"{path / 'value'}: is along {', '.join(dims)}, not {', '.join(wanted)}; {REMEDY}")
     config = _config(directory, dataset.attrs.get("config", ""))
     cell = dataset["cell"].values
     starts = np.concatenate([[0], np.flatnonzero(np.diff(cell)) + 1, [len(cell)]]).astype(np.int64)
@@ -153,6 +162,9 @@ def _compares(entry: Any) -> bool:
 
 
 def _shapes(dataset: xr.Dataset, starts: np.ndarray) -> tuple[Shape, ...]:
+    if "generation" in dataset.dims:
+        # Learners have no seats.
+        return (Shape(1, 0, "own"),) * (len(starts) - 1)
     # Rows shorter than the longest are padded with NaN: the pattern in a cell's first finished match shows its true
     # shape.
     firsts = _finished(dataset, starts)

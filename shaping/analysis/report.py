@@ -13,6 +13,9 @@ from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.markup import each, number, percent, table
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
+from shaping.analysis.populations import figures as of_populations
+from shaping.analysis.populations.film import film
+from shaping.analysis.populations.tables import cell_table, what_was_run
 from shaping.analysis.published_table import published_table
 from shaping.analysis.quarantine import failed_table
 from shaping.analysis.record import Record, folder_of, open_record, text_of
@@ -96,12 +99,15 @@ def write_report(directory: Any) -> Any:
     if not summary or not set(summary) >= _OWN_KEYS:
         summary = summarise(directory)
     with naming_damage(directory):
-        pictures = figures.draw(record, summary)
+        pictures = (of_populations if record.of_populations else figures).draw(record, summary)
     folder = directory / "report"
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
     figures.save(pictures, folder)
+    if record.of_populations and (moving := film(record)) is not None:
+        (folder / "lattice.gif").write_bytes(moving.png)
+        pictures = [*pictures, moving]
     page = folder / "index.html"
     page.write_text(render(record, summary, pictures), encoding="utf-8")
     return page
@@ -114,11 +120,13 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     parts = [f"<h1>{escape(title)}</h1>"]
     if config.get("description"):
         parts.append(f"<p>{escape(str(config['description']))}</p>")
-    parts.append(f"<p>{escape(_what_was_run(record, summary))}</p>")
+    told = what_was_run(record, summary, _games(config)) if record.of_populations else _what_was_run(record, summary)
+    parts.append(f"<p>{escape(told)}</p>")
     if summary["published"]:
         parts.append("<h2>Compared with published values</h2>" + published_table(summary["published"]))
-    if summary["cells"]:
-        parts.append("<h2>Cells</h2>" + _cell_table(summary["cells"]))
+    if cells := summary["cells"]:
+        made = cell_table(cells, MOST_ROWS) if record.of_populations else _cell_table(cells)
+        parts.append("<h2>Cells</h2>" + made)
     if measured := measured_cells(summary):
         parts.append("<h2>Play</h2>" + play_table(summary, measured, MOST_ROWS))
         for heading, made in (

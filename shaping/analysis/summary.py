@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis import published
-from shaping.analysis.axes import Axis, cell_name, sweep_axes
+from shaping.analysis.axes import cell_name, sweep_axes
+from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind, swept_in
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.declarations import Variable, labels_of
 from shaping.analysis.derived import FOUND, known_shares, mean_of_known
 from shaping.analysis.measures import Measures, measure
+from shaping.analysis.populations.summary import summarise_cells
 from shaping.analysis.quarantine import failed_matches
 from shaping.analysis.record import UNFINISHED, Record, Shape, folder_of, groups, open_record
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
 from shaping.analysis.strategies import STRATEGIES, UNDEFINED
-
-_NOT_SWEPT = ("cell", "match_in_cell")
 
 
 def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str,
     if timing is None:
         timing = (written_summary(path) or {}).get("timing")
     with naming_damage(directory):
-        cells, compared = _cells(record)
-        failed = failed_matches(record, _swept(record))
+        cells, compared = summarise_cells(record) if record.of_populations else _cells(record)
+        failed = failed_matches(record, swept_in(record))
     variables = {name: variable.told() for name, variable in record.variables.items()}
     for name in known_shares(map(str, record.dataset.data_vars)):
         variables[name] = {"label": FOUND[name].label, "description": FOUND[name].description, "share": True}
@@ -75,7 +75,7 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     found: list[list[dict[str, Any]]] = [[] for _ in entries]
     wrong: dict[int, str] = {}
     cells: list[dict[str, Any]] = []
-    drawn = _drawn(record)
+    drawn = drawn_in(record)
     asked = {(entry["metric"], entry.get("player")) for entry in entries}
     means: dict[tuple[str, int | None], dict[int, float]] = {key: {} for key in asked}
     counts: np.ndarray | None = None
@@ -87,7 +87,7 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         if n <= BOOTSTRAP_LIMIT and (counts is None or counts.shape[1] != n):
             counts = resampling_counts(n)
         measures = measure(record, int(lo), int(hi), shape)
-        coordinates = _coordinates(record, int(lo), int(hi), n, drawn)
+        coordinates = coordinates_of(record, int(lo), int(hi), n, drawn)
         intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None, record.variables, labels)
         for i, cell in enumerate(cell_range):
             mine = measures[slice(i * n, (i + 1) * n)]
@@ -110,19 +110,12 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     axes = sweep_axes(cells)
     for entry, here in zip(compared, found, strict=True):
         others = means[entry["metric"], entry.get("player")].items()
-        named = [(cell_name(cells[c], axes), mean) for c, mean in others if here and _other_kind(cells, axes, c, here)]
+        own = [one["cell"] for one in here]
+        named = [(cell_name(cells[c], axes), m) for c, m in others if own and of_other_kind(cells, axes, c, own)]
         entry["not_told_from"] = published.not_told_apart(entry, named)
         variable = record.variables.get(entry["metric"])
         entry |= {"small": True} if variable is not None and variable.small else {}
     return cells, compared
-
-
-def _other_kind(cells: list[dict[str, Any]], axes: list[Axis], cell: int, here: list[dict[str, Any]]) -> bool:
-    """Whether a cell differs from the compared ones in a coordinate that is text, such as a variant or a rule; cells
-    that differ only in numbers are of the same kind."""
-    texts = [axis.key for axis in axes if not axis.numeric]
-    own = cells[cell]["coordinates"]
-    return all(any(own.get(k) != cells[one["cell"]]["coordinates"].get(k) for k in texts) for one in here)
 
 
 def _comparable(metric: str, player: int | None, mine: Measures) -> float | None:
@@ -132,60 +125,6 @@ def _comparable(metric: str, player: int | None, mine: Measures) -> float | None
     except ValueError:
         return None
     return float(x.mean()) if len(x) else None
-
-
-def _swept(record: Record) -> list[str]:
-    """Coordinates on match other than the standard ones: variant first, then in the order of `sweep` and `tie`.
-
-    The seed is included only if cells differ in it. The order in which a folder lists its arrays varies from system to
-    system; this order does not.
-    """
-    config = record.config
-    tied = [k for together in config.get("tie") or [] for k in together]
-    named = [k.replace("players.*.", "players.all.") for k in [*(config.get("sweep") or {}), *tied]]
-    order = {k: i for i, k in reversed(list(enumerate(["variant", *named])))}
-    coords = record.dataset.coords
-    names = [str(k) for k in coords if coords[k].dims == ("match",) and k not in _NOT_SWEPT]
-    if "seed" in names and len(np.unique(coords["seed"].isel(match=record.starts[:-1]).values)) < 2:
-        names.remove("seed")
-    return sorted(names, key=lambda k: (order.get(k, len(order)), k))
-
-
-def _drawn(record: Record) -> tuple[str, ...]:
-    """Coordinates that vary inside a cell. Every cell has the same draws, so the first cell shows which."""
-    if record.cells == 0:
-        return ()
-    first = slice(0, int(record.starts[1]))
-    names = []
-    for name in _swept(record):
-        column = record.dataset[name].isel(match=first).values
-        if not _same(column, column[0]).all():
-            names.append(name)
-    return tuple(names)
-
-
-def _same(column: np.ndarray, first: Any) -> np.ndarray:
-    if column.dtype.kind == "f" and np.isnan(first):
-        return np.isnan(column)
-    return np.asarray(column == first)
-
-
-def _coordinates(record: Record, lo: int, hi: int, n: int, drawn: tuple[str, ...]) -> list[dict[str, dict[str, Any]]]:
-    cells = (hi - lo) // n
-    out: list[dict[str, dict[str, Any]]] = [{"coordinates": {}, "drawn": {}} for _ in range(cells)]
-    for name in _swept(record):
-        values = record.dataset[name]
-        if name in drawn:
-            column = values.isel(match=slice(lo, hi)).values.reshape(cells, n)
-            if column.dtype.kind in "fiu":
-                for i in range(cells):
-                    out[i]["drawn"][name] = {"min": column[i].min(), "max": column[i].max()}
-        else:
-            column = values.isel(match=slice(lo, hi, n)).values
-            for i in range(cells):
-                value = column[i]
-                out[i]["coordinates"][name] = value.item() if isinstance(value, np.generic) else value
-    return out
 
 
 def _intervals(

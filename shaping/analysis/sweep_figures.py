@@ -46,6 +46,11 @@ _SHARE = _Measure(
 )
 
 
+_COOPERATION = _Measure(
+    "cooperation", "cooperation", "How often learners cooperate after the last generation", (0.0, 1.0), "nobody met"
+)
+
+
 def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
     """Heat maps for each pair of numeric axes, or lines over a single one; none without a numeric axis.
 
@@ -67,6 +72,8 @@ def sweep_figures(summary: dict[str, Any]) -> list[Picture]:
 def _measure(summary: dict[str, Any]) -> _Measure:
     """The share of cooperative matches if defined; otherwise the game's showcase measure; otherwise the value."""
     cells = summary["cells"]
+    if any(c.get("cooperation") is not None for c in cells) and "types" in cells[0]:
+        return _COOPERATION
     if any(c["cooperative"] is not None for c in cells):
         return _SHARE
     for name, told in summary.get("variables", {}).items():
@@ -305,6 +312,8 @@ def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> t
         assert low is not None and high is not None
         return successes / trials, low, high
     ends = "value_ci95" if measure == "value_mean" else f"{measure}_ci95"
+    # What a cell has one of is treated as that of a single player.
+    cells = [c if isinstance(c[measure], list) else c | {measure: [c[measure]], ends: [c[ends]]} for c in cells]
     known = [c for c in cells if len(_known(c[measure])) == len(c[measure])]
     if not known:
         return np.nan, np.nan, np.nan

@@ -12,7 +12,7 @@ from shaping.schema import Field, Range
 
 RANGES = ("linspace", "logspace")
 DRAWS = ("uniform", "loguniform", "normal")
-FIXED = ("updates", "matches", "record_every", "precision", "memory_gib")
+FIXED = ("updates", "generations", "matches", "record_every", "precision", "memory_gib")
 _FORMS = (
     "a list of values, {linspace: [first, last, count]}, {logspace: [first, last, count]}, or a draw per match: "
     "{uniform: [low, high]}, {loguniform: [low, high]}, {normal: [mean, standard deviation]}"

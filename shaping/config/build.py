@@ -10,12 +10,14 @@ import numpy as np
 
 from shaping.config.cell import number_fields
 from shaping.config.dotted import put, seat_keys
+from shaping.config.errors import errors_about
 from shaping.config.games import family_of, num_players
 from shaping.config.initial import build_init
 from shaping.config.objective import is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import build_policy, critic_of, is_network
+from shaping.config.population import pairing_of, selection_of
 from shaping.config.rewards import build_reward
 from shaping.config.strategies import strategy_policy, strategy_theta
 from shaping.learners import Common, Learner, frozen, optimizer, values
@@ -24,10 +26,16 @@ from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.policies import Policy, scripted_players, tabular
+from shaping.policies import Policy, scripted_players, strategy, tabular
+from shaping.policies.memory_one import logit
+from shaping.population.classics import classifies
+from shaping.population.ecology import Rules
 from shaping.population.keys import draw, match_key, purpose
 from shaping.population.match import Match
+from shaping.population.population_programs import Population
+from shaping.population.shares import apportioned
 from shaping.population.spans import Spans
+from shaping.population.types import check_types, learners_of
 
 Normal = Mapping[str, Any]
 
@@ -41,7 +49,7 @@ def groups(experiment: Experiment) -> list[tuple[Block, ...]]:
     return [tuple(blocks) for blocks in found.values()]
 
 
-def templates(experiment: Experiment) -> list[Match]:
+def templates(experiment: Experiment) -> list[Any]:
     """One match of every block, leaves [1, ...]."""
     per_cell = experiment.top["matches"]
     return [matches_of(experiment, [b], np.array([b.cells.start * per_cell])) for b in experiment.blocks]
@@ -53,8 +61,9 @@ def group_indices(experiment: Experiment, blocks: Sequence[Block]) -> Spans:
     return Spans(tuple(range(b.cells.start * per_cell, b.cells.stop * per_cell) for b in blocks))
 
 
-def matches_of(experiment: Experiment, blocks: Sequence[Block], indices: np.ndarray) -> Match:
-    """The settings of the matches `indices` (ascending, all of one group), every leaf [matches, ...]."""
+def matches_of(experiment: Experiment, blocks: Sequence[Block], indices: np.ndarray) -> Any:
+    """The settings of the matches `indices` (ascending, all of one group), every leaf [matches, ...]: a `Match`, or a
+    `Population`."""
     per_cell = experiment.top["matches"]
     cells = indices // per_cell
     parts = []
@@ -91,7 +100,7 @@ def _identity(experiment: Experiment, block: Block, indices: np.ndarray) -> tupl
     return block.seeds[cells].astype(np.int32), (indices % per_cell).astype(np.int32)
 
 
-def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) -> Match:
+def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) -> Any:
     cells = indices // experiment.top["matches"] - block.cells.start
     seeds, numbers = _identity(experiment, block, indices)
     settings, known = block.normal, number_fields(block.normal)
@@ -101,26 +110,108 @@ def _block_matches(experiment: Experiment, block: Block, indices: np.ndarray) ->
         for name in seat_keys(key, len(block.normal["players"])):
             settings = put(settings, name, array) if name in known else settings
     top = experiment.top
+    if experiment.of_populations:
+        population = population_of(block.normal, settings, len(indices), top["precision"], top["record"])
+        return dataclasses.replace(population, seed=seeds, number=numbers)
     match = _match(block.normal, settings, len(indices), top["precision"], "shaping" in top["record"])
     return dataclasses.replace(match, seed=seeds, number=numbers)
+
+
+_SAMPLE = 64
+"""Learners whose policies are recorded along generations, at most."""
+
+
+def population_of(
+    normal: Normal, settings: Normal, count: int, precision: str, extras: Sequence[str] = ()
+) -> Population:
+    """A population with leaves [count, ...], from a normal form and the same form with arrays [count] for some
+    numbers; `extras` are recorded besides."""
+    number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
+    own, each = normal["population"], settings["population"]
+    seats = num_players(normal["game"])
+
+    def sitting(form: Normal, name: str) -> dict[str, Any]:
+        """The form of a game in which learners of one type sit in all seats."""
+        player = {key: value for key, value in form["population"]["types"][name].items() if key != "share"}
+        return {**form, "players": [player] * seats}
+
+    # Every type plays with the policy of those that learn: strategies are tables of the same states.
+    learning = [name for name, entry in own["types"].items() if "strategy" not in entry]
+    seated = sitting(normal, learning[0]) if learning else {**normal, "players": [{}] * seats}
+    game = game_of(seated)
+    numbers = _params_of(seated, settings, game, number)
+    types: dict[str, Any] = {}
+    for name, entry in own["types"].items():
+        if "strategy" in entry:
+            types[name] = values(_table_of(entry, game, number))
+        else:
+            types[name] = _learner(sitting(settings, name), game, numbers, 0, number, False)
+    learners, still = learners_of(types)
+    learners = jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learners)
+    selecting = selection_of(each, partial(number, rank=0))
+    meeting = pairing_of(each, partial(number, rank=0))
+    with errors_about("population"):
+        first = jax.tree.map(lambda leaf: leaf[0], numbers)
+        check_types(game, meeting, selecting, list(types), learners, still, own["size"], first)
+    rules = Rules(
+        game,
+        own["size"],
+        own["encounter"],
+        own["shared"],
+        still,
+        list(types).index(selecting.mutates) if selecting.mutates in types else None,
+        keep_models=own["keep_models"],
+        nearest=classifies(game),
+        sample=min(_SAMPLE, own["size"]) if "policies" in extras else 0,
+    )
+    counts, stops = _counts(each, count), own["until"] == "fixation"
+    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops, tuple(extras))
+
+
+def _table_of(player: Normal, game: Any, number: Any) -> Any:
+    """The logits of a strategy, [matches, states]; in a game of one round those of its first move."""
+    own = {key: value for key, value in player.items() if key not in ("strategy", "share")}
+    table = np.asarray(strategy(player["strategy"], **own)[1], float)
+    return number(np.asarray(logit(table[: game.policies[0].num_parameters])), rank=1)
+
+
+def _counts(population: Normal, count: int) -> np.ndarray:
+    """How many learners there are of each type, [count, types] int32; shares may be arrays [count]."""
+    shares = [entry["share"] for entry in population["types"].values()]
+    rest = [isinstance(share, str) for share in shares]
+    columns = [np.broadcast_to(np.nan if isinstance(share, str) else share, (count,)) for share in shares]
+    each, places = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    found = []
+    for row in each.tolist():
+        given = ["rest" if left else share for share, left in zip(row, rest, strict=True)]
+        entries = dict(zip(population["types"], given, strict=True))
+        found.append(apportioned(population["size"], list(entries), entries))
+    return np.asarray(found, np.int32)[places.reshape(-1)]
 
 
 def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping: bool = False) -> Match:
     """A match with leaves [count, ...], from a normal form and the same form with arrays [count] for some numbers;
     `shaping` if the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
-    game, family, seats = game_of(normal), family_of(normal["game"]), played_by(normal["players"])
+    game, seats = game_of(normal), played_by(normal["players"])
     own_seats = range(len(normal["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
-    numbers = family.params(settings["game"], len(normal["players"]), number)
-    if isinstance(game, SampledGame):
-        played = family.played(settings["game"], game, numbers, number)
-        numbers = _sampled_numbers(settings, played, numbers, number)
+    numbers = _params_of(normal, settings, game, number)
     learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
     # What seats share stands at the first of them.
     first = range(len(normal["players"])) if seats is None else [seats.index(place) for place in seats]
     rewards = tuple(build_reward(settings["players"][seat].get("reward"), number) for seat in first)
     climbed = None if all(reward is None for reward in rewards) else rewards
     return Match(0, 0, numbers, learners, game, seats, None, climbed)
+
+
+def _params_of(normal: Normal, settings: Normal, game: Any, number: Any) -> Any:
+    """The numbers of a game, leaves [matches, ...]."""
+    family = family_of(normal["game"])
+    numbers = family.params(settings["game"], len(normal["players"]), number)
+    if not isinstance(game, SampledGame):
+        return numbers
+    played = family.played(settings["game"], game, numbers, number)
+    return _sampled_numbers(settings, played, numbers, number)
 
 
 SHAPING_SAMPLES = 8
@@ -167,7 +258,11 @@ def unrolled(experiment: Experiment) -> bool:
     """Whether every match is computed scalar by scalar from start to end. Touches no device."""
     if any(is_sampled(block.normal) for block in experiment.blocks):
         return False
-    matches = [_match(block.normal, block.normal, 1, experiment.top["precision"]) for block in experiment.blocks]
+    precision = experiment.top["precision"]
+    if experiment.of_populations:
+        forms = [population_of(block.normal, block.normal, 1, precision) for block in experiment.blocks]
+        return all(one.rules.game.unrolled and all(kind.elementwise for kind in one.types) for one in forms)
+    matches = [_match(block.normal, block.normal, 1, precision) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
         for match in matches

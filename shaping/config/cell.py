@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from shaping.config.dotted import keys_of, numbers_in
-from shaping.config.errors import ConfigError
+from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import family_of, normal_game
 from shaping.config.initial import init_fields
 from shaping.config.objective import is_sampled, normal_objective, objective_fields
 from shaping.config.players import PLAYER_KEYS, normal_optimizer, normal_players, optimizer_settings, seat_fields
 from shaping.config.policy import kind_fields, normal_policy
+from shaping.config.population import normal_population, population_fields
 from shaping.schema import Field
 
 
@@ -26,10 +27,16 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     game = normal_game(raw["game"])
     objective = normal_objective(raw["objective"], game)
-    policy = normal_policy(raw["policy"], game, objective["kind"] != "exact")
-    players = normal_players(raw["players"], game, policy, objective)
+    meets = raw.get("population") is not None
+    start, shared = _from_one_draw(raw["policy"]) if meets else (raw["policy"], False)
+    policy = normal_policy(start, game, objective["kind"] != "exact")
+    # The learners of a population have types instead of seats.
+    players = [] if meets else normal_players(raw["players"], game, policy, objective)
     optimizer = normal_optimizer(raw["optimizer"])
     normal = {"game": game, "players": players, "optimizer": optimizer, "policy": policy, "objective": objective}
+    if meets:
+        normal["population"] = normal_population(raw["population"], game, policy, objective)
+        normal["population"]["shared"] |= shared
     inits = {"policy": policy["init"]} | {f"players.{seat}": p.get("init", {}) for seat, p in enumerate(players)}
     for where, init in inits.items():
         if "m_maml" in init and is_sampled(normal):
@@ -37,11 +44,23 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     return normal
 
 
+def _from_one_draw(policy: Any) -> tuple[Any, bool]:
+    """The key `policy` without `init.shared`, which lets all learners of a population start from one draw, and whether
+    it was true."""
+    init = policy.get("init") if isinstance(policy, Mapping) else None
+    if not isinstance(init, Mapping) or "shared" not in init:
+        return policy, False
+    if not isinstance(init["shared"], bool):
+        raise not_allowed("policy.init.shared", init["shared"], "true or false")
+    return {**policy, "init": {key: value for key, value in init.items() if key != "shared"}}, init["shared"]
+
+
 def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     """Every number of a normal form that may have the population axis, by dotted key, with its range."""
     family, policy, optimizer = family_of(normal["game"]), normal["policy"], normal["optimizer"]
     found = {f"game.{name}": field for name, field in family.fields(normal["game"]).items()}
     found |= seat_fields(normal["players"])
+    found |= population_fields(normal["population"]) if "population" in normal else {}
     found |= numbers_in("objective", normal["objective"], objective_fields())
     found |= numbers_in("optimizer", optimizer, optimizer_settings(optimizer["name"]))
     found |= numbers_in("policy", policy, kind_fields(policy["kind"], family))

@@ -28,6 +28,7 @@ from shaping.config.players import (
     rules,
 )
 from shaping.config.policy import policy_fields
+from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
 from shaping.config.top import CHECKPOINT, EXTRAS, LOGS, PUBLISHED, SINGLE
 from shaping.learners import m_maml
@@ -43,6 +44,7 @@ def json_schema() -> dict[str, Any]:
     members = {
         "game": _game(),
         "players": _player() | list[_player()],
+        "population": _population(),
         "optimizer": _named("name", named_optimizers(), optimizer_settings),
         "policy": _policy(),
         "objective": _objective(),
@@ -111,27 +113,47 @@ def _initial() -> Any:
     kinds: dict[str, Any] = {kind: _Scale for kind in SCALES}
     kinds |= {"zeros": Literal[True], "values": _Table, "m_maml": _settings("m_maml", fields(m_maml))}
     warm = [_settings("init_run", RUN), _settings("init_file", FILE)]
-    return _union([*warm, *(_object(f"init_{kind}", {kind: (own, ...)}) for kind, own in kinds.items())])
+    # Learners of a population may share one draw.
+    draws = {"shared": (bool | None, None)}
+    each = [
+        _object(f"init_{kind}", {kind: (own, ...)} | (draws if kind in SCALES else {})) for kind, own in kinds.items()
+    ]
+    return _union([*warm, *each])
 
 
-def _player() -> Any:
+def _population() -> Any:
+    share = annotation(SHARE) | Literal["rest"]
+    mutation = _settings("mutation", MUTATION) | annotation(MUTATION["rate"])
+    pairing = _settings("pairing", PAIRING, edges=(_Table | str | None, None), graph=(dict[str, Any] | None, None))
+    selection = _settings("selection", SELECTION, mutation=(mutation | None, None))
+    more: dict[str, Any] = {
+        "types": (dict[str, _player("type_", {"share": (share, "rest")})], ...),
+        "pairing": (pairing | annotation(PAIRING["kind"]) | None, None),
+        "selection": (selection | annotation(SELECTION["kind"]) | None, None),
+    }
+    return _settings("population", POPULATION, "Learners that meet.", **more)
+
+
+def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
+    """A player or, with a share, a type of a population; `more` are further keys, in pydantic's form."""
+    more = dict(more or {"share": (bool | None, None), "reward": (_reward() | None, None)})
     steps = _named("schedule", SCHEDULES, lambda name: fields(SCHEDULES[name])).__args__[:-1]
     step = annotation(Field("step_size", "number", 1.0, Range(0))) | _union(steps)
     beside = {
         "step_size": (step, 1.0),
         "init": (_initial(), None),
         "opponent_model": (_settings("opponent_model", model_fields()) | bool | None, None),
-        "share": (bool | None, None),
-        "reward": (_reward() | None, None),
+        **more,
     }
+    also = {key: kind for key, kind in more.items() if prefix}
     each = []
     for name, factory in rules().items():
         own = {key: field for key, field in player_fields(name).items() if key not in beside}
-        each.append(_settings(f"rule_{name}", own, _about(factory), rule=(Literal[name], ...), **beside))
+        each.append(_settings(f"{prefix}rule_{name}", own, _about(factory), rule=(Literal[name], ...), **beside))
     for name, factory in STRATEGIES.items():
         own = strategy_fields(name)
-        each.append(_settings(f"strategy_{name}", own, _about(factory), strategy=(Literal[name], ...)))
-    other = _object("strategy", {"strategy": (str, ...)})
+        each.append(_settings(f"{prefix}strategy_{name}", own, _about(factory), strategy=(Literal[name], ...), **also))
+    other = _object(f"{prefix}strategy", {"strategy": (str, ...), **also})
     return _union([*each, other, Literal[tuple(rules())]])
 
 

@@ -17,7 +17,7 @@ from shaping.config.files import plain_data
 from shaping.config.games import family_of
 from shaping.config.players import check_record
 from shaping.config.sweep import normal_with, numeric_keys
-from shaping.config.top import CELL, LIMITS, check_top, replaced
+from shaping.config.top import CELL, LIMITS, check_population, check_top, replaced
 from shaping.schema import Field
 
 
@@ -63,17 +63,29 @@ class Experiment:
         """Matches of all cells together; match index = cell * matches per cell + match within the cell."""
         return self.cells * self.top["matches"]
 
+    @property
+    def of_populations(self) -> bool:
+        """Whether a match is a population of learners that meet."""
+        return "population" in self.blocks[0].normal
+
+    @property
+    def length(self) -> int:
+        """Updates of a match, or generations of a population."""
+        return self.top["generations" if self.of_populations else "updates"]
+
     def resolved(self) -> dict[str, Any]:
         """The configuration with its defaults, as plain data that can be run again."""
         top = dict(self.top)
-        for key in ("quick", *replaced(top["variants"])):
-            del top[key]  # a resolved run has no quick form
+        unused = ["updates", "players"] if self.of_populations else ["generations", "population"]
+        # A resolved run has no quick form.
+        for key in {"quick", *unused, *replaced(top["variants"])}:
+            del top[key]
         if not top["variants"]:
             base = self.blocks[0].normal
             swept = {axis.split(".")[0] for axis in top["sweep"]}
             # Where the sweep has games with different numbers of players, the mapping for all seats must stay one.
             swept |= {"players"} if len({len(block.normal["players"]) for block in self.blocks}) > 1 else set()
-            top |= {key: base[key] for key in CELL if key not in swept and key in base}
+            top |= {key: base[key] for key in CELL if key not in swept and key in base and key not in unused}
         return {key: value for key, value in top.items() if value not in ({}, [], "")}
 
 
@@ -114,9 +126,9 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
             labels |= {} if name is None else {"variant": np.full(count, str(name))}
             for key, column in labels.items():
                 columns.setdefault(key, []).append(column)
-    if "policies" in top["record"] and not any(
-        family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks
-    ):
+    meets = check_population(raw, top, [block.normal for block in blocks])
+    tabular = any(family_of(block.normal["game"]).tabular(block.normal["game"]) for block in blocks)
+    if "policies" in top["record"] and not meets and not tabular:
         raise ConfigError(f"record: policies are those of matrix games; {blocks[0].normal['game']['name']} has none")
     order = [key for key in ("variant", *(axis.key for axis in listed)) if key in columns]
     return Experiment(top, tuple(blocks), {coordinate(key): np.concatenate(columns[key]) for key in order}, drawn)

@@ -98,7 +98,7 @@ def normal_players(raw: Any, game: Normal, policy: Normal, objective: Normal) ->
     if not isinstance(raw, list | tuple) or len(raw) != seats:
         wanted = f"a list of {seats}, one entry per seat of {game['name']}, or one mapping for all seats"
         raise not_allowed("players", raw, wanted)
-    players = [_normal_player(f"players.{seat}", entry, game, policy, objective) for seat, entry in enumerate(raw)]
+    players = [normal_player(f"players.{seat}", entry, game, policy, objective) for seat, entry in enumerate(raw)]
     shared = [(seat, player) for seat, player in enumerate(players) if player.get("share")]
     for seat, player in shared:
         first, other = shared[0]
@@ -109,10 +109,13 @@ def normal_players(raw: Any, game: Normal, policy: Normal, objective: Normal) ->
     return players
 
 
-def _normal_player(where: str, entry: Any, game: Normal, policy: Normal, objective: Normal) -> dict[str, Any]:
+def normal_player(
+    where: str, entry: Any, game: Normal, policy: Normal, objective: Normal, one_shot: bool = False
+) -> dict[str, Any]:
+    """One player: a learner, or a strategy, which may also play a game of one round if `one_shot`."""
     given = mapping(where, entry, "rule")
     if "strategy" in given:
-        return normal_strategy(where, given, game, policy, objective)
+        return normal_strategy(where, given, game, policy, objective, one_shot)
     step = given.get("step_size")
     if isinstance(step, Mapping):
         step = named(f"{where}.step_size", step, "schedule", SCHEDULES, schedule_fields)
@@ -217,15 +220,23 @@ def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     seats = played_by(players)
     for seat, player in enumerate(players):
-        if "strategy" in player or (seats is not None and seats[seat] in seats[:seat]):
+        if seats is not None and seats[seat] in seats[:seat]:
             continue
-        where, step = f"players.{seat}", player["step_size"]
-        found |= numbers_in(where, player, player_fields(player["rule"]))
-        if isinstance(step, dict):
-            del found[f"{where}.step_size"]
-            found |= numbers_in(f"{where}.step_size", step, schedule_fields(step["schedule"]))
-        for key, own in PLAYER_KEYS.items():
-            found |= own.fields(f"{where}.{key}", player[key]) if key in player else {}
+        found |= player_numbers(f"players.{seat}", player)
+    return found
+
+
+def player_numbers(where: str, player: Normal) -> dict[str, Field]:
+    """The numbers of one player, by dotted key; none of a strategy."""
+    if "strategy" in player:
+        return {}
+    step = player["step_size"]
+    found = numbers_in(where, player, player_fields(player["rule"]))
+    if isinstance(step, dict):
+        del found[f"{where}.step_size"]
+        found |= numbers_in(f"{where}.step_size", step, schedule_fields(step["schedule"]))
+    for key, own in PLAYER_KEYS.items():
+        found |= own.fields(f"{where}.{key}", player[key]) if key in player else {}
     return found
 
 

@@ -21,8 +21,11 @@ def strategy_fields(name: str) -> dict[str, Field]:
     return fields(STRATEGIES[name]) if name in STRATEGIES else {}
 
 
-def normal_strategy(where: str, given: Normal, game: Normal, policy: Normal, objective: Normal) -> dict[str, Any]:
-    """The normal form of a player's entry."""
+def normal_strategy(
+    where: str, given: Normal, game: Normal, policy: Normal, objective: Normal, one_shot: bool = False
+) -> dict[str, Any]:
+    """The normal form of a player's entry. Of a game of one round, which is allowed if `one_shot`, a strategy plays the
+    first move."""
     family, exact = family_of(game), objective["kind"] == "exact"
     if family is not MATRIX:
         if exact:
@@ -30,7 +33,7 @@ def normal_strategy(where: str, given: Normal, game: Normal, policy: Normal, obj
             raise ConfigError(f"{who}; objective.kind must be dice, not exact")
         return named(where, given, "strategy", scripted_players(family.env(game, policy)), lambda name: {})
     player = named(where, given, "strategy", STRATEGIES, strategy_fields)
-    if MATRIX.seats(game) != 2 or num_actions(game) != 2 or game["horizon"] == 1:
+    if MATRIX.seats(game) != 2 or num_actions(game) != 2 or (game["horizon"] == 1 and not one_shot):
         raise ConfigError(f"{where}.strategy: strategies are for two players, two actions and more than one round")
     if policy.get("state_view", "own") != "own" or policy.get("memory", 1) != 1:
         raise ConfigError(f"{where}.strategy: strategies need policy.state_view own and policy.memory 1")

@@ -5,14 +5,14 @@ single value is a parameter of `_run`; any other has its default in `TOP` and is
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, NonNegative, Positive, Range, fields
 
-EXTRAS = ("policies", "consistency", "shaping")
+EXTRAS = ("policies", "consistency", "shaping", "types")
 """Optional parts of a record; see `population.program.Timetable`."""
 LOGS = ("csv", "tensorboard")
 """The formats in which a run may log its curves; see `runtime.log`."""
@@ -25,6 +25,7 @@ def _run(
     precision: Literal["float32", "float64"] = "float32",
     matches: Count = 100,
     updates: Annotated[int, Range(0, 10**9)] = 100,
+    generations: Count = 100,
     record_every: Count = 1,
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
     memory_gib: Positive = 2.0,
@@ -56,7 +57,7 @@ def _published(
 
 SINGLE, CHECKPOINT, PUBLISHED = fields(_run), fields(_checkpoint), fields(_published, others=True)
 LIMITS = {name: field.range for name, field in SINGLE.items() if field.kind == "integer"}
-CELL = ("game", "players", "optimizer", "policy", "objective")
+CELL = ("game", "players", "population", "optimizer", "policy", "objective")
 """The keys that a variant, or an axis of structure, may change, each time with a new program."""
 _CONTAINERS = {
     "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
@@ -72,6 +73,7 @@ TOP = {
     "description": "",
     "game": {"name": "ipd"},
     "players": {"rule": "naive"},
+    "population": None,
     "optimizer": "sgd",
     "policy": {},
     "objective": {},
@@ -108,6 +110,46 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     _check_variants(top["variants"])
     _check_quick(top["quick"], top["variants"])
     return top
+
+
+def check_population(raw: Mapping[str, Any], top: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a run is of populations, after refusing what does not belong to one, or to independent matches.
+
+    Args:
+      raw: the configuration as written.
+      top: the top level.
+      cells: cells in normal form.
+
+    Raises:
+      ConfigError: one line.
+    """
+    meets = ["population" in cell for cell in cells]
+    if any(meets) != all(meets):
+        raise ConfigError("population: some variants have one and others have none; allowed: all or none")
+    wrong = ("consistency", "shaping") if any(meets) else ("types",)
+    for extra in wrong:
+        if extra in top["record"]:
+            of = "independent matches" if any(meets) else "populations"
+            raise ConfigError(f"record: {extra} is not allowed here; allowed for {of}")
+    if not any(meets):
+        if "generations" in raw:
+            raise ConfigError("generations: there is no population; independent matches have updates")
+        return False
+    given = [*raw, *(key for variant in top["variants"].values() for key in variant)]
+    for key, instead in (("players", "population.types"), ("updates", "generations and population.encounter")):
+        if key in given:
+            raise ConfigError(f"{key}: not allowed where there is a population; it has {instead}")
+    if top["log"]:
+        raise ConfigError("log: not allowed where there is a population; allowed for independent matches")
+    first = list(cells[0]["population"]["types"])
+    for cell in cells:
+        if list(cell["population"]["types"]) != first:
+            listed = ", ".join(cell["population"]["types"])
+            raise ConfigError(
+                f"population.types: {listed} in one cell and {', '.join(first)} in another; allowed: the same names in "
+                "the same order everywhere (a type may have share 0)"
+            )
+    return True
 
 
 def replaced(variants: Mapping[Any, Mapping[str, Any]]) -> list[str]:

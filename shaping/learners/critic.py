@@ -41,6 +41,10 @@ class CriticSettings:
     optimizer: str = struct.field(pytree_node=False, default="adam")
     steps: int = struct.field(pytree_node=False, default=1)
 
+    def turned(self, order: Sequence[int]) -> "CriticSettings":
+        """The same with other seats: the critic of seat k is that of seat `order[k]`."""
+        return self.replace(critics=tuple(self.critics[seat] for seat in order))  # pyright: ignore
+
 
 @checked
 def critic(
@@ -66,6 +70,10 @@ class CriticState:
 
     parameters: tuple[Any, ...]
     optimizers: tuple[Any, ...]
+
+    def turned(self, order: Sequence[int]) -> "CriticState":
+        """The same with other seats, see `CriticSettings.turned`."""
+        return CriticState(tuple(self.parameters[i] for i in order), tuple(self.optimizers[i] for i in order))
 
 
 def by_seat(state: CriticState, seats: Sequence[int]) -> list[Any]:

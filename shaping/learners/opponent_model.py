@@ -14,10 +14,11 @@ A model replaces the opponent's parameters in the objective; nothing else change
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax import lax
@@ -58,6 +59,14 @@ class ModelSettings:
     optimizer: str = struct.field(pytree_node=False, default="adam")
     streams: int | None = struct.field(pytree_node=False, default=None)
 
+    about_others: ClassVar[bool] = True
+    """In a population what is learned by them starts anew with a new partner."""
+
+    def turned(self, order: Sequence[int]) -> "ModelSettings":
+        """The same: all others are modelled alike."""
+        del order
+        return self
+
 
 @struct.dataclass
 class ModelState:
@@ -72,6 +81,17 @@ class ModelState:
     thetas: tuple[Any, ...]
     optimizers: tuple[Any, ...]
     window: Replay
+
+    about_others: ClassVar[bool] = True
+
+    def turned(self, order: Sequence[int]) -> "ModelState":
+        """The same with other seats: the model of seat k is that of seat `order[k]`."""
+        players = np.asarray(order)
+        entries = {
+            name: leaf if name == "running" else leaf[:, :, :, players] for name, leaf in self.window.entries.items()
+        }
+        window = Replay(entries, self.window.seen)
+        return ModelState(tuple(self.thetas[i] for i in order), tuple(self.optimizers[i] for i in order), window)
 
 
 @checked

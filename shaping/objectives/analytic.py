@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from shaping.envs.environment import check_integer
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
-from shaping.objectives.game import closed_form_values, closed_form_work
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.rewards import Reward, climbed
 from shaping.policies.policy import Policy
@@ -85,6 +85,11 @@ class Analytic:
         return False
 
     @property
+    def exchangeable(self) -> bool:
+        """Whether all players have as many parameters."""
+        return all_alike(self.policies)
+
+    @property
     def variables(self) -> Mapping[str, Variable]:
         """None: there is nothing to record besides parameters and values."""
         return {}
@@ -112,6 +117,14 @@ class Analytic:
     def cooperation(self, thetas: Thetas) -> None:
         """None: parameters are not probabilities."""
         del thetas
+
+    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
+        """None: parameters are not probabilities."""
+        del params, thetas
+
+    def round_payoffs(self, params: Any) -> None:
+        """None: parameters are not probabilities."""
+        del params
 
     def describe(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """Nothing: there is nothing to record besides parameters and values."""

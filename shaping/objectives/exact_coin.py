@@ -23,7 +23,7 @@ from shaping.envs.coin_game.chain import CoinChain, coin_chain
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams
 from shaping.envs.declarations import measures
 from shaping.envs.measures import fraction
-from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
 from shaping.objectives.rewards import Reward, climbed
@@ -78,6 +78,11 @@ class ExactCoinGame:
     def tabular(self) -> bool:
         """Never: a move is neither cooperation nor defection."""
         return False
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether all have the same policy: every player sees the board with its own coin first."""
+        return all_alike(self.policies)
 
     @property
     def variables(self) -> Mapping[str, Variable]:
@@ -141,6 +146,14 @@ class ExactCoinGame:
     def cooperation(self, thetas: Thetas) -> None:
         """None: a move is neither cooperation nor defection."""
         del thetas
+
+    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
+        """None: a move is neither cooperation nor defection."""
+        del params, thetas
+
+    def round_payoffs(self, params: Any) -> None:
+        """None: a move is neither cooperation nor defection."""
+        del params
 
     def describe(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record holds of one match besides values: pickups [players, colours], own_fraction [players], discount

@@ -60,6 +60,12 @@ class Game(Protocol):
         ...
 
     @property
+    def exchangeable(self) -> bool:
+        """Whether the same parameters play the same way in every seat, so that learners may change seats: all policies
+        are alike, and every player sees the game from its own point of view. Payoffs may differ between seats."""
+        ...
+
+    @property
     def variables(self) -> Mapping[str, Variable]:
         """What a record holds of it besides `variables.CORE`: what `evaluate` measures along updates and what
         `describe` returns at the end. It may redeclare a core variable with other dimensions."""
@@ -95,6 +101,15 @@ class Game(Protocol):
 
     def cooperation(self, thetas: Sequence[Any]) -> jax.Array | None:
         """P(action 0 | state) of all players, [players, states]; None unless `tabular`."""
+        ...
+
+    def cooperation_as_played(self, params: Any, thetas: Sequence[Any]) -> tuple[jax.Array, jax.Array] | None:
+        """How often players take action 0 while they play, as executed and weighted as values are: each of them,
+        [players], and all at once, []. None unless `tabular`."""
+        ...
+
+    def round_payoffs(self, params: Any) -> jax.Array | None:
+        """What a round pays, [players, joint actions], player 0's action first. None unless `tabular`."""
         ...
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
@@ -134,6 +149,11 @@ def value_scale(discount: Any, horizon: int | None) -> Any:
     if horizon is None:
         return 1 - discount
     return arrays.where(discount == 1, 1 / horizon, 1 - discount)
+
+
+def all_alike(policies: Sequence[Policy]) -> bool:
+    """Whether every seat has the same policy, part of `Game.exchangeable`."""
+    return len(set(policies)) == 1
 
 
 def closed_form_values(game: Game, params: Any, thetas: Sequence[Any]) -> dict[str, jax.Array]:

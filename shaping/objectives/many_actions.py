@@ -20,7 +20,7 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import chain_returns, finite_chain_returns
 from shaping.objectives.rewards import Reward, climbed
@@ -95,6 +95,11 @@ class ManyActionGame:
         return False
 
     @property
+    def exchangeable(self) -> bool:
+        """Whether every player sees its own action first."""
+        return all_alike(self.policies) and (self.horizon == 1 or self.env.state_view == "own")
+
+    @property
     def variables(self) -> Mapping[str, Variable]:
         """Declarations of what `describe` returns."""
         return declared("action_probabilities", "discount", "noise")
@@ -146,6 +151,14 @@ class ManyActionGame:
     def cooperation(self, thetas: Thetas) -> None:
         """None: with many actions, none is cooperation or defection."""
         del thetas
+
+    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
+        """None: with many actions, none is cooperation or defection."""
+        del params, thetas
+
+    def round_payoffs(self, params: Any) -> None:
+        """None: with many actions, none is cooperation or defection."""
+        del params
 
 
 def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyActionGame:

@@ -25,7 +25,7 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.game import closed_form_values, closed_form_work, value_scale
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
 from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Objective, Thetas
@@ -108,6 +108,11 @@ class ExactMatrixGame:
     def tabular(self) -> bool:
         """Always: a policy is a table of P(C | state)."""
         return True
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether every player sees its own action first."""
+        return all_alike(self.policies) and (self.horizon == 1 or self.state_view == "own")
 
     @property
     def variables(self) -> Mapping[str, Variable]:
@@ -232,6 +237,12 @@ class ExactMatrixGame:
             found.append(scale * jnp.stack([returns[player] for player in range(self.num_players)]))
         return found[0], found[1][0]
 
+    def round_payoffs(self, params: MatrixGameParams) -> jax.Array:
+        """What a round pays, [players, joint actions]."""
+        choices = list(itertools.product((0, 1), repeat=self.num_players))
+        rows = [[_entry(params.payoffs[i], choice) for choice in choices] for i in range(self.num_players)]
+        return jnp.stack([jnp.stack(row) for row in rows])
+
     def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record holds of one match besides values: final policies, and the game that was played.
 
@@ -242,11 +253,9 @@ class ExactMatrixGame:
         del key
         scale = self.value_scale(params)
         pure = [jnp.stack(list(self.pure_returns(cooperate, params))) * scale for cooperate in (True, False)]
-        choices = list(itertools.product((0, 1), repeat=self.num_players))
-        payoffs = [[_entry(params.payoffs[i], choice) for choice in choices] for i in range(self.num_players)]
         return {
             "policy": self.cooperation(thetas),
-            "payoffs": jnp.stack([jnp.stack(row) for row in payoffs]),
+            "payoffs": self.round_payoffs(params),
             "discount": params.discount,
             "noise": jnp.stack([_noise(params)[i] for i in range(self.num_players)]),
             "value_cooperation": pure[0],

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from shaping.envs.declarations import measures, metrics, showcase
+from shaping.envs.declarations import egocentric, measures, metrics, showcase
 from shaping.envs.spaces import Discrete
-from shaping.objectives.game import Episode, Game, value_scale
+from shaping.objectives.game import Episode, Game, all_alike, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play import Statistics, play
@@ -86,6 +86,12 @@ class SampledGame:
     def tabular(self) -> bool:
         """Whether policies are tables in the corresponding closed form."""
         return self.exact is not None and self.exact.tabular
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether all have the same policy and critic, and every player sees the environment from its own point of
+        view."""
+        return all_alike(self.policies) and len(set(self.critics)) <= 1 and egocentric(self.env)
 
     @property
     def variables(self) -> Mapping[str, Variable]:
@@ -198,6 +204,14 @@ class SampledGame:
     def cooperation(self, thetas: Thetas) -> jax.Array | None:
         """P(choose action 0 | state), [players, states], if policies are tables of it; otherwise None."""
         return None if self.exact is None else self.exact.cooperation(thetas)
+
+    def cooperation_as_played(self, params: SampledParams, thetas: Thetas) -> tuple[jax.Array, jax.Array] | None:
+        """How often each player chooses action 0, [players], and all at once, [], in closed form where there is one."""
+        return None if self.exact is None else self.exact.cooperation_as_played(params.exact, thetas)
+
+    def round_payoffs(self, params: SampledParams) -> jax.Array | None:
+        """What a round pays, [players, joint actions], where there is a closed form with such rounds."""
+        return None if self.exact is None else self.exact.round_payoffs(params.exact)
 
     def describe(self, params: SampledParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record holds of one match at its end.

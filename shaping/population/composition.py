@@ -5,6 +5,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from shaping.objectives.game import Game
+
+
+def measures(game: Game, params: Any) -> tuple[str, ...]:
+    """What is measured in a generation of each of those who meet, besides its value.
+
+    Args:
+      game: the game they play.
+      params: its numbers, leaves [populations, ...].
+    """
+    found: set[str] = {"cooperation"} if game.tabular else set()
+    if game.sampled:
+        numbers = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), params)
+        thetas = [policy.shapes for policy in game.policies]
+        found |= set(jax.eval_shape(lambda p, t: game.evaluate(p, t, jax.random.key(0)), numbers, thetas))
+    return tuple(sorted(found - {"value"}))
+
 
 def rows_of(types: jax.Array, values: jax.Array, numbers: jax.Array, meets: jax.Array, kinds: int) -> dict[str, Any]:
     """value, value_sd [populations, types]; assortment [populations]."""

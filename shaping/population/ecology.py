@@ -11,11 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
 
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.pairing import Pairing
+from shaping.population.seating import knows_others, start
 from shaping.population.selection import Selection
 
 
@@ -31,6 +33,10 @@ class Rules:
       still: for each type whether it never learns.
       mutant: the number of the type that mutations lead to; None where it is drawn from all.
       split: among how many devices encounters are divided; 0 where each has populations of its own.
+      keep_models: whether models of opponents are kept when partners change, rather than started anew.
+      nearest: whether the nearest classic strategies are counted, see `classics`.
+      sample: how many learners' policies are recorded, at equal distances in the order of their numbers; 0 for none.
+      sample_every: generations from one such sample to the next.
     """
 
     game: Game
@@ -40,6 +46,10 @@ class Rules:
     still: tuple[bool, ...]
     mutant: int | None = None
     split: int = 0
+    keep_models: bool = False
+    nearest: bool = False
+    sample: int = 0
+    sample_every: int = 1
 
     @property
     def seats(self) -> int:
@@ -89,6 +99,8 @@ class EcologyState:
       leaves: [populations, encounters] bool, the groups that a partner has left.
       elsewhere: [populations, size], a learner's last value with another partner; NaN before it had one.
       fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
+      partners: [populations, size, others] int32, of whom a learner's models are, -1 before it had any; others is 0
+        where nobody keeps models, or they are kept when partners change.
     """
 
     learners: LearnerState
@@ -98,6 +110,7 @@ class EcologyState:
     leaves: jax.Array
     elsewhere: jax.Array
     fixed_at: jax.Array
+    partners: jax.Array
 
 
 def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> EcologyState:
@@ -119,7 +132,15 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
         jnp.zeros((populations, size // rules.seats), bool),
         jnp.full(types.shape, jnp.nan, dtype),
         jnp.where(jnp.all(types == types[:, :1], axis=1), 0, -1).astype(jnp.int32),
+        jnp.full((populations, size, rules.seats - 1 if starts_models_anew(rules, ecology) else 0), -1, jnp.int32),
     )
+
+
+def starts_models_anew(rules: Rules, ecology: Ecology) -> bool:
+    """Whether models of opponents start anew with new partners."""
+    if rules.keep_models or ecology.pairing.kind == "fixed":
+        return False
+    return any(knows_others(learner.settings) for learner in ecology.types)
 
 
 def fresh(
@@ -133,7 +154,8 @@ def fresh(
         shared = population_key(seed, population)
         key = use(shared if rules.shared else own, purpose, generation)
         objective = rules.game.objective(params)
-        each = [one.init(key, use(shared, "prepare"), policies, 0, objective, dtype) for one in learners]
+        common = use(shared, "prepare")
+        each = [start(one, key, common, policies, number, objective, dtype) for one in learners]
         found = each[0]
         for place, other in enumerate(each[1:], start=1):
             found = jax.tree.map(lambda a, b, place=place: jnp.where(kind == place, b, a), found, other)
@@ -161,6 +183,45 @@ def type_values(rules: Rules, ecology: Ecology, dtype: Any) -> jax.Array:
         return jax.vmap(jax.vmap(between, (None, 0)), (0, None))(stacked, stacked)
 
     return jax.vmap(of)(ecology.params, ecology.types)
+
+
+def differ(rules: Rules, selection: Selection) -> bool:
+    """Whether expected payoffs are needed of every learner, as learners of a type differ: they learn, or have noise."""
+    return selection.payoff == "expected" and (not all(rules.still) or selection.mutates == "noise")
+
+
+# Pairs that are evaluated at once, roughly.
+_PAIRS = 8192
+
+MOST_PAIRS = 2**24
+"""Pairs of learners that may be evaluated in a generation, in units of `Game.work`."""
+
+
+def learner_values(rules: Rules, ecology: Ecology, state: EcologyState, generation: jax.Array) -> jax.Array:
+    """Values of all learners against each other, [populations, size, size], averaged over seats."""
+    size, game, dtype = rules.size, rules.game, state.elsewhere.dtype
+    rows = max(1, min(size, _PAIRS // size if not game.sampled else 1))
+    count = -(-size // rows)
+
+    def of(seed: Any, population: Any, params: Any, thetas: Any) -> jax.Array:
+        key = use(population_key(seed, population), "expected", generation)
+
+        def against(number: jax.Array) -> jax.Array:
+            """Values of both in all games of a learner in seat 0, [size, 2]."""
+            own = jax.tree.map(lambda leaf: leaf[number], thetas)
+
+            def between(other: Any, theta: Any) -> jax.Array:
+                pair = jax.random.fold_in(jax.random.fold_in(key, number), other)
+                return game.evaluate(params, (own, theta), pair)["value"].astype(dtype)
+
+            return jax.vmap(between)(jnp.arange(size), thetas)
+
+        numbers = jnp.minimum(jnp.arange(count * rows), size - 1).reshape(count, rows)
+        found = lax.map(jax.vmap(against), numbers).reshape(count * rows, size, 2)[:size]
+        return (found[..., 0] + found[..., 1].T) / 2
+
+    thetas = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), state.learners.theta)
+    return jax.vmap(of)(ecology.seed, ecology.number, ecology.params, thetas)
 
 
 def flat(leaf: jax.Array) -> jax.Array:

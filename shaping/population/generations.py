@@ -6,17 +6,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from shaping.learners.learner import LearnerState
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.composition import mean_by_type, mean_of, rows_of, shares_of
-from shaping.population.ecology import Ecology, EcologyState, Rules, flat, fresh
+from shaping.population.classics import STRATEGIES, shares_of_nearest
+from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
+from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
 from shaping.population.program import AXIS
+from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
 
 
@@ -50,6 +53,8 @@ def generation(
         ecology.pairing, key, places
     )
     meets = numbers[..., 0] < size
+    if state.partners.shape[-1]:
+        state = _with_partners(rules, ecology, state, number, numbers)
     learners, measured = encounter(rules, ecology, state, number, numbers, live)
 
     # Back to learners, [populations, size]; NaN for whoever met nobody.
@@ -61,7 +66,14 @@ def generation(
 
     values = by_learner(measured["value"])
     rows = rows_of(state.types, values, numbers, meets, kinds)
-    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in _also(measured)}
+    each = [name for name in measured if name not in ("value", "mutual_cooperation")]
+    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in each}
+    rows["mean_value"] = mean_of(values, jnp.isfinite(values))
+    if "cooperation" in measured:
+        cooperation = by_learner(measured["cooperation"])
+        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation))
+    failed = meets[..., None] & ~jnp.isfinite(measured["value"])
+    rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
     if "mutual_cooperation" in measured:
         rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
 
@@ -75,11 +87,35 @@ def generation(
     fixed_at = jnp.where((state.fixed_at < 0) & one_type, number + 1, state.fixed_at)
     state = dataclasses.replace(state, fixed_at=jnp.where(jnp.asarray(live), fixed_at, state.fixed_at))
     rows["share"] = shares_of(state.types, kinds).astype(values.dtype)
+    if rules.nearest:
+        thetas = jax.tree.map(lambda leaf: leaf.reshape(len(key), size, *leaf.shape[1:]), state.learners.theta)
+        near = jax.vmap(lambda params, own: shares_of_nearest(rules.game, params, own))(ecology.params, thetas)
+        rows["nearest"] = near.astype(values.dtype)
     return state, rows
 
 
-def _also(measured: dict[str, jax.Array]) -> list[str]:
-    return [name for name in measured if name == "cooperation"]
+def _with_partners(
+    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, numbers: jax.Array
+) -> EcologyState:
+    """The state in which what learners know about others is about those whom they meet now."""
+    seats, populations = rules.seats, len(numbers)
+    others = jnp.stack([numbers[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
+    met = jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
+        jnp.full_like(state.partners, -1),
+        numbers.reshape(populations, -1),
+        others.reshape(populations, -1, seats - 1),
+    )
+    known = met[..., 0] >= 0
+    # Before the first encounter everybody's models are new.
+    new = known & (state.partners[..., 0] >= 0) & jnp.any(met != state.partners, axis=-1)
+
+    def anew(states: LearnerState) -> LearnerState:
+        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype)
+        return with_new_partners(states, fresh_ones, new.reshape(-1))
+
+    learners = lax.cond(jnp.any(new), anew, lambda states: states, state.learners)
+    partners = jnp.where(known[..., None], met, state.partners)
+    return dataclasses.replace(state, learners=learners, partners=partners)
 
 
 def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
@@ -107,11 +143,15 @@ def _select(
     """The populations after selection."""
     purpose = jax.vmap(lambda own: use(own, "selection", number))(key)
 
-    def of(selection: Selection, own: jax.Array, value: Any, kind: Any, worth: Any) -> Outcome:
-        scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees)
+    each = None
+    if differ(rules, ecology.selection):
+        each = learner_values(rules, ecology, state, number)
+
+    def of(selection: Selection, own: jax.Array, value: Any, kind: Any, worth: Any, each: Any) -> Outcome:
+        scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees, each)
         return selections.selected(selection, own, scene, rules.mutant)
 
-    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix)
+    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix, each)
     size, live = rules.size, jnp.asarray(live)
     own = jnp.arange(size, dtype=jnp.int32)
     parents = jnp.where(live, outcome.parents, own)
@@ -124,6 +164,8 @@ def _select(
     learners = lax.cond(jnp.any(parents != own), copied, lambda states: states, state.learners)
     types = jnp.where(live, outcome.types, state.types)
     ancestors = jnp.take_along_axis(state.ancestors, parents, axis=1)
+    # A copy has the models of the original, which are of the latter's partners.
+    partners = jnp.take_along_axis(state.partners, parents[..., None], axis=1)
     if ecology.selection.mutates != "none":
         mutated = outcome.mutated & live
 
@@ -138,11 +180,13 @@ def _select(
         learners = lax.cond(jnp.any(mutated), mutants, lambda states: states, learners)
         if ecology.selection.mutates != "noise":
             ancestors = jnp.where(mutated, own, ancestors)
+            partners = jnp.where(mutated[..., None], -1, partners)
     none = jnp.zeros_like(outcome.imitations)
     counted = outcome._replace(
         imitations=jnp.where(live, outcome.imitations, none), mutations=jnp.where(live, outcome.mutations, none)
     )
-    return dataclasses.replace(state, learners=learners, types=types, ancestors=ancestors), counted
+    moved = dataclasses.replace(state, learners=learners, types=types, ancestors=ancestors, partners=partners)
+    return moved, counted
 
 
 def _moved_by_noise(ecology: Ecology, states: LearnerState, number: jax.Array, own: jax.Array) -> LearnerState:
@@ -174,7 +218,9 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
     """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
 
     Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
-    what lies beyond `count` is meaningless.
+    what lies beyond `count` is meaningless. If policies are sampled (`rules.sample`), theta_sample [populations, slots,
+    sample, parameters] and type_sample [populations, slots, sample] are of every `sample_every`th generation: those
+    that `sampled_generations` lists, in this order.
 
     Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
     encounters: who meets whom is computed everywhere, what came of it is gathered.
@@ -183,32 +229,70 @@ def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyS
     def function(
         ecology: Ecology, state: EcologyState, matrix: jax.Array, first: jax.Array, count: jax.Array, live: jax.Array
     ) -> tuple[EcologyState, dict[str, jax.Array]]:
-        blank = _blank(rules, ecology, rows, state)
+        blank, samples = _blank(rules, ecology, rows, state), {}
+        if rules.sample:
+            shown = sampled_learners(rules, state)
+            slots = -(-rows // rules.sample_every)
+            samples = {name: jnp.zeros((slots, *leaf.shape), leaf.dtype) for name, leaf in shown.items()}
 
-        def body(index: jax.Array, carry: tuple[EcologyState, Any]) -> tuple[EcologyState, Any]:
-            state, recorded = carry
+        def body(index: jax.Array, carry: tuple[EcologyState, Any, Any]) -> tuple[EcologyState, Any, Any]:
+            state, recorded, samples = carry
             state, found = generation(rules, ecology, state, first + index, matrix, live)
-            return state, jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
+            recorded = jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
+            if rules.sample:
+                # Before anybody has learned there is always one, at the first place.
+                done, every = jnp.where(live, first + index + 1, 0), rules.sample_every
+                slot = jnp.where(done % every == 0, done // every - jnp.where(live, first // every + 1, 0), slots)
+                shown = sampled_learners(rules, state)
+                samples = jax.tree.map(lambda room, own: room.at[slot].set(own, mode="drop"), samples, shown)
+            return state, recorded, samples
 
-        state, recorded = lax.fori_loop(0, count, body, (state, blank))
-        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded)
+        state, recorded, samples = lax.fori_loop(0, count, body, (state, blank, samples))
+        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded | samples)
 
     return jax.jit(over(rules, mesh, function, 2, 3), donate_argnums=1)
 
 
+def sampled_learners(rules: Rules, state: EcologyState) -> dict[str, jax.Array]:
+    """theta_sample [populations, sample, parameters] and type_sample [populations, sample] of learners at equal
+    distances in the order of their numbers."""
+    numbers = sampled_numbers(rules)
+    populations = len(state.types)
+    leaves = [leaf.reshape(populations, rules.size, -1)[:, numbers] for leaf in jax.tree.leaves(state.learners.theta)]
+    return {"theta_sample": jnp.concatenate(leaves, axis=2), "type_sample": state.types[:, numbers]}
+
+
+def sampled_numbers(rules: Rules) -> np.ndarray:
+    """[sample] the numbers of learners whose policies are recorded."""
+    return np.arange(rules.sample) * rules.size // rules.sample
+
+
+def sampled_generations(rules: Rules, first: int, count: int) -> list[int]:
+    """After how many generations policies are recorded, of the `count` that begin with number `first`."""
+    every = rules.sample_every
+    return [number for number in range(first + 1, first + count + 1) if number % every == 0] if rules.sample else []
+
+
 def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
     """Room for what is recorded of so many generations, [rows, populations, ...]."""
-    populations, dtype = len(state.types), state.elsewhere.dtype
-    whole: dict[str, Any] = {"assortment": dtype}
-    by_type = ["share", "value", "value_sd"]
-    if hasattr(rules.game, "cooperation_as_played"):
-        by_type.append("cooperation")
-        whole["mutual_cooperation"] = dtype
-    if ecology.selection.kind != "none":
-        whole |= dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
-    kinds = len(rules.still)
-    found = {name: jnp.zeros((rows, populations, kinds), dtype) for name in by_type}
-    return found | {name: jnp.zeros((rows, populations), own) for name, own in whole.items()}
+    populations, dtype, kinds = len(state.types), state.elsewhere.dtype, len(rules.still)
+    sizes = {"type": kinds, "strategy": len(STRATEGIES)}
+    counts: dict[str, Any] = dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
+    found: dict[str, jax.Array] = {}
+    for name, over in recorded(rules, ecology.params, ecology.selection).items():
+        shape = (rows, populations, *([sizes[over]] if over else []))
+        found[name] = jnp.zeros(shape, counts.get(name, dtype))
+    return found
+
+
+def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
+    """Names of what is recorded of a generation, each with the dimension that it is over: "type", "strategy", or ""
+    for what a population has one of."""
+    by_type = ["share", "value", "value_sd", *measures(rules.game, params)]
+    whole = ["assortment", "diverged", "mean_value", *(["mean_cooperation"] if "cooperation" in by_type else [])]
+    whole += ["mutual_cooperation"] * rules.game.tabular + ["imitations", "mutations"] * (selection.kind != "none")
+    found = dict.fromkeys(by_type, "type") | dict.fromkeys(whole, "")
+    return found | ({"nearest": "strategy"} if rules.nearest else {})
 
 
 def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:

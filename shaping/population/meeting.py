@@ -16,6 +16,7 @@ from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.keys import use
 from shaping.population.match import Encounter, Match, MatchState
 from shaping.population.program import AXIS, Timetable, map_blocks, segment_function
+from shaping.population.seating import anywhere
 from shaping.population.still import StillGame, StillParams, stilled, without_start
 
 # Updates of no match are as many.
@@ -64,7 +65,9 @@ def encounter(
     if learns:
         updates = jnp.where(jnp.asarray(live), np.int32(_FOREVER), 0)
         segment = jnp.stack([number, jnp.int32(0), updates])
-        ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1), block)(matches, begun, segment)
+        ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1, measures=False), block)(
+            matches, begun, segment
+        )
     after = (number + jnp.asarray(live).astype(jnp.int32)) * rules.encounter
     measured = map_blocks(lambda match, own: _measured(rules, match, own, after), block)(matches, ended)
 
@@ -110,9 +113,10 @@ def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers
         wide = jnp.broadcast_to(leaf[:, None], (populations, encounters, *leaf.shape[1:]))
         return flat(wide)
 
-    stripped = [stilled(without_start(one), rules.still[place]) for place, one in enumerate(ecology.types)]
-    if not rules.stands:
-        stripped = [without_start(one) for one in ecology.types]
+    stripped = [without_start(one) for one in ecology.types]
+    if rules.stands:
+        stripped = [stilled(one, still) for one, still in zip(stripped, rules.still, strict=True)]
+    stripped = [anywhere(one) for one in stripped]
 
     def of_kind(kind: jax.Array, *leaves: Any) -> jax.Array:
         # A number each type, [populations, types, ...], picked by the type of whoever sits there.
@@ -142,14 +146,14 @@ def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers
 
 
 def _measured(rules: Rules, match: Match, state: MatchState, number: jax.Array) -> dict[str, jax.Array]:
-    """What those who met are worth to each other now: value [seats], NaN where they diverged, and, where actions are to
-    cooperate or not, how often each does, [seats], and all do, []."""
+    """What is measured of those who met, now, NaN where they diverged: value and what else the game measures of each,
+    [seats], and, where actions are to cooperate or not, cooperation, [seats], and mutual_cooperation, []."""
     params = match.params.params if rules.stands else match.params
     thetas = single.thetas_of(match, state.learners)
-    found = {"value": rules.game.evaluate(params, thetas, use(match.key, "evaluation", number))["value"]}
-    played = getattr(rules.game, "cooperation_as_played", None)
+    found = dict(rules.game.evaluate(params, thetas, use(match.key, "evaluation", number)))
+    played = rules.game.cooperation_as_played(params, thetas)
     if played is not None:
-        found["cooperation"], found["mutual_cooperation"] = played(params, thetas)
+        found["cooperation"], found["mutual_cooperation"] = played
     return jax.tree.map(lambda leaf: jnp.where(state.diverged_at < 0, leaf, jnp.nan), found)
 
 

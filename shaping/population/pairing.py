@@ -8,7 +8,8 @@ matching that is drawn meets nobody in that generation.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -17,6 +18,7 @@ import numpy as np
 from flax import struct
 
 from shaping.population.bijection import permuted, permuted_among
+from shaping.population.graphs import edges_of_file, generated, given_graph
 from shaping.population.keys import use
 
 KINDS = ("fixed", "well_mixed", "islands", "ring", "lattice", "graph")
@@ -36,6 +38,7 @@ class Pairing:
       islands: number of islands.
       width: of a lattice, which is a torus; 0 for the most nearly square one.
       edges: of a graph, pairs of learners' numbers.
+      graph: the generator of a graph and its arguments, see `graphs.given_graph`; () if its edges are given.
       mixes: whether everybody changes partners in every generation, so that nothing of the last one has to be kept.
     """
 
@@ -47,6 +50,7 @@ class Pairing:
     islands: int = struct.field(pytree_node=False, default=1)
     width: int = struct.field(pytree_node=False, default=0)
     edges: tuple[tuple[int, int], ...] = struct.field(pytree_node=False, default=())
+    graph: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
     mixes: bool = struct.field(pytree_node=False, default=True)
 
     @property
@@ -64,7 +68,8 @@ def pairing(
     islands: int = 1,
     migration: float = 0.0,
     width: int = 0,
-    edges: Iterable[tuple[int, int]] = (),
+    edges: Iterable[tuple[int, int]] | str | Path = (),
+    graph: Mapping[str, Any] | None = None,
 ) -> Pairing:
     """A pairing by name.
 
@@ -79,7 +84,9 @@ def pairing(
       islands: number of islands, all of the same size.
       migration: the probability, 0 to 1, that a learner changes places with other migrants at the end of a generation.
       width: of a lattice; 0 for the most nearly square one. It has to divide the size of the population.
-      edges: of a graph, pairs of learners' numbers.
+      edges: of a graph, pairs of learners' numbers, or the path of a text file with one such pair a line.
+      graph: a graph made by networkx instead: the name of a `generator`, for example watts_strogatz_graph, and its
+        arguments; `n` is the size of the population, and `seed` 0, unless they are given.
 
     Raises:
       ValueError: a number out of its range, or one that the kind does not use.
@@ -91,21 +98,26 @@ def pairing(
     for name, value in (("turnover", turnover), ("migration", migration)):
         if isinstance(value, int | float) and not 0 <= value <= 1:
             raise ValueError(f"pairing.{name} is {value}; allowed: 0 to 1")
+    listed = edges_of_file(edges) if isinstance(edges, str | Path) else tuple((int(a), int(b)) for a, b in edges)
+    made = () if graph is None else given_graph(graph)
     for name, given, owner in (
         ("turnover", turnover != 1.0, "well_mixed"),
         ("choice", choice != "none", "well_mixed"),
         ("islands", islands != 1, "islands"),
         ("migration", migration != 0.0, "islands"),
         ("width", width != 0, "lattice"),
-        ("edges", bool(edges := tuple((int(a), int(b)) for a, b in edges)), "graph"),
+        ("edges", bool(listed), "graph"),
+        ("graph", bool(made), "graph"),
     ):
         if given and kind != owner:
             raise ValueError(f"pairing.{name} is given; allowed: with kind {owner}, not {kind}")
+    if kind == "graph" and bool(listed) == bool(made):
+        raise ValueError(f"pairing: edges and graph are {'both' if made else 'not'} given; allowed: one of them")
     for name, count, least in (("islands", islands, 1), ("width", width, 0)):
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
             raise ValueError(f"pairing.{name} is {count!r}; allowed: an integer of {least} or more")
     mixes = kind == "well_mixed" and choice == "none" and isinstance(turnover, int | float) and turnover == 1
-    return Pairing(turnover, migration, threshold, kind, choice, islands, width, edges, mixes)
+    return Pairing(turnover, migration, threshold, kind, choice, islands, width, listed, made, mixes)
 
 
 def check_size(pairing: Pairing, size: int, seats: int) -> None:
@@ -200,7 +212,8 @@ def edges_of(pairing: Pairing, size: int) -> np.ndarray:
         down = (numbers + width) % size
         found = np.concatenate([np.stack([numbers, right], axis=1), np.stack([numbers, down], axis=1)])
     else:
-        found = np.asarray(pairing.edges, int).reshape(-1, 2)
+        edges = generated(pairing.graph, size) if pairing.graph else pairing.edges
+        found = np.asarray(edges, int).reshape(-1, 2)
         for a, b in found.tolist():
             if a == b or not (0 <= a < size and 0 <= b < size):
                 raise ValueError(f"pairing.edges has {a}-{b}; allowed: two different numbers from 0 to {size - 1}")

@@ -33,6 +33,7 @@ class Timetable:
       segment: intervals in a segment.
       extras: what else is recorded: "policies" at every recorded update, "consistency" at the end.
       intervals_per_row: intervals from one row to the next.
+      measures: whether matches whose returns are sampled are measured at recorded updates, which takes play.
     """
 
     updates: int
@@ -40,6 +41,7 @@ class Timetable:
     segment: int
     extras: tuple[str, ...] = ()
     intervals_per_row: int = 1
+    measures: bool = True
 
     @property
     def rows(self) -> int:
@@ -135,7 +137,11 @@ def segment_function(
 
         def interval(carry: tuple[Any, Any], index: jax.Array) -> tuple[tuple[Any, Any], dict[str, jax.Array]]:
             begin, end = bounds(timetable, segment, index)
-            if plays:
+            if plays and not timetable.measures:
+                recorded, rows = False, {}
+                settled = settle(*carry, begin)
+                carry = (settled, settled.learners)
+            elif plays:
                 # What is not recorded is not played, nor is anything beyond the last update.
                 number = segment[0] + index
                 whole_interval = (begin == timetable.begins(number)) & (begin < end)
@@ -158,7 +164,8 @@ def segment_function(
 
             def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
                 states, previous, info = carry
-                states, previous, found = update(matches, states, previous, number, recorded & (number == begin))
+                wanted = False if recorded is False else recorded & (number == begin)
+                states, previous, found = update(matches, states, previous, number, wanted)
                 return states, previous, _kept(number == begin, found, info)
 
             names = [*matches.variables, *([] if plays else ["value"])]
@@ -182,7 +189,7 @@ def segment_function(
 
 
 def _valued_update(
-    match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array
+    match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array | bool
 ) -> tuple[MatchState, Any, dict[str, Any]]:
     """`match.update`, with the values before it among what is recorded."""
     state, kept, values, info = single.update(match, state, previous, number, recorded)

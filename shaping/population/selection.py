@@ -75,7 +75,7 @@ def selection(
       intensity: of selection, at least 0.
       events: number of events in a generation, one after another.
       rate: the share of all learners that is selected at once, 0 to 1; this or `events`.
-      payoff: "encounter", a learner's last value; "expected", the mean against all other learners, for scripted types.
+      payoff: "encounter", a learner's last value; "expected", the mean against all other learners.
       fitness: "exponential" or "linear", for birth_death and death_birth.
       mutation: the probability that a learner that would have imitated, or been replaced, mutates instead.
       mutates: "uniform", to a random type; the name of a type; or "noise", to a copy with normal noise added to its
@@ -146,6 +146,8 @@ class Scene(NamedTuple):
       types: [size] int32.
       matrix: [types, types], payoff of a type against another; used if payoffs are expected.
       neighbours, degrees: [size, most neighbours] and [size] int32, if selection is among neighbours.
+      each: [size, size], payoff of a learner against another, used instead of `matrix`; None if all of a type are
+        alike. Mutants keep the payoff that they had.
     """
 
     values: jax.Array
@@ -153,6 +155,7 @@ class Scene(NamedTuple):
     matrix: jax.Array
     neighbours: Any
     degrees: Any
+    each: Any = None
 
 
 def selected(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
@@ -181,11 +184,22 @@ def expected_payoffs(matrix: jax.Array, counts: jax.Array) -> jax.Array:
     return (jnp.sum(matrix * counts.astype(matrix.dtype), axis=1) - jnp.diagonal(matrix)) / others
 
 
-def _payoffs(selection: Selection, scene: Scene, types: jax.Array, parents: jax.Array, counts: jax.Array) -> jax.Array:
-    """Everybody's payoff, [size]; a copy has the value of the original."""
-    if selection.payoff == "expected":
-        return expected_payoffs(scene.matrix, counts)[types]
-    return scene.values[parents]
+def _by_type(selection: Selection, scene: Scene) -> bool:
+    """Whether the payoffs of all learners of a type are the same."""
+    return selection.payoff == "expected" and scene.each is None
+
+
+def _payoffs(selection: Selection, scene: Scene) -> tuple[jax.Array, jax.Array | None]:
+    """Payoffs of classes before selection, [classes], and what the payoff of a class changes by for every other learner
+    of a class, [classes, classes], None if others make no difference. A class is a type, or a learner and its
+    copies."""
+    if selection.payoff != "expected":
+        return scene.values, None
+    size = scene.types.shape[0]
+    if scene.each is not None:
+        return expected_payoffs(scene.each, jnp.ones(size, jnp.int32)), scene.each / max(size - 1, 1)
+    counts = jnp.zeros(scene.matrix.shape[0], jnp.int32).at[scene.types].add(1)
+    return expected_payoffs(scene.matrix, counts), scene.matrix / max(size - 1, 1)
 
 
 def _fermi(intensity: Any, difference: jax.Array) -> jax.Array:
@@ -214,23 +228,21 @@ def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutan
     size, kinds = scene.types.shape[0], scene.matrix.shape[0]
     words = jax.random.bits(key, (selection.events, 5), jnp.uint32)
     everybody = jnp.arange(size, dtype=jnp.int32)
-    start = (
-        Outcome(everybody, scene.types, jnp.zeros(size, bool), jnp.int32(0), jnp.int32(0)),
-        jnp.zeros(kinds, jnp.int32).at[scene.types].add(1),
-    )
+    start = Outcome(everybody, scene.types, jnp.zeros(size, bool), jnp.int32(0), jnp.int32(0))
+    first, effect = _payoffs(selection, scene)
 
-    def pair(state: Outcome, counts: jax.Array, word: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def classes(state: Outcome) -> jax.Array:
+        """[size]; a copy is of the class of the original."""
+        return state.types if _by_type(selection, scene) else state.parents
+
+    def pair(state: Outcome, of_class: jax.Array, word: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Who may be replaced, by whom, and whether that happens."""
         one = below(word[0], size).astype(jnp.int32)
         if selection.kind == "fermi":
             model = _other(selection, scene, word[1], one)
-            if selection.payoff == "expected":
-                of_types = expected_payoffs(scene.matrix, counts)
-                difference = of_types[state.types[model]] - of_types[state.types[one]]
-            else:
-                difference = scene.values[state.parents[model]] - scene.values[state.parents[one]]
+            difference = of_class[classes(state)[model]] - of_class[classes(state)[one]]
             return one, model, _unit(word[2]) < _fermi(selection.intensity, difference)
-        payoffs = _payoffs(selection, scene, state.types, state.parents, counts)
+        payoffs = of_class[classes(state)]
         if selection.kind == "birth_death":
             model = _by_fitness(selection, payoffs, jnp.ones(size, bool), word[0])
             return _other(selection, scene, word[1], model), model, jnp.bool_(True)
@@ -243,9 +255,9 @@ def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutan
         return one, model, jnp.bool_(True)
 
     def event(number: jax.Array, carry: tuple[Outcome, jax.Array]) -> tuple[Outcome, jax.Array]:
-        state, counts = carry
+        state, of_class = carry
         word = words[number]
-        one, model, copies = pair(state, counts, word)
+        one, model, copies = pair(state, of_class, word)
         mutates = _unit(word[3]) < selection.mutation
         if selection.mutates == "noise":
             mutates, changes = mutates & copies, copies
@@ -253,24 +265,23 @@ def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutan
         else:
             changes = mutates | copies
             kind = jnp.where(mutates, _drawn_type(word[4], kinds, mutant), state.types[model])
-        was = state.types[one]
-        kind = jnp.where(changes, kind, was)
+        kind = jnp.where(changes, kind, state.types[one])
         parent = jnp.where(copies, state.parents[model], state.parents[one])
         # A copy of a mutant is a mutant too: it has no state yet that could be copied.
         fresh = jnp.where(copies & ~mutates, state.mutated[model], state.mutated[one]) | mutates
-        counts = counts.at[was].add(-1).at[kind].add(1)
-        return (
-            Outcome(
-                state.parents.at[one].set(parent),
-                state.types.at[one].set(kind),
-                state.mutated.at[one].set(fresh),
-                state.imitations + (copies & ~mutates).astype(jnp.int32),
-                state.mutations + mutates.astype(jnp.int32),
-            ),
-            counts,
+        if effect is not None:
+            was, now = classes(state)[one], kind if _by_type(selection, scene) else parent
+            of_class = of_class + (effect[:, now] - effect[:, was])
+        after = Outcome(
+            state.parents.at[one].set(parent),
+            state.types.at[one].set(kind),
+            state.mutated.at[one].set(fresh),
+            state.imitations + (copies & ~mutates).astype(jnp.int32),
+            state.mutations + mutates.astype(jnp.int32),
         )
+        return after, of_class
 
-    return lax.fori_loop(0, selection.events, event, start)[0]
+    return lax.fori_loop(0, selection.events, event, (start, first))[0]
 
 
 def _by_fitness(selection: Selection, payoffs: jax.Array, allowed: jax.Array, word: jax.Array) -> jax.Array:
@@ -289,8 +300,8 @@ def _by_fitness(selection: Selection, payoffs: jax.Array, allowed: jax.Array, wo
 def _at_once(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
     size, kinds = scene.types.shape[0], scene.matrix.shape[0]
     everybody = jnp.arange(size, dtype=jnp.int32)
-    counts = jnp.zeros(kinds, jnp.int32).at[scene.types].add(1)
-    payoffs = _payoffs(selection, scene, scene.types, everybody, counts)
+    payoffs = _payoffs(selection, scene)[0]
+    payoffs = payoffs[scene.types] if _by_type(selection, scene) else payoffs
 
     def words(place: int) -> jax.Array:
         # Word by word from a counter: a learner's words do not depend on the number of learners.

@@ -37,7 +37,7 @@ class StillParams:
 
 @dataclass(frozen=True)
 class StillGame:
-    """A closed form in which some players' parameters have no derivative. It has what learning needs from a game
+    """A game in which some players' parameters have no derivative. It has what learning needs from a game
     (`objectives.game.Game`), but not what recording needs."""
 
     game: Game
@@ -52,7 +52,7 @@ class StillGame:
 
     @property
     def sampled(self) -> bool:
-        return False
+        return self.game.sampled
 
     def objective(self, params: StillParams) -> Objective:
         inner = self.game.objective(params.params)

@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.learners.initial import Initial, zeros
-from shaping.population.match import Match, MatchState, thetas_of
-from shaping.population.match import start as start_match
+from shaping.population.independent import MATCHES
 from shaping.population.program import Timetable
 from shaping.population.spans import Spans
+from shaping.population.unit import Cost, Unit
 
 # Matches of a chunk per device, and match-updates of a two-player game in one segment of a chunk on two devices: about
 # a second of work between two updates of the progress bar. Larger chunks need more devices.
@@ -23,10 +22,6 @@ _LARGEST_SHARE = 2**16
 _SEGMENT_WORK = 2**24
 # Recorded rows that may wait in memory until a piece of the record is full.
 _HELD = 512
-# Matches in a block, and numbers of its transition matrices: as many as stay in the second-level cache of a core.
-_BLOCK = 128
-_SAMPLED_BLOCK = 2
-_BLOCK_NUMBERS = 2**16
 
 
 @dataclass(frozen=True)
@@ -54,67 +49,54 @@ class Group:
       indices: match indices, ascending.
       matches_of: returns the settings of given matches, leaves [matches, ...].
       extras: what else to record of them, see `Timetable`.
+      unit: what a match is.
     """
 
     indices: Spans
-    matches_of: Callable[[np.ndarray], Match]
+    matches_of: Callable[[np.ndarray], Any]
     extras: tuple[str, ...] = ()
+    unit: Unit = MATCHES
 
-    def template(self) -> Match:
+    def template(self) -> Any:
         """The settings of its first match, leaves [1, ...]."""
         return self.matches_of(self.indices[:1])
 
     @cached_property
-    def start(self) -> MatchState:
+    def start(self) -> Any:
         """Shapes and types of the initial state of its first match. Tracing it takes most of the time of a plan."""
         template = self.template()
-        dtype = dtype_of(template)
+        return self.unit.shapes(template, dtype_of(template))
 
-        def drawn(node: Any) -> Any:
-            # Learned initial parameters have the shapes of any others; tracing how they are learned takes half a
-            # minute.
-            return zeros() if isinstance(node, Initial) and node.learned else node
-
-        plain = jax.tree.map(drawn, template, is_leaf=lambda node: isinstance(node, Initial))
-        return jax.eval_shape(jax.vmap(lambda match: start_match(match, dtype)), plain)
+    @cached_property
+    def cost(self) -> Cost:
+        """What one of its matches takes."""
+        return self.unit.cost(self.template(), self.start, self.extras)
 
 
 def cut(
     group: Group, updates: int, record_every: int, memory_bytes: float, devices: int, size: int | None = None
 ) -> Chunks:
     """Chunks of nearly equal size that fit in memory, or of the given size."""
-    template, start = group.template(), group.start
+    template, start, cost = group.template(), group.start, group.cost
     own = _bytes((template, start))
-    numbers = max(np.prod(leaf.shape) for leaf in jax.tree.leaves(start))
-    players = len(template.played_by)
-    itemsize = jax.tree.leaves(start.value_sum)[0].dtype.itemsize
+    itemsize = np.dtype(dtype_of(template)).itemsize
     held = min(updates // record_every + 2, _HELD)
-    recorded = held * players * itemsize
-    if "policies" in group.extras:
-        states = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.learners)
-        policies: Any = jax.eval_shape(template.game.cooperation, thetas_of(template, states))
-        recorded += held * policies.size * itemsize
-    # Settings and state are on the host and on the device, both old and new; values on the device and in the buffer.
-    per_match = 4 * own + 3 * recorded
-    lookaheads = max(learner.lookaheads for learner in template.learners)
-    working = template.game.working_bytes(itemsize, lookaheads)
+    # Settings and state are on the host and on the device, both old and new; rows on the device and in the buffer.
+    per_match, working = 4 * own + 3 * held * cost.row * itemsize, cost.working_bytes
     # On a CPU only the matches of one block are updated at a time; on other devices a chunk is one block.
-    fitting = memory_bytes // (per_match if jax.default_backend() == "cpu" else per_match + working)
+    by_block = jax.default_backend() == "cpu" and cost.largest_block is not None
+    fitting = memory_bytes // (per_match if by_block else per_match + working)
     count, size = _counted(len(group.indices), fitting, devices, size)
-    if template.game.sampled:
-        limit = max(1, min(_SAMPLED_BLOCK, int(memory_bytes // max(working, 1) // devices)))
-    else:
-        limit = max(8, min(_BLOCK, _BLOCK_NUMBERS // int(numbers) ** 2))
-    block, padded = _blocks(size, devices, limit)
+    block, padded = _blocks(size, devices, cost.largest_block and cost.largest_block(memory_bytes, devices))
     needed = padded * per_match + devices * block * working
     return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start))
 
 
-def _blocks(size: int, devices: int, limit: int) -> tuple[int, int]:
-    """Matches in a block (at most `limit` if the matches of a block share a cache), and in all blocks."""
+def _blocks(size: int, devices: int, limit: int | None) -> tuple[int, int]:
+    """Matches in a block (at most `limit`, if given and if the matches of a block share a cache), and in all blocks."""
     local = -(-size // devices)
     # On devices other than a CPU, a device's share is one block.
-    blocks = -(-local // limit) if jax.default_backend() == "cpu" else 1
+    blocks = -(-local // limit) if limit is not None and jax.default_backend() == "cpu" else 1
     block = -(-local // blocks)
     return block, devices * blocks * block
 
@@ -133,7 +115,7 @@ def _counted(total: int, fitting: float, devices: int, size: int | None) -> tupl
     return -(-total // size), size
 
 
-def dtype_of(match: Match) -> Any:
+def dtype_of(match: Any) -> Any:
     floats = [leaf.dtype for leaf in jax.tree.leaves(match) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return floats[0] if floats else jnp.float32
 
@@ -143,7 +125,7 @@ def timetable(
 ) -> Timetable:
     """Segments of about a second on two cores, the same on any number of devices, of at most `every_updates`
     updates."""
-    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // _work(group))
+    budget = max(1, _SEGMENT_WORK // min(chunks.size, 2 * _LARGEST_SHARE) // group.cost.work)
     budget = min(budget, every_updates or budget)
     row = min(record_every, max(updates, 1))
     if row <= budget:
@@ -153,12 +135,3 @@ def timetable(
             fitting = 2 ** math.floor(math.log2(fitting))
         return Timetable(updates, row, min(rows, fitting), group.extras)
     return Timetable(updates, row, 1, group.extras, -(-row // budget))
-
-
-def _work(group: Group) -> int:
-    """Roughly how much work one update of a match is, in units of an update of a two-player game of small tables."""
-    # What learners hold besides parameters, such as networks, is also processed in every update.
-    template = group.template()
-    held = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group.start.learners))
-    gradients = max(learner.gradients for learner in template.learners)
-    return max(template.game.work(template.params), held // 64) * gradients

@@ -14,15 +14,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from shaping.population.match import Match, MatchState
-from shaping.population.program import (
-    Timetable,
-    finish_program,
-    population_sharding,
-    segment_at,
-    segment_program,
-    start_program,
-)
+from shaping.population.independent import MATCHES
+from shaping.population.program import Timetable, population_sharding, segment_at
+from shaping.population.unit import Unit
 from shaping.runtime.processes import everywhere
 
 # Start and finish run once per chunk: they are not worth the last optimisation level, which only the CPU's compiler
@@ -34,7 +28,7 @@ _KEPT = 8
 
 @dataclass(frozen=True)
 class Programs:
-    """The compiled programs of a group, described in `population.program`; a segment exists only if there are updates.
+    """The compiled programs of a group, described in `population.unit`; a segment exists only if there are updates.
 
     `like` has the shapes and shardings of the group's states.
     """
@@ -42,13 +36,15 @@ class Programs:
     start: Callable[..., Any]
     segment: Callable[..., Any]
     finish: Callable[..., Any]
-    like: MatchState
+    like: Any
 
 
 _programs: OrderedDict[Any, Programs] = OrderedDict()
 
 
-def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Match) -> Programs:
+def compile_programs(
+    mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit = MATCHES
+) -> Programs:
     """Compiles start, segment and finish for `matches`, leaves [population, ...] on the mesh, unless programs for the
     same structure, shapes and settings of jax are kept from before.
 
@@ -58,26 +54,26 @@ def compile_programs(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, m
     described = tuple((leaf.shape, leaf.dtype, leaf.sharding, leaf.weak_type) for leaf in leaves)
     # An attribute says what holds here and now, within `with jax.enable_x64(True):` too; some are values alone.
     settings = tuple((name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items()))
-    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, structure, described, settings)
+    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, unit, structure, described, settings)
     if wanted not in _programs:
-        _programs[wanted] = _compiled(mesh, dtype, timetable, block, matches)
+        _programs[wanted] = _compiled(mesh, dtype, timetable, block, matches, unit)
         if len(_programs) > _KEPT:
             _programs.popitem(last=False)
     _programs.move_to_end(wanted)
     return _programs[wanted]
 
 
-def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Match) -> Programs:
-    start = start_program(mesh, dtype)
+def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit) -> Programs:
+    start = unit.start(mesh, dtype)
     sharding = population_sharding(mesh)
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
     )
     first = everywhere(segment_at(timetable, 0), mesh)
-    segment = segment_program(mesh, timetable, block)
-    finish = finish_program(mesh, timetable, block)
+    segment = unit.segment(mesh, timetable, block)
+    finish = unit.finish(mesh, timetable, block)
     quick = _RUN_ONCE if jax.default_backend() == "cpu" and not _optimises_less() else None
-    prepares = any(learner.prepares for learner in matches.learners)
+    prepares = unit.prepares(matches)
     with ThreadPoolExecutor() as threads:
         updating = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)

@@ -22,8 +22,11 @@ REMEDY = "restore it from a copy, or run config.yaml into a new folder"
 RUN_ANEW = "run config.yaml into a new folder"
 METADATA = "zarr.json"
 
-_COORDINATES = ("update", "player", "cell", "match_in_cell", "seed")
-_VARIABLES = ("value", "diverged_at", "theta_initial", "theta_final")
+_COORDINATES = ("cell", "match_in_cell", "seed")
+_VARIABLES = ("value", "diverged_at", "theta_final")
+# What else there is in a record of independent matches, and in one of populations.
+_OF_MATCHES = ("update", "player", "theta_initial")
+_OF_POPULATIONS = ("generation", "type", "share")
 
 
 def check_metadata(
@@ -52,7 +55,9 @@ def check_metadata(
         raise ConfigError(f"{path / METADATA}: the attribute `config` is missing or not text; {REMEDY}")
     _check_texts(path, attributes)
     found = {name: _check_array(path, name, array) for name, array in arrays.items()}
-    for name in (*_COORDINATES, *(dimensions or _VARIABLES)):
+    step = "generation" if "generation" in found else "update"
+    more = _OF_POPULATIONS if step == "generation" else _OF_MATCHES
+    for name in (*_COORDINATES, *more, *(dimensions or _VARIABLES)):
         if name not in found:
             raise ConfigError(f"{path}: has no {name}; {REMEDY}")
     for name, dims in (dimensions or {}).items():
@@ -63,8 +68,8 @@ def check_metadata(
     for name, own in found.items():
         if own.get("match", matches) != matches:
             raise ConfigError(f"{path / name}: has {own['match']} matches, the record has {matches}; {REMEDY}")
-    if not matches or not found["update"].get("update"):
-        raise ConfigError(f"{path}: holds no matches or no updates; {REMEDY}")
+    if not matches or not found[step].get(step):
+        raise ConfigError(f"{path}: holds no matches or no {step}s; {REMEDY}")
     _check_opens(path)
     return attributes
 
@@ -103,7 +108,8 @@ def _check_texts(path: Any, attributes: Mapping[str, Any]) -> None:
         config = None
     if not isinstance(config, dict):
         raise ConfigError(f"{path / METADATA}: the attribute `config` is not a configuration; {REMEDY}")
-    for name, kinds in {"updates": int, "state_view": str, "horizon": (int, str), "jax_settings": str}.items():
+    count = "generations" if "generations" in attributes else "updates"
+    for name, kinds in {count: int, "state_view": str, "horizon": (int, str), "jax_settings": str}.items():
         if not isinstance(attributes.get(name, "" if kinds is not int else None), kinds):
             raise ConfigError(f"{path / METADATA}: the attribute `{name}` has the wrong type; {REMEDY}")
     try:

@@ -1,23 +1,21 @@
 """The training loop: takes the chunks of a group in turn, runs each in segments, and records and saves along the
 way."""
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from shaping.population.match import Match, MatchState
 from shaping.population.program import Timetable, segment_at
+from shaping.population.unit import Unit
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
 from shaping.runtime.processes import everywhere, own_range, own_rows, spread_out
 from shaping.runtime.progress import Progress
-from shaping.runtime.record_schema import variables_of
 
 
 @dataclass
@@ -53,7 +51,7 @@ class RunStorage(Protocol):
         """Whether the chunk has nothing left to do."""
         ...
 
-    def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
+    def resume(self, chunk: Chunk, like: Any) -> tuple[Any, int] | None:
         """The state to continue from and the interval that follows it; `like` has its shapes and shardings."""
         ...
 
@@ -65,14 +63,14 @@ class RunStorage(Protocol):
         """Records rows [own matches, rows, ...] of variables along updates, from row number `first` on."""
         ...
 
-    def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
+    def after_segment(self, chunk: Chunk, interval: int, states: Any, written: Callable[[], None]) -> None:
         """Called while the next segment is computed, with the state after this one and the interval that follows it.
 
         If it needs everything recorded so far to be written, it calls `written`. May raise.
         """
         ...
 
-    def finish(self, chunk: Chunk, states: MatchState) -> None:
+    def finish(self, chunk: Chunk, states: Any) -> None:
         """Keeps the final state of a chunk whose record is complete."""
         ...
 
@@ -110,7 +108,7 @@ def run_group(
     if not queue:
         return
 
-    def load(chunk: Chunk) -> Match:
+    def load(chunk: Chunk) -> Any:
         # Padding repeats the last match; its results are dropped.
         padded = np.concatenate([chunk.indices, np.full(chunks.padded - len(chunk.indices), chunk.indices[-1])])
         rows = own_range(chunks.padded)
@@ -118,7 +116,7 @@ def run_group(
 
     began = time.perf_counter()
     matches = load(queue[0])
-    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches)
+    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches, group.unit)
     compiled = time.perf_counter() - began
     timing.compile_s += compiled
     progress.compiling += compiled
@@ -127,7 +125,7 @@ def run_group(
     for chunk in queue:
         if chunk is not queue[0]:
             matches = load(chunk)
-        _run_chunk(chunk, matches, programs, timetable, storage, progress, timing)
+        _run_chunk(chunk, matches, group.unit, programs, timetable, storage, progress, timing)
         now = time.perf_counter()
         timing.run_s += now - began
         spent += now - began
@@ -137,7 +135,8 @@ def run_group(
 
 def _run_chunk(
     chunk: Chunk,
-    matches: Match,
+    matches: Any,
+    unit: Unit,
     programs: Programs,
     timetable: Timetable,
     storage: RunStorage,
@@ -149,8 +148,8 @@ def _run_chunk(
     if resumed is None:
         interval = 0
         states = programs.start(matches)
-        initial = [jax.tree.map(own_rows, learner.theta) for learner in matches.by_seat(states.learners)]
-        storage.write(chunk, {"theta_initial": _rows(initial, states.value_sum[0])[:count]})
+        initial = unit.initial(matches, states, own_rows)
+        storage.write(chunk, {name: array[:count] for name, array in initial.items()})
     else:
         states, interval = resumed
         progress.skip(len(chunk.indices) * timetable.begins(interval))
@@ -181,21 +180,8 @@ def _run_chunk(
     write_waiting()
 
     variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
-    along = [name for name, one in variables_of(matches, timetable.extras).items() if one.along_updates]
+    along = [name for name, one in unit.variables(matches, timetable.extras).items() if one.along_updates]
     last = {name: variables.pop(name)[:, None] for name in along if name in variables}
     storage.append(chunk, timetable.rows, last)
     storage.write(chunk, variables)
     storage.finish(chunk, states)
-
-
-def _rows(thetas: Sequence[Any], like: Any) -> np.ndarray:
-    """Parameters of all players as [matches, players, parameters], padded with NaN. If nobody has any, the number of
-    matches and the type are those of `like`."""
-    none = np.zeros((len(like), 0), like.dtype)
-    flat = [
-        np.concatenate([x.reshape(len(x), math.prod(x.shape[1:])) for x in jax.tree.leaves(theta)] or [none], axis=1)
-        for theta in thetas
-    ]
-    longest = max(theta.shape[1] for theta in flat)
-    padded = [np.pad(t, ((0, 0), (0, longest - t.shape[1])), constant_values=np.nan) for t in flat]
-    return np.stack(padded, axis=1)

@@ -19,32 +19,31 @@ class Layout:
 
     Attributes:
       matches: number of matches.
-      updates: recorded updates, ascending.
-      players: the largest number of players.
+      steps: recorded updates, or generations, ascending.
       dtype: the type of the floating-point variables.
       variables: their declarations by name; `diverged_at` is one of them.
       labels: the labels along every other dimension, from the largest game; labels that are all numbers are recorded as
         numbers.
       parameters: length of the dimension `parameter`, the largest number of parameters of a policy.
+      step: what `steps` counts, "update" or "generation".
     """
 
     matches: int
-    updates: Sequence[int]
-    players: int
+    steps: Sequence[int]
     dtype: np.dtype
     variables: Mapping[str, Variable]
-    labels: Mapping[str, Sequence[str]]
+    labels: Mapping[str, Sequence[Any]]
     parameters: int = 0
+    step: str = "update"
 
     def sizes(self) -> dict[str, int]:
         """The length of every dimension."""
-        own = {"match": self.matches, "update": len(self.updates), "player": self.players}
-        own["parameter"] = self.parameters
+        own = {"match": self.matches, self.step: len(self.steps), "parameter": self.parameters}
         return own | {name: len(labels) for name, labels in self.labels.items()}
 
     def coordinates(self) -> dict[str, np.ndarray]:
         """The labels of the places along each dimension."""
-        own = {"update": np.asarray(self.updates, np.int64), "player": np.arange(self.players)}
+        own = {self.step: np.asarray(self.steps, np.int64)}
         return own | {name: _labels(labels) for name, labels in self.labels.items()}
 
     def dimensions(self) -> dict[str, tuple[str, ...]]:
@@ -111,7 +110,7 @@ class Record:
         group: Any = zarr.open_group(str(path), mode="r+", zarr_format=3)
         sizes = layout.sizes()
         for name, variable in layout.variables.items():
-            dims, integer = variable.dims, name == "diverged_at"
+            dims, integer = variable.dims, variable.whole
             array = group.create_array(
                 name,
                 shape=tuple(sizes[d] for d in dims),
@@ -121,7 +120,7 @@ class Record:
                 dimension_names=dims,
                 attributes=variable.attributes(),
             )
-            if integer:
+            if name == "diverged_at":
                 array[:] = UNFINISHED
         # Written last: it is the sign that everything else is there.
         consolidate(path)
@@ -134,7 +133,18 @@ class Record:
 
     def rows_per_write(self) -> int:
         """The number of recorded updates that fills whole pieces of all arrays, and so is best written at once."""
-        return max(array.chunks[1] for name, array in self._group.arrays() if self._along_updates(name))
+        return max(array.chunks[1] for name, array in self._group.arrays() if self._along(name))
+
+    def has_begun(self, match: int) -> bool:
+        """Whether anything of a match has been written."""
+        if int(self._group["diverged_at"][match]) != UNFINISHED:
+            return True
+        first = [
+            array[match, 0] if self._along(name) else array[match]
+            for name, array in self._group.arrays()
+            if name == "theta_initial" or self._along(name)
+        ]
+        return not all(np.all(np.isnan(row)) for row in first)
 
     def match_chunk(self) -> int:
         """Matches in one piece of an array on disk."""
@@ -163,7 +173,7 @@ class Record:
         """Erases the variables along updates of these matches, from a recorded update on."""
         for rows, _ in _runs(indices):
             for name, array in self._group.arrays():
-                if self._along_updates(name) and first < array.shape[1]:
+                if self._along(name) and first < array.shape[1]:
                     array[(rows, slice(first, None))] = np.nan
         self._begin_to_force()
 
@@ -180,8 +190,10 @@ class Record:
         self._forced.begin([self.path / key for key in sorted(self._written)])
         self._written.clear()
 
-    def _along_updates(self, name: str) -> bool:
-        return self._group[name].metadata.dimension_names[:2] == ("match", "update")
+    def _along(self, name: str) -> bool:
+        """Whether a variable is recorded along updates or generations."""
+        dims = self._group[name].metadata.dimension_names
+        return dims[:1] == ("match",) and dims[1:2] in (("update",), ("generation",))
 
 
 def consolidate(path: Any) -> None:
@@ -197,7 +209,9 @@ def consolidate(path: Any) -> None:
     sync_folder(path)
 
 
-def _labels(labels: Sequence[str]) -> np.ndarray:
+def _labels(labels: Sequence[Any]) -> np.ndarray:
+    if isinstance(labels, range):
+        return np.arange(len(labels))
     numbers = labels and all(label.isdecimal() for label in labels)
     return np.array([int(label) for label in labels]) if numbers else np.asarray(labels, object)
 
@@ -206,11 +220,13 @@ def _pieces(dims: Sequence[str], sizes: Mapping[str, int]) -> tuple[int, ...]:
     """The shape of an array's pieces on disk: everything of a match, and enough matches and updates for a few MiB."""
     shape = {name: sizes[name] for name in dims}
     shape["match"] = min(sizes["match"], _MATCH_CHUNK)
-    if "update" in shape:
-        others = math.prod(size for name, size in shape.items() if name != "update")
+    if "learner" in shape:
+        shape["match"] = max(1, min(shape["match"], _PIECE // max(1, sizes["learner"])))
+    for step in {"update", "generation"}.intersection(shape):
+        others = math.prod(size for name, size in shape.items() if name != step)
         # A power of two, so that the pieces of all variables end at the same updates.
         fitting = 2 ** math.floor(math.log2(max(1, _PIECE // max(1, others))))
-        shape["update"] = min(_UPDATE_CHUNK, fitting)
+        shape[step] = min(_UPDATE_CHUNK, fitting)
     return tuple(max(1, shape[name]) for name in dims)
 
 

@@ -8,13 +8,20 @@ import numpy as np
 from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment
-from shaping.population.match import Match
+from shaping.population.independent import MATCHES
+from shaping.population.population_programs import POPULATIONS
 from shaping.population.spans import RecordedUpdates
+from shaping.population.unit import Unit
 from shaping.runtime.record import Layout, spread
-from shaping.variables import CORE, Variable, declared
+from shaping.variables import Variable
 
 
-def layout(experiment: Experiment, matches: Sequence[Match] | None = None) -> Layout:
+def unit_of(experiment: Experiment) -> Unit:
+    """What a match of the experiment is."""
+    return POPULATIONS if experiment.of_populations else MATCHES
+
+
+def layout(experiment: Experiment, matches: Sequence[Any] | None = None) -> Layout:
     """The contents of an experiment's record.
 
     Args:
@@ -23,49 +30,35 @@ def layout(experiment: Experiment, matches: Sequence[Match] | None = None) -> La
     """
     matches = build.templates(experiment) if matches is None else matches
     top = experiment.top
-    updates = RecordedUpdates(top["updates"], top["record_every"])
-    return layout_of(matches, experiment.matches, updates, np.dtype(top["precision"]), top["record"])
+    steps = RecordedUpdates(experiment.length, top["record_every"])
+    dtype = np.dtype(top["precision"])
+    return layout_of(matches, experiment.matches, steps, dtype, top["record"], unit_of(experiment))
 
 
 def layout_of(
-    matches: Sequence[Match], count: int, updates: Sequence[int], dtype: np.dtype, extras: Sequence[str] = ()
+    matches: Sequence[Any],
+    count: int,
+    steps: Sequence[int],
+    dtype: np.dtype,
+    extras: Sequence[str] = (),
+    unit: Unit = MATCHES,
 ) -> Layout:
     """The contents of a record of `count` matches like these, see `Layout`; `extras` are as in a `Timetable`.
 
     Raises:
-      ConfigError: if two games or learners declare a variable of the same name over different dimensions.
+      ConfigError: if two games or learners declare a variable of the same name over different dimensions, or a learner
+        one that its game declares too.
     """
-    variables = _union([variables_of(match, extras) for match in matches])
-    labels: dict[str, tuple[str, ...]] = {}
+    try:
+        variables = _union([unit.variables(match, extras) for match in matches])
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    labels: dict[str, Sequence[Any]] = {}
     for match in matches:
-        for name, own in match.game.labels.items():
+        for name, own in unit.labels(match).items():
             labels[name] = max(labels.get(name, ()), own, key=len)
-    policies = [policy for match in matches for policy in match.game.policies]
-    return Layout(
-        matches=count,
-        updates=updates,
-        players=max(len(match.game.policies) for match in matches),
-        dtype=dtype,
-        variables=variables,
-        labels=labels,
-        parameters=max(policy.num_parameters for policy in policies),
-    )
-
-
-def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable]:
-    """Every variable that is recorded for a match, as its game and its learners declare them.
-
-    Raises:
-      ConfigError: if a learner declares a variable that its game declares too.
-    """
-    found = {**declared(*CORE), **match.game.variables}
-    for name in match.variables:
-        if name in found:
-            raise ConfigError(f"variable {name} of a learner is also one of its game; allowed: another name")
-    found |= match.variables
-    if "policies" in extras and match.game.tabular:
-        found |= declared("policy_trajectory")
-    return found | (declared("consistency_loss") if "consistency" in extras else {})
+    parameters = max(unit.parameters(match) for match in matches)
+    return Layout(count, steps, dtype, variables, labels, parameters, unit.step)
 
 
 def _union(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
@@ -109,7 +102,7 @@ def coordinates(experiment: Experiment) -> dict[str, Any]:
     return found
 
 
-def attributes(experiment: Experiment, matches: Sequence[Match], config: str) -> dict[str, Any]:
+def attributes(experiment: Experiment, matches: Sequence[Any], config: str) -> dict[str, Any]:
     """Attributes of the Dataset: what the games say about themselves (the first that says anything counts), and
     `config`, the resolved configuration as text.
 
@@ -117,5 +110,6 @@ def attributes(experiment: Experiment, matches: Sequence[Match], config: str) ->
       experiment, matches: see `layout`.
       config: the resolved configuration as text.
     """
-    about = next((match.game.about for match in matches if match.game.about), {})
-    return {**about, "updates": experiment.top["updates"], "config": config}
+    unit = unit_of(experiment)
+    about = next((unit.about(match) for match in matches if unit.about(match)), {})
+    return {**about, f"{unit.step}s": experiment.length, "config": config}

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from shaping.config.errors import ConfigError
-from shaping.population.match import MatchState
 from shaping.population.program import Timetable
 from shaping.runtime import checkpoints
 from shaping.runtime.chunks import Chunks
@@ -105,7 +104,7 @@ class RunStore:
         )
         return True
 
-    def resume(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
+    def resume(self, chunk: Chunk, like: Any) -> tuple[Any, int] | None:
         self._rows = Rows(self._write, self._record.rows_per_write())
         self._saved_at, self._saved_updates = time.monotonic(), 0
         self._failed_before = self._writer.status.failed
@@ -127,7 +126,7 @@ class RunStore:
         self._write_status(at_once=True, saved_updates=self._saved_updates)
         return found[0], interval
 
-    def _extended(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, int] | None:
+    def _extended(self, chunk: Chunk, like: Any) -> tuple[Any, int] | None:
         """If a finished run is being extended: the final state of a chunk and the interval that follows it. Otherwise
         None."""
         path = self._state_path(self._folder / "checkpoint" / STATES, chunk)
@@ -141,7 +140,7 @@ class RunStore:
             on_main(lambda: self._erase(chunk, timetable.rows_before(interval)))
         return None if found is None else (found[0], interval)
 
-    def _newest(self, chunk: Chunk, like: MatchState) -> tuple[MatchState, dict[str, Any]] | None:
+    def _newest(self, chunk: Chunk, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """The newest checkpoint of a chunk, and its metadata."""
         aside = self._folder / "checkpoint" / "damaged"
 
@@ -163,7 +162,7 @@ class RunStore:
         """Erases a chunk's rows of the record from a recorded update on, if the chunk had begun."""
         if self._log is not None:
             self._log.erase(chunk.indices, first)
-        if np.all(np.isnan(self._record.read("theta_initial", chunk.indices[:1]))):
+        if not self._record.has_begun(int(chunk.indices[0])):
             return
         self._record.erase(chunk.indices, first)
         self._record.write(chunk.indices, {"diverged_at": np.full(len(chunk.indices), UNFINISHED, np.int32)})
@@ -191,7 +190,7 @@ class RunStore:
             with self._storing():
                 self._log.append(chunk.own, first, rows)
 
-    def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
+    def after_segment(self, chunk: Chunk, interval: int, states: Any, written: Callable[[], None]) -> None:
         timetable = self._plan[chunk.group][1]
         updates = timetable.begins(interval)
         clock = self._saving.every_s is not None and time.monotonic() - self._saved_at >= self._saving.every_s
@@ -208,7 +207,7 @@ class RunStore:
                 self._open().wait()
             self._stop(f"and saved after {updates:,} updates of this chunk")
 
-    def finish(self, chunk: Chunk, states: MatchState) -> None:
+    def finish(self, chunk: Chunk, states: Any) -> None:
         self._rows.flush(chunk.own)
         updates = self._plan[chunk.group][1].updates
         with self._storing():
@@ -268,7 +267,7 @@ class RunStore:
         before = chunk.indices[each - 1 : len(chunk.indices) - 1 : each][: len(borders)]
         return bool(np.all(borders // piece != before // piece))
 
-    def _save(self, chunk: Chunk, interval: int, updates: int, states: MatchState) -> None:
+    def _save(self, chunk: Chunk, interval: int, updates: int, states: Any) -> None:
         with self._storing():
             # A checkpoint must never be ahead of the record, not even after the machine crashes.
             self._record.force()
@@ -307,7 +306,7 @@ class RunStore:
             before += chunks.count * each
         raise AssertionError(f"no group {chunk.group}")
 
-    def _failed(self, chunk: Chunk, states: MatchState) -> int:
+    def _failed(self, chunk: Chunk, states: Any) -> int:
         return total(int(np.sum(own_rows(states.diverged_at)[: len(chunk.own)] >= 0)))
 
     def _write_status(self, at_once: bool = False, **changes: Any) -> None:

@@ -91,6 +91,37 @@ def test_neighbours_and_nobody_else_meet_all_equally_often(own, size, degree, ma
     assert {(a, b) for a, b in np.argwhere(np.triu(met_ones)).tolist()} == edges
 
 
+def test_graphs_come_from_files_and_from_networkx(tmp_path):
+    file = tmp_path / "edges.txt"
+    file.write_text("# a path, and a way back\n0 1\n1, 2\n\n2 3  # the last\n3 0\n")
+    assert edges_of(pairing("graph", edges=str(file)), 4).tolist() == [[0, 1], [0, 3], [1, 2], [2, 3]]
+    networkx = pytest.importorskip("networkx")
+    own = pairing("graph", graph={"generator": "watts_strogatz_graph", "k": 4, "p": 0.2, "seed": 3})
+    expected = networkx.watts_strogatz_graph(30, 4, 0.2, seed=3).edges()
+    assert {tuple(edge) for edge in edges_of(own, 30).tolist()} == {tuple(sorted(edge)) for edge in expected}
+    regular = pairing("graph", graph={"generator": "random_regular_graph", "d": 3})
+    assert set(neighbours_of(regular, 20)[1]) == {3} and hash(regular.graph) == hash(regular.graph)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "edges and graph are not given; allowed: one of them"),
+        ({"graph": {"k": 2}}, "pairing.graph is {'k': 2}; allowed: generator"),
+        ({"graph": {"generator": "to_numpy_array"}}, "generator is 'to_numpy_array'; allowed: a generator of networkx"),
+        ({"graph": {"generator": "cycle_graph", "k": 2}}, "pairing.graph.k is given; allowed: n"),
+        ({"graph": {"generator": "random_regular_graph", "d": 30}}, "pairing.graph: random_regular_graph refuses"),
+        ({"graph": {"generator": "star_graph"}}, "pairing.graph has 11 vertices; allowed: as many as population.size"),
+        ({"graph": {"generator": "empty_graph"}}, "pairing: learner 0 has no neighbour"),
+        ({"edges": "no_such_file"}, "pairing.edges is 'no_such_file'; allowed: a text file of edges"),
+    ],
+)
+def test_graphs_that_do_not_fit_are_refused(settings, message):
+    pytest.importorskip("networkx")
+    with pytest.raises(ValueError, match=message):
+        check_size(pairing("graph", **settings), 10, 2)
+
+
 def test_groups_of_any_number_meet():
     found = generations(pairing(), 12, 5, seats=3)
     assert found.shape == (5, 4, 3)

@@ -12,10 +12,10 @@ TYPES = np.array([0, 0, 1, 1], np.int32)
 MATRIX = np.array([[1.0, 4.0], [0.0, 2.0]])
 
 
-def outcomes(own, count=4000, mutant=None, values=VALUES, types=TYPES, near=None):
+def outcomes(own, count=4000, mutant=None, values=VALUES, types=TYPES, near=None, each=None):
     """Many selections of one population, leaves [count, ...]."""
     neighbours, degrees = near or (jnp.zeros((4, 1), jnp.int32), jnp.ones(4, jnp.int32))
-    scene = Scene(jnp.asarray(values, jnp.float32), jnp.asarray(types), jnp.asarray(MATRIX), neighbours, degrees)
+    scene = Scene(jnp.asarray(values, jnp.float32), jnp.asarray(types), jnp.asarray(MATRIX), neighbours, degrees, each)
     keys = jax.random.split(jax.random.key(0), count)
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(lambda key: selected(own, key, scene, mutant)))(keys))
 
@@ -85,6 +85,22 @@ def test_expected_payoffs_follow_the_composition_from_event_to_event():
     """Two of a type that is worth 4 against the other and 1 against itself win at any intensity, then nothing does."""
     found = outcomes(selection("fermi", intensity=1e6, events=60, payoff="expected"), 20)
     assert np.all(found.types == 0)
+
+
+@pytest.mark.parametrize("kind", ["fermi", "birth_death", "death_birth"])
+def test_expected_payoffs_of_every_learner_are_those_of_types_where_these_are_alike(kind):
+    """The same words lead to the same copies, event after event, while the composition changes."""
+    own = selection(kind, intensity=1.5, events=12, payoff="expected", mutation=0.1, mutates="noise")
+    by_type, by_learner = outcomes(own, 300), outcomes(own, 300, each=jnp.asarray(MATRIX[TYPES][:, TYPES]))
+    assert np.mean(np.any(by_type.parents != by_learner.parents, axis=1)) < 0.02
+    assert np.any(by_type.parents != np.arange(4))
+
+
+def test_all_at_once_the_payoffs_of_every_learner_count():
+    """Learner 2 is worth most to the others, learner 1 most against them."""
+    each = jnp.asarray([[9.0, 1, 1, 1], [2, 0, 2, 2], [0, 0, 9, 0], [1, 1, 1, 9]])
+    found = outcomes(selection("truncation", rate=0.25, payoff="expected"), 1, each=each)
+    np.testing.assert_array_equal(found.parents[0], [0, 1, 1, 3])
 
 
 def test_mutants_are_of_any_type_or_of_the_one_that_is_named():

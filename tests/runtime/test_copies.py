@@ -15,7 +15,7 @@ from shaping.variables import CORE, declared
 def record(tmp_path):
     """A record with text, numbers, padding and a match that is not finished."""
     labels = {"state": ("start", "CC", "CD", "DC", "DD")}
-    made = Layout(3, range(4), 2, np.dtype("float32"), declared(*CORE, "policy"), labels, 6)
+    made = Layout(3, range(4), np.dtype("float32"), declared(*CORE, "policy"), labels | {"player": range(2)}, 6)
     names = {"variant": np.array(["one", "zwölf", "one"]), "seed": np.arange(3)}
     opened = Record.create(tmp_path / "record.zarr", made, names, {"config": "a: 1", "updates": 3})
     opened.write(np.arange(2), {"value": np.random.default_rng(0).random((2, 4, 2), np.float32)}, first=0)

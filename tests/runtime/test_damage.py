@@ -15,7 +15,7 @@ from shaping.variables import declared
 @pytest.fixture
 def record(tmp_path):
     variables = declared("value", "theta_initial", "theta_final", "diverged_at")
-    layout = Layout(3, [0, 5], 2, np.dtype("float32"), variables, {}, parameters=4)
+    layout = Layout(3, [0, 5], np.dtype("float32"), variables, {"player": range(2)}, parameters=4)
     along = np.zeros(3, int)
     coordinates = {"cell": along, "match_in_cell": np.arange(3), "seed": along}
     made = Record.create(tmp_path / "record.zarr", layout, coordinates, {"config": "updates: 5", "updates": 5})

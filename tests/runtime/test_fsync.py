@@ -55,7 +55,7 @@ def test_waiting_tells_of_what_could_not_be_forced(tmp_path, monkeypatch):
 
 
 def test_every_piece_of_a_record_that_was_written_or_erased_is_forced(tmp_path, forced):
-    layout = Layout(10, range(7), 2, np.dtype("float32"), declared(*CORE), {}, 5)
+    layout = Layout(10, range(7), np.dtype("float32"), declared(*CORE), {"player": range(2)}, 5)
     record = Record.create(tmp_path / "record.zarr", layout, {"seed": np.zeros(10, int)}, {"config": "a: 1"})
     there = {path for path in record.path.rglob("*") if path.is_file()}
     assert there <= set(forced) and record.path / "zarr.json" in there

@@ -14,7 +14,7 @@ from shaping.variables import CORE, VARIABLES, declared
 def layout(matches, updates):
     names = (*CORE, "policy", "policy_trajectory")
     labels = {"state": ("start", "CC", "CD", "DC", "DD")}
-    return Layout(matches, range(updates), 2, np.dtype("float32"), declared(*names), labels, 5)
+    return Layout(matches, range(updates), np.dtype("float32"), declared(*names), labels | {"player": range(2)}, 5)
 
 
 INDICES = np.array([3, 4, 7])

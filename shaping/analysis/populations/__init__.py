@@ -1,0 +1,1 @@
+"""Summary and report of populations that meet; a match is one population."""

@@ -1,0 +1,205 @@
+"""The key `population`: types of learners that meet, how they are paired, and how they are selected."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from shaping.config.checks import check_known, check_number, mapping, settings
+from shaping.config.dotted import numbers_in
+from shaping.config.errors import ConfigError, errors_about, not_allowed
+from shaping.config.games import MATRIX, family_of, num_players
+from shaping.config.players import normal_player, player_numbers
+from shaping.population.pairing import Pairing, check_size, pairing
+from shaping.population.selection import Selection, selection
+from shaping.population.shares import apportioned
+from shaping.schema import Field, NonNegative, Probability, Range, fields
+
+Normal = Mapping[str, Any]
+
+
+def _population(
+    size: Annotated[int, Range(1, 10**9)] = 100,
+    turnover: Probability = 1.0,
+    encounter: Annotated[int, Range(1, 10**6)] = 1,
+    shared: bool = False,
+    keep_models: bool = False,
+    until: Literal["end", "fixation"] = "end",
+) -> None:
+    """Learners that meet. `shared` lets all of them start from one draw; `keep_models` keeps models of opponents when
+    partners change; `until: fixation` stops a population once all of its learners are of one type."""
+
+
+def _pairing(
+    kind: Literal["fixed", "well_mixed", "islands", "ring", "lattice", "graph"] = "well_mixed",
+    choice: Literal["none", "threshold", "elsewhere"] = "none",
+    threshold: Annotated[float, Range()] = 0.0,
+    islands: Annotated[int, Range(1, 10**9)] = 1,
+    migration: Probability = 0.0,
+    width: Annotated[int, Range(0, 10**9)] = 0,
+) -> None:
+    """Who meets whom in a generation."""
+
+
+def _selection(
+    kind: Literal["none", "fermi", "birth_death", "death_birth", "truncation"] = "none",
+    intensity: NonNegative = 1.0,
+    events: Annotated[int, Range(0, 10**9)] = 0,
+    rate: Probability = 0.0,
+    payoff: Literal["encounter", "expected"] = "encounter",
+    fitness: Literal["exponential", "linear"] = "exponential",
+    among: Literal["all", "neighbours"] = "all",
+) -> None:
+    """Who replaces whom at the end of a generation."""
+
+
+def _mutation(rate: Probability = 0.0, to: str = "uniform", noise: NonNegative = 0.0) -> None:
+    """How learners mutate instead of becoming copies: to a random type, to a type by name, or to a noisy copy."""
+
+
+POPULATION, PAIRING, SELECTION, MUTATION = (
+    fields(_population),
+    fields(_pairing),
+    fields(_selection),
+    fields(_mutation),
+)
+SHARE = Field("share", "number", 1.0, Range(0, 1))
+
+
+def normal_population(raw: Any, game: Normal, policy: Normal, objective: Normal) -> dict[str, Any]:
+    """The normal form.
+
+    Raises:
+      ConfigError: for the first thing that is not allowed, such as shares that do not add up to one.
+    """
+    given = mapping("population", raw)
+    found = settings("population", given, POPULATION, ("types", "pairing", "selection"))
+    types = given.get("types")
+    if not isinstance(types, Mapping) or not types:
+        raise not_allowed("population.types", types, "a mapping of names to learners, each with a share")
+    found["types"] = {name: _normal_type(name, entry, game, policy, objective) for name, entry in types.items()}
+    found["pairing"] = _normal_pairing(given.get("pairing", {}))
+    found["selection"] = _normal_selection(given.get("selection", {}), list(found["types"]))
+    with errors_about("population"):
+        counts_of(found)
+        meeting = pairing_of(found)
+    try:
+        selection_of(found)
+        check_size(meeting, found["size"], num_players(game))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith("population.") else f"population.{text}") from None
+    return found
+
+
+def _normal_type(name: Any, entry: Any, game: Normal, policy: Normal, objective: Normal) -> dict[str, Any]:
+    where = f"population.types.{name}"
+    if not isinstance(name, str) or not name or "." in name or "*" in name:
+        raise not_allowed("population.types", name, "names that are text without . and *")
+    given = mapping(where, entry)
+    share = given.pop("share", "rest")
+    if share != "rest":
+        check_number(f"{where}.share", share, SHARE.range)
+    player = normal_player(where, given, game, policy, objective, one_shot=True)
+    for key in ("reward", "share"):
+        if key in player:
+            raise ConfigError(f"{where}.{key}: not allowed in a population; allowed in players of independent matches")
+    if "strategy" in player and (family_of(game) is not MATRIX or policy["kind"] != "tabular"):
+        raise ConfigError(f"{where}.strategy: allowed in matrix games with tabular policies")
+    return {"share": share} | player
+
+
+def _normal_pairing(raw: Any) -> dict[str, Any]:
+    given = mapping("population.pairing", raw, "kind")
+    edges, graph = given.pop("edges", None), given.pop("graph", None)
+    check_known("population.pairing", given, (*PAIRING, "edges", "graph"))
+    found = settings("population.pairing", given, PAIRING)
+    found |= {} if edges is None else {"edges": _edges(edges)}
+    return found if graph is None else found | {"graph": mapping("population.pairing.graph", graph, "generator")}
+
+
+def _edges(given: Any) -> list[list[int]]:
+    """The edges of a graph: pairs of numbers, or a text file with a pair in every line."""
+    where = "population.pairing.edges"
+    if isinstance(given, str):
+        try:
+            lines = Path(given).expanduser().read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{where}: {given} cannot be read ({type(error).__name__})") from None
+        given = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not isinstance(given, list | tuple) or not given:
+        raise not_allowed(where, given, "pairs of learners' numbers, or a text file with one pair in a line")
+    found = []
+    for place, pair in enumerate(given):
+        try:
+            first, second = (int(number) for number in pair)
+        except (TypeError, ValueError):
+            raise not_allowed(f"{where}.{place}", pair, "two learners' numbers") from None
+        found.append([first, second])
+    return found
+
+
+def _normal_selection(raw: Any, names: list[str]) -> dict[str, Any]:
+    given = mapping("population.selection", raw, "kind")
+    raw_mutation = given.pop("mutation", {})
+    where = "population.selection.mutation"
+    rate = isinstance(raw_mutation, int | float) and not isinstance(raw_mutation, bool)
+    mutation = settings(where, {"rate": raw_mutation} if rate else mapping(where, raw_mutation), MUTATION)
+    if mutation["to"] not in ("uniform", "noise", *names):
+        raise not_allowed(f"{where}.to", mutation["to"], f"uniform, noise or one of {', '.join(names)}", names)
+    check_known("population.selection", given, (*SELECTION, "mutation"))
+    return settings("population.selection", given, SELECTION) | {"mutation": mutation}
+
+
+def population_fields(population: Normal) -> dict[str, Field]:
+    """The numbers of a normal form that may differ from match to match, by dotted key."""
+    found = numbers_in("population", population, POPULATION)
+    found |= numbers_in("population.pairing", population["pairing"], PAIRING)
+    found |= numbers_in("population.selection", population["selection"], SELECTION)
+    found |= numbers_in("population.selection.mutation", population["selection"]["mutation"], MUTATION)
+    for name, entry in population["types"].items():
+        where = f"population.types.{name}"
+        if entry["share"] != "rest":
+            found[f"{where}.share"] = SHARE
+        found |= player_numbers(where, {key: value for key, value in entry.items() if key != "share"})
+    return found
+
+
+def counts_of(population: Normal) -> tuple[int, ...]:
+    """The number of learners of each type.
+
+    Raises:
+      ValueError: for shares that do not add up.
+    """
+    types = population["types"]
+    return apportioned(population["size"], list(types), {name: entry["share"] for name, entry in types.items()})
+
+
+def pairing_of(population: Normal, number: Callable[[Any], Any] | None = None) -> Pairing:
+    """The pairing of a normal form. `number` turns each of its numbers, which may be arrays, into an array [matches];
+    without it they have to be plain numbers and are checked.
+
+    Raises:
+      ValueError: for settings that do not fit together.
+    """
+    own, turnover = dict(population["pairing"]), population["turnover"]
+    own["edges"] = [(a, b) for a, b in own.get("edges", [])]
+    if number is None:
+        return pairing(**own, turnover=turnover)
+    data = {key: number(own.pop(key)) for key in ("threshold", "migration")}
+    made = dataclasses.replace(pairing(**own), turnover=number(turnover), **data)
+    mixes = isinstance(turnover, float) and turnover == 1
+    return made if mixes else dataclasses.replace(made, mixes=False)
+
+
+def selection_of(population: Normal, number: Callable[[Any], Any] | None = None) -> Selection:
+    """The selection of a normal form; see `pairing_of`."""
+    own = dict(population["selection"])
+    mutation = own.pop("mutation")
+    made = selection(**own, mutation=mutation["rate"], mutates=mutation["to"], noise=mutation["noise"])
+    if number is None:
+        return made
+    data = {key: number(getattr(made, key)) for key in ("intensity", "rate", "mutation", "noise")}
+    return dataclasses.replace(made, **data)

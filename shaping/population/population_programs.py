@@ -1,0 +1,280 @@
+"""Populations of learners that meet, as a run trains them: their settings, their state, and the three programs."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+
+from shaping.learners.learner import Learner
+from shaping.population import ecology as ecologies
+from shaping.population.classics import STRATEGIES
+from shaping.population.ecology import Ecology, EcologyState, Rules, flat
+from shaping.population.generations import generation, recorded, sampled_learners, sampled_numbers
+from shaping.population.independent import without_learned_starts
+from shaping.population.pairing import Pairing, matchings_of, neighbours_of
+from shaping.population.program import AXIS, Timetable, bounds
+from shaping.population.selection import Selection
+from shaping.population.unit import Cost, Unit
+from shaping.variables import POPULATION, Variable, by_type
+
+
+@struct.dataclass
+class Population:
+    """The settings of a population. Two with the same tree structure run in the same compiled program.
+
+    Attributes:
+      seed: [] int32, the seed of its cell.
+      number: [] int32, its number within the cell.
+      params: the numbers of the game.
+      types: a learner for each type, all of one structure.
+      counts: [types] int32, the number of learners of each type; they are numbered type by type.
+      pairing, selection: who meets whom, and who replaces whom.
+      rules: what is compiled.
+      names: names of the types.
+      stops: whether it stops once all of its learners are of one type.
+      extras: what else is recorded of every recorded generation: "policies", those of `rules.sample` learners; "types",
+        those of all.
+    """
+
+    seed: Any
+    number: Any
+    params: Any
+    types: tuple[Learner, ...]
+    counts: Any
+    pairing: Pairing
+    selection: Selection
+    rules: Rules = struct.field(pytree_node=False)
+    names: tuple[str, ...] = struct.field(pytree_node=False)
+    stops: bool = struct.field(pytree_node=False, default=False)
+    extras: tuple[str, ...] = struct.field(pytree_node=False, default=())
+
+
+@struct.dataclass
+class PopulationState:
+    """What populations carry from generation to generation, leaves [populations, ...].
+
+    Attributes:
+      ecology: learners and places; leaves of learners are [populations, size, ...].
+      payoffs: [populations, types, types], values of types against each other where selection asks for them.
+      row: what is recorded of the last generation.
+      diverged_at: [populations] int32, the generation in which a learner first stopped being finite; -1 until then.
+    """
+
+    ecology: EcologyState
+    payoffs: jax.Array
+    row: dict[str, jax.Array]
+    diverged_at: jax.Array
+
+
+def _ecology(settings: Population) -> Ecology:
+    pairing, size = settings.pairing, settings.rules.size
+    neighbours, degrees = np.zeros((1, 1), np.int32), np.ones(1, np.int32)
+    if pairing.structured:
+        neighbours, degrees = neighbours_of(pairing, size)
+    return Ecology(
+        settings.seed,
+        settings.number,
+        settings.params,
+        settings.types,
+        pairing,
+        settings.selection,
+        jnp.asarray(matchings_of(pairing, size)),
+        jnp.asarray(neighbours),
+        jnp.asarray(degrees),
+    )
+
+
+def _apart(rules: Rules, state: EcologyState) -> EcologyState:
+    """Leaves of learners from [populations * size, ...] to [populations, size, ...]."""
+    learners = jax.tree.map(lambda leaf: leaf.reshape(-1, rules.size, *leaf.shape[1:]), state.learners)
+    # An array without elements cannot be spread over devices.
+    partners: Any = state.partners if state.partners.size else None
+    return dataclasses.replace(state, learners=learners, partners=partners)
+
+
+def _together(state: EcologyState) -> EcologyState:
+    none = jnp.zeros((*state.types.shape, 0), jnp.int32)
+    partners = none if state.partners is None else state.partners
+    return dataclasses.replace(state, learners=jax.tree.map(flat, state.learners), partners=partners)
+
+
+def start(settings: Population, dtype: Any) -> PopulationState:
+    """States before the first generation, leaves [populations, ...]."""
+    rules, own = settings.rules, _ecology(settings)
+    ends = jnp.cumsum(settings.counts, axis=1)
+    numbers = jnp.arange(rules.size, dtype=jnp.int32)
+    types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
+    state = ecologies.begin(rules, own, types, dtype)
+    kinds = len(rules.still)
+    if settings.selection.payoff == "expected":
+        payoffs = ecologies.type_values(rules, own, dtype)
+    else:
+        payoffs = jnp.zeros((len(types), kinds, kinds), dtype)
+    sizes = {"type": (kinds,), "strategy": (len(STRATEGIES),), "": ()}
+    names = recorded(rules, own.params, settings.selection)
+    row = {name: jnp.zeros((len(types), *sizes[over]), dtype) for name, over in names.items()}
+    row |= jax.tree.map(jnp.zeros_like, _looked_at(settings, state, dtype))
+    return PopulationState(_apart(rules, state), payoffs, row, jnp.full(len(types), -1, jnp.int32))
+
+
+def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationState, dict[str, jax.Array]]]:
+    """`(settings, states, segment) -> (states, rows)`; see `program.segment_function`, with generations for updates.
+
+    A row is what came of the generation before it. Before the first one, those who would meet are measured, and nothing
+    changes.
+    """
+
+    def function(
+        settings: Population, states: PopulationState, segment: jax.Array
+    ) -> tuple[PopulationState, dict[str, jax.Array]]:
+        own = _ecology(settings)
+
+        def interval(state: PopulationState, index: jax.Array) -> tuple[PopulationState, dict[str, jax.Array]]:
+            begin, end = bounds(timetable, segment, index)
+
+            def body(number: jax.Array, carry: tuple[PopulationState, Any]) -> tuple[PopulationState, Any]:
+                state, row = carry
+                live = number >= 0
+                state = _after(settings, own, state, jnp.maximum(number, 0).astype(jnp.int32), live)
+                return state, jax.tree.map(lambda old, new: jnp.where(live, old, new), row, state.row)
+
+            first = jnp.where((begin == 0) & (end > 0), -1, begin)
+            return lax.fori_loop(first, end, body, (state, state.row))
+
+        state, rows = lax.scan(interval, _at_hand(states), jnp.arange(timetable.segment))
+        rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
+        return dataclasses.replace(state, ecology=_apart(settings.rules, state.ecology)), rows
+
+    return function
+
+
+def _at_hand(states: PopulationState) -> PopulationState:
+    return dataclasses.replace(states, ecology=_together(states.ecology))
+
+
+def _after(
+    settings: Population, own: Ecology, state: PopulationState, number: jax.Array, live: jax.Array
+) -> PopulationState:
+    """States after one more generation; those of populations that have stopped are unchanged."""
+    before = state.ecology
+    after, row = generation(settings.rules, own, before, number, state.payoffs, live)
+    row |= _looked_at(settings, after, state.payoffs.dtype)
+    row = {name: leaf.astype(state.row[name].dtype) for name, leaf in row.items()}
+    failed = live & (row["diverged"] > 0) & (state.diverged_at < 0)
+    diverged_at = jnp.where(failed, number + 1, state.diverged_at)
+    if settings.stops:
+        stopped = (before.fixed_at >= 0) & live
+        rules = settings.rules
+        after = _together(_kept(stopped, _apart(rules, before), _apart(rules, after)))
+        row, diverged_at = _kept(stopped, state.row, row), jnp.where(stopped, state.diverged_at, diverged_at)
+    return PopulationState(after, state.payoffs, row, diverged_at)
+
+
+def _looked_at(settings: Population, state: EcologyState, dtype: Any) -> dict[str, jax.Array]:
+    """What the extras record of states, [populations, ...]."""
+    found: dict[str, jax.Array] = {}
+    if "policies" in settings.extras:
+        found["policies"] = sampled_learners(settings.rules, state)["theta_sample"].astype(dtype)
+    if "types" in settings.extras:
+        found["types"] = state.types.astype(dtype)
+    return found
+
+
+def _kept(stopped: jax.Array, before: Any, after: Any) -> Any:
+    def chosen(old: jax.Array, new: jax.Array) -> jax.Array:
+        return jnp.where(stopped.reshape(-1, *([1] * (old.ndim - 1))), old, new)
+
+    return jax.tree.map(chosen, before, after)
+
+
+def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array]:
+    """What is recorded at the end, leaves [populations, ...]; see `shaping.variables.POPULATION`."""
+    found, size = states.ecology, settings.rules.size
+    leaves = [leaf.reshape(-1, size, math.prod(leaf.shape[2:])) for leaf in jax.tree.leaves(found.learners.theta)]
+    return states.row | {
+        "theta_final": jnp.concatenate(leaves, axis=2),
+        "type_final": found.types,
+        "ancestor": found.ancestors,
+        "fixed_at": found.fixed_at,
+        "diverged_at": states.diverged_at,
+    }
+
+
+def _start_program(mesh: Mesh, dtype: Any) -> Callable[..., Any]:
+    return jax.jit(_sharded(lambda settings: start(settings, dtype), mesh, 1))
+
+
+def _segment_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
+    del block  # Encounters have blocks of their own.
+    return jax.jit(_sharded(segment_function(timetable), mesh, 2, replicated=1), donate_argnums=1)
+
+
+def _finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
+    del timetable, block
+    return jax.jit(_sharded(finish, mesh, 2))
+
+
+def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
+    specs = (PartitionSpec(AXIS),) * sharded + (PartitionSpec(),) * replicated
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
+
+
+def _shapes(settings: Population, dtype: Any) -> PopulationState:
+    return jax.eval_shape(lambda own: start(own, dtype), without_learned_starts(settings))
+
+
+def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) -> Cost:
+    del extras
+    rules = settings.rules
+    itemsize = states.payoffs.dtype.itemsize
+    lookaheads = max(learner.lookaheads for learner in settings.types)
+    gradients = max(learner.gradients for learner in settings.types)
+    encounters = -(-rules.size // rules.seats)
+    # What is gathered, updated and put back, and the work of the encounters of one block.
+    gathered = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(states.ecology.learners))
+    working = gathered + rules.game.working_bytes(itemsize, lookaheads) * min(encounters, 128)
+    row = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(states.row))
+    work = rules.game.work(jax.tree.map(lambda leaf: leaf, settings.params)) * gradients
+    return Cost(row, working, None, max(1, encounters * rules.encounter * work))
+
+
+def _variables(settings: Population, extras: Sequence[str] = ()) -> dict[str, Variable]:
+    del extras
+    rows = [*recorded(settings.rules, settings.params, settings.selection), *settings.extras]
+    ends = ("theta_final", "type_final", "ancestor", "fixed_at", "diverged_at")
+    of_game = settings.rules.game.variables
+    known = POPULATION | {name: by_type(of_game[name]) for name in rows if name not in POPULATION and name in of_game}
+    return {name: known[name] for name in known if name in rows or name in ends}
+
+
+def _labels(settings: Population) -> Mapping[str, Sequence[Any]]:
+    found: dict[str, Sequence[Any]] = {"type": settings.names, "learner": range(settings.rules.size)}
+    if settings.rules.nearest:
+        found["strategy"] = STRATEGIES
+    if "policies" in settings.extras:
+        found["sample_learner"] = [str(number) for number in sampled_numbers(settings.rules)]
+    return found
+
+
+POPULATIONS = Unit(
+    step="generation",
+    start=_start_program,
+    segment=_segment_program,
+    finish=_finish_program,
+    initial=lambda settings, states, fetched: {},
+    shapes=_shapes,
+    cost=_cost,
+    variables=_variables,
+    labels=_labels,
+    parameters=lambda settings: max(policy.num_parameters for policy in settings.rules.game.policies),
+    about=lambda settings: {**settings.rules.game.about, "tabular": int(settings.rules.game.tabular)},
+    prepares=lambda settings: any(learner.prepares for learner in settings.types),
+)
+"""Populations of learners that meet; a match is one population."""

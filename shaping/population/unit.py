@@ -1,0 +1,60 @@
+"""What a run has many of, side by side: independent matches, or populations of learners that meet. The loop, the
+planner and the record know them by this description alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shaping.variables import Variable
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one of them takes.
+
+    Attributes:
+      row: numbers recorded of it in every row.
+      working_bytes: memory needed besides settings and state while it is updated.
+      largest_block: how many are updated together, at most, on a device whose cores have caches of their own; None for
+        all there are.
+      work: of an update or generation, in updates of a two-player game of small tables.
+    """
+
+    row: int
+    working_bytes: int
+    largest_block: Callable[[float, int], int] | None
+    work: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One kind of what a run trains. Settings and states have leaves [units, ...].
+
+    Attributes:
+      step: "update" or "generation", what is counted; also the name of the dimension of what is recorded along it.
+      start: `(mesh, dtype) -> program`, which turns settings into states.
+      segment: `(mesh, timetable, block) -> program`, `(settings, states, segment) -> (states, rows)`.
+      finish: `(mesh, timetable, block) -> program`, `(settings, states) -> variables`, among them the last row.
+      initial: `(settings, states, fetched) -> {name: array}`, recorded before the first step; `fetched` turns an array
+        on devices into this process's rows of it.
+      shapes: `(settings, dtype) -> states` of one, to be traced.
+      cost: `(settings, states, extras) -> Cost`, from shapes alone.
+      variables: `(settings, extras) -> {name: declaration}`.
+      labels: `(settings) -> {dimension: labels}`.
+      parameters: `(settings) -> int`, the largest number of parameters of a policy.
+      about: `(settings) -> attributes` of the record.
+      prepares: `(settings) -> bool`, whether learners learn something before they start.
+    """
+
+    step: str
+    start: Callable[..., Any]
+    segment: Callable[..., Any]
+    finish: Callable[..., Any]
+    initial: Callable[[Any, Any, Callable[[Any], Any]], dict[str, Any]]
+    shapes: Callable[[Any, Any], Any]
+    cost: Callable[[Any, Any, Sequence[str]], Cost]
+    variables: Callable[[Any, Sequence[str]], dict[str, Variable]]
+    labels: Callable[[Any], Mapping[str, Sequence[Any]]]
+    parameters: Callable[[Any], int]
+    about: Callable[[Any], Mapping[str, Any]]
+    prepares: Callable[[Any], bool]
