@@ -15,9 +15,8 @@ from shaping.learners.critic import critic
 from shaping.learners.learner import Learner, LearnerState
 from shaping.learners.opponent_model import opponent_model
 from shaping.policies import mlp, network_critic, tabular, tabular_critic
-from tests.compiling import little_optimisation
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 
 IPD = envs.make("ipd", discount=0.9)
 

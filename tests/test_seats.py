@@ -58,15 +58,19 @@ def test_a_seat_without_parameters_trains_beside_one_that_learns_in_an_exact_gam
     )
 
 
-def test_automata_train_and_play_in_any_seat_of_a_sampled_game():
-    env = envs.make("ipd")
+@pytest.mark.parametrize("alone", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_automata_train_and_play_in_any_seat_of_a_sampled_game(alone):
+    """Both seats; beside a learner they do in the next test too."""
     kind = fixed(*strategy("tf2t"))
-    for policies, learners in (((kind, tabular(5)), [STAYS, CLIMBS]), ((kind, kind), [STAYS, STAYS])):
-        game, params = shaping.sampled(env, policies, batch=4, horizon=3, evaluation=4)
-        found = shaping.train(game, learners, matches=2, updates=2, parameters=params)
-        assert (found.diverged_at == -1).all() and np.isfinite(found.value).all()
+    policies, learners = ((kind, kind), [STAYS, STAYS]) if alone else ((kind, tabular(5)), [STAYS, CLIMBS])
+    game, params = shaping.sampled(envs.make("ipd"), policies, batch=4, horizon=3, evaluation=4)
+    found = shaping.train(game, learners, matches=2, updates=2, parameters=params)
+    assert (found.diverged_at == -1).all() and np.isfinite(found.value).all()
+    if alone:
+        assert found.theta_final.sizes["parameter"] == 0
+        np.testing.assert_array_equal(found.reward_per_step, -1)
+    else:
         assert np.isnan(found.theta_final[:, 0]).all()
-    np.testing.assert_array_equal(found.reward_per_step, -1)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def compile_programs(
     described = tuple((leaf.shape, leaf.dtype, leaf.sharding, leaf.weak_type) for leaf in leaves)
     # An attribute says what holds here and now, within `with jax.enable_x64(True):` too; some are values alone.
     settings = tuple((name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items()))
-    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, structure, described, settings)
+    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, unit, structure, described, settings)
     if wanted not in _programs:
         _programs[wanted] = _compiled(mesh, dtype, timetable, block, matches, unit)
         if len(_programs) > _KEPT:

@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shaping.population.bijection import below, permuted, permuted_among
+from shaping.population import bijection
+from shaping.population.bijection import below
+from tests.compiling import quickly
+
+permuted, permuted_among = quickly(bijection.permuted), quickly(bijection.permuted_among)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 997])
@@ -23,7 +27,7 @@ def test_a_place_goes_where_it_goes_whichever_others_are_asked_for():
 def test_all_permutations_are_equally_frequent():
     """Chi-squared of 12,000 draws over the 24 permutations of four places; 23 degrees of freedom, mean 23, sd 6.8."""
     keys = jax.random.split(jax.random.key(0), 12_000)
-    found = np.asarray(jax.jit(jax.vmap(lambda key: permuted(key, jnp.arange(4), 4)))(keys))
+    found = np.asarray(quickly(jax.vmap(lambda key: bijection.permuted(key, jnp.arange(4), 4)))(keys))
     counts = np.unique(found, axis=0, return_counts=True)[1]
     assert len(counts) == 24 and np.sum((counts - 500) ** 2 / 500) < 23 + 4 * 6.8
 

@@ -55,8 +55,10 @@ def rows(population, matches, updates, every, devices=1, pieces=1):
     return along, last, states
 
 
-@pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize(
+    ("pieces", "sampled"),
+    [(1, False), (2, True)] + [pytest.param(*case, marks=pytest.mark.slow) for case in ((1, True), (2, False))],
+)
 def test_info_is_of_the_update_that_is_recorded(population, sampled, pieces):
     game = envs.make("ipd", discount=0.9)
     if sampled:
@@ -108,7 +110,8 @@ def test_the_spread_of_the_shaping_term_is_of_independent_estimates_the_updates_
     env = envs.make("ipd", discount=0.9)
     form, numbers = shaping.sampled(env, (tabular(5),) * 2, 6, 4)
     rule = shaping.lola("exact", 0.5)
-    match = Match(0, 0, numbers, (gradient_learner(rule, 0.5, shaping_samples=3),) * 2, form)
+    learners = gradient_learner(shaping.naive(), 0.5), gradient_learner(rule, 0.5, shaping_samples=3)
+    match = Match(0, 0, numbers, learners, form)
 
     @quickly
     def found():

@@ -82,7 +82,7 @@ def test_the_search_for_lapack_would_find_it(function):
     assert LAPACK in program.lower().as_text().lower()
 
 
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize("players", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", RULES)
 def test_no_rule_calls_lapack(name, players):
     """Where parameters are scalars, as small games have them in a population, and where they are arrays."""
@@ -108,7 +108,7 @@ def test_no_rule_calls_lapack(name, players):
         assert not primitives(program.jaxpr) & DECOMPOSITIONS
 
 
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize("players", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_no_program_of_a_population_calls_lapack(players, population):
     game = envs.make("contribution", num_players=players)
     mesh, timetable, stacked, states = prepared(population, game, gradient_learner(RULES["cgd"]))
