@@ -152,8 +152,7 @@ def population_of(
     selecting = selection_of(each, partial(number, rank=0))
     meeting = pairing_of(each, partial(number, rank=0))
     with errors_about("population"):
-        first = jax.tree.map(lambda leaf: leaf[0], numbers)
-        check_types(game, meeting, selecting, list(types), learners, still, own["size"], first)
+        check_types(game, meeting, selecting, list(types), learners, still, own["size"], game.work(numbers))
     rules = Rules(
         game,
         own["size"],
@@ -263,7 +262,11 @@ def unrolled(experiment: Experiment) -> bool:
     precision = experiment.top["precision"]
     if experiment.of_populations:
         forms = [population_of(block.normal, block.normal, 1, precision) for block in experiment.blocks]
-        return all(one.rules.game.unrolled and all(kind.elementwise for kind in one.types) for one in forms)
+        # Events of selection are on arrays, and the compiler's option for scalars has crashed on them.
+        return all(
+            one.rules.game.unrolled and all(kind.elementwise for kind in one.types) and one.selection.kind == "none"
+            for one in forms
+        )
     matches = [_match(block.normal, block.normal, 1, precision) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)

@@ -33,6 +33,7 @@ class Objective:
       sampler: plays batches and evaluates policies on them (`sampler.Sampler`); None if exact.
       rematerialise: whether a step that is differentiated through is recomputed in the backward pass instead of stored.
       observed: a batch of the match as it was played, from which learners may learn; None if nobody does.
+      scale: the factor that turns a return into a reported value, where that is known; 1 otherwise.
     """
 
     returns: Callable[[Thetas, jax.Array | None, Any], tuple[Any, Any]]
@@ -42,6 +43,7 @@ class Objective:
     sampler: Any = None
     rematerialise: bool = False
     observed: Any = None
+    scale: Any = 1.0
 
     def __call__(self, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> tuple[Any, Any]:
         return self.returns(thetas, key, context)

@@ -63,8 +63,10 @@ class Match:
     def objective(self) -> Objective:
         """What its learners maximise."""
         if self.rewards is None:
-            return self.game.objective(self.params)
-        return self.game.objective(self.params, self.rewards)
+            found = self.game.objective(self.params)
+        else:
+            found = self.game.objective(self.params, self.rewards)
+        return dataclasses.replace(found, scale=self.game.value_scale(self.params))
 
     @property
     def played_by(self) -> tuple[int, ...]:
