@@ -27,7 +27,7 @@ from shaping.config.initial import FILE, RUN
 from shaping.config.plan import plan
 from shaping.config.players import PLAYER_KEYS
 from shaping.config.policy import policy_fields
-from shaping.config.top import CHECKPOINT, EXTRAS, PUBLISHED, TOP
+from shaping.config.top import CHECKPOINT, OPTIONAL_PARTS, PUBLISHED, TOP
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import TABLE
@@ -155,7 +155,18 @@ def test_the_first_table_of_rules_md_names_every_rule():
 
 def test_configuration_md_names_every_key():
     named = set(re.findall(r"`(\w+)(?=[`:])", text_of("docs/configuration.md")))
-    keys = {*TOP, *CHECKPOINT, *EXTRAS, *METRICS, *PUBLISHED, *ANALYTIC_GAMES, *POLICIES, *RUN, *FILE, *PLAYER_KEYS}
+    keys = {
+        *TOP,
+        *CHECKPOINT,
+        *OPTIONAL_PARTS,
+        *METRICS,
+        *PUBLISHED,
+        *ANALYTIC_GAMES,
+        *POLICIES,
+        *RUN,
+        *FILE,
+        *PLAYER_KEYS,
+    }
     keys |= {"strategy", "clip_norm", *SCHEDULES, *environments()}
     for factory in SCHEDULES.values():
         keys |= {*schema.fields(factory)}
@@ -202,7 +213,7 @@ def test_record_md_names_every_field_of_the_status():
 def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
     named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
     extras = {
-        "record": [name for name in EXTRAS if name != "shaping"],
+        "record": [name for name in OPTIONAL_PARTS if name != "shaping"],
         "players": {"rule": "lola"},
         "policy": {"kind": "mlp", "hidden": [1]},
     }

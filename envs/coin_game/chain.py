@@ -30,7 +30,7 @@ class CoinChain:
     """Transitions and pickups by state and joint action, with exact probabilities.
 
     Joint actions are numbered in mixed radix, seat 0 most significant. Several states and joint actions lead to the
-    same distribution over next states; each distinct distribution is one *outlook*.
+    same distribution over next states; each distinct distribution is one *transition*.
 
     Attributes:
       env: the game.
@@ -38,8 +38,8 @@ class CoinChain:
       memory: whether states include who last took a coin of each colour.
       boards: states of the board alone, a `CoinGameState` of numpy arrays [boards, ...]; for a folded state one
           representative. State number = memory number x boards + board number.
-      successors, probabilities: [outlooks, K], the next states of each outlook; padded with probability 0.
-      outlook: [states, joint actions], the outlook of each.
+      successors, probabilities: [transitions, K], the next states of each transition; padded with probability 0.
+      transition: [states, joint actions], the transition of each.
       pickups: [boards, joint actions, players, colours] bool.
       start: [states] the distribution of the first state.
     """
@@ -50,7 +50,7 @@ class CoinChain:
     boards: CoinGameState
     successors: np.ndarray
     probabilities: np.ndarray
-    outlook: np.ndarray
+    transition: np.ndarray
     pickups: np.ndarray
     start: np.ndarray
 
@@ -60,7 +60,7 @@ class CoinChain:
 
     @property
     def num_states(self) -> int:
-        return len(self.outlook)
+        return len(self.transition)
 
     @property
     def memories(self) -> int:
@@ -71,7 +71,7 @@ class CoinChain:
         """Dense P[state, joint action, next state]; only for small chains."""
         rows = np.zeros((len(self.successors), self.num_states))
         np.add.at(rows, (np.arange(len(rows))[:, None], self.successors), self.probabilities)
-        return rows[self.outlook]
+        return rows[self.transition]
 
     def own_states(self, player: int) -> np.ndarray:
         """For each state, the number of the state as the player sees it, [states]: itself as seat 0, then the others by
@@ -116,11 +116,11 @@ def _enumerated(env: CoinGame, folded: bool, memory: bool) -> CoinChain:
         starts = _starts(env, folded)
     found, where = np.unique(np.sort(following.reshape(-1, len(outcomes)), axis=1), axis=0, return_inverse=True)
     successors, probabilities = _as_lists(found)
-    outlook = where.reshape(count, len(actions))
+    transition = where.reshape(count, len(actions))
     start = np.zeros(count)
     np.add.at(start, starts, 1)
     start /= start.sum()
-    return CoinChain(env, folded, False, boards, successors, probabilities, outlook, pickups, start)
+    return CoinChain(env, folded, False, boards, successors, probabilities, transition, pickups, start)
 
 
 def check_size(env: CoinGame, folded: bool = True, memory: bool = False) -> None:
@@ -263,7 +263,7 @@ def _remembering(chain: CoinChain) -> CoinChain:
     with jax.ensure_compile_time_eval():
         after = np.asarray(remember(before[:, None, None, :], chain.pickups[None], range(n)))
     number = np.asarray(memory_number(after, n))  # [memories, boards, joint actions]
-    pairs, where = np.unique(chain.outlook[None] * len(before) + number, return_inverse=True)
+    pairs, where = np.unique(chain.transition[None] * len(before) + number, return_inverse=True)
     old, memory = pairs // len(before), pairs % len(before)
     start = np.zeros(len(before) * boards)
     nobody = len(before) - 1
@@ -275,7 +275,7 @@ def _remembering(chain: CoinChain) -> CoinChain:
         boards=chain.boards,
         successors=chain.successors[old] + (memory * boards)[:, None].astype(np.int32),
         probabilities=chain.probabilities[old],
-        outlook=where.reshape(len(before) * boards, -1),
+        transition=where.reshape(len(before) * boards, -1),
         pickups=chain.pickups,
         start=start,
     )

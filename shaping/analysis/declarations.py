@@ -48,7 +48,7 @@ class Variable:
         """Whether both ends of its range are finite."""
         return math.isfinite(self.low) and math.isfinite(self.high)
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The declaration as written to summary.json."""
         ends = [end if math.isfinite(end) else None for end in (self.low, self.high)]
         return {

@@ -175,9 +175,9 @@ def divergence(share: float | None, median: float | None) -> str:
     return f"{100 * share:.2g} % diverged, median update {median:g}" if share and median is not None else ""
 
 
-def not_told_from(entry: dict[str, Any]) -> str:
+def not_distinguished_from(entry: dict[str, Any]) -> str:
     """The other cells that an entry cannot distinguish from its own, in words; empty if there are none."""
-    names = entry.get("not_told_from") or []
+    names = entry.get("not_distinguished_from") or []
     shown = "; ".join(names[:5]) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
     return f"cannot be distinguished from: {shown}" if names else ""
 
@@ -260,7 +260,7 @@ def _limit(entry: dict[str, Any], mine: dict[str, Any]) -> tuple[float | None, s
     return limit, basis + ("; their runs assumed to vary as much as ours" if assumed else "")
 
 
-def not_told_apart(entry: dict[str, Any], others: Iterable[tuple[str, float]]) -> list[str]:
+def not_distinguished(entry: dict[str, Any], others: Iterable[tuple[str, float]]) -> list[str]:
     """Names of other cells whose value of the same metric is within `limit` of the published one: the entry cannot
     distinguish them from the cell it is about.
 

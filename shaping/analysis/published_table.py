@@ -7,7 +7,7 @@ from typing import Any
 
 from shaping.analysis.axes import fixed_name
 from shaping.analysis.markup import interval, number, table
-from shaping.analysis.published import SHARES, SMALL, coordinates_among, divergence, not_told_from
+from shaping.analysis.published import SHARES, SMALL, coordinates_among, divergence, not_distinguished_from
 
 
 def published_table(entries: list[dict[str, Any]]) -> str:
@@ -31,7 +31,7 @@ def published_table(entries: list[dict[str, Any]]) -> str:
         gone = divergence(e.get("diverged"), e.get("diverged_at_median"))
         if gone:
             basis += f"<br><small>{escape(gone)}</small>"
-        if apart := not_told_from(e):
+        if apart := not_distinguished_from(e):
             basis += f"<br><small>{escape(apart)}</small>"
         if e.get("known") and verdict == "differs":
             basis += f"<br><small>known: {escape(e['known'])}</small>"

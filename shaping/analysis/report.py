@@ -11,13 +11,13 @@ from shaping.analysis import figures
 from shaping.analysis.axes import Columns, key_name, sweep_axes
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
+from shaping.analysis.failed_matches import failed_table
 from shaping.analysis.markup import each, number, percent, table
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
 from shaping.analysis.populations import figures as of_populations
 from shaping.analysis.populations.film import film
 from shaping.analysis.populations.tables import cell_table, what_was_run
 from shaping.analysis.published_table import published_table
-from shaping.analysis.quarantine import failed_table
 from shaping.analysis.record import Record, folder_of, open_record, text_of
 from shaping.analysis.selection import measured_cells
 from shaping.analysis.strategies import STRATEGIES

@@ -20,7 +20,7 @@ from shaping.analysis.published import (
     SMALL,
     coordinates_among,
     divergence,
-    not_told_from,
+    not_distinguished_from,
 )
 
 _HEAD = ("cell", "metric (player)", "published", "ours", "interval", "notices", "verdict")
@@ -77,7 +77,7 @@ def lines(row: dict[str, Any]) -> list[str]:
         text.append("  " + "  ".join(cells).rstrip())
         entry = row["published"][place - 1] if place else {}
         said = [f"known: {entry['known']}"] if entry and _is_known(entry) else []
-        said += [apart] if (apart := not_told_from(entry)) else []
+        said += [apart] if (apart := not_distinguished_from(entry)) else []
         for line in said:
             text += textwrap.wrap(line, 110, initial_indent="    ", subsequent_indent="    ")
     if row["left_out"]:

@@ -13,9 +13,9 @@ from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind, swep
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.declarations import Variable, labels_of
 from shaping.analysis.derived import FOUND, known_shares, mean_of_known
+from shaping.analysis.failed_matches import failed_matches
 from shaping.analysis.measures import Measures, measure
 from shaping.analysis.populations.summary import summarise_cells
-from shaping.analysis.quarantine import failed_matches
 from shaping.analysis.record import UNFINISHED, Record, Shape, folder_of, groups, open_record
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
 from shaping.analysis.strategies import STRATEGIES, UNDEFINED
@@ -48,7 +48,7 @@ def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str,
     with naming_damage(directory):
         cells, compared = summarise_cells(record) if record.of_populations else _cells(record)
         failed = failed_matches(record, swept_in(record))
-    variables = {name: variable.told() for name, variable in record.variables.items()}
+    variables = {name: variable.as_dict() for name, variable in record.variables.items()}
     for name in known_shares(map(str, record.dataset.data_vars)):
         variables[name] = {"label": FOUND[name].label, "description": FOUND[name].description, "share": True}
     summary = _plain(
@@ -112,7 +112,7 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         others = means[entry["metric"], entry.get("player")].items()
         own = [one["cell"] for one in here]
         named = [(cell_name(cells[c], axes), m) for c, m in others if own and of_other_kind(cells, axes, c, own)]
-        entry["not_told_from"] = published.not_told_apart(entry, named)
+        entry["not_distinguished_from"] = published.not_distinguished(entry, named)
         variable = record.variables.get(entry["metric"])
         entry |= {"small": True} if variable is not None and variable.small else {}
     return cells, compared

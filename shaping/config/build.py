@@ -200,8 +200,8 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
     # What seats share stands at the first of them.
     first = range(len(normal["players"])) if seats is None else [seats.index(place) for place in seats]
     rewards = tuple(build_reward(settings["players"][seat].get("reward"), number) for seat in first)
-    climbed = None if all(reward is None for reward in rewards) else rewards
-    return Match(0, 0, numbers, learners, game, seats, None, climbed)
+    maximised = None if all(reward is None for reward in rewards) else rewards
+    return Match(0, 0, numbers, learners, game, seats, None, maximised)
 
 
 def _params_of(normal: Normal, settings: Normal, game: Any, number: Any) -> Any:

@@ -30,7 +30,7 @@ from shaping.config.players import (
 from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
-from shaping.config.top import CHECKPOINT, EXTRAS, LOGS, PUBLISHED, SINGLE
+from shaping.config.top import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
 from shaping.learners import m_maml
 from shaping.objectives.rewards import REWARDS
 from shaping.schema import Field, Range, fields
@@ -51,7 +51,7 @@ def json_schema() -> dict[str, Any]:
     }
     optional = {key: (kind | None, None) for key, kind in members.items()}
     variant = _object("Variant", optional)
-    names = Literal[tuple(EXTRAS)]
+    names = Literal[tuple(OPTIONAL_PARTS)]
     more: dict[str, Any] = optional | {
         "record": (list[names] | None, None),
         "log": (list[Literal[LOGS]] | None, None),

@@ -12,7 +12,7 @@ from shaping.config.checks import check_number, settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, NonNegative, Positive, Range, fields
 
-EXTRAS = ("policies", "consistency", "shaping", "types")
+OPTIONAL_PARTS = ("policies", "consistency", "shaping", "types")
 """Optional parts of a record; see `population.program.Timetable`."""
 LOGS = ("csv", "tensorboard")
 """The formats in which a run may log its curves; see `runtime.log`."""
@@ -60,7 +60,7 @@ LIMITS = {name: field.range for name, field in SINGLE.items() if field.kind == "
 CELL = ("game", "players", "population", "optimizer", "policy", "objective")
 """The keys that a variant, or an axis of structure, may change, each time with a new program."""
 _CONTAINERS = {
-    "record": (list, f"a list of some of {', '.join(EXTRAS)}"),
+    "record": (list, f"a list of some of {', '.join(OPTIONAL_PARTS)}"),
     "log": (list, f"a list of some of {', '.join(LOGS)}"),
     "checkpoint": (dict, "a mapping of settings"),
     "sweep": (dict, "a mapping of keys to axes"),
@@ -101,7 +101,7 @@ def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
         if sizes is not None:
             key = "chunk_matches" if place is None else f"chunk_matches.{place}"
             check_number(key, size, LIMITS["matches"], integer=True)
-    for key, known in (("record", EXTRAS), ("log", LOGS)):
+    for key, known in (("record", OPTIONAL_PARTS), ("log", LOGS)):
         for entry in top[key]:
             if entry not in known:
                 raise not_allowed(key, entry, f"some of {', '.join(known)}", known)

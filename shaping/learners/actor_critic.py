@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from shaping.learners import critic as critics
-from shaping.learners.ascent import check_seats, check_value_head, climb, seated, summed, with_value_head
+from shaping.learners.ascent import ascend, check_seats, check_value_head, seated, summed, with_value_head
 from shaping.learners.initial import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
 from shaping.objectives.estimators import gae
@@ -187,7 +187,7 @@ def _step(
         return summed(seats, key, of)
 
     transform = common.optimizer.build(common.step_size)
-    theta, moments = climb(transform, state.theta, memory.optimizer, direction, own.epochs * own.minibatches)
+    theta, moments = ascend(transform, state.theta, memory.optimizer, direction, own.epochs * own.minibatches)
     critic = memory.critic
     if common.critic is not None:
         critic = critics.fitted(common.critic, critic, objective, seats, thetas)
@@ -226,7 +226,7 @@ def direction_of(
     part = _part(experience, settings.minibatches, step)
     sampler = objective.sampler
 
-    def climbed(theta: Any) -> jax.Array:
+    def surrogate(theta: Any) -> jax.Array:
         log_probabilities, entropies = sampler.read(player, theta, part.batch)
         if settings.clip is None:
             gained = part.advantages * log_probabilities
@@ -237,7 +237,7 @@ def direction_of(
         running = part.batch.running.astype(gained.dtype)
         return jnp.sum(running * (gained + settings.entropy * entropies)) / jnp.maximum(jnp.sum(running), 1)
 
-    return jax.grad(climbed)(thetas[player])
+    return jax.grad(surrogate)(thetas[player])
 
 
 def _part(experience: Experience, minibatches: int, step: Any) -> Experience:

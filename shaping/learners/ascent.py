@@ -21,7 +21,7 @@ from shaping.policies.policy import Policy
 from shaping.rules.gradients import add, replace
 
 
-def climb(
+def ascend(
     transform: optax.GradientTransformation,
     theta: Any,
     moments: Any,
@@ -30,7 +30,7 @@ def climb(
 ) -> tuple[Any, Any]:
     """(theta, the optimiser's state) after some steps; `direction` takes theta and the number of the step."""
 
-    def ascend(carry: tuple[Any, Any], number: Any) -> tuple[tuple[Any, Any], None]:
+    def step(carry: tuple[Any, Any], number: Any) -> tuple[tuple[Any, Any], None]:
         theta, moments = carry
         # optax descends, so the direction of ascent is passed with its sign reversed.
         descent = jax.tree.map(jnp.negative, direction(theta, number))
@@ -38,8 +38,8 @@ def climb(
         return (optax.apply_updates(theta, change), moments), None
 
     if steps == 1:
-        return ascend((theta, moments), jnp.int32(0))[0]
-    return lax.scan(ascend, (theta, moments), jnp.arange(steps))[0]
+        return step((theta, moments), jnp.int32(0))[0]
+    return lax.scan(step, (theta, moments), jnp.arange(steps))[0]
 
 
 def summed(seats: Sequence[int], key: jax.Array, direction: Callable[[int, jax.Array], Any]) -> Any:

@@ -15,7 +15,7 @@ from jax import lax
 
 from shaping.learners import critic as critics
 from shaping.learners import opponent_model as models
-from shaping.learners.ascent import check_seats, climb, seated, summed, with_value_head
+from shaping.learners.ascent import ascend, check_seats, seated, summed, with_value_head
 from shaping.learners.critic import CriticSettings
 from shaping.learners.initial import Initial, initial_parameters, normal
 from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
@@ -155,7 +155,7 @@ def _step(
         rule = rule.slowed(trust)
     known = objective if critic is None else objective.within(critics.by_seat(critic, seats))
 
-    def climbed(theta: Any, number: Any) -> Any:
+    def summed_direction(theta: Any, number: Any) -> Any:
         del number
         now = seated(thetas, seats, theta)
 
@@ -172,7 +172,7 @@ def _step(
 
         return summed(seats, key, of)
 
-    theta, moments = climb(common.optimizer.build(common.step_size), own.theta, memory.optimizer, climbed)
+    theta, moments = ascend(common.optimizer.build(common.step_size), own.theta, memory.optimizer, summed_direction)
     if common.critic is not None:
         judged = thetas if common.model is None else models.imagined(model, thetas, 0)
         critic = critics.fitted(common.critic, memory.critic, objective, seats, judged)

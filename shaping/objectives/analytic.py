@@ -12,7 +12,7 @@ from shaping.envs.environment import check_integer
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.objectives.game import all_alike, closed_form_values, closed_form_work
 from shaping.objectives.objective import Objective, Thetas
-from shaping.objectives.rewards import Reward, climbed
+from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 from shaping.schema import fields
@@ -65,7 +65,7 @@ class Analytic:
             if count != (seats,):
                 given = count[0] if count else "a single number"
                 raise ValueError(f"the game's function returns {given}; allowed: {seats} returns, one per player")
-            return found if rewards is None else climbed(rewards, [found[seat] for seat in range(seats)])
+            return found if rewards is None else maximised(rewards, [found[seat] for seat in range(seats)])
 
         return from_returns(returns)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams, events
+from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams, coins_taken
 from shaping.objectives.game import value_scale
 
 # Actions whose values differ by less than this fraction of the largest value are equally good.
@@ -167,21 +167,21 @@ def _decisions(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The player's problem: maps values of next states [states] to values of its executed actions [states, actions]."""
     chain, n, actions = game.chain, game.env.num_players, game.env.action_space.num_values
-    states, joint = chain.outlook.shape
+    states, joint = chain.transition.shape
     played = [np.ones_like(table) if seat == player else table for seat, table in enumerate(tables)]
     others = functools.reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(states, -1), played)
     # The player's own action comes first, so that the others' joint actions are contiguous for each of its actions.
     order = np.moveaxis(np.arange(joint).reshape((actions,) * n), player, 0).reshape(-1)
-    weights, outlook = others[:, order], chain.outlook[:, order]
+    weights, transition = others[:, order], chain.transition[:, order]
     rows = np.arange(0, weights.size + 1, joint // actions)
     meets = sparse.csr_array(
-        (weights.reshape(-1), outlook.reshape(-1), rows), (states * actions, len(chain.successors))
+        (weights.reshape(-1), transition.reshape(-1), rows), (states * actions, len(chain.successors))
     )
     pointers = np.arange(0, chain.successors.size + 1, chain.successors.shape[1])
     leads = sparse.csr_array(
         (chain.probabilities.reshape(-1), chain.successors.reshape(-1), pointers), (len(chain.successors), states)
     )
-    rewards = events(chain, "float64")[:, :, player] @ np.asarray(params.rewards[player], float)  # [boards, joint]
+    rewards = coins_taken(chain, "float64")[:, :, player] @ np.asarray(params.rewards[player], float)  # [boards, joint]
     paid = np.tile(rewards[:, order], (chain.memories, 1)) * weights
     paid = paid.reshape(states, actions, -1).sum(-1)
     discount = float(params.discount)

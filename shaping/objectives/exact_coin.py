@@ -26,7 +26,7 @@ from shaping.envs.measures import fraction
 from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
-from shaping.objectives.rewards import Reward, climbed
+from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, declared, of_measure
 
@@ -132,7 +132,7 @@ class ExactCoinGame:
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """The probabilities of joint actions in every state, once for each derivative."""
-        states, joint = self.chain.outlook.shape
+        states, joint = self.chain.transition.shape
         return 4 * (1 + lookaheads) * states * joint * itemsize
 
     def work(self, params: ExactCoinParams) -> int:
@@ -196,13 +196,13 @@ def _returns(
     # A last step that pays nothing need not be played.
     steps = None if game.horizon is None else game.horizon - (game.env.last_step != "play")
     joint = game.joint(thetas, params.noise)
-    paid = events(game.chain, str(joint.dtype))
+    paid = coins_taken(game.chain, str(joint.dtype))
     visits = visits_of(game.chain, joint, params.discount, steps)
     if rewards is None:
         return jnp.sum(params.rewards * game._expected(visits, joint, paid), axis=1)
     # What a move pays is certain: the step's rewards of every board and joint action.
     given = jnp.sum(params.rewards * paid, axis=-1)
-    own = climbed(rewards, [given[..., player] for player in range(given.shape[-1])])
+    own = maximised(rewards, [given[..., player] for player in range(given.shape[-1])])
     return game._expected(visits, joint, jnp.stack(own, axis=-1))
 
 
@@ -254,7 +254,7 @@ def _own_states(chain: CoinChain, player: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def events(chain: CoinChain, dtype: str) -> np.ndarray:
+def coins_taken(chain: CoinChain, dtype: str) -> np.ndarray:
     """What each player is paid for: own coins taken, others' coins taken, own coins taken by others; [boards, joint
     actions, players, 3]."""
     taken = chain.pickups.astype(dtype)

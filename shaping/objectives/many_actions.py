@@ -23,7 +23,7 @@ from shaping.envs.matrix.game import own_view
 from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import chain_returns, finite_chain_returns
-from shaping.objectives.rewards import Reward, climbed
+from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, declared
 
@@ -47,7 +47,7 @@ class ManyActionGame:
         """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
         players = range(self.env.num_players)
         rows = [jnp.ravel(params.payoffs[player]) for player in players]
-        payoffs = jnp.stack(rows if rewards is None else climbed(rewards, rows))
+        payoffs = jnp.stack(rows if rewards is None else maximised(rewards, rows))
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
             del key, context

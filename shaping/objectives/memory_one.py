@@ -33,7 +33,7 @@ from shaping.objectives.memory_k import num_histories, own_histories, returns_me
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
-from shaping.objectives.rewards import Reward, climbed
+from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, as_table, declared
 
@@ -72,7 +72,7 @@ class ExactMatrixGame:
     def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
         if rewards is not None:
-            payoffs = climbed(rewards, [params.payoffs[player] for player in range(self.num_players)])
+            payoffs = maximised(rewards, [params.payoffs[player] for player in range(self.num_players)])
             params = dataclasses.replace(params, payoffs=tuple(payoffs))
 
         def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:

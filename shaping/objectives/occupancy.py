@@ -29,7 +29,7 @@ def visits_of(chain: CoinChain, joint: jax.Array, discount: jax.Array, steps: in
     """
     dtype = str(joint.dtype)
     start = jnp.asarray(chain.start, dtype)
-    if chain.num_states**2 * chain.outlook.shape[1] <= _DENSE:
+    if chain.num_states**2 * chain.transition.shape[1] <= _DENSE:
         dense = jnp.asarray(_dense(chain, dtype))
         transition = jnp.einsum("sj,sjt->st", joint, dense, precision=lax.Precision.HIGHEST)
         if steps is None:
@@ -76,10 +76,10 @@ def _dense(chain: CoinChain, dtype: str) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _sparse(chain: CoinChain, dtype: str) -> tuple[Any, Any]:
-    """Maps from probabilities of states and joint actions to those of outlooks, and from outlooks to next states."""
-    outlooks = len(chain.successors)
-    where = chain.outlook.reshape(-1)
-    gather = sparse_product(where, np.arange(where.size), np.ones(where.size), outlooks, dtype)
+    """Maps from probabilities of states and joint actions to those of transitions, and from these to next states."""
+    transitions = len(chain.successors)
+    where = chain.transition.reshape(-1)
+    gather = sparse_product(where, np.arange(where.size), np.ones(where.size), transitions, dtype)
     rows, places = np.nonzero(chain.probabilities)
     weights = chain.probabilities[rows, places]
     return gather, sparse_product(chain.successors[rows, places], rows, weights, chain.num_states, dtype)

@@ -72,7 +72,7 @@ def svo(angle: Annotated[float, Range(-90, 90)] = 45.0, weight: NonNegative = 0.
 REWARDS = {"weights": weights, "inequity_aversion": inequity_aversion, "svo": svo}
 
 
-def climbed(rewards: Sequence[Reward | None], given: Sequence[Any]) -> list[Any]:
+def maximised(rewards: Sequence[Reward | None], given: Sequence[Any]) -> list[Any]:
     """What each player maximises.
 
     Args:

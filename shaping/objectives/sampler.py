@@ -16,7 +16,7 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.spaces import Discrete
-from shaping.objectives.rewards import Reward, climbed
+from shaping.objectives.rewards import Reward, maximised
 from shaping.objectives.rollout import PlayState, begin_stream, environment_step
 from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
@@ -131,7 +131,7 @@ class Sampler:
         count = self.batch if streams is None else streams
         played = jax.vmap(stream, out_axes=1)(jnp.arange(count))
         if self.rewards is not None:
-            own = climbed(self.rewards, [played.rewards[..., i] for i in seats])
+            own = maximised(self.rewards, [played.rewards[..., i] for i in seats])
             # Nothing is paid after the end, and nothing is made of it.
             played = dataclasses.replace(
                 played, rewards=jnp.where(played.running[..., None], jnp.stack(own, axis=-1), 0)

@@ -75,7 +75,7 @@ def test_what_a_row_could_notice_and_could_not_tell_apart_is_said(write_record):
     (got,) = summarise(write_record(made, config={"published": [entry]}))["published"]
     assert 0 < got["limit"] < 0.1
     # Cells that differ from it in numbers alone are of the same rule.
-    assert got["not_told_from"] == ["SOS, a = 0.1", "SOS, a = 0.2"]
+    assert got["not_distinguished_from"] == ["SOS, a = 0.1", "SOS, a = 0.2"]
 
 
 @pytest.mark.parametrize("known", [{}, {"sd": 0.19}])

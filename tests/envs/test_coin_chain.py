@@ -69,7 +69,7 @@ def test_transitions_and_pickups_are_those_of_the_rules(dialect):
     for state in drawn.integers(len(known), size=300):
         joint = int(drawn.integers(len(actions)))
         following, pickups = expected(env, known[state], actions[joint])
-        row = chain.outlook[state, joint]
+        row = chain.transition[state, joint]
         found = {}
         for successor, probability in zip(chain.successors[row], chain.probabilities[row], strict=True):
             if probability:
@@ -97,7 +97,7 @@ def test_rows_are_distributions(dialect, folded, memory):
     np.testing.assert_allclose(chain.start.sum(), 1, rtol=1e-12)
     assert chain.probabilities.min() >= 0 and chain.start.min() >= 0
     assert chain.successors.min() >= 0 and chain.successors.max() < chain.num_states
-    assert chain.outlook.min() == 0 and chain.outlook.max() == len(chain.successors) - 1
+    assert chain.transition.min() == 0 and chain.transition.max() == len(chain.successors) - 1
 
 
 def test_transitions_are_the_listed_outlooks_written_densely():
@@ -105,8 +105,8 @@ def test_transitions_are_the_listed_outlooks_written_densely():
     dense = chain.transitions()
     assert dense.shape == (18, 16, 18)
     for state, joint in itertools.product(range(18), range(16)):
-        row, outlook = np.zeros(18), chain.outlook[state, joint]
-        for successor, probability in zip(chain.successors[outlook], chain.probabilities[outlook], strict=True):
+        row, transition = np.zeros(18), chain.transition[state, joint]
+        for successor, probability in zip(chain.successors[transition], chain.probabilities[transition], strict=True):
             row[successor] += probability
         np.testing.assert_array_equal(dense[state, joint], row)
 
@@ -129,8 +129,8 @@ def test_boards_that_fold_to_one_lead_to_the_same_folds(dialect):
     np.add.at(into, (np.arange(len(into))[:, None], fold[whole.successors]), whole.probabilities)
     listed = np.zeros((len(folds.successors), folds.num_states))
     np.add.at(listed, (np.arange(len(listed))[:, None], folds.successors), folds.probabilities)
-    for joint in range(whole.outlook.shape[1]):
-        np.testing.assert_allclose(into[whole.outlook[:, joint]], listed[folds.outlook[fold, joint]], atol=1e-12)
+    for joint in range(whole.transition.shape[1]):
+        np.testing.assert_allclose(into[whole.transition[:, joint]], listed[folds.transition[fold, joint]], atol=1e-12)
     assert np.array_equal(whole.pickups, folds.pickups[fold])
     np.testing.assert_allclose(np.bincount(fold, whole.start), folds.start, rtol=1e-12)
 
@@ -232,7 +232,7 @@ def test_the_remembering_chain_is_the_board_with_its_memory_carried_along():
             for player in (colour, 1 - colour):
                 if pickups[player, colour]:
                     after[colour] = player
-        row, plain_row = chain.outlook[memory * 162 + board, joint], plain.outlook[board, joint]
+        row, plain_row = chain.transition[memory * 162 + board, joint], plain.transition[board, joint]
         found = dict(zip(chain.successors[row], chain.probabilities[row], strict=True))
         base = (3 * after[0] + after[1]) * 162
         wanted = dict(zip(base + plain.successors[plain_row], plain.probabilities[plain_row], strict=True))

@@ -8,7 +8,7 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.objectives.memory_one import exact, exact_matrix_game
-from shaping.objectives.rewards import climbed
+from shaping.objectives.rewards import maximised
 from shaping.policies import tabular
 from shaping.rules import gradients
 from tests.objectives.enumeration import PROBE
@@ -43,13 +43,13 @@ def payoffs_of(reward):
 
 @pytest.mark.parametrize("kind", BY_HAND)
 def test_payoffs_of_the_prisoners_dilemma_are_those_worked_out_by_hand(kind):
-    found = climbed([BY_HAND[kind][0]] * 2, [jnp.asarray(own) for own in IPD])
+    found = maximised([BY_HAND[kind][0]] * 2, [jnp.asarray(own) for own in IPD])
     np.testing.assert_allclose(found, payoffs_of(kind), rtol=0, atol=1e-12)
 
 
 def test_three_players_are_compared_with_every_other_and_weighed_by_ascending_seat():
     given = [jnp.asarray(x) for x in (1.0, 4.0, -2.0)]
-    found = climbed(
+    found = maximised(
         [shaping.inequity_aversion(2.0, 0.5), shaping.weights(1.0, 10.0, 100.0), shaping.svo(0.0, 1.0)], given
     )
     assert float(found[0]) == 1 - 2 / 2 * 3 - 0.5 / 2 * 3
@@ -58,7 +58,7 @@ def test_three_players_are_compared_with_every_other_and_weighed_by_ascending_se
 
 
 def test_a_step_that_pays_nobody_costs_no_social_value():
-    assert float(climbed([shaping.svo(45.0, 1.0), None], [jnp.zeros(()), jnp.zeros(())])[0]) == 0
+    assert float(maximised([shaping.svo(45.0, 1.0), None], [jnp.zeros(()), jnp.zeros(())])[0]) == 0
 
 
 @pytest.mark.parametrize("kind", BY_HAND)
@@ -87,7 +87,7 @@ def test_naive_learners_that_care_for_each_other_cooperate_and_values_stay_the_g
         for reward in (None, shaping.weights(1.0, 0.0), shaping.weights(1.0, 1.0))
     )
     assert selfish.value.isel(update=-1).max() < -1.9  # -2 is defection by all
-    assert caring.value.isel(update=-1).min() > -1.1  # -1 is cooperation by all, and -2 the sum that is climbed
+    assert caring.value.isel(update=-1).min() > -1.1  # -1 is cooperation by all, and -2 the sum that is maximised
     np.testing.assert_array_equal(caring.value.isel(update=0), plain.value.isel(update=0))
     for name in ("value", "theta_final"):
         np.testing.assert_array_equal(plain[name], selfish[name])
@@ -97,7 +97,7 @@ def test_naive_learners_that_care_for_each_other_cooperate_and_values_stay_the_g
     "nothing", [shaping.weights(1.0, 0.0), shaping.inequity_aversion(0.0, 0.0), shaping.svo(30.0, 0.0)]
 )
 def test_a_transform_of_nothing_changes_no_bit(nothing):
-    found = climbed([nothing] * 2, [jnp.asarray(own, jnp.float32) for own in np.pi * IPD])
+    found = maximised([nothing] * 2, [jnp.asarray(own, jnp.float32) for own in np.pi * IPD])
     np.testing.assert_array_equal(found, (np.pi * IPD).astype(np.float32))
     assert found[0].dtype == jnp.float32
 

@@ -58,7 +58,7 @@ def summarise_cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str
             for cell, mean in means[entry["metric"]].items()
             if here and of_other_kind(cells, axes, cell, here)
         ]
-        entry["not_told_from"] = published.not_told_apart(entry, others)
+        entry["not_distinguished_from"] = published.not_distinguished(entry, others)
     return cells, compared
 
 
