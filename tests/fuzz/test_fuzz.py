@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz import command_lines, folders
+from tests.fuzz import command_lines, configurations, folders, library
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +20,17 @@ def test_a_damaged_folder_is_refused_in_one_line_and_made_no_worse(made, tmp_pat
 def test_a_command_line_of_any_words_ends_without_a_traceback_and_writes_nothing(tmp_path, first):
     for seed in range(first, first + 12):
         command_lines.check_case(seed, tmp_path)
+
+
+@pytest.mark.parametrize("first", range(0, 120, 40))
+def test_a_configuration_is_planned_or_refused_in_one_line_and_what_is_written_of_it_is_the_same(first):
+    for seed in range(first, first + 40):
+        configurations.check_case(seed)
+
+
+def test_a_wrong_argument_is_refused_in_one_line():
+    for seed in range(300):
+        library.check_case(seed)
 
 
 def test_a_healthy_folder_passes_every_command(made, tmp_path):
