@@ -1,7 +1,11 @@
 """A few dozen cases of the fuzzer; `python -m tests.fuzz` tries thousands."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+import shaping
 from tests.fuzz import command_lines, configurations, folders, library
 
 
@@ -36,9 +40,23 @@ def test_a_wrong_argument_is_refused_in_one_line():
 def test_a_healthy_folder_passes_every_command(made, tmp_path):
     runs, replayed = made
     with folders.nothing_computed(replayed):
-        for command in folders.commands(runs["finished"])[:3] + folders.commands(runs["finished"])[4:8]:
+        for command in folders.commands(runs["finished"])[:3] + folders.commands(runs["finished"])[4:9]:
             status, _, said = folders.ended(command)
             assert status == 0, (command, said)
+
+
+@pytest.mark.parametrize("name", ["value", "theta_final", "policy", "diverged_at"])
+def test_what_is_absent_is_not_called_diverged_by_any_reader(made, tmp_path, name):
+    runs, replayed = made
+    folder = Path(shutil.copytree(runs["finished"], tmp_path / "run"))
+    shutil.rmtree(folder / "record.zarr" / name / "c")
+    said = f"{folder}/record.zarr/{name}/c/0"
+    with folders.nothing_computed(replayed):
+        for command in (["report", folder], ["league", folder], ["replay", folder, "--match", "0"]):
+            status, _, line = folders.ended([str(word) for word in command])
+            assert status == 2 and line.startswith(f"shaping: {said}") and "is missing" in line, (command, line)
+    with pytest.raises(ValueError, match="this piece of the record is missing"):
+        shaping.load(folder)
 
 
 def test_the_fuzzer_notices_a_traceback(made, tmp_path, monkeypatch):
