@@ -160,8 +160,7 @@ def population(name: str, configuration: Mapping[str, Any], matches: int, update
     rate = padded * updates / best(call, seconds)
     first = jax.tree.map(lambda leaf: leaf[0], group.template())
     state: Any = single.start(first, np.float32)
-    update = single.sampled_update if first.game.sampled else single.update
-    counted = operations(update, first, state, state.learners, jnp.int32(1))
+    counted = operations(single.update, first, state, state.learners, jnp.int32(1))
     return Row(name, matches, rate, counted, moved / updates, ready)
 
 

@@ -1,4 +1,5 @@
-"""Evolution, leagues and best responses at scale, compared with OpenSpiel and EGTtools where they are installed.
+"""Evolution, leagues and best responses at scale, compared with OpenSpiel, EGTtools and Axelrod-Python where they are
+installed.
 
 python -m benchmarks.evolution --rounds 3 --json evolution.json
 
@@ -44,6 +45,11 @@ def ours(task: str, size: int) -> Callable[[], Any]:
     if task == "alpha_rank":
         given = payoffs(size)
         return lambda: evolution.alpha_rank(given, 0.1, 20)
+    if task == "alpha_rank_global":
+        given = payoffs(size)
+        return lambda: evolution.alpha_rank(given, 0.1, 20, "global")
+    if task == "round_robin":
+        return round_robin(size)
     if task == "alpha_rank_defaults":
         given = payoffs(size)
         return lambda: evolution.alpha_rank(given)
@@ -59,12 +65,84 @@ def ours(task: str, size: int) -> Callable[[], Any]:
     raise ValueError(task)
 
 
+# Ours, and the class in Axelrod-Python.
+STRATEGIES = {
+    "allc": "Cooperator",
+    "alld": "Defector",
+    "tft": "TitForTat",
+    "suspicious_tft": "SuspiciousTitForTat",
+    "anti_tft": "AntiTitForTat",
+    "bully": "Bully",
+    "grudger": "Grudger",
+    "wsls": "WinStayLoseShift",
+    "win_shift_lose_stay": "WinShiftLoseStay",
+    "alternator": "Alternator",
+    "tf2t": "TitFor2Tats",
+    "two_tits_for_tat": "TwoTitsForTat",
+    "hard_tft": "HardTitForTat",
+    "hard_tf2t": "HardTitFor2Tats",
+    "contrite_tft": "ContriteTitForTat",
+    "soft_grudger": "SoftGrudger",
+    "prober": "Prober",
+    "prober_2": "Prober2",
+    "prober_3": "Prober3",
+}
+TURNS, NOISE = 200, 0.01
+
+
+def round_robin(repetitions: int) -> Callable[[], Any]:
+    """A tournament of all pairs, played turn by turn with mistakes; compiled beforehand. Machines are certain of what
+    they do, so nothing but mistakes is drawn."""
+    import jax
+    import jax.numpy as jnp
+
+    from shaping import envs
+    from shaping.policies import stack_automata
+
+    game = envs.make("ipd", noise=NOISE)
+    params = game.default_params
+    policy, machines = stack_automata(list(STRATEGIES))
+    pairs = np.repeat(np.stack(np.triu_indices(len(STRATEGIES)), axis=1), repetitions, axis=0)
+
+    def match(pair: Any, key: Any) -> Any:
+        players = [jax.tree.map(lambda leaf, i=i: leaf[i], machines) for i in pair]
+
+        def turn(carry: Any, time: Any) -> tuple[Any, None]:
+            seen, state, memories, scores = carry
+            chosen = [policy.apply(*given) for given in zip(players, seen, memories, strict=True)]
+            actions = jnp.stack([distribution.mode() for distribution, _ in chosen])
+            seen, state, rewards, *_ = game.step(jax.random.fold_in(key, time), state, actions, params)
+            return (seen, state, [memory for _, memory in chosen], scores + rewards), None
+
+        start = (*game.reset(key, params), [policy.start(()), policy.start(())], jnp.zeros(2))
+        return jax.lax.scan(turn, start, jnp.arange(TURNS))[0][3]
+
+    @jax.jit
+    def tournament(key: Any) -> Any:
+        return jax.vmap(match)(jnp.asarray(pairs), jax.random.split(key, len(pairs)))
+
+    jax.block_until_ready(tournament(jax.random.key(0)))
+    return lambda: jax.block_until_ready(tournament(jax.random.key(1)))
+
+
 # What a reference does, as its own program: `size` is given, `run` is timed.
 REFERENCES = {
     "alpha_rank": """
 from open_spiel.python.egt import alpharank
 given = np.random.default_rng(0).random((size, size))
 run = lambda: alpharank.compute([given], m=20, alpha=.1, use_local_selection_model=True)
+""",
+    "alpha_rank_global": """
+from open_spiel.python.egt import alpharank
+given = np.random.default_rng(0).random((size, size))
+run = lambda: alpharank.compute([given], m=20, alpha=.1, use_local_selection_model=False)
+""",
+    "round_robin": f"""
+import axelrod
+names = {list(STRATEGIES.values())}
+players = [getattr(axelrod, name)() for name in names]
+tournament = axelrod.Tournament(players, turns={TURNS}, repetitions=size, noise={NOISE}, seed=1)
+run = lambda: tournament.play(progress_bar=False)
 """,
     "fixation": """
 from egttools.analytical import PairwiseComparison
@@ -79,6 +157,8 @@ run = lambda: calculate_stationary_distribution(
 TASKS = {
     "alpha_rank": 1000,
     "alpha_rank_defaults": 10_000,
+    "alpha_rank_global": 100,
+    "round_robin": 50,
     "fixation": 20,
     "league": 4096,
     "best_responses": 100_000,
@@ -126,7 +206,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="sizes times this, to try it out")
     parser.add_argument("--threads", type=int, default=2, help="of linear algebra")
-    parser.add_argument("--reference-python", default=sys.executable, help="one that has OpenSpiel and EGTtools")
+    parser.add_argument("--reference-python", default=sys.executable, help="one that has the references")
     parser.add_argument("--limit", type=float, default=600, help="seconds a contender may take")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", nargs=2, metavar=("TASK", "SIZE"), help=argparse.SUPPRESS)

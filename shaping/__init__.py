@@ -18,18 +18,23 @@ if TYPE_CHECKING:
     from shaping import cooperation as cooperation
     from shaping import envs as envs
     from shaping.analysis import evolution as evolution
+    from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
+    from shaping.exploitation import exploit as exploit
     from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
+    from shaping.learners import arcsine as arcsine
     from shaping.learners import fan_in as fan_in
+    from shaping.learners import fmtl as fmtl
     from shaping.learners import frozen as frozen
     from shaping.learners import gradient_learner as gradient_learner
     from shaping.learners import normal as normal
     from shaping.learners import optimizer as optimizer
     from shaping.learners import ppo as ppo
+    from shaping.learners import selfish as selfish
     from shaping.learners import uniform as uniform
     from shaping.learners import values as values
     from shaping.learners import zeros as zeros
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from shaping.learners.initial import m_maml as m_maml
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.schedule import schedule as schedule
+    from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
     from shaping.objectives import Objective as Objective
     from shaping.objectives import analytic_game as analytic_game
@@ -65,6 +71,7 @@ if TYPE_CHECKING:
     from shaping.policies import coin_tit_for_tat as coin_tit_for_tat
     from shaping.policies import fixed as fixed
     from shaping.policies import grid_players as grid_players
+    from shaping.policies import joint_critic as joint_critic
     from shaping.policies import memory_one as memory_one
     from shaping.policies import mlp as mlp
     from shaping.policies import moore_machine as moore_machine
@@ -96,6 +103,7 @@ if TYPE_CHECKING:
     from shaping.rules.pola import pola as pola
     from shaping.rules.sga import sga as sga
     from shaping.rules.sos import sos as sos
+    from shaping.run_analysis import analyze as analyze
     from shaping.training import train as train
 
 # All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
@@ -111,7 +119,9 @@ _EXPORTS = {
     "Rule": "rules",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
+    "arcsine": "learners",
     "analytic_game": "objectives",
+    "analyze": "run_analysis",
     "automaton": "policies",
     "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",
@@ -119,18 +129,21 @@ _EXPORTS = {
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
     "cola": "rules.cola",
+    "compare": "comparison",
     "consensus": "rules.consensus",
     "critic": "learners.critic",
     "dice": "objectives.estimators",
     "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
+    "exploit": "exploitation",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
     "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
+    "fmtl": "learners",
     "from_losses": "objectives",
     "from_returns": "objectives",
     "frozen": "learners",
@@ -138,8 +151,10 @@ _EXPORTS = {
     "grid_players": "policies",
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
+    "joint_critic": "policies",
     "league": "leagues",
     "league_values": "objectives.league_values",
+    "learning_league": "learning_leagues",
     "load": "results",
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
@@ -169,6 +184,7 @@ _EXPORTS = {
     "schedule": "learners.schedule",
     "scripted_players": "policies",
     "selection": "population.selection",
+    "selfish": "learners",
     "sga": "rules.sga",
     "sos": "rules.sos",
     "stack_automata": "policies",

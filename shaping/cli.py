@@ -1,4 +1,5 @@
-"""The command line: runs commands and prints. Options are in `command_line`; heavy modules are imported when needed."""
+"""The command line: runs commands and prints. Options are in `command_line`; heavy modules are imported when needed.
+Each command is a function here, which makes this file longer than others."""
 
 import argparse
 import json
@@ -284,10 +285,60 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _league(arguments: argparse.Namespace) -> int:
     _begin()
+    if arguments.learning is not None:
+        return _learning_league(arguments)
+    from shaping.config.errors import ConfigError
     from shaping.leagues import league
 
+    if arguments.overrides:
+        raise ConfigError("--set: only with --learning")
     how = (arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
-    _print_lines([str(league(arguments.sources, *how) / "report" / "index.html")])
+    play = (arguments.se, arguments.sampled, arguments.seed, arguments.restarts, arguments.updates)
+    _print_lines([str(league(arguments.sources, *how, *play) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
+def _learning_league(arguments: argparse.Namespace) -> int:
+    from shaping.config.errors import ConfigError
+    from shaping.learning_leagues import learning_league
+
+    if (
+        arguments.sources
+        or arguments.cells
+        or arguments.per_cell
+        or arguments.sampled
+        or arguments.against != "classic"
+    ):
+        raise ConfigError("--learning: only with --game, --set and --out; frozen policies are a league of their own")
+    folder = learning_league(arguments.learning, arguments.game, arguments.out, arguments.overrides)
+    _print_lines([str(folder / "league" / "index.html")])
+    return statuses.FINISHED
+
+
+def _exploit(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.exploitation import exploit
+
+    which = (arguments.source, arguments.cells, arguments.per_cell, arguments.out)
+    how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed)
+    _print_lines([str(exploit(*which, *how) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.run_analysis import analyze
+
+    folder = analyze(arguments.source, arguments.out, arguments.rounds, arguments.seed)
+    _print_lines([str(folder / "report" / "index.html")])
+    return statuses.FINISHED
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    _begin()
+    from shaping.comparison import compare
+
+    _print_lines([str(compare(arguments.sources, arguments.out) / "report" / "index.html")])
     return statuses.FINISHED
 
 
@@ -352,6 +403,9 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "replay": _replay,
     "report": _report,
     "league": _league,
+    "exploit": _exploit,
+    "analyze": _analyze,
+    "compare": _compare,
     "verify": _verify,
     "doctor": _doctor,
     "list": _list,

@@ -68,7 +68,46 @@ def parser() -> argparse.ArgumentParser:
         "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
     )
     league.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    league.add_argument(
+        "--se", metavar="E", type=float, default=0.01, help="the standard error of values that are measured in play"
+    )
+    league.add_argument(
+        "--learning",
+        metavar="NAMES_OR_FILE",
+        help="rules that learn against each other: names with commas, or a YAML file with the key learners",
+    )
+    league.add_argument(
+        "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="with --learning: see run"
+    )
+    league.add_argument("--sampled", action="store_true", help="play everything, also what could be exact")
+    league.add_argument("--seed", metavar="N", type=int, default=0, help="of the play (default: 0)")
+    league.add_argument(
+        "--restarts", metavar="N", type=int, default=0, help="learn best responses that are not exact, from N starts"
+    )
+    league.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
+    exploit = commands.add_parser("exploit", help="best responses to every final policy of a run, exact or learned")
+    exploit.add_argument("source", metavar="RUN", help="the folder of a run of a game for two players")
+    exploit.add_argument(
+        "--cell", metavar="CELL", dest="cells", action="append", default=[], help="a number, or KEY=VALUE"
+    )
+    exploit.add_argument("--per-cell", metavar="N", type=int, help="so many matches of each cell")
+    exploit.add_argument("--restarts", metavar="N", type=int, default=4, help="of learned responses (default: 4)")
+    exploit.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
+    exploit.add_argument("--se", metavar="E", type=float, default=0.01, help="standard error of values that are played")
+    exploit.add_argument("--seed", metavar="N", type=int, default=0, help="of learned responses (default: 0)")
+    exploit.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
+    analyze = commands.add_parser("analyze", help="what cooperation in a run is made of, and where it begins")
+    analyze.add_argument("source", metavar="RUN", help="the folder of a finished run")
+    analyze.add_argument("--rounds", metavar="K", type=int, help="play, and count P(C) after histories of K rounds")
+    analyze.add_argument("--seed", metavar="N", type=int, default=0, help="of that play (default: 0)")
+    analyze.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
+    compare = commands.add_parser("compare", help="runs of one game side by side, and how they differ")
+    compare.add_argument("sources", metavar="RUN", nargs="+", help="folders of finished runs, two or more")
+    compare.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     verify = commands.add_parser("verify", help="recompute published results and compare them with ours")
     verify.add_argument(
@@ -82,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list games, rules, learners, policies and shipped configurations")
 
     schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
-    for command in (run, resume, replay, verify, listing, schema):
+    for command in (run, resume, replay, league, exploit, analyze, compare, verify, listing, schema):
         command.add_argument(
             "--plugin",
             metavar="MODULE_OR_FILE",

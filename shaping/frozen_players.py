@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.envs import MatrixGame
 from shaping.policies.strategies import STRATEGIES, strategy
 from shaping.policies.zero_determinant import extortionate
-from shaping.results import load
+from shaping.results import Run, load
 
 CLASSIC = ("allc", "alld", "tft", "grim", "wsls", "generous_tft", "extortionate")
 _MOST = 6000
@@ -79,6 +79,44 @@ def _of_game(name: str, game: MatrixGame) -> Any:
     return name
 
 
+def of_matches(place: str) -> Run:
+    """Opens a run of matches, as opposed to one of populations.
+
+    Raises:
+      ConfigError: no run, or one of populations.
+    """
+    run = load(place)
+    if "player" not in run.record["value"].dims:
+        raise ConfigError(f"{place}: holds populations; allowed: runs of matches")
+    return run
+
+
+def has_tables(place: str) -> bool:
+    """Whether a run is of a matrix game of two players whose policies are tables of P(C).
+
+    Raises:
+      ConfigError: no run.
+    """
+    record = of_matches(place).record
+    if "policy" not in record or record["policy"].sizes["player"] != 2 or "payoffs" not in record:
+        return False
+    return "reward_per_step" not in record or "value_exact" in record
+
+
+def own_tables(record: Any) -> np.ndarray | None:
+    """P(C | history) of all players as they see it, [match, 2, histories] float64, padded with NaN; None if the record
+    holds no tables of two players."""
+    policy = record.get("policy")
+    if policy is None or policy.sizes["player"] != 2:
+        return None
+    tables = policy.values.astype(np.float64)
+    if record.attrs.get("state_view") == "shared":
+        histories = int(np.isfinite(tables).sum(axis=-1).max())
+        if histories in (1, *_HISTORIES):
+            tables[:, 1, :histories] = tables[:, 1, _own_view(histories)]
+    return tables
+
+
 def learned(
     place: str, cells: Sequence[str] = (), per_cell: int | None = None, name: str = "", one_game: bool = True
 ) -> tuple[list[Player], dict[str, Any]]:
@@ -103,25 +141,23 @@ def learned(
     policy = record.get("policy")
     if policy is None or policy.sizes["player"] != 2 or "payoffs" not in record:
         raise ConfigError(f"{place}: holds no matrix game of two players; allowed: runs with tables of P(C)")
-    chosen = _chosen(place, record, cells, per_cell)
+    chosen = chosen_matches(place, record, cells, per_cell)
     diverged = record["diverged_at"].values != -1
     exact = "reward_per_step" not in record
     played = None if exact or "value_exact" not in record else np.isfinite(record["value_exact"].values[:, -1]).all(-1)
     if not exact and (played is None or not played[chosen].all()):
         raise ConfigError(f"{place}: has policies that are no tables, measured in play; allowed: tabular policies")
     chosen = [m for m in chosen if not diverged[m]]
-    tables, ends = policy.values.astype(np.float64), record["theta_final"].values
-    shared = record.attrs.get("state_view") == "shared"
+    tables = own_tables(record)
+    assert tables is not None
     numbers = {name: record[name].values for name in ("payoffs", "discount", "noise")}
     cell = record["cell"].values
     found = []
     for m in chosen:
         for seat in (0, 1):
-            if not np.isfinite(ends[m, seat].astype(float)).any():
+            if not run.learns(m, seat):
                 continue
             table = tables[m, seat][np.isfinite(tables[m, seat])]
-            if shared and seat == 1:
-                table = table[_own_view(len(table))]
             if len(table) == 1:
                 table = np.full(5, table[0])
             found.append(Player(f"{name or place}/{m}/{seat}", place, table, m, seat, int(cell[m])))
@@ -186,7 +222,12 @@ def check_names(players: Sequence[Player]) -> None:
         known.add(name)
 
 
-def _chosen(place: str, record: Any, cells: Sequence[str], per_cell: int | None) -> list[int]:
+def chosen_matches(place: str, record: Any, cells: Sequence[str], per_cell: int | None) -> list[int]:
+    """The numbers of the matches of some cells of a run; see `learned`.
+
+    Raises:
+      ConfigError: no such cell.
+    """
     keep = np.ones(record.sizes["match"], bool)
     if per_cell is not None:
         keep &= record["match_in_cell"].values < per_cell

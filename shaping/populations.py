@@ -25,7 +25,7 @@ from shaping.population import pairing as pairings
 from shaping.population import selection as selections
 from shaping.population.classics import STRATEGIES, classifies
 from shaping.population.composition import shares_of
-from shaping.population.ecology import Ecology, EcologyState, Rules
+from shaping.population.ecology import Ecology, EcologyState, Rules, differ
 from shaping.population.generations import sampled_generations, sampled_numbers
 from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of
 from shaping.population.selection import Selection
@@ -94,7 +94,8 @@ def evolve(
     Returns:
       An `xarray.Dataset` over match (a population), generation (0 to the last; 0 is before any learning), type and
       learner: share, value, value_sd, cooperation and what else the game measures [match, generation, type];
-      mutual_cooperation, assortment, imitations and mutations [match, generation]; nearest [match, generation,
+      mean_value, mean_cooperation, mutual_cooperation, assortment, diverged, imitations and mutations [match,
+      generation]; nearest [match, generation,
       strategy]; theta_final [match, learner, parameter], type_final and ancestor [match, learner]; fixed_at [match];
       and, if asked for, theta_sample [match, sample_generation, sample_learner, parameter] and type_sample. A
       learner's value is that of the last update of a generation, normalised as usual; its cooperation is the
@@ -127,7 +128,7 @@ def evolve(
         counts = apportioned(size, list(named), shares)
         with computing_in(precision):
             learners, still = learners_of(_types(form, named))
-            check_types(form, meeting, selecting, list(named), learners, still, size, numbers())
+            check_types(form, meeting, selecting, list(named), learners, still, size, _work(form, numbers()))
     except ConfigError:
         raise
     except ValueError as error:
@@ -170,7 +171,7 @@ def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: 
     state = jax.jit(programs.over(rules, mesh, lambda own, kinds: ecology.begin(rules, own, kinds, dtype), 1))(
         own, kinds
     )
-    if own.selection.payoff == "expected":
+    if own.selection.payoff == "expected" and not differ(rules, own.selection):
         matrix = jax.jit(programs.over(rules, mesh, lambda own: ecology.type_values(rules, own, dtype), 0))(own)
     else:
         matrix = jnp.zeros((len(kinds), len(rules.still), len(rules.still)), dtype)
@@ -208,6 +209,11 @@ def _final(rules: Rules, state: EcologyState) -> dict[str, Any]:
         "ancestor": np.asarray(state.ancestors),
         "fixed_at": np.asarray(state.fixed_at),
     }
+
+
+def _work(game: Game, params: Any) -> int:
+    """Of an evaluation of a game with these numbers."""
+    return game.work(jax.tree.map(lambda leaf: np.asarray(leaf)[None], params))
 
 
 def _made(given: Any, factory: Callable[..., Any], kind: type) -> Any:

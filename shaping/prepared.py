@@ -75,19 +75,19 @@ class Prepared:
         """The plan in a few lines of text."""
         top = self.experiment.top
         cells, matches = self.experiment.cells, self.experiment.matches
+        kind = "populations" if self.experiment.of_populations else "matches"
         text = [
-            f"plan: {cells:,} cell{'s' * (cells != 1)} x {top['matches']:,} matches = {matches:,} "
-            f"{'populations' if self.experiment.of_populations else 'matches'}, "
+            f"plan: {cells:,} cell{'s' * (cells != 1)} x {top['matches']:,} {kind} = {matches:,} {kind}, "
             f"{self.experiment.length:,} {unit_of(self.experiment).step}s each, {top['precision']}, "
             f"{describe_devices()}"
         ]
         for number, (group, chunk) in enumerate(zip(self.groups, self.chunks, strict=True)):
             rules = ", ".join(self._rules(group))
             text.append(
-                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} matches ({rules}) "
+                f"  group {number + 1} of {len(self.groups)}: {len(group.indices):,} {kind} ({rules}) "
                 f"in {chunk.count} "
                 f"chunk{'s' * (chunk.count != 1)} of {chunk.size:,}, about {chunk.bytes / 2**20:,.0f} MiB each, "
-                f"{size_of(chunk.match_bytes)} per match"
+                f"{size_of(chunk.match_bytes)} per {'population' if self.experiment.of_populations else 'match'}"
             )
         memory, disk = sum(self.memory_bytes().values()), sum(self.bytes().values())
         return [*text, f"  at most {size_of(memory)} of memory and {size_of(disk)} on disk"]
@@ -100,7 +100,7 @@ class Prepared:
                 population = block.normal.get("population")
                 players = list(population["types"].values()) if population else block.normal["players"]
                 each = [" ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in players]
-                joined = (", " if population else " v ").join(each)
+                joined = (" + " if population else " v ").join(each)
                 found[each[0] if len(set(each)) == 1 else joined] = None
         return list(found)
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,28 @@ class Run:
     config: dict[str, Any]
     record: Any
 
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The planned experiment."""
+        return plan(self.config)
+
+    def match(self, number: int) -> Any:
+        """The settings of one `Match`, or `Population`: its game, the game's numbers, and its learners."""
+        return _match(self.experiment, range(self.experiment.matches)[number])
+
+    def settings(self, match: int) -> dict[str, Any]:
+        """The configuration of one match in normal form, without swept numbers."""
+        cell = match // self.experiment.top["matches"]
+        return next(block.normal for block in self.experiment.blocks if cell in block.cells)
+
+    def learns(self, match: int, seat: int) -> bool:
+        """Whether a player learns; otherwise it follows a strategy."""
+        return "strategy" not in self.settings(match)["players"][seat]
+
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
         """The trained policies of one match: for each seat, or for each learner of a population, the policy and its
         final parameters."""
-        experiment = plan(self.config)
-        chosen = _match(experiment, range(experiment.matches)[match])
+        chosen = self.match(match)
         rows = self.record["theta_final"].isel(match=match).values
         if isinstance(chosen, Population):
             policies = (chosen.rules.game.policies[0],) * chosen.rules.size

@@ -11,60 +11,23 @@ from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top import LIMITS
 from shaping.envs import MatrixGameParams
+from shaping.in_memory import InMemory
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
 from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_one import exact_matrix_game
 from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
-from shaping.population.match import Match, MatchState
+from shaping.population.match import Match
 from shaping.population.spans import Spans
 from shaping.rules import Rule
 from shaping.runtime.chunks import Group, cut, timetable
 from shaping.runtime.devices import computing_in
-from shaping.runtime.loop import Chunk, Timing, run_group
+from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import Layout
 from shaping.runtime.record_schema import layout_of
 from shaping.schema import Range
-
-
-class InMemory:
-    """Keeps the record in memory, and no states; see `loop.RunStorage`."""
-
-    def __init__(self) -> None:
-        self._once: dict[str, list[np.ndarray]] = {}
-        self._along: dict[str, list[list[np.ndarray]]] = {}
-
-    def is_finished(self, chunk: Chunk) -> bool:
-        return False
-
-    def resume(self, chunk: Chunk, like: MatchState) -> None:
-        return None
-
-    def write(self, chunk: Chunk, variables: dict[str, np.ndarray]) -> None:
-        for name, array in variables.items():
-            self._once.setdefault(name, []).append(array)
-
-    def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
-        for name, array in rows.items():
-            parts = self._along.setdefault(name, [])
-            if len(parts) == chunk.number:
-                # A variable known only at the end is NaN before.
-                blank = np.full((len(array), first, *array.shape[2:]), np.nan, array.dtype)
-                parts.append([blank] if first else [])
-            parts[-1].append(array)
-
-    def after_segment(self, chunk: Chunk, interval: int, states: MatchState, written: Callable[[], None]) -> None:
-        pass
-
-    def finish(self, chunk: Chunk, states: MatchState) -> None:
-        pass
-
-    def variables(self) -> dict[str, np.ndarray]:
-        """The variables of the record, [matches, ...]."""
-        along = {name: [np.concatenate(rows, axis=1) for rows in parts] for name, parts in self._along.items()}
-        return {name: np.concatenate(parts) for name, parts in (along | self._once).items()}
 
 
 def train(

@@ -147,6 +147,10 @@ POPULATION: dict[str, Variable] = {
     "value": Variable(_TYPE, "mean normalised value of a type's learners against whom they met", "value"),
     "value_sd": Variable(_TYPE, "standard deviation of that value among them", "value's spread", low=0),
     "cooperation": Variable(_TYPE, "how often a type's learners cooperate while they play", "cooperation", 0, 1),
+    "mean_value": Variable(_GENERATION, "mean normalised value of all learners that met somebody", "value"),
+    "mean_cooperation": Variable(
+        _GENERATION, "how often learners cooperate while they play, mean over all of them", "cooperation", 0, 1
+    ),
     "mutual_cooperation": Variable(_GENERATION, "how often all who meet cooperate", "mutual cooperation", 0, 1),
     "assortment": Variable(
         _GENERATION, "how much more often learners meet their own type than by chance, 1 if always", "assortment"

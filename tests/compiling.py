@@ -16,11 +16,3 @@ def quickly(function, **options):
 def initialiser(policy):
     """`init` of a policy or critic, compiled once whichever tests draw its parameters."""
     return quickly(policy.init)
-
-
-def little_optimisation():
-    """A fixture's body: whatever is compiled while it lasts is compiled with little optimisation."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)

@@ -4,9 +4,9 @@ Nearly all of a test's time is compilation, and test files compile many of the s
 of the tests, and the commands that they start, therefore share a folder of compiled programs. It is empty at the start
 of each run and deleted after it. If the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
 
-For the same reason XLA optimises little unless slow tests run too, and Python collects garbage rarely, since tracing
-leaves little: together this saves two fifths of the time. Set XLA_FLAGS for other compiler settings. A separate test
-(tests/test_cli.py) compiles a run as the command does.
+For the same reason XLA optimises little, and Python collects garbage rarely, since tracing leaves little: together this
+saves two fifths of the time. Slow tests compute for long and are compiled well, unless they are marked as `quick`. Set
+XLA_FLAGS for other compiler settings. A separate test (tests/test_cli.py) compiles a run as the command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
@@ -36,7 +36,8 @@ jax.config.update("jax_legacy_prng_key", "error")
 
 
 def pytest_configure(config):
-    """Chooses how XLA compiles: quickly for the short tests, well where slow ones, which compute for long, run too."""
+    """Chooses how XLA compiles: quickly if no slow tests run, otherwise test by test."""
+    config.stash[_by_test] = "XLA_FLAGS" not in os.environ and config.option.markexpr != "not slow"
     if "XLA_FLAGS" not in os.environ and config.option.markexpr == "not slow":
         # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
         quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -77,6 +78,7 @@ FILE_BUDGET_S = 20
 to stay well below."""
 
 _began = pytest.StashKey[float]()
+_by_test = pytest.StashKey[bool]()
 
 
 def _processor_s():
@@ -89,6 +91,9 @@ def _processor_s():
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     item.stash.setdefault(_began, _processor_s())
+    if item.config.stash[_by_test]:
+        computes = item.get_closest_marker("slow") and not item.get_closest_marker("quick")
+        jax.config.update("jax_disable_most_optimizations", not computes)
 
 
 @pytest.hookimpl(wrapper=True)

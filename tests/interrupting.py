@@ -21,13 +21,13 @@ CONFIG = {
     "game": {"name": "stag_hunt", "horizon": 1},
     "players": {"rule": "lola", "variant": "original"},
     "optimizer": "adam",
-    "matches": 12,
+    "matches": 6,
     "updates": 23,
     "record_every": 2,
     "record": ["policies"],
     "chunk_matches": 7,
     "checkpoint": {"every_updates": 4, "every_s": None},
-    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+    "sweep": {"players.*.lookahead_rate": [1e38, 1.0]},
 }
 
 

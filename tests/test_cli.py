@@ -210,8 +210,15 @@ def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("horizon", [1, pytest.param(None, marks=pytest.mark.slow)])
-def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon):
+FEW = ("sos", "exact", "lola opponents")
+
+
+@pytest.mark.parametrize(
+    ("horizon", "few"),
+    [(1, FEW), pytest.param(1, (), marks=pytest.mark.slow), pytest.param(None, (), marks=pytest.mark.slow)],
+    ids=["a few", "one-shot", "infinite"],
+)
+def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon, few):
     """In a process of its own, where XLA takes pains and shares results between fusions."""
     exact = {name: rule() for name, rule in named_rules().items() if name != "lola"}
     rules = [name for name, rule in exact.items() if rule.prepare is None]
@@ -220,6 +227,7 @@ def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon):
     variants["five lookaheads"] = {"players": {"rule": "lola", "variant": "exact", "lookaheads": 5}}
     variants["second order"] = {"players": {"rule": "hola", "order": 2}}
     variants["lola opponents"] = {"players": {"rule": "lola", "opponents": "lola"}}
+    variants = {name: variants[name] for name in few or variants}
     path, counts = tmp_path / "rules.yaml", {"matches": 4, "updates": 2}
     path.write_text(yaml.safe_dump({"game": {"name": "ipd", "horizon": horizon}} | counts | {"variants": variants}))
     command = [sys.executable, "-m", "shaping.cli", "run", str(path), "--out", str(tmp_path / "run"), "--quiet"]

@@ -1,9 +1,9 @@
 """What README.md and docs/ show works as shown: their Python and their commands are run, their tables are complete.
 
 A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
-`shaping`, runs made small and one configuration verified. A block that starts with `# name.yaml` or `# name.py` becomes
-that file as well, and the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left
-to it.
+`shaping`, runs made small and one configuration verified. The runs of TRAINS are carried out; those of the others are
+planned, and carried out by the slow tests. A block that starts with `# name.yaml` or `# name.py` becomes that file as
+well, and the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left to it.
 """
 
 import json
@@ -49,8 +49,8 @@ NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
 """Settings of the Coin Game that say what players are shown."""
 pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = {"run": ["--set", "matches=4", "--set", "updates=20"], "verify": ["parameterisation"]}
-LEARNS_FROM_PLAY = re.compile(r"^objective:", re.MULTILINE)
-"""A configuration that does."""
+TRAINS = ("README.md", "tutorial.md", "running.md")
+"""The documents whose runs the short suite carries out: those that a newcomer reads, and what happens to a run."""
 
 
 def text_of(name: str) -> str:
@@ -74,26 +74,29 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(path.stem, None)
 
 
-def made_small(arguments: list[str], sampled: bool) -> list[str]:
-    """The arguments of a command made quick. Unless `sampled`, a run that learns from play, whose programs take longest
-    to compile, is planned and no more."""
+def made_small(arguments: list[str], in_full: bool) -> list[str]:
+    """The arguments of a command made quick. Unless `in_full`, a run is planned and no more: its programs take longest
+    to compile."""
     small = [*arguments, *SMALL.get(arguments[0], [])]
-    if arguments[0] == "run" and not sampled and Path(arguments[1]).is_file():
-        from_play = LEARNS_FROM_PLAY.search(Path(arguments[1]).read_text()) is not None
-        small += ["--dry-run"] * (from_play and "--dry-run" not in small)
+    if arguments[0] == "run" and not in_full and "--dry-run" not in small:
+        small.append("--dry-run")
     return small
 
 
 WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")]
-EXAMPLES = [pytest.param(path, False, id=path.name) for path in WITH_EXAMPLES] + [
-    pytest.param(path, True, id=f"{path.name}, play too", marks=pytest.mark.slow)
+EXAMPLES = [
+    # The Python of this page learns from play, which takes longest to compile.
+    pytest.param(path, path.name in TRAINS, id=path.name, marks=[pytest.mark.slow] * (path.name == "sampling.md"))
     for path in WITH_EXAMPLES
-    if LEARNS_FROM_PLAY.search(path.read_text(encoding="utf-8"))
+] + [
+    pytest.param(path, True, id=f"{path.name}, trained too", marks=pytest.mark.slow)
+    for path in WITH_EXAMPLES
+    if path.name not in TRAINS and "\nshaping run " in path.read_text(encoding="utf-8")
 ]
 
 
-@pytest.mark.parametrize(("document", "sampled"), EXAMPLES)
-def test_every_command_and_every_python_block_runs(document, sampled, folder, monkeypatch):
+@pytest.mark.parametrize(("document", "in_full"), EXAMPLES)
+def test_every_command_and_every_python_block_runs(document, in_full, folder, monkeypatch):
     # The command then does not ask for devices, which this process has already.
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     ran = 0
@@ -110,7 +113,7 @@ def test_every_command_and_every_python_block_runs(document, sampled, folder, mo
             for line in content.splitlines():
                 if line.startswith("shaping "):
                     arguments = shlex.split(line, comments=True)[1:]
-                    assert main(made_small(arguments, sampled)) == 0, line
+                    assert main(made_small(arguments, in_full)) == 0, line
                     ran += 1
     assert ran, "nothing in this document was run"
 

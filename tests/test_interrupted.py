@@ -132,12 +132,12 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
     with xarray.open_zarr(half / "record.zarr") as record:
         assert np.isfinite(record.value.values[7:12, : status.saved_updates // 2]).all()
     group = Record(half / "record.zarr")
-    group.write(np.arange(7, 14), {"value": np.full((7, 2, 2), 9.0, np.float32)}, first=status.saved_updates // 2)
+    group.write(np.arange(7, 12), {"value": np.full((5, 2, 2), 9.0, np.float32)}, first=status.saved_updates // 2)
     seen = []
 
     def look(self, chunk, interval, states, written):
         with xarray.open_zarr(half / "record.zarr") as record:
-            seen.append(record.value.values[7:14])
+            seen.append(record.value.values[7:12])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RunStore, "after_segment", look)
@@ -146,7 +146,7 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
     assert np.isnan(seen[0][:, status.saved_updates // 2 :]).all()
 
 
-@pytest.mark.parametrize("record_every", [1, 50])
+@pytest.mark.parametrize("record_every", [50, pytest.param(1, marks=pytest.mark.slow)])
 def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
     raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 50, "record_every": record_every}
     raw |= {"precision": "float64"}
@@ -159,10 +159,10 @@ def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
 
 SAMPLED = {
     "game": {"name": "stag_hunt", "horizon": 1},
-    "players": {"rule": "lola", "variant": "original", "opponent_model": True, "step_size": 0.3},
+    "players": {"rule": "naive", "opponent_model": True, "step_size": 0.3},
     "optimizer": "adam",
     "objective": {"kind": "dice", "batch": 4, "baseline": "critic"},
-    "matches": 3,
+    "matches": 2,
     "updates": 7,
     "record_every": 3,
     "checkpoint": {"every_updates": 2, "every_s": None},
@@ -299,9 +299,9 @@ def test_a_changed_configuration_is_refused_and_named(half):
     before = state_of(half)
     with pytest.raises(ConfigError, match=r"config.yaml: updates was 23 when the run began and is 40 now; change it"):
         shaping.resume(half)
-    config["sweep"]["players.*.lookahead_rate"][1] = 2.0
+    config["sweep"]["players.*.lookahead_rate"][0] = 2.0
     path.write_text(yaml.safe_dump(config))
-    with pytest.raises(ConfigError, match=r"sweep.players.\*.lookahead_rate.1 was 1e\+38 when"):
+    with pytest.raises(ConfigError, match=r"sweep.players.\*.lookahead_rate.0 was 1e\+38 when"):
         shaping.resume(half)
     assert {p: t for p, t in state_of(half).items() if p != path} == {p: t for p, t in before.items() if p != path}
 

@@ -77,7 +77,6 @@ def test_policies_of_files_play_too(tmp_path):
         (["--against", "nobody"], "'nobody' is not allowed"),
         (["--against", "none"], "no players"),
         (["--against", "tft,tft"], "two players are called 'tft'"),
-        (["--game", "coin_game"], "leagues are exact; allowed: ipd"),
         (["--game", "contribution"], None),
         (["--game", "chicken", "--against", "extortionate"], "--against extortionate: payoffs are"),
         (["RUN"], "its matches play 2 games; allowed: one, chosen by --cell"),

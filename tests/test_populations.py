@@ -9,12 +9,11 @@ from shaping import envs, populations
 from shaping.config.errors import ConfigError
 from shaping.population import pairing as pairings
 from shaping.population.keys import population_key
-from tests.compiling import little_optimisation
 
 R, S, T, P = 3.0, 0.0, 5.0, 1.0
 ONE_SHOT = envs.make("ipd", horizon=1, reward=R, sucker=S, temptation=T, punishment=P)
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 
 
 def probability(theta):

@@ -16,10 +16,9 @@ from shaping.experiment import prepare
 from shaping.policies import Policy
 from shaping.policies.distributions import categorical
 from shaping.population.keys import match_key, use
-from tests.compiling import little_optimisation
 from tests.runs import cell, played, summary
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 
 
 MODELS = {

@@ -16,11 +16,10 @@ from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import fixed, strategy, tabular
 from shaping.rerun import lines, replay
 from shaping.variables import Variable
-from tests.compiling import little_optimisation
 from tests.interrupting import assert_same, stopped
 from tests.runs import played, summary
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 SAMPLED = {"kind": "dice", "batch": 4, "horizon": 3, "evaluation": 4}
 CLIMBS, STAYS = gradient_learner(shaping.naive(), 0.5), frozen()
 

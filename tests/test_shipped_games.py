@@ -13,13 +13,13 @@ from shaping.config.files import read
 from shaping.config.plan import plan
 from shaping.envs.cournot import collusive_outcome, nash_equilibrium, profits
 from shaping.envs.fishery import great_fish_war
-from tests.compiling import little_optimisation
 from tests.runs import cell, played, summary
-
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
 
 GAMES = ("cournot", "fishery", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
 TINY = ("matches=2", "updates=2", "record_every=1", "objective.batch=4", "objective.evaluation=4")
+PAIRS = ("sweep.game.num_players=[2]",)
+"""More players than two take long to compile; every shipped configuration runs with all of them in
+tests/test_training.py."""
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -32,9 +32,11 @@ def test_a_shipped_game_is_planned_with_all_its_cells(name):
 
 
 @pytest.mark.slow
+@pytest.mark.quick
 @pytest.mark.parametrize("name", GAMES)
 def test_a_shipped_game_trains_and_tells_welfare_beside_scripted_players(name, tmp_path):
-    folder = shaping.run(name, tmp_path / "run", TINY)
+    few = PAIRS if name in ("clean_up", "commons_harvest") else ()
+    folder = shaping.run(name, tmp_path / "run", TINY + few)
     record = played(folder)
     assert not (record["diverged_at"] >= 0).any()
     beside = record["scripted_reward_per_step"]

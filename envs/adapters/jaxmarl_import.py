@@ -1,6 +1,7 @@
 """Environments of JaxMARL as ours."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,15 @@ def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
     Raises:
         ImportError: if JaxMARL is not installed.
         ValueError: if it is not an environment of JaxMARL; if its agents' spaces differ, or are neither discrete nor a
-            box; if bounds of actions differ between entries (bounds of observations are widened).
+            box, nor for observations a dictionary of these; if bounds of actions differ between entries (bounds of
+            observations are widened); for dictionaries that are not those of the spaces.
     """
     base = require("jaxmarl.environments.multi_agent_env").MultiAgentEnv
     if not isinstance(jaxmarl_env, base):
         raise ValueError(f"jaxmarl_env is a {type(jaxmarl_env).__name__}; allowed: a MultiAgentEnv of JaxMARL")
     agents = jaxmarl_env.agents
     spaces = {}
+    parts = _parts(jaxmarl_env.observation_space(agents[0]), agents[0])
     for what, space_of in (
         ("observation", jaxmarl_env.observation_space),
         ("action", jaxmarl_env.action_space),
@@ -66,7 +69,20 @@ def from_jaxmarl(jaxmarl_env: Any) -> "JaxMARLGame":
                     "space for all agents"
                 )
         spaces[what] = of_agents[0]
-    return JaxMARLGame(jaxmarl_env, spaces["observation"], spaces["action"])
+    game = JaxMARLGame(jaxmarl_env, spaces["observation"], spaces["action"], parts)
+    if parts:
+        _check_dictionaries(game)
+    return game
+
+
+def _check_dictionaries(game: "JaxMARLGame") -> None:
+    """Refuses dictionaries of observations that are not those of the spaces."""
+    try:
+        found = jax.eval_shape(lambda key: game.reset(key, ())[0], jax.random.key(0)).shape
+    except (KeyError, TypeError, IndexError):
+        found = None
+    if found != (game.num_players, *game.observation_space.shape):
+        raise ValueError(f"observations of {game.name} are not by agent as its spaces say; allowed: those that are")
 
 
 @flax.struct.dataclass
@@ -93,8 +109,11 @@ class JaxMARLGame:
         - It has no numbers: `default_params` is (), because JaxMARL keeps its settings in the object.
         - `terminated` is `dones["__all__"]`, and `truncated` is never True: JaxMARL does not distinguish a time limit
           from an end.
-        - `info` is JaxMARL's, with `dones` [players] bool added: an agent may be done before the others are.
+        - `info` is JaxMARL's, with `dones` [players] bool added: an agent may be done before the others are. Where
+          JaxMARL says nothing of an agent, it is done when all are.
         - Observations are cast to the dtype that their space declares, which JaxMARL does not always respect.
+        - Observations that are dictionaries become one vector of floats, the parts in the order of their names: boxes
+          flattened, integers one-hot.
         - It has no measures; the picture shows the state as text.
         - Actions that are sometimes unavailable (`get_avail_actions`) are not treated differently.
 
@@ -103,11 +122,13 @@ class JaxMARLGame:
     Attributes:
         jaxmarl_env: the environment; compared by identity.
         observation_space, action_space: those of one player.
+        parts: names and spaces of the parts of observations that are dictionaries; () for others.
     """
 
     jaxmarl_env: Any
     observation_space: Discrete | Box
     action_space: Discrete | Box
+    parts: tuple[tuple[str, Discrete | Box], ...] = ()
 
     @property
     def name(self) -> str:
@@ -150,7 +171,7 @@ class JaxMARLGame:
                 jnp.stack([jnp.asarray(rewards[agent], dtype=float) for agent in agents]),
                 jnp.asarray(dones["__all__"], dtype=bool),
                 jnp.asarray(False),
-                {**info, "dones": jnp.stack([jnp.asarray(dones[agent], dtype=bool) for agent in agents])},
+                {**info, "dones": jnp.stack([jnp.asarray(dones.get(a, dones["__all__"]), dtype=bool) for a in agents])},
             )
 
     def observe(self, state: JaxMARLState, params: Any) -> jax.Array:
@@ -163,10 +184,22 @@ class JaxMARLGame:
         del params
         return "\n".join([self.name, *array_lines(state.env)])
 
-    def _seen(self, observations: dict[str, jax.Array], state: Any) -> JaxMARLState:
+    def _seen(self, observations: Any, state: Any) -> JaxMARLState:
         dtype = self.observation_space.dtype
-        stacked = jnp.stack([jnp.asarray(observations[agent], dtype=dtype) for agent in self.jaxmarl_env.agents])
+        seen = [observations[agent] for agent in self.jaxmarl_env.agents]
+        if self.parts:
+            seen = [self._joined(each) for each in seen]
+        stacked = jnp.stack([jnp.asarray(each, dtype=dtype) for each in seen])
         return JaxMARLState(jax.tree.map(_strong, state), stacked)
+
+    def _joined(self, observation: Mapping[str, Any]) -> jax.Array:
+        """A dictionary as one vector."""
+        found = []
+        for name, space in self.parts:
+            part = jnp.asarray(observation[name])
+            part = jax.nn.one_hot(part, space.num_values) if isinstance(space, Discrete) else part
+            found.append(jnp.ravel(part).astype(jnp.float32))
+        return jnp.concatenate(found)
 
 
 @contextmanager
@@ -181,8 +214,21 @@ def _strong(leaf: Any) -> jax.Array:
     return jax.lax.convert_element_type(array, array.dtype)
 
 
+def _parts(space: Any, agent: str) -> tuple[tuple[str, Discrete | Box], ...]:
+    """The parts of a space that is a dictionary, in the order of their names; () for another."""
+    named = getattr(space, "spaces", space)
+    if not isinstance(named, Mapping):
+        return ()
+    return tuple((name, _space("observation", agent, named[name])) for name in sorted(named))
+
+
 def _space(what: str, agent: str, space: Any) -> Discrete | Box:
     theirs = require("jaxmarl.environments.spaces")
+    parts = _parts(space, agent) if what == "observation" else ()
+    if parts:
+        boxes = [Box((part.num_values,)) if isinstance(part, Discrete) else part for _, part in parts]
+        size = sum(math.prod(box.shape) for box in boxes)
+        return Box((size,), min(box.low for box in boxes), max(box.high for box in boxes))
     if isinstance(space, theirs.Discrete):
         return Discrete(int(space.n))
     if isinstance(space, theirs.Box):

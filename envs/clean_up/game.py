@@ -1,5 +1,4 @@
-"""CleanUp-lite: a river to clean, an orchard that bears apples only while the river is clean, and zaps as
-punishment."""
+"""CleanUp-lite: a river to clean, an orchard that bears apples only while the river is clean, and punishing zaps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

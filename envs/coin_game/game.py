@@ -1,5 +1,4 @@
-"""The Coin Game: players of different colours pick up coins on a torus; taking a coin of another player's colour costs
-that player.
+"""The Coin Game: players of two or more colours pick up coins on a torus; taking another's colour costs that player.
 
 Incompatible games go by this name. Every point on which they differ is a switch of `CoinGame` here, and
 `envs.coin_game.dialects` names the published combinations.

@@ -4,6 +4,8 @@ Conventions: of two actions, 0 cooperates and 1 defects. A state is what the pla
 action: index 0 is the start, and 1 + b follows the joint action whose actions, read as a number in the base of their
 count (binary for two) with the most significant first, are b. For two players: start, CC, CD, DC, DD. The shared view
 lists seats 0 to n-1; in a player's own view its own action comes first, then those of the others by ascending seat.
+
+Everything that the environment declares is in its one class, which makes this file longer than others.
 """
 
 import dataclasses

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from shaping.analysis.axes import Axis
 from shaping.analysis.record import Record
 
 _NOT_SWEPT = ("cell", "match_in_cell")
@@ -65,3 +67,11 @@ def coordinates_of(record: Record, lo: int, hi: int, n: int, drawn: tuple[str, .
                 value = column[i]
                 out[i]["coordinates"][name] = value.item() if isinstance(value, np.generic) else value
     return out
+
+
+def of_other_kind(cells: Sequence[dict[str, Any]], axes: Sequence[Axis], cell: int, others: Sequence[int]) -> bool:
+    """Whether a cell differs from all of the others in a coordinate that is text, such as a variant or a rule; cells
+    that differ only in numbers are of the same kind."""
+    texts = [axis.key for axis in axes if not axis.numeric]
+    own = cells[cell]["coordinates"]
+    return all(any(own.get(k) != cells[other]["coordinates"].get(k) for k in texts) for other in others)

@@ -10,13 +10,15 @@ import numpy as np
 
 from shaping.analysis.evolution.alpha_rank import alpha_rank
 from shaping.analysis.evolution.invasion import invasion_graph
-from shaping.analysis.markup import number, percent, table
+from shaping.analysis.markup import interval, number, percent, table
+from shaping.analysis.methods import by_method
 from shaping.analysis.report import page
 from shaping.analysis.style import RC, import_matplotlib, new_figure, png
 
 INTENSITY, POPULATION = 10.0, 50
 _MOST_ROWS = 200
 _MOST_NAMES = 60
+_MOST_METHODS = 30
 
 
 def summary_of(league: Any) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def summary_of(league: Any) -> dict[str, Any]:
       league: the Dataset of league.zarr.
     """
     value, cooperation = league["value"].values.mean(axis=2), league["cooperation"].values.mean(axis=2)
+    error = np.sqrt((league["standard_error"].values ** 2).sum(axis=2)) / 2
     ranks = alpha_rank(value, INTENSITY, POPULATION)
     invaders = invasion_graph(value).sum(axis=1)
     rows = []
@@ -36,39 +39,68 @@ def summary_of(league: Any) -> dict[str, Any]:
                 "name": name,
                 "source": str(league["source"].values[i]),
                 "value_mean": float(value[i].mean()),
+                "value_mean_error": float(np.sqrt((error[i] ** 2).sum()) / len(error)),
                 "value_self": float(value[i, i]),
                 "opponents_value_mean": float(value[:, i].mean()),
-                "cooperation_mean": float(cooperation[i].mean()),
-                "cooperation_self": float(cooperation[i, i]),
-                "best_response": float(league["best_response"].values[i]),
-                "value_at_worst": float(league["value_at_worst"].values[i]),
+                "cooperation_mean": _finite(_mean(cooperation[i])),
+                "cooperation_self": _finite(cooperation[i, i]),
+                "best_response": _finite(league["best_response"].values[i]),
+                "best_response_error": _finite(league["best_response_error"].values[i]),
+                "value_at_worst": _finite(league["value_at_worst"].values[i]),
                 "alpha_rank": float(ranks[i]),
                 "invaders": int(invaders[i]),
             }
         )
     rows.sort(key=lambda row: -row["value_mean"])
-    about = {key: league.attrs[key] for key in ("game", "payoffs", "discount", "noise", "horizon")}
-    about["payoffs"] = np.asarray(about["payoffs"]).tolist()
-    about["noise"] = np.asarray(about["noise"]).tolist()
+    known = ("game", "payoffs", "discount", "noise", "horizon", "cooperation_measure")
+    about = {key: league.attrs[key] for key in known if key in league.attrs}
+    about |= {key: np.asarray(about[key]).tolist() for key in ("payoffs", "noise") if key in about}
     about["discount"] = float(about["discount"])
     return {
         "game": about,
+        "sampling": _sampling(league),
+        "methods": by_method(league),
         "alpha_rank": {"intensity": INTENSITY, "population": POPULATION, "selection": "local"},
         "players": rows,
     }
+
+
+def _sampling(league: Any) -> dict[str, Any] | None:
+    """What was played rather than computed; None if nothing was."""
+    if "episodes" not in league:
+        return None
+    episodes = league["episodes"].values
+    return {
+        "cells": int((episodes > 0).sum()),
+        "exact_cells": int((episodes == 0).sum()),
+        "episodes": int(episodes.sum()),
+        "standard_error_max": float(np.nanmax(league["standard_error"].values)),
+    }
+
+
+def _mean(x: np.ndarray) -> float:
+    """Of the finite entries; NaN if there are none."""
+    finite = x[np.isfinite(x)]
+    return float(finite.mean()) if len(finite) else float("nan")
+
+
+def _finite(x: Any) -> float | None:
+    return float(x) if np.isfinite(x) else None
 
 
 def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
     """Writes report/index.html; returns its path."""
     place = folder / "report"
     place.mkdir(exist_ok=True)
-    pictures = [
-        ("value", "What row earns from column", league["value"].values.mean(axis=2), "viridis"),
-        ("cooperation", "How often row cooperates with column", league["cooperation"].values.mean(axis=2), "cividis"),
-    ]
+    pictures = [("value", "What row earns from column", league["value"].values.mean(axis=2), "viridis")]
+    cooperation, measure = league["cooperation"].values.mean(axis=2), _measure(summary["game"])
+    if np.isfinite(cooperation).any():
+        title = "How often row cooperates with column" if measure == "cooperation" else f"Row's {measure} with column"
+        pictures.append(("cooperation", title, cooperation, "cividis"))
     names = league["row"].values.tolist()
     order = _clustered(pictures[0][2])
-    parts = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary['game']))}</p>", _table(summary)]
+    parts = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>", _table(summary)]
+    parts.append(_methods(summary["methods"]))
     for name, title, matrix, colours in pictures:
         image = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
         (place / f"{name}.png").write_bytes(image)
@@ -82,22 +114,36 @@ def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> An
     return path
 
 
-def _game(game: dict[str, Any]) -> str:
-    return (
-        f"Game {game['game']}, payoffs {game['payoffs']}, discount {game['discount']:g}, noise {game['noise']}, "
-        f"horizon {game['horizon']}. Values are exact and on the scale of one round, means over both seats."
+def _measure(game: dict[str, Any]) -> str:
+    return str(game["cooperation_measure"]).replace("_", " ") or "cooperation"
+
+
+def _game(summary: dict[str, Any]) -> str:
+    game, sampling = summary["game"], summary["sampling"]
+    told = [f"{key} {game[key]}" for key in ("payoffs", "noise") if key in game]
+    text = f"Game {game['game']}, {', '.join([*told, ''])}discount {game['discount']:g}, horizon {game['horizon']}. "
+    text += "Values are on the scale of one round, means over both seats. "
+    if sampling is None:
+        return text + "They are exact."
+    return text + (
+        f"{sampling['cells']:,} pairs were played, {sampling['episodes']:,} episodes in all; the largest standard "
+        f"error of a value in one seat is {sampling['standard_error_max']:.2g}. {sampling['exact_cells']:,} pairs "
+        "are exact."
     )
 
 
 def _table(summary: dict[str, Any]) -> str:
-    head = ["player", "mean value", "against itself", "others earn", "cooperates", "at worst", "alpha-rank", "invaders"]
+    cooperates = "cooperates" if _measure(summary["game"]) == "cooperation" else _measure(summary["game"])
+    head = ["player", "mean value", "against itself", "others earn", cooperates, "best response", "at worst"]
+    head += ["alpha-rank", "invaders"]
     rows = [
         [
             escape(row["name"]),
-            number(row["value_mean"]),
+            number(row["value_mean"]) + _error(row["value_mean_error"]),
             number(row["value_self"]),
             number(row["opponents_value_mean"]),
             percent(row["cooperation_mean"]),
+            number(row["best_response"]) + _error(row["best_response_error"] or 0.0),
             number(row["value_at_worst"]),
             percent(row["alpha_rank"]),
             str(row["invaders"]),
@@ -106,13 +152,41 @@ def _table(summary: dict[str, Any]) -> str:
     ]
     rank = summary["alpha_rank"]
     note = (
-        "Mean value: over all columns, itself included. At worst: its value against a best response. alpha-rank: "
+        "Mean value: over all columns, itself included. Best response: the most that anybody can earn against it; "
+        "with an error, the most that was found in learning, a lower bound. At "
+        "worst: its own value then. alpha-rank: "
         f"its share at intensity {rank['intensity']:g}, population {rank['population']}, {rank['selection']} "
         "selection. Invaders: how many others do better than it while rare."
     )
     left_out = len(summary["players"]) - len(rows)
     more = f" {left_out} more are in summary.json." if left_out else ""
     return table(head, rows, 1) + f'<p class="note">{note}{more}</p>'
+
+
+def _methods(found: dict[str, Any]) -> str:
+    """Means of methods, where one of them has several players."""
+    methods = found["methods"]
+    several = any(one["pairs"] > 1 for one in found["values"])
+    if not several or len(methods) > _MOST_METHODS:
+        return ""
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in found["values"]:
+        shown = number(one["mean"]) + interval(one["ci95"])
+        told.setdefault((one["row"], one["column"]), []).append(
+            shown if one["who"] == "others" else f"{one['who']} {shown}"
+        )
+    rows = [
+        [escape(row), *("<br>".join(told.get((row, column), ["&ndash;"])) for column in methods)] for row in methods
+    ]
+    note = (
+        "What the row's learners earn from the column's, means over pairs with 95 % intervals over learners of both. "
+        "Partners learned together in one match; strangers never met."
+    )
+    return f"<h2>By method</h2>{table(['method', *map(escape, methods)], rows, 1)}" + f'<p class="note">{note}</p>'
+
+
+def _error(error: float) -> str:
+    return f" <small>&plusmn; {error:.2g}</small>" if error else ""
 
 
 def _clustered(value: np.ndarray) -> np.ndarray:

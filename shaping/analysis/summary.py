@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis import published
-from shaping.analysis.axes import Axis, cell_name, sweep_axes
-from shaping.analysis.cells import coordinates_of, drawn_in, swept_in
+from shaping.analysis.axes import cell_name, sweep_axes
+from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind, swept_in
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.declarations import Variable, labels_of
 from shaping.analysis.derived import FOUND, known_shares, mean_of_known
@@ -110,19 +110,12 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     axes = sweep_axes(cells)
     for entry, here in zip(compared, found, strict=True):
         others = means[entry["metric"], entry.get("player")].items()
-        named = [(cell_name(cells[c], axes), mean) for c, mean in others if here and _other_kind(cells, axes, c, here)]
+        own = [one["cell"] for one in here]
+        named = [(cell_name(cells[c], axes), m) for c, m in others if own and of_other_kind(cells, axes, c, own)]
         entry["not_told_from"] = published.not_told_apart(entry, named)
         variable = record.variables.get(entry["metric"])
         entry |= {"small": True} if variable is not None and variable.small else {}
     return cells, compared
-
-
-def _other_kind(cells: list[dict[str, Any]], axes: list[Axis], cell: int, here: list[dict[str, Any]]) -> bool:
-    """Whether a cell differs from the compared ones in a coordinate that is text, such as a variant or a rule; cells
-    that differ only in numbers are of the same kind."""
-    texts = [axis.key for axis in axes if not axis.numeric]
-    own = cells[cell]["coordinates"]
-    return all(any(own.get(k) != cells[one["cell"]]["coordinates"].get(k) for k in texts) for one in here)
 
 
 def _comparable(metric: str, player: int | None, mine: Measures) -> float | None:

@@ -13,20 +13,21 @@ from shaping.config.dotted import put, seat_keys
 from shaping.config.errors import errors_about
 from shaping.config.games import family_of, num_players
 from shaping.config.initial import build_init
-from shaping.config.objective import is_sampled
+from shaping.config.objective import check_value_head, is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
-from shaping.config.policy import build_policy, critic_of, is_network
+from shaping.config.policy import critic_of, is_network, policy_of
 from shaping.config.population import pairing_of, selection_of
 from shaping.config.rewards import build_reward
-from shaping.config.strategies import strategy_policy, strategy_theta
+from shaping.config.strategies import strategy_theta
+from shaping.config.warm_start import check_warm_start
 from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.policies import Policy, scripted_players, strategy, tabular
+from shaping.policies import scripted_players, strategy, tabular
 from shaping.policies.memory_one import logit
 from shaping.population.classics import classifies
 from shaping.population.ecology import Rules
@@ -151,8 +152,7 @@ def population_of(
     selecting = selection_of(each, partial(number, rank=0))
     meeting = pairing_of(each, partial(number, rank=0))
     with errors_about("population"):
-        first = jax.tree.map(lambda leaf: leaf[0], numbers)
-        check_types(game, meeting, selecting, list(types), learners, still, own["size"], first)
+        check_types(game, meeting, selecting, list(types), learners, still, own["size"], game.work(numbers))
     rules = Rules(
         game,
         own["size"],
@@ -208,7 +208,7 @@ def _params_of(normal: Normal, settings: Normal, game: Any, number: Any) -> Any:
     """The numbers of a game, leaves [matches, ...]."""
     family = family_of(normal["game"])
     numbers = family.params(settings["game"], len(normal["players"]), number)
-    if not isinstance(game, SampledGame):
+    if not game.sampled:
         return numbers
     played = family.played(settings["game"], game, numbers, number)
     return _sampled_numbers(settings, played, numbers, number)
@@ -229,6 +229,7 @@ def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, 
         step = schedule(step["schedule"], **given)
     else:
         step = number(step, rank=0)
+    check_warm_start(settings, seat, game.policies[seat])
     chosen = _numbered({key: value for key, value in settings["optimizer"].items() if key != "name"}, number)
     common = Common(
         step,
@@ -261,7 +262,11 @@ def unrolled(experiment: Experiment) -> bool:
     precision = experiment.top["precision"]
     if experiment.of_populations:
         forms = [population_of(block.normal, block.normal, 1, precision) for block in experiment.blocks]
-        return all(one.rules.game.unrolled and all(kind.elementwise for kind in one.types) for one in forms)
+        # Events of selection are on arrays, and the compiler's option for scalars has crashed on them.
+        return all(
+            one.rules.game.unrolled and all(kind.elementwise for kind in one.types) and one.selection.kind == "none"
+            for one in forms
+        )
     matches = [_match(block.normal, block.normal, 1, precision) for block in experiment.blocks]
     return all(
         match.game.unrolled and all(learner.elementwise and not learner.prepares for learner in match.learners)
@@ -279,6 +284,8 @@ def game_of(normal: Normal) -> Any:
         return family.exact(game, policy, policies, game.get("horizon"))
     needs_critic = any(wants_critic(normal, player) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
+    if needs_critic and any(one.evaluate is not None for one in policies):
+        check_value_head(objective)
     # A chain with memory is too large to evaluate again and again.
     tables = not (is_network(normal) or policy.get("last_takers")) and all(one.tabulated for one in policies)
     exact = family.exact(game, policy, policies, objective["horizon"]) if tables and family.exact_kinds else None
@@ -299,15 +306,6 @@ def game_of(normal: Normal) -> Any:
     )
 
 
-def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
-    """The policy of a seat of a normal form. `env` is the environment that is played; None builds it."""
-    game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
-    env = family_of(game).env(game, policy) if env is None else env
-    if "strategy" in player:
-        return strategy_policy(player, game, seat, env)
-    return build_policy(game, policy, env, seat)
-
-
 def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> SampledParams:
     """The numbers of a sampled game, leaves [count, ...]: those of the environment, and of the closed form or None."""
     objective = normal["objective"]
@@ -323,7 +321,16 @@ def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) 
     critics = game.critics or (None,) * len(game.policies)
     critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
     rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))
-    return CriticSettings(rate, gae_lambda, critics, objective["critic_optimizer"], objective["critic_steps"])
+    follow = objective["critic_target_rate"]
+    return CriticSettings(
+        rate,
+        gae_lambda,
+        critics,
+        objective["critic_optimizer"],
+        objective["critic_steps"],
+        None if follow is None else number(follow, rank=0),
+        objective["critic_target_period"],
+    )
 
 
 def _is_number(value: Any) -> bool:

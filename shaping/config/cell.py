@@ -27,7 +27,7 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     game = normal_game(raw["game"])
     objective = normal_objective(raw["objective"], game)
-    meets = raw["population"] is not None
+    meets = raw.get("population") is not None
     start, shared = _from_one_draw(raw["policy"]) if meets else (raw["policy"], False)
     policy = normal_policy(start, game, objective["kind"] != "exact")
     # The learners of a population have types instead of seats.

@@ -10,12 +10,14 @@ import numpy as np
 from shaping.config.checks import check_number, mapping, numbers, settings
 from shaping.config.dotted import entries, numbers_in
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.learners import fan_in, m_maml, normal, saved, uniform, values, zeros
+from shaping.learners import arcsine, fan_in, m_maml, normal, saved, uniform, values, zeros
 from shaping.policies import Policy
 from shaping.schema import Field, Range, fields
 
 SCALES = {"normal": normal, "uniform": uniform, "fan_in": fan_in}
 """Kinds with one number, at least 0."""
+DRAWN = {"zeros": zeros, "arcsine": arcsine}
+"""Kinds without numbers."""
 _PLAYER = Field("player", "integer", None, Range(0), optional=True)
 RUN = {
     "run": Field("run", "text", Parameter.empty),
@@ -30,6 +32,7 @@ _FORMS = {
     "uniform": "{uniform: half width}",
     "fan_in": "{fan_in: scale}",
     "zeros": "{zeros: true}",
+    "arcsine": "{arcsine: true}",
     "values": "{values: numbers}",
     "m_maml": "{m_maml: {settings}}",
 }
@@ -44,8 +47,9 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
       shape: the shape of `values`, [players, parameters] or [parameters]. None for a network, which has no such table;
         () for a table too large to list.
     """
-    kinds = ("fan_in", "uniform", "m_maml") if shape is None else ("normal", "uniform", "zeros", "values", "m_maml")
-    kinds = kinds if shape != () else ("normal", "uniform", "zeros")
+    tables = ("normal", "uniform", "zeros", "arcsine")
+    kinds = ("fan_in", "uniform", "m_maml") if shape is None else (*tables, "values", "m_maml")
+    kinds = kinds if shape != () else tables
     if isinstance(raw, Mapping) and ("run" in raw or "file" in raw):
         return settings(where, raw, RUN if "run" in raw else FILE)
     if not isinstance(raw, Mapping) or len(raw) != 1:
@@ -58,9 +62,9 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
         return {kind: check_number(key, value, Range(0))}
     if kind == "m_maml":
         return {kind: settings(key, mapping(key, value), fields(m_maml))}
-    if kind == "zeros" and value is not True:
+    if kind in DRAWN and value is not True:
         raise not_allowed(key, value, "true")
-    return {kind: value if kind == "zeros" else numbers(key, value, shape or (), _wanted(shape or ()))}
+    return {kind: value if kind in DRAWN else numbers(key, value, shape or (), _wanted(shape or ()))}
 
 
 def _wanted(shape: tuple[int, ...]) -> str:
@@ -95,8 +99,8 @@ def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number
     kind, value = next(iter(init.items()))
     if kind in SCALES:
         return SCALES[kind](number(value, rank=0))
-    if kind == "zeros":
-        return zeros()
+    if kind in DRAWN:
+        return DRAWN[kind]()
     if kind == "m_maml":
         return jax.tree.map(lambda leaf: number(leaf, rank=0), m_maml(**value))
     if kind == "values":

@@ -17,7 +17,7 @@ from shaping.config.axes import DRAWS, RANGES
 from shaping.config.checks import annotation, model
 from shaping.config.environments import environments
 from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
-from shaping.config.initial import FILE, RUN, SCALES
+from shaping.config.initial import DRAWN, FILE, RUN, SCALES
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
     SCHEDULES,
@@ -111,7 +111,8 @@ def _game() -> Any:
 
 def _initial() -> Any:
     kinds: dict[str, Any] = {kind: _Scale for kind in SCALES}
-    kinds |= {"zeros": Literal[True], "values": _Table, "m_maml": _settings("m_maml", fields(m_maml))}
+    kinds |= {kind: Literal[True] for kind in DRAWN}
+    kinds |= {"values": _Table, "m_maml": _settings("m_maml", fields(m_maml))}
     warm = [_settings("init_run", RUN), _settings("init_file", FILE)]
     # Learners of a population may share one draw.
     draws = {"shared": (bool | None, None)}

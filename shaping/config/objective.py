@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import mapping, one_of, settings
-from shaping.config.errors import ConfigError, errors_about, not_allowed
+from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
 from shaping.config.games import family_of
 from shaping.objectives.estimators import KINDS
 from shaping.objectives.sampled import Estimator
@@ -26,6 +26,10 @@ def _schema(
     critic_rate: NonNegative = 0.1,
     critic_steps: Annotated[int, Range(1, 10**4)] = 1,
     critic_optimizer: Literal["adam", "sgd"] = "adam",
+    critic_kind: Literal["value", "q"] = "value",
+    critic_sees: Literal["own", "all"] = "own",
+    critic_target_rate: Annotated[float, Range(0, 1, open_low=True)] | None = None,
+    critic_target_period: Annotated[int, Range(1, 10**6)] = 1,
 ) -> None:
     """The settings of a sampled objective, their defaults and ranges."""
 
@@ -67,8 +71,17 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         raise not_allowed("objective.decay", found["decay"], "left out; it is a setting of loaded_dice")
     with errors_about("objective"):
         Estimator(kind, found["baseline"], found["slices"], found["rematerialise"])
+    if found["baseline"] == "critic" and (found["critic_kind"], found["critic_sees"]) == ("q", "all"):
+        raise not_allowed("objective.critic_kind", "q", "value, where baseline is critic and critic_sees is all")
     if batch % found["slices"]:
         raise not_allowed("objective.slices", found["slices"], f"a divisor of objective.batch, {batch}")
     if found["baseline"] == "leave_one_out" and batch < 2:
         raise not_allowed("objective.batch", batch, "2 or more with baseline leave_one_out")
     return found
+
+
+def check_value_head(objective: Mapping[str, Any]) -> None:
+    """Refuses what the value head of a policy cannot be."""
+    for key, only in (("critic_kind", "value"), ("critic_sees", "own"), ("critic_target_rate", None)):
+        if objective[key] != only:
+            raise not_allowed(f"objective.{key}", objective[key], f"{shown(only)}, where policy.critic is shared")

@@ -92,13 +92,14 @@ def played_by(players: Sequence[Normal]) -> tuple[int, ...] | None:
 
 
 def normal_players(raw: Any, game: Normal, policy: Normal, objective: Normal) -> list[dict[str, Any]]:
-    """One entry per seat."""
+    """One entry per seat. Errors about a mapping for all seats name its keys `players.*.x`, like the command line."""
     seats = num_players(game)
+    place = "players.*" if isinstance(raw, Mapping) else "players.{}"
     raw = [dict(raw) for _ in range(seats)] if isinstance(raw, Mapping) else raw
     if not isinstance(raw, list | tuple) or len(raw) != seats:
         wanted = f"a list of {seats}, one entry per seat of {game['name']}, or one mapping for all seats"
         raise not_allowed("players", raw, wanted)
-    players = [normal_player(f"players.{seat}", entry, game, policy, objective) for seat, entry in enumerate(raw)]
+    players = [normal_player(place.format(seat), entry, game, policy, objective) for seat, entry in enumerate(raw)]
     shared = [(seat, player) for seat, player in enumerate(players) if player.get("share")]
     for seat, player in shared:
         first, other = shared[0]

@@ -8,6 +8,7 @@ from shaping.config.errors import errors_about, not_allowed
 from shaping.config.family import Family
 from shaping.config.games import MATRIX, family_of
 from shaping.config.initial import normal_init
+from shaping.config.strategies import strategy_policy
 from shaping.extensions import Named
 from shaping.policies import Policy
 from shaping.policies.critics import Critic
@@ -103,7 +104,22 @@ def is_network(normal: Normal) -> bool:
 
 
 def critic_of(normal: Normal, env: Any) -> Critic:
-    """A critic for the policy of a normal form."""
-    policy, family = normal["policy"], family_of(normal["game"])
+    """A critic for the policy of a normal form.
+
+    Raises:
+      ConfigError: there is none of the kind it asks for.
+    """
+    policy, family, objective = normal["policy"], family_of(normal["game"]), normal["objective"]
     layered = policy["kind"] in NETWORKS and is_network(normal)
-    return critic_beside(policy["kind"], env, layered, **_settings(family, policy))
+    q, joint = objective["critic_kind"] == "q", objective["critic_sees"] == "all"
+    with errors_about("objective"):
+        return critic_beside(policy["kind"], env, layered, q, joint, **_settings(family, policy))
+
+
+def policy_of(normal: Normal, seat: int, env: Any = None) -> Policy:
+    """The policy of a seat of a normal form. `env` is the environment that is played; None builds it."""
+    game, policy, player = normal["game"], normal["policy"], normal["players"][seat]
+    env = family_of(game).env(game, policy) if env is None else env
+    if "strategy" in player:
+        return strategy_policy(player, game, seat, env)
+    return build_policy(game, policy, env, seat)

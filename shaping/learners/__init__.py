@@ -6,7 +6,8 @@ The `LEARNERS` of each file maps configuration names to factories.
 from shaping.learners.actor_critic import a2c, ppo
 from shaping.learners.frozen import frozen
 from shaping.learners.gradient import gradient_learner
-from shaping.learners.initial import Initial, fan_in, m_maml, normal, uniform, values, zeros
+from shaping.learners.hill_climbing import fmtl, selfish
+from shaping.learners.initial import Initial, arcsine, fan_in, m_maml, normal, uniform, values, zeros
 from shaping.learners.learner import Common, Learner, LearnerState
 from shaping.learners.names import named_learner, named_learners, named_players
 from shaping.learners.optimizer import Optimizer, optimizer
@@ -20,7 +21,9 @@ __all__ = [
     "Optimizer",
     "Schedule",
     "a2c",
+    "arcsine",
     "fan_in",
+    "fmtl",
     "frozen",
     "gradient_learner",
     "m_maml",
@@ -31,6 +34,7 @@ __all__ = [
     "optimizer",
     "ppo",
     "schedule",
+    "selfish",
     "uniform",
     "values",
     "zeros",

@@ -190,7 +190,7 @@ def _step(
     theta, moments = climb(transform, state.theta, memory.optimizer, direction, own.epochs * own.minibatches)
     critic = memory.critic
     if common.critic is not None:
-        critic = critics.fitted(common.critic, critic, objective, seats)
+        critic = critics.fitted(common.critic, critic, objective, seats, thetas)
     return LearnerState(theta, Memory(moments, critic)), {}
 
 

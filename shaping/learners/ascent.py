@@ -61,9 +61,15 @@ def with_value_head(
     settings: CriticSettings | None, objective: Objective, thetas: Sequence[Any], player: int, direction: Any
 ) -> Any:
     """The direction, plus the descent direction of the loss of a critic in the policy's own trunk, weighted by the
-    critics' rate; unchanged if the policy has no such critic."""
+    critics' rate; unchanged if the policy has no such critic.
+
+    Raises:
+      ValueError: for a target network of such a critic.
+    """
     if settings is None or settings.critics[player] is not None:
         return direction
+    if settings.target_rate is not None:
+        raise ValueError("target_rate is given; allowed: for critics that are networks of their own, not value heads")
 
     def loss(theta: Any) -> jax.Array:
         return settings.rate * critics.value_loss(

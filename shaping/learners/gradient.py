@@ -174,7 +174,8 @@ def _step(
 
     theta, moments = climb(common.optimizer.build(common.step_size), own.theta, memory.optimizer, climbed)
     if common.critic is not None:
-        critic = critics.fitted(common.critic, memory.critic, objective, seats)
+        judged = thetas if common.model is None else models.imagined(model, thetas, 0)
+        critic = critics.fitted(common.critic, memory.critic, objective, seats, judged)
     if common.shaping_samples:
         seen = thetas if common.model is None else models.imagined(model, thetas, 0)
         spread = _once(lambda: _spread_of_shaping(rule, common.shaping_samples, known, seen, seats, key))

@@ -19,8 +19,8 @@ class Initial:
     """A distribution of initial parameters.
 
     Attributes:
-      numbers: the standard deviation (normal), the scale (fan_in), the half width (uniform), nothing (zeros), the
-        parameters themselves (values), or settings (m_maml).
+      numbers: the standard deviation (normal), the scale (fan_in), the half width (uniform), nothing (zeros, arcsine),
+        the parameters themselves (values), or settings (m_maml).
       kind: which of these it is.
     """
 
@@ -80,6 +80,11 @@ def _check_given(given: Any, policy: Policy, player: int) -> None:
     raise ValueError(f"initial parameters of player {player}: {told}, like those of its policy")
 
 
+def arcsine() -> Initial:
+    """Logits of probabilities that are Beta(1/2, 1/2): more likely near 0 and 1 than between them."""
+    return Initial((), "arcsine")
+
+
 def zeros() -> Initial:
     """All parameters zero: every action equally likely."""
     return Initial((), "zeros")
@@ -109,11 +114,16 @@ def initial_parameters(
         given = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), initial.numbers)
         _check_given(given, policy, player)
         return given
-    if initial.kind == "uniform":
+    if initial.kind in ("uniform", "arcsine"):
         leaves, structure = jax.tree.flatten(policy.shapes)
         keys = [jax.random.fold_in(key, place) for place in range(len(leaves))]
-        half = jnp.asarray(initial.numbers, jnp.float32)
-        drawn = [half * jax.random.uniform(k, x.shape, jnp.float32, -1, 1) for k, x in zip(keys, leaves, strict=True)]
+        drawn = [jax.random.uniform(k, x.shape, jnp.float32, -1, 1) for k, x in zip(keys, leaves, strict=True)]
+        if initial.kind == "uniform":
+            drawn = [jnp.asarray(initial.numbers, jnp.float32) * leaf for leaf in drawn]
+        else:
+            # The logit of sin(x)^2 with x uniform on (0, pi / 2); the ends are never drawn exactly.
+            angles = [jnp.clip((1 + leaf) * (jnp.pi / 4), 1e-7, jnp.pi / 2 - 1e-7) for leaf in drawn]
+            drawn = [2 * jnp.log(jnp.tan(angle)) for angle in angles]
         return structure.unflatten([leaf.astype(dtype) for leaf in drawn])
     scale = jnp.float32(0) if initial.kind == "zeros" else jnp.asarray(initial.numbers, jnp.float32)
     return jax.tree.map(lambda leaf: leaf.astype(dtype), policy.init(key, scale))

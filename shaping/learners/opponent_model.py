@@ -145,9 +145,7 @@ def start(
         keys = [jax.random.fold_in(jax.random.fold_in(key, seat), member) for member in range(settings.members)]
         drawn = jax.vmap(lambda key, policy=policy: policy.init(key, settings.scale))(jnp.stack(keys))
         thetas.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
-    like = jax.eval_shape(
-        lambda: _kept(settings, objective.sampler.play([p.init(key, jnp.float32(0)) for p in policies], key))
-    )
+    like = jax.eval_shape(lambda seen: _kept(settings, Batch(rewards=jnp.zeros(()), **seen)), objective.sampler.seen)
     optimizers = tuple(None if theta is None else jax.vmap(transform.init)(theta) for theta in thetas)
     return ModelState(tuple(thetas), optimizers, replay.init(like, settings.window))
 

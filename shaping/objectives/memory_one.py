@@ -10,6 +10,8 @@ unnormalised, so that it lies within 1 / (1 - gamma) times the range of the payo
 
 Execution noise flips the chosen action with probability eps_i: c_i <- c_i + eps_i (1 - 2 c_i). States and rewards
 follow the executed action.
+
+The whole protocol of a game is implemented by one class, which makes this file longer than others.
 """
 
 import dataclasses

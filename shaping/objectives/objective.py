@@ -27,27 +27,37 @@ class Objective:
       distance: `(player, theta, theta_old, batch) -> scalar`, the mean KL divergence of the old policy from the new one
         over visited states (over all states if exact); None if the objective has no policies.
       values: `(player, thetas, batch, context) -> [time, batch]`, the return that a player's critic expects from each
-        step of a batch on; None if there are no critics.
+        step of a batch on, for a Q critic the mean over what its policy does there; None if there are no critics.
+      action_values: `(player, batch, context) -> [time, batch, actions]`, what a Q critic expects of each action; None
+        if there are no critics.
       sampler: plays batches and evaluates policies on them (`sampler.Sampler`); None if exact.
       rematerialise: whether a step that is differentiated through is recomputed in the backward pass instead of stored.
       observed: a batch of the match as it was played, from which learners may learn; None if nobody does.
+      scale: the factor that turns a return into a reported value, where that is known; 1 otherwise.
     """
 
     returns: Callable[[Thetas, jax.Array | None, Any], tuple[Any, Any]]
     distance: Callable[[int, Any, Any, Any], jax.Array] | None = None
     values: Callable[..., jax.Array] | None = None
+    action_values: Callable[..., jax.Array] | None = None
     sampler: Any = None
     rematerialise: bool = False
     observed: Any = None
+    scale: Any = 1.0
 
     def __call__(self, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> tuple[Any, Any]:
         return self.returns(thetas, key, context)
 
     def within(self, context: Any) -> "Objective":
         """The same objective with its context fixed."""
-        values = self.values
+        values, each = self.values, self.action_values
         bound = None if values is None else lambda player, thetas, batch, _=None: values(player, thetas, batch, context)
-        return replace(self, returns=lambda thetas, key, _: self.returns(thetas, key, context), values=bound)
+        return replace(
+            self,
+            returns=lambda thetas, key, _: self.returns(thetas, key, context),
+            values=bound,
+            action_values=None if each is None else lambda player, batch, _=None: each(player, batch, context),
+        )
 
     def of(self, player: int, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> jax.Array:
         """The expected return of one player, a scalar."""

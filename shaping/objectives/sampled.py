@@ -82,8 +82,8 @@ def sampled_objective(
         player. A player whose policy has a value head needs none.
 
     Raises:
-      ValueError: if the number of slices does not divide the batch, if a batch is too small to leave one out, or if a
-        baseline needs critics and there are none.
+      ValueError: if the number of slices does not divide the batch, if a batch is too small to leave one out, if a
+        baseline needs critics and there are none, or if it would depend on what is done (a joint Q critic).
     """
     if sampler.batch % estimator.slices:
         raise ValueError(f"slices is {estimator.slices}; allowed: a divisor of batch, {sampler.batch}")
@@ -93,9 +93,15 @@ def sampled_objective(
         for seat, policy in enumerate(sampler.policies):
             if policy.evaluate is None and (critics is None or critics[seat] is None):
                 raise ValueError(f"player {seat} has no critic; allowed: one per player with baseline critic")
+            critic = None if critics is None else critics[seat]
+            if critic is not None and critic.joint and critic.num_actions is not None:
+                raise ValueError("baseline is 'critic'; allowed: another, as joint Q critics see what the others do")
 
     def values(player: int, thetas: Thetas, batch: Batch, context: Any = None) -> jax.Array:
         return state_values(sampler, critics, thetas, context, player, batch)
+
+    def action_values(player: int, batch: Batch, context: Any = None) -> jax.Array:
+        return _expected(critics, context, player, batch)
 
     # Jitted, so that play, the estimate and each of its derivatives are traced once for everybody who asks.
     @jax.jit
@@ -113,7 +119,7 @@ def sampled_objective(
             raise ValueError("key is None; allowed: a key, as returns are sampled")
         return estimated(list(thetas), key, context)
 
-    return Objective(returns, sampler.divergence, values, sampler, estimator.rematerialise)
+    return Objective(returns, sampler.divergence, values, action_values, sampler, estimator.rematerialise)
 
 
 def state_values(
@@ -139,10 +145,21 @@ def state_values(
 
         found = values_over_time(head, policy.start, thetas[player], seen)
     else:
-        if context is None or context[player] is None:
-            raise ValueError(f"player {player}'s critic has no parameters; allowed: learners that keep critics")
-        found = values_over_time(critic.apply, critic.start, context[player], seen)
+        found = _expected(critics, context, player, batch)
+        if critic.num_actions is not None:
+            found = jnp.sum(sampler.probabilities(player, thetas[player], batch) * found, axis=-1)
     return jnp.where(batch.running, found, 0)
+
+
+def _expected(critics: Sequence[Critic | None] | None, context: Any, player: int, batch: Batch) -> jax.Array:
+    """What a player's critic says at every step, [time, batch], or [time, batch, actions] if it is a Q critic."""
+    critic = None if critics is None else critics[player]
+    if critic is None or context is None or context[player] is None:
+        raise ValueError(f"player {player}'s critic has no parameters; allowed: learners that keep critics")
+    seen: Any = batch.observations[:, :, player]
+    if critic.joint:
+        seen = jnp.roll(batch.observations, -player, axis=2), jnp.roll(batch.actions, -player, axis=2)[:, :, 1:]
+    return values_over_time(critic.apply, critic.start, context[player], seen)
 
 
 def _estimated(

@@ -20,7 +20,7 @@ from shaping.objectives.rewards import Reward, climbed
 from shaping.objectives.rollout import PlayState, begin_stream, environment_step
 from shaping.policies.fitting import check_policies
 from shaping.policies.policy import Policy
-from shaping.policies.sequences import compare, read
+from shaping.policies.sequences import compare, logits_over_time, read
 
 # Folded into a stream's key for the numbers with which its actions are drawn; steps are numbered below it.
 _ACTIONS = 0xFFFFFFFE
@@ -138,6 +138,17 @@ class Sampler:
             )
         return lax.stop_gradient(played)
 
+    @property
+    def seen(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of a batch's observations, actions and `running`; nothing is traced."""
+        time, shows, does = (self.horizon, self.batch), self.env.observation_space, self.env.action_space
+        players = len(self.policies)
+        return {
+            "observations": jax.ShapeDtypeStruct((*time, players, *shows.shape), shows.dtype),
+            "actions": jax.ShapeDtypeStruct((*time, players, *does.shape), does.dtype),
+            "running": jax.ShapeDtypeStruct(time, bool),
+        }
+
     def read(self, player: int, theta: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Log-probabilities of a player's actions, and entropies of the distributions they were drawn from, [time,
         batch] each, 0 after the end; differentiable with respect to theta."""
@@ -151,6 +162,13 @@ class Sampler:
         else:
             log_probabilities, entropies = read(policy, theta, seen, taken)
         return jnp.where(batch.running, log_probabilities, 0), jnp.where(batch.running, entropies, 0)
+
+    def probabilities(self, player: int, theta: Any, batch: Batch) -> jax.Array:
+        """The probabilities of all of a player's discrete actions, [time, batch, actions]."""
+        policy, seen = self.policies[player], batch.observations[:, :, player]
+        if self._few(policy):
+            return jax.nn.softmax(self._rows(policy, theta))[seen]
+        return jax.nn.softmax(logits_over_time(policy, theta, seen))
 
     def log_probabilities(self, thetas: Sequence[Any], batch: Batch) -> jax.Array:
         """Log-probabilities of all players' actions, [time, batch, players]."""

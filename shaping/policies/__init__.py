@@ -4,7 +4,7 @@ from shaping.policies import grid_players
 from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine
 from shaping.policies.coin_table import coin_table
 from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
-from shaping.policies.critics import Critic, network_critic, tabular_critic
+from shaping.policies.critics import Critic, joint_critic, network_critic, tabular_critic
 from shaping.policies.fixed import fixed
 from shaping.policies.gaussian import gaussian
 from shaping.policies.kinds import default_kind
@@ -31,6 +31,7 @@ __all__ = [
     "fixed",
     "gaussian",
     "grid_players",
+    "joint_critic",
     "mealy_machine",
     "memory_one",
     "mlp",

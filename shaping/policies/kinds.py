@@ -15,7 +15,7 @@ from shaping.envs.coin_game.game import CoinGame
 from shaping.envs.matrix.game import MatrixGame
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.coin_table import coin_table
-from shaping.policies.critics import Critic, network_critic, tabular_critic
+from shaping.policies.critics import Critic, joint_critic, network_critic, tabular_critic
 from shaping.policies.gaussian import gaussian
 from shaping.policies.mlp import mlp
 from shaping.policies.networks import check_bounded, is_board, network
@@ -197,21 +197,36 @@ def of_spaces(factory: Callable[..., Policy]) -> Callable[..., Policy]:
     return build
 
 
-def critic_beside(kind: str, env: Any, layered: bool, **settings: Any) -> Critic:
+def critic_beside(kind: str, env: Any, layered: bool, q: bool = False, joint: bool = False, **settings: Any) -> Critic:
     """A critic of the policy's own kind: the layers of a network, or a table for a policy of few states.
 
     Args:
       kind: that of the policy.
       env: the environment that is played.
       layered: whether the policy is one of `NETWORKS`.
+      q: whether it has a value for each action.
+      joint: whether it sees what all players see; it is then a network, without convolutions.
       **settings: those of the policy.
+
+    Raises:
+      ValueError: for values of continuous actions.
     """
+    does = env.action_space
+    if q and not isinstance(does, Discrete):
+        raise ValueError(f"critic_kind is 'q'; allowed: value, as actions of {env.name} are continuous")
+    actions = does.num_values if q else None
+    layers = {}
     if layered:
         del settings["critic"]
-        return network_critic(env.observation_space, **_layers(env, kind, **settings))
+        layers = _layers(env, kind, **settings)
+    if joint:
+        kept = {name: layers[name] for name in ("hidden", "recurrent", "units") if name in layers}
+        return joint_critic(env.observation_space, env.num_players, **kept, num_actions=actions)
+    if layered:
+        return network_critic(env.observation_space, **layers, num_actions=actions)
     if isinstance(env.observation_space, Discrete):
-        return tabular_critic(env.observation_space.num_values)
-    return network_critic(env.observation_space, encoder="dense", hidden=(32,))
+        return tabular_critic(env.observation_space.num_values, actions)
+    return network_critic(env.observation_space, encoder="dense", hidden=(32,), num_actions=actions)
 
 
 def _network(env: Any, kind: str, critic: str, **settings: Any) -> Policy:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import flax.linen as nn
@@ -134,7 +135,8 @@ def body(
     hidden = tuple(check_integer("hidden", width, 1) for width in hidden)
     check_integer("units", units, 1)
     wraps = getattr(observation_space, "torus", False)
-    module = _Network(heads, hidden, channels, recurrent, units, wraps)
+    layers = (heads, hidden, channels, recurrent, units, wraps)
+    module = _Network(*layers)
 
     def features(observation: Any, dtype: Any) -> jax.Array:
         if isinstance(observation_space, Discrete):
@@ -150,12 +152,9 @@ def body(
         return (zeros, zeros) if recurrent == "lstm" else zeros
 
     def init(key: jax.Array, scale: jax.Array) -> Any:
-        def fresh() -> Any:
-            x = features(jnp.zeros(observation_space.shape, observation_space.dtype), jnp.float32)
-            return module.init(jax.random.key(0), x, start(()))["params"]
-
-        # flax provides only the shapes.
-        return fan_in_init(jax.eval_shape(fresh), key, jnp.asarray(scale, jnp.float32))
+        seen = jax.ShapeDtypeStruct(observation_space.shape, observation_space.dtype)
+        like = _shapes(layers, jax.eval_shape(lambda x: features(x, jnp.float32), seen).shape)
+        return fan_in_init(like, key, jnp.asarray(scale, jnp.float32))
 
     def run(parameters: Any, observation: jax.Array, memory: Any) -> tuple[dict[str, jax.Array], Any]:
         dtype = jnp.result_type(*jax.tree.leaves(parameters))
@@ -241,6 +240,19 @@ class _Network(nn.Module):
             # flax's orthogonal initialisation would trace a QR decomposition at every call, even to find the shapes.
             memory, x = cell(self.units, recurrent_kernel_init=nn.initializers.zeros, name="recurrent")(memory, x)
         return {name: nn.Dense(width, name=name)(x) for name, width in self.heads}, memory
+
+
+@lru_cache(maxsize=512)
+def _shapes(layers: tuple[Any, ...], inputs: tuple[int, ...]) -> Any:
+    """Shapes of a network's parameters, from flax; a plan asks for those of the same few networks again and again."""
+    module = _Network(*layers)
+
+    def fresh() -> Any:
+        cell = jnp.zeros(module.units)
+        memory = (cell, cell) if module.recurrent == "lstm" else cell
+        return module.init(jax.random.key(0), jnp.zeros(inputs, jnp.float32), memory)["params"]
+
+    return jax.eval_shape(fresh)
 
 
 def _no_table(theta: Any) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import jax
@@ -77,7 +78,7 @@ class Policy:
     @property
     def shapes(self) -> Any:
         """theta as `jax.ShapeDtypeStruct`s; computes nothing and touches no device."""
-        return jax.eval_shape(lambda: self.init(jax.random.key(0), jnp.float32(0)))
+        return _shapes(self)
 
     @property
     def num_parameters(self) -> int:
@@ -92,3 +93,9 @@ class Policy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return remade(self, f"policy {self.kind}")
+
+
+@lru_cache(maxsize=512)
+def _shapes(policy: Policy) -> Any:
+    """Policies that are equal have parameters of the same shapes; a plan asks for those of a few again and again."""
+    return jax.eval_shape(lambda: policy.init(jax.random.key(0), jnp.float32(0)))

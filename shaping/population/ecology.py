@@ -99,8 +99,8 @@ class EcologyState:
       leaves: [populations, encounters] bool, the groups that a partner has left.
       elsewhere: [populations, size], a learner's last value with another partner; NaN before it had one.
       fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
-      partners: [populations, size, others] int32, of whom a learner's models are, -1 before it had any; others is 0
-        where nobody keeps models, or they are kept when partners change.
+      partners: [populations, size, others] int32, of whom a learner's models are, -1 before it had any; None where
+        nobody keeps models, or they are kept when partners change.
     """
 
     learners: LearnerState
@@ -110,7 +110,7 @@ class EcologyState:
     leaves: jax.Array
     elsewhere: jax.Array
     fixed_at: jax.Array
-    partners: jax.Array
+    partners: jax.Array | None = None
 
 
 def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> EcologyState:
@@ -132,7 +132,7 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
         jnp.zeros((populations, size // rules.seats), bool),
         jnp.full(types.shape, jnp.nan, dtype),
         jnp.where(jnp.all(types == types[:, :1], axis=1), 0, -1).astype(jnp.int32),
-        jnp.full((populations, size, rules.seats - 1 if starts_models_anew(rules, ecology) else 0), -1, jnp.int32),
+        jnp.full((*types.shape, rules.seats - 1), -1, jnp.int32) if starts_models_anew(rules, ecology) else None,
     )
 
 

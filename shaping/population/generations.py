@@ -21,6 +21,7 @@ from shaping.population.meeting import encounter
 from shaping.population.program import AXIS
 from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
+from shaping.population.unfixed import can_stand_still, selected_where_mixed
 
 
 def generation(
@@ -53,8 +54,8 @@ def generation(
         ecology.pairing, key, places
     )
     meets = numbers[..., 0] < size
-    if state.partners.shape[-1]:
-        state = _with_partners(rules, ecology, state, number, numbers)
+    if state.partners is not None:
+        state = _with_partners(rules, ecology, state, state.partners, number, numbers)
     learners, measured = encounter(rules, ecology, state, number, numbers, live)
 
     # Back to learners, [populations, size]; NaN for whoever met nobody.
@@ -68,6 +69,10 @@ def generation(
     rows = rows_of(state.types, values, numbers, meets, kinds)
     each = [name for name in measured if name not in ("value", "mutual_cooperation")]
     rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in each}
+    rows["mean_value"] = mean_of(values, jnp.isfinite(values))
+    if "cooperation" in measured:
+        cooperation = by_learner(measured["cooperation"])
+        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation))
     failed = meets[..., None] & ~jnp.isfinite(measured["value"])
     rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
     if "mutual_cooperation" in measured:
@@ -91,26 +96,26 @@ def generation(
 
 
 def _with_partners(
-    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, numbers: jax.Array
+    rules: Rules, ecology: Ecology, state: EcologyState, before: jax.Array, number: jax.Array, numbers: jax.Array
 ) -> EcologyState:
     """The state in which what learners know about others is about those whom they meet now."""
     seats, populations = rules.seats, len(numbers)
     others = jnp.stack([numbers[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
     met = jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
-        jnp.full_like(state.partners, -1),
+        jnp.full_like(before, -1),
         numbers.reshape(populations, -1),
         others.reshape(populations, -1, seats - 1),
     )
     known = met[..., 0] >= 0
     # Before the first encounter everybody's models are new.
-    new = known & (state.partners[..., 0] >= 0) & jnp.any(met != state.partners, axis=-1)
+    new = known & (before[..., 0] >= 0) & jnp.any(met != before, axis=-1)
 
     def anew(states: LearnerState) -> LearnerState:
         fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype)
         return with_new_partners(states, fresh_ones, new.reshape(-1))
 
     learners = lax.cond(jnp.any(new), anew, lambda states: states, state.learners)
-    partners = jnp.where(known[..., None], met, state.partners)
+    partners = jnp.where(known[..., None], met, before)
     return dataclasses.replace(state, learners=learners, partners=partners)
 
 
@@ -147,7 +152,11 @@ def _select(
         scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees, each)
         return selections.selected(selection, own, scene, rules.mutant)
 
-    outcome = jax.vmap(of)(ecology.selection, purpose, values, state.types, matrix, each)
+    given = (ecology.selection, purpose, values, state.types, matrix, each)
+    if can_stand_still(ecology.selection, all(rules.still)):
+        outcome = selected_where_mixed(lambda own: of(*own), given, state.types)
+    else:
+        outcome = jax.vmap(of)(*given)
     size, live = rules.size, jnp.asarray(live)
     own = jnp.arange(size, dtype=jnp.int32)
     parents = jnp.where(live, outcome.parents, own)
@@ -161,7 +170,9 @@ def _select(
     types = jnp.where(live, outcome.types, state.types)
     ancestors = jnp.take_along_axis(state.ancestors, parents, axis=1)
     # A copy has the models of the original, which are of the latter's partners.
-    partners = jnp.take_along_axis(state.partners, parents[..., None], axis=1)
+    partners = state.partners
+    if partners is not None:
+        partners = jnp.take_along_axis(partners, parents[..., None], axis=1)
     if ecology.selection.mutates != "none":
         mutated = outcome.mutated & live
 
@@ -176,7 +187,7 @@ def _select(
         learners = lax.cond(jnp.any(mutated), mutants, lambda states: states, learners)
         if ecology.selection.mutates != "noise":
             ancestors = jnp.where(mutated, own, ancestors)
-            partners = jnp.where(mutated[..., None], -1, partners)
+            partners = None if partners is None else jnp.where(mutated[..., None], -1, partners)
     none = jnp.zeros_like(outcome.imitations)
     counted = outcome._replace(
         imitations=jnp.where(live, outcome.imitations, none), mutations=jnp.where(live, outcome.mutations, none)
@@ -285,7 +296,7 @@ def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
     """Names of what is recorded of a generation, each with the dimension that it is over: "type", "strategy", or ""
     for what a population has one of."""
     by_type = ["share", "value", "value_sd", *measures(rules.game, params)]
-    whole = ["assortment", "diverged"]
+    whole = ["assortment", "diverged", "mean_value", *(["mean_cooperation"] if "cooperation" in by_type else [])]
     whole += ["mutual_cooperation"] * rules.game.tabular + ["imitations", "mutations"] * (selection.kind != "none")
     found = dict.fromkeys(by_type, "type") | dict.fromkeys(whole, "")
     return found | ({"nearest": "strategy"} if rules.nearest else {})

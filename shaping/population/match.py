@@ -63,8 +63,10 @@ class Match:
     def objective(self) -> Objective:
         """What its learners maximise."""
         if self.rewards is None:
-            return self.game.objective(self.params)
-        return self.game.objective(self.params, self.rewards)
+            found = self.game.objective(self.params)
+        else:
+            found = self.game.objective(self.params, self.rewards)
+        return dataclasses.replace(found, scale=self.game.value_scale(self.params))
 
     @property
     def played_by(self) -> tuple[int, ...]:
@@ -158,7 +160,7 @@ def update(
     previous: tuple[LearnerState, ...],
     number: jax.Array,
     recorded: jax.Array | bool = False,
-) -> tuple[MatchState, tuple[LearnerState, ...], list[jax.Array], dict[str, list[jax.Array]]]:
+) -> tuple[MatchState, tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
     """One update of all players from the same old parameters.
 
     Whether parameters are finite is tested one update late, on what the last update wrote to memory: if values that are
@@ -172,36 +174,23 @@ def update(
       recorded: [] bool, whether what learners record in addition is wanted for this update.
 
     Returns:
-      The state after one more update, the (tested) learners' states before it, the values before it (NaN from the
-      update of divergence on), and what learners record about the update (see `stepped`). A match that stops being
-      finite goes back to its last finite state and stays there.
+      The state after one more update, the (tested) learners' states before it, and what is recorded about the update,
+      NaN from the update of divergence on: what learners record (see `stepped`) and, unless returns are sampled, the
+      values before it (those of play come from `measure`). A match that stops being finite goes back to its last finite
+      state and stays there.
     """
-    before = values(match, thetas_of(match, state.learners))
-    after, besides = stepped(match, state.learners, number, recorded)
-    goes_on, diverged_at = _tested(state, number)
-    learners = _where(goes_on, after, previous)
+    sums, before = (state.value_sum, state.value_excess), []
+    if not match.game.sampled:
+        before = values(match, thetas_of(match, state.learners))
+        # The initial value does not count in the mean, but if it is not finite the sum must show it.
+        sums = _added(state, [jnp.where(number > 0, value, value - value) for value in before])
+    after, found = stepped(match, state.learners, number, recorded)
+    goes_on, diverged_at = _tested(match, state, number)
     kept = _where(goes_on, state.learners, previous)
-    goes_on_and_shown = goes_on & _finite(before)
-    shown = [jnp.where(goes_on_and_shown, value, jnp.nan) for value in before]
-    # The initial value does not count in the mean, but if it is not finite the sum must show it.
-    counted = [jnp.where(number > 0, value, value - value) for value in before]
-    sums = _added(state, counted)
-    return MatchState(learners, diverged_at, *sums), kept, shown, _shown(goes_on_and_shown, besides)
-
-
-def sampled_update(
-    match: Match,
-    state: MatchState,
-    previous: tuple[LearnerState, ...],
-    number: jax.Array,
-    recorded: jax.Array | bool = False,
-) -> tuple[MatchState, tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
-    """`update` for a match whose returns are sampled, without values: `measure` computes those."""
-    after, besides = stepped(match, state.learners, number, recorded)
-    goes_on, diverged_at = _tested_once(state, number)
-    kept = _where(goes_on, state.learners, previous)
-    moved = MatchState(_where(goes_on, after, previous), diverged_at, state.value_sum, state.value_excess)
-    return moved, kept, _shown(goes_on, besides)
+    moved = MatchState(_where(goes_on, after, previous), diverged_at, *sums)
+    if before:
+        goes_on, found = goes_on & _finite(before), found | {"value": before}
+    return moved, kept, _shown(goes_on, found)
 
 
 def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
@@ -257,24 +246,13 @@ def _shown(finite: jax.Array, besides: dict[str, list[jax.Array]]) -> dict[str, 
     return jax.tree.map(lambda leaf: jnp.where(finite, leaf, jnp.nan), besides)
 
 
-def settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
+def settle(match: Match, state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
     """The state after `number` updates, tested: it is finite, and `diverged_at` is up to date."""
-    goes_on, diverged_at = _tested(state, number)
+    goes_on, diverged_at = _tested(match, state, number)
     return dataclasses.replace(state, learners=_where(goes_on, state.learners, previous), diverged_at=diverged_at)
 
 
-def sampled_settle(state: MatchState, previous: tuple[LearnerState, ...], number: jax.Array) -> MatchState:
-    """`settle` for a match whose returns are sampled."""
-    goes_on, diverged_at = _tested_once(state, number)
-    return dataclasses.replace(state, learners=_where(goes_on, state.learners, previous), diverged_at=diverged_at)
-
-
-def _tested_once(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`_tested` for many arrays: without the barrier the sum over all would be compiled into the choice of each."""
-    return computed_once(_tested(state, number))
-
-
-def _tested(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _tested(match: Match, state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Whether a match is still finite after `number` updates, and the update of divergence.
 
     A value that is not finite shows in the sum one update later than a parameter that is not.
@@ -282,7 +260,9 @@ def _tested(state: MatchState, number: jax.Array) -> tuple[jax.Array, jax.Array]
     finite, finite_sum = _finite(state.learners), _finite(state.value_sum)
     running = state.diverged_at < 0
     at = jnp.where(finite_sum, jnp.where(finite, -1, number), number - 1)
-    return running & finite & finite_sum, jnp.where(running, at, state.diverged_at).astype(jnp.int32)
+    found = running & finite & finite_sum, jnp.where(running, at, state.diverged_at).astype(jnp.int32)
+    # Where arrays are many, without the barrier the sum over all would be compiled into the choice of each.
+    return computed_once(found) if match.game.sampled else found
 
 
 def _where(condition: jax.Array, chosen: Any, other: Any) -> Any:

@@ -94,15 +94,11 @@ def _ecology(settings: Population) -> Ecology:
 def _apart(rules: Rules, state: EcologyState) -> EcologyState:
     """Leaves of learners from [populations * size, ...] to [populations, size, ...]."""
     learners = jax.tree.map(lambda leaf: leaf.reshape(-1, rules.size, *leaf.shape[1:]), state.learners)
-    # An array without elements cannot be spread over devices.
-    partners: Any = state.partners if state.partners.size else None
-    return dataclasses.replace(state, learners=learners, partners=partners)
+    return dataclasses.replace(state, learners=learners)
 
 
 def _together(state: EcologyState) -> EcologyState:
-    none = jnp.zeros((*state.types.shape, 0), jnp.int32)
-    partners = none if state.partners is None else state.partners
-    return dataclasses.replace(state, learners=jax.tree.map(flat, state.learners), partners=partners)
+    return dataclasses.replace(state, learners=jax.tree.map(flat, state.learners))
 
 
 def start(settings: Population, dtype: Any) -> PopulationState:
@@ -113,7 +109,7 @@ def start(settings: Population, dtype: Any) -> PopulationState:
     types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
     state = ecologies.begin(rules, own, types, dtype)
     kinds = len(rules.still)
-    if settings.selection.payoff == "expected":
+    if settings.selection.payoff == "expected" and not ecologies.differ(rules, settings.selection):
         payoffs = ecologies.type_values(rules, own, dtype)
     else:
         payoffs = jnp.zeros((len(types), kinds, kinds), dtype)

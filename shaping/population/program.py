@@ -137,8 +137,8 @@ def segment_function(
         whole, states = blocks
         plays, axis = whole.game.sampled, _axis(whole)
         matches, start = take_apart(blocks) if _unrolled(whole) else blocks
-        update = jax.vmap(single.sampled_update if plays else _valued_update, (axis, axis, axis, None, None), axis)
-        settle = jax.vmap(single.sampled_settle if plays else single.settle, (axis, axis, None), axis)
+        update = jax.vmap(single.update, (axis, axis, axis, None, None), axis)
+        settle = jax.vmap(single.settle, (axis, axis, axis, None), axis)
         measure = jax.vmap(single.measure, (axis, axis, None), axis)
         policies: Any = jax.vmap(lambda learners: whole.game.cooperation(single.thetas_of(whole, learners)), axis, axis)
 
@@ -149,7 +149,7 @@ def segment_function(
             begin, end = bounds(timetable, segment, index)
             if plays and not timetable.measures:
                 recorded, rows = False, {}
-                settled = settle(*carry, begin)
+                settled = settle(matches, *carry, begin)
                 carry = (settled, settled.learners)
             elif plays:
                 # What is not recorded is not played, nor is anything beyond the last update.
@@ -165,12 +165,12 @@ def segment_function(
                     like = jax.eval_shape(played, settled)[1]
                     return settled, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
-                state, rows = lax.cond(recorded, played, passed, settle(*carry, begin))
+                state, rows = lax.cond(recorded, played, passed, settle(matches, *carry, begin))
                 carry = (state, state.learners)
             else:
                 # Values are those at the start of an update. The state at the start of an interval is not yet tested; a
                 # match that has just diverged shows its last finite policies.
-                recorded, rows = True, looked(settle(*carry, begin)) if timetable.extras else {}
+                recorded, rows = True, looked(settle(matches, *carry, begin)) if timetable.extras else {}
 
             def body(number: jax.Array, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
                 states, previous, info = carry
@@ -188,7 +188,7 @@ def segment_function(
         last = bounds(timetable, segment, timetable.segment)[0]
         # Transposed while they are in the cache.
         rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1 if plays else -1, 0), rows)
-        return put_together(states, settle(*moved, last)), rows
+        return put_together(states, settle(matches, *moved, last)), rows
 
     def function(matches: Match, states: MatchState, segment: jax.Array) -> tuple[MatchState, dict[str, jax.Array]]:
         first = _axis(matches) == 0
@@ -196,14 +196,6 @@ def segment_function(
         return from_blocks(moved, first), from_blocks(rows, True)
 
     return function
-
-
-def _valued_update(
-    match: Match, state: MatchState, previous: Any, number: jax.Array, recorded: jax.Array | bool
-) -> tuple[MatchState, Any, dict[str, Any]]:
-    """`match.update`, with the values before it among what is recorded."""
-    state, kept, values, info = single.update(match, state, previous, number, recorded)
-    return state, kept, info | {"value": values}
 
 
 def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., dict[str, jax.Array]]:

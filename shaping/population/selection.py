@@ -224,64 +224,58 @@ def _drawn_type(word: jax.Array, types: int, mutant: int | None) -> jax.Array:
     return below(word, types).astype(jnp.int32) if mutant is None else jnp.full(word.shape, mutant, jnp.int32)
 
 
+# What an event changes of a learner, in one row: the learner it is a copy of, its type, whether it has mutated.
+_PARENT, _TYPE, _MUTATED = range(3)
+
+
 def _one_after_another(selection: Selection, key: jax.Array, scene: Scene, mutant: int | None) -> Outcome:
     size, kinds = scene.types.shape[0], scene.matrix.shape[0]
     words = jax.random.bits(key, (selection.events, 5), jnp.uint32)
     everybody = jnp.arange(size, dtype=jnp.int32)
-    start = Outcome(everybody, scene.types, jnp.zeros(size, bool), jnp.int32(0), jnp.int32(0))
     first, effect = _payoffs(selection, scene)
+    # A copy is of the class of the original.
+    of_class = _TYPE if _by_type(selection, scene) else _PARENT
 
-    def classes(state: Outcome) -> jax.Array:
-        """[size]; a copy is of the class of the original."""
-        return state.types if _by_type(selection, scene) else state.parents
-
-    def pair(state: Outcome, of_class: jax.Array, word: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def pair(learners: jax.Array, payoffs: jax.Array, word: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Who may be replaced, by whom, and whether that happens."""
         one = below(word[0], size).astype(jnp.int32)
         if selection.kind == "fermi":
             model = _other(selection, scene, word[1], one)
-            difference = of_class[classes(state)[model]] - of_class[classes(state)[one]]
+            difference = payoffs[learners[model, of_class]] - payoffs[learners[one, of_class]]
             return one, model, _unit(word[2]) < _fermi(selection.intensity, difference)
-        payoffs = of_class[classes(state)]
+        each = payoffs[learners[:, of_class]]
         if selection.kind == "birth_death":
-            model = _by_fitness(selection, payoffs, jnp.ones(size, bool), word[0])
+            model = _by_fitness(selection, each, jnp.ones(size, bool), word[0])
             return _other(selection, scene, word[1], model), model, jnp.bool_(True)
         if selection.neighbours:
             near = scene.neighbours[one]
             known = jnp.arange(near.shape[0]) < scene.degrees[one]
-            model = near[_by_fitness(selection, payoffs[near], known, word[1])]
+            model = near[_by_fitness(selection, each[near], known, word[1])]
         else:
-            model = _by_fitness(selection, payoffs, everybody != one, word[1])
+            model = _by_fitness(selection, each, everybody != one, word[1])
         return one, model, jnp.bool_(True)
 
-    def event(number: jax.Array, carry: tuple[Outcome, jax.Array]) -> tuple[Outcome, jax.Array]:
-        state, of_class = carry
+    def event(number: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Any, ...]:
+        learners, payoffs, counted = carry
         word = words[number]
-        one, model, copies = pair(state, of_class, word)
+        one, model, copies = pair(learners, payoffs, word)
+        was, other = learners[one], learners[model]
+        now = jnp.where(copies, other, was)
         mutates = _unit(word[3]) < selection.mutation
         if selection.mutates == "noise":
-            mutates, changes = mutates & copies, copies
-            kind = state.types[model]
-        else:
-            changes = mutates | copies
-            kind = jnp.where(mutates, _drawn_type(word[4], kinds, mutant), state.types[model])
-        kind = jnp.where(changes, kind, state.types[one])
-        parent = jnp.where(copies, state.parents[model], state.parents[one])
+            mutates = mutates & copies
+        elif selection.mutates != "none":
+            now = now.at[_TYPE].set(jnp.where(mutates, _drawn_type(word[4], kinds, mutant), now[_TYPE]))
         # A copy of a mutant is a mutant too: it has no state yet that could be copied.
-        fresh = jnp.where(copies & ~mutates, state.mutated[model], state.mutated[one]) | mutates
+        now = now.at[_MUTATED].set(now[_MUTATED] | mutates)
         if effect is not None:
-            was, now = classes(state)[one], kind if _by_type(selection, scene) else parent
-            of_class = of_class + (effect[:, now] - effect[:, was])
-        after = Outcome(
-            state.parents.at[one].set(parent),
-            state.types.at[one].set(kind),
-            state.mutated.at[one].set(fresh),
-            state.imitations + (copies & ~mutates).astype(jnp.int32),
-            state.mutations + mutates.astype(jnp.int32),
-        )
-        return after, of_class
+            payoffs = payoffs + (effect[:, now[of_class]] - effect[:, was[of_class]])
+        counted = counted + jnp.stack([copies & ~mutates, mutates]).astype(jnp.int32)
+        return learners.at[one].set(now), payoffs, counted
 
-    return lax.fori_loop(0, selection.events, event, (start, first))[0]
+    start = jnp.stack([everybody, scene.types, jnp.zeros_like(everybody)], axis=1)
+    found, _, counted = lax.fori_loop(0, selection.events, event, (start, first, jnp.zeros(2, jnp.int32)))
+    return Outcome(found[:, _PARENT], found[:, _TYPE], found[:, _MUTATED] == 1, counted[0], counted[1])
 
 
 def _by_fitness(selection: Selection, payoffs: jax.Array, allowed: jax.Array, word: jax.Array) -> jax.Array:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from shaping.learners import Learner, frozen
 from shaping.learners.gradient import learner_of
@@ -56,7 +55,7 @@ def check_types(
     learners: Sequence[Learner],
     still: Sequence[bool],
     size: int = 0,
-    params: Any = (),
+    work: int = 1,
 ) -> None:
     """Refuses learners that cannot meet or be selected.
 
@@ -64,7 +63,7 @@ def check_types(
       game, meeting, selecting: of the population.
       names, learners, still: of its types.
       size: of the population.
-      params: the numbers of the game.
+      work: of an evaluation, see `Game.work`.
 
     Raises:
       ValueError: one line.
@@ -77,8 +76,7 @@ def check_types(
         allowed = "games in which all see themselves first (state_view own), as learners change seats"
         raise ValueError(f"game: seats differ in what players see; allowed: {allowed}")
     if selecting.payoff == "expected":
-        one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
-        pairs = size**2 * game.work(one) if not all(still) or selecting.mutates == "noise" else 0
+        pairs = size**2 * work if not all(still) or selecting.mutates == "noise" else 0
         if pairs > MOST_PAIRS:
             most = math.isqrt(MOST_PAIRS * size**2 // pairs)
             allowed = f"a population.size up to {most} where learners play each other in every generation"

@@ -1,5 +1,11 @@
-"""Compiles the three programs of a group side by side."""
+"""Compiles the three programs of a group side by side, and keeps those of the last few groups.
 
+Numbers are data: another seed, another sweep over the same structure or the same run resumed needs the same programs. A
+process that trains several times, as a notebook does, then traces and compiles them once.
+"""
+
+import os
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +22,8 @@ from shaping.runtime.processes import everywhere
 # Start and finish run once per chunk: they are not worth the last optimisation level, which only the CPU's compiler
 # has, unless learners learn something before they start.
 _RUN_ONCE = {"xla_backend_optimization_level": 1}
+# Groups whose programs are kept: they hold memory.
+_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -31,13 +39,31 @@ class Programs:
     like: Any
 
 
+_programs: OrderedDict[Any, Programs] = OrderedDict()
+
+
 def compile_programs(
     mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit = MATCHES
 ) -> Programs:
-    """Compiles start, segment and finish for `matches`, leaves [population, ...] on the mesh.
+    """Compiles start, segment and finish for `matches`, leaves [population, ...] on the mesh, unless programs for the
+    same structure, shapes and settings of jax are kept from before.
 
     They are traced one after the other and compiled at the same time: a compilation mostly uses one thread.
     """
+    leaves, structure = jax.tree.flatten(matches)
+    described = tuple((leaf.shape, leaf.dtype, leaf.sharding, leaf.weak_type) for leaf in leaves)
+    # An attribute says what holds here and now, within `with jax.enable_x64(True):` too; some are values alone.
+    settings = tuple((name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items()))
+    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, structure, described, settings)
+    if wanted not in _programs:
+        _programs[wanted] = _compiled(mesh, dtype, timetable, block, matches, unit)
+        if len(_programs) > _KEPT:
+            _programs.popitem(last=False)
+    _programs.move_to_end(wanted)
+    return _programs[wanted]
+
+
+def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit) -> Programs:
     start = unit.start(mesh, dtype)
     sharding = population_sharding(mesh)
     states = jax.tree.map(
@@ -46,13 +72,20 @@ def compile_programs(
     first = everywhere(segment_at(timetable, 0), mesh)
     segment = unit.segment(mesh, timetable, block)
     finish = unit.finish(mesh, timetable, block)
-    quick = _RUN_ONCE if jax.default_backend() == "cpu" else None
+    quick = _RUN_ONCE if jax.default_backend() == "cpu" and not _optimises_less() else None
     prepares = unit.prepares(matches)
     with ThreadPoolExecutor() as threads:
         updating = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)
         finishing = threads.submit(finish.lower(matches, states).compile, quick)
         return Programs(starting.result(), updating.result() if updating else _no_updates, finishing.result(), states)
+
+
+def _optimises_less() -> bool:
+    """Whether the process asks for its own level of optimisation, which may be a lower one still."""
+    return "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "") or jax.config.read(
+        "jax_disable_most_optimizations"
+    )
 
 
 def _no_updates(*_: Any) -> Any:

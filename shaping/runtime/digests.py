@@ -10,6 +10,7 @@ mix is a bijection. A change of several words goes unnoticed once in 2^32 cases.
 are spread over devices and processes.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -30,8 +31,10 @@ def digests(tree: Any, matches: int, mesh: Mesh) -> dict[str, list[int]]:
       mesh: the mesh of all devices.
     """
     paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
-    found = _program(mesh, matches)(list(leaves))
-    return {jax.tree_util.keystr(path): np.asarray(x).tolist() for path, x in zip(paths, found, strict=True)}
+    # The number of matches is data: chunks of different sizes, padded to the same, share a program.
+    found = _program(mesh)(list(leaves), np.uint32(matches))
+    blocks = -(-matches // BLOCK)
+    return {jax.tree_util.keystr(path): np.asarray(x)[:blocks].tolist() for path, x in zip(paths, found, strict=True)}
 
 
 def differing(found: dict[str, list[int]], expected: dict[str, list[int]]) -> str | None:
@@ -46,21 +49,14 @@ def differing(found: dict[str, list[int]], expected: dict[str, list[int]]) -> st
     return None
 
 
-_compiled: dict[Any, Any] = {}
-
-
-def _program(mesh: Mesh, matches: int) -> Any:
+@lru_cache(maxsize=1)
+def _program(mesh: Mesh) -> Any:
     """The digests of a list of leaves, each [blocks] uint32, identical on every device."""
-    if (mesh, matches) not in _compiled:
-        _compiled.clear()
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        _compiled[mesh, matches] = jax.jit(
-            lambda leaves: [_of_leaf(leaf, matches) for leaf in leaves], out_shardings=everywhere
-        )
-    return _compiled[mesh, matches]
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(lambda leaves, matches: [_of_leaf(leaf, matches) for leaf in leaves], out_shardings=everywhere)
 
 
-def _of_leaf(leaf: jax.Array, matches: int) -> jax.Array:
+def _of_leaf(leaf: jax.Array, matches: jax.Array) -> jax.Array:
     population = leaf.shape[0]
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
@@ -69,8 +65,7 @@ def _of_leaf(leaf: jax.Array, matches: int) -> jax.Array:
     place = match * jnp.uint32(words.shape[1]) + own
     rows = jnp.sum(_mix(words ^ _mix(place)), axis=1, dtype=jnp.uint32)
     rows = jnp.where(match[:, 0] < matches, rows, 0)
-    blocks = -(-matches // BLOCK)
-    return jax.ops.segment_sum(rows, match[:, 0] // BLOCK, num_segments=max(blocks, -(-population // BLOCK)))[:blocks]
+    return jax.ops.segment_sum(rows, match[:, 0] // BLOCK, num_segments=-(-population // BLOCK))
 
 
 def _words(leaf: jax.Array) -> jax.Array:

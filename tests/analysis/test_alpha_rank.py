@@ -45,19 +45,30 @@ def test_random_games_rank_as_in_openspiel(game, selection, intensity, populatio
     np.testing.assert_allclose(alpha_rank(payoffs, intensity, population, selection), ranks, rtol=0, atol=1e-8)
 
 
-def test_a_hundred_random_games_rank_as_openspiel_ranks_them():
+def ranked_as_in_openspiel(larger):
+    """Checks a hundred random games; in the global model OpenSpiel is slow, so its larger games are apart."""
     openspiel = pytest.importorskip("open_spiel.python.egt.alpharank")
     for seed in range(100):
         n = 2 + seed % 19
         payoffs = np.random.default_rng(seed).random((n, n))
-        # Its sum over all mutants is slow in the global model: the larger games take the local one alone.
-        for selection in SELECTION[: 2 if n <= 8 else 1]:
+        for selection in SELECTION:
+            if larger != (selection == "global" and n > 8):
+                continue
             for intensity, population in ((0.1, 20), (0.7, 30)):
                 ranks = openspiel.compute(
                     [payoffs], m=population, alpha=intensity, use_local_selection_model=selection == "local"
                 )[2]
                 found = alpha_rank(payoffs, intensity, population, selection)
                 np.testing.assert_allclose(found, ranks, rtol=0, atol=1e-8)
+
+
+def test_a_hundred_random_games_rank_as_openspiel_ranks_them():
+    ranked_as_in_openspiel(larger=False)
+
+
+@pytest.mark.slow
+def test_games_of_9_to_20_strategies_rank_as_in_openspiel_in_the_global_model_too():
+    ranked_as_in_openspiel(larger=True)
 
 
 def test_the_five_strategies_of_han_and_others_rank_as_published():

@@ -92,6 +92,30 @@ def test_planted_zero_determinant_strategies_are_recovered(chi, plant, generosit
     assert discounted.chi == pytest.approx(3, rel=1e-9) and discounted.residual < 1e-12
 
 
+@pytest.mark.parametrize(("chi", "share", "largest"), [(2.0, 0.999, 0.03), (5.0, 0.999, 0.07), (2.0, 0.5, 0.06)])
+def test_no_unbiased_estimate_of_the_extortion_factor_is_more_accurate(chi, share, largest):
+    """With 2,500 rounds in each state, the error is that of Cramer and Rao's bound. How large it is depends on how
+    strongly the player reacts: `share` of the most that chi and the payoffs allow."""
+    r, s, t, p = PAYOFFS
+    phi = share * min((p - s) / ((p - s) + chi * (t - p)), (p - s) / ((p - s) * chi + (t - p)))
+    table = np.asarray(extortionate(chi, phi=phi, reward=r, sucker=s, temptation=t, punishment=p))
+    rounds, games = 2500, 4000
+    counts = np.random.default_rng(5).binomial(rounds, table[1:], (games, 4))
+    policy = np.concatenate([np.zeros((games, 1)), counts / rounds], axis=1)
+    found = cooperation.zero_determinant_fit(policy, PAYOFFS, np.full((games, 5), rounds))
+    design = np.array([[r, r, 1], [s, t, 1], [t, s, 1], [p, p, 1]], float)
+    information = design.T @ (design * (rounds / np.maximum(table[1:] * (1 - table[1:]), 1e-9))[:, None])
+    scale = phi / (p - s)
+    slope = np.array([-chi / scale, -1 / scale, 0])
+    bound = np.sqrt(slope @ np.linalg.solve(information, slope))
+    spread = np.std(found.chi)
+    # The standard error of a standard deviation over 4,000 games is 1.1 %; chi 5 is still a little skewed.
+    assert spread == pytest.approx(bound, rel=0.05) and np.median(found.chi_error) == pytest.approx(bound, rel=0.03)
+    assert spread < largest * chi
+    covered = np.mean(np.abs(found.chi - chi) < 1.96 * found.chi_error)
+    assert abs(covered - 0.95) < 0.015
+
+
 def test_what_is_not_zero_determinant_leaves_a_residual():
     assert cooperation.zero_determinant_fit(WSLS, PAYOFFS).residual > 0.1
 

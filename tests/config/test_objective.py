@@ -31,6 +31,10 @@ def test_exact_returns_are_the_default_and_play_writes_every_setting_out():
         "critic_rate": 0.1,
         "critic_steps": 1,
         "critic_optimizer": "adam",
+        "critic_kind": "value",
+        "critic_sees": "own",
+        "critic_target_rate": None,
+        "critic_target_period": 1,
     }
     assert normal(objective="loaded_dice")["objective"]["baseline"] == "critic"
 
@@ -53,6 +57,7 @@ def test_a_rollout_is_as_long_as_the_game_where_it_has_an_end():
         {"objective": "dice", "players": [{"rule": "ppo", "minibatches": 4}, {"rule": "lola", "opponent_model": True}]},
         {"objective": "dice", "game": COIN, "policy": {"kind": "gru", "critic": "shared"}},
         {"objective": "dice", "game": COIN, "policy": {"kind": "conv", "channels": [4], "hidden": []}},
+        {"objective": {"kind": "dice", "critic_kind": "q", "critic_target_rate": 0.1}, "players": {"rule": "ppo"}},
         {"objective": "dice", "policy": {"kind": "lstm", "units": 3, "state_view": "shared"}},
         {
             "objective": "dice",
@@ -62,7 +67,7 @@ def test_a_rollout_is_as_long_as_the_game_where_it_has_an_end():
 )
 def test_a_normal_form_is_its_own_normal_form(raw):
     once = normal(**raw)
-    assert normal(**{key: once[key] for key in CELL}) == once
+    assert normal(**{key: once[key] for key in CELL if key in once}) == once
 
 
 def test_numbers_of_an_estimator_sweep_within_a_program_and_its_structure_makes_programs():
@@ -119,27 +124,27 @@ REFUSED = [
     ({"objective": {**DICE, "horizon": 9}, "game": {"name": MATRIX, "horizon": 7}}, "objective.horizon: 9 is not"),
     ({"objective": {**DICE, "horizon": 60}, "game": COIN}, "objective.horizon: 60 is not allowed; must be at most"),
     ({"objective": "dice", "game": ANALYTIC}, "objective.kind: tandem cannot be sampled, it has no actions"),
-    ({"players": {"rule": "a2c"}}, "players.0.rule: it learns from play; objective.kind must be dice, not exact"),
+    ({"players": {"rule": "a2c"}}, "players.*.rule: it learns from play; objective.kind must be dice, not exact"),
     ({"players": [{"rule": "naive"}, {"rule": "ppo"}]}, "players.1.rule: it learns from play"),
-    ({"players": {"rule": "lola", "opponent_model": True}}, "players.0.opponent_model: models are fitted to play"),
-    ({"players": {"rule": "cola"}, "objective": "dice"}, "players.0.rule: it learns about the game beforehand"),
-    ({"players": {"rule": "meva"}, "objective": "dice"}, "players.0.rule: it learns about the game beforehand"),
-    ({"players": {"rule": "ppo", "minibatches": 3}, "objective": "dice"}, "players.0.minibatches: 3 is not allowed"),
-    ({"players": {"rule": "ppo", "clip": 0}, "objective": "dice"}, "players.0.clip: 0 is not allowed"),
-    ({"players": TRUST, "objective": "dice"}, "players.0.opponent_model.members: 1 is not allowed; must be 2 or more"),
+    ({"players": {"rule": "lola", "opponent_model": True}}, "players.*.opponent_model: models are fitted to play"),
+    ({"players": {"rule": "cola"}, "objective": "dice"}, "players.*.rule: it learns about the game beforehand"),
+    ({"players": {"rule": "meva"}, "objective": "dice"}, "players.*.rule: it learns about the game beforehand"),
+    ({"players": {"rule": "ppo", "minibatches": 3}, "objective": "dice"}, "players.*.minibatches: 3 is not allowed"),
+    ({"players": {"rule": "ppo", "clip": 0}, "objective": "dice"}, "players.*.clip: 0 is not allowed"),
+    ({"players": TRUST, "objective": "dice"}, "players.*.opponent_model.members: 1 is not allowed; must be 2 or more"),
     (
         {"players": {"rule": "lola", "opponent_model": {"members": 9}}, "objective": {**DICE, "batch": 8}},
-        "players.0.opponent_model.members: 9 is not allowed; must be at most the number",
+        "players.*.opponent_model.members: 9 is not allowed; must be at most the number",
     ),
     (
         {"players": {"rule": "lola", "opponent_model": {"streams": 9}}, "objective": {**DICE, "batch": 8}},
-        "players.0.opponent_model.streams: 9 is not allowed; must be at most objective.batch, 8",
+        "players.*.opponent_model.streams: 9 is not allowed; must be at most objective.batch, 8",
     ),
     (
         {"players": {"rule": "lola", "opponent_model": {"windw": 2}}, "objective": "dice"},
-        "players.0.opponent_model.windw: unknown key",
+        "players.*.opponent_model.windw: unknown key",
     ),
-    ({"players": {"rule": "lola", "opponent_model": 3}, "objective": "dice"}, "players.0.opponent_model: 3 is not"),
+    ({"players": {"rule": "lola", "opponent_model": 3}, "objective": "dice"}, "players.*.opponent_model: 3 is not"),
     ({"policy": {"kind": "gru"}}, "policy.kind: 'gru' is not allowed; must be"),
     (
         {"policy": {"kind": "conv"}, "objective": "dice"},
@@ -191,9 +196,9 @@ def test_a_wrong_setting_is_refused_in_one_line_that_says_what_is_allowed(raw, m
         ({"objective": {**DICE, "baseline": "leave_one"}}, "leave_one_out"),
         (
             {"objective": "dice", "players": {"rule": "lola", "opponent_model": {"windw": 2}}},
-            "players.0.opponent_model.window",
+            "players.*.opponent_model.window",
         ),
-        ({"objective": "dice", "players": {"rule": "lola", "oponent_model": True}}, "players.0.opponent_model"),
+        ({"objective": "dice", "players": {"rule": "lola", "oponent_model": True}}, "players.*.opponent_model"),
         ({"record": ["shape"]}, "shaping"),
     ],
 )

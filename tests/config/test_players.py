@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import yaml
 
 from shaping.config.build import groups, matches_of
 from shaping.config.errors import ConfigError
@@ -78,10 +79,10 @@ REFUSED = [
         "players.1.step_size: unknown key of tft",
         "",
     ),
-    ({"players": TFT, "policy": {"state_view": "shared"}}, "players.0.strategy: strategies need", ""),
-    ({"players": TFT, "game": "coin_game"}, "players.0.strategy: in coin_game, strategies need sampled returns", ""),
-    ({"players": {"rule": "naive", "share": 1}}, "players.0.share: 1 is not allowed", ""),
-    ({"players": {"rule": "cola", "share": True}}, "players.0.share: cola cannot play several seats at once", ""),
+    ({"players": TFT, "policy": {"state_view": "shared"}}, "players.*.strategy: strategies need", ""),
+    ({"players": TFT, "game": "coin_game"}, "players.*.strategy: in coin_game, strategies need sampled returns", ""),
+    ({"players": {"rule": "naive", "share": 1}}, "players.*.share: 1 is not allowed", ""),
+    ({"players": {"rule": "cola", "share": True}}, "players.*.share: cola cannot play several seats at once", ""),
     (
         {"players": [{"rule": "naive", "share": True}, {"rule": "naive", "share": True, "step_size": 2}]},
         "players.1.step_size: 2.0 is not allowed",
@@ -89,17 +90,17 @@ REFUSED = [
     ),
     (
         {"players": {"rule": "naive", "step_size": {"schedule": "cosin", "start": 1}}},
-        "players.0.step_size.schedule: 'cosin' is not allowed",
+        "players.*.step_size.schedule: 'cosin' is not allowed",
         "(nearest: cosine)",
     ),
     (
         {"players": {"rule": "naive", "step_size": {**COSINE, "stps": 1}}},
-        "players.0.step_size.stps: unknown key of cosine",
-        "(nearest: players.0.step_size.steps)",
+        "players.*.step_size.stps: unknown key of cosine",
+        "(nearest: players.*.step_size.steps)",
     ),
-    ({"players": {"rule": "naive", "step_size": {"schedule": "cosine", "start": 1}}}, "players.0.step_size.steps", ""),
+    ({"players": {"rule": "naive", "step_size": {"schedule": "cosine", "start": 1}}}, "players.*.step_size.steps", ""),
     ({"optimizer": {"name": "adam", "clip_norm": 0}}, "optimizer.clip_norm: 0 is not allowed", "above 0"),
-    ({"players": {"rule": "naive", "lookahead_rate": 1}}, "players.0.lookahead_rate: unknown key of naive", "lola"),
+    ({"players": {"rule": "naive", "lookahead_rate": 1}}, "players.*.lookahead_rate: unknown key of naive", "lola"),
 ]
 
 
@@ -119,8 +120,34 @@ def test_a_player_may_start_where_another_run_ended(tmp_path):
     found = matches(raw)
     for seat, learner in enumerate(found.learners):
         np.testing.assert_array_equal(learner.settings.common.initial.numbers[0], ended[2, seat])
+    with pytest.raises(
+        ConfigError, match=r"^policy.init.run: player 0 of .* has a policy tabular of 1 numbers; allowed: "
+    ):
+        matches({"policy": raw["policy"]})
+    (first / "config.yaml").unlink()
     with pytest.raises(ConfigError, match=r"^policy.init.run: .*holds 1 parameters; this policy has 5 \(player 0\)"):
         matches({"policy": raw["policy"]})
+
+
+@pytest.mark.parametrize(
+    ("there", "what"),
+    [
+        # Five probabilities, and five numbers from which logits are computed: as logits they would mean something else.
+        ({"players": [{"rule": "naive"}, {"strategy": "tft"}]}, "a policy memory_one of 5 numbers"),
+        (
+            {"policy": {"kind": "preconditioned", "matrix": np.eye(5).tolist()}},
+            "a policy preconditioned of 5 numbers",
+        ),
+        ({"players": [{"rule": "of a plugin"}, {"strategy": "tft"}]}, "a strategy"),
+    ],
+)
+def test_parameters_of_another_kind_of_policy_are_refused(tmp_path, there, what):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"game": "ipd", **there}))
+    player = {"rule": "naive", "init": {"run": str(tmp_path), "match": 0}}
+    with pytest.raises(ConfigError) as error:
+        matches({"players": [{"rule": "naive"}, player]})
+    told = f"players.1.init.run: player 1 of {tmp_path} has {what}; allowed: a policy tabular of 5 numbers, as player 1"
+    assert str(error.value).startswith(told)
 
 
 def test_a_player_may_start_from_a_file(tmp_path):

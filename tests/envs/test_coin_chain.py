@@ -59,7 +59,7 @@ def expected(env, board, action):
     return {(after, new, turns): 1 / len(found) for new in found}, pickups
 
 
-@pytest.mark.parametrize("dialect", ["pola", "lola2018", "mfos", "jaxmarl"])
+@pytest.mark.parametrize("dialect", ["pola", "mfos", "jaxmarl", pytest.param("lola2018", marks=pytest.mark.slow)])
 def test_transitions_and_pickups_are_those_of_the_rules(dialect):
     env = game(dialect)
     chain, known = coin_chain(env, folded=False), boards(env)

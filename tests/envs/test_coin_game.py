@@ -415,7 +415,7 @@ def test_a_bad_setting_is_refused_in_one_line_that_names_the_remedy(case):
         {"dialect": "mfos", "grid": 1},
         {"dialect": "mfos", "start_players": "distinct", "grid": (1, 2)},
         {"dialect": "mfos", "respawn": "free", "grid": (2, 2)},
-        {"num_players": 8},
+        pytest.param({"num_players": 8}, marks=pytest.mark.slow),
     ],
 )
 def test_the_smallest_grids_that_are_allowed_are_played(settings):

@@ -1,6 +1,6 @@
 """Properties of everything that `envs.make` makes: shapes, types, purity, transformations, refusals, pictures."""
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,15 @@ def env(request):
     return envs.make(request.param, **SETTINGS.get(request.param, {}))
 
 
+# Without jit every operation of theirs is a program of its own.
+LARGE = ("in_the_matrix", "commons_harvest", "clean_up")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES])
+def small_env(request):
+    return envs.make(request.param, **SETTINGS.get(request.param, {}))
+
+
 def actions_of(env, key, shape=()):
     return env.action_space.sample(key, (*shape, env.num_players))
 
@@ -49,24 +58,49 @@ def step_of(env):
 
 @cache
 def player(env):
-    """`STEPS` steps of uniformly random actions, reset where an episode ends; what each returned, stacked."""
+    """`STEPS` steps of uniformly random actions, reset where an episode ends: what each returned, stacked, and what was
+    counted."""
     wrapped = envs.AutoReset(env)
 
     def play(key, params):
-        def step(state, time):
+        def step(carry, time):
+            state, counts = carry
             now = jax.random.fold_in(key, time)
             actions = actions_of(env, jax.random.fold_in(now, 7))
-            _, state_after, *rest = returned = wrapped.step(now, state, actions, params)
-            return state_after, returned
+            _, after, rewards, *_, info = returned = wrapped.step(now, state, actions, params)
+            counts = declarations.count(wrapped, counts, state, actions, rewards, info["episode_ended"], info)
+            return (after, counts), returned
 
-        return jax.lax.scan(step, wrapped.reset(key, params)[1], jnp.arange(STEPS))[1]
+        start = (wrapped.reset(key, params)[1], declarations.start_counts(env))
+        (_, counts), returned = jax.lax.scan(step, start, jnp.arange(STEPS))
+        return returned, counts
 
     return play
 
 
 @cache
-def play_of(env):
+def player_of(env):
     return quickly(player(env))
+
+
+@cache
+def two_players_of(env):
+    """Over keys and over the numbers."""
+    return quickly(jax.vmap(player(env)))
+
+
+def play_of(env):
+    return lambda key, params: player_of(env)(key, params)[0]
+
+
+def counted_of(env):
+    """The counts of `STEPS` steps of random play, and how many episodes ended in it."""
+
+    def counted(key, params):
+        returned, counts = player_of(env)(key, params)
+        return counts, np.sum(returned[-1]["episode_ended"])
+
+    return counted
 
 
 def assert_equal(left, right):
@@ -96,10 +130,11 @@ def test_shapes_and_types_are_those_of_the_specification(env):
 
 def test_what_is_returned_is_what_is_seen_in_the_state(env):
     params = env.default_params
+    observe = quickly(env.observe)
     obs, state = reset_of(env)(jax.random.key(4), params)
-    assert_equal(obs, env.observe(state, params))
+    assert_equal(obs, observe(state, params))
     obs, state, *_ = step_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
-    assert_equal(obs, env.observe(state, params))
+    assert_equal(obs, observe(state, params))
 
 
 def test_the_description_is_hashable_and_equal_to_one_made_the_same_way(env):
@@ -115,7 +150,8 @@ def test_observations_stay_within_their_specification_and_rewards_finite(env):
     assert np.all(np.isfinite(rewards))
 
 
-def test_jit_changes_nothing(env):
+def test_jit_changes_nothing(small_env):
+    env = small_env
     params = env.default_params
     key, actions = jax.random.key(5), actions_of(env, jax.random.key(6))
     assert_close(env.reset(key, params), reset_of(env)(key, params))
@@ -127,11 +163,11 @@ def test_vmap_is_a_loop_and_numbers_are_data(env):
     """Over keys and over the numbers; and the same key gives the same episode."""
     params, keys = env.default_params, jax.random.split(jax.random.key(7), 2)
     batched = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
-    together = quickly(jax.vmap(player(env)))(keys, batched)
+    together = two_players_of(env)(keys, batched)
     for number, key in enumerate(keys):
-        alone = play_of(env)(key, params)
+        alone = player_of(env)(key, params)
         assert_close(jax.tree.map(lambda leaf, number=number: leaf[number], together), alone)
-        assert_equal(play_of(env)(key, params), alone)
+        assert_equal(player_of(env)(key, params), alone)
 
 
 def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_last_observation(env):
@@ -180,27 +216,6 @@ def test_actions_of_a_wrong_shape_dtype_or_value_are_refused_in_one_line(env):
             env.step(jax.random.key(2), state, wrong, params)
 
 
-@cache
-def counted_of(env):
-    """The counts of `STEPS` steps of random play, and how many episodes ended in it."""
-
-    def play(key, params):
-        wrapped = envs.AutoReset(env)
-
-        def step(carry, time):
-            state, counts, ended = carry
-            now = jax.random.fold_in(key, time)
-            actions = actions_of(env, jax.random.fold_in(now, 7))
-            _, after, rewards, *_, info = wrapped.step(now, state, actions, params)
-            counts = declarations.count(wrapped, counts, state, actions, rewards, info["episode_ended"], info)
-            return (after, counts, ended + info["episode_ended"].astype(jnp.int32)), None
-
-        start = (wrapped.reset(key, params)[1], declarations.start_counts(env), jnp.int32(0))
-        return jax.lax.scan(step, start, jnp.arange(STEPS))[0][1:]
-
-    return quickly(play)
-
-
 def test_metrics_are_those_it_declares_in_name_shape_and_range(env):
     declared = declarations.measures(env)
     counts, ended = counted_of(env)(jax.random.key(11), env.default_params)
@@ -221,9 +236,10 @@ def test_metrics_take_leading_axes_and_are_finite_or_nan(env):
     counts = counted_of(env)(jax.random.key(12), env.default_params)[0]
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), counts, declarations.start_counts(env))
     with jax.debug_nans(False):
-        mapped = jax.tree.map(np.asarray, jax.vmap(lambda leaf: declarations.metrics(env, leaf))(both))
-        assert_close(declarations.metrics(env, both), mapped)
-        assert_close(jax.tree.map(lambda leaf: leaf[0], mapped), declarations.metrics(env, counts))
+        metrics = partial(declarations.metrics, env)
+        mapped = jax.tree.map(np.asarray, quickly(jax.vmap(metrics))(both))
+        assert_close(quickly(metrics)(both), mapped)
+        assert_close(jax.tree.map(lambda leaf: leaf[0], mapped), quickly(metrics)(counts))
     assert not any(np.isinf(value).any() for value in jax.tree.leaves(mapped))
 
 
@@ -247,15 +263,11 @@ def test_numbers_with_an_axis_of_matches_are_data_of_one_program(env):
     defaults = declarations.default_numbers(env)
     numbers = {name: np.stack([value, halved(value)]) for name, value in defaults.items() if value is not None}
     both = declarations.with_numbers(env, params, numbers)
-
-    def first_step(params):
-        _, state = env.reset(jax.random.key(3), params)
-        return env.step(jax.random.key(4), state, actions_of(env, jax.random.key(5)), params)
-
-    together = quickly(jax.vmap(first_step))(both)
+    keys = jnp.stack([jax.random.key(3)] * 2)
+    together = two_players_of(env)(keys, both)
     for match in range(2):
         own = {name: value[match] for name, value in numbers.items()}
-        alone = quickly(first_step)(declarations.with_numbers(env, env.default_params, own))
+        alone = player_of(env)(keys[match], declarations.with_numbers(env, env.default_params, own))
         assert_close(jax.tree.map(lambda leaf, match=match: leaf[match], together), alone)
 
 

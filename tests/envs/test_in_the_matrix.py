@@ -215,7 +215,7 @@ def test_the_horizon_truncates_and_only_the_dialect_of_pax_withholds_the_last_re
     assert not np.asarray(game(dialect="storm_2p")[1](state, FIRE, STAY)[2]).any()
 
 
-@pytest.mark.parametrize("size", [5, 7, *(pytest.param(size, marks=pytest.mark.slow) for size in (3, 11))])
+@pytest.mark.parametrize("size", [5, *(pytest.param(size, marks=pytest.mark.slow) for size in (3, 7, 11))])
 def test_a_window_is_the_map_turned_to_the_player(size):
     env, play = game(view_size=size, num_players=3, grid_size=9, layout="random", num_coins=5)
     params = env.default_params

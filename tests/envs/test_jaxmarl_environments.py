@@ -131,6 +131,29 @@ def test_agents_that_see_or_do_different_things_are_refused_in_one_line(which, s
     assert "\n" not in str(refusal.value)
 
 
+def test_observations_that_are_dictionaries_are_one_vector_in_the_order_of_their_names():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        theirs = jaxmarl.make("storm_2p")
+        seen, _ = theirs.reset(jax.random.key(0))
+    env = adapters.from_jaxmarl(theirs)
+    assert env.observation_space.shape == (6 + 5 * 5 * 10,) and env.action_space == Discrete(5)
+    obs, state = env.reset(jax.random.key(0), ())
+    for seat in range(2):
+        np.testing.assert_array_equal(obs[seat, :6], seen[seat]["inventory"])
+        np.testing.assert_array_equal(obs[seat, 6:], np.ravel(seen[seat]["observation"]))
+    assert np.ptp(obs) > 0
+    *_, info = jax.eval_shape(env.step, jax.random.key(1), state, jnp.zeros(2, jnp.int32), ())
+    assert info["dones"].shape == (2,)
+
+
+def test_observations_that_are_not_by_agent_are_refused_in_one_line():
+    # JaxMARL's game for more players returns other names than its spaces have, and an inventory of other shape.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        theirs = jaxmarl.make("storm")
+    with pytest.raises(ValueError, match="^observations of .* are not by agent as its spaces say; allowed: .*$"):
+        adapters.from_jaxmarl(theirs)
+
+
 def test_what_is_no_environment_of_jaxmarl_is_refused_in_one_line():
     with pytest.raises(ValueError, match="^jaxmarl_env is a str; allowed: a MultiAgentEnv of JaxMARL$"):
         adapters.from_jaxmarl("coin_game")

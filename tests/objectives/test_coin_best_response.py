@@ -118,7 +118,7 @@ def test_on_three_cells_it_has_the_value_of_an_exhaustive_solution(x64, player, 
     [
         ({"noise": (0.1, 0.3)}, False, True),
         ({"grid": (1, 3), "noise": 0.1}, True, False),
-        ({"dialect": "jaxmarl", "grid": (1, 3)}, True, True),
+        pytest.param({"dialect": "jaxmarl", "grid": (1, 3)}, True, True, marks=pytest.mark.slow),
         ({"num_players": 3, "grid": 2, "penalty": "per_coin"}, False, True),
     ],
 )

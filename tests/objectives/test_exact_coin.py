@@ -161,7 +161,7 @@ def played(env, form, thetas, batch, discount, key=0):
     ("settings", "memory", "folded"),
     [
         ({"dialect": "pola", "noise": (0.3, 0.05)}, True, True),
-        ({"dialect": "jaxmarl", "grid": (2, 3)}, False, True),
+        pytest.param({"dialect": "jaxmarl", "grid": (2, 3)}, False, True, marks=pytest.mark.slow),
         pytest.param({"dialect": "mfos"}, False, True, marks=pytest.mark.slow),
         pytest.param({"dialect": "lola2018"}, False, False, marks=pytest.mark.slow),
         pytest.param({"dialect": "loqa", "noise": 0.2}, False, True, marks=pytest.mark.slow),
@@ -238,8 +238,13 @@ def tiny(**settings):
     return exact(game(grid=(1, 3), horizon=6), discount=settings.pop("discount", 0.8), **settings)
 
 
-@pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("sparse", [False, True])
+TINY = [(False, True), (True, False)] + [
+    pytest.param(sparse, sparse, marks=pytest.mark.slow) for sparse in (False, True)
+]
+"""Sparse or dense, infinite or not."""
+
+
+@pytest.mark.parametrize(("sparse", "infinite"), TINY)
 def test_derivatives_equal_central_differences(x64, infinite, sparse):
     form, params = tiny(infinite=infinite, memory=sparse, folded=not sparse)
     thetas, direction = drawn(form, 7), drawn(form, 8)
@@ -277,8 +282,7 @@ def test_a_gradient_on_three_by_three_cells_equals_central_differences(x64):
         np.testing.assert_allclose(found[player][state, action], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("sparse", "infinite"), TINY)
 def test_numbers_are_data_and_a_batch_equals_one_at_a_time(x64, infinite, sparse):
     form, params = tiny(infinite=infinite, memory=sparse, folded=not sparse)
     numbers = np.random.default_rng(0)

@@ -141,7 +141,7 @@ def test_second_derivatives_equal_differences_of_gradients():
     np.testing.assert_allclose(curved, (slope(theta + step) - slope(theta - step)) / (2 * step), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("view", ["own", "shared"])
+@pytest.mark.parametrize("view", ["own", pytest.param("shared", marks=pytest.mark.slow)])
 def test_played_rounds_agree_with_the_exact_value_within_four_standard_errors(view):
     """A policy builds its history from what it sees one round at a time: its numbering must be the objective's."""
     game = envs.make("ipd", discount=0.8, noise=(0.1, 0.02), state_view=view)

@@ -81,7 +81,9 @@ def test_an_opponent_that_climbs_its_own_reward_is_imagined_to_do_so():
 
 def test_naive_learners_that_care_for_each_other_cooperate_and_values_stay_the_games():
     plain, selfish, caring = (
-        shaping.train(envs.make("ipd"), shaping.naive(), matches=20, updates=200, record_every=200, rewards=reward)
+        shaping.train(
+            envs.make("ipd", horizon=1), shaping.naive(), matches=20, updates=200, record_every=200, rewards=reward
+        )
         for reward in (None, shaping.weights(1.0, 0.0), shaping.weights(1.0, 1.0))
     )
     assert selfish.value.isel(update=-1).max() < -1.9  # -2 is defection by all

@@ -100,7 +100,7 @@ def mean_and_error(rows):
 
 
 @pytest.mark.parametrize(
-    "kind", ["leave_one_out", "surrogate", "loaded_dice", *(pytest.param(k, marks=SLOW) for k in ("none", "critic"))]
+    "kind", ["leave_one_out", "surrogate", *(pytest.param(k, marks=SLOW) for k in ("none", "critic", "loaded_dice"))]
 )
 def test_gradient_and_hessian_are_the_exact_ones_within_four_standard_errors(kind):
     # Foerster et al. 2018b, theorem 1; Farquhar et al. 2019. A plain surrogate must fail at the second.
@@ -190,7 +190,7 @@ def test_the_same_key_gives_the_same_batch_and_a_stream_does_not_depend_on_how_m
     ("kind", "recurrent", "ways"),
     [
         pytest.param("leave_one_out", None, [(2, False), (4, True)], marks=SLOW),
-        ("loaded_dice", None, [(2, False), (4, True)]),
+        pytest.param("loaded_dice", None, [(2, False), (4, True)], marks=SLOW),
         pytest.param("critic", "gru", [(2, False), (1, True)], marks=SLOW),
         ("leave_one_out", "gru", [(4, True)]),
     ],
@@ -255,6 +255,7 @@ def test_the_shaping_term_of_published_lola_is_the_exact_one_within_monte_carlo_
     assert np.linalg.norm(error) < 0.03 * np.linalg.norm(right)
 
 
+@pytest.mark.slow
 def test_lola_through_sampled_coins_is_that_through_the_enumerated_chain():
     from shaping.objectives.exact_coin import exact_coin_game
     from shaping.policies import coin_table
@@ -322,7 +323,7 @@ def test_divergence_is_the_mean_over_visited_states_of_the_old_policys_kl_from_t
     assert abs(found - kl.mean()) > 1e-3, "states are weighed by visits"
 
 
-@pytest.mark.parametrize("kind", ["leave_one_out", "critic", pytest.param("loaded_dice", marks=SLOW)])
+@pytest.mark.parametrize("kind", ["critic", *(pytest.param(k, marks=SLOW) for k in ("leave_one_out", "loaded_dice"))])
 def test_nothing_that_comes_after_the_end_of_a_stream_counts(kind):
     long, short = ipd(16, 7, horizon=3), ipd(16, 3, horizon=3)
     batch = jax.jit(long.play)(probe(), jax.random.key(8))
@@ -359,7 +360,7 @@ def test_streams_that_end_early_have_the_returns_of_the_exact_game_of_their_leng
         assert np.all(np.abs(mean - np.asarray(right)) < 4.5 * np.maximum(error, 1e-9))
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("leave_one_out", 1), ("loaded_dice", 4)])
+@pytest.mark.parametrize(("kind", "steps"), [("loaded_dice", 4), pytest.param("leave_one_out", 1, marks=SLOW)])
 def test_games_of_one_step_have_finite_derivatives_that_see_that_step_alone(kind, steps):
     # With more steps than the game has, everything is terminal from step 1 on.
     sampler = ipd(8, steps, horizon=1)

@@ -33,14 +33,14 @@ def folds_of(env, player, folded):
 @pytest.mark.parametrize(
     ("settings", "folded"),
     [
-        ({"dialect": "pola"}, True),
+        pytest.param({"dialect": "pola"}, True, marks=pytest.mark.slow),
         pytest.param({"dialect": "pola"}, False, marks=pytest.mark.slow),
         pytest.param({"dialect": "loqa"}, True, marks=pytest.mark.slow),
         ({"dialect": "mfos", "grid": (2, 3)}, False),
-        ({"dialect": "pax", "grid": (2, 3)}, True),
+        pytest.param({"dialect": "pax", "grid": (2, 3)}, True, marks=pytest.mark.slow),
         pytest.param({"dialect": "jaxmarl", "grid": (2, 3)}, True, marks=pytest.mark.slow),
         ({"dialect": "reciprocator", "grid": (2, 3)}, True),
-        ({"dialect": "loqa", "num_players": 3, "grid": 2}, True),
+        pytest.param({"dialect": "loqa", "num_players": 3, "grid": 2}, True, marks=pytest.mark.slow),
         ({"dialect": "jaxmarl", "num_players": 3, "grid": (1, 2), "stay": False}, False),
     ],
 )

@@ -26,7 +26,7 @@ def drawn(critic, scale=1.0):
     return initialiser(critic)(jax.random.key(0), jnp.float32(scale))
 
 
-@pytest.mark.parametrize(("kind", "x64"), [*((kind, True) for kind in KINDS), ("tabular", False), ("GRU", False)])
+@pytest.mark.parametrize(("kind", "x64"), [*((kind, True) for kind in KINDS), ("tabular", False)])
 def test_a_critic_has_one_value_an_observation_in_the_precision_of_its_parameters(kind, x64):
     with jax.enable_x64(x64):
         space, critic = KINDS[kind]
@@ -83,7 +83,7 @@ def test_critics_of_the_same_shape_compile_to_the_same_program():
     assert first != network(Discrete(5), Discrete(1)) and isinstance(first, Critic)
 
 
-@pytest.mark.parametrize("game", ["coin_game", "ipd"])
+@pytest.mark.parametrize("game", ["coin_game", pytest.param("ipd", marks=pytest.mark.slow)])
 def test_critics_look_at_what_was_played(game):
     env = envs.make(game, flat=False) if game == "coin_game" else envs.make(game)
     space = env.observation_space

@@ -1,5 +1,7 @@
 """Normal distributions squashed to a box: against numerical integration, inside and at the edges, and in a policy."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,15 +93,9 @@ def test_the_divergence_of_two_policies_is_the_integral_it_stands_for():
         np.testing.assert_allclose(none, 0, atol=1e-15)
 
 
-@pytest.mark.parametrize("box", BOXES)
-@pytest.mark.parametrize("mean", [-40.0, -9.0, -6.0, 5.9, 8.0, 40.0])
-def test_log_probabilities_of_what_was_drawn_stay_finite_at_the_edges(mean, box):
-    """In single precision, where tanh has long become 1: finite values and derivatives, and none that pulls back a
-    player that is sure of an edge."""
-
-    @quickly
-    def measured(mean, log_sd):
-        return jax.value_and_grad(total, (0, 1))(mean, log_sd), jax.hessian(total)(mean, log_sd)
+@cache
+def log_probability_of(box):
+    """The mean log-probability of what was drawn, with first and second derivatives in mean and log_sd."""
 
     def total(mean, log_sd):
         distribution = squashed_normal(mean[None], log_sd[None], box)
@@ -108,6 +104,16 @@ def test_log_probabilities_of_what_was_drawn_stay_finite_at_the_edges(mean, box)
         )
         return jnp.mean(jax.vmap(distribution.log_prob)(drawn))
 
+    return quickly(lambda *at: (jax.value_and_grad(total, (0, 1))(*at), jax.hessian(total)(*at)))
+
+
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("mean", [-40.0, -9.0, -6.0, 5.9, 8.0, 40.0])
+def test_log_probabilities_of_what_was_drawn_stay_finite_at_the_edges(mean, box):
+    """In single precision, where tanh has long become 1: finite values and derivatives, and none that pulls back a
+    player that is sure of an edge."""
+
+    measured = log_probability_of(box)
     for log_sd in (-9.0, 0.0, 5.0):
         (value, slopes), curvature = measured(jnp.float32(mean), jnp.float32(log_sd))
         assert all(np.isfinite(x) for x in (value, *slopes, curvature))

@@ -131,7 +131,11 @@ def test_policies_pickle_and_play_as_before():
         pickle.dumps(of_my_own(jnp.zeros(2)))
 
 
-@pytest.mark.parametrize("name", ["automaton", "fixed table", "fixed automaton", "fixed network"])
+@pytest.mark.parametrize(
+    "name",
+    ["automaton", "fixed network"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("fixed table", "fixed automaton")],
+)
 def test_any_policy_can_sit_opposite_a_learner(name):
     """It plays, is read, and leaves the learner its derivatives, of second order too."""
     machine, theta = shaping.strategy("tf2t")

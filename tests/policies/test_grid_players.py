@@ -125,7 +125,7 @@ def test_random_and_stay_do_what_they_are_called():
     assert done("stay", env, 0, [[4, 0]], [[3]]) == [{"stay"}]
 
 
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize("players", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_view_layout_and_order_of_moves_leads_to_the_same_decision(players):
     """Against the shared view with planes first, on which the boards above are played."""
     rng = np.random.default_rng(players)

@@ -55,7 +55,9 @@ def leaves_equal(a, b, **tolerance):
 
 
 @pytest.mark.parametrize(
-    ("kind", "x64"), [*((kind, True) for kind in KINDS), ("states", False), ("numbers, LSTM", False), ("boards", False)]
+    ("kind", "x64"),
+    [*((kind, True) for kind in KINDS), ("numbers, LSTM", False)]
+    + [pytest.param(kind, False, marks=pytest.mark.slow) for kind in ("states", "boards")],
 )
 def test_a_network_answers_any_leading_axes_in_the_precision_of_its_parameters(kind, x64):
     with jax.enable_x64(x64):
@@ -281,7 +283,9 @@ def test_a_network_refuses_what_it_cannot_be_in_one_line(settings, reason):
         network(**({"observation_space": BOARD, "action_space": Discrete(4)} | settings))
 
 
-@pytest.mark.parametrize("recurrent", [None, "gru", "lstm"])
+@pytest.mark.parametrize(
+    "recurrent", ["lstm", *(pytest.param(recurrent, marks=pytest.mark.slow) for recurrent in (None, "gru"))]
+)
 def test_saturated_parameters_have_finite_log_probabilities_and_gradients(recurrent):
     policy = network(BOARD, Discrete(4), "conv", (4,), (2,), recurrent, 3, critic=True)
     theta = parameters(policy, 1e3)

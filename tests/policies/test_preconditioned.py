@@ -23,7 +23,9 @@ def point(seed):
     return [jnp.asarray(theta) for theta in np.random.default_rng(seed).normal(size=(2, 5))]
 
 
-@pytest.mark.parametrize("matrix", [MATRIX, ANY], ids=["POLA's", "any"])
+@pytest.mark.parametrize(
+    "matrix", [pytest.param(MATRIX, id="POLA's", marks=pytest.mark.slow), pytest.param(ANY, id="any")]
+)
 def test_directions_in_other_coordinates_follow_from_the_chain_rule(matrix):
     """With theta = M phi: nabla_phi = M^T nabla_theta, and M M^T stands where an opponent's step meets a gradient."""
     game, phi = envs.make("contribution", contribution_factor=1.33, horizon=3), point(0)

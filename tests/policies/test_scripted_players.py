@@ -122,7 +122,7 @@ def test_negotiators_get_the_shares_their_proposals_are_known_for(view):
     np.testing.assert_allclose(found["COOPERATIVE"].rewards_per_step, 0.5, atol=0.02)
 
 
-@pytest.mark.parametrize("observation", ["planes", "vector"])
+@pytest.mark.parametrize("observation", ["vector", pytest.param("planes", marks=pytest.mark.slow)])
 def test_nobody_eats_where_nobody_cleans_and_cleaners_feed_others(observation):
     env = envs.make("clean_up", observation=observation)
     cleans, eats, both = (scripted_players(env)[name] for name in ("CLEANS", "EATS", "BOTH"))
@@ -134,7 +134,9 @@ def test_nobody_eats_where_nobody_cleans_and_cleaners_feed_others(observation):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"view": "full"}, {"movement": "compass"}, {"movement": "compass", "view": "full"}]
+    "settings",
+    [{}, {"movement": "compass", "view": "full"}]
+    + [pytest.param(one, marks=pytest.mark.slow) for one in ({"view": "full"}, {"movement": "compass"})],
 )
 def test_greedy_harvesters_eat_early_and_sustainable_ones_eat_more_in_the_end(settings):
     env = envs.make("commons_harvest", **settings)
@@ -144,7 +146,7 @@ def test_greedy_harvesters_eat_early_and_sustainable_ones_eat_more_in_the_end(se
     assert early[0] > early[1] > 0 and late[1] > 1.5 * late[0]
 
 
-@pytest.mark.parametrize("observation", ["planes", "flat"])
+@pytest.mark.parametrize("observation", ["flat", pytest.param("planes", marks=pytest.mark.slow)])
 def test_gatherers_play_the_strategy_of_their_coins(observation):
     """Prisoner's dilemma payoffs 3, 0, 5, 1: nearly all of a meeting's rewards are the pure strategies'."""
     env = envs.make("in_the_matrix", observation=observation)

@@ -97,8 +97,11 @@ def test_without_memory_all_steps_are_answered_in_one_call(kind):
         assert ("scan[" in program) is scans
 
 
-@pytest.mark.parametrize("recurrent", [None, "gru"])
-@pytest.mark.parametrize("axes", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("axes", "recurrent"),
+    [(1, None), (0, "gru"), (2, "gru")]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in ((0, None), (2, None), (1, "gru"))],
+)
 def test_there_may_be_any_number_of_batch_axes(axes, recurrent):
     critic = network_critic(STATES, hidden=(3,), recurrent=recurrent, units=3)
     phi = critic.init(jax.random.key(0), jnp.float32(1))
@@ -138,10 +141,10 @@ def test_what_was_done_is_read_of_any_distribution(entropy):
 @pytest.mark.parametrize(
     ("game", "recurrent"),
     [
-        ("coin_game", None),
+        pytest.param("coin_game", None, marks=pytest.mark.slow),
         ("coin_game", "gru"),
         pytest.param("coin_game", "lstm", marks=pytest.mark.slow),
-        ("ipd", None),
+        pytest.param("ipd", None, marks=pytest.mark.slow),
         pytest.param("ipd", "gru", marks=pytest.mark.slow),
         ("ipd", "lstm"),
     ],
@@ -168,8 +171,17 @@ def test_networks_play_in_one_compiled_program(game, recurrent):
     np.testing.assert_allclose(played.log_probabilities[1], second.log_probabilities, rtol=1e-4)
 
 
-@pytest.mark.parametrize("game", [{"name": "coin_game"}, {"name": "ipd", "horizon": 3, "auto_reset": True}])
-@pytest.mark.parametrize("recurrent", [None, "gru", "lstm"])
+COINS, DILEMMAS = {"name": "coin_game"}, {"name": "ipd", "horizon": 3, "auto_reset": True}
+
+
+@pytest.mark.parametrize(
+    ("game", "recurrent"),
+    [(COINS, "gru"), (DILEMMAS, None), (DILEMMAS, "lstm")]
+    + [
+        pytest.param(game, recurrent, marks=pytest.mark.slow)
+        for game, recurrent in ((COINS, None), (COINS, "lstm"), (DILEMMAS, "gru"))
+    ],
+)
 def test_a_rollout_is_read_as_it_was_played(game, recurrent):
     env = envs.make(**game)
     policy = network(env.observation_space, env.action_space, hidden=(4,), recurrent=recurrent, units=3)
@@ -189,7 +201,9 @@ def test_a_rollout_is_read_as_it_was_played(game, recurrent):
     assert played.ended.any() == ("auto_reset" in game)
 
 
-@pytest.mark.parametrize("kind", ["GRU", "conv, LSTM", "conv"])
+@pytest.mark.parametrize(
+    "kind", ["conv, LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "conv"))]
+)
 def test_second_derivatives_along_a_line_are_those_of_finite_differences(kind, x64):
     """Through memory, convolutions that wrap, log-probabilities and entropies."""
     policy, theta, seen = prepared(kind)
@@ -224,7 +238,9 @@ def test_second_derivatives_of_values_are_those_of_finite_differences(x64):
     check_grads(jax.jit(loss), (phi,), order=2, modes=["rev"], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["GRU", "conv, LSTM", "dense"])
+@pytest.mark.parametrize(
+    "kind", ["conv, LSTM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("GRU", "dense"))]
+)
 def test_saturated_parameters_have_finite_derivatives_along_a_sequence(kind):
     policy, theta, seen = prepared(kind, 1e3)
     actions = jnp.zeros((TIME, BATCH), jnp.int32)

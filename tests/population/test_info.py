@@ -17,9 +17,9 @@ from shaping.population import match as single
 from shaping.population.match import Match
 from shaping.population.program import Timetable, finish_program, segment_at, segment_program, start_program
 from shaping.variables import Variable
-from tests.compiling import little_optimisation, quickly
+from tests.compiling import quickly
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 
 COUNTED = Variable(("match", "update", "player"), "a number that is known", source="learner")
 

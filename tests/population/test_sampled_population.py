@@ -16,9 +16,9 @@ from shaping.learners.opponent_model import opponent_model
 from shaping.policies import tabular, tabular_critic
 from shaping.population.match import Match
 from shaping.rules import Rule, lola, naive
-from tests.compiling import little_optimisation
+from shaping.rules.first_order import lookahead
 
-quick_programs = pytest.fixture(autouse=True, scope="module")(little_optimisation)
+pytestmark = pytest.mark.quick
 
 
 @cache
@@ -35,7 +35,7 @@ def match(number, learners, size=(4, 3)):
 
 def shaper(step_size, rate):
     model = opponent_model(rate=0.1, members=2, trust=0.5, window=2, steps=2, first_steps=3)
-    return gradient_learner(lola("exact", rate), step_size, model=model)
+    return gradient_learner(lookahead(rate), step_size, model=model)
 
 
 def climber(step_size):

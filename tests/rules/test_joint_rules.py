@@ -106,8 +106,8 @@ def references(function, numbers, thetas):
     return [Reference(g, h, thetas.shape[1]) for g, h in zip(gradients, hessians, strict=True)]
 
 
-# The largest game takes longest to compile.
-ONCE = [*CASES[:3], pytest.param(*CASES[3], marks=pytest.mark.slow)]
+# Of three players the polynomial, and the matrix game of two: the largest game takes longest to compile.
+ONCE = [pytest.param(*case, marks=[pytest.mark.slow] * (case not in CASES[1:3])) for case in CASES]
 
 
 @pytest.mark.parametrize(("name", "players"), ONCE)
@@ -133,9 +133,9 @@ def test_extragradient_is_the_joint_gradient_after_everybodys_naive_step(name, p
     def joint_gradient(at):
         return np.stack([r.xi for r in references(function, numbers, at)]).reshape(at.shape)
 
-    last = (players - 1,)
-    expected = -joint_gradient(thetas - ETA * joint_gradient(thetas))[:, last]
-    found = all_directions(RULES["extragradient"], function, numbers, thetas, last)
+    seats = None if name == "polynomial" else (players - 1,)
+    expected = -joint_gradient(thetas - ETA * joint_gradient(thetas))[:, slice(None) if seats is None else seats]
+    found = all_directions(RULES["extragradient"], function, numbers, thetas, seats)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -203,8 +203,15 @@ def test_directions_on_the_prisoners_dilemma(name):
 # Relabelling players: seat i of the relabelled game is seat order[i] of the original.
 
 
-@pytest.mark.parametrize("order", [(1, 0), (2, 0, 1)], ids=["two", "three"])
-@pytest.mark.parametrize("name", [*RULES, "hola"])
+# Three players, except for a rule whose program for them takes long to compile.
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        pytest.param(name, order, id=f"{name}-{len(order)}", marks=[pytest.mark.slow] * slow)
+        for name in (*RULES, "hola")
+        for order, slow in (((1, 0), name != "hola"), ((2, 0, 1), name == "hola"))
+    ],
+)
 def test_relabelling_players_permutes_directions(name, order):
     rule = RULES.get(name, hola(ETA, 2))
     numbers = polynomial_numbers(len(order))
@@ -233,7 +240,7 @@ def test_sos_ranges_from_lookahead_to_lola():
     np.testing.assert_allclose(without, np.where(against[:, None, None], ahead, shaped), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize("players", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_formula_holds_the_first_order_family_and_sos_as_data(players):
     """One compiled program; the coefficients are arguments."""
     function, numbers, length = game("polynomial", players)

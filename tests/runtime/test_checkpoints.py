@@ -33,7 +33,10 @@ def resources():
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted there")
-def test_fifty_checkpoints_leave_no_open_files_threads_or_temporary_files(tmp_path, state, mesh):
+def test_fifty_checkpoints_leave_no_open_files_threads_or_temporary_files(tmp_path, state, mesh, monkeypatch):
+    # Other processes write to the usual folder of temporary files.
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     rolling = RollingCheckpoints(tmp_path / "running", 3)
     counted = []
     for number in range(50):

@@ -66,8 +66,8 @@ def test_what_is_done_is_not_done_again(short, monkeypatch):
     trained = []
     monkeypatch.setattr(loop.Timing, "match_updates", property(lambda self: 1, lambda self, n: trained.append(n)))
     shaping.resume(short, overrides=["updates=22"])
-    # Each of 24 matches has 2 updates left, in a segment of 4 of which 2 are masked.
-    assert sum(number - 1 for number in trained[1:] if number > 1) == 24 * 2
+    # Each of 12 matches has 2 updates left, in a segment of 4 of which 2 are masked.
+    assert sum(number - 1 for number in trained[1:] if number > 1) == 12 * 2
 
 
 def test_an_extension_that_is_stopped_and_resumed_is_the_same(whole, short):

@@ -80,15 +80,11 @@ def _composition(record: Record, chosen: Selection) -> Picture:
 
 def _over_time(record: Record, chosen: Selection) -> Picture:
     """Cooperation, or the value where actions are not to cooperate or not."""
-    name = "cooperation" if "cooperation" in record.dataset else "value"
+    name = "cooperation" if "mean_cooperation" in record.dataset else "value"
     figure = new_figure(3.6, 8.5)
     axes = figure.subplots()
     for place, (cell, title) in enumerate(zip(chosen.cells, chosen.names, strict=True)):
-        at, share = _rows(record, cell, "share")
-        each = _rows(record, cell, name)[1]
-        weight = np.where(np.isfinite(each), share, 0)
-        total = weight.sum(axis=2)
-        overall = np.where(total > 0, np.nansum(weight * each, axis=2) / np.where(total > 0, total, 1), np.nan)
+        at, overall = _rows(record, cell, f"mean_{name}")
         low, high, _ = mean_ci95_columns(overall)
         known = np.isfinite(overall)
         mean = np.where(known, overall, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

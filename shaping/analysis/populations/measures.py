@@ -42,18 +42,9 @@ def measures(record: Record, lo: int, hi: int) -> dict[str, np.ndarray]:
     """
     data = record.dataset.isel(match=slice(lo, hi))
     names, share = types_of(record), data["share"].isel(generation=-1).values.astype(float)
-    found: dict[str, np.ndarray] = {}
-
-    def overall(name: str) -> np.ndarray:
-        # A type without learners, or whose learners met nobody, has no mean.
-        each = data[name].isel(generation=-1).values.astype(float)
-        weight = np.where(np.isfinite(each), share, 0)
-        total = weight.sum(axis=1)
-        return np.where(total > 0, np.nansum(weight * each, axis=1) / np.where(total > 0, total, 1), np.nan)
-
-    found["value"] = overall("value")
-    if "cooperation" in data:
-        found["cooperation"] = overall("cooperation")
+    found = {"value": data["mean_value"].isel(generation=-1).values.astype(float)}
+    if "mean_cooperation" in data:
+        found["cooperation"] = data["mean_cooperation"].isel(generation=-1).values.astype(float)
         undefined = np.isnan(found["cooperation"])
         found["cooperative"] = np.where(undefined, np.nan, found["cooperation"] > 0.5)
     for name in WHOLE:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis import published
-from shaping.analysis.cells import coordinates_of, drawn_in
+from shaping.analysis.axes import cell_name, sweep_axes
+from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind
 from shaping.analysis.populations.measures import is_share, measures, types_of
 from shaping.analysis.record import UNFINISHED, Record
 from shaping.analysis.statistics import mean_ci95, standard_error, wilson_ci95
@@ -29,12 +30,16 @@ def summarise_cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str
     wrong: dict[int, str] = {}
     cells: list[dict[str, Any]] = []
     drawn, names = drawn_in(record), types_of(record)
+    means: dict[str, dict[int, float]] = {entry["metric"]: {} for entry in entries}
     for cell in range(record.cells):
         lo, hi = int(record.starts[cell]), int(record.starts[cell + 1])
         mine = measures(record, lo, hi)
         ends = {name: record.dataset[name].isel(match=slice(lo, hi)).values for name in ("diverged_at", "fixed_at")}
         where = coordinates_of(record, lo, hi, hi - lo, drawn)[0]
         cells.append({"cell": cell} | where | _entry(mine, ends, names))
+        for metric, known in means.items():
+            if metric in mine and np.isfinite(mine[metric]).any():
+                known[cell] = _mean(mine[metric])
         for place, entry in enumerate(entries):
             if published.matches_cell(entry.get("cell") or {}, where["coordinates"]):
                 try:
@@ -45,6 +50,15 @@ def summarise_cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str
     compared = [published.compare(entry, own) for entry, own in zip(entries, found, strict=True)]
     for place, reason in wrong.items():
         compared[place]["basis"] = reason
+    axes = sweep_axes(cells)
+    for entry, own in zip(compared, found, strict=True):
+        here = [one["cell"] for one in own]
+        others = [
+            (cell_name(cells[cell], axes), mean)
+            for cell, mean in means[entry["metric"]].items()
+            if here and of_other_kind(cells, axes, cell, here)
+        ]
+        entry["not_told_from"] = published.not_told_apart(entry, others)
     return cells, compared
 
 

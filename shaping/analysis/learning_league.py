@@ -1,0 +1,132 @@
+"""A learning league's statistics and page: who shapes whom, made from its Dataset alone."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from shaping.analysis.differences import difference
+from shaping.analysis.markup import interval, number, table
+from shaping.analysis.report import page
+from shaping.analysis.statistics import mean_ci95, mean_ci95_columns
+from shaping.analysis.style import RC, import_matplotlib, new_figure, png
+
+_MOST_PANELS = 8
+
+
+def trajectories(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means over matches with the ends of 95 % intervals, [row, column, update, player], from values
+    [row, column, match, update, player]."""
+    moved = np.moveaxis(values, 2, 0)
+    low, high, _ = mean_ci95_columns(moved.reshape(len(moved), -1))
+    finite = np.isfinite(moved)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(finite, moved, 0).sum(axis=0) / np.where(finite.any(axis=0), finite.sum(axis=0), np.nan)
+    return mean, low.reshape(mean.shape), high.reshape(mean.shape)
+
+
+def summary_of(league: Any) -> dict[str, Any]:
+    """The content of league.json: for each pair the final values of row and column, the row's lead, and what the row
+    gains by its rule: its value less that of the first rule in its place, against the same column. The two began from
+    the same seeds, so the interval is that of pairs.
+
+    Args:
+      league: the Dataset of league.zarr.
+    """
+    names = [str(name) for name in league["row"].values.tolist()]
+    final = league["value_final"].values
+    pairs = []
+    for i, row in enumerate(names):
+        for j, column in enumerate(names):
+            own, other = final[i, j, :, 0], final[i, j, :, 1]
+            told: dict[str, Any] = {"row": row, "column": column, "matches": int(np.isfinite(own).sum())}
+            told["value"] = _mean(own)
+            told["opponent_value"] = _mean(other)
+            told["lead"] = _mean(own - other)
+            if i:
+                gain = difference(final[0, j, :, 0], own, paired=True)
+                told["gain"] = {"mean": gain["difference"], "ci95": gain["ci95"]}
+            pairs.append(told)
+    return {"baseline": names[0], "learners": names, "pairs": pairs}
+
+
+def _mean(x: np.ndarray) -> dict[str, Any]:
+    low, high, _ = mean_ci95(x)
+    known = x[np.isfinite(x)]
+    return {"mean": float(known.mean()) if len(known) else None, "ci95": [low, high]}
+
+
+def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
+    """Writes league/index.html; returns its path."""
+    place = folder / "league"
+    place.mkdir(exist_ok=True)
+    names, baseline = summary["learners"], summary["baseline"]
+    matches = league.sizes["match"]
+    parts = [
+        f"<h1>Learning league of {len(names)}</h1>",
+        f"<p>Every rule learns against every other and itself, the row in seat 0 and the column in seat 1, {matches:,} "
+        f"matches each, {int(league['update'].values[-1]):,} updates. Brackets hold 95 % intervals over matches.</p>",
+        _matrix("What row earns from column in the end", summary, "value"),
+        _matrix("Lead of row over column", summary, "lead"),
+        _matrix(f"What row gains over {baseline} in its place, against the same column", summary, "gain"),
+        f'<p class="note">Gains are differences of matches that began from the same seeds. A rule shapes a column if '
+        f"the interval of its gain lies above 0: {escape(_who(summary))}.</p>",
+    ]
+    if len(names) <= _MOST_PANELS:
+        image = _curves(league, names)
+        (place / "trajectories.png").write_bytes(image)
+        source = base64.b64encode(image).decode()
+        parts.append(
+            f'<h2>Trajectories</h2><figure><img alt="Trajectories" src="data:image/png;base64,{source}"><figcaption>'
+            "Values over updates, of the row's learner (solid) and the column's (dashed), with 95 % intervals."
+            "</figcaption></figure>"
+        )
+    path = place / "index.html"
+    path.write_text(page("Learning league", parts), encoding="utf-8")
+    return path
+
+
+def _who(summary: dict[str, Any]) -> str:
+    pairs = [
+        f"{one['row']} shapes {one['column']}"
+        for one in summary["pairs"]
+        if "gain" in one and one["gain"]["ci95"][0] is not None and one["gain"]["ci95"][0] > 0
+    ]
+    return "; ".join(pairs) or "here none does"
+
+
+def _matrix(title: str, summary: dict[str, Any], key: str) -> str:
+    names = summary["learners"]
+    by_pair = {(one["row"], one["column"]): one for one in summary["pairs"]}
+    rows = []
+    for row in names:
+        cells = [by_pair[row, column].get(key) for column in names]
+        if any(cells):
+            shown = ["&ndash;" if one is None else number(one["mean"]) + interval(one["ci95"]) for one in cells]
+            rows.append([escape(row), *shown])
+    return f"<h2>{escape(title)}</h2>{table(['row', *map(escape, names)], rows, 1)}" if rows else ""
+
+
+def _curves(league: Any, names: list[str]) -> bytes:
+    matplotlib = import_matplotlib()
+    with matplotlib.rc_context(RC):
+        n = len(names)
+        figure = new_figure(1.0 + 1.7 * n, 1.0 + 1.4 * n)
+        grid = np.atleast_2d(figure.subplots(n, n, sharex=True, sharey=True, squeeze=False))
+        updates = league["update"].values
+        mean, low, high = (league[name].values for name in ("value", "low", "high"))
+        for i, row in enumerate(names):
+            for j, column in enumerate(names):
+                axes = grid[i, j]
+                for player, style in ((0, "-"), (1, "--")):
+                    axes.plot(updates, mean[i, j, :, player], style, color=f"C{player}", linewidth=1)
+                    ends = (low[i, j, :, player], high[i, j, :, player])
+                    axes.fill_between(updates, *ends, color=f"C{player}", alpha=0.2, linewidth=0)
+                if i == 0:
+                    axes.set_title(column)
+                if j == 0:
+                    axes.set_ylabel(row)
+        return png(figure)

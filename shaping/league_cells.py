@@ -1,0 +1,153 @@
+"""The cells of a league: exact where the game has a closed form and both players have tables, otherwise played."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from shaping.config.errors import ConfigError
+from shaping.envs import MatrixGame
+from shaping.frozen_players import Player
+from shaping.learned_responses import Budget, learned_responses
+from shaping.objectives.behaviour import each_behaviour, machine_of
+from shaping.objectives.best_responses import best_responses
+from shaping.objectives.coin_best_response import best_response
+from shaping.objectives.coin_league import coin_league_values
+from shaping.objectives.exact_coin import ExactCoinGame
+from shaping.objectives.game import value_scale
+from shaping.objectives.league_values import league_values
+from shaping.objectives.sampled_values import PlayedGame, Seated, sampled_values
+from shaping.played_players import coin_players, matrix_as_played
+from shaping.policies import stack_automata
+from shaping.policies.automaton import Machine
+from shaping.policies.fitting import check_policies
+from shaping.results import load
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What everyone earns against everyone.
+
+    Attributes:
+      value, standard_error, cooperation, reward_per_step: [row, column, seat]; errors of exact cells are 0, and their
+        rewards per step NaN.
+      episodes: int [row, column], 0 for exact cells.
+      best_response, value_at_worst: [row], what a best response to the row's player in seat 1 earns and what that
+        player then gets; NaN where it is not known.
+      best_response_error: [row], 0 where the response is exact; otherwise its value is a lower bound with this standard
+        error.
+      measure: what `cooperation` is.
+    """
+
+    value: np.ndarray
+    standard_error: np.ndarray
+    cooperation: np.ndarray
+    reward_per_step: np.ndarray
+    episodes: np.ndarray
+    best_response: np.ndarray
+    value_at_worst: np.ndarray
+    best_response_error: np.ndarray
+    measure: str
+
+
+def matrix_cells(game: MatrixGame, players: Sequence[Player], error: float, seed: int, sampled: bool) -> Cells:
+    """The cells of a matrix game. `sampled` plays also those that could be exact."""
+    behaviours = [player.behaviour for player in players]
+    tables = [i for i, one in enumerate(behaviours) if not isinstance(one, Seated)]
+    cells = _empty(len(players), "cooperation")
+    if tables:
+        known = [behaviours[i] for i in tables]
+        best = best_responses(game, known)
+        cells.best_response[tables], cells.value_at_worst[tables] = best.value, best.opponent_value
+        cells.best_response_error[tables] = 0
+        if not sampled:
+            values = league_values(game, known)
+            both = np.ix_(tables, tables)
+            cells.value[both], cells.cooperation[both] = values.value, values.cooperation
+            cells.standard_error[both] = 0
+    if len(tables) == len(players) and not sampled:
+        return cells
+    machines: Any = iter(_as_machines([behaviours[i] for i in tables]))
+    seated = [one if isinstance(one, Seated) else next(machines) for one in behaviours]
+    return _played(cells, matrix_as_played(game), players, seated, error, seed)
+
+
+def environment_cells(game: PlayedGame, players: Sequence[Player], error: float, seed: int, sampled: bool) -> Cells:
+    """The cells of another game. In the Coin Game those of players that act on its enumerated states are exact, unless
+    `sampled`."""
+    cells = _empty(len(players), game.measure)
+    seated = [player.behaviour for player in players]
+    exact, params, known, tables = coin_players(game, players)
+    if isinstance(exact, ExactCoinGame):
+        if not sampled:
+            pairs = np.array([[i, j] for i in range(len(known)) for j in range(len(known))])
+            value, own = coin_league_values(exact, params, tables, pairs)
+            rows, columns = np.array(known)[pairs].T
+            for target, found in ((cells.value, value), (cells.cooperation, own)):
+                target[rows, columns, 0], target[columns, rows, 1] = found[:, 0], found[:, 1]
+            cells.standard_error[np.ix_(known, known)] = 0
+        scale = float(value_scale(np.float64(params.discount), exact.horizon))
+        for i, table in zip(known, tables, strict=True):
+            best = best_response(exact, params, [table[0], table[1]], 0, probabilities=True)
+            cells.best_response[i], cells.best_response_error[i] = best.value * scale, 0
+            cells.value_at_worst[i] = np.nan if exact.horizon else _at_worst(exact, params, best.actions, table[1])
+    return _played(cells, game, players, seated, error, seed)
+
+
+def _at_worst(game: ExactCoinGame, params: Any, actions: np.ndarray, table: np.ndarray) -> float:
+    """What a player in seat 1 gets against these actions in seat 0."""
+    response = np.eye(table.shape[1])[actions]
+    value, _ = coin_league_values(game, params, [[response, response], [table, table]], np.array([[0, 1]]))
+    return float(value[0, 1])
+
+
+def _empty(n: int, measure: str) -> Cells:
+    value, error, cooperation, reward = np.full((4, n, n, 2), np.nan)
+    best, worst, uncertain = np.full((3, n), np.nan)
+    return Cells(value, error, cooperation, reward, np.zeros((n, n), int), best, worst, uncertain, measure)
+
+
+def _played(
+    cells: Cells, game: PlayedGame, players: Sequence[Player], seated: Sequence[Seated], error: float, seed: int
+) -> Cells:
+    """Plays the cells that are still unknown."""
+    for player, one in zip(players, seated, strict=True):
+        try:
+            check_policies(game.env, one.policies, one.thetas)
+        except ValueError as reason:
+            raise ConfigError(f"{player.name}: cannot sit in this game: {reason}") from None
+    unknown = np.isnan(cells.value[..., 0]) | np.isnan(cells.value[..., 1].T)
+    if not unknown.any():
+        return cells
+    found = sampled_values(game, seated, error, unknown, seed)
+    for name in ("value", "standard_error", "cooperation"):
+        target, new = getattr(cells, name), getattr(found, name)
+        target[...] = np.where(np.isnan(target), new, target)
+    return replace(cells, reward_per_step=found.reward_per_step, episodes=found.episodes)
+
+
+def learn_responses(cells: Cells, players: Sequence[Player], game: MatrixGame | PlayedGame, budget: Budget) -> None:
+    """Learns best responses to the learners of runs that have no exact one, and puts them into the cells."""
+    played = matrix_as_played(game) if isinstance(game, MatrixGame) else game
+    groups: dict[Any, list[int]] = {}
+    for i, player in enumerate(players):
+        if player.match >= 0 and np.isnan(cells.best_response[i]):
+            groups.setdefault((player.source, player.behaviour.policies), []).append(i)
+    for (source, _), members in groups.items():
+        normal = load(source).settings(players[members[0]].match)
+        targets = [players[i].behaviour for i in members]
+        best = learned_responses(normal, [played] * len(members), targets, 1, budget)
+        cells.best_response[members], cells.best_response_error[members] = best.value, best.standard_error
+        cells.value_at_worst[members] = best.target_value
+
+
+def _as_machines(behaviours: Sequence[Any]) -> list[Seated]:
+    """Tables, names and machines as machines of one size: one program plays them all."""
+    if not behaviours:
+        return []
+    machines = [one if isinstance(one, Machine) else machine_of(one) for one in each_behaviour(behaviours)]
+    policy, stacked = stack_automata(machines)
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(machines))]
+    return [Seated((policy, policy), (machine, machine)) for machine in each]

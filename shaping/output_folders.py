@@ -1,0 +1,25 @@
+"""The folder that a command writes: refused before anything is computed, and gone again if the input is refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from shaping.config.errors import ConfigError
+from shaping.runtime.folders import new_folder
+
+
+@contextmanager
+def output_folder(out: str | Path | None, stem: str) -> Iterator[Any]:
+    """A new folder, see `runtime.folders.new_folder`; if what happens in it is a ConfigError, it is removed again.
+
+    Raises:
+      ConfigError: if it is not empty, or cannot be written.
+    """
+    folder = new_folder(out, stem)
+    try:
+        yield folder
+    except ConfigError:
+        with suppress(OSError):
+            folder.rmdir()
+        raise

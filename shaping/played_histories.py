@@ -1,0 +1,77 @@
+"""P(C | history) of final policies of any kind, counted in play."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from shaping.analysis.cooperation.histories import cooperation_by_history
+from shaping.config.errors import ConfigError
+from shaping.envs import MatrixGame
+from shaping.frozen_players import own_tables
+from shaping.objectives.rollout import rollout
+from shaping.objectives.sampled_game import SampledGame
+from shaping.policies import Policy, memory_one
+from shaping.results import Run
+
+_STEPS, _EPISODES, _MOST_MATCHES = 100, 32, 2000
+
+
+def tables_of_play(run: Run, place: str, rounds: int, seed: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """What final policies do after each history of the last rounds, as executed.
+
+    Returns:
+      labels of the histories, and P(C | history) [match, player, histories], NaN for histories that did not occur.
+
+    Raises:
+      ConfigError: a game without two actions and two players, or too many matches to play.
+    """
+    matches = run.experiment.matches
+    games = [run.match(b.cells.start * run.experiment.top["matches"]).game for b in run.experiment.blocks]
+    for game in games:
+        players = len(game.policies)
+        of_two = isinstance(game, SampledGame) and isinstance(game.env, MatrixGame) and game.env.num_actions == 2
+        if players != 2 or not (of_two or own_tables(run.record) is not None):
+            raise ConfigError(f"{place}: is no matrix game of two players with two actions, as --rounds needs")
+    if matches > _MOST_MATCHES:
+        raise ConfigError(f"{place}: has {matches} matches; allowed with --rounds: up to {_MOST_MATCHES}")
+    labels: tuple[str, ...] = ()
+    tables = []
+    for m in range(matches):
+        counted = cooperation_by_history(_actions(run, m, jax.random.fold_in(jax.random.key(seed), m)), rounds)
+        labels = counted.labels
+        tables.append(counted.probability)
+    return labels, np.stack(tables)
+
+
+def _actions(run: Run, m: int, key: jax.Array) -> np.ndarray:
+    """Executed actions of one match, [time, batch, 2]."""
+    match = run.match(m)
+    game = match.game
+    if isinstance(game, SampledGame):
+        env, numbers, steps = game.env, match.params.env, game.horizon
+        policies, thetas = zip(*run.policies(m), strict=True)
+    else:
+        tables = own_tables(run.record)
+        assert tables is not None
+        env = MatrixGame(np.zeros((2, 2, 2)))
+        numbers, steps = match.params, getattr(game, "horizon", None) or _STEPS
+        own = [row[np.isfinite(row)] for row in tables[m]]
+        if any(len(row) != 5 for row in own):
+            raise ConfigError("--rounds: policies of this run do not remember one round; allowed: leave it out")
+        policies, thetas = (memory_one(5),) * 2, own
+    # One step more: what was executed shows in the next observation.
+    played = _observations(
+        env, tuple(policies), steps + 1, [jax.tree.map(np.asarray, one) for one in thetas], key, numbers
+    )
+    seen = np.asarray(played)[1:, :, 0] - 1  # the joint action as seat 0 sees it: 2 own + other
+    return np.stack([seen // 2, seen % 2], axis=-1)
+
+
+@partial(jax.jit, static_argnames=("env", "policies", "steps"))
+def _observations(
+    env: Any, policies: tuple[Policy, ...], steps: int, thetas: list[Any], key: jax.Array, numbers: Any
+) -> jax.Array:
+    """What players see, [time, batch, players]."""
+    return rollout(env, policies, thetas, key, steps, _EPISODES, numbers).observations
