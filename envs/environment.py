@@ -1,5 +1,6 @@
 """The interface of all environments: pure functions, parameters as data, and an axis for the players."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -114,7 +115,7 @@ def check_number(what: str, value: Any, low: float = -np.inf, high: float = np.i
         ValueError: one line: what, its value, what is allowed.
     """
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or not low <= value <= high:
+    if not number or not math.isfinite(value) or not low <= value <= high:
         limits = f" from {low:g} to {high:g}" if high < np.inf else f" of {low:g} or more" if low > -np.inf else ""
         raise ValueError(f"{what} is {value!r}; allowed: a finite number{limits}")
     return float(value)

@@ -259,7 +259,8 @@ def _explained(error: BaseException, folder: Any) -> BaseException:
     if is_exhausted(error):
         return ExhaustedError(f"{folder}: {reason(error)[:300]}; {continues}")
     if isinstance(error, OSError):
-        return ConfigError(f"{folder}: cannot be read or written: {reason(error)}; once that is corrected, {continues}")
+        place = error.filename or folder
+        return ConfigError(f"{place}: cannot be read or written: {reason(error)}; once that is corrected, {continues}")
     return error
 
 

@@ -17,6 +17,7 @@ from shaping.population import match as single
 from shaping.population.match import Match, MatchState
 from shaping.population.program import Timetable, segment_at
 from shaping.rerun_generations import generation_lines, generations_again
+from shaping.results import open_whole
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.damage import check_metadata, explaining_damage
@@ -174,6 +175,7 @@ def _opened(folder: Any, experiment: Experiment) -> Record | None:
         return None
     expected = layout(experiment)
     check_settings(folder, check_metadata(path, expected.dimensions(), expected.sizes()))
+    open_whole(path)
     return Record(path)
 
 

@@ -79,17 +79,33 @@ def load(folder: str | Path) -> Run:
     """Opens a run: its configuration, its record, and its trained policies.
 
     Raises:
-      ConfigError: if the folder holds no run.
+      ConfigError: if the folder holds no run, or a piece of its record is missing.
     """
-    import xarray
-
     place = folder_at(folder)
     if not (place / "record.zarr").is_dir() or not (place / "config.yaml").exists():
         raise ConfigError(f"{place}: holds no run; it needs config.yaml and record.zarr")
     config = config_of(place)
     check_metadata(place / "record.zarr")
-    # Read lazily, and without dask even if it is installed: dask's arrays cannot be grouped by a variable.
-    return Run(place, config, xarray.open_zarr(str(place / "record.zarr"), chunks=None))
+    return Run(place, config, open_whole(place / "record.zarr"))
+
+
+def open_whole(path: Any) -> Any:
+    """A record as an `xarray.Dataset`, read lazily.
+
+    Raises:
+      ConfigError: if a piece of it is missing, which would read as NaN, as matches that diverged do.
+    """
+    import xarray
+
+    from shaping.analysis.damage import absent_piece
+
+    with explaining_damage(path):
+        # Without dask even if it is installed: dask's arrays cannot be grouped by a variable.
+        found = xarray.open_zarr(str(path), chunks=None)
+        absent = absent_piece(path, found)
+    if absent:
+        raise ConfigError(absent)
+    return found
 
 
 def report(folder: str | Path) -> Any:

@@ -134,7 +134,8 @@ def check_value(name: str, value: Any, field: Field) -> None:
     """Refuses a number that a setting does not allow, as `checked` does."""
     if field.kind not in ("number", "integer") or (value is None and field.optional):
         return
-    if value is not None and not isinstance(value, _PLAIN):
+    # An integer is structure: it can be no JAX array.
+    if value is not None and not isinstance(value, _PLAIN) and field.kind == "number":
         return
     numeric = isinstance(value, int | float | np.ndarray | np.generic) and not isinstance(value, bool)
     array = np.asarray(value if numeric else "")

@@ -36,7 +36,8 @@ def sampled(**more):
     return shaping.sampled(ENV, TABLES, batch=2, horizon=3, **more)
 
 
-def played(thetas=(jnp.zeros(5),) * 2, key=None, **more):
+def played(thetas=None, key=None, **more):
+    thetas = [np.zeros(5)] * 2 if thetas is None else thetas
     return shaping.play(ENV, TABLES, thetas, jax.random.key(0) if key is None else key, 3, 2, **more)
 
 

@@ -22,6 +22,7 @@ def shown(value: Any) -> str:
 
 def unknown_key(key: str, known: Iterable[str], where: str = "") -> ConfigError:
     """An unknown key, with the nearest known one; `where` is appended to say where it is unknown."""
+    key = key if key.isprintable() else ascii(key)[1:-1]
     names = list(dict.fromkeys(map(str, known)))
     last = key.rsplit(".", 1)[-1]
     by_last = {name.rsplit(".", 1)[-1]: name for name in names}

@@ -76,6 +76,8 @@ def critic(
     Raises:
       ValueError: for an unknown optimiser, fewer than 1 step, or a target rate or period out of its range.
     """
+    if not isinstance(critics, list | tuple):
+        raise ValueError(f"critics is {critics!r}; allowed: one critic per seat, None for a seat without")
     if optimizer not in ("adam", "sgd"):
         raise ValueError(f"optimizer is {optimizer!r}: must be adam or sgd")
     return CriticSettings(rate, gae_lambda, tuple(critics), optimizer, steps, target_rate, target_period)

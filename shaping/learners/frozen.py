@@ -7,7 +7,7 @@ import jax
 
 from shaping.learners.ascent import check_seats
 from shaping.learners.initial import initial_parameters
-from shaping.learners.learner import Common, Learner, LearnerState, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
 
@@ -18,6 +18,7 @@ def frozen(common: Common = Common()) -> Learner:  # noqa: B008 - frozen, and th
     Args:
       common: settings that every learner has; only `initial`, where it starts, matters here.
     """
+    check_common(common)
     return Learner(common.initial, _init, _step, elementwise=True, prepares=common.initial.learned, shareable=True)
 
 

@@ -62,6 +62,8 @@ def check_common(common: Common) -> None:
     Raises:
       ValueError: one line with the name, the value and what is allowed.
     """
+    if not isinstance(common, Common):
+        raise ValueError(f"common is {common!r}; allowed: what shaping.Common(...) returns")
     check_value("step_size", common.step_size, _STEP_SIZE)
     for name, plain, allowed in (
         ("optimizer", str | int | float | None | tuple, 'what shaping.optimizer("adam") returns'),

@@ -65,7 +65,7 @@ def optimizer(name: str = "sgd", clip_norm: Any = None, **settings: Any) -> Opti
     """
     if isinstance(clip_norm, int | float) and not clip_norm > 0:
         raise ValueError(f"clip_norm is {clip_norm}: must be above 0")
-    known = optimizer_fields(name)
+    known = optimizer_fields(name if isinstance(name, str) else repr(name))
     unknown = [key for key in settings if key not in known]
     if unknown:
         raise ValueError(f"optimizer {name} has no setting {unknown[0]!r}: allowed are {', '.join(known)}")

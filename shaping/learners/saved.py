@@ -28,6 +28,8 @@ def of_run(run: str, match: int, player: int, policy: Policy) -> Any:
         row = np.asarray(found[match, player])
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise ValueError(_missing(run, error)) from None
+    if policy.num_parameters and np.all(np.isnan(row)):
+        raise ValueError(f"{run} holds no parameters of match {match}: it is not finished, or they are lost")
     return _shaped(run, row, policy)
 
 

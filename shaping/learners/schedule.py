@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from shaping.schema import NonNegative, Positive, Probability, Range, fields
+from shaping.schema import NonNegative, Positive, Probability, Range, check_value, fields
 
 _REQUIRED = inspect.Parameter.empty
 Steps = Annotated[int, Range(1, 10**9)]
@@ -38,7 +38,7 @@ def schedule(name: str, **settings: Any) -> Schedule:
     Raises:
       ValueError: for an unknown name, an unknown setting, or a missing one.
     """
-    if name not in SCHEDULES:
+    if not isinstance(name, str) or name not in SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}; allowed: {', '.join(SCHEDULES)}")
     known = fields(SCHEDULES[name])
     for key in settings:
@@ -49,8 +49,7 @@ def schedule(name: str, **settings: Any) -> Schedule:
     if missing:
         raise ValueError(f"schedule {name} needs {missing[0]!r}")
     for key, field in known.items():
-        if field.kind == "integer" and values[key] < field.range.low:
-            raise ValueError(f"{key} is {values[key]}: must be {field.range}")
+        check_value(key, values[key], field)
     flags = {key: value for key, value in values.items() if known[key].kind != "number"}
     numbers = {key: value for key, value in values.items() if key not in flags}
     return Schedule(numbers, name, tuple(sorted(flags.items())))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
 from shaping.policies.policy import Policy
 from shaping.policies.remaking import remakable
@@ -30,7 +31,11 @@ def memory_one(num_states: int = 5) -> Policy:
 
     Args:
       num_states: number of states, 1 + 2**players.
+
+    Raises:
+      ValueError: if that is no integer of 1 or more.
     """
+    check_integer("num_states", num_states, 1)
 
     def init(key: jax.Array, scale: jax.Array) -> jax.Array:
         return jax.nn.sigmoid(scale * jax.random.normal(key, (num_states,), jnp.float32))

@@ -27,13 +27,13 @@ def mlp(num_players: int, hidden: Sequence[int] = (16,)) -> Policy:
     initialises linear layers.
 
     Args:
-      num_players: players of the game; states are memory-one, in the player's view.
+      num_players: players of the game, 2 to 6; states are memory-one, in the player's view.
       hidden: widths of the hidden layers.
 
     Raises:
       ValueError: for a number out of its range.
     """
-    check_integer("num_players", num_players, 2)
+    check_integer("num_players", num_players, 2, 6)
     if isinstance(hidden, str) or not isinstance(hidden, Sequence):
         raise ValueError(f"hidden is {hidden!r}; allowed: a list of widths, each an integer of 1 or more")
     for width in hidden:

@@ -33,7 +33,7 @@ def strategy(name: str, **settings: Any) -> tuple[Policy, Any]:
     Raises:
       ValueError: for an unknown name or setting, or a number out of range; the message says what is allowed.
     """
-    if name not in STRATEGIES:
+    if not isinstance(name, str) or name not in STRATEGIES:
         raise ValueError(f"strategy is {name!r}; allowed: {', '.join(STRATEGIES)}")
     known = inspect.signature(STRATEGIES[name]).parameters
     for key in settings:

@@ -75,7 +75,7 @@ def cola(
     Raises:
       ValueError: if the activation is unknown.
     """
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}: must be {' or '.join(_ACTIVATIONS)}")
     sizes = (width, depth, activation, training_steps, training_batch)
     return Rule(Cola(lookahead_rate, region, network_rate, warm_up, *sizes), direction, prepare)

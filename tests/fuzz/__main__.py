@@ -16,7 +16,7 @@ parser.add_argument("--first", type=int, default=0, help="seed of the first (def
 arguments = parser.parse_args()
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
-from tests.fuzz import command_lines, folders  # noqa: E402
+from tests.fuzz import command_lines, configurations, folders, library  # noqa: E402
 
 failures, began = 0, time.monotonic()
 with tempfile.TemporaryDirectory() as name:
@@ -26,10 +26,15 @@ with tempfile.TemporaryDirectory() as name:
     runs, replayed = folders.make_runs(place)
     for seed in range(arguments.first, arguments.first + arguments.cases):
         try:
-            if seed % 2:
-                command_lines.check_case(seed, place / "elsewhere")
-            else:
-                folders.check_case(seed, runs, replayed, place / "scratch")
+            match seed % 4:
+                case 0:
+                    folders.check_case(seed, runs, replayed, place / "scratch")
+                case 1:
+                    command_lines.check_case(seed, place / "elsewhere")
+                case 2:
+                    configurations.check_case(seed)
+                case 3:
+                    library.check_case(seed)
         except AssertionError as failure:
             failures += 1
             print(str(failure)[:600], flush=True)

@@ -17,6 +17,29 @@ class HungError(AssertionError):
     """A command did not end in time."""
 
 
+@contextlib.contextmanager
+def in_time(what):
+    """Ends its body after ten seconds.
+
+    Raises:
+      HungError: if it had not ended by then.
+    """
+
+    def hung(number, frame):
+        raise HungError(f"{what}: still running after {LIMIT_S} s")
+
+    before = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(LIMIT_S)
+    # A library that hangs in C returns to no handler.
+    faulthandler.dump_traceback_later(3 * LIMIT_S, exit=True)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        faulthandler.cancel_dump_traceback_later()
+
+
 def ended(arguments):
     """The exit status of a command, and what it printed on standard output and standard error.
 
@@ -25,16 +48,8 @@ def ended(arguments):
         says why.
     """
     out, error = io.StringIO(), io.StringIO()
-
-    def hung(number, frame):
-        raise HungError(f"{arguments}: still running after {LIMIT_S} s")
-
-    before = signal.signal(signal.SIGALRM, hung)
-    signal.alarm(LIMIT_S)
-    # A library that hangs in C returns to no handler.
-    faulthandler.dump_traceback_later(3 * LIMIT_S, exit=True)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        with in_time(arguments), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
             try:
                 status = main(arguments)
             except SystemExit as end:
@@ -43,10 +58,6 @@ def ended(arguments):
         raise
     except Exception as failure:
         raise AssertionError(f"{arguments}: {type(failure).__name__}: {failure}") from failure
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-        faulthandler.cancel_dump_traceback_later()
     said = error.getvalue()
     assert status in (FINISHED, REFUSED, STOPPED), (arguments, status)
     assert "Traceback" not in said, (arguments, said)

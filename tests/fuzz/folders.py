@@ -66,6 +66,7 @@ def commands(folder):
         ["report", str(folder)],
         ["replay", str(folder), "--match", "0"],
         ["replay", str(folder), "--match", "3", "--last", str(10**30)],
+        ["league", str(folder), "--out", str(folder / "league")],
         ["run", str(folder / "config.yaml"), "--dry-run"],
         ["run", str(folder / "config.yaml"), "--out", str(folder)],
     ]

@@ -67,7 +67,7 @@ def test_what_is_no_schedule_is_refused_in_a_line():
         ("cosin", {}, "unknown schedule 'cosin'; allowed: constant, cosine"),
         ("cosine", {"start": 1.0, "stps": 3}, "schedule cosine has no setting 'stps': allowed are start, steps"),
         ("cosine", {"start": 1.0}, "schedule cosine needs 'steps'"),
-        ("cosine", {"start": 1.0, "steps": 0}, "steps is 0: must be at least 1"),
+        ("cosine", {"start": 1.0, "steps": 0}, "steps is 0; allowed: an integer, at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
             schedule(name, **settings)
