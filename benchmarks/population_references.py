@@ -4,10 +4,11 @@
 
 Contenders take turns, each in its own process; processor time and wall time are in seconds. Tasks:
 
-    stag_hunt            20,000 LOLA learners in a one-shot stag hunt, a new partner at each of 1,000 steps (Bouteiller et
-    rock_paper_scissors  al. 2024, arXiv 2410.17466), beside the same written plainly in NumPy, as matrices; likewise in
-                         rock-paper-scissors
-    moran                Moran processes among TFT, ALLC and ALLD, 20 players, to fixation, beside Axelrod's MoranProcess
+    stag_hunt            20,000 LOLA learners in a one-shot stag hunt, a new partner at each of 1,000 steps
+                         (Bouteiller et al. 2024, arXiv 2410.17466), beside the same written plainly in NumPy
+    rock_paper_scissors  likewise in rock-paper-scissors
+    moran                Moran processes among TFT, ALLC and ALLD, 20 players, to fixation, beside Axelrod's
+                         MoranProcess
     fixation             how often one of 100 takes over by pairwise comparison, 10,000 runs, beside EGTtools
 
 Ours is the difference between a long run and a short one of the same compiled program; the time to compile it is given

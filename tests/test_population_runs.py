@@ -160,7 +160,7 @@ def test_what_cannot_meet_is_refused_in_one_line_before_anything_is_computed(key
 
 
 def test_generations_without_a_population_are_refused():
-    with pytest.raises(shaping.ConfigError, match="generations: there is no population"):
+    with pytest.raises(ValueError, match="generations: there is no population"):
         shaping.run({"generations": 3})
 
 
