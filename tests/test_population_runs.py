@@ -107,14 +107,15 @@ def test_the_report_shows_composition_policies_and_the_lattice(folder):
     assert (folder / "report" / "lattice.gif").read_bytes()[:4] == b"GIF8"
 
 
-def test_a_fixed_pair_is_the_match_of_two_learners_bit_for_bit(tmp_path):
-    common = {"game": {"name": "ipd"}, "matches": 5, "seed": 3}
+def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
+    """Up to rounding: what is recorded differs, and with it the compiled program."""
+    common = {"game": {"name": "ipd"}, "matches": 5, "seed": 3, "precision": "float64"}
     rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
     pairs = shaping.run(common | {"players": rule, "updates": 12}, tmp_path / "pairs")
     population = {"size": 2, "pairing": "fixed", "encounter": 4, "types": {"lola": rule}}
     met = shaping.run(common | {"population": population, "generations": 3}, tmp_path / "populations")
     expected, found = (shaping.load(run).record for run in (pairs, met))
-    np.testing.assert_array_equal(found.theta_final.values, expected.theta_final.values)
+    np.testing.assert_allclose(found.theta_final.values, expected.theta_final.values, rtol=1e-10, atol=1e-12)
 
 
 def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
@@ -145,7 +146,7 @@ def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
         ("players", {"rule": "naive"}, "players: not allowed where there is a population"),
         ("updates", 3, "updates: not allowed where there is a population"),
         ("record", ["consistency"], "record: consistency is not allowed here"),
-        ("game.name", "tandem", "population"),
+        ("game", {"name": "public_goods"}, "population.types.tft.strategy"),
     ],
 )
 def test_what_cannot_meet_is_refused_in_one_line_before_anything_is_computed(key, value, said, tmp_path, capsys):
@@ -166,6 +167,6 @@ def test_generations_without_a_population_are_refused():
 
 def test_a_record_of_populations_can_be_copied(folder, tmp_path):
     with xarray.open_zarr(folder / "record.zarr") as found:
-        found.load().to_zarr(tmp_path / "copy.zarr")
-    with xarray.open_zarr(tmp_path / "copy.zarr") as copy:
+        found.load().to_zarr(tmp_path / "copy.zarr", consolidated=False)
+    with xarray.open_zarr(tmp_path / "copy.zarr", consolidated=False) as copy:
         assert copy.sizes["learner"] == 8
