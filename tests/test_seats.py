@@ -198,5 +198,5 @@ def test_what_a_learner_may_not_record_is_refused():
     with pytest.raises(ValueError, match="^variables.seen is over match, player; allowed: match, update, player$"):
         learner_with(seen=Variable(("match", "player"), "what was seen"))
     along = Variable(("match", "update", "player"), "another value")
-    with pytest.raises(ConfigError, match="^variable value of a learner is also one of its game"):
+    with pytest.raises(ValueError, match="^variable value of a learner is also one of its game"):
         shaping.train(envs.make("stag_hunt", horizon=1), learner_with(value=along), matches=1, updates=1)

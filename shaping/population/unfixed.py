@@ -42,6 +42,8 @@ def selected_where_mixed(select: Callable[[Any], Outcome], given: Any, types: ja
     # Those that are mixed first; numbers beyond the last population fill the last block.
     room = -(-populations // block) * block
     order = jnp.full(room, populations, jnp.int32).at[:populations].set(jnp.argsort(~mixed, stable=True))
+    # What is not mixed must not depend on how many others are.
+    order = jnp.where(jnp.arange(room) < count, order, populations)
     everybody = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), types.shape)
     none = jnp.zeros(populations, jnp.int32)
     start = Outcome(everybody, types, jnp.zeros(types.shape, bool), none, none)

@@ -310,3 +310,14 @@ def _seal(content: Any) -> int:
 def _line(error: Exception) -> str:
     text = " ".join(str(error).split())
     return (text or type(error).__name__)[:200]
+
+
+def barrier(name: str, milliseconds: int) -> None:
+    """Returns when all processes have called it, without communication between devices.
+
+    Raises:
+      RuntimeError: if that takes longer than so many milliseconds.
+    """
+    import orbax.checkpoint as ocp
+
+    ocp.multihost.get_barrier_sync_fn()(key=name, timeout_ms=milliseconds)

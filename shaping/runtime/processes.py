@@ -126,10 +126,10 @@ def leave_in_order() -> None:
     coordinator is gone. Does not communicate between devices, whose numbers may differ."""
     if not several():
         return
-    from orbax.checkpoint import multihost
+    from shaping.runtime.checkpoints import barrier
 
     try:
-        multihost.get_barrier_sync_fn()(key="end", timeout_ms=10_000)
+        barrier("end", 10_000)
     except Exception:
         # The others have gone, or wait for something else.
         return

@@ -35,6 +35,11 @@ SPACES = {
 }
 
 
+@pytest.fixture
+def small_env(env):
+    return env
+
+
 @pytest.fixture(scope="module", params=GAMES)
 def name(request):
     return request.param

@@ -52,10 +52,10 @@ def reference(array, matches, block):
 @pytest.mark.parametrize("block", [4096, 4])
 def test_digests_are_sums_of_mixed_words(block, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", block)
-    module._compiled.clear()
+    module._program.cache_clear()
     found = of(STATE)
     assert found == {f"['{name}']": reference(array, 10, block) for name, array in STATE.items()}
-    module._compiled.clear()
+    module._program.cache_clear()
 
 
 @pytest.mark.usefixtures("x64")
