@@ -77,7 +77,7 @@ PICTURES = {
     "pola_preconditioned": "policies",
 }
 """The figure of the report that answers the question, if it is not one of the `USUAL` ones."""
-USUAL = ("play_curves", "learning_curves")
+USUAL = ("play_curves", "learning_curves", "over_time")
 
 _ONE_BATCH = {"batch": 16, "slices": 1, "horizon": 20, "evaluation": 16}
 SMALL: dict[str, dict[str, Any]] = {
