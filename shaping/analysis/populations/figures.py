@@ -98,7 +98,8 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
         axes.set_ylim(-0.03, 1.03)
     axes.grid(axis="y", color="#E5E5E5", lw=0.6)
     if any(chosen.names):
-        figure.legend(loc="outside upper center", ncols=2, frameon=False)
+        columns = 1 if max(map(len, chosen.names)) > 40 else 2
+        figure.legend(loc="outside upper center", ncols=columns, frameon=False)
     what = "How often learners cooperate while they play" if name == "cooperation" else "Normalised value of learners"
     caption = f"{what}: mean over populations with its 95 % band. {chosen.note}".strip()
     return Picture("over_time", f"{name.capitalize()} over time", caption, png(figure))
