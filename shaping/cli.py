@@ -8,8 +8,8 @@ import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _silence_libraries()
     try:
         _use_plugins(arguments)
-        status = _HANDLERS[arguments.command](arguments)
+        with _naming_damage(arguments):
+            status = _HANDLERS[arguments.command](arguments)
         _print_lines([])
         return status
     except ExhaustedError as error:
@@ -73,6 +74,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             _complain(f"{place}{reason(error)[:300]}")
             return statuses.REFUSED
         raise
+
+
+@contextmanager
+def _naming_damage(arguments: argparse.Namespace) -> Iterator[None]:
+    """If a command fails that reads the records of other runs, looks for damage in those and reports that instead."""
+    places = getattr(arguments, "sources", None) or [getattr(arguments, "source", None)]
+    if places == [None]:
+        yield
+        return
+    from shaping.runtime.damage import explaining_damage
+    from shaping.runtime.folders import folder_at
+
+    with ExitStack() as stack:
+        for place in places:
+            record = folder_at(place) / "record.zarr"
+            if record.is_dir():
+                stack.enter_context(explaining_damage(record))
+        yield
 
 
 def _complain(message: str, prefix: str = "shaping: ") -> None:

@@ -3,7 +3,8 @@
 import contextlib
 import importlib
 import io
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -20,11 +21,24 @@ def require(package: str) -> Any:
         ImportError: if it is not installed; one line that says how to install it.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _silence():
             return importlib.import_module(package)
     except ModuleNotFoundError as error:
         # If a module that the package itself needs is missing, that one is named: the remedy is the same.
         raise ImportError(f"{error.name or package} is not installed; remedy: pip install 'shaping[peers]'") from None
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Hides what is printed, and puts the streams back: JaxMARL replaces them by the original ones when imported."""
+    names = ("stdout", "stderr", "__stdout__")
+    before = {name: getattr(sys, name) for name in names}
+    sys.stdout = sys.__stdout__ = io.StringIO()  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        for name, stream in before.items():
+            setattr(sys, name, stream)
 
 
 def typed(key: jax.Array) -> jax.Array:

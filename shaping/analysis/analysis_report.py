@@ -85,7 +85,7 @@ def _boundaries(found: list[dict[str, Any]]) -> str:
         if one["position"] is None:
             place = "no boundary"
         else:
-            ends = ["&minus;&infin;" if e == "-inf" else "&infin;" if e == "inf" else number(e) for e in one["ci95"]]
+            ends = [number(e) for e in one["ci95"]]
             place = f"{number(one['position'])} <small>[{ends[0]}, {ends[1]}]</small>"
         rows.append([escape(one["axis"]), escape(fixed), place, "above" if one["rising"] else "below"])
     note = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +91,7 @@ def _absent(path: Any, name: str, array: Any, wanted: list[tuple[int, ...]]) -> 
     present = {str(file)[start:] for file in folder.rglob("*")} if wanted else set()
     for place in wanted:
         key = array.metadata.encode_chunk_key(place)
-        if key not in present:
+        # Local folders are cheap to ask, and the piece may be one itself.
+        if key not in present or (isinstance(folder, Path) and (folder / key).is_dir()):
             return f"{folder / key}: this piece of the record is missing; {REMEDY}"
     return ""

@@ -22,6 +22,9 @@ def number(x: Any, digits: int = 3, small: bool = False) -> str:
     """A number for a cell; `small` also shows the digits of numbers near zero."""
     if x is None:
         return "&ndash;"
+    if x in ("inf", "-inf"):
+        # As JSON has them, which knows no infinite numbers.
+        return x.replace("-", "&minus;").replace("inf", "&infin;")
     if small and 0 < abs(x) < 1e-2:
         return f"{x:.{digits}g}".replace("-", "&minus;")
     text = f"{x:.{digits}f}" if abs(x) < 1e4 else f"{x:.4g}"

@@ -48,7 +48,7 @@ def family_of(game: Mapping[str, Any]) -> Family:
       ConfigError: there is no such game.
     """
     name = game.get("name")
-    if "payoffs" in game and name not in environments():
+    if "payoffs" in game and not (isinstance(name, str) and name in environments()):
         return MATRIX
     for family, names in ((MATRIX, GAMES), (ANALYTIC, ANALYTIC_GAMES), (COIN, ["coin_game"])):
         if isinstance(name, str) and name in names:
@@ -102,6 +102,8 @@ def _normal_matrix_game(given: dict[str, Any]) -> dict[str, Any]:
         own, common = {"name": name}, fields(GAMES[str(name)]) | common
     elif isinstance(name, str) and name in (*GAMES, *ANALYTIC_GAMES):
         raise ConfigError(f"game.payoffs: the game {name} has payoffs of its own; leave out game.name or game.payoffs")
+    elif not isinstance(name, str | None):
+        raise not_allowed("game.name", name, "text, or left out beside game.payoffs")
     else:
         payoffs = given["payoffs"]
         n = len(payoffs) if isinstance(payoffs, list | tuple) else 0

@@ -64,6 +64,7 @@ VALUES = [
     ("game.horizon=0", "game.horizon", "0", "at least 1"),
     ("game.horizon=2.5", "game.horizon", "2.5", "an integer"),
     ("game.name=[ipd]", "game.name", "['ipd']", "one of ipd"),
+    (f"game={{name: [ipd], payoffs: {PAYOFFS}}}", "game.name", "['ipd']", "text, or left out"),
     ("game=7", "game", "7", "a mapping"),
     (f"game={{payoffs: {PAYOFFS[0]}}}", "game.payoffs", "[[1, 2], [3, 4]]", "payoffs[player][action_0]"),
     ("game={payoffs: 3}", "game.payoffs", "3", "payoffs[player][action_0]"),

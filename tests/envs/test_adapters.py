@@ -337,7 +337,10 @@ def test_a_missing_package_is_named_with_its_remedy_in_one_line(adapter, package
 
 
 def test_what_a_package_prints_while_it_is_imported_is_not_shown(tmp_path, monkeypatch, capsys):
-    (tmp_path / "talkative.py").write_text("print('Skipping import.')\nNAME = 3\n")
+    text = "import sys\nsys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__\nprint(1)\nNAME = 3\n"
+    (tmp_path / "talkative.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
+    before = sys.stdout, sys.stderr, sys.__stdout__
     assert require("talkative").NAME == 3 and capsys.readouterr().out == ""
+    assert (sys.stdout, sys.stderr, sys.__stdout__) == before
     sys.modules.pop("talkative")

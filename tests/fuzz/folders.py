@@ -67,6 +67,7 @@ def commands(folder):
         ["replay", str(folder), "--match", "0"],
         ["replay", str(folder), "--match", "3", "--last", str(10**30)],
         ["league", str(folder), "--out", str(folder / "league")],
+        ["analyze", str(folder), "--out", str(folder / "analysis")],
         ["run", str(folder / "config.yaml"), "--dry-run"],
         ["run", str(folder / "config.yaml"), "--out", str(folder)],
     ]

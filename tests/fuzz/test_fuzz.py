@@ -40,7 +40,7 @@ def test_a_wrong_argument_is_refused_in_one_line():
 def test_a_healthy_folder_passes_every_command(made, tmp_path):
     runs, replayed = made
     with folders.nothing_computed(replayed):
-        for command in folders.commands(runs["finished"])[:3] + folders.commands(runs["finished"])[4:9]:
+        for command in folders.commands(runs["finished"])[:3] + folders.commands(runs["finished"])[4:10]:
             status, _, said = folders.ended(command)
             assert status == 0, (command, said)
 
