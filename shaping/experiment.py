@@ -27,7 +27,7 @@ from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import Record
-from shaping.runtime.record_schema import layout
+from shaping.runtime.record_schema import layout, unit_of
 from shaping.runtime.run_folder import config_of, is_finished, open_record, summary_of
 from shaping.runtime.run_store import RunStore, Saving
 from shaping.runtime.signals import StoppedError, StopRequest
@@ -186,6 +186,7 @@ def _carry_out(
     status = Status(
         matches=experiment.matches,
         match_updates=experiment.matches * experiment.length,
+        counted=unit_of(experiment).counted,
         chunks=sum(chunk.count for chunk in prepared.chunks),
         processes=jax.process_count(),
         devices=describe_devices(),
@@ -207,7 +208,7 @@ def _carry_out(
             found = layout(experiment)
             log = open_log(top["log"], folder, found.variables, found.sizes()["player"], found.steps, top["matches"])
         writer, timing = StatusWriter(folder, status, enabled=is_main()), Timing()
-        progress = Progress(status.match_updates, enabled=show_progress and is_main())
+        progress = Progress(status.match_updates, None, show_progress and is_main(), status.counted)
         store = RunStore(
             folder,
             record,
@@ -272,20 +273,21 @@ def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float
         draw_episode(folder, experiment)
     # If nothing was left to train, the summary already says how long training took.
     keeps_timing = summary_of(folder) is not None and not timing.match_updates
-    return write_results(folder, None if keeps_timing else _timing(timing, began))
+    counted = unit_of(experiment).counted.replace("-", "_")
+    return write_results(folder, None if keeps_timing else _timing(timing, began, counted))
 
 
 def _versions() -> dict[str, str]:
     return {"shaping": __version__, "jax": jax.__version__}
 
 
-def _timing(timing: Timing, began: float) -> dict[str, Any]:
+def _timing(timing: Timing, began: float, counted: str) -> dict[str, Any]:
     rate = timing.match_updates / timing.run_s if timing.run_s else 0.0
     return {
         "compile_s": round(timing.compile_s, 3),
         "run_s": round(timing.run_s, 3),
         "total_s": round(time.perf_counter() - began, 3),
-        "match_updates_per_s": rate,
+        f"{counted}_per_s": rate,
         "devices": describe_devices(),
         "groups": timing.groups,
         "versions": {"python": platform.python_version(), "jax": jax.__version__},

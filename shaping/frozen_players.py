@@ -165,10 +165,10 @@ def learned(
         raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
     if not one_game:
         return found, {}
-    games = {tuple(_plain(value[m]).tobytes() for value in numbers.values()) for m in chosen}
+    games = {tuple(as_written(value[m]).tobytes() for value in numbers.values()) for m in chosen}
     if len(games) > 1:
         raise ConfigError(f"{place}: its matches play {len(games)} games; allowed: one, chosen by --cell, or --game")
-    first = {name: _plain(value[chosen[0]]) for name, value in numbers.items()}
+    first = {name: as_written(value[chosen[0]]) for name, value in numbers.items()}
     horizon = record.attrs.get("horizon", "infinite")
     return found, first | {"horizon": None if horizon == "infinite" else int(horizon)}
 
@@ -260,8 +260,8 @@ def _same(value: Any, text: str) -> bool:
         return str(value) == text
 
 
-def _plain(value: np.ndarray) -> np.ndarray:
-    """float64 with the digits that the number was written with: 0.96 rather than its nearest float32."""
+def as_written(value: Any) -> np.ndarray:
+    """float64 with the digits that a number was written with: 0.96 rather than its nearest float32."""
     value = np.asarray(value)
     return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape)
 

@@ -1,11 +1,35 @@
-"""The record of a run that is kept in memory."""
+"""Training whose record is kept in memory."""
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
-from shaping.population.match import MatchState
-from shaping.runtime.loop import Chunk
+from shaping.population.match import Match, MatchState
+from shaping.population.program import Timetable
+from shaping.population.spans import Spans
+from shaping.runtime.chunks import Group, cut, timetable
+from shaping.runtime.loop import Chunk, Timing, run_group
+from shaping.runtime.progress import Progress
+
+_MEMORY_BYTES = 2**31
+
+
+def trained(
+    matches_of: Callable[[np.ndarray], Match], matches: int, updates: int, record_every: int
+) -> tuple[dict[str, np.ndarray], Timetable]:
+    """Trains matches of one structure, and returns what is recorded of them, [matches, ...], and when.
+
+    Args:
+      matches_of: the settings of given matches, leaves [matches, ...].
+      matches, updates, record_every: how many, how long, and how often values are recorded.
+    """
+    group = Group(Spans((range(matches),)), matches_of)
+    chunks = cut(group, updates, record_every, _MEMORY_BYTES, jax.device_count())
+    table = timetable(group, chunks, updates, record_every)
+    memory = InMemory()
+    run_group(0, group, chunks, table, memory, Progress(matches * updates, enabled=False), Timing())
+    return memory.variables(), table
 
 
 class InMemory:

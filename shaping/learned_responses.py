@@ -15,16 +15,13 @@ import numpy as np
 
 from shaping.config.build import templates
 from shaping.config.plan import plan
-from shaping.in_memory import InMemory
+from shaping.in_memory import trained
 from shaping.learners import Common, frozen, values
 from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.objectives.sampled_values import PlayedGame, Seated, sampled_values
 from shaping.population.match import Match
-from shaping.population.spans import Spans
-from shaping.runtime.chunks import Group, cut, timetable
+from shaping.results import parameters_of
 from shaping.runtime.devices import computing_in
-from shaping.runtime.loop import Timing, run_group
-from shaping.runtime.progress import Progress
 
 _ROWS = 20
 
@@ -107,19 +104,13 @@ def learned_responses(
 
     count = len(targets) * restarts
     with computing_in("float32"):
-        group = Group(Spans((range(count),)), matches_of)
-        every = max(1, budget.updates // _ROWS)
-        chunks = cut(group, budget.updates, every, 2**31, jax.device_count())
-        table = timetable(group, chunks, budget.updates, every)
-        memory = InMemory()
-        run_group(0, group, chunks, table, memory, Progress(count * budget.updates, enabled=False), Timing())
-    record = memory.variables()
+        record, table = trained(matches_of, count, budget.updates, max(1, budget.updates // _ROWS))
     shape = (len(targets), restarts)
     curve = record["value"][..., other].reshape(*shape, -1)
     ends = record["theta_final"][:, other].reshape(*shape, -1)
     best = np.nan_to_num(curve[..., -1], nan=-np.inf).argmax(axis=1)
     policies = match.game.policies
-    found = [_shaped(policies[other], ends[i, best[i]]) for i in range(len(targets))]
+    found = [parameters_of(policies[other], ends[i, best[i]]) for i in range(len(targets))]
     value, error, target_value = _fresh(games, targets, found, policies[other], seat, budget)
     return LearnedResponses(value, error, target_value, curve[..., -1], curve, np.asarray(table.recorded))
 
@@ -141,15 +132,6 @@ def _template(normal: dict[str, Any], game: PlayedGame, budget: Budget) -> Match
     assert isinstance(match.game, SampledGame)
     played = dataclasses.replace(match.game, exact=None, opponents=(), matrix=None)
     return dataclasses.replace(match, game=played, params=dataclasses.replace(match.params, exact=None))
-
-
-def _shaped(policy: Any, row: np.ndarray) -> Any:
-    """A row of parameters, padded with NaN, as the policy's own."""
-    leaves, structure = jax.tree.flatten(policy.shapes)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    return structure.unflatten(
-        [row[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True)]
-    )
 
 
 def _fresh(

@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.envs import CoinGame, CoinGameParams, MatrixGame
-from shaping.frozen_players import Player, chosen_matches
+from shaping.frozen_players import Player, as_written, chosen_matches
 from shaping.objectives.coin_league import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
 from shaping.objectives.sampled_game import SampledGame
@@ -127,12 +127,6 @@ def identity(game: PlayedGame) -> tuple[Any, ...]:
     """What two equal games have in common."""
     numbers = [np.asarray(leaf) for leaf in jax.tree.leaves((game.numbers, game.discount))]
     return (*(x.tobytes() for x in numbers), game.env, game.steps, game.horizon)
-
-
-def as_written(value: Any) -> np.ndarray:
-    """float64 with the digits that a number was written with: 0.96 rather than its nearest float32."""
-    value = np.asarray(value)
-    return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape)
 
 
 def scripted_of(against: str, game: PlayedGame) -> list[Player]:

@@ -27,7 +27,7 @@ from shaping.population.classics import STRATEGIES, classifies
 from shaping.population.composition import shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, differ
 from shaping.population.generations import sampled_generations, sampled_numbers
-from shaping.population.pairing import Pairing, check_size, matchings_of, neighbours_of
+from shaping.population.pairing import Pairing, check_size, structure_of
 from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
 from shaping.population.types import check_types, learners_of
@@ -292,9 +292,7 @@ def _ecology(
         array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(dtype)
         return jnp.asarray(np.broadcast_to(array, (len(numbers), *array.shape)))
 
-    neighbours, degrees = (np.zeros((1, 1), np.int32), np.ones(1, np.int32))
-    if meeting.structured:
-        neighbours, degrees = neighbours_of(meeting, rules.size)
+    structure = map(jnp.asarray, structure_of(meeting, rules.size))
     params, types, meeting, selecting = jax.tree.map(spread, (params, tuple(learners), meeting, selecting))
     return Ecology(
         jnp.full(len(numbers), seed, jnp.int32),
@@ -303,9 +301,7 @@ def _ecology(
         types,
         meeting,
         selecting,
-        jnp.asarray(matchings_of(meeting, rules.size)),
-        jnp.asarray(neighbours),
-        jnp.asarray(degrees),
+        *structure,
     )
 
 

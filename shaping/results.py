@@ -64,15 +64,20 @@ class Run:
             policies = chosen.game.policies
         found = []
         for policy, row in zip(policies, rows, strict=False):
-            leaves, structure = jax.tree.flatten(policy.shapes)
-            if not leaves:
-                # A scripted policy may need numbers of its environment.
-                found.append((policy, policy.for_params(getattr(chosen.params, "env", None))))
-                continue
-            ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
-            parts = [row[end - x.size : end].reshape(x.shape) for end, x in zip(ends, leaves, strict=True)]
-            found.append((policy, structure.unflatten(parts)))
+            # A scripted policy may need numbers of its environment.
+            scripted = not jax.tree.leaves(policy.shapes)
+            own = policy.for_params(getattr(chosen.params, "env", None)) if scripted else parameters_of(policy, row)
+            found.append((policy, own))
         return found
+
+
+def parameters_of(policy: Policy, row: np.ndarray) -> Any:
+    """A row of a record's parameters, which may be padded, as the policy's own."""
+    leaves, structure = jax.tree.flatten(policy.shapes)
+    ends = np.cumsum([leaf.size for leaf in leaves], dtype=int)
+    return structure.unflatten(
+        [row[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True)]
+    )
 
 
 def load(folder: str | Path) -> Run:

@@ -40,9 +40,13 @@ def summary_lines(folder: Path) -> list[str]:
     timing = summary["timing"]
     if timing is None:
         return lines
+    # Populations are told in generations.
+    rate, counted = timing.get("match_updates_per_s"), "match-updates"
+    if rate is None:
+        rate, counted = timing["generations_per_s"], "generations"
     lines.append(
         f"compiled in {timing['compile_s']:.1f} s, ran in {timing['run_s']:.1f} s: "
-        f"{human(timing['match_updates_per_s'])} match-updates/s on {timing['devices']}"
+        f"{human(rate)} {counted}/s on {timing['devices']}"
     )
     return lines
 

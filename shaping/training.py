@@ -11,7 +11,7 @@ from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top import LIMITS
 from shaping.envs import MatrixGameParams
-from shaping.in_memory import InMemory
+from shaping.in_memory import trained
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
 from shaping.objectives.many_actions import many_action_game
@@ -19,12 +19,8 @@ from shaping.objectives.memory_one import exact_matrix_game
 from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match
-from shaping.population.spans import Spans
 from shaping.rules import Rule
-from shaping.runtime.chunks import Group, cut, timetable
 from shaping.runtime.devices import computing_in
-from shaping.runtime.loop import Timing, run_group
-from shaping.runtime.progress import Progress
 from shaping.runtime.record import Layout
 from shaping.runtime.record_schema import layout_of
 from shaping.schema import Range
@@ -95,13 +91,9 @@ def train(
             settings = jax.tree.map(spread_over, Match((), (), numbers, learners, game, played_by, None, own))
             return settings.replace(seed=np.full(len(indices), seed, np.int32), number=indices.astype(np.int32))
 
-        group = Group(Spans((range(matches),)), matches_of)
-        chunks = cut(group, updates, record_every, 2**31, jax.device_count())
-        table = timetable(group, chunks, updates, record_every)
-        memory = InMemory()
-        run_group(0, group, chunks, table, memory, Progress(matches * updates, enabled=False), Timing())
-        found = layout_of([group.template()], matches, table.recorded, np.dtype(precision))
-    return _dataset(found, game.about, memory.variables())
+        variables, table = trained(matches_of, matches, updates, record_every)
+        found = layout_of([matches_of(np.arange(1))], matches, table.recorded, np.dtype(precision))
+    return _dataset(found, game.about, variables)
 
 
 def _learners(players: Any, number: int, seats: Sequence[int] | None) -> tuple[Learner, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from shaping.analysis.derived import mean_of_known
 from shaping.analysis.evolution.alpha_rank import alpha_rank
 from shaping.analysis.evolution.invasion import invasion_graph
+from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, percent, table
 from shaping.analysis.methods import by_method
-from shaping.analysis.report import page
-from shaping.analysis.style import RC, import_matplotlib, new_figure, png
+from shaping.analysis.report import figure, page
+from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
 
 INTENSITY, POPULATION = 10.0, 50
 _MOST_ROWS = 200
@@ -42,7 +43,7 @@ def summary_of(league: Any) -> dict[str, Any]:
                 "value_mean_error": float(np.sqrt((error[i] ** 2).sum()) / len(error)),
                 "value_self": float(value[i, i]),
                 "opponents_value_mean": float(value[:, i].mean()),
-                "cooperation_mean": _finite(_mean(cooperation[i])),
+                "cooperation_mean": _finite(mean_of_known(cooperation[i])),
                 "cooperation_self": _finite(cooperation[i, i]),
                 "best_response": _finite(league["best_response"].values[i]),
                 "best_response_error": _finite(league["best_response_error"].values[i]),
@@ -78,12 +79,6 @@ def _sampling(league: Any) -> dict[str, Any] | None:
     }
 
 
-def _mean(x: np.ndarray) -> float:
-    """Of the finite entries; NaN if there are none."""
-    finite = x[np.isfinite(x)]
-    return float(finite.mean()) if len(finite) else float("nan")
-
-
 def _finite(x: Any) -> float | None:
     return float(x) if np.isfinite(x) else None
 
@@ -103,12 +98,10 @@ def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> An
     parts.append(_methods(summary["methods"]))
     for name, title, matrix, colours in pictures:
         image = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
-        (place / f"{name}.png").write_bytes(image)
-        source = base64.b64encode(image).decode()
-        parts.append(
-            f'<h2>{title}</h2><figure><img alt="{title}" src="data:image/png;base64,{source}"><figcaption>Mean over '
-            "seats. Similar players are next to each other.</figcaption></figure>"
-        )
+        caption = "Mean over seats. Similar players are next to each other."
+        shown = Picture(name, title, caption, image)
+        save([shown], place)
+        parts.append(figure(shown))
     path = place / "index.html"
     path.write_text(page("League", parts), encoding="utf-8")
     return path

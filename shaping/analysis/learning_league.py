@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from shaping.analysis.cell_analysis import mean_with_interval
 from shaping.analysis.differences import difference
+from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, table
-from shaping.analysis.report import page
-from shaping.analysis.statistics import mean_ci95, mean_ci95_columns
-from shaping.analysis.style import RC, import_matplotlib, new_figure, png
+from shaping.analysis.report import figure, page
+from shaping.analysis.statistics import mean_ci95_columns
+from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
 
 _MOST_PANELS = 8
 
@@ -43,20 +44,14 @@ def summary_of(league: Any) -> dict[str, Any]:
         for j, column in enumerate(names):
             own, other = final[i, j, :, 0], final[i, j, :, 1]
             told: dict[str, Any] = {"row": row, "column": column, "matches": int(np.isfinite(own).sum())}
-            told["value"] = _mean(own)
-            told["opponent_value"] = _mean(other)
-            told["lead"] = _mean(own - other)
+            told["value"] = mean_with_interval(own)
+            told["opponent_value"] = mean_with_interval(other)
+            told["lead"] = mean_with_interval(own - other)
             if i:
                 gain = difference(final[0, j, :, 0], own, paired=True)
                 told["gain"] = {"mean": gain["difference"], "ci95": gain["ci95"]}
             pairs.append(told)
     return {"baseline": names[0], "learners": names, "pairs": pairs}
-
-
-def _mean(x: np.ndarray) -> dict[str, Any]:
-    low, high, _ = mean_ci95(x)
-    known = x[np.isfinite(x)]
-    return {"mean": float(known.mean()) if len(known) else None, "ci95": [low, high]}
 
 
 def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
@@ -76,14 +71,10 @@ def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> 
         f"the interval of its gain lies above 0: {escape(_who(summary))}.</p>",
     ]
     if len(names) <= _MOST_PANELS:
-        image = _curves(league, names)
-        (place / "trajectories.png").write_bytes(image)
-        source = base64.b64encode(image).decode()
-        parts.append(
-            f'<h2>Trajectories</h2><figure><img alt="Trajectories" src="data:image/png;base64,{source}"><figcaption>'
-            "Values over updates, of the row's learner (solid) and the column's (dashed), with 95 % intervals."
-            "</figcaption></figure>"
-        )
+        caption = "Values over updates, of the row's learner (solid) and the column's (dashed), with 95 % intervals."
+        curves = Picture("trajectories", "Trajectories", caption, _curves(league, names))
+        save([curves], place)
+        parts.append(figure(curves))
     path = place / "index.html"
     path.write_text(page("Learning league", parts), encoding="utf-8")
     return path

@@ -138,11 +138,11 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     if failed := failed_table(summary.get("failed") or {"listed": []}, str(record.directory)):
         parts.append("<h2>Matches that failed</h2>" + failed)
     for picture in pictures:
-        parts.append(_figure(picture))
+        parts.append(figure(picture))
         if picture.name == explained:
             parts.append(f"<p>{escape(READING)}</p>")
     if (episode := record.directory / "episode.gif").exists():
-        parts.append(_figure(Picture("episode", "An episode", _episode(record), episode.read_bytes(), "gif")))
+        parts.append(figure(Picture("episode", "An episode", _episode(record), episode.read_bytes(), "gif")))
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
     if text := _config_text(record):
@@ -150,7 +150,8 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     return page(title, parts)
 
 
-def _figure(shown: Picture) -> str:
+def figure(shown: Picture) -> str:
+    """A picture with its title and caption, as HTML that includes it."""
     title, data = escape(shown.title), f"data:image/{shown.kind};base64,{base64.b64encode(shown.png).decode()}"
     return (
         f'<h2 id="{escape(shown.name)}">{title}</h2><figure><img alt="{title}" src="{data}">'

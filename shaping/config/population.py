@@ -10,6 +10,7 @@ from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.games import MATRIX, family_of, num_players
 from shaping.config.players import normal_player, player_numbers
+from shaping.population.graphs import edges_of_file
 from shaping.population.pairing import Pairing, check_size, pairing
 from shaping.population.selection import Selection, selection
 from shaping.population.shares import apportioned
@@ -124,21 +125,15 @@ def _edges(given: Any) -> list[list[int]]:
     """The edges of a graph: pairs of numbers, or a text file with a pair in every line."""
     where = "population.pairing.edges"
     if isinstance(given, str):
-        try:
-            lines = Path(given).expanduser().read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{where}: {given} cannot be read ({type(error).__name__})") from None
-        given = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        with errors_about("population"):
+            return [list(pair) for pair in edges_of_file(Path(given).expanduser())]
     if not isinstance(given, list | tuple) or not given:
         raise not_allowed(where, given, "pairs of learners' numbers, or a text file with one pair in a line")
-    found = []
     for place, pair in enumerate(given):
-        try:
-            first, second = (int(number) for number in pair)
-        except (TypeError, ValueError):
-            raise not_allowed(f"{where}.{place}", pair, "two learners' numbers") from None
-        found.append([first, second])
-    return found
+        of_two = isinstance(pair, list | tuple) and len(pair) == 2
+        if not of_two or not all(isinstance(number, int) and not isinstance(number, bool) for number in pair):
+            raise not_allowed(f"{where}.{place}", pair, "two learners' numbers")
+    return [list(pair) for pair in given]
 
 
 def _normal_selection(raw: Any, names: list[str]) -> dict[str, Any]:

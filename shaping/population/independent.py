@@ -98,6 +98,7 @@ def _labels(template: Match) -> Mapping[str, Sequence[Any]]:
 
 MATCHES = Unit(
     step="update",
+    counted="match-updates",
     start=start_program,
     segment=segment_program,
     finish=finish_program,

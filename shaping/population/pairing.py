@@ -292,6 +292,14 @@ def neighbours_of(pairing: Pairing, size: int) -> tuple[np.ndarray, np.ndarray]:
     return both[at, 1].astype(np.int32), degree
 
 
+def structure_of(pairing: Pairing, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The matchings, neighbours and degrees of a structure, see `matchings_of` and `neighbours_of`; placeholders where
+    there is none."""
+    if not pairing.structured:
+        return matchings_of(pairing, size), np.zeros((1, 1), np.int32), np.ones(1, np.int32)
+    return matchings_of(pairing, size), *neighbours_of(pairing, size)
+
+
 def with_numbers(pairing: Pairing, **numbers: Sequence[Any] | Any) -> Pairing:
     """The same pairing with other numbers, as in a sweep. If turnover is among them, it is no longer certain that
     everybody changes partners."""

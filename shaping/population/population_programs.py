@@ -7,10 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from shaping.learners.learner import Learner
 from shaping.population import ecology as ecologies
@@ -18,8 +17,8 @@ from shaping.population.classics import STRATEGIES
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.generations import generation, recorded, sampled_learners, sampled_numbers
 from shaping.population.independent import without_learned_starts
-from shaping.population.pairing import Pairing, matchings_of, neighbours_of
-from shaping.population.program import AXIS, Timetable, bounds
+from shaping.population.pairing import Pairing, structure_of
+from shaping.population.program import Timetable, bounds, sharded_over
 from shaping.population.selection import Selection
 from shaping.population.unit import Cost, Unit
 from shaping.variables import POPULATION, Variable, by_type
@@ -74,20 +73,14 @@ class PopulationState:
 
 
 def _ecology(settings: Population) -> Ecology:
-    pairing, size = settings.pairing, settings.rules.size
-    neighbours, degrees = np.zeros((1, 1), np.int32), np.ones(1, np.int32)
-    if pairing.structured:
-        neighbours, degrees = neighbours_of(pairing, size)
     return Ecology(
         settings.seed,
         settings.number,
         settings.params,
         settings.types,
-        pairing,
+        settings.pairing,
         settings.selection,
-        jnp.asarray(matchings_of(pairing, size)),
-        jnp.asarray(neighbours),
-        jnp.asarray(degrees),
+        *map(jnp.asarray, structure_of(settings.pairing, settings.rules.size)),
     )
 
 
@@ -204,22 +197,17 @@ def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array
 
 
 def _start_program(mesh: Mesh, dtype: Any) -> Callable[..., Any]:
-    return jax.jit(_sharded(lambda settings: start(settings, dtype), mesh, 1))
+    return jax.jit(sharded_over(lambda settings: start(settings, dtype), mesh, 1))
 
 
 def _segment_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
     del block  # Encounters have blocks of their own.
-    return jax.jit(_sharded(segment_function(timetable), mesh, 2, replicated=1), donate_argnums=1)
+    return jax.jit(sharded_over(segment_function(timetable), mesh, 2, replicated=1), donate_argnums=1)
 
 
 def _finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
     del timetable, block
-    return jax.jit(_sharded(finish, mesh, 2))
-
-
-def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
-    specs = (PartitionSpec(AXIS),) * sharded + (PartitionSpec(),) * replicated
-    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)
+    return jax.jit(sharded_over(finish, mesh, 2))
 
 
 def _shapes(settings: Population, dtype: Any) -> PopulationState:
@@ -237,7 +225,7 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
     gathered = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(states.ecology.learners))
     working = gathered + rules.game.working_bytes(itemsize, lookaheads) * min(encounters, 128)
     row = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(states.row))
-    work = rules.game.work(jax.tree.map(lambda leaf: leaf, settings.params)) * gradients
+    work = rules.game.work(settings.params) * gradients
     return Cost(row, working, None, max(1, encounters * rules.encounter * work))
 
 
@@ -261,6 +249,7 @@ def _labels(settings: Population) -> Mapping[str, Sequence[Any]]:
 
 POPULATIONS = Unit(
     step="generation",
+    counted="generations",
     start=_start_program,
     segment=_segment_program,
     finish=_finish_program,

@@ -108,14 +108,14 @@ def population_sharding(mesh: Mesh) -> NamedSharding:
 def start_program(mesh: Mesh, dtype: Any) -> Callable[[Match], MatchState]:
     """`matches -> states` before the first update; leaves [population, ...]."""
     function = jax.vmap(lambda match: single.start(match, dtype))
-    return jax.jit(_sharded(function, mesh, 1))
+    return jax.jit(sharded_over(function, mesh, 1))
 
 
 def segment_program(
     mesh: Mesh, timetable: Timetable, block: int
 ) -> Callable[[Match, MatchState, jax.Array], tuple[MatchState, dict[str, jax.Array]]]:
     """`segment_function` compiled, over a mesh; states are donated."""
-    return jax.jit(_sharded(segment_function(timetable, block), mesh, 2, replicated=1), donate_argnums=1)
+    return jax.jit(sharded_over(segment_function(timetable, block), mesh, 2, replicated=1), donate_argnums=1)
 
 
 def segment_function(
@@ -215,7 +215,7 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
 
         return _over_blocks(run_block, block, axis == 0)((matches, states))
 
-    return jax.jit(_sharded(function, mesh, 2))
+    return jax.jit(sharded_over(function, mesh, 2))
 
 
 def map_blocks(function: Callable[[Match, MatchState], Any], block: int) -> Callable[[Match, MatchState], Any]:
@@ -254,7 +254,7 @@ def _over_blocks(run_block: Callable[[Any], Any], block: int, first: bool) -> Ca
     return lambda tree: from_blocks(lax.map(run_block, to_blocks(tree, block, first)), first)
 
 
-def _sharded(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
+def sharded_over(function: Callable[..., Any], mesh: Mesh, sharded: int, replicated: int = 0) -> Callable[..., Any]:
     """Each device runs the function on its own part of the population, without communication."""
     specs = (PartitionSpec(AXIS),) * sharded + (PartitionSpec(),) * replicated
     return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)

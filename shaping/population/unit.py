@@ -31,7 +31,8 @@ class Unit:
     """One kind of what a run trains. Settings and states have leaves [units, ...].
 
     Attributes:
-      step: "update" or "generation", what is counted; also the name of the dimension of what is recorded along it.
+      step: "update" or "generation"; also the name of the dimension of what is recorded along it.
+      counted: what progress and speed are told in, "match-updates" or "generations".
       start: `(mesh, dtype) -> program`, which turns settings into states.
       segment: `(mesh, timetable, block) -> program`, `(settings, states, segment) -> (states, rows)`.
       finish: `(mesh, timetable, block) -> program`, `(settings, states) -> variables`, among them the last row.
@@ -47,6 +48,7 @@ class Unit:
     """
 
     step: str
+    counted: str
     start: Callable[..., Any]
     segment: Callable[..., Any]
     finish: Callable[..., Any]

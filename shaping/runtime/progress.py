@@ -6,10 +6,12 @@ from typing import TextIO
 
 
 class Progress:
-    """Counts match-updates and shows their rate and the time left; on a terminal, in one line that it rewrites."""
+    """Counts match-updates, or generations of populations (`counted` names them), and shows their rate and the time
+    left; on a terminal, in one line that it rewrites."""
 
-    def __init__(self, total: int, stream: TextIO | None = None, enabled: bool = True):
+    def __init__(self, total: int, stream: TextIO | None = None, enabled: bool = True, counted: str = "match-updates"):
         self.total = total
+        self.counted = counted
         self.done = 0
         self.stream = stream or sys.stderr
         self.enabled = enabled
@@ -53,7 +55,7 @@ class Progress:
         left = (self.total - self.done) / rate if rate else float("inf")
         fraction = self.done / self.total if self.total else 1.0
         bar = "#" * int(30 * fraction)
-        text = f"[{bar:<30}] {fraction:4.0%}  {human(rate)} match-updates/s  {clock(left)} left"
+        text = f"[{bar:<30}] {fraction:4.0%}  {human(rate)} {self.counted}/s  {clock(left)} left"
         self.stream.write(f"\r{text:<78}" if self.stream.isatty() else f"{text}\n")
         self.stream.flush()
 

@@ -24,9 +24,11 @@ class Status:
       state: "running", "stopped" (on request, and saved), "failed" (with an error) or "finished".
       matches, matches_done: number of matches, and of those whose results are final.
       failed: number of matches that stopped being finite and are frozen at their last finite state.
-      match_updates, match_updates_done: updates of all matches added up, and those done.
+      match_updates, match_updates_done: updates of all matches, or generations of all populations, added up, and those
+        done.
       chunks, chunks_done: chunks of matches, and those done.
-      rate: match-updates per second, not counting the time for compilation.
+      counted: what these are, "match-updates" or "generations".
+      rate: how many are done per second, not counting the time for compilation.
       started, updated: when this process began and when it last wrote this file, ISO 8601, UTC.
       saved_updates: updates of the current chunk in its newest checkpoint; null if there is none yet.
       message: why it stopped or failed.
@@ -41,6 +43,7 @@ class Status:
     match_updates_done: int = 0
     chunks: int = 0
     chunks_done: int = 0
+    counted: str = "match-updates"
     rate: float = 0.0
     started: str = ""
     updated: str = ""
@@ -101,7 +104,7 @@ def describe(folder: Any, status: Status) -> list[str]:
     """A status as a few lines of text."""
     share = status.match_updates_done / status.match_updates if status.match_updates else 1.0
     lines = [
-        f"{folder}: {status.state}, {share:.1%} of {human(status.match_updates)} match-updates",
+        f"{folder}: {status.state}, {share:.1%} of {human(status.match_updates)} {status.counted}",
         f"  matches    {status.matches_done:,} of {status.matches:,} final, in {status.chunks_done} of {status.chunks} "
         f"chunk{'s' * (status.chunks != 1)}; {status.failed:,} failed",
     ]
@@ -109,7 +112,7 @@ def describe(folder: Any, status: Status) -> list[str]:
         left = (status.match_updates - status.match_updates_done) / status.rate if status.rate else float("inf")
         where = f"{status.host}, process {status.pid}" if status.processes == 1 else f"{status.processes} processes"
         lines.append(
-            f"  rate       {human(status.rate)} match-updates/s, {clock(left)} left, on {status.devices} ({where})"
+            f"  rate       {human(status.rate)} {status.counted}/s, {clock(left)} left, on {status.devices} ({where})"
         )
     saved = "none yet" if status.saved_updates is None else f"after {status.saved_updates:,} updates of this chunk"
     if status.state != "finished":

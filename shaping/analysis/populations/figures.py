@@ -165,7 +165,10 @@ def _lattice(record: Record, chosen: Selection) -> Picture | None:
 
 
 def lattice_width(record: Record) -> int | None:
-    """The width of the lattice that learners live on; None if they live on none."""
+    """The width of the lattice that learners of every cell live on; None if they do not, or cells differ in it."""
+    swept = [str(key) for key in record.config.get("sweep") or {}]
+    if any(key.startswith(("population.pairing", "population.size")) for key in swept):
+        return None
     population = record.config.get("population") or {}
     pairing = population.get("pairing")
     pairing = {"kind": pairing} if isinstance(pairing, str) else pairing or {}

@@ -40,7 +40,7 @@ def film(record: Record) -> Picture | None:
     frames[0].save(
         buffer, format="GIF", save_all=True, append_images=frames[1:], duration=_MILLISECONDS, loop=0, optimize=False
     )
-    colours = ("blue", "orange", "green", "pink", "light blue", "yellow", "black", "grey")
+    colours = ("blue", "red", "green", "pink", "light blue", "orange", "black", "grey")
     told = ", ".join(f"{name} {colours[place % len(colours)]}" for place, name in enumerate(types_of(record)))
     caption = f"The first population of the first cell, one frame per recorded generation ({told}; lattice.gif)."
     return Picture("lattice_film", "The lattice over time", caption, buffer.getvalue(), "gif")

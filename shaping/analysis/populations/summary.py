@@ -9,6 +9,7 @@ import numpy as np
 from shaping.analysis import published
 from shaping.analysis.axes import cell_name, sweep_axes
 from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind
+from shaping.analysis.derived import mean_of_known
 from shaping.analysis.populations.measures import is_share, measures, types_of
 from shaping.analysis.record import UNFINISHED, Record
 from shaping.analysis.statistics import mean_ci95, standard_error, wilson_ci95
@@ -39,7 +40,7 @@ def summarise_cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str
         cells.append({"cell": cell} | where | _entry(mine, ends, names))
         for metric, known in means.items():
             if metric in mine and np.isfinite(mine[metric]).any():
-                known[cell] = _mean(mine[metric])
+                known[cell] = float(mean_of_known(mine[metric]))
         for place, entry in enumerate(entries):
             if published.matches_cell(entry.get("cell") or {}, where["coordinates"]):
                 try:
@@ -72,10 +73,10 @@ def _entry(mine: dict[str, np.ndarray], ends: dict[str, np.ndarray], names: list
         "matches": matches,
         "finite": int(np.isfinite(mine["value"]).sum()),
         "unfinished": unfinished,
-        "value_mean": [_mean(mine["value"])],
+        "value_mean": [float(mean_of_known(mine["value"]))],
         "value_ci95": [[low, high]],
         "ci_method": method,
-        "cooperative": _mean(mine["cooperative"]) if "cooperative" in mine else None,
+        "cooperative": float(mean_of_known(mine["cooperative"])) if "cooperative" in mine else None,
         "cooperative_matches": int(np.isfinite(mine.get("cooperative", np.zeros(0))).sum()),
         "diverged": len(diverged) / matches,
         "diverged_at_median": np.median(diverged) if len(diverged) else None,
@@ -84,7 +85,7 @@ def _entry(mine: dict[str, np.ndarray], ends: dict[str, np.ndarray], names: list
     found["cooperative_ci95"] = _interval("cooperative", mine["cooperative"]) if "cooperative" in mine else [None, None]
     for name in (*_OVERALL, "fixed"):
         if name in mine:
-            found |= {name: _mean(mine[name]), f"{name}_ci95": _interval(name, mine[name])}
+            found |= {name: float(mean_of_known(mine[name])), f"{name}_ci95": _interval(name, mine[name])}
     found["types"] = {kind: _of_type(mine, kind) for kind in names}
     return found
 
@@ -94,18 +95,13 @@ def _of_type(mine: dict[str, np.ndarray], kind: str) -> dict[str, Any]:
     for name in _OF_TYPE:
         key = f"{name}.{kind}"
         if key in mine:
-            found |= {name: _mean(mine[key]), f"{name}_ci95": _interval(key, mine[key])}
+            found |= {name: float(mean_of_known(mine[key])), f"{name}_ci95": _interval(key, mine[key])}
     return found
 
 
 def _interval(name: str, x: np.ndarray) -> Any:
     known = x[np.isfinite(x)]
     return wilson_ci95(known.sum(), len(known)) if is_share(name) else mean_ci95(x)[:2]
-
-
-def _mean(x: np.ndarray) -> float:
-    known = x[np.isfinite(x)]
-    return float(known.mean()) if len(known) else float("nan")
 
 
 def _ours(metric: str, mine: dict[str, np.ndarray]) -> dict[str, Any]:
