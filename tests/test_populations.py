@@ -1,5 +1,6 @@
 """Populations that meet, in a program: what they do is what is worked out by hand, and their record says it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,8 +8,13 @@ import pytest
 import shaping
 from shaping import envs, populations
 from shaping.config.errors import ConfigError
+from shaping.population import ecology
+from shaping.population import generations as engine
 from shaping.population import pairing as pairings
+from shaping.population.ecology import Rules
 from shaping.population.keys import population_key
+from shaping.population.types import learners_of
+from shaping.training import game_of
 
 R, S, T, P = 3.0, 0.0, 5.0, 1.0
 ONE_SHOT = envs.make("ipd", horizon=1, reward=R, sucker=S, temptation=T, punishment=P)
@@ -212,3 +218,34 @@ def test_what_cannot_meet_is_refused_in_one_line(settings, message):
     with pytest.raises(ConfigError, match=message) as error:
         shaping.evolve(**(given | settings))
     assert "\n" not in str(error.value)
+
+
+def test_learners_leave_a_partner_that_is_worth_less_than_the_last_one():
+    """What they remember is the value of the last generation with the partner before, however they came to part."""
+    form, numbers = game_of(envs.make("ipd", discount=0.9), None, None)
+    learners, still = learners_of(populations._types(form, {"allc": "allc", "alld": "alld", "tft": "tft"}))
+    rules = Rules(form, 12, 1, False, still)
+    meeting = shaping.pairing("well_mixed", turnover=0.3, choice="elsewhere")
+    own = populations._ecology(rules, meeting, shaping.selection(), learners, numbers(), np.arange(1), 0)
+    kinds = np.repeat(np.arange(3, dtype=np.int32), 4)
+    state = ecology.begin(rules, own, jnp.asarray(kinds[None]), jnp.float32)
+    payoffs = np.asarray(ecology.type_values(rules, own, jnp.float32))[0]
+    step = jax.jit(lambda state, number: engine.generation(rules, own, state, number, jnp.zeros((1, 3, 3)))[0])
+    partner, value, left = None, None, 0
+    for number in range(40):
+        before, state = np.asarray(state.elsewhere[0]), step(state, jnp.int32(number))
+        groups, remembered = np.asarray(state.places[0]).reshape(-1, 2), np.asarray(state.elsewhere[0])
+        now = np.empty(12, int)
+        now[groups[:, 0]], now[groups[:, 1]] = groups[:, 1], groups[:, 0]
+        if number == 0:
+            assert np.isnan(remembered).all()
+        else:
+            moved = now != partner
+            np.testing.assert_allclose(remembered[moved], value[moved], atol=1e-5)
+            kept = remembered[~moved]
+            assert np.all((kept == before[~moved]) | np.isclose(kept, value[~moved], atol=1e-5) | np.isnan(kept))
+        partner, value = now, payoffs[kinds, kinds[now]]
+        wants_out = value < remembered - 1e-5
+        np.testing.assert_array_equal(np.asarray(state.leaves[0]), wants_out[groups].any(axis=1))
+        left += int(wants_out.sum())
+    assert left > 0

@@ -101,6 +101,8 @@ class EcologyState:
       fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
       partners: [populations, size, others] int32, of whom a learner's models are, -1 before it had any; None where
         nobody keeps models, or they are kept when partners change.
+      last: [populations, size], a learner's value in the generation before, if learners compare partners with those
+        they had; None otherwise.
     """
 
     learners: LearnerState
@@ -111,6 +113,7 @@ class EcologyState:
     elsewhere: jax.Array
     fixed_at: jax.Array
     partners: jax.Array | None = None
+    last: jax.Array | None = None
 
 
 def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> EcologyState:
@@ -133,6 +136,7 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
         jnp.full(types.shape, jnp.nan, dtype),
         jnp.where(jnp.all(types == types[:, :1], axis=1), 0, -1).astype(jnp.int32),
         jnp.full((*types.shape, rules.seats - 1), -1, jnp.int32) if starts_models_anew(rules, ecology) else None,
+        jnp.full(types.shape, jnp.nan, dtype) if ecology.pairing.choice == "elsewhere" else None,
     )
 
 

@@ -47,6 +47,8 @@ def generation(
     size, kinds = rules.size, len(rules.still)
     key = jax.vmap(population_key)(ecology.seed, ecology.number)
 
+    if state.last is not None:
+        state = _with_memories(rules, ecology, state, state.last, number, key)
     places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
         ecology.pairing, key, state.places, state.leaves
     )
@@ -119,16 +121,25 @@ def _with_partners(
     return dataclasses.replace(state, learners=learners, partners=partners)
 
 
+def _with_memories(
+    rules: Rules, ecology: Ecology, state: EcologyState, last: jax.Array, number: jax.Array, key: jax.Array
+) -> EcologyState:
+    """Whoever separates, by turnover or choice, remembers what it was worth with the partner it had."""
+    apart = jax.vmap(lambda p, k, left: pairings.separated(p, k, number, left))(ecology.pairing, key, state.leaves)
+    # Before the first generation there is no partner to remember.
+    at_place = jnp.repeat(apart & (number > 0), rules.seats, axis=1)
+    parted = jax.vmap(lambda own, gone: jnp.zeros(own.shape, bool).at[own].set(gone))(state.places, at_place)
+    return dataclasses.replace(state, elsewhere=jnp.where(parted, last, state.elsewhere))
+
+
 def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
-    """Who leaves a partner because of what it was worth with it, and what everybody will remember then."""
+    """Who leaves a partner because of what it was worth with it."""
     if ecology.pairing.choice == "threshold":
         wants_out = values < jnp.asarray(ecology.pairing.threshold)[:, None]
     else:
         wants_out = values < state.elsewhere
     leaves = jnp.any(jax.vmap(lambda own, at: own[at])(wants_out, numbers), axis=-1)
-    parted = jnp.zeros(values.shape, bool)
-    parted = jax.vmap(lambda own, at, gone: own.at[at].set(gone[:, None]))(parted, numbers, leaves)
-    return dataclasses.replace(state, leaves=leaves, elsewhere=jnp.where(parted, values, state.elsewhere))
+    return dataclasses.replace(state, leaves=leaves, last=None if state.last is None else values)
 
 
 def _select(

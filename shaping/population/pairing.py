@@ -161,10 +161,8 @@ def moved(pairing: Pairing, key: jax.Array, generation: jax.Array, places: jax.A
     if pairing.kind == "well_mixed":
         if pairing.mixes:
             return permuted(own, jnp.arange(size, dtype=jnp.int32), size)
-        drawn = jax.random.uniform(use(key, "turnover", generation), leaves.shape)
-        # Nobody has a partner yet before the first generation.
-        separated = leaves | (drawn < pairing.turnover) | (generation == 0)
-        return permuted_among(own, jnp.repeat(separated, size // leaves.shape[0]), places)
+        apart = separated(pairing, key, generation, leaves)
+        return permuted_among(own, jnp.repeat(apart, size // leaves.shape[0]), places)
     if pairing.kind == "islands":
         drawn = jax.random.uniform(use(key, "migration", generation), (size,))
         settled = permuted_among(use(key, "islands", generation), drawn < pairing.migration, places)
@@ -173,6 +171,14 @@ def moved(pairing: Pairing, key: jax.Array, generation: jax.Array, places: jax.A
         within = permuted(own, jnp.arange(size, dtype=jnp.int32) % each, each, island)
         return settled[island * each + within]
     return places
+
+
+def separated(pairing: Pairing, key: jax.Array, generation: jax.Array, leaves: jax.Array) -> jax.Array:
+    """Which groups of the generation before separate, [encounters] bool, by turnover or because a partner left; see
+    `moved`."""
+    drawn = jax.random.uniform(use(key, "turnover", generation), leaves.shape)
+    # Nobody has a partner yet before the first generation.
+    return leaves | (drawn < pairing.turnover) | (generation == 0)
 
 
 def met(pairing: Pairing, key: jax.Array, generation: jax.Array, places: jax.Array, matchings: Any, seats: int) -> Any:
