@@ -140,6 +140,11 @@ def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
         ("population.types.tft.strategy", "tit", "population.types.tft.strategy: 'tit' is not allowed"),
         ("population.pairing", {"kind": "ring", "turnover": 1}, "population.pairing.turnover: unknown key"),
         ("population.pairing", {"kind": "graph", "edges": [[0, 1]]}, "has no neighbour"),
+        (
+            "population.pairing.choice",
+            "elsewhere",
+            "population.pairing.choice is 'elsewhere'; allowed: with a turnover",
+        ),
         ("population.selection.rate", 0, "selection: events 0 and rate 0"),
         ("population.selection.mutation.to", "lol", "population.selection.mutation.to: 'lol' is not allowed"),
         ("population.types", {}, "population.types"),
@@ -151,13 +156,30 @@ def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
 )
 def test_what_cannot_meet_is_refused_in_one_line_before_anything_is_computed(key, value, said, tmp_path, capsys):
     plain = {name: part for name, part in CONFIG.items() if name not in ("sweep", "record")}
-    plain["population"] = plain["population"] | {"pairing": "well_mixed"}
+    plain["population"] = plain["population"] | {"pairing": {"kind": "well_mixed"}}
     (tmp_path / "config.yaml").write_text(json.dumps(plain))
     folder = tmp_path / "run"
     arguments = ["run", str(tmp_path / "config.yaml"), "--out", str(folder), "--set", f"{key}={json.dumps(value)}"]
     assert main(arguments) == 2
     line = capsys.readouterr().err
     assert said in line and line.count("\n") == 1 and not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ({"population.types.naive.share": [0.25, 0.9]}, "sweep.population.shares add up to 1.15"),
+        ({"population.types.naive.share": {"uniform": [0.1, 0.9]}}, "sweep.population.shares add up to 1.15"),
+        ({"population.turnover": [0.1, 0.2]}, "population.pairing.turnover is given; allowed: with kind well_mixed"),
+        (
+            {"population.selection.mutation.noise": [0.1, 0.2]},
+            "population.selection.mutation.noise: 0.1 is not allowed",
+        ),
+    ],
+)
+def test_a_sweep_that_cannot_be_or_has_no_effect_is_refused(sweep, said):
+    with pytest.raises(ValueError, match=said):
+        shaping.run(CONFIG | {"sweep": sweep})
 
 
 def test_generations_without_a_population_are_refused():

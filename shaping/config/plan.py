@@ -26,6 +26,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import plain_data
 from shaping.config.games import family_of
 from shaping.config.players import check_record
+from shaping.config.population import check_shares
 from shaping.config.sweep import has_effect, normal_with, numeric_keys
 from shaping.config.top import CELL, LIMITS, check_population, check_top, replaced
 from shaping.schema import Field
@@ -181,6 +182,8 @@ def _block(
                 check_draw(spec, known[key])
     _check_held(normal, known, numbers, top["precision"])
     _check_by_factory(normal, known, numbers, drawn)
+    if "population" in normal:
+        check_shares(normal["population"], numbers, {axis.key: axis.bounds for axis in drawn})
     return Block(normal, cells, numbers, seeds)
 
 

@@ -144,16 +144,31 @@ def _normal_selection(raw: Any, names: list[str]) -> dict[str, Any]:
     mutation = settings(where, {"rate": raw_mutation} if rate else mapping(where, raw_mutation), MUTATION)
     if mutation["to"] not in ("uniform", "noise", *names):
         raise not_allowed(f"{where}.to", mutation["to"], f"uniform, noise or one of {', '.join(names)}", names)
+    if mutation["noise"] and mutation["to"] != "noise":
+        raise not_allowed(f"{where}.noise", mutation["noise"], f"left out where to is {mutation['to']}, not noise")
     check_known("population.selection", given, (*SELECTION, "mutation"))
     return settings("population.selection", given, SELECTION) | {"mutation": mutation}
 
 
 def population_fields(population: Normal) -> dict[str, Field]:
-    """The numbers of a normal form that may differ from match to match, by dotted key."""
+    """The numbers of a normal form that may differ from match to match, by dotted key; only those that its pairing and
+    its selection use."""
+    meets, selects = population["pairing"], population["selection"]
+    used = {
+        "turnover": meets["kind"] == "well_mixed",
+        "migration": meets["kind"] == "islands",
+        "threshold": meets["choice"] == "threshold",
+        "intensity": selects["kind"] in ("fermi", "birth_death", "death_birth"),
+        "rate": selects["kind"] != "none" and not selects["events"],
+    }
     found = numbers_in("population", population, POPULATION)
-    found |= numbers_in("population.pairing", population["pairing"], PAIRING)
-    found |= numbers_in("population.selection", population["selection"], SELECTION)
-    found |= numbers_in("population.selection.mutation", population["selection"]["mutation"], MUTATION)
+    found |= numbers_in("population.pairing", meets, PAIRING)
+    found |= numbers_in("population.selection", selects, SELECTION)
+    found = {key: field for key, field in found.items() if used[field.name]}
+    if selects["kind"] != "none":
+        mutates = numbers_in("population.selection.mutation", selects["mutation"], MUTATION)
+        noisy = selects["mutation"]["to"] == "noise"
+        found |= {key: field for key, field in mutates.items() if field.name != "noise" or noisy}
     for name, entry in population["types"].items():
         where = f"population.types.{name}"
         if entry["share"] != "rest":
@@ -172,6 +187,31 @@ def counts_of(population: Normal) -> tuple[int, ...]:
     return apportioned(population["size"], list(types), {name: entry["share"] for name, entry in types.items()})
 
 
+def check_shares(population: Normal, swept: Mapping[str, Any], drawn: Mapping[str, tuple[float, float]]) -> None:
+    """Refuses swept or drawn shares that do not add up in some cell.
+
+    Args:
+      population: the normal form.
+      swept: swept numbers by dotted key, [cells] each.
+      drawn: the ends of drawn numbers by dotted key.
+
+    Raises:
+      ConfigError: naming the shares.
+    """
+    keys = {f"population.types.{name}.share": name for name in population["types"]}
+    own = {name: swept[key] for key, name in keys.items() if key in swept}
+    highest = {name: drawn[key][1] for key, name in keys.items() if key in drawn}
+    if not own and not highest:
+        return
+    for values in {*zip(*own.values(), strict=True)} or {()}:
+        shares = {name: entry["share"] for name, entry in population["types"].items()}
+        shares |= dict(zip(own, map(float, values), strict=True)) | highest
+        with errors_about("sweep.population"):
+            if highest and "rest" not in shares.values():
+                raise ValueError(f"types: {', '.join(highest)} have drawn shares; allowed: where another type is rest")
+            apportioned(population["size"], list(shares), shares)
+
+
 def pairing_of(population: Normal, number: Callable[[Any], Any] | None = None) -> Pairing:
     """The pairing of a normal form. `number` turns each of its numbers, which may be arrays, into an array [matches];
     without it they have to be plain numbers and are checked.
@@ -184,7 +224,9 @@ def pairing_of(population: Normal, number: Callable[[Any], Any] | None = None) -
     if number is None:
         return pairing(**own, turnover=turnover)
     data = {key: number(own.pop(key)) for key in ("threshold", "migration")}
-    made = dataclasses.replace(pairing(**own), turnover=number(turnover), **data)
+    # An array stands for numbers that have been checked.
+    plain = turnover if isinstance(turnover, float) else 0.5
+    made = dataclasses.replace(pairing(**own, turnover=plain), turnover=number(turnover), **data)
     mixes = isinstance(turnover, float) and turnover == 1
     return made if mixes else dataclasses.replace(made, mixes=False)
 

@@ -116,6 +116,10 @@ def pairing(
     for name, count, least in (("islands", islands, 1), ("width", width, 0)):
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
             raise ValueError(f"pairing.{name} is {count!r}; allowed: an integer of {least} or more")
+    if choice != "threshold" and isinstance(threshold, int | float) and threshold != 0:
+        raise ValueError(f"pairing.threshold is given; allowed: with choice threshold, not {choice}")
+    if choice != "none" and isinstance(turnover, int | float) and turnover == 1:
+        raise ValueError(f"pairing.choice is {choice!r}; allowed: with a turnover below 1, at which not all separate")
     mixes = kind == "well_mixed" and choice == "none" and isinstance(turnover, int | float) and turnover == 1
     return Pairing(turnover, migration, threshold, kind, choice, islands, width, listed, made, mixes)
 

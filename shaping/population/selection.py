@@ -113,6 +113,8 @@ def selection(
         raise ValueError("selection: events, rate and mutation are given; allowed: with a kind other than none")
     if fitness == "linear" and kind not in ("birth_death", "death_birth"):
         raise ValueError(f"selection.fitness is linear; allowed: exponential with kind {kind}")
+    if mutates != "noise" and isinstance(noise, int | float) and noise != 0:
+        raise ValueError(f"selection.noise is {noise}; allowed: with mutates noise, not {mutates}")
     how = "none" if _zero(mutation) else mutates
     return Selection(intensity, rate, mutation, noise, kind, events, payoff, fitness, how, among == "neighbours")
 
