@@ -130,7 +130,7 @@ def leave_in_order() -> None:
 
     try:
         barrier("end", 10_000)
-    except Exception:
+    except RuntimeError:
         # The others have gone, or wait for something else.
         return
     if is_main():
