@@ -88,6 +88,7 @@ class Experiment:
         """The configuration with its defaults, as plain data that can be run again."""
         top = dict(self.top)
         unused = ["updates", "players"] if self.of_populations else ["generations", "population"]
+        unused += [] if "trial" in self.blocks[0].normal or top["trial"] else ["trial"]
         # A resolved run has no quick form.
         for key in {"quick", *unused, *replaced(top["variants"])}:
             del top[key]
