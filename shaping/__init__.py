@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
     from shaping.learners import arcsine as arcsine
+    from shaping.learners import es as es
     from shaping.learners import fan_in as fan_in
     from shaping.learners import fmtl as fmtl
     from shaping.learners import frozen as frozen
+    from shaping.learners import genetic as genetic
     from shaping.learners import gradient_learner as gradient_learner
     from shaping.learners import normal as normal
     from shaping.learners import optimizer as optimizer
@@ -143,7 +145,9 @@ _EXPORTS = {
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
+    "es": "learners",
     "fmtl": "learners",
+    "genetic": "learners",
     "from_losses": "objectives",
     "from_returns": "objectives",
     "frozen": "learners",

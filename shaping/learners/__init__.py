@@ -4,7 +4,9 @@ The `LEARNERS` of each file maps configuration names to factories.
 """
 
 from shaping.learners.actor_critic import a2c, ppo
+from shaping.learners.es import es
 from shaping.learners.frozen import frozen
+from shaping.learners.genetic import genetic
 from shaping.learners.gradient import gradient_learner
 from shaping.learners.hill_climbing import fmtl, selfish
 from shaping.learners.initial import Initial, arcsine, fan_in, m_maml, normal, uniform, values, zeros
@@ -22,9 +24,11 @@ __all__ = [
     "Schedule",
     "a2c",
     "arcsine",
+    "es",
     "fan_in",
     "fmtl",
     "frozen",
+    "genetic",
     "gradient_learner",
     "m_maml",
     "named_learner",
