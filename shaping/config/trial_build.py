@@ -124,7 +124,7 @@ def trial_match(
 
     def candidate(seat: int, entry: Normal) -> Candidate:
         seated = inner_form(normal, settings, seat, entry)
-        step, discount = entry.get("step_size"), entry.get("discount")
+        step, discount = entry.get("step_size"), None if "discount" in plain(entry) else entry.get("discount")
         factor = None
         if isinstance(step, Mapping) and "schedule" not in step:
             ((kind, (low, high)),) = step.items()
