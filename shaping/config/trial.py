@@ -19,6 +19,8 @@ from shaping.config.players import (
     rules,
 )
 from shaping.config.policy import normal_policy
+from shaping.config.strategies import strategy_table
+from shaping.policies.automaton import Machine
 from shaping.policies.kinds import NETWORKS, independent, shown_table
 from shaping.schema import Field, Positive, Probability, Range, fields
 
@@ -166,6 +168,10 @@ def _candidate(
     if weight is not None and not weighted:
         raise ConfigError(f"{where}.weight: belongs to trial.pool; a learner of a seat is always drawn")
     found = normal_player(where, given, game, policy, inner)
+    if "strategy" in found and (policy["kind"] != "tabular" or isinstance(strategy_table(found), Machine)):
+        raise ConfigError(
+            f"{where}.strategy: {found['strategy']} is no table; allowed within a trial: memory-one tables"
+        )
     played = inner["kind"] != "exact"
     if played and found.get("rule") != "naive" and build_rule(found) is not None:
         wanted = "naive, or a learner from play such as a2c, as nobody can be asked what they would do"
