@@ -31,6 +31,8 @@ from shaping.envs.matrix.games import GAMES
 from shaping.envs.messages import Messages, MessagesState
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
 from shaping.envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
+from shaping.envs.sequential.game import SequentialEnv, SequentialParams, SequentialState
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 
 __all__ = [
     "AutoReset",
@@ -64,6 +66,9 @@ __all__ = [
     "PublicGoods",
     "PublicGoodsParams",
     "PublicGoodsState",
+    "SequentialEnv",
+    "SequentialParams",
+    "SequentialState",
     "make",
     "registered",
     "save_gif",
@@ -83,6 +88,7 @@ ENVIRONMENTS: dict[str, Any] = {
     "public_goods": PublicGoods,
     "clean_up": CleanUp,
     "commons_harvest": CommonsHarvest,
+    **SEQUENTIAL_GAMES,
 }
 """Environments other than matrix games: their factories by name. A factory's arguments are the settings of `make`."""
 

@@ -77,6 +77,20 @@ VARIABLES: dict[str, Variable] = {
         low=0,
         high=1,
     ),
+    "action_probabilities_when": Variable(
+        (*_END, "information_set", "action"),
+        "final P(action | information set) in a game in turns",
+        low=0,
+        high=1,
+    ),
+    "gain_from_best_response": Variable(
+        _ALONG,
+        "by how much the player's value would rise if it alone played a best response; the sum over players is NashConv",
+        "gain from best response",
+        low=0,
+        small=True,
+        source="play",
+    ),
     "policy_trajectory": Variable(
         (*_ALONG, "state"), "P(cooperate | state) after the given number of updates", low=0, high=1
     ),

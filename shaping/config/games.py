@@ -14,11 +14,13 @@ from shaping.config.coin import KEYS as COIN_KEYS
 from shaping.config.dotted import entries
 from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.sequential import SEQUENTIAL
 from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.game import MAX_ACTIONS, MAX_JOINT_ACTIONS, MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.objectives.many_actions import ManyActionGame
 from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
@@ -50,7 +52,8 @@ def family_of(game: Mapping[str, Any]) -> Family:
     name = game.get("name")
     if "payoffs" in game and not (isinstance(name, str) and name in environments()):
         return MATRIX
-    for family, names in ((MATRIX, GAMES), (ANALYTIC, ANALYTIC_GAMES), (COIN, ["coin_game"])):
+    families = ((MATRIX, GAMES), (ANALYTIC, ANALYTIC_GAMES), (COIN, ["coin_game"]), (SEQUENTIAL, SEQUENTIAL_GAMES))
+    for family, names in families:
         if isinstance(name, str) and name in names:
             return family
     if not isinstance(name, str) or name not in environments():

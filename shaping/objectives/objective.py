@@ -34,6 +34,9 @@ class Objective:
       rematerialise: whether a step that is differentiated through is recomputed in the backward pass instead of stored.
       observed: a batch of the match as it was played, from which learners may learn; None if nobody does.
       scale: the factor that turns a return into a reported value, where that is known; 1 otherwise.
+      information_sets: what can be computed exactly of a small game in turns (`information_sets.InformationSets`); None
+        for other games.
+      logits: `(player, theta) -> [information sets, actions]`, a player's logits there.
     """
 
     returns: Callable[[Thetas, jax.Array | None, Any], tuple[Any, Any]]
@@ -44,6 +47,8 @@ class Objective:
     rematerialise: bool = False
     observed: Any = None
     scale: Any = 1.0
+    information_sets: Any = None
+    logits: Callable[[int, Any], jax.Array] | None = None
 
     def __call__(self, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> tuple[Any, Any]:
         return self.returns(thetas, key, context)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from shaping.learners.initial import Initial, zeros
+from shaping.population import info
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import finish_program, segment_program, start_program
@@ -28,7 +29,7 @@ def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable
       ValueError: if a learner declares a variable that its game declares too.
     """
     found = {**declared(*CORE), **match.game.variables}
-    for name in match.variables:
+    for name in info.variables(match.learners):
         if name in found:
             raise ValueError(f"variable {name} of a learner is also one of its game; allowed: another name")
     found |= match.variables
