@@ -44,6 +44,7 @@ QUESTIONS = {
     "commons_harvest": "Does PPO leave enough apples for them to grow back, with two, four and seven players?",
     "consistency_table": "How consistent is LOLA of order 1, 2, 3, 4 and 6?",
     "cournot": "Do firms that learn by LOLA-DiCE collude?",
+    "equilibria": "Who approaches the equilibrium of poker and rock-paper-scissors, and who circles around it?",
     "fishery": "Do naive learners reach the equilibrium of the great fish war, and what does PPO do?",
     "gift": "Do learners give away tokens that are worth more to others?",
     "ipd_dice": "Does LOLA-DiCE find cooperation on the iterated prisoner's dilemma, and with how many lookaheads?",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial import m_maml as m_maml
     from shaping.learners.opponent_model import opponent_model as opponent_model
+    from shaping.learners.regularised_nash import rnad as rnad
     from shaping.learners.schedule import schedule as schedule
     from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from shaping.rules.cgd import cgd as cgd
     from shaping.rules.cola import cola as cola
     from shaping.rules.consensus import consensus as consensus
+    from shaping.rules.exploitability_descent import exploitability_descent as exploitability_descent
     from shaping.rules.extragradient import extragradient as extragradient
     from shaping.rules.hola import hola as hola
     from shaping.rules.lss import lss as lss
@@ -139,6 +141,7 @@ _EXPORTS = {
     "exploit": "exploitation",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
+    "exploitability_descent": "rules.exploitability_descent",
     "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",
@@ -178,6 +181,7 @@ _EXPORTS = {
     "replay": "rerun",
     "report": "results",
     "resume": "experiment",
+    "rnad": "learners.regularised_nash",
     "rollout": "objectives.rollout",
     "run": "experiment",
     "sampled": "objectives.make_sampled",

@@ -85,7 +85,7 @@ VARIABLES: dict[str, Variable] = {
     ),
     "gain_from_best_response": Variable(
         _ALONG,
-        "by how much the player's value would rise if it alone played a best response; the sum over players is NashConv",
+        "what the player would gain if it alone played a best response; the sum over players is NashConv",
         "gain from best response",
         low=0,
         small=True,

@@ -55,8 +55,8 @@ def one_shot_game(payoffs: list[list[list[float]]]) -> SequentialEnv:
 def biased_rock_paper_scissors() -> SequentialEnv:
     """Rock-paper-scissors in which winning pays differently; the equilibrium is (1/16, 10/16, 5/16).
 
-    The payoffs to player 0 are 0, -0.25, 0.5; 0.25, 0, -0.05; -0.5, 0.05, 0, and player 1 gets their negative. Gradient
-    learners cycle around the equilibrium.
+    The payoffs to player 0 are 0, -0.25, 0.5; 0.25, 0, -0.05; -0.5, 0.05, 0, and player 1 gets their negative: a
+    hundredth of those of OpenSpiel's matrix_brps. Gradient learners cycle around the equilibrium.
     """
     own = np.array([[0, -0.25, 0.5], [0.25, 0, -0.05], [-0.5, 0.05, 0]])
     return _one_shot("biased_rock_paper_scissors", np.stack([own, -own]), ("rock", "paper", "scissors"))

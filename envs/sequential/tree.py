@@ -55,17 +55,18 @@ class Arrays:
     """A tree as arrays. Nodes are numbered from the root, 0, parents before children.
 
     Attributes:
-        names: for each player the names of its information sets, in the order of their numbers; an information set comes
-            after those that its player passed before.
+        names: for each player the names of its information sets, in the order of their numbers; an information set
+            comes after those that its player passed before.
         mover: [nodes] int, who moves; the number of players at chance nodes, -1 at the end.
         information: [nodes] int, the information set of a decision, -1 elsewhere.
-        children: [nodes, branches] int, the node that follows an action or a branch; the node itself where there is none.
+        children: [nodes, branches] int, the node that follows an action or a branch; the node itself where there is
+            none.
         probabilities: [nodes, branches] float, of the branches of chance nodes, 0 elsewhere.
         rewards: [nodes, players] float, at the end of the game, 0 elsewhere.
         leaves: [leaves] int, the nodes at which the game ends.
         chance: [leaves] float, the probability that chance makes all its moves towards a leaf.
-        paths: for each player int [leaves, moves, 2], its information sets and actions on the way to each leaf, in order,
-            and (-1, -1) after the last.
+        paths: for each player int [leaves, moves, 2], its information sets and actions on the way to each leaf, in
+            order, and (-1, -1) after the last.
         before: for each player int [information sets, 2], its information set and action that led to each, (-1, -1) for
             those in which it moves first.
     """
@@ -124,7 +125,8 @@ def as_arrays(root: Node, num_players: int, num_actions: int) -> Arrays:
             if not 0 <= player < num_players:
                 raise ValueError(f"player is {player}; allowed: 0 to {num_players - 1}")
             if len(node.actions) != num_actions:
-                raise ValueError(f"{node.knows}: {len(node.actions)} actions; allowed: {num_actions}, as elsewhere")
+                allowed = f"{num_actions}, as at the game's other decisions"
+                raise ValueError(f"{node.knows}: {len(node.actions)} actions; allowed: {allowed}")
             last = taken[player][-1] if taken[player] else (-1, -1)
             if node.knows not in names[player]:
                 names[player].append(node.knows)

@@ -31,6 +31,7 @@ from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
 from shaping.config.top import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import m_maml
 from shaping.objectives.rewards import REWARDS
 from shaping.schema import Field, Range, fields
@@ -102,7 +103,8 @@ def _game() -> Any:
         more: dict[str, Any] = {"name": (Literal[name], ...)}
         if name not in environments() and known.pop("noise", None) is not None:
             more |= noise
-        about = _about(environments()[name]) if name in environments() else ""
+        factory = SEQUENTIAL_GAMES.get(name) or environments().get(name)
+        about = "" if factory is None else _about(factory)
         each.append(_settings(f"game_{name}", known, about, **more))
     own = {key: field for key, field in MATRIX_SETTINGS.items() if key != "noise"}
     each.append(_settings("game_payoffs", own, "Payoffs written down.", payoffs=(_Table, ...), name=(str, ""), **noise))

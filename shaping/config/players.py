@@ -11,7 +11,9 @@ from shaping.config.games import ANALYTIC, family_of, num_players
 from shaping.config.initial import init_fields, normal_init
 from shaping.config.policy import init_shape
 from shaping.config.rewards import normal_reward, reward_fields
+from shaping.config.sequential import SEQUENTIAL
 from shaping.config.strategies import normal_strategy
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.extensions import Named
 from shaping.learners import Common, Learner, frozen, named_players
 from shaping.learners.gradient import learner_of
@@ -163,6 +165,9 @@ def _check_learner(where: str, seat: _Seat) -> None:
     if learner.needs_distance and family_of(game) is ANALYTIC:
         rule = seat.player["rule"]
         raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} does not have")
+    if learner.needs_information_sets and family_of(game) is not SEQUENTIAL:
+        names = ", ".join(SEQUENTIAL_GAMES)
+        raise not_allowed(f"{where}.rule", seat.player["rule"], f"another rule, or a game in turns: {names}")
     if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
     if learner.prepares and not exact:

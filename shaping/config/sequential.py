@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from shaping.config.checks import settings
-from shaping.config.errors import errors_about
+from shaping.config.checks import check_known
+from shaping.config.errors import ConfigError, errors_about
 from shaping.config.family import Family, plain_lists
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
@@ -17,9 +17,12 @@ from shaping.schema import fields
 
 def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     name = str(given["name"])
-    known = fields(SEQUENTIAL_GAMES[name])
-    game = {"name": name} | settings("game", given, known, ("name",), name, lambda: {})
-    game = {key: plain_lists(value) for key, value in game.items()}
+    known = fields(SEQUENTIAL_GAMES[name], others=True)
+    check_known("game", given, dict.fromkeys(("name", *known)), name)
+    for key in known:
+        if key not in given:
+            raise ConfigError(f"game.{key}: must be given for the game {name}")
+    game = {"name": name, **{key: plain_lists(given[key]) for key in known}}
     _env(game)
     return game
 

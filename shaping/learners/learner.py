@@ -96,6 +96,7 @@ class Learner:
       needs_sampler: whether it plays the game itself, and so needs an objective that samples.
       needs_critic: whether it uses critics.
       needs_distance: whether it uses the objective's divergence between policies.
+      needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
       variables: what it records besides values, by name, over match, update and player; without a label the name is the
         label, and `source` is always "learner".
       minibatches: a number that must divide the batch of play.
@@ -113,6 +114,7 @@ class Learner:
     needs_sampler: bool = struct.field(pytree_node=False, default=False)
     needs_critic: bool = struct.field(pytree_node=False, default=False)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
+    needs_information_sets: bool = struct.field(pytree_node=False, default=False)
     variables: Mapping[str, Variable] = struct.field(pytree_node=False, default=FrozenDict())
     minibatches: int = struct.field(pytree_node=False, default=1)
     gradients: int = struct.field(pytree_node=False, default=1)

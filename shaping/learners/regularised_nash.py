@@ -1,9 +1,9 @@
 """Regularised Nash dynamics, R-NaD (Perolat et al. 2021, sections 4 and 5), with exact values.
 
-Every player is paid, besides the game's rewards, for staying close to a reference policy, and pays for every step of the
+Besides the game's rewards, every player is paid for staying close to a reference policy, and for every step of the
 others away from theirs: on the way to a leaf,
 
-    u_i - regularisation sum over own moves log(pi_i / ref_i) + regularisation sum over the others' moves log(pi_j / ref_j)
+    u_i - eta sum over own moves of log(pi_i / ref_i) + eta sum over the others' moves of log(pi_j / ref_j)
 
 With q_i the counterfactual values of that game, logits follow the neural replicator dynamics (Hennes et al. 2020),
 
@@ -34,7 +34,7 @@ class Settings:
     """Settings.
 
     Attributes:
-      regularisation: eta of the paper, the price of a unit of log-probability, above 0.
+      regularisation: eta, the price of a unit of log-probability, above 0.
       common: settings that every learner has.
       period: updates between changes of the reference policy.
     """
@@ -65,7 +65,7 @@ def rnad(
     period: Annotated[int, Range(1, 10**6)] = 100,
     common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
 ) -> Learner:
-    """Regularised Nash dynamics; for games in turns (`kuhn_poker`) in which every player learns by it.
+    """Regularised Nash dynamics; for games in turns (`kuhn_poker`).
 
     Args:
       regularisation, period: see `Settings`.
@@ -73,7 +73,7 @@ def rnad(
     """
     check_common(common)
     settings = Settings(regularisation, common, period)
-    return Learner(settings, _init, _step, prepares=common.initial.learned)
+    return Learner(settings, _init, _step, prepares=common.initial.learned, needs_information_sets=True, gradients=2)
 
 
 def _init(
@@ -98,8 +98,6 @@ def _step(
     logits, own = objective.logits, states[player]
     if objective.information_sets is None or logits is None:
         raise ValueError("rule is rnad; allowed: in a game in turns, as kuhn_poker")
-    if not all(isinstance(state.memory, Memory) for state in states):
-        raise ValueError("rule is rnad; allowed: for every player or for none, as all are paid by each other's policies")
     memory: Any = own.memory
     transform = settings.common.optimizer.build(settings.common.step_size)
 
@@ -118,17 +116,18 @@ def _step(
 def regularised_advantages(
     settings: Settings, states: Sequence[LearnerState], player: int, objective: Objective
 ) -> jax.Array:
-    """q_i - sum over a of pi_i q_i of the formulas above, [information sets, actions]; held fixed."""
+    """q_i - sum over a of pi_i q_i of the formulas above, [information sets, actions]; held fixed. Players who do not
+    learn by it have no reference policy, and pay nothing."""
     sets, logits = objective.information_sets, objective.logits
     assert logits is not None
     paid = sets.rewards[:, player]
     played: list[jax.Array] = []
     for seat, state in enumerate(states):
-        memory: Any = state.memory
         now = jax.nn.log_softmax(logits(seat, state.theta))
-        apart = now - jax.nn.log_softmax(logits(seat, memory.reference))
-        sign = -1 if seat == player else 1
-        paid = paid + sign * settings.regularisation * sets.along_paths(seat, apart)
+        if isinstance(state.memory, Memory):
+            apart = now - jax.nn.log_softmax(logits(seat, state.memory.reference))
+            sign = -1 if seat == player else 1
+            paid = paid + sign * settings.regularisation * sets.along_paths(seat, apart)
         played.append(jnp.exp(now))
     values = sets.counterfactual_values(player, played, paid)
     return lax.stop_gradient(values - jnp.sum(played[player] * values, axis=-1, keepdims=True))

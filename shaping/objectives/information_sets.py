@@ -7,8 +7,9 @@ towards the leaf z, and (I_1, a_1), (I_2, a_2), ... the moves of player i on the
 
 and the counterfactual value of an action, in which player i plays to reach it, is
 
-    q_i(I, a) = sum over z after (I, a) of c(z) u_i(z) prod_{j != i} prod_k pi_j(a_k | I_k) prod_{k after (I, a)} pi_i(a_k | I_k)
+    q_i(I, a) = sum over z after (I, a) of c(z) u_i(z) prod_{j != i} prod_k pi_j(a_k | I_k) p_i(z)
 
+with p_i(z) the product of the pi_i(a_k | I_k) of its moves after (I, a)
 (Zinkevich et al. 2007, eq. 6). Information sets are few enough to be unrolled.
 """
 

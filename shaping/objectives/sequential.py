@@ -161,4 +161,3 @@ def sequential_game(env: SequentialEnv, policies: Sequence[Policy]) -> Sequentia
         if found not in allowed:
             raise ValueError(f"a policy has logits of shape {list(found)}; allowed: {list(allowed[0])}")
     return SequentialGame(env, tuple(policies))
-

@@ -32,7 +32,7 @@ def measured(
     names = of_game(game)
 
     def found() -> dict[str, list[jax.Array]]:
-        measures = game.evaluate(params, thetas, None)
+        measures = game.evaluate(params, thetas, jax.random.key(0))
         return {name: [measures[name][player].astype(dtype) for player in range(len(thetas))] for name in names}
 
     def left_out() -> dict[str, list[jax.Array]]:
