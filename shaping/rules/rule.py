@@ -16,6 +16,10 @@ class NoSettings:
     """The settings of a rule that has none to set."""
 
 
+def _unchanged(settings: Any) -> Any:
+    return settings
+
+
 @struct.dataclass
 class Rule:
     """An update rule with its settings; it keeps no state between updates.
@@ -37,6 +41,8 @@ class Rule:
       differentiable: whether its direction can be differentiated with respect to the parameters.
       gradients, lookaheads: roughly how many gradients of returns one direction takes, and how many steps it
         differentiates through; used only for planning.
+      untrained: `(settings) -> settings` with which `prepare` trains nothing and returns the same shapes, so that a
+        plan need not look at the training.
     """
 
     settings: Any
@@ -48,6 +54,7 @@ class Rule:
     differentiable: bool = struct.field(pytree_node=False, default=True)
     gradients: int = struct.field(pytree_node=False, default=1)
     lookaheads: int = struct.field(pytree_node=False, default=1)
+    untrained: Callable[[Any], Any] = struct.field(pytree_node=False, default=_unchanged)
 
     @property
     def anticipates(self) -> bool:
