@@ -1,24 +1,21 @@
-"""Generations of populations as one compiled program: a pairing, updates together, selection."""
+"""A generation of populations: a pairing, updates together, selection."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
 
 from shaping.learners.learner import LearnerState
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.classics import STRATEGIES, shares_of_nearest
+from shaping.population.classics import shares_of_nearest
 from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
-from shaping.population.program import AXIS
 from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
 from shaping.population.unfixed import can_stand_still, selected_where_mixed
@@ -232,75 +229,18 @@ def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
     return flags.reshape(-1, *([1] * (leaf.ndim - 1)))
 
 
-def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyState, dict[str, jax.Array]]]:
-    """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
-
-    Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
-    what lies beyond `count` is meaningless. If policies are sampled (`rules.sample`), theta_sample [populations, slots,
-    sample, parameters] and type_sample [populations, slots, sample] are of every `sample_every`th generation: those
-    that `sampled_generations` lists, in this order.
-
-    Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
-    encounters: who meets whom is computed everywhere, what came of it is gathered.
-    """
-
-    def function(
-        ecology: Ecology, state: EcologyState, matrix: jax.Array, first: jax.Array, count: jax.Array, live: jax.Array
-    ) -> tuple[EcologyState, dict[str, jax.Array]]:
-        blank, samples = _blank(rules, ecology, rows, state), {}
-        if rules.sample:
-            shown = sampled_learners(rules, state)
-            slots = -(-rows // rules.sample_every)
-            samples = {name: jnp.zeros((slots, *leaf.shape), leaf.dtype) for name, leaf in shown.items()}
-
-        def body(index: jax.Array, carry: tuple[EcologyState, Any, Any]) -> tuple[EcologyState, Any, Any]:
-            state, recorded, samples = carry
-            state, found = generation(rules, ecology, state, first + index, matrix, live)
-            recorded = jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
-            if rules.sample:
-                # Before anybody has learned there is always one, at the first place.
-                done, every = jnp.where(live, first + index + 1, 0), rules.sample_every
-                slot = jnp.where(done % every == 0, done // every - jnp.where(live, first // every + 1, 0), slots)
-                shown = sampled_learners(rules, state)
-                samples = jax.tree.map(lambda room, own: room.at[slot].set(own, mode="drop"), samples, shown)
-            return state, recorded, samples
-
-        state, recorded, samples = lax.fori_loop(0, count, body, (state, blank, samples))
-        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded | samples)
-
-    return jax.jit(over(rules, mesh, function, 2, 3), donate_argnums=1)
-
-
 def sampled_learners(rules: Rules, state: EcologyState) -> dict[str, jax.Array]:
-    """theta_sample [populations, sample, parameters] and type_sample [populations, sample] of learners at equal
-    distances in the order of their numbers."""
+    """policies [populations, sample, parameters] and sampled_types [populations, sample] of learners at equal distances
+    in the order of their numbers."""
     numbers = sampled_numbers(rules)
     populations = len(state.types)
     leaves = [leaf.reshape(populations, rules.size, -1)[:, numbers] for leaf in jax.tree.leaves(state.learners.theta)]
-    return {"theta_sample": jnp.concatenate(leaves, axis=2), "type_sample": state.types[:, numbers]}
+    return {"policies": jnp.concatenate(leaves, axis=2), "sampled_types": state.types[:, numbers]}
 
 
 def sampled_numbers(rules: Rules) -> np.ndarray:
     """[sample] the numbers of learners whose policies are recorded."""
     return np.arange(rules.sample) * rules.size // rules.sample
-
-
-def sampled_generations(rules: Rules, first: int, count: int) -> list[int]:
-    """After how many generations policies are recorded, of the `count` that begin with number `first`."""
-    every = rules.sample_every
-    return [number for number in range(first + 1, first + count + 1) if number % every == 0] if rules.sample else []
-
-
-def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
-    """Room for what is recorded of so many generations, [rows, populations, ...]."""
-    populations, dtype, kinds = len(state.types), state.elsewhere.dtype, len(rules.still)
-    sizes = {"type": kinds, "strategy": len(STRATEGIES)}
-    counts: dict[str, Any] = dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
-    found: dict[str, jax.Array] = {}
-    for name, over in recorded(rules, ecology.params, ecology.selection).items():
-        shape = (rows, populations, *([sizes[over]] if over else []))
-        found[name] = jnp.zeros(shape, counts.get(name, dtype))
-    return found
 
 
 def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
@@ -311,12 +251,3 @@ def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
     whole += ["mutual_cooperation"] * rules.game.tabular + ["imitations", "mutations"] * (selection.kind != "none")
     found = dict.fromkeys(by_type, "type") | dict.fromkeys(whole, "")
     return found | ({"nearest": "strategy"} if rules.nearest else {})
-
-
-def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:
-    """A function over the devices of a mesh: of an ecology, of what has the populations first, `cut` arguments of it,
-    and of what all devices have alike, `whole` of it."""
-    own, same = PartitionSpec() if rules.split else PartitionSpec(AXIS), PartitionSpec()
-    settings: Any = Ecology(own, own, own, own, own, own, same, same, same)  # pyright: ignore[reportArgumentType]
-    specs = (settings, *(own,) * cut, *(same,) * whole)
-    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)

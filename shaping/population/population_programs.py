@@ -3,13 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shaping.learners.learner import Learner
 from shaping.population import ecology as ecologies
@@ -38,8 +39,8 @@ class Population:
       rules: what is compiled.
       names: names of the types.
       stops: whether it stops once all of its learners are of one type.
-      extras: what else is recorded of every recorded generation: "policies", those of `rules.sample` learners; "types",
-        those of all.
+      extras: what else is recorded of every recorded generation: "policies" and "sampled_types", those of some
+        learners, `rules.sample` in number; "types", those of all.
     """
 
     seed: Any
@@ -72,7 +73,8 @@ class PopulationState:
     diverged_at: jax.Array
 
 
-def _ecology(settings: Population) -> Ecology:
+def ecology_of(settings: Population) -> Ecology:
+    """What these populations are made from."""
     return Ecology(
         settings.seed,
         settings.number,
@@ -96,7 +98,7 @@ def _together(state: EcologyState) -> EcologyState:
 
 def start(settings: Population, dtype: Any) -> PopulationState:
     """States before the first generation, leaves [populations, ...]."""
-    rules, own = settings.rules, _ecology(settings)
+    rules, own = settings.rules, ecology_of(settings)
     ends = jnp.cumsum(settings.counts, axis=1)
     numbers = jnp.arange(rules.size, dtype=jnp.int32)
     types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
@@ -123,7 +125,7 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
     def function(
         settings: Population, states: PopulationState, segment: jax.Array
     ) -> tuple[PopulationState, dict[str, jax.Array]]:
-        own = _ecology(settings)
+        own = ecology_of(settings)
 
         def interval(state: PopulationState, index: jax.Array) -> tuple[PopulationState, dict[str, jax.Array]]:
             begin, end = bounds(timetable, segment, index)
@@ -162,15 +164,17 @@ def _after(
         stopped = (before.fixed_at >= 0) & live
         rules = settings.rules
         after = _together(_kept(stopped, _apart(rules, before), _apart(rules, after)))
-        row, diverged_at = _kept(stopped, state.row, row), jnp.where(stopped, state.diverged_at, diverged_at)
+        none = {name: jnp.zeros_like(row[name]) for name in ("imitations", "mutations") if name in row}
+        row, diverged_at = _kept(stopped, state.row | none, row), jnp.where(stopped, state.diverged_at, diverged_at)
     return PopulationState(after, state.payoffs, row, diverged_at)
 
 
 def _looked_at(settings: Population, state: EcologyState, dtype: Any) -> dict[str, jax.Array]:
     """What the extras record of states, [populations, ...]."""
     found: dict[str, jax.Array] = {}
-    if "policies" in settings.extras:
-        found["policies"] = sampled_learners(settings.rules, state)["theta_sample"].astype(dtype)
+    if settings.rules.sample:
+        sampled = sampled_learners(settings.rules, state)
+        found |= {name: own.astype(dtype) for name, own in sampled.items() if name in settings.extras}
     if "types" in settings.extras:
         found["types"] = state.types.astype(dtype)
     return found
@@ -196,18 +200,41 @@ def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array
     }
 
 
-def _start_program(mesh: Mesh, dtype: Any) -> Callable[..., Any]:
-    return jax.jit(sharded_over(lambda settings: start(settings, dtype), mesh, 1))
+def _over(mesh: Mesh, function: Callable[..., Any], cut: int, split: bool, replicated: int = 0) -> Callable[..., Any]:
+    """A function of settings and states over a mesh: every device has populations of its own; or, if they are split,
+    all of them and a part of the encounters."""
+    if not split:
+        return sharded_over(function, mesh, cut, replicated)
+
+    def divided(settings: Population, *others: Any) -> Any:
+        return function(
+            dataclasses.replace(settings, rules=dataclasses.replace(settings.rules, split=mesh.size)), *others
+        )
+
+    whole = PartitionSpec()
+    return jax.shard_map(divided, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False)
 
 
-def _segment_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
+def _start_program(mesh: Mesh, dtype: Any, split: bool = False) -> Callable[..., Any]:
+    return jax.jit(_over(mesh, lambda settings: start(settings, dtype), 1, split))
+
+
+def _segment_program(mesh: Mesh, timetable: Timetable, block: int, split: bool = False) -> Callable[..., Any]:
     del block  # Encounters have blocks of their own.
-    return jax.jit(sharded_over(segment_function(timetable), mesh, 2, replicated=1), donate_argnums=1)
+    return jax.jit(_over(mesh, segment_function(timetable), 2, split, replicated=1), donate_argnums=1)
 
 
-def _finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
+def _finish_program(mesh: Mesh, timetable: Timetable, block: int, split: bool = False) -> Callable[..., Any]:
     del timetable, block
-    return jax.jit(sharded_over(finish, mesh, 2))
+    return jax.jit(_over(mesh, finish, 2, split))
+
+
+def _is_over(settings: Population, states: PopulationState, generations: int) -> bool:
+    """Whether all populations have stopped, before the last of so many generations."""
+    if not settings.stops:
+        return False
+    fixed_at = states.ecology.fixed_at
+    return bool(jnp.all((fixed_at >= 0) & (fixed_at < generations)))
 
 
 def _shapes(settings: Population, dtype: Any) -> PopulationState:
@@ -247,12 +274,12 @@ def _labels(settings: Population) -> Mapping[str, Sequence[Any]]:
     return found
 
 
-POPULATIONS = Unit(
+_SPLIT = Unit(
     step="generation",
     counted="generations",
-    start=_start_program,
-    segment=_segment_program,
-    finish=_finish_program,
+    start=partial(_start_program, split=True),
+    segment=partial(_segment_program, split=True),
+    finish=partial(_finish_program, split=True),
     initial=lambda settings, states, fetched: {},
     shapes=_shapes,
     cost=_cost,
@@ -261,5 +288,18 @@ POPULATIONS = Unit(
     parameters=lambda settings: max(policy.num_parameters for policy in settings.rules.game.policies),
     about=lambda settings: {**settings.rules.game.about, "tabular": int(settings.rules.game.tabular)},
     prepares=lambda settings: any(learner.prepares for learner in settings.types),
+    over=_is_over,
+    sharding=lambda mesh, settings: NamedSharding(mesh, PartitionSpec()),
+    spread=False,
+)
+
+POPULATIONS = dataclasses.replace(
+    _SPLIT,
+    start=_start_program,
+    segment=_segment_program,
+    finish=_finish_program,
+    sharding=Unit.sharding,
+    spread=True,
+    split=_SPLIT,
 )
 """Populations of learners that meet; a match is one population."""
