@@ -26,7 +26,8 @@ from shaping.population.classics import STRATEGIES, classifies
 from shaping.population.ecology import Rules
 from shaping.population.generations import sampled_numbers
 from shaping.population.pairing import Pairing, check_size
-from shaping.population.population_programs import POPULATIONS, Population
+from shaping.population.population_programs import Population
+from shaping.population.population_unit import POPULATIONS
 from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
 from shaping.population.types import check_types, learners_of

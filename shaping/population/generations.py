@@ -9,13 +9,15 @@ import numpy as np
 from jax import lax
 
 from shaping.learners.learner import LearnerState
+from shaping.population import blocks
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.classics import shares_of_nearest
-from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
+from shaping.population.classics import counts_of_nearest
+from shaping.population.composition import counts_of, mean_by_type, mean_of, measures, rows_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
+from shaping.population.pairing import Pairing
 from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
 from shaping.population.unfixed import can_stand_still, selected_where_mixed
@@ -41,17 +43,10 @@ def generation(
     Returns:
       The state after one more, and what is recorded of it.
     """
-    size, kinds = rules.size, len(rules.still)
+    size, kinds, total = state.types.shape[1], len(rules.still), rules.total
     key = jax.vmap(population_key)(ecology.seed, ecology.number)
 
-    if state.last is not None:
-        state = _with_memories(rules, ecology, state, state.last, number, key)
-    places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
-        ecology.pairing, key, state.places, state.leaves
-    )
-    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, ecology.matchings, rules.seats))(
-        ecology.pairing, key, places
-    )
+    state, numbers = _brought_together(rules, ecology, state, number, key)
     meets = numbers[..., 0] < size
     if state.partners is not None:
         state = _with_partners(rules, ecology, state, state.partners, number, numbers)
@@ -65,33 +60,58 @@ def generation(
         )
 
     values = by_learner(measured["value"])
-    rows = rows_of(state.types, values, numbers, meets, kinds)
+    counts = counts_of(state.types, kinds, total)
+    rows = rows_of(state.types, values, numbers, meets, counts, rules.size, total)
     each = [name for name in measured if name not in ("value", "mutual_cooperation")]
-    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in each}
-    rows["mean_value"] = mean_of(values, jnp.isfinite(values))
+    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds, total) for name in each}
+    rows["mean_value"] = mean_of(values, jnp.isfinite(values), total)
     if "cooperation" in measured:
         cooperation = by_learner(measured["cooperation"])
-        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation))
+        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation), total)
     failed = meets[..., None] & ~jnp.isfinite(measured["value"])
-    rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
+    rows["diverged"] = total(jnp.sum(failed, axis=(1, 2))).astype(values.dtype)
     if "mutual_cooperation" in measured:
-        rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
+        rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets, total)
 
-    state = dataclasses.replace(state, learners=learners, places=places)
+    state = dataclasses.replace(state, learners=learners)
     if ecology.pairing.choice != "none":
         state = _with_leavers(ecology, state, numbers, values)
     if ecology.selection.kind != "none":
         state, outcome = _select(rules, ecology, state, number, values, matrix, key, live)
         rows |= {"imitations": outcome.imitations, "mutations": outcome.mutations}
-    one_type = jnp.all(state.types == state.types[:, :1], axis=1)
+        counts = counts_of(state.types, kinds, total)
+    one_type = jnp.any(counts == rules.size, axis=1)
     fixed_at = jnp.where((state.fixed_at < 0) & one_type, number + 1, state.fixed_at)
     state = dataclasses.replace(state, fixed_at=jnp.where(jnp.asarray(live), fixed_at, state.fixed_at))
-    rows["share"] = shares_of(state.types, kinds).astype(values.dtype)
+    rows["share"] = (counts / rules.size).astype(values.dtype)
     if rules.nearest:
         thetas = jax.tree.map(lambda leaf: leaf.reshape(len(key), size, *leaf.shape[1:]), state.learners.theta)
-        near = jax.vmap(lambda params, own: shares_of_nearest(rules.game, params, own))(ecology.params, thetas)
-        rows["nearest"] = near.astype(values.dtype)
+        near = total(jax.vmap(lambda params, own: counts_of_nearest(rules.game, params, own))(ecology.params, thetas))
+        rows["nearest"] = near / jnp.sum(near, axis=1, keepdims=True).astype(values.dtype)
     return state, rows
+
+
+def _brought_together(
+    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, key: jax.Array
+) -> tuple[EcologyState, jax.Array]:
+    """The state in which learners are at their places of this generation, and where those lie who meet, [populations,
+    encounters, seats] int32; whoever separates, by turnover or choice, remembers what it was worth with the partner it
+    had."""
+    pairing, seats = ecology.pairing, rules.seats
+    if pairing.blocks > 1:
+        apart = blocks.separated(rules, ecology, key, number, state.leaves)
+        state = blocks.moved(rules, ecology, _with_memories(state, apart, number), key, number, apart)
+    elif state.last is not None:
+        apart = jax.vmap(lambda p, k, left: pairings.separated(p, k, number, left))(pairing, key, state.leaves)
+        state = _with_memories(state, apart, number, state.places)
+    if pairing.in_place:
+        slots = jnp.arange(state.types.shape[1], dtype=jnp.int32).reshape(-1, seats)
+        return state, jnp.broadcast_to(slots, (len(state.types), *slots.shape))
+    places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
+        pairing, key, state.places, state.leaves
+    )
+    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, ecology.matchings, seats))(pairing, key, places)
+    return dataclasses.replace(state, places=places), numbers
 
 
 def _with_partners(
@@ -99,7 +119,10 @@ def _with_partners(
 ) -> EcologyState:
     """The state in which what learners know about others is about those whom they meet now."""
     seats, populations = rules.seats, len(numbers)
-    others = jnp.stack([numbers[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
+    names = numbers
+    if ecology.pairing.in_place:
+        names = state.places.reshape(numbers.shape)
+    others = jnp.stack([names[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
     met = jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
         jnp.full_like(before, -1),
         numbers.reshape(populations, -1),
@@ -110,7 +133,8 @@ def _with_partners(
     new = known & (before[..., 0] >= 0) & jnp.any(met != before, axis=-1)
 
     def anew(states: LearnerState) -> LearnerState:
-        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype)
+        places = state.places if ecology.pairing.in_place else None
+        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype, places=places)
         return with_new_partners(states, fresh_ones, new.reshape(-1))
 
     learners = lax.cond(jnp.any(new), anew, lambda states: states, state.learners)
@@ -119,14 +143,23 @@ def _with_partners(
 
 
 def _with_memories(
-    rules: Rules, ecology: Ecology, state: EcologyState, last: jax.Array, number: jax.Array, key: jax.Array
+    state: EcologyState, apart: jax.Array, number: jax.Array, places: jax.Array | None = None
 ) -> EcologyState:
-    """Whoever separates, by turnover or choice, remembers what it was worth with the partner it had."""
-    apart = jax.vmap(lambda p, k, left: pairings.separated(p, k, number, left))(ecology.pairing, key, state.leaves)
+    """Whoever is of a group that separates remembers what it was worth in it.
+
+    Args:
+      state: after the generation before.
+      apart: [populations, groups] bool.
+      number: [] int32, of the generation.
+      places: the learner at each place, if learners lie by number.
+    """
+    if state.last is None:
+        return state
     # Before the first generation there is no partner to remember.
-    at_place = jnp.repeat(apart & (number > 0), rules.seats, axis=1)
-    parted = jax.vmap(lambda own, gone: jnp.zeros(own.shape, bool).at[own].set(gone))(state.places, at_place)
-    return dataclasses.replace(state, elsewhere=jnp.where(parted, last, state.elsewhere))
+    parted = jnp.repeat(apart & (number > 0), state.types.shape[1] // apart.shape[1], axis=1)
+    if places is not None:
+        parted = jax.vmap(lambda own, gone: jnp.zeros(own.shape, bool).at[own].set(gone))(places, parted)
+    return dataclasses.replace(state, elsewhere=jnp.where(parted, state.last, state.elsewhere))
 
 
 def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
@@ -229,13 +262,22 @@ def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
     return flags.reshape(-1, *([1] * (leaf.ndim - 1)))
 
 
-def sampled_learners(rules: Rules, state: EcologyState) -> dict[str, jax.Array]:
+def sampled_learners(rules: Rules, pairing: Pairing, state: EcologyState) -> dict[str, jax.Array]:
     """policies [populations, sample, parameters] and sampled_types [populations, sample] of learners at equal distances
     in the order of their numbers."""
-    numbers = sampled_numbers(rules)
-    populations = len(state.types)
-    leaves = [leaf.reshape(populations, rules.size, -1)[:, numbers] for leaf in jax.tree.leaves(state.learners.theta)]
-    return {"policies": jnp.concatenate(leaves, axis=2), "sampled_types": state.types[:, numbers]}
+    populations, numbers = len(state.types), sampled_numbers(rules)
+    each = [leaf.reshape(populations, state.types.shape[1], -1) for leaf in jax.tree.leaves(state.learners.theta)]
+    *leaves, types = (learners_by_number(rules, pairing, state, leaf, numbers) for leaf in (*each, state.types))
+    return {"policies": jnp.concatenate(leaves, axis=2), "sampled_types": types}
+
+
+def learners_by_number(
+    rules: Rules, pairing: Pairing, state: EcologyState, leaf: jax.Array, numbers: np.ndarray
+) -> jax.Array:
+    """What is of the learners with these numbers, [populations, numbers, ...], of `leaf` [populations, learners,
+    ...]."""
+    by_place = rules.sharded or pairing.blocks > 1
+    return blocks.of_numbers(rules, state.places, numbers, leaf) if by_place else leaf[:, numbers]
 
 
 def sampled_numbers(rules: Rules) -> np.ndarray:
