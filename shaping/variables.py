@@ -184,6 +184,9 @@ POPULATION: dict[str, Variable] = {
     "policies": Variable(
         (*_GENERATION, "sample_learner", "parameter"), "parameters of some learners after the given generation"
     ),
+    "sampled_types": Variable(
+        (*_GENERATION, "sample_learner"), "place of the type of these learners, among those of `type`"
+    ),
     "types": Variable((*_GENERATION, "learner"), "place of every learner's type, among those of `type`"),
     "theta_final": Variable((*_LEARNER, "parameter"), "parameters after the last generation"),
     "diverged": Variable(_GENERATION, "learners that stopped being finite in their last encounter", low=0),
