@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.envs import CoinGame, CoinGameParams, MatrixGame
-from shaping.frozen_players import Player, as_written, chosen_matches
+from shaping.frozen_players import Player, chosen_matches
 from shaping.objectives.coin_league import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
 from shaping.objectives.sampled_game import SampledGame
@@ -20,6 +20,7 @@ from shaping.objectives.sampled_values import PlayedGame, Seated
 from shaping.policies import scripted_players
 from shaping.policies.one_of import one_of
 from shaping.population.match import Match
+from shaping.recorded_tables import as_written
 from shaping.results import load
 
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from shaping.config import build
 from shaping.config.errors import ConfigError
+from shaping.config.league import learners_of
 from shaping.config.plan import Experiment, plan
+from shaping.league_results import write_learning_league
 from shaping.policies import Policy
 from shaping.population.population_programs import Population
 from shaping.runtime.damage import check_files, check_metadata, explaining_damage
@@ -130,8 +132,8 @@ def report(folder: str | Path) -> Any:
 
 
 def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
-    """Writes summary and report from the record in a folder; returns the report's path. A summary that cannot be read
-    is replaced.
+    """Writes summary and report from the record in a folder, and the results of a learning league; returns the report's
+    path. A summary that cannot be read is replaced.
 
     Args:
       folder: the folder of the run.
@@ -149,7 +151,11 @@ def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
     try:
         with explaining_damage(folder / "record.zarr"):
             summarise(folder, timing=timing)
-            return write_report(folder)
+            page = write_report(folder)
+            names = learners_of(config_of(folder)) if (folder / "config.yaml").exists() else []
+            if names:
+                write_learning_league(folder, open_whole(folder / "record.zarr"), names)
+            return page
     except DamagedRecordError as error:
         raise ConfigError(str(error)) from error
 

@@ -11,6 +11,7 @@ from shaping.analysis.cell_analysis import mean_with_interval
 from shaping.analysis.differences import difference
 from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, table
+from shaping.analysis.methods import mean_of_pairs
 from shaping.analysis.report import figure, page
 from shaping.analysis.statistics import mean_ci95_columns
 from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
@@ -32,7 +33,8 @@ def trajectories(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def summary_of(league: Any) -> dict[str, Any]:
     """The content of league.json: for each pair the final values of row and column, the row's lead, and what the row
     gains by its rule: its value less that of the first rule in its place, against the same column. The two began from
-    the same seeds, so the interval is that of pairs.
+    the same seeds, so the interval is that of pairs. Where final policies of other matches have met, `other_seeds` is
+    what the row's learners earn from the column's that they did not learn with, over pairs of seeds.
 
     Args:
       league: the Dataset of league.zarr.
@@ -47,6 +49,9 @@ def summary_of(league: Any) -> dict[str, Any]:
             told["value"] = mean_with_interval(own)
             told["opponent_value"] = mean_with_interval(other)
             told["lead"] = mean_with_interval(own - other)
+            if "value_crossed" in league:
+                crossed = league["value_crossed"].values[i, j, :, :, 0]
+                told["other_seeds"] = mean_of_pairs(crossed, np.isfinite(crossed) & ~np.eye(len(crossed), dtype=bool))
             if i:
                 gain = difference(final[0, j, :, 0], own, paired=True)
                 told["gain"] = {"mean": gain["difference"], "ci95": gain["ci95"]}
@@ -67,6 +72,7 @@ def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> 
         _matrix("What row earns from column in the end", summary, "value"),
         _matrix("Lead of row over column", summary, "lead"),
         _matrix(f"What row gains over {baseline} in its place, against the same column", summary, "gain"),
+        _methods(summary),
         f'<p class="note">Gains are differences of matches that began from the same seeds. A rule shapes a column if '
         f"the interval of its gain lies above 0: {escape(_who(summary))}.</p>",
     ]
@@ -78,6 +84,29 @@ def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> 
     path = place / "index.html"
     path.write_text(page("Learning league", parts), encoding="utf-8")
     return path
+
+
+def _methods(summary: dict[str, Any]) -> str:
+    """Values of row against column, learned together and not, side by side."""
+    names = summary["learners"]
+    if not any("other_seeds" in one for one in summary["pairs"]):
+        return ""
+    by_pair = {(one["row"], one["column"]): one for one in summary["pairs"]}
+    rows = []
+    for row in names:
+        cells = []
+        for column in names:
+            same, other = (by_pair[row, column][key] for key in ("value", "other_seeds"))
+            cells.append(
+                f"{number(same['mean'])}{interval(same['ci95'])}<br>{number(other['mean'])}{interval(other['ci95'])}"
+            )
+        rows.append([escape(row), *cells])
+    note = (
+        "What the row's learners earn from the column's at the end, the row in seat 0. First line: same seed, the two "
+        "learned together. Second line: other seeds, final policies that never met, with intervals over learners of "
+        "both."
+    )
+    return f"<h2>By method</h2>{table(['row', *map(escape, names)], rows, 1)}" + f'<p class="note">{note}</p>'
 
 
 def _who(summary: dict[str, Any]) -> str:

@@ -50,20 +50,23 @@ def by_method(league: Any) -> dict[str, Any]:
             at = np.ix_(members[row], members[column])
             if row != column or len(members[row]) == 1:
                 found.append(
-                    {"row": row, "column": column, "who": "others"} | _mean(value[at], np.ones_like(together[at]))
+                    {"row": row, "column": column, "who": "others"}
+                    | mean_of_pairs(value[at], np.ones_like(together[at]))
                 )
                 continue
             itself = np.eye(len(members[row]), dtype=bool)
             for who, chosen in (("partners", together[at] & ~itself), ("strangers", ~together[at])):
                 if chosen.any():
-                    found.append({"row": row, "column": column, "who": who} | _mean(value[at], chosen))
+                    found.append({"row": row, "column": column, "who": who} | mean_of_pairs(value[at], chosen))
     return {"methods": methods, "values": found}
 
 
-def _mean(values: np.ndarray, chosen: np.ndarray) -> dict[str, Any]:
+def mean_of_pairs(values: np.ndarray, chosen: np.ndarray) -> dict[str, Any]:
     """Mean of the chosen entries [rows, columns], and an interval. Pairs share their players, so the variance is that
     of the means of rows over the number of rows, plus that of the means of columns over the number of columns (as in
     DeLong, DeLong and Clarke-Pearson 1988)."""
+    if not chosen.any():
+        return {"mean": None, "pairs": 0, "ci95": [None, None]}
     mean = float(values[chosen].mean())
     told = {"mean": mean, "pairs": int(chosen.sum()), "ci95": [None, None]}
     parts, freedoms = [], []

@@ -18,6 +18,7 @@ from shaping.config.checks import annotation, model
 from shaping.config.environments import environments
 from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
 from shaping.config.initial import DRAWN, FILE, RUN, SCALES
+from shaping.config.league import FROZEN
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
     SCHEDULES,
@@ -60,6 +61,7 @@ def json_schema() -> dict[str, Any]:
         "sweep": (dict[str, _axis()] | None, None),
         "tie": (list[list[str]] | None, None),
         "variants": (dict[str, variant] | None, None),
+        "league": (_league() | None, None),
         "published": (list[_settings("Published", PUBLISHED)] | None, None),
         "quick": (Literal[False] | _quick() | None, None),
     }
@@ -182,6 +184,12 @@ def _axis() -> Any:
     ranges = [_object(kind, {kind: (tuple[float, float, int], ...)}) for kind in RANGES]
     draws = [_object(kind, {kind: (tuple[float, float], ...)}) for kind in DRAWS]
     return _union([*ranges, *draws, Annotated[_Table, pydantic.Field(min_length=1)]])
+
+
+def _league() -> Any:
+    learning = _object("Learning league", {"learners": (dict[str, _player()], ...)})
+    several: dict[str, Any] = {name: (list[str | int] | str | int | None, None) for name in ("players", "cells")}
+    return learning | _settings("Frozen league", FROZEN, "Frozen players, everyone against everyone.", **several)
 
 
 def _quick() -> Any:
