@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     league.add_argument(
         "--learning",
         metavar="NAMES_OR_FILE",
-        help="rules that learn against each other: names with commas, or a YAML file with the key learners",
+        help="rules that learn against each other: names with commas, or a YAML file with league.learners",
     )
     league.add_argument(
         "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="with --learning: see run"

@@ -116,12 +116,14 @@ def open_whole(path: Any) -> Any:
 
 
 def report(folder: str | Path) -> Any:
-    """Writes summary and report again, from the record alone; returns the report's path.
+    """Writes summary and report of a run or a league again, from its record alone; returns the report's path.
 
     Raises:
       ConfigError: if the folder holds no record, or one of its files is damaged.
     """
     place = folder_at(folder)
+    if (place / "league.zarr").is_dir() and not (place / "record.zarr").exists():
+        return _report_league(place)
     if not (place / "record.zarr").is_dir():
         raise ConfigError(f"{place}: holds no record.zarr; give the folder of a run")
     check_files(place)
@@ -129,6 +131,18 @@ def report(folder: str | Path) -> Any:
         config_of(place)
     check_metadata(place / "record.zarr")
     return write_results(place)
+
+
+def _report_league(place: Any) -> Any:
+    """Writes summary and report of a league of frozen players."""
+    from shaping.analysis.damage import DamagedRecordError
+    from shaping.analysis.league_report import write_league
+
+    check_files(place)
+    try:
+        return write_league(place)
+    except DamagedRecordError as error:
+        raise ConfigError(str(error)) from error
 
 
 def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from shaping.analysis.damage import DamagedRecordError, unreadable_piece
 from shaping.analysis.derived import mean_of_known
 from shaping.analysis.evolution.alpha_rank import alpha_rank
 from shaping.analysis.evolution.invasion import invasion_graph
@@ -20,6 +22,8 @@ INTENSITY, POPULATION = 10.0, 50
 _MOST_ROWS = 200
 _MOST_NAMES = 60
 _MOST_METHODS = 30
+_NEEDED = ("value", "standard_error", "cooperation", "best_response", "best_response_error", "value_at_worst")
+_NEEDED += ("row", "column", "source", "match", "player", "cell")
 
 
 def summary_of(league: Any) -> dict[str, Any]:
@@ -83,7 +87,29 @@ def _finite(x: Any) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
+def write_league(folder: Any) -> Any:
+    """Writes summary.json and report/index.html from the league.zarr of a folder; returns the path of the page.
+
+    Raises:
+      DamagedRecordError: if league.zarr cannot be read, or is of another version.
+    """
+    import xarray
+
+    path = folder / "league.zarr"
+    if told := unreadable_piece(path):
+        raise DamagedRecordError(told)
+    with xarray.open_zarr(str(path), consolidated=False, chunks=None) as opened:
+        league = opened.load()
+    missing = [name for name in _NEEDED if name not in league]
+    if missing or "discount" not in league.attrs or not league.sizes.get("row"):
+        what = missing[0] if missing else "discount" if league.sizes.get("row") else "row"
+        raise DamagedRecordError(f"{path}: has no {what}; run `shaping league` again into a new folder")
+    summary = {"version": str(league.attrs.get("version", ""))} | summary_of(league)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return _write_page(folder, league, summary)
+
+
+def _write_page(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
     """Writes report/index.html; returns its path."""
     place = folder / "report"
     place.mkdir(exist_ok=True)
