@@ -142,7 +142,7 @@ def _played(cells: Cells, game: PlayedGame, players: Sequence[Player], seated: S
     for number, chosen in enumerate(_in_parts(unknown, alike(seated))):
         who = np.flatnonzero(chosen.any(axis=0) | chosen.any(axis=1))
         given = (game.env.name, game.numbers, game.discount, game.steps, how.error, how.seed, chosen)
-        given = (*given, [(players[i].name, seated[i].thetas) for i in who])
+        given = (*given, [(players[i].name, seated[i].thetas) for i in who.tolist()])
 
         def play(chosen: np.ndarray = chosen) -> dict[str, np.ndarray]:
             found = sampled_values(game, seated, how.error, chosen, how.seed)

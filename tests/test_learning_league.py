@@ -10,6 +10,7 @@ import shaping
 from shaping import envs
 from shaping.cli import main
 from shaping.config.errors import ConfigError
+from shaping.config.plan import plan
 
 LEARNERS = {"still": {"rule": "naive", "step_size": 0.0}, "naive": {"rule": "naive"}}
 
@@ -102,6 +103,14 @@ def test_a_league_can_be_mixed_of_learners_and_frozen_players(tmp_path):
     assert np.abs(values[0, 1, -1, 0] - values[0, 1, 0, 0]) > 1e-3
 
 
+def test_settings_may_differ_against_some_of_the_others():
+    lola = {"rule": "lola", "against": {"naive": {"lookahead_rate": 3.0}}}
+    planned = plan({"league": {"learners": {"naive": "naive", "LOLA": lola}}})
+    rates = [[player.get("lookahead_rate") for player in block.normal["players"]] for block in planned.blocks]
+    assert rates == [[None, None], [None, 3.0], [3.0, None], [1.0, 1.0]]
+    assert plan(planned.resolved()).resolved() == planned.resolved()
+
+
 @pytest.mark.parametrize(
     ("league", "beside", "says"),
     [
@@ -112,6 +121,8 @@ def test_a_league_can_be_mixed_of_learners_and_frozen_players(tmp_path):
         ({"learners": {"a": "naive"}, "against": "tft"}, {}, "league.against: unknown key beside learners"),
         ({"learners": {"a": "naive"}}, {"players": "lola"}, "players: not in a learning league"),
         ({"learners": {"a": "lolo"}}, {}, "players.0"),
+        ({"learners": {"a": {"rule": "lola", "against": {"b": {}}}}}, {}, "league.learners.a.against.b: unknown key"),
+        ({"learners": {"a": {"rule": "lola", "against": {"a": 3}}}}, {}, "against.a: 3 is not allowed"),
     ],
 )
 def test_a_wrong_league_is_refused_before_anything_is_computed(league, beside, says):

@@ -148,7 +148,8 @@ def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
         "opponent_model": (_settings("opponent_model", model_fields()) | bool | None, None),
         **more,
     }
-    also = {key: kind for key, kind in more.items() if prefix}
+    # Rewards of a strategy are settings of its own.
+    also = {key: kind for key, kind in more.items() if prefix and key != "reward"}
     each = []
     for name, factory in rules().items():
         own = {key: field for key, field in player_fields(name).items() if key not in beside}
@@ -187,7 +188,9 @@ def _axis() -> Any:
 
 
 def _league() -> Any:
-    learning = _object("Learning league", {"learners": (dict[str, _player()], ...)})
+    # Players and strategies of matches, each with settings that differ against some of the others.
+    beside = {"reward": (_reward() | None, None), "against": (dict[str, dict[str, Any]] | None, None)}
+    learning = _object("Learning league", {"learners": (dict[str, _player("league_", beside)], ...)})
     several: dict[str, Any] = {name: (list[str | int] | str | int | None, None) for name in ("players", "cells")}
     return learning | _settings("Frozen league", FROZEN, "Frozen players, everyone against everyone.", **several)
 

@@ -12,7 +12,7 @@ from shaping.config.checks import settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
 from shaping.schema import Field, Positive, Range, fields
 
-LEARNERS = "learners"
+LEARNERS, AGAINST = "learners", "against"
 _SEPARATOR = " v "
 _TOP = ("title", "description", "game", "seed", "league")
 """Keys of a configuration whose league has frozen players only."""
@@ -90,10 +90,28 @@ def pairs(raw: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(player, Mapping | str):
             raise not_allowed(f"league.learners.{name}", player, "a rule, or a mapping with a rule or a strategy")
     return {
-        variant_of(str(row), str(column)): {"players": [first, second]}
-        for row, first in learners.items()
-        for column, second in learners.items()
+        variant_of(str(row), str(column)): {
+            "players": [_against(learners, row, column), _against(learners, column, row)]
+        }
+        for row in learners
+        for column in learners
     }
+
+
+def _against(learners: Mapping[str, Any], name: str, other: str) -> Any:
+    """A learner's entry against another: its key `against` maps names of others to settings that differ there."""
+    player = learners[name]
+    if not isinstance(player, Mapping) or player.get(AGAINST) is None:
+        return player
+    where, changes = f"league.learners.{name}.{AGAINST}", player[AGAINST]
+    if not isinstance(changes, Mapping):
+        raise not_allowed(where, changes, "a mapping of names of learners to settings")
+    for key, change in changes.items():
+        if key not in learners:
+            raise unknown_key(f"{where}.{key}", [f"{where}.{known}" for known in learners])
+        if not isinstance(change, Mapping):
+            raise not_allowed(f"{where}.{key}", change, "a mapping of settings")
+    return {key: value for key, value in player.items() if key != AGAINST} | dict(changes.get(other, {}))
 
 
 def normal_frozen(raw: Mapping[str, Any]) -> dict[str, Any]:
