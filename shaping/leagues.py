@@ -20,7 +20,8 @@ from shaping.frozen_players import Player, check_names, filed, has_tables, learn
 from shaping.league_cells import Cells, Play, environment_cells, learn_responses, matrix_cells
 from shaping.league_games import about_game, common_game, given_game
 from shaping.learned_responses import Budget
-from shaping.objectives.sampled_values import PlayedGame
+from shaping.objectives.behaviour import each_behaviour
+from shaping.objectives.sampled_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
 from shaping.played_players import learned_to_play, scripted_of
 from shaping.runtime.folders import folder_at, locked, remove, write_whole
@@ -64,8 +65,8 @@ def league(
     Returns:
       The folder, with config.yaml, league.zarr (`value`, `standard_error` and `cooperation` [row, column, seat], where
       something was played also `reward_per_step` and `episodes` [row, column]; `best_response` and `value_at_worst`
-      [row], what a best response to the row's player earns and what that player then gets), summary.json and
-      report/index.html.
+      [row], what a best response to the row's player earns and what that player then gets; `policy` [row, history] of
+      tables of one round), summary.json and report/index.html.
 
     Raises:
       ConfigError: bad input, in one line, before anything is computed.
@@ -187,6 +188,9 @@ def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> 
     if cells.episodes.any():
         variables["reward_per_step"] = (pairs, cells.reward_per_step)
         variables["episodes"] = (pairs[:2], cells.episodes)
+    tables = [_one_round(player) for player in players]
+    if any(np.isfinite(table).all() for table in tables):
+        variables["policy"] = (("row", "history"), np.stack(tables))
     return xarray.Dataset(
         variables
         | {name: (rows, getattr(cells, name)) for name in ("best_response", "best_response_error", "value_at_worst")},
@@ -201,6 +205,15 @@ def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> 
         },
         about | {"cooperation_measure": cells.measure, "version": __version__},
     )
+
+
+def _one_round(player: Player) -> np.ndarray:
+    """P(C) after the start and each joint action, of a player that remembers one round; otherwise NaN."""
+    if not isinstance(player.behaviour, Seated):
+        table = each_behaviour([player.behaviour])[0]
+        if isinstance(table, np.ndarray) and table.shape == (5,):
+            return np.asarray(table, float)
+    return np.full(5, np.nan)
 
 
 def _text(words: Sequence[str]) -> np.ndarray:

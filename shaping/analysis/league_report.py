@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from shaping.analysis.charts import Chart, heat_map
 from shaping.analysis.damage import DamagedRecordError, unreadable_piece
 from shaping.analysis.derived import mean_of_known
 from shaping.analysis.evolution.alpha_rank import alpha_rank
@@ -15,7 +16,7 @@ from shaping.analysis.evolution.invasion import invasion_graph
 from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, percent, table
 from shaping.analysis.methods import by_method
-from shaping.analysis.report import figure, page
+from shaping.analysis.page import figure, page
 from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
 
 INTENSITY, POPULATION = 10.0, 50
@@ -42,6 +43,7 @@ def summary_of(league: Any) -> dict[str, Any]:
         rows.append(
             {
                 "name": name,
+                "number": i,
                 "source": str(league["source"].values[i]),
                 "value_mean": float(value[i].mean()),
                 "value_mean_error": float(np.sqrt((error[i] ** 2).sum()) / len(error)),
@@ -54,6 +56,7 @@ def summary_of(league: Any) -> dict[str, Any]:
                 "value_at_worst": _finite(league["value_at_worst"].values[i]),
                 "alpha_rank": float(ranks[i]),
                 "invaders": int(invaders[i]),
+                "policy": _policy(league, i),
             }
         )
     rows.sort(key=lambda row: -row["value_mean"])
@@ -68,6 +71,12 @@ def summary_of(league: Any) -> dict[str, Any]:
         "alpha_rank": {"intensity": INTENSITY, "population": POPULATION, "selection": "local"},
         "players": rows,
     }
+
+
+def _policy(league: Any, i: int) -> list[float] | None:
+    """P(C) after the start and each joint action, for a table of one round."""
+    row = league["policy"].values[i] if "policy" in league else np.full(1, np.nan)
+    return [float(x) for x in row] if np.isfinite(row).all() else None
 
 
 def _sampling(league: Any) -> dict[str, Any] | None:
@@ -120,17 +129,45 @@ def _write_page(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
         pictures.append(("cooperation", title, cooperation, "cividis"))
     names = league["row"].values.tolist()
     order = _clustered(pictures[0][2])
-    parts = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>", _table(summary)]
-    parts.append(_methods(summary["methods"]))
+    parts: list[str | Chart] = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>"]
+    parts += [_table(summary, _from(league)), _methods(summary["methods"])]
     for name, title, matrix, colours in pictures:
         image = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
         caption = "Mean over seats. Similar players are next to each other."
         shown = Picture(name, title, caption, image)
         save([shown], place)
-        parts.append(figure(shown))
+        charted = len(names) <= _MOST_NAMES
+        parts.append(_chart(shown, league, matrix, order, colours) if charted else figure(shown))
     path = place / "index.html"
     path.write_text(page("League", parts), encoding="utf-8")
     return path
+
+
+def _chart(shown: Picture, league: Any, matrix: np.ndarray, order: np.ndarray, colours: str) -> Chart:
+    """The matrix as a chart, whose cells lead to the row's player in the table."""
+    names = [str(name) for name in league["row"].values]
+    error = np.sqrt((league["standard_error"].values ** 2).sum(axis=2)) / 2
+    told, pairs = _from(league), [(i, j) for i in order for j in order]
+    hover = {
+        "standard error": [f"{error[i, j]:.2g}" if error[i, j] else "0 (exact)" for i, j in pairs],
+        "row is from": [told[i] for i, _ in pairs],
+        "column is from": [told[j] for _, j in pairs],
+    }
+    if shown.name != "value":
+        del hover["standard error"]
+    caption = f"{shown.caption} A click leads to the row's player."
+    anchors = [f"player-{i}" for i, _ in pairs]
+    ordered, named = matrix[np.ix_(order, order)], [names[i] for i in order]
+    palette = f"{colours.capitalize()}256"
+    return heat_map(shown.name, shown.title, caption, ordered, named, hover, anchors, palette, shown)
+
+
+def _from(league: Any) -> list[str]:
+    """Where each player is from: the command that runs its match again, a file, or "strategy"."""
+    found = []
+    for source, match in zip(league["source"].values, league["match"].values, strict=True):
+        found.append(f"shaping replay {source} --match {int(match)}" if match >= 0 else str(source))
+    return found
 
 
 def _measure(game: dict[str, Any]) -> str:
@@ -151,10 +188,11 @@ def _game(summary: dict[str, Any]) -> str:
     )
 
 
-def _table(summary: dict[str, Any]) -> str:
+def _table(summary: dict[str, Any], origins: list[str]) -> str:
     cooperates = "cooperates" if _measure(summary["game"]) == "cooperation" else _measure(summary["game"])
     head = ["player", "mean value", "against itself", "others earn", cooperates, "best response", "at worst"]
-    head += ["alpha-rank", "invaders"]
+    head += ["alpha-rank", "invaders", "P(C | start, CC, CD, DC, DD)", "from"]
+    listed = summary["players"][:_MOST_ROWS]
     rows = [
         [
             escape(row["name"]),
@@ -166,8 +204,10 @@ def _table(summary: dict[str, Any]) -> str:
             number(row["value_at_worst"]),
             percent(row["alpha_rank"]),
             str(row["invaders"]),
+            ", ".join(number(x, 2) for x in row["policy"]) if row["policy"] else "&ndash;",
+            f"<code>{escape(origins[row['number']])}</code>",
         ]
-        for row in summary["players"][:_MOST_ROWS]
+        for row in listed
     ]
     rank = summary["alpha_rank"]
     note = (
@@ -179,7 +219,8 @@ def _table(summary: dict[str, Any]) -> str:
     )
     left_out = len(summary["players"]) - len(rows)
     more = f" {left_out} more are in summary.json." if left_out else ""
-    return table(head, rows, 1) + f'<p class="note">{note}{more}</p>'
+    anchors = [f"player-{row['number']}" for row in listed]
+    return table(head, rows, 1, anchors) + f'<p class="note">{note}{more}</p>'
 
 
 def _methods(found: dict[str, Any]) -> str:

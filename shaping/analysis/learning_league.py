@@ -12,7 +12,7 @@ from shaping.analysis.differences import difference
 from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, table
 from shaping.analysis.methods import mean_of_pairs
-from shaping.analysis.report import figure, page
+from shaping.analysis.page import figure, page
 from shaping.analysis.statistics import mean_ci95_columns
 from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -13,6 +12,7 @@ from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.failed_matches import failed_table
 from shaping.analysis.markup import each, number, percent, table
+from shaping.analysis.page import figure, page
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
 from shaping.analysis.populations import figures as of_populations
 from shaping.analysis.populations.film import film
@@ -25,23 +25,6 @@ from shaping.analysis.style import Picture
 from shaping.analysis.summary import summarise, written_summary
 
 MOST_ROWS = 60
-
-_CSS = """
-:root { color-scheme: light; }
-body { margin: 0 auto; max-width: 1000px; padding: 24px 20px 60px; background: #fff; color: #1a1a1a;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 26px; margin: 0 0 8px; } h2 { font-size: 19px; margin: 36px 0 8px; }
-p { max-width: 820px; margin: 6px 0 12px; } .note { color: #555; font-size: 13px; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: 4px 10px 4px 0; text-align: right; white-space: nowrap; vertical-align: top; }
-th { border-bottom: 1.5px solid #444; font-weight: 600; } td { border-bottom: 1px solid #e4e4e4; }
-th.t, td.t { text-align: left; } td.w { white-space: normal; max-width: 220px; }
-td small { color: #666; } .agrees { color: #00664b; font-weight: 600; } .differs { color: #a63d00;
-font-weight: 600; } figure { margin: 8px 0 0; } figure img { max-width: 100%; height: auto; display: block; }
-figcaption { color: #444; font-size: 13px; max-width: 820px; margin-top: 4px; }
-pre { background: #f6f6f6; padding: 12px; overflow-x: auto; font-size: 12px; line-height: 1.4; }
-summary { cursor: pointer; font-weight: 600; margin-top: 32px; }
-"""
 
 _MEASURES = {
     "value": (
@@ -148,26 +131,6 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     if text := _config_text(record):
         parts.append(f"<details><summary>Resolved configuration</summary><pre>{escape(text)}</pre></details>")
     return page(title, parts)
-
-
-def figure(shown: Picture) -> str:
-    """A picture with its title and caption, as HTML that includes it."""
-    title, data = escape(shown.title), f"data:image/{shown.kind};base64,{base64.b64encode(shown.png).decode()}"
-    return (
-        f'<h2 id="{escape(shown.name)}">{title}</h2><figure><img alt="{title}" src="{data}">'
-        f"<figcaption>{escape(shown.caption)}</figcaption></figure>"
-    )
-
-
-def page(title: str, parts: list[str]) -> str:
-    """A self-contained page made of HTML parts."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_CSS}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
 
 
 def _episode(record: Record) -> str:
