@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis.cell_analysis import mean_with_interval
+from shaping.analysis.charts import Chart, heat_map
 from shaping.analysis.differences import difference
 from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, table
@@ -65,10 +66,11 @@ def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> 
     place.mkdir(exist_ok=True)
     names, baseline = summary["learners"], summary["baseline"]
     matches = league.sizes["match"]
-    parts = [
+    parts: list[str | Chart] = [
         f"<h1>Learning league of {len(names)}</h1>",
         f"<p>Every rule learns against every other and itself, the row in seat 0 and the column in seat 1, {matches:,} "
         f"matches each, {int(league['update'].values[-1]):,} updates. Brackets hold 95 % intervals over matches.</p>",
+        _chart(league, summary),
         _matrix("What row earns from column in the end", summary, "value"),
         _matrix("Lead of row over column", summary, "lead"),
         _matrix(f"What row gains over {baseline} in its place, against the same column", summary, "gain"),
@@ -81,9 +83,43 @@ def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> 
         curves = Picture("trajectories", "Trajectories", caption, _curves(league, names))
         save([curves], place)
         parts.append(figure(curves))
+    parts.append(_pairs(folder, league, summary))
     path = place / "index.html"
     path.write_text(page("Learning league", parts), encoding="utf-8")
     return path
+
+
+def _chart(league: Any, summary: dict[str, Any]) -> Chart:
+    """What row earns from column in the end; a click leads to the pair in the table."""
+    names, pairs = summary["learners"], summary["pairs"]
+    values = [np.nan if one["value"]["mean"] is None else one["value"]["mean"] for one in pairs]
+    hover = {
+        "interval": [_plain(one["value"]["ci95"]) for one in pairs],
+        "column earns": [_plain([one["opponent_value"]["mean"]]) for one in pairs],
+        "matches": [str(one["matches"]) for one in pairs],
+    }
+    anchors = [f"pair-{i}" for i in range(len(pairs))]
+    caption = "Means over matches after the last update, the row in seat 0. A click leads to the pair."
+    matrix = np.array(values, float).reshape(len(names), len(names))
+    return heat_map("final_values", "Everyone against everyone", caption, matrix, names, hover, anchors)
+
+
+def _plain(numbers: list[float | None]) -> str:
+    return " to ".join("?" if x is None else f"{x:.3f}" for x in numbers)
+
+
+def _pairs(folder: Any, league: Any, summary: dict[str, Any]) -> str:
+    """A row for each pair, with its matches in the report of the run and the command that runs the first again."""
+    names = summary["learners"]
+    rows = []
+    for place, one in enumerate(summary["pairs"]):
+        first = int(league["number"].values[place // len(names), place % len(names), 0])
+        command = f"shaping replay {folder} --match {first}"
+        link = f'<a href="../report/index.html#match-{first}">{first} and following</a>'
+        told = [number(one[key]["mean"]) + interval(one[key]["ci95"]) for key in ("value", "opponent_value", "lead")]
+        rows.append([escape(one["row"]), escape(one["column"]), *told, link, f"<code>{escape(command)}</code>"])
+    head = ["row", "column", "row earns", "column earns", "lead of row", "matches", "again"]
+    return "<h2>Pairs</h2>" + table(head, rows, 2, [f"pair-{i}" for i in range(len(rows))])
 
 
 def _methods(summary: dict[str, Any]) -> str:

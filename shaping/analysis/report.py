@@ -8,10 +8,12 @@ from typing import Any
 
 from shaping.analysis import figures
 from shaping.analysis.axes import Columns, key_name, sweep_axes
+from shaping.analysis.charts import Chart
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.failed_matches import failed_table
 from shaping.analysis.markup import each, number, percent, table
+from shaping.analysis.match_list import listed_matches
 from shaping.analysis.page import figure, page
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
 from shaping.analysis.populations import figures as of_populations
@@ -100,11 +102,13 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     """The page as one HTML text that includes its figures."""
     config = record.config
     title = str(config.get("title") or record.directory.resolve().name)
-    parts = [f"<h1>{escape(title)}</h1>"]
+    parts: list[str | Chart] = [f"<h1>{escape(title)}</h1>"]
     if config.get("description"):
         parts.append(f"<p>{escape(str(config['description']))}</p>")
     told = what_was_run(record, summary, _games(config)) if record.of_populations else _what_was_run(record, summary)
     parts.append(f"<p>{escape(told)}</p>")
+    if (record.config.get("league") or {}).get("learners"):
+        parts.append('<p>Who shapes whom: <a href="../league/index.html">the league</a>.</p>')
     if summary["published"]:
         parts.append("<h2>Compared with published values</h2>" + published_table(summary["published"]))
     if cells := summary["cells"]:
@@ -126,6 +130,7 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
             parts.append(f"<p>{escape(READING)}</p>")
     if (episode := record.directory / "episode.gif").exists():
         parts.append(figure(Picture("episode", "An episode", _episode(record), episode.read_bytes(), "gif")))
+    parts += listed_matches(record, summary)
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
     if text := _config_text(record):
