@@ -82,7 +82,7 @@ def test_sixty_cells_are_listed_and_the_rest_is_in_the_summary(write_record):
     run = write_record(cells(63))
     text = render(open_record(run), summarise(run), [])
     assert "first 60 of 63 cells" in text
-    table = text[text.index("<h2>Cells") : text.index("<details")]
+    table = text[text.index("<h2>Cells") : text.index('<h2 id="matches"')]
     assert table.count("<tr>") == 61
 
 
