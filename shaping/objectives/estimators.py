@@ -7,11 +7,9 @@ of all players' log-probabilities up to step t,
     baseline     J_i + sum_t gamma^t (1 - box(l_t)) b_i(s_t),  l_t all log-probabilities of step t           (eq. 12)
     Loaded DiCE  J_i = sum_t gamma^t (box(w_t) - box(w_t - l_t)) A_i,t                  (Farquhar et al. 2019, eq. 10)
                  with w_t = lambda w_{t-1} + l_t and advantages A; its value is 0, only its derivatives are used
-                     surrogate    J_i = sum_t gamma^t r_i,t w_t: only its first derivatives are right; it is for
-                     comparison
+    surrogate    J_i = sum_t gamma^t r_i,t w_t: only its first derivatives are right; it is for comparison
 
-                 Arrays are [time, batch, ...], players last. Steps after the end of a stream have no reward and no
-                 log-probability.
+Arrays are [time, batch, ...], players last. Steps after the end of a stream have no reward and no log-probability.
 """
 
 from collections.abc import Callable
