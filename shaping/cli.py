@@ -317,7 +317,13 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     experiment = planned(arguments.folder)
     _choose_compiler(experiment)
-    _print_lines(lines(replay(arguments.folder, arguments.match, arguments.last, experiment)))
+    told = lines(replay(arguments.folder, arguments.match, arguments.last, experiment))
+    if arguments.episode is not None:
+        from shaping.results import load, save_episode_of
+
+        save_episode_of(load(arguments.folder), arguments.match, Path(arguments.episode))
+        told.append(f"episode: {arguments.episode}")
+    _print_lines(told)
     return statuses.FINISHED
 
 
@@ -325,7 +331,7 @@ def _report(arguments: argparse.Namespace) -> int:
     _begin()
     from shaping.results import report
 
-    _print_lines([str(report(arguments.folder))])
+    _print_lines([str(report(arguments.folder, arguments.pdf))])
     return statuses.FINISHED
 
 

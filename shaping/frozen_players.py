@@ -1,7 +1,7 @@
 """Frozen players of a league, with their names: from runs, from files, and named strategies."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Player:
       behaviour: a player as `shaping.league_values` takes it.
       match, seat: its match and seat in its run; -1 for other sources.
       cell: its cell in the run; -1 for other sources.
+      rule: by which it learned; "" for other sources.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Player:
     match: int = -1
     seat: int = -1
     cell: int = -1
+    rule: str = ""
 
 
 def scripted(against: str, game: MatrixGame) -> list[Player]:
@@ -143,7 +145,8 @@ def learned(
             table = tables[m, seat][np.isfinite(tables[m, seat])]
             if len(table) == 1:
                 table = np.full(5, table[0])
-            found.append(Player(f"{name or place}/{m}/{seat}", place, table, m, seat, int(cell[m])))
+            rule = rule_name(run.settings(m)["players"][seat])
+            found.append(Player(f"{name or place}/{m}/{seat}", place, table, m, seat, int(cell[m]), rule))
     if not found:
         raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
     if not one_game:
@@ -154,6 +157,11 @@ def learned(
     first = {name: as_written(value[chosen[0]]) for name, value in numbers.items()}
     horizon = record.attrs.get("horizon", "infinite")
     return found, first | {"horizon": None if horizon == "infinite" else int(horizon)}
+
+
+def rule_name(player: Mapping[str, Any]) -> str:
+    """The name of a learner's rule, with its variant."""
+    return " ".join(str(player[key]) for key in ("rule", "variant") if key in player)
 
 
 def filed(place: str) -> list[Player]:

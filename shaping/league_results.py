@@ -16,13 +16,14 @@ from shaping.recorded_tables import HISTORIES, are_tables, as_written, own_table
 _MOST_VALUES = 2 * 10**7
 
 
-def write_learning_league(folder: Any, record: Any, names: Sequence[str]) -> Any:
+def write_learning_league(folder: Any, record: Any, names: Sequence[str], pdfs: bool = False) -> Any:
     """Writes the results of a learning league beside its record; returns the path of its page.
 
     Args:
       folder: the folder of the run.
       record: its record.
       names: of the learners, in order.
+      pdfs: whether figures are written as PDF too.
 
     Raises:
       ConfigError: the record is of other learners.
@@ -58,7 +59,7 @@ def write_learning_league(folder: Any, record: Any, names: Sequence[str]) -> Any
     summary = {"version": __version__} | summary_of(dataset)
     told = json.dumps(summary, indent=1, allow_nan=False) + "\n"
     (folder / "league.json").write_text(told, encoding="utf-8")
-    return write_learning_report(folder, dataset, summary)
+    return write_learning_report(folder, dataset, summary, pdfs)
 
 
 def _cross_play(record: Any, pairs: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -202,6 +202,7 @@ def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> 
             "match": (rows, [player.match for player in players]),
             "player": (rows, [player.seat for player in players]),
             "cell": (rows, [player.cell for player in players]),
+            "rule": (rows, _text([player.rule for player in players])),
         },
         about | {"cooperation_measure": cells.measure, "version": __version__},
     )

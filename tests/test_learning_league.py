@@ -87,10 +87,18 @@ def test_learners_of_other_seeds_meet_with_what_they_learned(folder):
 def test_its_configuration_is_all_that_report_needs(folder, capsys):
     before = (folder / "league.json").read_text()
     (folder / "league.json").unlink()
-    assert main(["report", str(folder)]) == 0
+    assert main(["report", str(folder), "--pdf"]) == 0
+    for name in ("report/outcomes", "league/trajectories"):
+        assert (folder / f"{name}.pdf").read_bytes()[:5] == b"%PDF-" and (folder / f"{name}.png").is_file()
     assert (folder / "league.json").read_text() == before
     assert main(["resume", str(folder)]) == 0
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_an_episode_of_a_run_that_never_played_is_refused(folder, tmp_path, capsys):
+    assert main(["replay", str(folder), "--match", "1", "--episode", str(tmp_path / "one.gif")]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "nothing was played" in said.err and not (tmp_path / "one.gif").exists()
 
 
 def test_a_league_can_be_mixed_of_learners_and_frozen_players(tmp_path):

@@ -60,6 +60,12 @@ def test_coin_game_cells_are_exact_and_play_agrees(tmp_path):
     assert exact["best_response"].values[0] >= exact["value"].values[1, 0].max()
 
 
+def test_an_episode_of_any_match_can_be_drawn(gru, tmp_path, capsys):
+    file = tmp_path / "one.gif"
+    assert main(["replay", str(gru), "--match", "0", "--last", "1", "--episode", str(file)]) == 0
+    assert file.read_bytes()[:6] == b"GIF89a" and str(file) in capsys.readouterr().out
+
+
 def test_a_recurrent_network_meets_the_classics_in_play(gru, tmp_path):
     folder = shaping.league([gru], against="alld,tf2t", error=0.1, out=tmp_path / "out")
     league = opened(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, percent, table
 from shaping.analysis.methods import by_method
 from shaping.analysis.page import figure, page
-from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
+from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INTENSITY, POPULATION = 10.0, 50
 _MOST_ROWS = 200
@@ -96,8 +99,9 @@ def _finite(x: Any) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def write_league(folder: Any) -> Any:
-    """Writes summary.json and report/index.html from the league.zarr of a folder; returns the path of the page.
+def write_league(folder: Any, pdfs: bool = False) -> Any:
+    """Writes summary.json, report/index.html and its figures from the league.zarr of a folder, with `pdfs` also as PDF;
+    returns the path of the page.
 
     Raises:
       DamagedRecordError: if league.zarr cannot be read, or is of another version.
@@ -115,10 +119,10 @@ def write_league(folder: Any) -> Any:
         raise DamagedRecordError(f"{path}: has no {what}; run `shaping league` again into a new folder")
     summary = {"version": str(league.attrs.get("version", ""))} | summary_of(league)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return _write_page(folder, league, summary)
+    return _write_page(folder, league, summary, pdfs)
 
 
-def _write_page(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
+def _write_page(folder: Any, league: Any, summary: dict[str, Any], pdfs: bool) -> Any:
     """Writes report/index.html; returns its path."""
     place = folder / "report"
     place.mkdir(exist_ok=True)
@@ -132,10 +136,10 @@ def _write_page(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
     parts: list[str | Chart] = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>"]
     parts += [_table(summary, _from(league)), _methods(summary["methods"])]
     for name, title, matrix, colours in pictures:
-        image = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
+        drawn = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
         caption = "Mean over seats. Similar players are next to each other."
-        shown = Picture(name, title, caption, image)
-        save([shown], place)
+        shown = picture(name, title, caption, drawn)
+        save([shown], place, pdfs)
         charted = len(names) <= _MOST_NAMES
         parts.append(_chart(shown, league, matrix, order, colours) if charted else figure(shown))
     path = place / "index.html"
@@ -258,7 +262,7 @@ def _clustered(value: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(np.concatenate([value, value.T], axis=1), "average"))
 
 
-def _heat_map(matrix: np.ndarray, names: list[str], colours: str) -> bytes:
+def _heat_map(matrix: np.ndarray, names: list[str], colours: str) -> Figure:
     matplotlib = import_matplotlib()
     with matplotlib.rc_context(RC):
         n = len(names)
@@ -272,4 +276,4 @@ def _heat_map(matrix: np.ndarray, names: list[str], colours: str) -> bytes:
         if n <= _MOST_NAMES:
             axes.set_xticks(range(n), names, rotation=90)
             axes.set_yticks(range(n), names)
-        return png(figure)
+        return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from shaping.analysis.markup import interval, number, table
 from shaping.analysis.methods import mean_of_pairs
 from shaping.analysis.page import figure, page
 from shaping.analysis.statistics import mean_ci95_columns
-from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
+from shaping.analysis.style import RC, import_matplotlib, new_figure, picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_PANELS = 8
 
@@ -60,7 +63,7 @@ def summary_of(league: Any) -> dict[str, Any]:
     return {"baseline": names[0], "learners": names, "pairs": pairs}
 
 
-def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
+def write_learning_report(folder: Any, league: Any, summary: dict[str, Any], pdfs: bool = False) -> Any:
     """Writes league/index.html; returns its path."""
     place = folder / "league"
     place.mkdir(exist_ok=True)
@@ -80,8 +83,8 @@ def write_learning_report(folder: Any, league: Any, summary: dict[str, Any]) -> 
     ]
     if len(names) <= _MOST_PANELS:
         caption = "Values over updates, of the row's learner (solid) and the column's (dashed), with 95 % intervals."
-        curves = Picture("trajectories", "Trajectories", caption, _curves(league, names))
-        save([curves], place)
+        curves = picture("trajectories", "Trajectories", caption, _curves(league, names))
+        save([curves], place, pdfs)
         parts.append(figure(curves))
     parts.append(_pairs(folder, league, summary))
     path = place / "index.html"
@@ -166,7 +169,7 @@ def _matrix(title: str, summary: dict[str, Any], key: str) -> str:
     return f"<h2>{escape(title)}</h2>{table(['row', *map(escape, names)], rows, 1)}" if rows else ""
 
 
-def _curves(league: Any, names: list[str]) -> bytes:
+def _curves(league: Any, names: list[str]) -> Figure:
     matplotlib = import_matplotlib()
     with matplotlib.rc_context(RC):
         n = len(names)
@@ -185,4 +188,4 @@ def _curves(league: Any, names: list[str]) -> bytes:
                     axes.set_title(column)
                 if j == 0:
                     axes.set_ylabel(row)
-        return png(figure)
+        return figure

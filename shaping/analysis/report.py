@@ -65,9 +65,9 @@ _OWN_KEYS = {"cells", "variables", "published"}
 """What a summary of this version has; an older one is made again."""
 
 
-def write_report(directory: Any) -> Any:
+def write_report(directory: Any, pdfs: bool = False) -> Any:
     """Write DIR/report/index.html and its figures as PNG files next to it, from record.zarr, config.yaml and
-    summary.json.
+    summary.json; with `pdfs` also as PDF files.
 
     A missing summary.json is made first.
 
@@ -87,9 +87,9 @@ def write_report(directory: Any) -> Any:
         pictures = (of_populations if record.of_populations else figures).draw(record, summary)
     folder = directory / "report"
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.png"):
+    for old in [*folder.glob("*.png"), *folder.glob("*.pdf")]:
         old.unlink()
-    figures.save(pictures, folder)
+    figures.save(pictures, folder, pdfs)
     if record.of_populations and (moving := film(record)) is not None:
         (folder / "lattice.gif").write_bytes(moving.png)
         pictures = [*pictures, moving]
