@@ -18,6 +18,7 @@ from shaping.config.checks import annotation, model
 from shaping.config.environments import environments
 from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
 from shaping.config.initial import DRAWN, FILE, RUN, SCALES
+from shaping.config.league import FROZEN
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
     SCHEDULES,
@@ -61,6 +62,7 @@ def json_schema() -> dict[str, Any]:
         "sweep": (dict[str, _axis()] | None, None),
         "tie": (list[list[str]] | None, None),
         "variants": (dict[str, variant] | None, None),
+        "league": (_league() | None, None),
         "published": (list[_settings("Published", PUBLISHED)] | None, None),
         "quick": (Literal[False] | _quick() | None, None),
     }
@@ -148,7 +150,8 @@ def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
         "opponent_model": (_settings("opponent_model", model_fields()) | bool | None, None),
         **more,
     }
-    also = {key: kind for key, kind in more.items() if prefix}
+    # Rewards of a strategy are settings of its own.
+    also = {key: kind for key, kind in more.items() if prefix and key != "reward"}
     each = []
     for name, factory in rules().items():
         own = {key: field for key, field in player_fields(name).items() if key not in beside}
@@ -184,6 +187,14 @@ def _axis() -> Any:
     ranges = [_object(kind, {kind: (tuple[float, float, int], ...)}) for kind in RANGES]
     draws = [_object(kind, {kind: (tuple[float, float], ...)}) for kind in DRAWS]
     return _union([*ranges, *draws, Annotated[_Table, pydantic.Field(min_length=1)]])
+
+
+def _league() -> Any:
+    # Players and strategies of matches, each with settings that differ against some of the others.
+    beside = {"reward": (_reward() | None, None), "against": (dict[str, dict[str, Any]] | None, None)}
+    learning = _object("Learning league", {"learners": (dict[str, _player("league_", beside)], ...)})
+    several: dict[str, Any] = {name: (list[str | int] | str | int | None, None) for name in ("players", "cells")}
+    return learning | _settings("Frozen league", FROZEN, "Frozen players, everyone against everyone.", **several)
 
 
 def _quick() -> Any:
