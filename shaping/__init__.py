@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
     from shaping.learners import arcsine as arcsine
+    from shaping.learners import coala as coala
     from shaping.learners import es as es
     from shaping.learners import fan_in as fan_in
     from shaping.learners import fmtl as fmtl
@@ -145,6 +146,7 @@ _EXPORTS = {
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
+    "coala": "learners",
     "es": "learners",
     "fmtl": "learners",
     "genetic": "learners",

@@ -4,6 +4,7 @@ The `LEARNERS` of each file maps configuration names to factories.
 """
 
 from shaping.learners.actor_critic import a2c, ppo
+from shaping.learners.coala import coala
 from shaping.learners.es import es
 from shaping.learners.frozen import frozen
 from shaping.learners.genetic import genetic
@@ -24,6 +25,7 @@ __all__ = [
     "Schedule",
     "a2c",
     "arcsine",
+    "coala",
     "es",
     "fan_in",
     "fmtl",
