@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import shaping
 from shaping.learners import coala
 from shaping.learners.coala import OfTrials, trial_advantages
+from tests.runs import played
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -156,3 +158,28 @@ def test_what_does_not_fit_is_refused_in_a_line():
         OfTrials("coala", True, True)(jnp.zeros((6, 2)), jnp.zeros((6, 2)), None, Playing(None, 1.0), 1.0)
     with pytest.raises(ValueError, match="clip is 0.0; allowed: a number, above 0"):
         coala(clip=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.quick
+@pytest.mark.usefixtures("without_pictures")
+def test_with_one_stream_a_trial_every_estimator_is_that_of_ppo(tmp_path):
+    """Nobody else's stream is changed by what is done in one's own."""
+    own = {"epochs": 2, "minibatches": 1, "entropy": 0.0, "gae_lambda": 0.9, "normalise": False}
+    within = {"rule": "naive", "within": True}
+    learners = {"ppo": {"rule": "ppo", **own}}
+    learners |= {name: {"rule": "coala", "estimator": name, "centre": False, **own} for name in ("coala", "mfos")}
+    config = {
+        "game": {"name": "ipd", "horizon": 2, "discount": 1},
+        "trial": {"updates": 2, "rounds": 2, "streams": 1, "baseline": "none"},
+        "policy": {"kind": "gru", "units": 2, "critic": "shared"},
+        "objective": {"batch": 4, "evaluation": 2},
+        "optimizer": "adam",
+        "matches": 1,
+        "updates": 2,
+        "variants": {name: {"players": [{**one, "step_size": 0.05}, within]} for name, one in learners.items()},
+    }
+    record = played(shaping.run(config, tmp_path / "run"))
+    start, ends = (record[name].isel(player=0).values for name in ("theta_initial", "theta_final"))
+    assert np.abs(ends[0] - start[0]).max() > 0.01
+    np.testing.assert_allclose(ends[1:], ends[:2], rtol=1e-5, atol=1e-7)
