@@ -39,6 +39,7 @@ class ActorCritic:
       epochs, minibatches: how many passes are made over a batch, and into how many parts it is cut.
       advantages: `(rewards, values, running, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
         by stream.
+      critic: whether it has critics; without them values are 0.
     """
 
     gae_lambda: Any
@@ -48,6 +49,7 @@ class ActorCritic:
     epochs: int = struct.field(pytree_node=False, default=1)
     minibatches: int = struct.field(pytree_node=False, default=1)
     advantages: Callable[..., jax.Array] | None = struct.field(pytree_node=False, default=None)
+    critic: bool = struct.field(pytree_node=False, default=True)
 
 
 @struct.dataclass
@@ -137,7 +139,7 @@ def learner_with(own: ActorCritic, common: Common) -> Learner:
         observes=common.critic is not None,
         shareable=True,
         needs_sampler=True,
-        needs_critic=True,
+        needs_critic=own.critic,
         minibatches=own.minibatches,
     )
 
@@ -208,15 +210,16 @@ def collect(
         divide the batch.
     """
     sampler = objective.sampler
-    if sampler is None or objective.values is None:
+    expected = objective.values if settings.critic else None
+    if sampler is None or (settings.critic and expected is None):
         raise ValueError("a2c and ppo need an objective that samples, with critics")
     if key is None:
         raise ValueError("key is None; allowed: a key, as batches are sampled")
     if sampler.batch % settings.minibatches:
         raise ValueError(f"minibatches is {settings.minibatches}; allowed: a divisor of batch, {sampler.batch}")
     batch = sampler.play(thetas, jax.random.fold_in(key, 0))
-    values = objective.values(player, thetas, batch)
     rewards, decay = batch.rewards[:, :, player], settings.gae_lambda
+    values = jnp.zeros_like(rewards) if expected is None else expected(player, thetas, batch)
     if settings.advantages is None:
         advantages = gae(rewards, values, sampler.discount, decay)
     else:

@@ -118,6 +118,7 @@ def coala(
     minibatches: Annotated[int, Range(1)] = 2,
     centre: bool = True,
     normalise: bool = True,
+    critic: bool = True,
     common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
 ) -> Learner:
     """COALA-PG, with the clipped steps of PPO.
@@ -128,9 +129,12 @@ def coala(
       gae_lambda, entropy, epochs, minibatches: see `ppo`.
       centre, normalise: whether the mean at each step is subtracted from advantages, and whether they are divided by
         their spread.
+      critic: whether it learns a critic; where advantages are centred, it can do without.
       common: settings that every learner has.
     """
-    own = ActorCritic(gae_lambda, entropy, clip, False, epochs, minibatches, OfTrials(estimator, centre, normalise))
+    own = ActorCritic(
+        gae_lambda, entropy, clip, False, epochs, minibatches, OfTrials(estimator, centre, normalise), critic
+    )
     return learner_with(own, common)
 
 
