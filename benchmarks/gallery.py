@@ -31,6 +31,8 @@ QUESTIONS = {
     "ecology": "Who cooperates in populations of naive learners and shapers, at every share of naive learners?",
     "ecology_full": "The same in larger populations and on a finer grid. (For an accelerator.)",
     "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",
+    "coala_pg": "Which policy gradients over trials learn to shape a naive learner?",
+    "shaper_ipd": "Does an evolved recurrent network shape naive learners, and does its memory have to last?",
     "clean_up": "Does PPO learn to clean the river on which all apples depend, with two, four and seven players?",
     "coin_exact": "Does LOLA learn to leave the other player's coins if its gradients have no sampling noise?",
     "coin_exact_pola": "Does outer POLA, which measures its steps between policies, do so too?",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shaping.learners import frozen as frozen
     from shaping.learners import genetic as genetic
     from shaping.learners import gradient_learner as gradient_learner
+    from shaping.learners import logistic as logistic
     from shaping.learners import normal as normal
     from shaping.learners import optimizer as optimizer
     from shaping.learners import ppo as ppo
@@ -123,6 +124,7 @@ _EXPORTS = {
     "Sampler": "objectives.sampler",
     "a2c": "learners",
     "arcsine": "learners",
+    "logistic": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
     "automaton": "policies",

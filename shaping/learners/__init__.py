@@ -10,7 +10,7 @@ from shaping.learners.frozen import frozen
 from shaping.learners.genetic import genetic
 from shaping.learners.gradient import gradient_learner
 from shaping.learners.hill_climbing import fmtl, selfish
-from shaping.learners.initial import Initial, arcsine, fan_in, m_maml, normal, uniform, values, zeros
+from shaping.learners.initial import Initial, arcsine, fan_in, logistic, m_maml, normal, uniform, values, zeros
 from shaping.learners.learner import Common, Learner, LearnerState
 from shaping.learners.names import named_learner, named_learners, named_players
 from shaping.learners.optimizer import Optimizer, optimizer
@@ -32,6 +32,7 @@ __all__ = [
     "frozen",
     "genetic",
     "gradient_learner",
+    "logistic",
     "m_maml",
     "named_learner",
     "named_learners",
