@@ -33,6 +33,8 @@ QUESTIONS = {
     "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",
     "coala_pg": "Which policy gradients over trials learn to shape a naive learner?",
     "shaper_ipd": "Does an evolved recurrent network shape naive learners, and does its memory have to last?",
+    "lookahead_extortion": "What do learners do to each other that look many of the other's steps ahead?",
+    "mfos_exact": "Can a learner without a model of the other shape it, over the whole course of its learning?",
     "clean_up": "Does PPO learn to clean the river on which all apples depend, with two, four and seven players?",
     "coin_exact": "Does LOLA learn to leave the other player's coins if its gradients have no sampling noise?",
     "coin_exact_pola": "Does outer POLA, which measures its steps between policies, do so too?",

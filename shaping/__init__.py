@@ -86,7 +86,10 @@ if TYPE_CHECKING:
     from shaping.policies import strategy as strategy
     from shaping.policies import tabular as tabular
     from shaping.policies import tabular_critic as tabular_critic
+    from shaping.population.meta_game import MetaGame as MetaGame
+    from shaping.population.meta_game import meta_game as meta_game
     from shaping.population.pairing import pairing as pairing
+    from shaping.population.pools import Candidate as Candidate
     from shaping.population.selection import selection as selection
     from shaping.populations import evolve as evolve
     from shaping.rerun import replay as replay
@@ -117,7 +120,9 @@ _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",
     "Critic": "policies",
+    "Candidate": "population.pools",
     "Learner": "learners",
+    "MetaGame": "population.meta_game",
     "Objective": "objectives",
     "Policy": "policies",
     "Rule": "rules",
@@ -170,6 +175,7 @@ _EXPORTS = {
     "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",
+    "meta_game": "population.meta_game",
     "meva": "rules.meva",
     "mlp": "policies",
     "moore_machine": "policies",

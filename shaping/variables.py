@@ -113,8 +113,9 @@ VARIABLES: dict[str, Variable] = {
     ),
     "trial_value_against": Variable(
         (*_END, "stranger"),
-        "mean of that value over trials of the final shaper against learners that it never trained with",
+        "mean value over trials of the final shaper against learners that it never trained with",
         "value against",
+        source="play",
     ),
     "model_error": Variable(
         _ALONG,

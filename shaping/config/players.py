@@ -53,7 +53,10 @@ def schedule_fields(name: str) -> dict[str, Field]:
 
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    others = ("rule", "step_size", "within", "discount", "weight", *PLAYER_KEYS)
+    others = {"rule", "step_size", *PLAYER_KEYS}
+    if "rule" in player:
+        # Some rules have a discount of their own, which is another thing than that of a learner within a trial.
+        others |= {"within", "weight", "discount"} - set(player_fields(player["rule"]))
     return {key: value for key, value in player.items() if key not in others}
 
 

@@ -9,8 +9,18 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import num_players
 from shaping.config.initial import init_fields, normal_init
 from shaping.config.objective import normal_objective, sampled_objective_form
-from shaping.config.players import build_rule, normal_optimizer, normal_player, optimizer_settings, player_numbers
+from shaping.config.players import (
+    build_rule,
+    normal_optimizer,
+    normal_player,
+    optimizer_settings,
+    player_fields,
+    player_numbers,
+    rules,
+)
 from shaping.config.policy import normal_policy
+from shaping.config.strategies import strategy_table
+from shaping.policies.automaton import Machine
 from shaping.policies.kinds import NETWORKS, independent, shown_table
 from shaping.schema import Field, Positive, Probability, Range, fields
 
@@ -150,13 +160,18 @@ def _candidate(
 ) -> dict[str, Any]:
     """A learner within a trial. Its step size may be drawn for each trial: {loguniform: [low, high]}."""
     given = mapping(where, entry, "rule")
-    weight, discount, step = given.pop("weight", None), given.pop("discount", None), given.get("step_size")
+    weight, step = given.pop("weight", None), given.get("step_size")
+    discount = given.pop("discount", None) if _takes_discount(given) else None
     drawn = isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in DRAWS
     if drawn:
         del given["step_size"]
     if weight is not None and not weighted:
         raise ConfigError(f"{where}.weight: belongs to trial.pool; a learner of a seat is always drawn")
     found = normal_player(where, given, game, policy, inner)
+    if "strategy" in found and (policy["kind"] != "tabular" or isinstance(strategy_table(found), Machine)):
+        raise ConfigError(
+            f"{where}.strategy: {found['strategy']} is no table; allowed within a trial: memory-one tables"
+        )
     played = inner["kind"] != "exact"
     if played and found.get("rule") != "naive" and build_rule(found) is not None:
         wanted = "naive, or a learner from play such as a2c, as nobody can be asked what they would do"
@@ -179,6 +194,12 @@ def _candidate(
     return found
 
 
+def _takes_discount(player: Normal) -> bool:
+    """Whether `discount` is that of its returns: strategies maximise nothing, and some rules mean another one."""
+    rule = player.get("rule")
+    return isinstance(rule, str) and (rule not in rules() or "discount" not in player_fields(rule))
+
+
 def _bounds(key: str, raw: Any, kind: str) -> list[float]:
     low, high = numbers(key, raw, (2,), "[low, high]")
     least = Range(0, open_low=kind == "loguniform")
@@ -198,7 +219,8 @@ OWN = ("within", "weight", "discount")
 
 def plain(player: Normal) -> dict[str, Any]:
     """A learner within a trial as an ordinary player; a step size that is drawn is 1, to be multiplied."""
-    found = {key: value for key, value in player.items() if key not in OWN}
+    own = OWN if _takes_discount(player) else OWN[:2]
+    found = {key: value for key, value in player.items() if key not in own}
     step = found.get("step_size")
     return found | ({"step_size": 1.0} if isinstance(step, Mapping) and next(iter(step)) in DRAWS else {})
 
@@ -218,5 +240,9 @@ def trial_numbers(normal: Normal) -> dict[str, Field]:
             if plain(player).get("step_size") != player.get("step_size"):
                 del numbers_of[f"{own}.step_size"]
             found |= numbers_of
-            found |= {f"{own}.{key}": f for key, f in (("weight", WEIGHT), ("discount", DISCOUNT)) if key in player}
+            found |= {
+                f"{own}.{key}": f
+                for key, f in (("weight", WEIGHT), ("discount", DISCOUNT))
+                if key in player and key not in plain(player)
+            }
     return found

@@ -8,11 +8,13 @@ import numpy as np
 
 from shaping.config.errors import errors_about
 from shaping.config.objective import check_value_head
+from shaping.config.strategies import strategy_table
 from shaping.config.trial import POLICIES, inner_objective, plain
-from shaping.learners import Learner, frozen
+from shaping.learners import Common, Learner, frozen, values
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.policies.critics import Critic
 from shaping.policies.kinds import NETWORKS, critic_beside
+from shaping.policies.memory_one import logit
 from shaping.policies.policy import Policy
 from shaping.policies.unseen import unseen
 from shaping.population.match import Match
@@ -22,13 +24,14 @@ from shaping.population.trial_game import TrialGame, TrialParams
 from shaping.population.trial_play import Stream
 
 Normal = Mapping[str, Any]
+_FROZEN = {"rule": "frozen", "step_size": 1.0}
 
 
 def inner_form(normal: Normal, settings: Normal, seat: int | None = None, candidate: Normal | None = None) -> Normal:
-    """The game within a trial as a cell of its own, in which shapers' seats are `frozen`; `candidate` sits in `seat`,
-    and in the other seats within somebody who needs critics, if anybody does."""
+    """The game within a trial as a cell of its own, in which shapers and strategies are `frozen`; `candidate` sits in
+    `seat`, and in the other seats within somebody who needs critics, if anybody does."""
     trial = settings["trial"]
-    players: list[Any] = [{"rule": "frozen", "step_size": 1.0}] * len(settings["players"])
+    players: list[Any] = [_FROZEN] * len(settings["players"])
     for place, player in enumerate(settings["players"]):
         if player.get("within"):
             players[place] = _needing(_candidates(settings, place))
@@ -43,9 +46,11 @@ def inner_form(normal: Normal, settings: Normal, seat: int | None = None, candid
     }
 
 
-def _needing(candidates: list[Normal]) -> dict[str, Any]:
-    """One who learns from play, or else the first."""
-    return plain(next((one for one in candidates if one.get("rule") in ("a2c", "ppo")), candidates[0]))
+def _needing(candidates: list[Normal]) -> Normal:
+    """One who learns from play, or else one who learns, or else nobody."""
+    learning = [one for one in candidates if "strategy" not in one]
+    found = next((one for one in learning if one.get("rule") in ("a2c", "ppo")), learning[0] if learning else None)
+    return _FROZEN if found is None else plain(found)
 
 
 def _candidates(settings: Normal, seat: int) -> list[Normal]:
@@ -123,8 +128,13 @@ def trial_match(
     played = params_of(form, own, inner, number)
 
     def candidate(seat: int, entry: Normal) -> Candidate:
+        if "strategy" in entry:
+            # A table like that of learners, so that all candidates play with one policy.
+            table = np.asarray(logit(np.asarray(strategy_table(plain(entry)), float)), float)
+            start = values(number(table[: inner.policies[seat].num_parameters], rank=1))
+            return Candidate(frozen(Common(initial=start)), number(entry.get("weight", 1.0), rank=0))
         seated = inner_form(normal, settings, seat, entry)
-        step, discount = entry.get("step_size"), entry.get("discount")
+        step, discount = entry.get("step_size"), None if "discount" in plain(entry) else entry.get("discount")
         factor = None
         if isinstance(step, Mapping) and "schedule" not in step:
             ((kind, (low, high)),) = step.items()

@@ -3,10 +3,10 @@
 An episode of this environment is a *trial*: `updates` inner updates of the others, who start afresh with each trial,
 drawn from a pool. There are two forms.
 
-Exact (`rounds` is None). A step is one inner update. A shaper's action is the parameters of the policy that it plays
-until the next update (for a table of a matrix game, its logits), an element of the box [-bound, bound]. The reward is
-the normalised value of the policies played, before the others move. What a shaper sees are everybody's policies before
-the step, its own first.
+Exact. A step is one inner update. A shaper's action is the policy that it plays until the next update: for a table of
+two actions its P(cooperate | state), within [0, 1], so that a squashed normal distribution over actions is a normal one
+over logits; in any other game its parameters, within [-bound, bound]. The reward is the normalised value of the
+policies played, before the others move. What a shaper sees are everybody's policies before the step, its own first.
 
 Sampled. A step is one round of the game in each of B lockstep streams, in all of which the same others play; after
 `rounds` rounds, an inner episode, the others update on what was played in all streams, and every stream begins anew.
@@ -40,6 +40,8 @@ from shaping.policies.unseen import unseen
 from shaping.population.keys import use
 from shaping.population.pools import Candidate, Opponent, Pool, draw, learned, pool
 
+# Probabilities nearer to 0 or 1 count as this near: a logit of 12, which float32 still resolves.
+_LEAST = 6e-6
 OBSERVES = ("policies", "play", "both")
 
 
@@ -104,7 +106,7 @@ class MetaGame:
       updates: inner updates in a trial, at least 1.
       observes: what a shaper sees: "policies", "play" (of a sampled game) or "both". In a sampled game a shaper's own
         policy is not among the policies.
-      bound: the largest parameter that a shaper may play in an exact game, above 0.
+      bound: the largest parameter that a shaper may play in an exact game without tables, above 0.
       numbers: `default_params`, if any.
 
     Raises:
@@ -196,7 +198,8 @@ class MetaGame:
         """What one player does in one stream."""
         if self.sampled:
             return self.game.env.action_space
-        return Box((self.game.policies[self.shapers[0]].num_parameters,), -self.bound, self.bound)
+        length = self.game.policies[self.shapers[0]].num_parameters
+        return Box((length,)) if self._of_tables else Box((length,), -self.bound, self.bound)
 
     @property
     def observation_space(self) -> Discrete | Box:
@@ -311,7 +314,7 @@ class MetaGame:
         """
         dtype = _dtype(params.game)
         played = tuple(
-            None if inside else _unflattened(self.game.policies[seat], actions[seat].astype(dtype))
+            None if inside else self._parameters(seat, actions[seat].astype(dtype))
             for seat, inside in enumerate(self.within)
         )
         state = dataclasses.replace(state, played=played)
@@ -415,6 +418,23 @@ class MetaGame:
             jnp.zeros((*shape, self.num_players)),
             jnp.zeros(shape, bool),
         )
+
+    @property
+    def _of_tables(self) -> bool:
+        """Whether shapers' parameters are logits of P(cooperate | state)."""
+        return self.game.tabular and all(self.game.policies[seat].kind == "tabular" for seat in self.shapers)
+
+    def as_action(self, seat: int, theta: Any) -> jax.Array:
+        """Parameters as the action that plays them, [parameters]."""
+        flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(theta)])
+        return jax.nn.sigmoid(flat) if self._of_tables else flat
+
+    def _parameters(self, seat: int, action: jax.Array) -> Any:
+        """The parameters that an action says."""
+        if self._of_tables:
+            inside = jnp.clip(action, _LEAST, 1 - _LEAST)
+            action = jnp.log(inside) - jnp.log1p(-inside)
+        return _unflattened(self.game.policies[seat], action)
 
     def _over_streams(self, space: Discrete | Box) -> Discrete | Box:
         if not self.sampled:

@@ -131,7 +131,7 @@ def _played(
         state, memories = carry
         seen, others = meta.shown(state), meta.thetas(state)
         actions, memories = act(own, time, seen[:, None], memories)
-        flat = [_flat(others[i]) if action is None else action[0] for i, action in enumerate(actions)]
+        flat = [meta.as_action(i, others[i]) if action is None else action[0] for i, action in enumerate(actions)]
         joint = jnp.stack([one.astype(jnp.float32) for one in flat])
         state, rewards = meta.play_policies(_of_step(own, time), state, joint, params)
         row = Batch(seen, joint, rewards, jnp.asarray(True))
@@ -173,7 +173,3 @@ def _played(
 def _of_step(own: jax.Array, time: jax.Array) -> jax.Array:
     """The key of what happens in a step that no shaper chooses."""
     return jax.random.fold_in(jax.random.fold_in(own, time), 0)
-
-
-def _flat(theta: Any) -> jax.Array:
-    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(theta)])
