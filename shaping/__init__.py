@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
     from shaping.learners import arcsine as arcsine
+    from shaping.learners import coala as coala
+    from shaping.learners import es as es
     from shaping.learners import fan_in as fan_in
     from shaping.learners import fmtl as fmtl
     from shaping.learners import frozen as frozen
+    from shaping.learners import genetic as genetic
     from shaping.learners import gradient_learner as gradient_learner
+    from shaping.learners import logistic as logistic
     from shaping.learners import normal as normal
     from shaping.learners import optimizer as optimizer
     from shaping.learners import ppo as ppo
@@ -83,7 +87,10 @@ if TYPE_CHECKING:
     from shaping.policies import strategy as strategy
     from shaping.policies import tabular as tabular
     from shaping.policies import tabular_critic as tabular_critic
+    from shaping.population.meta_game import MetaGame as MetaGame
+    from shaping.population.meta_game import meta_game as meta_game
     from shaping.population.pairing import pairing as pairing
+    from shaping.population.pools import Candidate as Candidate
     from shaping.population.selection import selection as selection
     from shaping.populations import evolve as evolve
     from shaping.rerun import replay as replay
@@ -115,13 +122,16 @@ _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",
     "Critic": "policies",
+    "Candidate": "population.pools",
     "Learner": "learners",
+    "MetaGame": "population.meta_game",
     "Objective": "objectives",
     "Policy": "policies",
     "Rule": "rules",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
     "arcsine": "learners",
+    "logistic": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
     "automaton": "policies",
@@ -146,7 +156,10 @@ _EXPORTS = {
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
+    "coala": "learners",
+    "es": "learners",
     "fmtl": "learners",
+    "genetic": "learners",
     "from_losses": "objectives",
     "from_returns": "objectives",
     "frozen": "learners",
@@ -165,6 +178,7 @@ _EXPORTS = {
     "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",
+    "meta_game": "population.meta_game",
     "meva": "rules.meva",
     "mlp": "policies",
     "moore_machine": "policies",

@@ -121,6 +121,16 @@ VARIABLES: dict[str, Variable] = {
         "reward of scripts",
         source="play",
     ),
+    "trial_value": Variable(
+        ("match", "update", "inner", "player"),
+        "normalised value at every inner update of fresh trials, before the others move and without exploration noise",
+    ),
+    "trial_value_against": Variable(
+        (*_END, "stranger"),
+        "mean value over trials of the final shaper against learners that it never trained with",
+        "value against",
+        source="play",
+    ),
     "model_error": Variable(
         _ALONG,
         "KL divergence of the opponents' policies from their models, on the batch they are fitted to next",

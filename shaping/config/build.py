@@ -193,6 +193,10 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
     """A match with leaves [count, ...], from a normal form and the same form with arrays [count] for some numbers;
     `shaping` if the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
+    if "trial" in normal:
+        from shaping.config.trial_build import trial_match
+
+        return trial_match(normal, settings, number, game_of(normal), _params_of, _learner)
     game, seats = game_of(normal), played_by(normal["players"])
     own_seats = range(len(normal["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
     numbers = _params_of(normal, settings, game, number)
@@ -276,6 +280,10 @@ def unrolled(experiment: Experiment) -> bool:
 
 def game_of(normal: Normal) -> Any:
     """The static part of the game of a normal form."""
+    if "trial" in normal:
+        from shaping.config.trial_build import trial_game
+
+        return trial_game(normal, game_of, wants_critic)
     game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
     family = family_of(game)
     env: Any = family.env(game, policy) if is_sampled(normal) else None

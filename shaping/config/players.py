@@ -55,12 +55,16 @@ def schedule_fields(name: str) -> dict[str, Field]:
 
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    return {key: value for key, value in player.items() if key not in ("rule", "step_size", *PLAYER_KEYS)}
+    others = {"rule", "step_size", *PLAYER_KEYS}
+    if "rule" in player:
+        # Some rules have a discount of their own, which is another thing than that of a learner within a trial.
+        others |= {"within", "weight", "discount"} - set(player_fields(player["rule"]))
+    return {key: value for key, value in player.items() if key not in others}
 
 
 def build_rule(player: Normal) -> Rule | None:
     """The update rule of a normal player; None if it is another kind of learner, or plays a strategy."""
-    if "strategy" in player or is_learner(player["rule"]):
+    if "rule" not in player or is_learner(player["rule"]):
         return None
     return rules()[player["rule"]](**rule_settings(player))
 
@@ -76,7 +80,7 @@ def build_learner(player: Normal, own: Normal | None = None, common: Common = Co
     Raises:
       ValueError: for settings that do not fit together.
     """
-    if "strategy" in player:
+    if "rule" not in player:
         return frozen(common)
     own = rule_settings(player) if own is None else own
     factory = rules()[player["rule"]]
@@ -226,7 +230,7 @@ def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     seats = played_by(players)
     for seat, player in enumerate(players):
-        if seats is not None and seats[seat] in seats[:seat]:
+        if player.get("within") or (seats is not None and seats[seat] in seats[:seat]):
             continue
         found |= player_numbers(f"players.{seat}", player)
     return found
@@ -234,7 +238,7 @@ def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
 
 def player_numbers(where: str, player: Normal) -> dict[str, Field]:
     """The numbers of one player, by dotted key; none of a strategy."""
-    if "strategy" in player:
+    if "rule" not in player:
         return {}
     step = player["step_size"]
     found = numbers_in(where, player, player_fields(player["rule"]))

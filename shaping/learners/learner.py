@@ -102,6 +102,7 @@ class Learner:
       minibatches: a number that must divide the batch of play.
       gradients, lookaheads: roughly how many gradients of returns an update takes, and how many steps it differentiates
         through; used only for planning.
+      plays: how many policies are played or evaluated at once in an update; used only for planning.
     """
 
     settings: Any
@@ -119,6 +120,7 @@ class Learner:
     minibatches: int = struct.field(pytree_node=False, default=1)
     gradients: int = struct.field(pytree_node=False, default=1)
     lookaheads: int = struct.field(pytree_node=False, default=1)
+    plays: int = struct.field(pytree_node=False, default=1)
 
     def __post_init__(self):
         # Static structure is compared and hashed when programs are looked up.

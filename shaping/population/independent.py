@@ -82,7 +82,7 @@ def _cost(template: Match, start: MatchState, extras: Sequence[str]) -> Cost:
         policies: Any = jax.eval_shape(template.game.cooperation, thetas_of(template, states))
         row += policies.size
     lookaheads = max(learner.lookaheads for learner in template.learners)
-    working = template.game.working_bytes(itemsize, lookaheads)
+    working = template.game.working_bytes(itemsize, lookaheads) * max(learner.plays for learner in template.learners)
     numbers = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(start))
 
     def largest_block(memory_bytes: float, devices: int) -> int:

@@ -62,6 +62,7 @@ def side_by_side(learners: Sequence[Learner]) -> list[Learner]:
                 needs_information_sets=any(one.needs_information_sets for one in firsts),
                 gradients=sum(one.gradients for one in firsts),
                 lookaheads=max(one.lookaheads for one in firsts),
+                plays=max(one.plays for one in firsts),
             )
         )
     return found
