@@ -28,6 +28,7 @@ ROWS = 4
 """At most as many published values are listed for one configuration."""
 
 QUESTIONS = {
+    "ad_align_coin": "Do recurrent policies learn to leave each other's coins if their advantages are aligned?",
     "ecology": "Who cooperates in populations of naive learners and shapers, at every share of naive learners?",
     "ecology_full": "The same in larger populations and on a finer grid. (For an accelerator.)",
     "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from shaping.learners import uniform as uniform
     from shaping.learners import values as values
     from shaping.learners import zeros as zeros
+    from shaping.learners.advantage_alignment import advantage_aligner as advantage_aligner
+    from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
+    from shaping.learners.advantage_products import loqa_loss as loqa_loss
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial import m_maml as m_maml
     from shaping.learners.opponent_model import opponent_model as opponent_model
@@ -119,6 +122,8 @@ _EXPORTS = {
     "Rule": "rules",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
+    "advantage_aligner": "learners.advantage_alignment",
+    "advantage_alignment": "learners.advantage_products",
     "arcsine": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
@@ -159,6 +164,7 @@ _EXPORTS = {
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
     "lookahead": "rules",
+    "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",

@@ -37,6 +37,8 @@ class ActorCritic:
       clip: epsilon, above 0; None for A2C.
       normalise: whether advantages are scaled to mean 0 and standard deviation 1 over the batch.
       epochs, minibatches: how many passes are made over a batch, and into how many parts it is cut.
+      clipped: "ratio" for the formula above; "released" for min(log pi(a | s) A, clip(q, ...) A), as in the released
+        program of Advantage Alignment, which has log pi where the ratio belongs.
     """
 
     gae_lambda: Any
@@ -45,6 +47,7 @@ class ActorCritic:
     normalise: bool = struct.field(pytree_node=False, default=False)
     epochs: int = struct.field(pytree_node=False, default=1)
     minibatches: int = struct.field(pytree_node=False, default=1)
+    clipped: str = struct.field(pytree_node=False, default="ratio")
 
 
 @struct.dataclass
@@ -233,7 +236,8 @@ def direction_of(
         else:
             ratio = jnp.exp(log_probabilities - part.log_probabilities)
             near = jnp.clip(ratio, 1 - settings.clip, 1 + settings.clip)
-            gained = jnp.minimum(ratio * part.advantages, near * part.advantages)
+            free = log_probabilities if settings.clipped == "released" else ratio
+            gained = jnp.minimum(free * part.advantages, near * part.advantages)
         running = part.batch.running.astype(gained.dtype)
         return jnp.sum(running * (gained + settings.entropy * entropies)) / jnp.maximum(jnp.sum(running), 1)
 
