@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from shaping.learners.advantage_products import loqa_loss as loqa_loss
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial import m_maml as m_maml
+    from shaping.learners.loqa import loqa as loqa
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.schedule import schedule as schedule
     from shaping.learning_leagues import learning_league as learning_league
@@ -164,6 +165,7 @@ _EXPORTS = {
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
     "lookahead": "rules",
+    "loqa": "learners.loqa",
     "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial",

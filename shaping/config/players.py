@@ -165,6 +165,8 @@ def _check_learner(where: str, seat: _Seat) -> None:
         raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} does not have")
     if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
+    if learner.needs_action_values and objective["critic_kind"] != "q":
+        raise ConfigError(f"{where}.rule: it asks what each action is worth; objective.critic_kind must be q")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
     if not exact and objective["batch"] % learner.minibatches:

@@ -31,6 +31,7 @@ from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective
 from shaping.objectives.sampler import Batch
 from shaping.policies.policy import Policy
+from shaping.rules.gradients import add, replace
 from shaping.variables import VARIABLES
 
 
@@ -61,12 +62,15 @@ class Settings:
       own: those of its rule, see `term`.
       shared, common: those of the family, and those that every learner has.
       term: `(own, seen) -> [time, batch]`, the alignment term of one player.
+      leak: `(own, seen, experience) -> [time, batch]`, what multiplies the player's advantages in a loss that is also
+        differentiated through them, that is through V(s) = sum_a pi(a | s) Q(s, a); None if they are held fixed.
     """
 
     own: Any
     shared: Shared
     common: Common
     term: Callable[..., jax.Array] = struct.field(pytree_node=False)
+    leak: Callable[..., jax.Array] | None = struct.field(pytree_node=False, default=None)
 
 
 @struct.dataclass
@@ -105,7 +109,14 @@ class Memory:
 NAMES = ("explained_variance", "others_explained_variance", "alignment_ratio")
 
 
-def learner_of(own: Any, shared: Shared, common: Common, term: Callable[..., jax.Array]) -> Learner:
+def learner_of(
+    own: Any,
+    shared: Shared,
+    common: Common,
+    term: Callable[..., jax.Array],
+    leak: Callable[..., jax.Array] | None = None,
+    needs_action_values: bool = False,
+) -> Learner:
     """The learner with these settings; see `Settings`.
 
     Raises:
@@ -117,7 +128,7 @@ def learner_of(own: Any, shared: Shared, common: Common, term: Callable[..., jax
     if common.shaping_samples:
         raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
     return Learner(
-        Settings(own, shared, common, term),
+        Settings(own, shared, common, term, leak),
         _init,
         _step,
         prepares=common.initial.learned,
@@ -126,6 +137,7 @@ def learner_of(own: Any, shared: Shared, common: Common, term: Callable[..., jax
         needs_sampler=True,
         needs_critic=True,
         needs_all_critics=True,
+        needs_action_values=needs_action_values,
         variables={name: VARIABLES[name] for name in NAMES},
         minibatches=shared.actor.minibatches,
     )
@@ -181,6 +193,9 @@ def _step(
         def of(seat: int, key: jax.Array) -> Any:
             del key  # It was used when the batch was collected.
             found = direction_of(known, now, seat, shared.actor, data[seat], number)
+            if settings.leak is not None:
+                weight = settings.leak(settings.own, seen[seat], data[seat])
+                found = add(found, _leaking(settings, known, now, seen[seat], weight))
             with_critic = dataclasses.replace(known, observed=_scaled(data[seat].batch, shared.value_scale))
             return with_value_head(common.critic, with_critic, now, seat, found)
 
@@ -218,15 +233,36 @@ def observe(settings: Settings, objective: Objective, met: Met, player: int) -> 
         assert objective.action_values is not None
         found = [objective.action_values(seat, batch) for seat in players if seat != player]
         each = shared.value_scale * jnp.stack(found, axis=2)
-    sampler = objective.sampler
-    advantages = gae(batch.rewards, expected, sampler.discount, shared.actor.gae_lambda)
+    discount = objective.sampler.discount
+    advantages = _advantages(shared, discount, batch.rewards, expected, batch.running)
+    return jax.lax.stop_gradient(Seen(batch, advantages, expected, each, discount, player))
+
+
+def _advantages(shared: Shared, discount: Any, rewards: jax.Array, values: jax.Array, running: jax.Array) -> jax.Array:
+    """[time, batch, players]."""
+    found = gae(rewards, values, discount, shared.actor.gae_lambda)
     if shared.centre:
-        advantages = _without_mean(advantages, batch.running, axis=1)
+        found = without_mean(found, running, axis=1)
     if shared.actor.normalise:
-        advantages = _without_mean(advantages, batch.running, axis=(0, 1))
-        advantages = advantages / (_spread(advantages, batch.running) + 1e-8)
-    found = Seen(batch, advantages, expected, each, sampler.discount, player)
-    return jax.lax.stop_gradient(found)
+        found = without_mean(found, running, axis=(0, 1))
+        found = found / (_spread(found, running) + 1e-8)
+    return found
+
+
+def _leaking(settings: Settings, objective: Objective, thetas: Sequence[Any], seen: Seen, weight: jax.Array) -> Any:
+    """The gradient of the mean of `weight` times the player's advantages with respect to its policy, which enters
+    through V."""
+    player, batch, shared = seen.player, seen.batch, settings.shared
+    assert objective.values is not None
+    values_of = objective.values
+
+    def weighted(theta: Any) -> jax.Array:
+        values = shared.value_scale * values_of(player, replace(list(thetas), player, theta), batch)
+        own = batch.rewards[..., [player]]
+        advantages = _advantages(shared, seen.discount, own, values[..., None], batch.running)[..., 0]
+        return jnp.sum(weight * advantages) / jnp.maximum(jnp.sum(batch.running), 1)
+
+    return jax.grad(weighted)(thetas[player])
 
 
 def experience(objective: Objective, thetas: Sequence[Any], seen: Seen, term: jax.Array, key: jax.Array) -> Experience:
@@ -273,7 +309,7 @@ def _info(seen: Seen, term: jax.Array) -> dict[str, Any]:
     }
 
 
-def _without_mean(arrays: jax.Array, running: jax.Array, axis: Any) -> jax.Array:
+def without_mean(arrays: jax.Array, running: jax.Array, axis: Any) -> jax.Array:
     """[time, batch, players] minus their mean over some axes, of running steps only."""
     weight = running[..., None].astype(arrays.dtype)
     count = jnp.maximum(jnp.sum(weight, axis, keepdims=True), 1)

@@ -148,6 +148,22 @@ def loaded_returns(
     return returns + _decayed((returns - values) * loaded, discount * decay)
 
 
+def imagined_log_probabilities(
+    returns: jax.Array,
+    rewards: jax.Array,
+    action_values: jax.Array,
+    actions: jax.Array,
+    discount: Any,
+    temperature: Any,
+) -> jax.Array:
+    """Of what opponents did, if they play as LOQA imagines, [time, batch, opponents]: see `loqa_loss`, with `returns`
+    in the place of R."""
+    following = jnp.concatenate([returns[1:], jnp.zeros_like(returns[:1])])
+    chosen = jax.nn.one_hot(actions, action_values.shape[-1], dtype=action_values.dtype)
+    replaced = jnp.where(chosen == 1, (rewards + discount * following)[..., None], action_values)
+    return jnp.sum(chosen * jax.nn.log_softmax(replaced / temperature), axis=-1)
+
+
 @checked
 def loqa_loss(
     log_probabilities: jax.Array,
@@ -183,11 +199,8 @@ def loqa_loss(
       running: [time, batch] bool; None if streams do not end.
     """
     estimates = loaded_returns(log_probabilities, rewards, values, discount, decay)
-    following = jnp.concatenate([estimates[1:], jnp.zeros_like(estimates[:1])])
-    chosen = jax.nn.one_hot(actions, action_values.shape[-1], dtype=action_values.dtype)
-    replaced = jnp.where(chosen == 1, (rewards + discount * following)[..., None], action_values)
-    chances = jnp.sum(chosen * jax.nn.log_softmax(replaced / temperature), axis=-1)
-    terms = advantages * jnp.sum(chances, axis=-1)
+    imagined = imagined_log_probabilities(estimates, rewards, action_values, actions, discount, temperature)
+    terms = advantages * jnp.sum(imagined, axis=-1)
     if running is None:
         return -jnp.mean(terms)
     return -jnp.sum(jnp.where(running, terms, 0)) / jnp.maximum(jnp.sum(running), 1)
@@ -206,11 +219,8 @@ def loqa_term(
     """The alignment term, [time, batch], with which a policy gradient equals the gradient of `loqa_loss` with respect
     to the player's log-probabilities. Arguments as there; nothing is differentiated."""
     returns = returns_of(rewards, discount)
-    following = jnp.concatenate([returns[1:], jnp.zeros_like(returns[:1])])
-    chosen = jax.nn.one_hot(actions, action_values.shape[-1], dtype=action_values.dtype)
-    replaced = jnp.where(chosen == 1, (rewards + discount * following)[..., None], action_values)
-    taken = jnp.sum(chosen * jax.nn.softmax(replaced / temperature), axis=-1)
-    return alignment_term(kernel, advantages, returns - values, 1 - taken)
+    imagined = imagined_log_probabilities(returns, rewards, action_values, actions, discount, temperature)
+    return alignment_term(kernel, advantages, returns - values, 1 - jnp.exp(imagined))
 
 
 def returns_of(rewards: jax.Array, discount: Any) -> jax.Array:
