@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from shaping.learners.initial import m_maml as m_maml
     from shaping.learners.loqa import loqa as loqa
     from shaping.learners.opponent_model import opponent_model as opponent_model
+    from shaping.learners.reciprocator import reciprocator as reciprocator
+    from shaping.learners.reciprocity import reciprocal_reward as reciprocal_reward
     from shaping.learners.schedule import schedule as schedule
     from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
@@ -183,6 +185,8 @@ _EXPORTS = {
     "play": "objectives.play",
     "pola": "rules.pola",
     "ppo": "learners",
+    "reciprocal_reward": "learners.reciprocity",
+    "reciprocator": "learners.reciprocator",
     "replay": "rerun",
     "report": "results",
     "resume": "experiment",

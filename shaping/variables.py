@@ -140,6 +140,12 @@ VARIABLES: dict[str, Variable] = {
         small=True,
         source="learner",
     ),
+    "reciprocal_value": Variable(
+        _ALONG,
+        "normalised discounted sum of a player's reciprocal rewards, before they are weighted",
+        "reciprocal value",
+        source="learner",
+    ),
     "shaping_norm": Variable(
         _ALONG,
         "length of the mean of independent estimates of the shaping term",

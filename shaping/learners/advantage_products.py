@@ -210,6 +210,7 @@ def loqa_term(
     kernel: Kernel,
     advantages: jax.Array,
     rewards: jax.Array,
+    returns: jax.Array,
     values: jax.Array,
     action_values: jax.Array,
     actions: jax.Array,
@@ -217,8 +218,8 @@ def loqa_term(
     temperature: Any,
 ) -> jax.Array:
     """The alignment term, [time, batch], with which a policy gradient equals the gradient of `loqa_loss` with respect
-    to the player's log-probabilities. Arguments as there; nothing is differentiated."""
-    returns = returns_of(rewards, discount)
+    to the player's log-probabilities. Arguments as there, and `returns` [time, batch, opponents], the discounted
+    rewards from each step on or another estimate of them; nothing is differentiated."""
     imagined = imagined_log_probabilities(returns, rewards, action_values, actions, discount, temperature)
     return alignment_term(kernel, advantages, returns - values, 1 - jnp.exp(imagined))
 

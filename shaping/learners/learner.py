@@ -97,6 +97,7 @@ class Learner:
       needs_critic: whether it uses critics.
       needs_all_critics: whether it uses critics of all players, not of its own seat alone.
       needs_action_values: whether these critics have to estimate Q.
+      needs_chain: whether it looks inside a repeated game of two actions in closed form (`Objective.chain`).
       needs_distance: whether it uses the objective's divergence between policies.
       variables: what it records besides values, by name, over match, update and player; without a label the name is the
         label, and `source` is always "learner".
@@ -116,6 +117,7 @@ class Learner:
     needs_critic: bool = struct.field(pytree_node=False, default=False)
     needs_all_critics: bool = struct.field(pytree_node=False, default=False)
     needs_action_values: bool = struct.field(pytree_node=False, default=False)
+    needs_chain: bool = struct.field(pytree_node=False, default=False)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     variables: Mapping[str, Variable] = struct.field(pytree_node=False, default=FrozenDict())
     minibatches: int = struct.field(pytree_node=False, default=1)

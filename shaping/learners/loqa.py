@@ -41,7 +41,7 @@ class Loqa:
       weight: rho.
       decay: lambda of Loaded DiCE.
       temperature: tau.
-      centre: whether the opponents' advantages lose each step's mean over the batch.
+      centre: whether returns of the opponents lose each step's mean distance from their values over the batch.
     """
 
     weight: Any
@@ -93,21 +93,20 @@ def loqa(
 
 def _term(own: Loqa, seen: Seen) -> jax.Array:
     kernel = loqa_kernel(own.weight, seen.discount, own.decay, own.temperature)
-    rewards, values, each, actions = _of_opponents(own, seen)
+    rewards, returns, values, each, actions = _of_opponents(own, seen)
     advantages = seen.advantages[..., seen.player]
-    return loqa_term(kernel, advantages, rewards, values, each, actions, seen.discount, own.temperature)
+    return loqa_term(kernel, advantages, rewards, returns, values, each, actions, seen.discount, own.temperature)
 
 
 def _leak(own: Loqa, seen: Seen, experience: Experience) -> jax.Array:
-    rewards, _, each, actions = _of_opponents(own, seen)
-    returns = returns_of(rewards, seen.discount)
+    rewards, returns, _, each, actions = _of_opponents(own, seen)
     imagined = imagined_log_probabilities(returns, rewards, each, actions, seen.discount, own.temperature)
     running = seen.batch.running
     return experience.log_probabilities + own.weight * jnp.where(running, jnp.sum(imagined, axis=-1), 0)
 
 
-def _of_opponents(own: Loqa, seen: Seen) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Rewards, values, action values and actions of the opponents, [time, batch, opponents, ...].
+def _of_opponents(own: Loqa, seen: Seen) -> tuple[jax.Array, ...]:
+    """Rewards, returns, values, action values and actions of the opponents, [time, batch, opponents, ...].
 
     Raises:
       ValueError: if critics do not estimate Q.
@@ -115,11 +114,10 @@ def _of_opponents(own: Loqa, seen: Seen) -> tuple[jax.Array, jax.Array, jax.Arra
     if seen.action_values is None:
         raise ValueError("critics estimate V; allowed: critics of Q for loqa, as it asks what each action is worth")
     rewards, values = (others_of(x, seen.player) for x in (seen.batch.rewards, seen.values))
+    returns = returns_of(rewards, seen.discount)
     if own.centre:
-        # So that the discounted rewards minus values have no mean over the batch.
-        surplus = returns_of(rewards, seen.discount) - values
-        values = values + surplus - without_mean(surplus, seen.batch.running, axis=1)
-    return rewards, values, seen.action_values, others_of(seen.batch.actions, seen.player)
+        returns = values + without_mean(returns - values, seen.batch.running, axis=1)
+    return rewards, returns, values, seen.action_values, others_of(seen.batch.actions, seen.player)
 
 
 LEARNERS = {"loqa": loqa}

@@ -14,6 +14,7 @@ from shaping.learners.advantage_products import (
     loqa_term,
     others_of,
     paper_kernel,
+    returns_of,
 )
 from tests.objectives.enumeration import (
     ACTIONS,
@@ -164,7 +165,7 @@ def test_the_gradient_of_loqa_is_a_policy_gradient_with_its_alignment_term(other
         return loqa_loss(own, advantages, *data, GAMMA, 0.7, temperature, jnp.asarray(running))
 
     kernel = loqa_kernel(1.0, GAMMA, 0.7, temperature)
-    term = loqa_term(kernel, advantages, *data, GAMMA, temperature)
+    term = loqa_term(kernel, advantages, rewards, returns_of(rewards, GAMMA), *data[1:], GAMMA, temperature)
     np.testing.assert_allclose(-jax.grad(loss)(own), term * running / running.sum(), atol=1e-12)
     assert np.abs(term).max() > 0.1
 
