@@ -28,6 +28,10 @@ ROWS = 4
 """At most as many published values are listed for one configuration."""
 
 QUESTIONS = {
+    "reciprocator_exact": "Do learners cooperate that are rewarded for treating others as they were treated?",
+    "loqa_ipd": "Do recurrent policies learn to reciprocate if opponents are imagined to follow their action values?",
+    "ad_align_ipd": "Do recurrent policies learn to reciprocate if their advantages are aligned?",
+    "ad_align_coin": "Do recurrent policies learn to leave each other's coins if their advantages are aligned?",
     "ecology": "Who cooperates in populations of naive learners and shapers, at every share of naive learners?",
     "ecology_full": "The same in larger populations and on a finer grid. (For an accelerator.)",
     "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",

@@ -142,6 +142,34 @@ VARIABLES: dict[str, Variable] = {
     "model_trust": Variable(
         _ALONG, "factor by which trust in the models multiplies the lookahead rate", "trust", 0, 1, source="learner"
     ),
+    "explained_variance": Variable(
+        _ALONG,
+        "share of the variance of a player's discounted rewards that its critic explains, on the batch it learns from",
+        "explained variance",
+        high=1,
+        source="learner",
+    ),
+    "others_explained_variance": Variable(
+        _ALONG,
+        "the same for a player's critics of the others, a mean over them",
+        "others' explained variance",
+        high=1,
+        source="learner",
+    ),
+    "alignment_ratio": Variable(
+        _ALONG,
+        "spread of the alignment term over that of the player's advantages",
+        "alignment ratio",
+        low=0,
+        small=True,
+        source="learner",
+    ),
+    "reciprocal_value": Variable(
+        _ALONG,
+        "normalised discounted sum of a player's reciprocal rewards, before they are weighted",
+        "reciprocal value",
+        source="learner",
+    ),
     "shaping_norm": Variable(
         _ALONG,
         "length of the mean of independent estimates of the shaping term",

@@ -185,6 +185,7 @@ def test_configuration_md_names_every_key():
         for rule in named_players():
             learner = named_learner(rule, {})
             objective = {"kind": "dice" if learner.needs_sampler else "exact"}
+            objective |= {"critic_kind": "q"} if learner.needs_action_values else {}
             played = "kuhn_poker" if learner.needs_information_sets else game
             (block,) = plan({"game": played, "players": {"rule": rule}, "objective": objective}).blocks
             keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}

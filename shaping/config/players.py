@@ -7,7 +7,7 @@ from typing import Any
 from shaping.config.checks import mapping, named, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
-from shaping.config.games import ANALYTIC, family_of, num_players
+from shaping.config.games import ANALYTIC, MATRIX, family_of, num_players
 from shaping.config.initial import init_fields, normal_init
 from shaping.config.policy import init_shape
 from shaping.config.rewards import normal_reward, reward_fields
@@ -174,6 +174,13 @@ def _check_learner(where: str, seat: _Seat) -> None:
         raise not_allowed(f"{where}.rule", seat.player["rule"], f"another rule, or a game in turns: {names}")
     if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
+    if learner.needs_action_values and objective["critic_kind"] != "q":
+        raise ConfigError(f"{where}.rule: it asks what each action is worth; objective.critic_kind must be q")
+    if learner.needs_chain:
+        chained = exact and family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
+        if not chained:
+            wanted = "an infinitely repeated game of two actions, exact returns and policies that remember one round"
+            raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
     if not exact and objective["batch"] % learner.minibatches:
