@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from shaping.learners.initial import Initial, zeros
+from shaping.population import info
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import finish_program, segment_program, start_program
@@ -30,7 +31,7 @@ def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable
       ValueError: if a learner declares a variable that its game declares too.
     """
     found = {**declared(*CORE), **match.game.variables}
-    for name in match.variables:
+    for name in info.variables(match.learners):
         if name in found:
             raise ValueError(f"variable {name} of a learner is also one of its game; allowed: another name")
     found |= match.variables
@@ -81,7 +82,7 @@ def _cost(template: Match, start: MatchState, extras: Sequence[str]) -> Cost:
         policies: Any = jax.eval_shape(template.game.cooperation, thetas_of(template, states))
         row += policies.size
     lookaheads = max(learner.lookaheads for learner in template.learners)
-    working = template.game.working_bytes(itemsize, lookaheads)
+    working = template.game.working_bytes(itemsize, lookaheads) * max(learner.plays for learner in template.learners)
     numbers = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(start))
 
     def largest_block(memory_bytes: float, devices: int) -> int:
