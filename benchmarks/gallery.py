@@ -28,9 +28,17 @@ ROWS = 4
 """At most as many published values are listed for one configuration."""
 
 QUESTIONS = {
+    "reciprocator_exact": "Do learners cooperate that are rewarded for treating others as they were treated?",
+    "loqa_ipd": "Do recurrent policies learn to reciprocate if opponents are imagined to follow their action values?",
+    "ad_align_ipd": "Do recurrent policies learn to reciprocate if their advantages are aligned?",
+    "ad_align_coin": "Do recurrent policies learn to leave each other's coins if their advantages are aligned?",
     "ecology": "Who cooperates in populations of naive learners and shapers, at every share of naive learners?",
     "ecology_full": "The same in larger populations and on a finer grid. (For an accelerator.)",
     "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",
+    "coala_pg": "Which policy gradients over trials learn to shape a naive learner?",
+    "shaper_ipd": "Does an evolved recurrent network shape naive learners, and does its memory have to last?",
+    "lookahead_extortion": "What do learners do to each other that look many of the other's steps ahead?",
+    "mfos_exact": "Can a learner without a model of the other shape it, over the whole course of its learning?",
     "clean_up": "Does PPO learn to clean the river on which all apples depend, with two, four and seven players?",
     "coin_exact": "Does LOLA learn to leave the other player's coins if its gradients have no sampling noise?",
     "coin_exact_pola": "Does outer POLA, which measures its steps between policies, do so too?",
@@ -44,6 +52,7 @@ QUESTIONS = {
     "commons_harvest": "Does PPO leave enough apples for them to grow back, with two, four and seven players?",
     "consistency_table": "How consistent is LOLA of order 1, 2, 3, 4 and 6?",
     "cournot": "Do firms that learn by LOLA-DiCE collude?",
+    "equilibria": "Who approaches the equilibrium of poker and rock-paper-scissors, and who circles around it?",
     "fishery": "Do naive learners reach the equilibrium of the great fish war, and what does PPO do?",
     "gift": "Do learners give away tokens that are worth more to others?",
     "ipd_dice": "Does LOLA-DiCE find cooperation on the iterated prisoner's dilemma, and with how many lookaheads?",

@@ -424,11 +424,11 @@ def _list(arguments: argparse.Namespace) -> int:
             lines += textwrap.fill(names, 120, initial_indent="  ", subsequent_indent="  ").splitlines()
             continue
         for name, function in functions.items():
-            lines.append(f"  {name:<22}{_first_line(function)}")
+            lines.append(f"  {name:<28}{_first_line(function)}")
     lines.append("configurations:")
     for name, path in shipped().items():
         title = parse(path.read_text(encoding="utf-8"), name).get("title", "")
-        lines.append(f"  {name:<22}{title}")
+        lines.append(f"  {name:<28}{title}")
     _print_lines(lines)
     return statuses.FINISHED
 

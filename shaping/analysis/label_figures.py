@@ -8,6 +8,7 @@ import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.declarations import Variable
+from shaping.analysis.play_tables import OTHERS
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
 from shaping.analysis.style import GREY, Picture, new_figure, picture
@@ -16,8 +17,8 @@ _MOST_LABELS = 30
 
 
 def by_label(record: Record, summary: dict[str, Any], chosen: Selection) -> list[Picture]:
-    """A map for each variable that has labels; scripted opponents have a table instead."""
-    shown = [v for v in record.variables.values() if v.axis and v.axis != "opponent" and v.label]
+    """A map for each variable that has labels; others whom a player meets have a table instead."""
+    shown = [v for v in record.variables.values() if v.axis and v.axis not in OTHERS and v.label]
     pictures = [_map(summary, chosen, variable) for variable in shown]
     return [picture for picture in pictures if picture is not None]
 

@@ -119,6 +119,7 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         for heading, made in (
             ("Welfare compared with scripted extremes", welfare_table(summary, measured, MOST_ROWS)),
             ("Against scripted opponents", against_table(summary, measured, MOST_ROWS)),
+            ("Against learners never met in training", against_table(summary, measured, MOST_ROWS, "stranger")),
         ):
             parts += [f"<h2>{heading}</h2>{made}"] if made else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)

@@ -92,6 +92,7 @@ class Experiment:
         of_pairs = top["league"] is not None
         # The variants of a learning league follow from its learners.
         unused.append("variants" if of_pairs else "league")
+        unused += [] if "trial" in self.blocks[0].normal or top["trial"] else ["trial"]
         # A resolved run has no quick form.
         for key in {"quick", *unused, *replaced(top["variants"])}:
             del top[key]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from shaping.analysis.populations.measures import types_of
+from shaping.analysis.populations.measures import range_of, types_of
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection, select_cells
 from shaping.analysis.statistics import mean_ci95_columns
@@ -85,7 +85,7 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
     axes = figure.subplots()
     for place, (cell, title) in enumerate(zip(chosen.cells, chosen.names, strict=True)):
         at, overall = _rows(record, cell, f"mean_{name}")
-        low, high, _ = mean_ci95_columns(overall)
+        low, high = np.clip(mean_ci95_columns(overall)[:2], *range_of(name))
         known = np.isfinite(overall)
         mean = np.where(known, overall, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         mean[~known.any(axis=0)] = np.nan
