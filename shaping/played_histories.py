@@ -9,10 +9,10 @@ import numpy as np
 from shaping.analysis.cooperation.histories import cooperation_by_history
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
-from shaping.frozen_players import own_tables
 from shaping.objectives.rollout import rollout
 from shaping.objectives.sampled_game import SampledGame
 from shaping.policies import Policy, memory_one
+from shaping.recorded_tables import own_tables
 from shaping.results import Run
 
 _STEPS, _EPISODES, _MOST_MATCHES = 100, 32, 2000

@@ -10,6 +10,7 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
+from shaping.runtime.run_store import RunStore
 from tests.interrupting import assert_same, stopped
 
 TYPES = {
@@ -129,14 +130,29 @@ def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
     np.testing.assert_allclose(found.theta_final.values, expected.theta_final.values, rtol=1e-10, atol=1e-12)
 
 
+def counting(found, repeat):
+    """`RunStore.repeat`, which also notes from which row on a run repeats."""
+
+    def noted(store, chunk, first, stop, row):
+        found.append(first)
+        repeat(store, chunk, first, stop, row)
+
+    return noted
+
+
 def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
     types = {"allc": {"share": 0.5, "strategy": "allc"}, "alld": {"share": "rest", "strategy": "alld"}}
     selection = {"kind": "fermi", "events": 4, "intensity": 1.0, "payoff": "expected"}
     population = {"size": 4, "types": types, "selection": selection, "until": "fixation"}
-    raw = {"game": {"name": "ipd"}, "population": population, "generations": 40, "matches": 6}
-    record = shaping.load(shaping.run(raw, tmp_path / "run")).record
+    raw = {"game": {"name": "ipd"}, "population": population, "generations": 80, "matches": 6}
+    # Calls of at most eight generations, of which none follows once all have stopped.
+    with pytest.MonkeyPatch.context() as patch:
+        done = []
+        patch.setattr("shaping.runtime.run_store.RunStore.repeat", counting(done, RunStore.repeat))
+        record = shaping.load(shaping.run(raw | {"checkpoint": {"every_updates": 8}}, tmp_path / "run")).record
     at = record.fixed_at.values
-    assert (at > 0).all() and len(set(at.tolist())) > 1
+    assert (at > 0).all() and len(set(at.tolist())) > 1 and done == [at.max() // 8 * 8 + 8]
+    assert not record.imitations.values[:, at.max() + 1 :].any()
     for match, end in enumerate(at.tolist()):
         share = record.share.isel(match=match).values
         assert (share[:end].max(axis=1) < 1).all() and (share[end:] == share[-1]).all() and share[-1].max() == 1
