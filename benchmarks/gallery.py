@@ -28,6 +28,10 @@ ROWS = 4
 """At most as many published values are listed for one configuration."""
 
 QUESTIONS = {
+    "reciprocator_exact": "Do learners cooperate that are rewarded for treating others as they were treated?",
+    "loqa_ipd": "Do recurrent policies learn to reciprocate if opponents are imagined to follow their action values?",
+    "ad_align_ipd": "Do recurrent policies learn to reciprocate if their advantages are aligned?",
+    "ad_align_coin": "Do recurrent policies learn to leave each other's coins if their advantages are aligned?",
     "ecology": "Who cooperates in populations of naive learners and shapers, at every share of naive learners?",
     "ecology_full": "The same in larger populations and on a finer grid. (For an accelerator.)",
     "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",
@@ -51,6 +55,7 @@ QUESTIONS = {
     "commons_harvest": "Does PPO leave enough apples for them to grow back, with two, four and seven players?",
     "consistency_table": "How consistent is LOLA of order 1, 2, 3, 4 and 6?",
     "cournot": "Do firms that learn by LOLA-DiCE collude?",
+    "equilibria": "Who approaches the equilibrium of poker and rock-paper-scissors, and who circles around it?",
     "fishery": "Do naive learners reach the equilibrium of the great fish war, and what does PPO do?",
     "gift": "Do learners give away tokens that are worth more to others?",
     "ipd_dice": "Does LOLA-DiCE find cooperation on the iterated prisoner's dilemma, and with how many lookaheads?",
@@ -61,7 +66,9 @@ QUESTIONS = {
     "m_maml": "From which initial parameters does naive learning do best?",
     "meva_baselines": "How do naive learning and LOLA do in the tournament of meta-value learning?",
     "meva_head_to_head": "How does meta-value learning do against naive learning, LOLA and itself?",
+    "meva_tournament": "Who shapes whom if every learner of MeVa's tournament meets every other?",
     "mfos_head_to_head": "How do frozen, naive and LOLA learners do against each other on three games?",
+    "mfos_tournament": "Who shapes whom if every learner of M-FOS's tournament meets every other?",
     "negotiation": "Do learners ask only for the items that are worth more to themselves?",
     "opponent_models": "Which remedies help a learner that has seen little of its opponent?",
     "parameterisation": "Does LOLA depend on the coordinates in which a table of logits is written?",

@@ -42,9 +42,16 @@ if TYPE_CHECKING:
     from shaping.learners import uniform as uniform
     from shaping.learners import values as values
     from shaping.learners import zeros as zeros
+    from shaping.learners.advantage_alignment import advantage_aligner as advantage_aligner
+    from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
+    from shaping.learners.advantage_products import loqa_loss as loqa_loss
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial import m_maml as m_maml
+    from shaping.learners.loqa import loqa as loqa
     from shaping.learners.opponent_model import opponent_model as opponent_model
+    from shaping.learners.reciprocator import reciprocator as reciprocator
+    from shaping.learners.reciprocity import reciprocal_reward as reciprocal_reward
+    from shaping.learners.regularised_nash import rnad as rnad
     from shaping.learners.schedule import schedule as schedule
     from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
@@ -103,6 +110,7 @@ if TYPE_CHECKING:
     from shaping.rules.cgd import cgd as cgd
     from shaping.rules.cola import cola as cola
     from shaping.rules.consensus import consensus as consensus
+    from shaping.rules.exploitability_descent import exploitability_descent as exploitability_descent
     from shaping.rules.extragradient import extragradient as extragradient
     from shaping.rules.hola import hola as hola
     from shaping.rules.lss import lss as lss
@@ -128,6 +136,8 @@ _EXPORTS = {
     "Rule": "rules",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
+    "advantage_aligner": "learners.advantage_alignment",
+    "advantage_alignment": "learners.advantage_products",
     "arcsine": "learners",
     "logistic": "learners",
     "analytic_game": "objectives",
@@ -149,6 +159,7 @@ _EXPORTS = {
     "exploit": "exploitation",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
+    "exploitability_descent": "rules.exploitability_descent",
     "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",
@@ -172,6 +183,8 @@ _EXPORTS = {
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
     "lookahead": "rules",
+    "loqa": "learners.loqa",
+    "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",
@@ -189,9 +202,12 @@ _EXPORTS = {
     "play": "objectives.play",
     "pola": "rules.pola",
     "ppo": "learners",
+    "reciprocal_reward": "learners.reciprocity",
+    "reciprocator": "learners.reciprocator",
     "replay": "rerun",
     "report": "results",
     "resume": "experiment",
+    "rnad": "learners.regularised_nash",
     "rollout": "objectives.rollout",
     "run": "experiment",
     "sampled": "objectives.make_sampled",

@@ -1,6 +1,6 @@
 """`evolve`: populations of learners that meet, from a program; the record stays in memory."""
 
-import math
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,33 +11,29 @@ import numpy as np
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top import LIMITS
-from shaping.envs import MatrixGame
+from shaping.envs.spaces import Discrete
+from shaping.in_memory import trained
 from shaping.learners import Learner, gradient_learner
 from shaping.learners.initial import Initial
 from shaping.learners.initial import values as given_parameters
 from shaping.objectives.game import Game
-from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
-from shaping.population import ecology
-from shaping.population import generations as programs
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
 from shaping.population.classics import STRATEGIES, classifies
-from shaping.population.composition import shares_of
-from shaping.population.ecology import Ecology, EcologyState, Rules, differ
-from shaping.population.generations import sampled_generations, sampled_numbers
-from shaping.population.pairing import Pairing, check_size, structure_of
+from shaping.population.ecology import Rules
+from shaping.population.generations import sampled_numbers
+from shaping.population.pairing import Pairing, check_size
+from shaping.population.population_programs import Population
+from shaping.population.population_unit import POPULATIONS
 from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
 from shaping.population.types import check_types, learners_of
 from shaping.rules import Rule
-from shaping.runtime.devices import computing_in, population_mesh
+from shaping.runtime.devices import computing_in
 from shaping.training import game_of
 from shaping.variables import POPULATION, Variable, by_type
-
-# Maximum number of generations in one call of the program.
-_ROWS = 256
 
 
 def evolve(
@@ -134,7 +130,6 @@ def evolve(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     mutant = list(named).index(selecting.mutates) if selecting.mutates in named else None
-    devices = population_mesh().size
     rules = Rules(
         form,
         size,
@@ -142,73 +137,53 @@ def evolve(
         shared,
         still,
         mutant,
-        split=devices if matches < devices else 0,
         keep_models=keep_models,
         nearest=classifies(form),
         sample=sample,
-        sample_every=sample_every,
     )
-
+    extras = ("policies", "sampled_types") if sample else ()
     with computing_in(precision):
-        # Every device has the same number of populations; surplus ones on the last device are dropped.
-        each = matches if rules.split else -(-matches // devices) * devices
-        own = _ecology(rules, meeting, selecting, learners, numbers(), np.minimum(np.arange(each), matches - 1), seed)
-        kinds = np.broadcast_to(np.repeat(np.arange(len(counts), dtype=np.int32), counts), (each, size))
-        record = _run(rules, own, jnp.asarray(kinds), generations, until, precision)
-    record = {name: array[:matches] for name, array in record.items()}
-    coords: dict[str, Any] = {"generation": np.arange(record["share"].shape[1]), "type": list(named)}
+        learners = tuple(learners)
+        template = Population(
+            (), (), numbers(), learners, (), meeting, selecting, rules, tuple(named), until == "fixation", extras
+        )
+        record, _ = trained(
+            lambda indices: _populations(template, counts, seed, indices, precision),
+            matches,
+            generations,
+            1,
+            extras,
+            POPULATIONS,
+            dict.fromkeys(extras, sample_every),
+        )
+    steps = record["share"].shape[1]
+    coords: dict[str, Any] = {"generation": np.arange(steps), "type": list(named)}
     if rules.nearest:
         coords["strategy"] = list(STRATEGIES)
     if sample:
-        coords["sample_generation"] = [0, *sampled_generations(rules, 0, record["share"].shape[1] - 1)]
+        record["theta_sample"] = record.pop("policies")
+        record["type_sample"] = record.pop("sampled_types").astype(np.int32)
+        coords["sample_generation"] = np.arange(0, steps, sample_every)
         coords["sample_learner"] = sampled_numbers(rules)
     return _dataset(record, coords, form)
 
 
-def _run(rules: Rules, own: Ecology, kinds: jax.Array, generations: int, until: str, precision: str) -> dict[str, Any]:
-    """All generations, and what is recorded of them, [populations, ...]."""
-    dtype, mesh = jnp.dtype(precision), population_mesh()
-    state = jax.jit(programs.over(rules, mesh, lambda own, kinds: ecology.begin(rules, own, kinds, dtype), 1))(
-        own, kinds
+def _populations(
+    template: Population, counts: Sequence[int], seed: int, numbers: np.ndarray, precision: str
+) -> Population:
+    """The populations of these numbers, leaves [populations, ...]."""
+
+    def spread(leaf: Any) -> np.ndarray:
+        array = np.asarray(leaf)
+        array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(precision)
+        return np.broadcast_to(array, (len(numbers), *array.shape))
+
+    return dataclasses.replace(
+        jax.tree.map(spread, template),
+        seed=np.full(len(numbers), seed, np.int32),
+        number=numbers.astype(np.int32),
+        counts=np.broadcast_to(np.asarray(counts, np.int32), (len(numbers), len(counts))),
     )
-    if own.selection.payoff == "expected" and not differ(rules, own.selection):
-        matrix = jax.jit(programs.over(rules, mesh, lambda own: ecology.type_values(rules, own, dtype), 0))(own)
-    else:
-        matrix = jnp.zeros((len(kinds), len(rules.still), len(rules.still)), dtype)
-    rows = min(generations, _ROWS)
-    step = programs.program(rules, rows, mesh)
-    shares = np.asarray(jax.jit(shares_of, static_argnums=1)(kinds, len(rules.still)))
-    # Those who meet first, before anybody has learned.
-    state, first = step(own, state, matrix, jnp.int32(0), jnp.int32(1), jnp.bool_(False))
-    found = [{name: np.asarray(leaf)[:, :1] for name, leaf in first.items()}]
-    samples = {name: found[0].pop(name) for name in list(found[0]) if name.endswith("_sample")}
-    found[0]["share"] = shares[:, None]
-    done = 0
-    while done < generations:
-        count = min(rows, generations - done)
-        state, recorded = step(own, state, matrix, jnp.int32(done), jnp.int32(count), jnp.bool_(True))
-        for name in samples:
-            slots = len(sampled_generations(rules, done, count))
-            samples[name] = np.concatenate([samples[name], np.asarray(recorded.pop(name))[:, :slots]], axis=1)
-        found.append({name: np.asarray(leaf)[:, :count] for name, leaf in recorded.items()})
-        done += count
-        if until == "fixation" and np.all(np.asarray(state.fixed_at) >= 0):
-            break
-    record = {name: np.concatenate([part[name] for part in found], axis=1) for name in found[0]}
-    return record | samples | _final(rules, state)
-
-
-def _final(rules: Rules, state: EcologyState) -> dict[str, Any]:
-    """theta_final [populations, size, parameters], type_final, ancestor [populations, size], fixed_at [populations]."""
-    populations = len(state.types)
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state.learners.theta)]
-    flat = [leaf.reshape(populations, rules.size, math.prod(leaf.shape[1:])) for leaf in leaves]
-    return {
-        "theta_final": np.concatenate(flat, axis=2),
-        "type_final": np.asarray(state.types),
-        "ancestor": np.asarray(state.ancestors),
-        "fixed_at": np.asarray(state.fixed_at),
-    }
 
 
 def _work(game: Game, params: Any) -> int:
@@ -265,44 +240,12 @@ def _theta(game: Game, name: str, given: Any) -> Any:
 
 
 def _states(game: Game) -> int | None:
-    """How many states a memory-one policy of a matrix game distinguishes, if policies are tables of logits over them;
-    otherwise None."""
-    if game.policies[0].kind != "tabular":
+    """How many states a policy distinguishes, if policies are tables of logits of cooperation over them; otherwise
+    None."""
+    policy = game.policies[0]
+    if policy.kind != "tabular" or policy.action_space != Discrete(2):
         return None
-    if isinstance(game, ExactMatrixGame):
-        return game.num_states if game.memory == 1 else None
-    env = getattr(game, "env", None)
-    return env.num_states if isinstance(env, MatrixGame) and env.num_actions == 2 else None
-
-
-def _ecology(
-    rules: Rules,
-    meeting: Pairing,
-    selecting: Selection,
-    learners: Sequence[Learner],
-    params: Any,
-    numbers: np.ndarray,
-    seed: int,
-) -> Ecology:
-    """The populations of these numbers, leaves [populations, ...]."""
-    dtype = jnp.result_type(float)
-
-    def spread(leaf: Any) -> jax.Array:
-        array = np.asarray(leaf)
-        array = array if array.dtype.kind in "iub" and isinstance(leaf, jax.Array) else array.astype(dtype)
-        return jnp.asarray(np.broadcast_to(array, (len(numbers), *array.shape)))
-
-    structure = map(jnp.asarray, structure_of(meeting, rules.size))
-    params, types, meeting, selecting = jax.tree.map(spread, (params, tuple(learners), meeting, selecting))
-    return Ecology(
-        jnp.full(len(numbers), seed, jnp.int32),
-        jnp.asarray(numbers, jnp.int32),
-        params,
-        types,
-        meeting,
-        selecting,
-        *structure,
-    )
+    return policy.num_parameters if game.tabular or "cooperation_by_state" in game.variables else None
 
 
 def _dataset(record: Mapping[str, np.ndarray], coords: Mapping[str, Any], game: Game) -> Any:

@@ -10,7 +10,7 @@ from shaping.population.program import Timetable, segment_at
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.devices import population_mesh
-from shaping.runtime.processes import everywhere, spread_out
+from shaping.runtime.processes import copied, everywhere, spread_out
 
 
 def generations_again(
@@ -26,9 +26,13 @@ def generations_again(
 
     lane = group.indices.place(population) % chunks.size % chunks.block
     mesh = population_mesh()
-    blocks = min(2, chunks.padded // chunks.block // jax.device_count()) * jax.device_count()
-    settings = spread_out(group.matches_of(np.full(blocks * chunks.block, population)), blocks * chunks.block, mesh)
-    programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, settings, group.unit)
+    unit = chunks.unit
+    if unit.spread:
+        count = min(2, chunks.padded // chunks.block // jax.device_count()) * jax.device_count() * chunks.block
+        settings = spread_out(group.matches_of(np.full(count, population)), count, mesh)
+    else:
+        settings = copied(group.matches_of(np.full(chunks.padded, population)), mesh)
+    programs = compile_programs(mesh, dtype_of(group.template()), table, chunks.block, settings, unit)
     states = programs.start(settings)
     kept: deque[dict[str, np.ndarray]] = deque(maxlen=last)
     interval = 0

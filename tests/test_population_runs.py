@@ -10,6 +10,8 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
+from shaping.config.plan import plan
+from shaping.runtime.run_store import RunStore
 from tests.interrupting import assert_same, stopped
 
 TYPES = {
@@ -44,6 +46,17 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def record(folder):
     return shaping.load(folder).record.load()
+
+
+def test_intervals_stay_in_the_range_of_what_they_are_about(folder):
+    # Three populations have Student's intervals, most of which would end beyond 0 or 1.
+    cells = json.loads((folder / "summary.json").read_text())["cells"]
+    rows = [row for cell in cells for row in (cell, *cell["types"].values())]
+    names = ("share", "cooperation", "mutual_cooperation", "fixed", "cooperative")
+    ends = [end for row in rows for name in names for end in row.get(f"{name}_ci95", []) if end is not None]
+    assert min(ends) == 0 and max(ends) == 1
+    assert max(row["assortment_ci95"][1] for row in cells if row["assortment_ci95"][1] is not None) <= 1
+    assert min(row["value_sd_ci95"][0] for cell in cells for row in cell["types"].values()) >= 0
 
 
 def test_cells_are_the_populations_that_evolve_makes_of_their_settings(record):
@@ -108,7 +121,7 @@ def test_the_report_shows_composition_policies_and_the_lattice(folder):
 
 
 def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
-    """Up to rounding: what is recorded differs, and with it the compiled program."""
+    """Up to rounding: tests compile with less optimisation. See `test_encounters` for bit for bit."""
     common = {"game": {"name": "ipd"}, "matches": 5, "seed": 3, "precision": "float64"}
     rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
     pairs = shaping.run(common | {"players": rule, "updates": 12}, tmp_path / "pairs")
@@ -118,14 +131,48 @@ def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
     np.testing.assert_allclose(found.theta_final.values, expected.theta_final.values, rtol=1e-10, atol=1e-12)
 
 
+def test_a_pairing_and_a_selection_by_their_bare_names_can_be_swept_into():
+    bare = CONFIG["population"] | {"pairing": "lattice", "selection": "none"}
+    sweep = {"population.pairing.width": [2, 4], "population.selection.kind": ["none"]}
+    found = plan(CONFIG | {"population": bare, "sweep": sweep})
+    assert [block.normal["population"]["pairing"]["width"] for block in found.blocks] == [2, 4]
+
+
+def test_a_turnover_of_one_brings_the_same_together_whether_it_is_swept_or_not(tmp_path):
+    types = {"naive": {"rule": "naive"}}
+    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "generations": 3, "matches": 2}
+    raw |= {"population": {"size": 8, "types": types, "turnover": 1.0}}
+    whole = shaping.load(shaping.run(raw, tmp_path / "whole")).record
+    swept = raw | {"sweep": {"population.turnover": [0.5, 1.0]}}
+    cells = shaping.load(shaping.run(swept, tmp_path / "swept")).record
+    found = cells.theta_final.isel(match=slice(2, 4)).values
+    np.testing.assert_allclose(found, whole.theta_final.values, rtol=1e-5)
+    assert abs(cells.theta_final.values[:2] - found).max() > 1e-3
+
+
+def counting(found, repeat):
+    """`RunStore.repeat`, which also notes from which row on a run repeats."""
+
+    def noted(store, chunk, first, stop, row):
+        found.append(first)
+        repeat(store, chunk, first, stop, row)
+
+    return noted
+
+
 def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
     types = {"allc": {"share": 0.5, "strategy": "allc"}, "alld": {"share": "rest", "strategy": "alld"}}
     selection = {"kind": "fermi", "events": 4, "intensity": 1.0, "payoff": "expected"}
     population = {"size": 4, "types": types, "selection": selection, "until": "fixation"}
-    raw = {"game": {"name": "ipd"}, "population": population, "generations": 40, "matches": 6}
-    record = shaping.load(shaping.run(raw, tmp_path / "run")).record
+    raw = {"game": {"name": "ipd"}, "population": population, "generations": 80, "matches": 6}
+    # Calls of at most eight generations, of which none follows once all have stopped.
+    with pytest.MonkeyPatch.context() as patch:
+        done = []
+        patch.setattr("shaping.runtime.run_store.RunStore.repeat", counting(done, RunStore.repeat))
+        record = shaping.load(shaping.run(raw | {"checkpoint": {"every_updates": 8}}, tmp_path / "run")).record
     at = record.fixed_at.values
-    assert (at > 0).all() and len(set(at.tolist())) > 1
+    assert (at > 0).all() and len(set(at.tolist())) > 1 and done == [at.max() // 8 * 8 + 8]
+    assert not record.imitations.values[:, at.max() + 1 :].any()
     for match, end in enumerate(at.tolist()):
         share = record.share.isel(match=match).values
         assert (share[:end].max(axis=1) < 1).all() and (share[end:] == share[-1]).all() and share[-1].max() == 1

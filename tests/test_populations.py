@@ -13,6 +13,7 @@ from shaping.population import generations as engine
 from shaping.population import pairing as pairings
 from shaping.population.ecology import Rules
 from shaping.population.keys import population_key
+from shaping.population.population_programs import Population, ecology_of
 from shaping.population.types import learners_of
 from shaping.training import game_of
 
@@ -99,7 +100,7 @@ def test_names_splits_cuts_and_company_change_nothing(monkeypatch):
     alone = shaping.evolve(ONE_SHOT, rule, **settings)
     split = shaping.evolve(ONE_SHOT, {"b": rule, "a": rule}, shares={"a": 0.25, "b": "rest"}, **settings)
     np.testing.assert_array_equal(alone.theta_final, split.theta_final)
-    monkeypatch.setattr(populations, "_ROWS", 2)
+    monkeypatch.setattr("shaping.runtime.chunks._SEGMENT_WORK", 16)
     beside = shaping.evolve(ONE_SHOT, rule, matches=3, **settings)
     np.testing.assert_allclose(alone.theta_final, beside.theta_final[:1], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(alone.value, beside.value[:1], rtol=1e-5)
@@ -226,7 +227,8 @@ def test_learners_leave_a_partner_that_is_worth_less_than_the_last_one():
     learners, still = learners_of(populations._types(form, {"allc": "allc", "alld": "alld", "tft": "tft"}))
     rules = Rules(form, 12, 1, False, still)
     meeting = shaping.pairing("well_mixed", turnover=0.3, choice="elsewhere")
-    own = populations._ecology(rules, meeting, shaping.selection(), learners, numbers(), np.arange(1), 0)
+    template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())
+    own = ecology_of(populations._populations(template, (4, 4, 4), 0, np.arange(1), "float32"))
     kinds = np.repeat(np.arange(3, dtype=np.int32), 4)
     state = ecology.begin(rules, own, jnp.asarray(kinds[None]), jnp.float32)
     payoffs = np.asarray(ecology.type_values(rules, own, jnp.float32))[0]

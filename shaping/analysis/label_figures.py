@@ -11,7 +11,7 @@ from shaping.analysis.declarations import Variable
 from shaping.analysis.play_tables import OTHERS
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
-from shaping.analysis.style import GREY, Picture, new_figure, png
+from shaping.analysis.style import GREY, Picture, new_figure, picture
 
 _MOST_LABELS = 30
 
@@ -78,7 +78,7 @@ def _map(summary: dict[str, Any], chosen: Selection, variable: Variable) -> Pict
     if np.isnan(grid).any():
         caption += " None: no match had this."
     title = f"{variable.label[0].upper()}{variable.label[1:]}"
-    return Picture(f"by_{variable.axis}_{variable.name}", title, f"{caption} {chosen.note}".strip(), png(figure))
+    return picture(f"by_{variable.axis}_{variable.name}", title, f"{caption} {chosen.note}".strip(), figure)
 
 
 def _short(value: float | None) -> str:

@@ -323,9 +323,10 @@ def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> Sa
 
 
 def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) -> CriticSettings:
-    """How a seat's critics are learned: one of everybody for a baseline, only its own for an actor-critic rule."""
+    """How a seat's critics are learned: one of everybody for a baseline or a rule that asks for it, otherwise only
+    its own."""
     objective = normal["objective"]
-    everybody = objective["baseline"] == "critic"
+    everybody = objective["baseline"] == "critic" or build_learner(normal["players"][seat]).needs_all_critics
     critics = game.critics or (None,) * len(game.policies)
     critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
     rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))

@@ -38,6 +38,7 @@ def _pairing(
     islands: Annotated[int, Range(1, 10**9)] = 1,
     migration: Probability = 0.0,
     width: Annotated[int, Range(0, 10**9)] = 0,
+    blocks: Annotated[int, Range(1, 10**9)] = 1,
 ) -> None:
     """Who meets whom in a generation."""
 

@@ -81,6 +81,7 @@ TOP = {
     **{name: field.default for name, field in SINGLE.items()},
     "chunk_matches": None,
     **{name: kind() for name, (kind, _) in _CONTAINERS.items()},
+    "league": None,
     "quick": None,
 }
 

@@ -40,6 +40,8 @@ class ActorCritic:
       advantages: `(rewards, values, running, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
         by stream.
       critic: whether it has critics; without them values are 0.
+      clipped: "ratio" for the formula above; "released" for min(log pi(a | s) A, clip(q, ...) A), as in the released
+        program of Advantage Alignment, which has log pi where the ratio belongs.
     """
 
     gae_lambda: Any
@@ -50,6 +52,7 @@ class ActorCritic:
     minibatches: int = struct.field(pytree_node=False, default=1)
     advantages: Callable[..., jax.Array] | None = struct.field(pytree_node=False, default=None)
     critic: bool = struct.field(pytree_node=False, default=True)
+    clipped: str = struct.field(pytree_node=False, default="ratio")
 
 
 @struct.dataclass
@@ -244,7 +247,8 @@ def direction_of(
         else:
             ratio = jnp.exp(log_probabilities - part.log_probabilities)
             near = jnp.clip(ratio, 1 - settings.clip, 1 + settings.clip)
-            gained = jnp.minimum(ratio * part.advantages, near * part.advantages)
+            free = log_probabilities if settings.clipped == "released" else ratio
+            gained = jnp.minimum(free * part.advantages, near * part.advantages)
         running = part.batch.running.astype(gained.dtype)
         return jnp.sum(running * (gained + settings.entropy * entropies)) / jnp.maximum(jnp.sum(running), 1)
 

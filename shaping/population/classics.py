@@ -60,20 +60,20 @@ def nearest(tables: jax.Array, payoffs: jax.Array) -> jax.Array:
     return jnp.where(jnp.all(jnp.isfinite(own), axis=-1), jnp.argmin(each, axis=0), -1).astype(jnp.int32)
 
 
-def shares_of_nearest(game: Game, params: jax.Array, thetas: jax.Array) -> jax.Array:
-    """The share of learners nearest to each classic strategy, [strategies], among those whose policies are finite.
+def counts_of_nearest(game: Game, params: jax.Array, thetas: jax.Array) -> jax.Array:
+    """How many learners are nearest to each classic strategy, [strategies] int32; those whose policies are not finite
+    do not count.
 
     Args:
       game: one that `classifies`.
       params: its numbers.
-      thetas: parameters of all learners of a population, leaves [size, ...].
+      thetas: parameters of learners of a population, leaves [learners, ...].
     """
     tables = jax.vmap(lambda theta: game.cooperation([theta, theta])[0])(thetas)  # pyright: ignore
     payoffs = game.round_payoffs(params)
     assert payoffs is not None
     found = nearest(tables, payoffs)
-    counts = jnp.stack([jnp.sum(found == place, dtype=jnp.int32) for place in range(len(STRATEGIES))])
-    return counts / jnp.sum(counts).astype(tables.dtype)
+    return jnp.stack([jnp.sum(found == place, dtype=jnp.int32) for place in range(len(STRATEGIES))])
 
 
 def _extortion(own: jax.Array, c: jax.Array, d: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

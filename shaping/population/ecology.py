@@ -1,7 +1,7 @@
 """Populations whose learners meet: what sets them up, and what they carry from generation to generation.
 
-States of learners lie flat, all populations one after the other. A learner's settings are those of its type, found by
-its number: nothing depends on where it sits.
+States of learners lie flat, all populations one after the other, by number; in pairings with `blocks`, by place. A
+learner's settings are those of its type: nothing depends on where it sits.
 """
 
 import dataclasses
@@ -15,8 +15,10 @@ from jax import lax
 
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.population.composition import counts_of
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.pairing import Pairing
+from shaping.population.program import AXIS
 from shaping.population.seating import knows_others, start
 from shaping.population.selection import Selection
 
@@ -32,7 +34,8 @@ class Rules:
       shared: whether all learners of a population start from one draw.
       still: for each type whether it never learns.
       mutant: the number of the type that mutations lead to; None where it is drawn from all.
-      split: among how many devices encounters are divided; 0 where each has populations of its own.
+      split: among how many devices encounters are divided, while all have all learners; 0 where they are not.
+      sharded: among how many devices learners are divided, see `blocks`; 0 where they are not.
       keep_models: whether models of opponents are kept when partners change, rather than started anew.
       nearest: whether the nearest classic strategies are counted, see `classics`.
       sample: how many learners' policies are recorded, at equal distances in the order of their numbers; 0 for none.
@@ -46,6 +49,7 @@ class Rules:
     still: tuple[bool, ...]
     mutant: int | None = None
     split: int = 0
+    sharded: int = 0
     keep_models: bool = False
     nearest: bool = False
     sample: int = 0
@@ -55,6 +59,10 @@ class Rules:
     def seats(self) -> int:
         """How many learners meet."""
         return len(self.game.policies)
+
+    def total(self, found: jax.Array) -> jax.Array:
+        """The sum over all learners, of a sum over the learners of this device."""
+        return lax.psum(found, AXIS) if self.sharded else found
 
     @property
     def stands(self) -> bool:
@@ -95,7 +103,8 @@ class EcologyState:
       learners: states, leaves [populations * size, ...].
       types: [populations, size] int32.
       ancestors: [populations, size] int32, the learner of generation 0, or the mutant, that each one is a copy of.
-      places: [populations, size] int32, the learner at each place.
+      places: [populations, size] int32, the learner at each place. Where learners lie by place, so does everything here
+        that is [populations, size].
       leaves: [populations, encounters] bool, the groups that a partner has left.
       elsewhere: [populations, size], a learner's last value with another partner; NaN before it had one.
       fixed_at: [populations] int32, the generation after which all were of one type; -1 until then.
@@ -116,17 +125,19 @@ class EcologyState:
     last: jax.Array | None = None
 
 
-def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> EcologyState:
+def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any, first: Any = 0) -> EcologyState:
     """The state before the first generation.
 
     Args:
       rules, ecology: the populations.
-      types: [populations, size] int32.
+      types: [populations, size] int32, or those of this device's learners.
       dtype: of parameters.
+      first: [] int32, the number of the first of them.
     """
     populations, size = types.shape
-    everybody = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), types.shape)
-    learners = fresh(rules, ecology, types, "init", 0, dtype)
+    everybody = jnp.broadcast_to(first + jnp.arange(size, dtype=jnp.int32), types.shape)
+    learners = fresh(rules, ecology, types, "init", 0, dtype, first)
+    of_one_type = jnp.any(counts_of(types, len(rules.still), rules.total) == rules.size, axis=1)
     return EcologyState(
         learners,
         types,
@@ -134,7 +145,7 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any) -> Ecolo
         everybody,
         jnp.zeros((populations, size // rules.seats), bool),
         jnp.full(types.shape, jnp.nan, dtype),
-        jnp.where(jnp.all(types == types[:, :1], axis=1), 0, -1).astype(jnp.int32),
+        jnp.where(of_one_type, 0, -1).astype(jnp.int32),
         jnp.full((*types.shape, rules.seats - 1), -1, jnp.int32) if starts_models_anew(rules, ecology) else None,
         jnp.full(types.shape, jnp.nan, dtype) if ecology.pairing.choice == "elsewhere" else None,
     )
@@ -148,9 +159,16 @@ def starts_models_anew(rules: Rules, ecology: Ecology) -> bool:
 
 
 def fresh(
-    rules: Rules, ecology: Ecology, types: jax.Array, purpose: str, generation: jax.Array | int, dtype: Any
+    rules: Rules,
+    ecology: Ecology,
+    types: jax.Array,
+    purpose: str,
+    generation: jax.Array | int,
+    dtype: Any,
+    first: Any = 0,
+    places: jax.Array | None = None,
 ) -> LearnerState:
-    """Initial states of all learners, leaves [populations * size, ...]."""
+    """Initial states of learners, leaves [populations * learners, ...], with numbers from `first` on, or `places`."""
     policies = rules.game.policies
 
     def of(seed: Any, population: Any, params: Any, learners: Sequence[Learner], number: Any, kind: Any) -> Any:
@@ -165,9 +183,9 @@ def fresh(
             found = jax.tree.map(lambda a, b, place=place: jnp.where(kind == place, b, a), found, other)
         return found
 
-    numbers = jnp.arange(types.shape[1], dtype=jnp.int32)
+    numbers = first + jnp.arange(types.shape[1], dtype=jnp.int32) if places is None else places
     over_learners = jax.vmap(of, (None, None, None, None, 0, 0))
-    over_populations = jax.vmap(over_learners, (0, 0, 0, 0, None, 0))
+    over_populations = jax.vmap(over_learners, (0, 0, 0, 0, None if places is None else 0, 0))
     found = over_populations(ecology.seed, ecology.number, ecology.params, ecology.types, numbers, types)
     return jax.tree.map(flat, found)
 

@@ -1,24 +1,23 @@
-"""Generations of populations as one compiled program: a pairing, updates together, selection."""
+"""A generation of populations: a pairing, updates together, selection."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
 
 from shaping.learners.learner import LearnerState
+from shaping.population import blocks
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.classics import STRATEGIES, shares_of_nearest
-from shaping.population.composition import mean_by_type, mean_of, measures, rows_of, shares_of
+from shaping.population.classics import counts_of_nearest
+from shaping.population.composition import counts_of, mean_by_type, mean_of, measures, rows_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
 from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
-from shaping.population.program import AXIS
+from shaping.population.pairing import Pairing
 from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
 from shaping.population.unfixed import can_stand_still, selected_where_mixed
@@ -44,17 +43,10 @@ def generation(
     Returns:
       The state after one more, and what is recorded of it.
     """
-    size, kinds = rules.size, len(rules.still)
+    size, kinds, total = state.types.shape[1], len(rules.still), rules.total
     key = jax.vmap(population_key)(ecology.seed, ecology.number)
 
-    if state.last is not None:
-        state = _with_memories(rules, ecology, state, state.last, number, key)
-    places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
-        ecology.pairing, key, state.places, state.leaves
-    )
-    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, ecology.matchings, rules.seats))(
-        ecology.pairing, key, places
-    )
+    state, numbers = _brought_together(rules, ecology, state, number, key)
     meets = numbers[..., 0] < size
     if state.partners is not None:
         state = _with_partners(rules, ecology, state, state.partners, number, numbers)
@@ -68,33 +60,58 @@ def generation(
         )
 
     values = by_learner(measured["value"])
-    rows = rows_of(state.types, values, numbers, meets, kinds)
+    counts = counts_of(state.types, kinds, total)
+    rows = rows_of(state.types, values, numbers, meets, counts, rules.size, total)
     each = [name for name in measured if name not in ("value", "mutual_cooperation")]
-    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds) for name in each}
-    rows["mean_value"] = mean_of(values, jnp.isfinite(values))
+    rows |= {name: mean_by_type(by_learner(measured[name]), state.types, kinds, total) for name in each}
+    rows["mean_value"] = mean_of(values, jnp.isfinite(values), total)
     if "cooperation" in measured:
         cooperation = by_learner(measured["cooperation"])
-        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation))
+        rows["mean_cooperation"] = mean_of(cooperation, jnp.isfinite(cooperation), total)
     failed = meets[..., None] & ~jnp.isfinite(measured["value"])
-    rows["diverged"] = jnp.sum(failed, axis=(1, 2)).astype(values.dtype)
+    rows["diverged"] = total(jnp.sum(failed, axis=(1, 2))).astype(values.dtype)
     if "mutual_cooperation" in measured:
-        rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets)
+        rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets, total)
 
-    state = dataclasses.replace(state, learners=learners, places=places)
+    state = dataclasses.replace(state, learners=learners)
     if ecology.pairing.choice != "none":
         state = _with_leavers(ecology, state, numbers, values)
     if ecology.selection.kind != "none":
         state, outcome = _select(rules, ecology, state, number, values, matrix, key, live)
         rows |= {"imitations": outcome.imitations, "mutations": outcome.mutations}
-    one_type = jnp.all(state.types == state.types[:, :1], axis=1)
+        counts = counts_of(state.types, kinds, total)
+    one_type = jnp.any(counts == rules.size, axis=1)
     fixed_at = jnp.where((state.fixed_at < 0) & one_type, number + 1, state.fixed_at)
     state = dataclasses.replace(state, fixed_at=jnp.where(jnp.asarray(live), fixed_at, state.fixed_at))
-    rows["share"] = shares_of(state.types, kinds).astype(values.dtype)
+    rows["share"] = (counts / rules.size).astype(values.dtype)
     if rules.nearest:
         thetas = jax.tree.map(lambda leaf: leaf.reshape(len(key), size, *leaf.shape[1:]), state.learners.theta)
-        near = jax.vmap(lambda params, own: shares_of_nearest(rules.game, params, own))(ecology.params, thetas)
-        rows["nearest"] = near.astype(values.dtype)
+        near = total(jax.vmap(lambda params, own: counts_of_nearest(rules.game, params, own))(ecology.params, thetas))
+        rows["nearest"] = near / jnp.sum(near, axis=1, keepdims=True).astype(values.dtype)
     return state, rows
+
+
+def _brought_together(
+    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, key: jax.Array
+) -> tuple[EcologyState, jax.Array]:
+    """The state in which learners are at their places of this generation, and where those lie who meet, [populations,
+    encounters, seats] int32; whoever separates, by turnover or choice, remembers what it was worth with the partner it
+    had."""
+    pairing, seats = ecology.pairing, rules.seats
+    if pairing.blocks > 1:
+        apart = blocks.separated(rules, ecology, key, number, state.leaves)
+        state = blocks.moved(rules, ecology, _with_memories(state, apart, number), key, number, apart)
+    elif state.last is not None:
+        apart = jax.vmap(lambda p, k, left: pairings.separated(p, k, number, left))(pairing, key, state.leaves)
+        state = _with_memories(state, apart, number, state.places)
+    if pairing.in_place:
+        slots = jnp.arange(state.types.shape[1], dtype=jnp.int32).reshape(-1, seats)
+        return state, jnp.broadcast_to(slots, (len(state.types), *slots.shape))
+    places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
+        pairing, key, state.places, state.leaves
+    )
+    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, ecology.matchings, seats))(pairing, key, places)
+    return dataclasses.replace(state, places=places), numbers
 
 
 def _with_partners(
@@ -102,7 +119,10 @@ def _with_partners(
 ) -> EcologyState:
     """The state in which what learners know about others is about those whom they meet now."""
     seats, populations = rules.seats, len(numbers)
-    others = jnp.stack([numbers[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
+    names = numbers
+    if ecology.pairing.in_place:
+        names = state.places.reshape(numbers.shape)
+    others = jnp.stack([names[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
     met = jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
         jnp.full_like(before, -1),
         numbers.reshape(populations, -1),
@@ -113,7 +133,8 @@ def _with_partners(
     new = known & (before[..., 0] >= 0) & jnp.any(met != before, axis=-1)
 
     def anew(states: LearnerState) -> LearnerState:
-        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype)
+        places = state.places if ecology.pairing.in_place else None
+        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype, places=places)
         return with_new_partners(states, fresh_ones, new.reshape(-1))
 
     learners = lax.cond(jnp.any(new), anew, lambda states: states, state.learners)
@@ -122,14 +143,23 @@ def _with_partners(
 
 
 def _with_memories(
-    rules: Rules, ecology: Ecology, state: EcologyState, last: jax.Array, number: jax.Array, key: jax.Array
+    state: EcologyState, apart: jax.Array, number: jax.Array, places: jax.Array | None = None
 ) -> EcologyState:
-    """Whoever separates, by turnover or choice, remembers what it was worth with the partner it had."""
-    apart = jax.vmap(lambda p, k, left: pairings.separated(p, k, number, left))(ecology.pairing, key, state.leaves)
+    """Whoever is of a group that separates remembers what it was worth in it.
+
+    Args:
+      state: after the generation before.
+      apart: [populations, groups] bool.
+      number: [] int32, of the generation.
+      places: the learner at each place, if learners lie by number.
+    """
+    if state.last is None:
+        return state
     # Before the first generation there is no partner to remember.
-    at_place = jnp.repeat(apart & (number > 0), rules.seats, axis=1)
-    parted = jax.vmap(lambda own, gone: jnp.zeros(own.shape, bool).at[own].set(gone))(state.places, at_place)
-    return dataclasses.replace(state, elsewhere=jnp.where(parted, last, state.elsewhere))
+    parted = jnp.repeat(apart & (number > 0), state.types.shape[1] // apart.shape[1], axis=1)
+    if places is not None:
+        parted = jax.vmap(lambda own, gone: jnp.zeros(own.shape, bool).at[own].set(gone))(places, parted)
+    return dataclasses.replace(state, elsewhere=jnp.where(parted, state.last, state.elsewhere))
 
 
 def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
@@ -232,75 +262,27 @@ def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
     return flags.reshape(-1, *([1] * (leaf.ndim - 1)))
 
 
-def program(rules: Rules, rows: int, mesh: Mesh) -> Callable[..., tuple[EcologyState, dict[str, jax.Array]]]:
-    """`(ecology, state, matrix, first, count, live) -> (state, recorded)`, compiled over a mesh; the state is donated.
-
-    Does `count` generations, at most `rows`, from number `first` on. `recorded` has variables [populations, rows, ...];
-    what lies beyond `count` is meaningless. If policies are sampled (`rules.sample`), theta_sample [populations, slots,
-    sample, parameters] and type_sample [populations, slots, sample] are of every `sample_every`th generation: those
-    that `sampled_generations` lists, in this order.
-
-    Each device has populations of its own, or, where these are too few (`rules.split`), all of them and a part of the
-    encounters: who meets whom is computed everywhere, what came of it is gathered.
-    """
-
-    def function(
-        ecology: Ecology, state: EcologyState, matrix: jax.Array, first: jax.Array, count: jax.Array, live: jax.Array
-    ) -> tuple[EcologyState, dict[str, jax.Array]]:
-        blank, samples = _blank(rules, ecology, rows, state), {}
-        if rules.sample:
-            shown = sampled_learners(rules, state)
-            slots = -(-rows // rules.sample_every)
-            samples = {name: jnp.zeros((slots, *leaf.shape), leaf.dtype) for name, leaf in shown.items()}
-
-        def body(index: jax.Array, carry: tuple[EcologyState, Any, Any]) -> tuple[EcologyState, Any, Any]:
-            state, recorded, samples = carry
-            state, found = generation(rules, ecology, state, first + index, matrix, live)
-            recorded = jax.tree.map(lambda all_rows, row: all_rows.at[index].set(row), recorded, found)
-            if rules.sample:
-                # Before anybody has learned there is always one, at the first place.
-                done, every = jnp.where(live, first + index + 1, 0), rules.sample_every
-                slot = jnp.where(done % every == 0, done // every - jnp.where(live, first // every + 1, 0), slots)
-                shown = sampled_learners(rules, state)
-                samples = jax.tree.map(lambda room, own: room.at[slot].set(own, mode="drop"), samples, shown)
-            return state, recorded, samples
-
-        state, recorded, samples = lax.fori_loop(0, count, body, (state, blank, samples))
-        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), recorded | samples)
-
-    return jax.jit(over(rules, mesh, function, 2, 3), donate_argnums=1)
+def sampled_learners(rules: Rules, pairing: Pairing, state: EcologyState) -> dict[str, jax.Array]:
+    """policies [populations, sample, parameters] and sampled_types [populations, sample] of learners at equal distances
+    in the order of their numbers."""
+    populations, numbers = len(state.types), sampled_numbers(rules)
+    each = [leaf.reshape(populations, state.types.shape[1], -1) for leaf in jax.tree.leaves(state.learners.theta)]
+    *leaves, types = (learners_by_number(rules, pairing, state, leaf, numbers) for leaf in (*each, state.types))
+    return {"policies": jnp.concatenate(leaves, axis=2), "sampled_types": types}
 
 
-def sampled_learners(rules: Rules, state: EcologyState) -> dict[str, jax.Array]:
-    """theta_sample [populations, sample, parameters] and type_sample [populations, sample] of learners at equal
-    distances in the order of their numbers."""
-    numbers = sampled_numbers(rules)
-    populations = len(state.types)
-    leaves = [leaf.reshape(populations, rules.size, -1)[:, numbers] for leaf in jax.tree.leaves(state.learners.theta)]
-    return {"theta_sample": jnp.concatenate(leaves, axis=2), "type_sample": state.types[:, numbers]}
+def learners_by_number(
+    rules: Rules, pairing: Pairing, state: EcologyState, leaf: jax.Array, numbers: np.ndarray
+) -> jax.Array:
+    """What is of the learners with these numbers, [populations, numbers, ...], of `leaf` [populations, learners,
+    ...]."""
+    by_place = rules.sharded or pairing.blocks > 1
+    return blocks.of_numbers(rules, state.places, numbers, leaf) if by_place else leaf[:, numbers]
 
 
 def sampled_numbers(rules: Rules) -> np.ndarray:
     """[sample] the numbers of learners whose policies are recorded."""
     return np.arange(rules.sample) * rules.size // rules.sample
-
-
-def sampled_generations(rules: Rules, first: int, count: int) -> list[int]:
-    """After how many generations policies are recorded, of the `count` that begin with number `first`."""
-    every = rules.sample_every
-    return [number for number in range(first + 1, first + count + 1) if number % every == 0] if rules.sample else []
-
-
-def _blank(rules: Rules, ecology: Ecology, rows: int, state: EcologyState) -> dict[str, jax.Array]:
-    """Room for what is recorded of so many generations, [rows, populations, ...]."""
-    populations, dtype, kinds = len(state.types), state.elsewhere.dtype, len(rules.still)
-    sizes = {"type": kinds, "strategy": len(STRATEGIES)}
-    counts: dict[str, Any] = dict.fromkeys(("imitations", "mutations"), jnp.dtype(jnp.int32))
-    found: dict[str, jax.Array] = {}
-    for name, over in recorded(rules, ecology.params, ecology.selection).items():
-        shape = (rows, populations, *([sizes[over]] if over else []))
-        found[name] = jnp.zeros(shape, counts.get(name, dtype))
-    return found
 
 
 def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
@@ -311,12 +293,3 @@ def recorded(rules: Rules, params: Any, selection: Selection) -> dict[str, str]:
     whole += ["mutual_cooperation"] * rules.game.tabular + ["imitations", "mutations"] * (selection.kind != "none")
     found = dict.fromkeys(by_type, "type") | dict.fromkeys(whole, "")
     return found | ({"nearest": "strategy"} if rules.nearest else {})
-
-
-def over(rules: Rules, mesh: Mesh, function: Callable[..., Any], cut: int, whole: int = 0) -> Callable[..., Any]:
-    """A function over the devices of a mesh: of an ecology, of what has the populations first, `cut` arguments of it,
-    and of what all devices have alike, `whole` of it."""
-    own, same = PartitionSpec() if rules.split else PartitionSpec(AXIS), PartitionSpec()
-    settings: Any = Ecology(own, own, own, own, own, own, same, same, same)  # pyright: ignore[reportArgumentType]
-    specs = (settings, *(own,) * cut, *(same,) * whole)
-    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False)

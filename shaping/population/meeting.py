@@ -37,15 +37,20 @@ def encounter(
     """States of all after those who meet were updated together, and what they are worth to each other then.
 
     Args:
-      numbers: [populations, encounters, seats] int32, `size` where an encounter is empty.
+      numbers: [populations, encounters, seats] int32, where the learners lie who meet; beyond the last one where an
+        encounter is empty.
     """
     populations, encounters, seats = numbers.shape
+    learners = state.types.shape[1]
     own = _part(numbers, rules.split)
     total = populations * own.shape[1]
-    known = jnp.minimum(own, rules.size - 1)
-    base = rules.size * jnp.arange(populations, dtype=jnp.int32)[:, None, None]
+    known = jnp.minimum(own, learners - 1)
+    base = learners * jnp.arange(populations, dtype=jnp.int32)[:, None, None]
     at = (known + base).reshape(total, seats)
-    in_place = ecology.pairing.kind == "fixed" and not rules.split
+    in_place = ecology.pairing.in_place and not rules.split
+    identities = known
+    if ecology.pairing.in_place:
+        identities = jax.vmap(lambda row, slots: row.at[slots].get(mode="promise_in_bounds"))(state.places, known)
 
     def gathered(leaf: jax.Array) -> list[jax.Array]:
         if in_place:
@@ -55,7 +60,7 @@ def encounter(
     leaves, structure = jax.tree.flatten(state.learners)
     each = [gathered(leaf) for leaf in leaves]
     states = tuple(structure.unflatten([by_seat[seat] for by_seat in each]) for seat in range(seats))
-    matches = _matches(rules, ecology, gathered(flat(state.types)), known)
+    matches = _matches(rules, ecology, gathered(flat(state.types)), identities)
     none = tuple(jnp.zeros(total, state.elsewhere.dtype) for _ in range(seats))
     begun = MatchState(states, jnp.full(total, -1, jnp.int32), none, none)
 
@@ -82,7 +87,7 @@ def encounter(
     if not learns:
         return state.learners, measured
     # Whoever met nobody keeps their state: what is put beyond the last learner is dropped.
-    target = jnp.where(numbers < rules.size, numbers + base, populations * rules.size).reshape(-1)
+    target = jnp.where(numbers < learners, numbers + base, populations * learners).reshape(-1)
 
     def put(leaf: jax.Array, *by_seat: jax.Array) -> jax.Array:
         rows = jnp.stack([together(one) for one in by_seat], axis=2)

@@ -39,6 +39,8 @@ class Pairing:
       width: of a lattice, which is a torus; 0 for the most nearly square one.
       edges: of a graph, pairs of learners' numbers.
       graph: the generator of a graph and its arguments, see `graphs.given_graph`; () if its edges are given.
+      blocks: how many blocks a well-mixed population lies in, between which half of all groups move in a generation,
+        see `blocks`; 1 where anybody may meet anybody at once.
       mixes: whether everybody changes partners in every generation, so that nothing of the last one has to be kept.
     """
 
@@ -52,6 +54,12 @@ class Pairing:
     edges: tuple[tuple[int, int], ...] = struct.field(pytree_node=False, default=())
     graph: tuple[tuple[str, Any], ...] = struct.field(pytree_node=False, default=())
     mixes: bool = struct.field(pytree_node=False, default=True)
+    blocks: int = struct.field(pytree_node=False, default=1)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether those who meet lie next to each other in memory."""
+        return self.kind == "fixed" or self.blocks > 1
 
     @property
     def structured(self) -> bool:
@@ -70,6 +78,7 @@ def pairing(
     width: int = 0,
     edges: Iterable[tuple[int, int]] | str | Path = (),
     graph: Mapping[str, Any] | None = None,
+    blocks: int = 1,
 ) -> Pairing:
     """A pairing by name.
 
@@ -87,6 +96,9 @@ def pairing(
       edges: of a graph, pairs of learners' numbers, or the path of a text file with one such pair a line.
       graph: a graph made by networkx instead: the name of a `generator`, for example watts_strogatz_graph, and its
         arguments; `n` is the size of the population, and `seed` 0, unless they are given.
+      blocks: divides a well-mixed population into so many blocks. Learners meet within their block, and half of all
+        groups move to another block before every generation: any two meet equally often in the long run, and a
+        population that is larger than a device can be divided among as many devices as divide the number of blocks.
 
     Raises:
       ValueError: a number out of its range, or one that the kind does not use.
@@ -108,12 +120,13 @@ def pairing(
         ("width", width != 0, "lattice"),
         ("edges", bool(listed), "graph"),
         ("graph", bool(made), "graph"),
+        ("blocks", blocks != 1, "well_mixed"),
     ):
         if given and kind != owner:
             raise ValueError(f"pairing.{name} is given; allowed: with kind {owner}, not {kind}")
     if kind == "graph" and bool(listed) == bool(made):
         raise ValueError(f"pairing: edges and graph are {'both' if made else 'not'} given; allowed: one of them")
-    for name, count, least in (("islands", islands, 1), ("width", width, 0)):
+    for name, count, least in (("islands", islands, 1), ("width", width, 0), ("blocks", blocks, 1)):
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
             raise ValueError(f"pairing.{name} is {count!r}; allowed: an integer of {least} or more")
     if choice != "threshold" and isinstance(threshold, int | float) and threshold != 0:
@@ -121,7 +134,7 @@ def pairing(
     if choice != "none" and isinstance(turnover, int | float) and turnover == 1:
         raise ValueError(f"pairing.choice is {choice!r}; allowed: with a turnover below 1, at which not all separate")
     mixes = kind == "well_mixed" and choice == "none" and isinstance(turnover, int | float) and turnover == 1
-    return Pairing(turnover, migration, threshold, kind, choice, islands, width, listed, made, mixes)
+    return Pairing(turnover, migration, threshold, kind, choice, islands, width, listed, made, mixes, blocks)
 
 
 def check_size(pairing: Pairing, size: int, seats: int) -> None:
@@ -140,6 +153,11 @@ def check_size(pairing: Pairing, size: int, seats: int) -> None:
             raise ValueError(f"pairing.kind is {pairing.kind}; allowed: games of two players, this one has {seats}")
         neighbours_of(pairing, size)
         return
+    if pairing.blocks > 1 and (size < 1 or size % (2 * pairing.blocks * seats)):
+        allowed = (
+            f"a multiple of {2 * pairing.blocks * seats}, an even number of groups in each of {pairing.blocks} blocks"
+        )
+        raise ValueError(f"population.size is {size}; allowed: {allowed}")
     groups = pairing.islands if pairing.kind == "islands" else 1
     if size < 1 or size % (groups * seats):
         among = f" on {groups} islands" if groups > 1 else ""

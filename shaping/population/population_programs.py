@@ -1,27 +1,25 @@
-"""Populations of learners that meet, as a run trains them: their settings, their state, and the three programs."""
+"""Populations of learners that meet, as a run trains them: their settings, their state, and what its programs do."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import lax
-from jax.sharding import Mesh
 
 from shaping.learners.learner import Learner
+from shaping.population import blocks
 from shaping.population import ecology as ecologies
 from shaping.population.classics import STRATEGIES
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
-from shaping.population.generations import generation, recorded, sampled_learners, sampled_numbers
-from shaping.population.independent import without_learned_starts
+from shaping.population.generations import generation, learners_by_number, recorded, sampled_learners
 from shaping.population.pairing import Pairing, structure_of
-from shaping.population.program import Timetable, bounds, sharded_over
+from shaping.population.program import Timetable, bounds
 from shaping.population.selection import Selection
-from shaping.population.unit import Cost, Unit
-from shaping.variables import POPULATION, Variable, by_type
 
 
 @struct.dataclass
@@ -38,8 +36,8 @@ class Population:
       rules: what is compiled.
       names: names of the types.
       stops: whether it stops once all of its learners are of one type.
-      extras: what else is recorded of every recorded generation: "policies", those of `rules.sample` learners; "types",
-        those of all.
+      extras: what else is recorded of every recorded generation: "policies" and "sampled_types", those of some
+        learners, `rules.sample` in number; "types", those of all.
     """
 
     seed: Any
@@ -72,7 +70,8 @@ class PopulationState:
     diverged_at: jax.Array
 
 
-def _ecology(settings: Population) -> Ecology:
+def ecology_of(settings: Population) -> Ecology:
+    """What these populations are made from."""
     return Ecology(
         settings.seed,
         settings.number,
@@ -84,9 +83,10 @@ def _ecology(settings: Population) -> Ecology:
     )
 
 
-def _apart(rules: Rules, state: EcologyState) -> EcologyState:
+def _apart(state: EcologyState) -> EcologyState:
     """Leaves of learners from [populations * size, ...] to [populations, size, ...]."""
-    learners = jax.tree.map(lambda leaf: leaf.reshape(-1, rules.size, *leaf.shape[1:]), state.learners)
+    size = state.types.shape[1]
+    learners = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), state.learners)
     return dataclasses.replace(state, learners=learners)
 
 
@@ -96,11 +96,13 @@ def _together(state: EcologyState) -> EcologyState:
 
 def start(settings: Population, dtype: Any) -> PopulationState:
     """States before the first generation, leaves [populations, ...]."""
-    rules, own = settings.rules, _ecology(settings)
+    rules, own = settings.rules, ecology_of(settings)
     ends = jnp.cumsum(settings.counts, axis=1)
-    numbers = jnp.arange(rules.size, dtype=jnp.int32)
+    # The learners of this device.
+    first = blocks.first_slot(rules)
+    numbers = first + jnp.arange(rules.size // max(rules.sharded, 1), dtype=jnp.int32)
     types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
-    state = ecologies.begin(rules, own, types, dtype)
+    state = ecologies.begin(rules, own, types, dtype, first)
     kinds = len(rules.still)
     if settings.selection.payoff == "expected" and not ecologies.differ(rules, settings.selection):
         payoffs = ecologies.type_values(rules, own, dtype)
@@ -110,7 +112,7 @@ def start(settings: Population, dtype: Any) -> PopulationState:
     names = recorded(rules, own.params, settings.selection)
     row = {name: jnp.zeros((len(types), *sizes[over]), dtype) for name, over in names.items()}
     row |= jax.tree.map(jnp.zeros_like, _looked_at(settings, state, dtype))
-    return PopulationState(_apart(rules, state), payoffs, row, jnp.full(len(types), -1, jnp.int32))
+    return PopulationState(_apart(state), payoffs, row, jnp.full(len(types), -1, jnp.int32))
 
 
 def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationState, dict[str, jax.Array]]]:
@@ -123,7 +125,7 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
     def function(
         settings: Population, states: PopulationState, segment: jax.Array
     ) -> tuple[PopulationState, dict[str, jax.Array]]:
-        own = _ecology(settings)
+        own = ecology_of(settings)
 
         def interval(state: PopulationState, index: jax.Array) -> tuple[PopulationState, dict[str, jax.Array]]:
             begin, end = bounds(timetable, segment, index)
@@ -139,7 +141,7 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
 
         state, rows = lax.scan(interval, _at_hand(states), jnp.arange(timetable.segment))
         rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
-        return dataclasses.replace(state, ecology=_apart(settings.rules, state.ecology)), rows
+        return dataclasses.replace(state, ecology=_apart(state.ecology)), rows
 
     return function
 
@@ -160,19 +162,22 @@ def _after(
     diverged_at = jnp.where(failed, number + 1, state.diverged_at)
     if settings.stops:
         stopped = (before.fixed_at >= 0) & live
-        rules = settings.rules
-        after = _together(_kept(stopped, _apart(rules, before), _apart(rules, after)))
-        row, diverged_at = _kept(stopped, state.row, row), jnp.where(stopped, state.diverged_at, diverged_at)
+        after = _together(_kept(stopped, _apart(before), _apart(after)))
+        none = {name: jnp.zeros_like(row[name]) for name in ("imitations", "mutations") if name in row}
+        row, diverged_at = _kept(stopped, state.row | none, row), jnp.where(stopped, state.diverged_at, diverged_at)
     return PopulationState(after, state.payoffs, row, diverged_at)
 
 
 def _looked_at(settings: Population, state: EcologyState, dtype: Any) -> dict[str, jax.Array]:
     """What the extras record of states, [populations, ...]."""
     found: dict[str, jax.Array] = {}
-    if "policies" in settings.extras:
-        found["policies"] = sampled_learners(settings.rules, state)["theta_sample"].astype(dtype)
+    if settings.rules.sample:
+        sampled = sampled_learners(settings.rules, settings.pairing, state)
+        found |= {name: own.astype(dtype) for name, own in sampled.items() if name in settings.extras}
     if "types" in settings.extras:
-        found["types"] = state.types.astype(dtype)
+        everybody = np.arange(settings.rules.size)
+        types = learners_by_number(settings.rules, settings.pairing, state, state.types, everybody)
+        found["types"] = types.astype(dtype)
     return found
 
 
@@ -185,8 +190,12 @@ def _kept(stopped: jax.Array, before: Any, after: Any) -> Any:
 
 def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array]:
     """What is recorded at the end, leaves [populations, ...]; see `shaping.variables.POPULATION`."""
-    found, size = states.ecology, settings.rules.size
-    leaves = [leaf.reshape(-1, size, math.prod(leaf.shape[2:])) for leaf in jax.tree.leaves(found.learners.theta)]
+    found = states.ecology
+    if settings.rules.sharded or settings.pairing.blocks > 1:
+        found = _apart(blocks.sorted_by_number(settings.rules, _together(found)))
+    leaves = [
+        leaf.reshape(*leaf.shape[:2], math.prod(leaf.shape[2:])) for leaf in jax.tree.leaves(found.learners.theta)
+    ]
     return states.row | {
         "theta_final": jnp.concatenate(leaves, axis=2),
         "type_final": found.types,
@@ -194,73 +203,3 @@ def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array
         "fixed_at": found.fixed_at,
         "diverged_at": states.diverged_at,
     }
-
-
-def _start_program(mesh: Mesh, dtype: Any) -> Callable[..., Any]:
-    return jax.jit(sharded_over(lambda settings: start(settings, dtype), mesh, 1))
-
-
-def _segment_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
-    del block  # Encounters have blocks of their own.
-    return jax.jit(sharded_over(segment_function(timetable), mesh, 2, replicated=1), donate_argnums=1)
-
-
-def _finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..., Any]:
-    del timetable, block
-    return jax.jit(sharded_over(finish, mesh, 2))
-
-
-def _shapes(settings: Population, dtype: Any) -> PopulationState:
-    return jax.eval_shape(lambda own: start(own, dtype), without_learned_starts(settings))
-
-
-def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) -> Cost:
-    del extras
-    rules = settings.rules
-    itemsize = states.payoffs.dtype.itemsize
-    lookaheads = max(learner.lookaheads for learner in settings.types)
-    gradients = max(learner.gradients for learner in settings.types)
-    encounters = -(-rules.size // rules.seats)
-    # What is gathered, updated and put back, and the work of the encounters of one block.
-    plays = max(learner.plays for learner in settings.types)
-    gathered = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(states.ecology.learners))
-    working = gathered + rules.game.working_bytes(itemsize, lookaheads) * plays * min(encounters, 128)
-    row = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(states.row))
-    work = rules.game.work(settings.params) * gradients
-    return Cost(row, working, None, max(1, encounters * rules.encounter * work))
-
-
-def _variables(settings: Population, extras: Sequence[str] = ()) -> dict[str, Variable]:
-    del extras
-    rows = [*recorded(settings.rules, settings.params, settings.selection), *settings.extras]
-    ends = ("theta_final", "type_final", "ancestor", "fixed_at", "diverged_at")
-    of_game = settings.rules.game.variables
-    known = POPULATION | {name: by_type(of_game[name]) for name in rows if name not in POPULATION and name in of_game}
-    return {name: known[name] for name in known if name in rows or name in ends}
-
-
-def _labels(settings: Population) -> Mapping[str, Sequence[Any]]:
-    found: dict[str, Sequence[Any]] = {"type": settings.names, "learner": range(settings.rules.size)}
-    if settings.rules.nearest:
-        found["strategy"] = STRATEGIES
-    if "policies" in settings.extras:
-        found["sample_learner"] = [str(number) for number in sampled_numbers(settings.rules)]
-    return found
-
-
-POPULATIONS = Unit(
-    step="generation",
-    counted="generations",
-    start=_start_program,
-    segment=_segment_program,
-    finish=_finish_program,
-    initial=lambda settings, states, fetched: {},
-    shapes=_shapes,
-    cost=_cost,
-    variables=_variables,
-    labels=_labels,
-    parameters=lambda settings: max(policy.num_parameters for policy in settings.rules.game.policies),
-    about=lambda settings: {**settings.rules.game.about, "tabular": int(settings.rules.game.tabular)},
-    prepares=lambda settings: any(learner.prepares for learner in settings.types),
-)
-"""Populations of learners that meet; a match is one population."""

@@ -83,6 +83,8 @@ def check_types(
             raise ValueError(f"selection.payoff is expected at population.size {size}; allowed: {allowed}")
         if len(game.policies) != 2:
             raise ValueError("selection.payoff is expected; allowed: encounter, with more than two players")
+    if selecting.kind != "none" and meeting.blocks > 1:
+        raise ValueError(f"selection.kind is {selecting.kind}; allowed: none where a population lies in blocks")
     if selecting.neighbours and not meeting.structured:
         raise ValueError(f"selection.among is neighbours; allowed: all with pairing {meeting.kind}")
     if selecting.mutates not in ("none", "uniform", "noise", *names):

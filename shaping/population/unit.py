@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
 from shaping.variables import Variable
 
 
@@ -45,6 +47,11 @@ class Unit:
       parameters: `(settings) -> int`, the largest number of parameters of a policy.
       about: `(settings) -> attributes` of the record.
       prepares: `(settings) -> bool`, whether learners learn something before they start.
+      over: `(settings, states, steps) -> bool`, whether nothing can change any more after so many steps.
+      sharding: `(mesh, settings) -> shardings` of states, as a prefix of their tree.
+      spread: whether every device has units of its own, so that their number is padded to a multiple of the devices.
+      split: the same kind with every unit divided among all devices, for units that are fewer than devices; None where
+        they cannot be divided.
     """
 
     step: str
@@ -60,3 +67,7 @@ class Unit:
     parameters: Callable[[Any], int]
     about: Callable[[Any], Mapping[str, Any]]
     prepares: Callable[[Any], bool]
+    over: Callable[[Any, Any, int], bool] = lambda settings, states, steps: False
+    sharding: Callable[[Mesh, Any], Any] = lambda mesh, settings: NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+    spread: bool = True
+    split: "Unit | None" = None

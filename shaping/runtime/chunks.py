@@ -15,6 +15,7 @@ from shaping.population.independent import MATCHES
 from shaping.population.program import Timetable
 from shaping.population.spans import Spans
 from shaping.population.unit import Cost, Unit
+from shaping.runtime.processes import several
 
 # Matches of a chunk per device, and match-updates of a two-player game in one segment of a chunk on two devices: about
 # a second of work between two updates of the progress bar. Larger chunks need more devices.
@@ -26,10 +27,11 @@ _HELD = 512
 
 @dataclass(frozen=True)
 class Chunks:
-    """How a group's matches are divided: `count` chunks of `size`, each padded to `devices * blocks * block`.
+    """How a group's matches are divided: `count` chunks of `size`, each padded to `devices * blocks * block`, or not at
+    all if every match is divided among the devices.
 
     `bytes` is roughly the memory of a chunk, `match_bytes` that of one match during an update, `state_bytes` that of
-    its state.
+    its state; `unit` is what a match is on these devices.
     """
 
     count: int
@@ -39,6 +41,7 @@ class Chunks:
     bytes: int
     match_bytes: int
     state_bytes: int
+    unit: Unit = MATCHES
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,13 @@ def cut(
     by_block = jax.default_backend() == "cpu" and cost.largest_block is not None
     fitting = memory_bytes // (per_match if by_block else per_match + working)
     count, size = _counted(len(group.indices), fitting, devices, size)
+    if group.unit.split is not None and size < devices and not several():
+        return Chunks(
+            count, size, size, size, size * (per_match + working), per_match + working, _bytes(start), group.unit.split
+        )
     block, padded = _blocks(size, devices, cost.largest_block and cost.largest_block(memory_bytes, devices))
     needed = padded * per_match + devices * block * working
-    return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start))
+    return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start), group.unit)
 
 
 def _blocks(size: int, devices: int, limit: int | None) -> tuple[int, int]:

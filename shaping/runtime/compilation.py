@@ -15,7 +15,7 @@ import jax
 from jax.sharding import Mesh
 
 from shaping.population.independent import MATCHES
-from shaping.population.program import Timetable, population_sharding, segment_at
+from shaping.population.program import Timetable, segment_at
 from shaping.population.unit import Unit
 from shaping.runtime.processes import everywhere
 
@@ -65,9 +65,11 @@ def compile_programs(
 
 def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit) -> Programs:
     start = unit.start(mesh, dtype)
-    sharding = population_sharding(mesh)
+    shapes = jax.eval_shape(start, matches)
     states = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(start, matches)
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        jax.tree.broadcast(unit.sharding(mesh, matches), shapes),
     )
     first = everywhere(segment_at(timetable, 0), mesh)
     segment = unit.segment(mesh, timetable, block)

@@ -14,7 +14,7 @@ from shaping.population.unit import Unit
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
-from shaping.runtime.processes import everywhere, own_range, own_rows, spread_out
+from shaping.runtime.processes import copied, everywhere, own_range, own_rows, spread_out
 from shaping.runtime.progress import Progress
 
 
@@ -61,6 +61,11 @@ class RunStorage(Protocol):
 
     def append(self, chunk: Chunk, first: int, rows: dict[str, np.ndarray]) -> None:
         """Records rows [own matches, rows, ...] of variables along updates, from row number `first` on."""
+        ...
+
+    def repeat(self, chunk: Chunk, first: int, stop: int, row: dict[str, np.ndarray]) -> None:
+        """Records a row [own matches, 1, ...] again and again, from row number `first` up to but excluding `stop`:
+        nothing changes any more."""
         ...
 
     def after_segment(self, chunk: Chunk, interval: int, states: Any, written: Callable[[], None]) -> None:
@@ -112,11 +117,12 @@ def run_group(
         # Padding repeats the last match; its results are dropped.
         padded = np.concatenate([chunk.indices, np.full(chunks.padded - len(chunk.indices), chunk.indices[-1])])
         rows = own_range(chunks.padded)
-        return spread_out(group.matches_of(padded[rows.start : rows.stop]), chunks.padded, mesh)
+        own = group.matches_of(padded[rows.start : rows.stop])
+        return spread_out(own, chunks.padded, mesh) if chunks.unit.spread else copied(own, mesh)
 
     began = time.perf_counter()
     matches = load(queue[0])
-    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches, group.unit)
+    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches, chunks.unit)
     compiled = time.perf_counter() - began
     timing.compile_s += compiled
     progress.compiling += compiled
@@ -125,7 +131,7 @@ def run_group(
     for chunk in queue:
         if chunk is not queue[0]:
             matches = load(chunk)
-        _run_chunk(chunk, matches, group.unit, programs, timetable, storage, progress, timing)
+        _run_chunk(chunk, matches, chunks.unit, programs, timetable, storage, progress, timing)
         now = time.perf_counter()
         timing.run_s += now - began
         spent += now - began
@@ -179,6 +185,8 @@ def _run_chunk(
         waiting.append((done, interval, rows))
         interval += timetable.segment
         done = timetable.begins(interval)
+        if done < timetable.updates and unit.over(matches, states, done):
+            break
         if done < timetable.updates:
             storage.after_segment(chunk, interval, states, write_waiting)
     write_waiting()
@@ -186,6 +194,9 @@ def _run_chunk(
     variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
     along = [name for name, one in unit.variables(matches, timetable.extras).items() if one.along_updates]
     last = {name: variables.pop(name)[:, None] for name in along if name in variables}
+    if done < timetable.updates:
+        storage.repeat(chunk, timetable.rows_before(interval), timetable.rows, last)
+        progress.skip(len(chunk.indices) * (timetable.updates - done))
     storage.append(chunk, timetable.rows, last)
     storage.write(chunk, variables)
     storage.finish(chunk, states)

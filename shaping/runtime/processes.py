@@ -207,6 +207,11 @@ def spread_out(tree: Any, population: int, mesh: Mesh) -> Any:
     return jax.tree.map(put, tree)
 
 
+def copied(tree: Any, mesh: Mesh) -> Any:
+    """Puts the same arrays on every device of this process's mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def everywhere(array: np.ndarray, mesh: Mesh) -> jax.Array:
     """A small array, replicated on every device of the mesh."""
     return jax.make_array_from_callback(array.shape, NamedSharding(mesh, PartitionSpec()), lambda index: array[index])

@@ -9,7 +9,7 @@ from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment
 from shaping.population.independent import MATCHES
-from shaping.population.population_programs import POPULATIONS
+from shaping.population.population_unit import POPULATIONS
 from shaping.population.spans import RecordedUpdates
 from shaping.population.unit import Unit
 from shaping.runtime.record import Layout, spread

@@ -24,6 +24,9 @@ from shaping.runtime.record_buffer import Rows
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import StatusWriter
 
+# Rows of a run in which nothing changes any more that are written at once.
+_REPEATED = 512
+
 
 @dataclass(frozen=True)
 class Saving:
@@ -172,6 +175,11 @@ class RunStore:
         if self._log is not None:
             with self._storing():
                 self._log.append(chunk.own, first, rows)
+
+    def repeat(self, chunk: Chunk, first: int, stop: int, row: dict[str, np.ndarray]) -> None:
+        for start in range(first, stop, _REPEATED):
+            count = min(_REPEATED, stop - start)
+            self.append(chunk, start, {name: np.repeat(array, count, axis=1) for name, array in row.items()})
 
     def after_segment(self, chunk: Chunk, interval: int, states: Any, written: Callable[[], None]) -> None:
         timetable = self._plan[chunk.group][1]

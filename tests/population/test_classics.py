@@ -1,7 +1,5 @@
 """Policies are told apart within a program as the reports tell them apart."""
 
-import dataclasses
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,9 +7,7 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.analysis import strategies
-from shaping.population import generations as programs
 from shaping.population.classics import STRATEGIES, classifies, nearest
-from shaping.population.ecology import Rules
 from shaping.training import game_of
 
 DILEMMA, CHICKEN = np.array([[3, 0, 5, 1], [3, 5, 0, 1.0]]), np.array([[0, -1, 1, -100], [0, 1, -1, -100.0]])
@@ -41,16 +37,9 @@ def test_only_tables_of_a_round_of_two_are_classified():
         assert classifies(game_of(game, None, None)[0]) == told
 
 
-def test_samples_are_of_the_same_learners_every_few_generations_however_calls_are_cut():
-    rules = Rules(game_of(envs.make("ipd"), None, None)[0], 10, 1, False, (False,), sample=4, sample_every=3)
-    np.testing.assert_array_equal(programs.sampled_numbers(rules), [0, 2, 5, 7])
-    cuts = [(0, 4), (4, 4), (8, 5)]
-    assert [programs.sampled_generations(rules, *cut) for cut in cuts] == [[3], [6], [9, 12]]
-    assert programs.sampled_generations(dataclasses.replace(rules, sample=0), 0, 9) == []
-
-
 def test_a_record_counts_strategies_and_keeps_samples(monkeypatch):
-    monkeypatch.setattr("shaping.populations._ROWS", 4)
+    # Calls of a generation each.
+    monkeypatch.setattr("shaping.runtime.chunks._SEGMENT_WORK", 1)
     types, selection = {"naive": shaping.naive(), "wsls": "wsls"}, shaping.selection("fermi", events=3)
     found = shaping.evolve(envs.make("ipd"), types, 8, 9, sample=4, sample_every=3, selection=selection)
     assert found.sample_generation.values.tolist() == [0, 3, 6, 9] and found.nearest.dims[2:] == ("strategy",)
@@ -62,3 +51,11 @@ def test_a_record_counts_strategies_and_keeps_samples(monkeypatch):
     np.testing.assert_array_equal(found.type_sample[0, 0], [0, 0, 1, 1])
     alone = shaping.evolve(envs.make("ipd"), types, 8, 3, sample=8, selection=selection)
     np.testing.assert_allclose(found.theta_sample[0, 1], alone.theta_final[0, [0, 2, 4, 6]], rtol=1e-3)
+
+
+def test_a_record_ends_where_every_population_has_come_to_one_type(monkeypatch):
+    monkeypatch.setattr("shaping.runtime.chunks._SEGMENT_WORK", 1)
+    own = shaping.selection("fermi", intensity=1.0, events=4, payoff="expected")
+    types, game = {"allc": "allc", "alld": "alld"}, envs.make("ipd", horizon=1)
+    found = shaping.evolve(game, types, 4, 10_000, selection=own, until="fixation", matches=2)
+    assert found.sizes["generation"] == found.fixed_at.max() + 2 and (found.share.values[:, -1].max(axis=1) == 1).all()

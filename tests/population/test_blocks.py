@@ -1,0 +1,110 @@
+"""Populations that lie in blocks: everybody meets everybody, and devices can have a part of the learners each."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import shaping
+from shaping import envs
+from shaping.config.errors import ConfigError
+from shaping.population import blocks
+from shaping.population.ecology import Rules, begin
+from shaping.population.population_programs import Population, ecology_of
+from shaping.population.types import learners_of
+from shaping.populations import _populations
+from shaping.training import game_of
+
+SIZE, GENERATIONS = 16, 4000
+
+
+def places_over_time(turnover):
+    """The learner at each place in every generation, [generations, places], without anybody learning."""
+    form, numbers = game_of(envs.make("ipd", horizon=1), None, None)
+    learners, still = learners_of({"any": shaping.gradient_learner(shaping.naive())})
+    meeting = shaping.pairing(blocks=4, turnover=turnover)
+    rules = Rules(form, SIZE, 1, False, still)
+    template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())
+    own = ecology_of(_populations(template, (SIZE,), 0, np.arange(1), "float32"))
+    key = jax.vmap(lambda number: jax.random.key(number))(own.number)
+
+    def generation(state, number):
+        apart = blocks.separated(rules, own, key, number, state.leaves)
+        state = blocks.moved(rules, own, state, key, number, apart)
+        return state, state.places[0]
+
+    @jax.jit
+    def run():
+        state = begin(rules, own, jnp.zeros((1, SIZE), jnp.int32), jnp.float32)
+        return lax.scan(generation, state, jnp.arange(GENERATIONS, dtype=jnp.int32))[1]
+
+    return np.asarray(run())
+
+
+@pytest.mark.parametrize("turnover", [1.0, 0.5])
+def test_any_two_learners_meet_equally_often(turnover):
+    found = places_over_time(turnover)
+    np.testing.assert_array_equal(np.sort(found, axis=1), np.tile(np.arange(SIZE), (GENERATIONS, 1)))
+    pairs = np.sort(found.reshape(GENERATIONS, -1, 2), axis=2)
+    met = np.zeros((GENERATIONS, SIZE, SIZE))
+    met[np.arange(GENERATIONS)[:, None], pairs[..., 0], pairs[..., 1]] = 1
+    chance = 1 / (SIZE - 1)
+    apart = met[:, *np.triu_indices(SIZE, 1)] - chance
+    # Two of one block are likely to be so in the next generation too, and a pair may stay together: the variance of the
+    # number of their meetings is that of independent draws times one plus twice the sum of these correlations.
+    lags = range(1, 60)
+    again = sum(np.mean(apart[:-lag] * apart[lag:]) for lag in lags) / (chance * (1 - chance))
+    squares = apart.sum(axis=0) ** 2 / (GENERATIONS * chance * (1 - chance) * (1 + 2 * again))
+    # Of 119 degrees of freedom.
+    assert abs(np.mean(squares) - 1) < 4 * np.sqrt(2 / 119) and np.max(squares) < 20
+
+
+PROGRAM = """
+import sys
+import pickle
+import jax
+jax.config.update("jax_num_cpu_devices", 4)
+from tests.population.test_blocks import populations
+pickle.dump(populations(), sys.stdout.buffer)
+"""
+
+
+def populations():
+    """Populations that can be divided among devices, and one that cannot, what is recorded of them."""
+    types = {"naive": shaping.naive(), "lola": shaping.lola("taylor")}
+    mixed = shaping.pairing(blocks=4, turnover=0.5)
+    imitating = shaping.selection("fermi", rate=0.5)
+    game, how = envs.make("ipd", horizon=1), {"precision": "float64", "sample": 5, "matches": 2}
+    found = [
+        shaping.evolve(game, types, 32, 6, pairing=mixed, **how),
+        shaping.evolve(game, types, 32, 6, pairing="ring", selection=imitating, **how),
+    ]
+    return [{name: own.values for name, own in one.data_vars.items()} for one in found]
+
+
+def test_populations_divided_among_four_devices_are_those_of_fewer():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=os.environ, capture_output=True, timeout=280)
+    assert done.returncode == 0, done.stderr.decode()
+    for one, other in zip(pickle.loads(done.stdout), populations(), strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_blocks_that_do_not_fit_are_refused():
+    for own, size, said in (
+        ({"blocks": 4}, 24, "population.size is 24; allowed: a multiple of 16"),
+        ({"blocks": 0}, 16, "pairing.blocks is 0; allowed: an integer of 1 or more"),
+        ({"kind": "ring", "blocks": 2}, 16, "pairing.blocks is given; allowed: with kind well_mixed"),
+    ):
+        with pytest.raises((ConfigError, ValueError), match=said):
+            shaping.evolve(envs.make("ipd"), shaping.naive(), size, 1, pairing=shaping.pairing(**own))
+    copying = shaping.selection("fermi", events=1)
+    with pytest.raises(ConfigError, match="selection.kind is fermi; allowed: none where a population lies in blocks"):
+        shaping.evolve(envs.make("ipd"), shaping.naive(), 16, 1, pairing=shaping.pairing(blocks=4), selection=copying)
