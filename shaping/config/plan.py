@@ -116,7 +116,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     raw = plain_data(raw)
     check_text(raw)
     if raw.get("league") is not None:
-        raw |= {"variants": pairs(raw)}
+        raw = {**raw, "variants": pairs(raw)}
     top = check_top(raw)
     for key in replaced(top["variants"]):
         if key in raw:
