@@ -31,6 +31,8 @@ from shaping.envs.matrix.games import GAMES
 from shaping.envs.messages import Messages, MessagesState
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
 from shaping.envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
+from shaping.envs.sequential.game import SequentialEnv, SequentialParams, SequentialState
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 
 __all__ = [
     "AutoReset",
@@ -64,6 +66,9 @@ __all__ = [
     "PublicGoods",
     "PublicGoodsParams",
     "PublicGoodsState",
+    "SequentialEnv",
+    "SequentialParams",
+    "SequentialState",
     "make",
     "registered",
     "save_gif",
@@ -84,12 +89,15 @@ ENVIRONMENTS: dict[str, Any] = {
     "clean_up": CleanUp,
     "commons_harvest": CommonsHarvest,
 }
-"""Environments other than matrix games: their factories by name. A factory's arguments are the settings of `make`."""
+"""Environments other than matrix games and games in turns: their factories by name. A factory's arguments are the
+settings of `make`."""
+
+_FACTORIES = ENVIRONMENTS | SEQUENTIAL_GAMES
 
 
 def registered() -> tuple[str, ...]:
     """The names that `make` knows: matrix games first, ending with "matrix_game", which takes payoffs of your own."""
-    return (*GAMES, _OWN_PAYOFFS, *ENVIRONMENTS)
+    return (*GAMES, _OWN_PAYOFFS, *ENVIRONMENTS, *SEQUENTIAL_GAMES)
 
 
 def make(
@@ -118,16 +126,16 @@ def make(
     if episodes is not None and not auto_reset:
         raise ValueError(f"episodes is {episodes!r}; allowed: only with auto_reset=True, which makes them into trials")
     check_integer("messages", messages, 0)
-    env = _environment(name, settings) if name in ENVIRONMENTS else _matrix_game(name, settings)
+    env = _environment(name, settings) if name in _FACTORIES else _matrix_game(name, settings)
     if messages:
         env = Messages(env, messages)
     return AutoReset(env, episodes) if auto_reset else env
 
 
 def _environment(name: str, settings: dict[str, Any]) -> Environment:
-    own = tuple(inspect.signature(ENVIRONMENTS[name]).parameters)
+    own = tuple(inspect.signature(_FACTORIES[name]).parameters)
     _check_known(name, settings, own)
-    return ENVIRONMENTS[name](**settings)
+    return _FACTORIES[name](**settings)
 
 
 def _matrix_game(name: str, settings: dict[str, Any]) -> MatrixGame:

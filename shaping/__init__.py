@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
     from shaping.learners import arcsine as arcsine
+    from shaping.learners import coala as coala
+    from shaping.learners import es as es
     from shaping.learners import fan_in as fan_in
     from shaping.learners import fmtl as fmtl
     from shaping.learners import frozen as frozen
+    from shaping.learners import genetic as genetic
     from shaping.learners import gradient_learner as gradient_learner
+    from shaping.learners import logistic as logistic
     from shaping.learners import normal as normal
     from shaping.learners import optimizer as optimizer
     from shaping.learners import ppo as ppo
@@ -38,9 +42,16 @@ if TYPE_CHECKING:
     from shaping.learners import uniform as uniform
     from shaping.learners import values as values
     from shaping.learners import zeros as zeros
+    from shaping.learners.advantage_alignment import advantage_aligner as advantage_aligner
+    from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
+    from shaping.learners.advantage_products import loqa_loss as loqa_loss
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial import m_maml as m_maml
+    from shaping.learners.loqa import loqa as loqa
     from shaping.learners.opponent_model import opponent_model as opponent_model
+    from shaping.learners.reciprocator import reciprocator as reciprocator
+    from shaping.learners.reciprocity import reciprocal_reward as reciprocal_reward
+    from shaping.learners.regularised_nash import rnad as rnad
     from shaping.learners.schedule import schedule as schedule
     from shaping.learning_leagues import learning_league as learning_league
     from shaping.objectives import Analytic as Analytic
@@ -82,7 +93,10 @@ if TYPE_CHECKING:
     from shaping.policies import strategy as strategy
     from shaping.policies import tabular as tabular
     from shaping.policies import tabular_critic as tabular_critic
+    from shaping.population.meta_game import MetaGame as MetaGame
+    from shaping.population.meta_game import meta_game as meta_game
     from shaping.population.pairing import pairing as pairing
+    from shaping.population.pools import Candidate as Candidate
     from shaping.population.selection import selection as selection
     from shaping.populations import evolve as evolve
     from shaping.rerun import replay as replay
@@ -96,6 +110,7 @@ if TYPE_CHECKING:
     from shaping.rules.cgd import cgd as cgd
     from shaping.rules.cola import cola as cola
     from shaping.rules.consensus import consensus as consensus
+    from shaping.rules.exploitability_descent import exploitability_descent as exploitability_descent
     from shaping.rules.extragradient import extragradient as extragradient
     from shaping.rules.hola import hola as hola
     from shaping.rules.lss import lss as lss
@@ -113,13 +128,18 @@ _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",
     "Critic": "policies",
+    "Candidate": "population.pools",
     "Learner": "learners",
+    "MetaGame": "population.meta_game",
     "Objective": "objectives",
     "Policy": "policies",
     "Rule": "rules",
     "Sampler": "objectives.sampler",
     "a2c": "learners",
+    "advantage_aligner": "learners.advantage_alignment",
+    "advantage_alignment": "learners.advantage_products",
     "arcsine": "learners",
+    "logistic": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
     "automaton": "policies",
@@ -139,11 +159,15 @@ _EXPORTS = {
     "exploit": "exploitation",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
+    "exploitability_descent": "rules.exploitability_descent",
     "extragradient": "rules.extragradient",
     "fan_in": "learners",
     "first_order": "rules",
     "fixed": "policies",
+    "coala": "learners",
+    "es": "learners",
     "fmtl": "learners",
+    "genetic": "learners",
     "from_losses": "objectives",
     "from_returns": "objectives",
     "frozen": "learners",
@@ -159,9 +183,12 @@ _EXPORTS = {
     "loaded_dice": "objectives.estimators",
     "lola": "rules",
     "lookahead": "rules",
+    "loqa": "learners.loqa",
+    "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial",
     "memory_one": "policies",
+    "meta_game": "population.meta_game",
     "meva": "rules.meva",
     "mlp": "policies",
     "moore_machine": "policies",
@@ -175,9 +202,12 @@ _EXPORTS = {
     "play": "objectives.play",
     "pola": "rules.pola",
     "ppo": "learners",
+    "reciprocal_reward": "learners.reciprocity",
+    "reciprocator": "learners.reciprocator",
     "replay": "rerun",
     "report": "results",
     "resume": "experiment",
+    "rnad": "learners.regularised_nash",
     "rollout": "objectives.rollout",
     "run": "experiment",
     "sampled": "objectives.make_sampled",

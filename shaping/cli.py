@@ -146,12 +146,16 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     _begin()
     from shaping.config.files import read
+    from shaping.config.league import is_frozen
     from shaping.config.plan import plan
     from shaping.experiment import prepare, run
     from shaping.runtime.folders import folder_at
 
     _join(arguments)
-    experiment = plan(read(arguments.config, arguments.overrides))
+    raw = read(arguments.config, arguments.overrides)
+    if is_frozen(raw):
+        return _run_league(arguments, raw)
+    experiment = plan(raw)
     _choose_compiler(experiment)
     if arguments.dry_run:
         prepared = prepare(experiment)
@@ -162,11 +166,34 @@ def _run(arguments: argparse.Namespace) -> int:
     return _carry_out(arguments, lambda **how: run(experiment, arguments.out, name=name, **how))
 
 
+def _run_league(arguments: argparse.Namespace, raw: Any) -> int:
+    """Runs a configuration whose league has frozen players only."""
+    from shaping.config.league import normal_frozen
+    from shaping.leagues import run_league
+
+    if arguments.dry_run:
+        told = normal_frozen(raw)["league"]
+        _print_lines([f"plan: a league of frozen players: {len(told['players'])} runs or files, and {told['against']}"])
+        return statuses.FINISHED
+    folder = run_league(raw, arguments.out, Path(arguments.config).stem)
+    _print_lines([f"report: {folder / 'report' / 'index.html'}"])
+    return statuses.FINISHED
+
+
 def _resume(arguments: argparse.Namespace) -> int:
     _begin()
+    from shaping.config.errors import ConfigError
+    from shaping.config.league import is_frozen
     from shaping.experiment import planned, resume
+    from shaping.leagues import resume_league
+    from shaping.runtime.run_folder import config_of
 
     _join(arguments)
+    if is_frozen(config_of(arguments.folder)):
+        if arguments.overrides:
+            raise ConfigError("--set: a league of frozen players cannot be extended")
+        _print_lines([f"report: {resume_league(arguments.folder) / 'report' / 'index.html'}"])
+        return statuses.FINISHED
     experiment = planned(arguments.folder, arguments.overrides)
     _choose_compiler(experiment)
     return _carry_out(arguments, lambda **how: resume(arguments.folder, experiment=experiment, **how))
@@ -290,7 +317,13 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     experiment = planned(arguments.folder)
     _choose_compiler(experiment)
-    _print_lines(lines(replay(arguments.folder, arguments.match, arguments.last, experiment)))
+    told = lines(replay(arguments.folder, arguments.match, arguments.last, experiment))
+    if arguments.episode is not None:
+        from shaping.results import load, save_episode_of
+
+        save_episode_of(load(arguments.folder), arguments.match, Path(arguments.episode))
+        told.append(f"episode: {arguments.episode}")
+    _print_lines(told)
     return statuses.FINISHED
 
 
@@ -298,7 +331,7 @@ def _report(arguments: argparse.Namespace) -> int:
     _begin()
     from shaping.results import report
 
-    _print_lines([str(report(arguments.folder))])
+    _print_lines([str(report(arguments.folder, arguments.pdf))])
     return statuses.FINISHED
 
 
@@ -391,11 +424,11 @@ def _list(arguments: argparse.Namespace) -> int:
             lines += textwrap.fill(names, 120, initial_indent="  ", subsequent_indent="  ").splitlines()
             continue
         for name, function in functions.items():
-            lines.append(f"  {name:<22}{_first_line(function)}")
+            lines.append(f"  {name:<28}{_first_line(function)}")
     lines.append("configurations:")
     for name, path in shipped().items():
         title = parse(path.read_text(encoding="utf-8"), name).get("title", "")
-        lines.append(f"  {name:<22}{title}")
+        lines.append(f"  {name:<28}{title}")
     _print_lines(lines)
     return statuses.FINISHED
 

@@ -53,8 +53,11 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--match", metavar="M", type=int, required=True, help="its number, as summary.json lists it")
     replay.add_argument("--last", metavar="N", type=int, default=20, help="how many updates to show (default: 20)")
 
+    replay.add_argument("--episode", metavar="FILE.gif", help="also draw an episode of its final policies")
+
     report = commands.add_parser("report", help="write the summary and the report again, from a record")
-    report.add_argument("folder", metavar="DIR", help="the folder of a run")
+    report.add_argument("folder", metavar="DIR", help="the folder of a run or a league")
+    report.add_argument("--pdf", action="store_true", help="also write every figure as a PDF, beside its PNG")
 
     league = commands.add_parser(
         "league", help="frozen policies, everyone against everyone: values, ranks, best responses"
@@ -74,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     league.add_argument(
         "--learning",
         metavar="NAMES_OR_FILE",
-        help="rules that learn against each other: names with commas, or a YAML file with the key learners",
+        help="rules that learn against each other: names with commas, or a YAML file with league.learners",
     )
     league.add_argument(
         "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="with --learning: see run"

@@ -108,8 +108,9 @@ def _compared(runs: dict[str, Run], numbers: dict[str, int]) -> dict[str, Any]:
             if measure not in each:
                 continue
             x = each[measure]
+            ends = _range(runs[name], measure)
             flags = measure == "cooperative" and np.isfinite(x).any()
-            means[name] = share_with_interval(x[np.isfinite(x)]) if flags else mean_with_interval(x)
+            means[name] = share_with_interval(x[np.isfinite(x)]) if flags else mean_with_interval(x, ends)
             means[name]["matches"] = int(np.isfinite(x).sum())
         for name in others:
             if measure in values[first] and measure in values[name]:
@@ -137,6 +138,12 @@ def _measures(run: Run, number: int) -> dict[str, np.ndarray]:
             found[str(name)] = _mean(np.asarray(variable.values[at, -1], np.float64))
     trajectory = np.asarray(record["value_trajectory_mean"].values[at], np.float64)
     return found | {"value_trajectory_mean": _mean(trajectory)}
+
+
+def _range(run: Run, measure: str) -> tuple[float, float]:
+    """The ends of a measure's range that the record declares."""
+    attributes = run.record[measure].attrs if measure in run.record else {}
+    return float(attributes.get("low", -np.inf)), float(attributes.get("high", np.inf))
 
 
 def _mean(x: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import jax
 from shaping import __version__
 from shaping.config.errors import ConfigError
 from shaping.config.files import read
+from shaping.config.league import is_frozen
 from shaping.config.plan import Experiment, plan
 from shaping.config.resolved import as_yaml, fingerprint
 from shaping.prepared import Prepared, prepare
@@ -61,7 +62,8 @@ def run(
       name: the name of the new folder under `runs/`, if `source` is not a file.
 
     Returns:
-      The folder, with config.yaml, record.zarr, summary.json, status.json, checkpoint/ and report/index.html.
+      The folder, with config.yaml, record.zarr, summary.json, status.json, checkpoint/ and report/index.html; of a
+      league of frozen players, what `leagues.league` writes.
 
     Raises:
       ConfigError: for anything that is not allowed, before anything is computed; also if the folder can no longer be
@@ -69,10 +71,15 @@ def run(
       StoppedError: if it was asked to stop; `resume` continues the run.
     """
     began = time.perf_counter()
-    prepared = prepare(source if isinstance(source, Experiment) else read(source, overrides))
+    stem = Path(source).stem if isinstance(source, str | Path) else name
+    raw = source if isinstance(source, Experiment) else read(source, overrides)
+    if not isinstance(raw, Experiment) and is_frozen(raw):
+        from shaping.leagues import run_league
+
+        return run_league(raw, out, stem)
+    prepared = prepare(raw)
     if several() and out is None:
         raise ConfigError("--out: needed in a distributed run; all processes must write to the same folder")
-    stem = Path(source).stem if isinstance(source, str | Path) else name
     config = prepared.config()
 
     check_alike("run", str(out), config, _versions())
@@ -117,6 +124,10 @@ def resume(
     """
     began = time.perf_counter()
     place = folder_at(folder)
+    if experiment is None and is_frozen(config_of(place)):
+        from shaping.leagues import resume_league
+
+        return resume_league(place)
     experiment = experiment or planned(place, overrides)
     prepared = prepare(experiment)
     config = prepared.config()

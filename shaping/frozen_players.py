@@ -1,7 +1,7 @@
 """Frozen players of a league, with their names: from runs, from files, and named strategies."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.envs import MatrixGame
 from shaping.policies.strategies import STRATEGIES, strategy
 from shaping.policies.zero_determinant import extortionate
+from shaping.recorded_tables import HISTORIES, are_tables, as_written, own_tables
 from shaping.results import Run, load
 
 CLASSIC = ("allc", "alld", "tft", "grim", "wsls", "generous_tft", "extortionate")
 _MOST = 6000
-_HISTORIES = (5, 21, 85, 341, 1365)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Player:
       behaviour: a player as `shaping.league_values` takes it.
       match, seat: its match and seat in its run; -1 for other sources.
       cell: its cell in the run; -1 for other sources.
+      rule: by which it learned; "" for other sources.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Player:
     match: int = -1
     seat: int = -1
     cell: int = -1
+    rule: str = ""
 
 
 def scripted(against: str, game: MatrixGame) -> list[Player]:
@@ -97,24 +99,7 @@ def has_tables(place: str) -> bool:
     Raises:
       ConfigError: no run.
     """
-    record = of_matches(place).record
-    if "policy" not in record or record["policy"].sizes["player"] != 2 or "payoffs" not in record:
-        return False
-    return "reward_per_step" not in record or "value_exact" in record
-
-
-def own_tables(record: Any) -> np.ndarray | None:
-    """P(C | history) of all players as they see it, [match, 2, histories] float64, padded with NaN; None if the record
-    holds no tables of two players."""
-    policy = record.get("policy")
-    if policy is None or policy.sizes["player"] != 2:
-        return None
-    tables = policy.values.astype(np.float64)
-    if record.attrs.get("state_view") == "shared":
-        histories = int(np.isfinite(tables).sum(axis=-1).max())
-        if histories in (1, *_HISTORIES):
-            tables[:, 1, :histories] = tables[:, 1, _own_view(histories)]
-    return tables
+    return are_tables(of_matches(place).record)
 
 
 def learned(
@@ -160,7 +145,8 @@ def learned(
             table = tables[m, seat][np.isfinite(tables[m, seat])]
             if len(table) == 1:
                 table = np.full(5, table[0])
-            found.append(Player(f"{name or place}/{m}/{seat}", place, table, m, seat, int(cell[m])))
+            rule = rule_name(run.settings(m)["players"][seat])
+            found.append(Player(f"{name or place}/{m}/{seat}", place, table, m, seat, int(cell[m]), rule))
     if not found:
         raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
     if not one_game:
@@ -171,6 +157,11 @@ def learned(
     first = {name: as_written(value[chosen[0]]) for name, value in numbers.items()}
     horizon = record.attrs.get("horizon", "infinite")
     return found, first | {"horizon": None if horizon == "infinite" else int(horizon)}
+
+
+def rule_name(player: Mapping[str, Any]) -> str:
+    """The name of a learner's rule, with its variant."""
+    return " ".join(str(player[key]) for key in ("rule", "variant") if key in player)
 
 
 def filed(place: str) -> list[Player]:
@@ -195,7 +186,7 @@ def filed(place: str) -> list[Player]:
     for name, table in tables.items():
         try:
             row = np.asarray(table, np.float64)
-            good = row.ndim == 1 and len(row) in _HISTORIES and bool(np.all((row >= 0) & (row <= 1)))
+            good = row.ndim == 1 and len(row) in HISTORIES and bool(np.all((row >= 0) & (row <= 1)))
         except (TypeError, ValueError):
             good, row = False, np.zeros(0)
         if not good:
@@ -258,15 +249,3 @@ def _same(value: Any, text: str) -> bool:
         return bool(np.isclose(float(value), float(text), rtol=1e-6, atol=0))
     except (TypeError, ValueError):
         return str(value) == text
-
-
-def as_written(value: Any) -> np.ndarray:
-    """float64 with the digits that a number was written with: 0.96 rather than its nearest float32."""
-    value = np.asarray(value)
-    return np.array([float(str(x)) for x in value.ravel()]).reshape(value.shape)
-
-
-def _own_view(histories: int) -> np.ndarray:
-    from shaping.objectives.memory_k import own_histories
-
-    return np.zeros(1, int) if histories == 1 else own_histories(_HISTORIES.index(histories) + 1)

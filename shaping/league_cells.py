@@ -1,7 +1,7 @@
 """The cells of a league: exact where the game has a closed form and both players have tables, otherwise played."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.frozen_players import Player
+from shaping.kept_parts import kept
 from shaping.learned_responses import Budget, learned_responses
 from shaping.objectives.behaviour import each_behaviour, machine_of
 from shaping.objectives.best_responses import best_responses
@@ -18,12 +19,16 @@ from shaping.objectives.coin_league import coin_league_values
 from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.game import value_scale
 from shaping.objectives.league_values import league_values
-from shaping.objectives.sampled_values import PlayedGame, Seated, sampled_values
+from shaping.objectives.sampled_values import PlayedGame, Seated, alike, sampled_values
 from shaping.played_players import coin_players, matrix_as_played
 from shaping.policies import stack_automata
 from shaping.policies.automaton import Machine
 from shaping.policies.fitting import check_policies
 from shaping.results import load
+
+_PART = 256
+"""Pairs that are played before what they earned is written."""
+_MEASURED = ("value", "standard_error", "cooperation", "reward_per_step", "episodes")
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,25 @@ class Cells:
     measure: str
 
 
-def matrix_cells(game: MatrixGame, players: Sequence[Player], error: float, seed: int, sampled: bool) -> Cells:
-    """The cells of a matrix game. `sampled` plays also those that could be exact."""
+@dataclass(frozen=True)
+class Play:
+    """How cells are played.
+
+    Attributes:
+      error: the wanted standard error of values.
+      seed: of the play.
+      sampled: whether everything is played, also what could be exact.
+      parts: the folder in which finished parts are kept, see `kept_parts`; None for none.
+    """
+
+    error: float = 0.01
+    seed: int = 0
+    sampled: bool = False
+    parts: Any = None
+
+
+def matrix_cells(game: MatrixGame, players: Sequence[Player], how: Play) -> Cells:
+    """The cells of a matrix game."""
     behaviours = [player.behaviour for player in players]
     tables = [i for i, one in enumerate(behaviours) if not isinstance(one, Seated)]
     cells = _empty(len(players), "cooperation")
@@ -62,26 +84,26 @@ def matrix_cells(game: MatrixGame, players: Sequence[Player], error: float, seed
         best = best_responses(game, known)
         cells.best_response[tables], cells.value_at_worst[tables] = best.value, best.opponent_value
         cells.best_response_error[tables] = 0
-        if not sampled:
+        if not how.sampled:
             values = league_values(game, known)
             both = np.ix_(tables, tables)
             cells.value[both], cells.cooperation[both] = values.value, values.cooperation
             cells.standard_error[both] = 0
-    if len(tables) == len(players) and not sampled:
+    if len(tables) == len(players) and not how.sampled:
         return cells
     machines: Any = iter(_as_machines([behaviours[i] for i in tables]))
     seated = [one if isinstance(one, Seated) else next(machines) for one in behaviours]
-    return _played(cells, matrix_as_played(game), players, seated, error, seed)
+    return _played(cells, matrix_as_played(game), players, seated, how)
 
 
-def environment_cells(game: PlayedGame, players: Sequence[Player], error: float, seed: int, sampled: bool) -> Cells:
+def environment_cells(game: PlayedGame, players: Sequence[Player], how: Play) -> Cells:
     """The cells of another game. In the Coin Game those of players that act on its enumerated states are exact, unless
-    `sampled`."""
+    everything is played."""
     cells = _empty(len(players), game.measure)
     seated = [player.behaviour for player in players]
     exact, params, known, tables = coin_players(game, players)
     if isinstance(exact, ExactCoinGame):
-        if not sampled:
+        if not how.sampled:
             pairs = np.array([[i, j] for i in range(len(known)) for j in range(len(known))])
             value, own = coin_league_values(exact, params, tables, pairs)
             rows, columns = np.array(known)[pairs].T
@@ -93,7 +115,7 @@ def environment_cells(game: PlayedGame, players: Sequence[Player], error: float,
             best = best_response(exact, params, [table[0], table[1]], 0, probabilities=True)
             cells.best_response[i], cells.best_response_error[i] = best.value * scale, 0
             cells.value_at_worst[i] = np.nan if exact.horizon else _at_worst(exact, params, best.actions, table[1])
-    return _played(cells, game, players, seated, error, seed)
+    return _played(cells, game, players, seated, how)
 
 
 def _at_worst(game: ExactCoinGame, params: Any, actions: np.ndarray, table: np.ndarray) -> float:
@@ -109,9 +131,7 @@ def _empty(n: int, measure: str) -> Cells:
     return Cells(value, error, cooperation, reward, np.zeros((n, n), int), best, worst, uncertain, measure)
 
 
-def _played(
-    cells: Cells, game: PlayedGame, players: Sequence[Player], seated: Sequence[Seated], error: float, seed: int
-) -> Cells:
+def _played(cells: Cells, game: PlayedGame, players: Sequence[Player], seated: Sequence[Seated], how: Play) -> Cells:
     """Plays the cells that are still unknown."""
     for player, one in zip(players, seated, strict=True):
         try:
@@ -119,28 +139,56 @@ def _played(
         except ValueError as reason:
             raise ConfigError(f"{player.name}: cannot sit in this game: {reason}") from None
     unknown = np.isnan(cells.value[..., 0]) | np.isnan(cells.value[..., 1].T)
-    if not unknown.any():
-        return cells
-    found = sampled_values(game, seated, error, unknown, seed)
-    for name in ("value", "standard_error", "cooperation"):
-        target, new = getattr(cells, name), getattr(found, name)
-        target[...] = np.where(np.isnan(target), new, target)
-    return replace(cells, reward_per_step=found.reward_per_step, episodes=found.episodes)
+    for number, chosen in enumerate(_in_parts(unknown, alike(seated))):
+        who = np.flatnonzero(chosen.any(axis=0) | chosen.any(axis=1))
+        given = (game.env.name, game.numbers, game.discount, game.steps, how.error, how.seed, chosen)
+        given = (*given, [(players[i].name, seated[i].thetas) for i in who.tolist()])
+
+        def play(chosen: np.ndarray = chosen) -> dict[str, np.ndarray]:
+            found = sampled_values(game, seated, how.error, chosen, how.seed)
+            return {name: getattr(found, name) for name in _MEASURED}
+
+        found = kept(how.parts, f"play-{number}", given, play)
+        for name in _MEASURED[:-1]:
+            target, new = getattr(cells, name), found[name]
+            target[...] = np.where(np.isnan(target), new, target)
+        cells.episodes[...] += found["episodes"]
+    return cells
 
 
-def learn_responses(cells: Cells, players: Sequence[Player], game: MatrixGame | PlayedGame, budget: Budget) -> None:
-    """Learns best responses to the learners of runs that have no exact one, and puts them into the cells."""
+def _in_parts(unknown: np.ndarray, kinds: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
+    """The unknown pairs, bool [row, column], in parts that are played one after the other, each by one program."""
+    for rows in kinds:
+        for columns in kinds:
+            meet = [(i, j) for i in rows for j in columns if unknown[i, j]]
+            for start in range(0, len(meet), _PART):
+                chosen = np.zeros_like(unknown)
+                chosen[tuple(np.transpose(meet[start : start + _PART]))] = True
+                yield chosen
+
+
+def learn_responses(
+    cells: Cells, players: Sequence[Player], game: MatrixGame | PlayedGame, budget: Budget, parts: Any = None
+) -> None:
+    """Learns best responses to the learners of runs that have no exact one, and puts them into the cells; `parts` as in
+    `Play`."""
     played = matrix_as_played(game) if isinstance(game, MatrixGame) else game
     groups: dict[Any, list[int]] = {}
     for i, player in enumerate(players):
         if player.match >= 0 and np.isnan(cells.best_response[i]):
             groups.setdefault((player.source, player.behaviour.policies), []).append(i)
-    for (source, _), members in groups.items():
-        normal = load(source).settings(players[members[0]].match)
+    for number, ((source, _), members) in enumerate(groups.items()):
         targets = [players[i].behaviour for i in members]
-        best = learned_responses(normal, [played] * len(members), targets, 1, budget)
-        cells.best_response[members], cells.best_response_error[members] = best.value, best.standard_error
-        cells.value_at_worst[members] = best.target_value
+        given = ([target.thetas for target in targets], played.numbers, played.discount, played.steps, astuple(budget))
+
+        def learn(source: str = source, members: list[int] = members, targets: Any = targets) -> dict[str, np.ndarray]:
+            normal = load(source).settings(players[members[0]].match)
+            best = learned_responses(normal, [played] * len(members), targets, 1, budget)
+            return {"best": best.value, "error": best.standard_error, "worst": best.target_value}
+
+        found = kept(parts, f"responses-{number}", given, learn)
+        cells.best_response[members], cells.best_response_error[members] = found["best"], found["error"]
+        cells.value_at_worst[members] = found["worst"]
 
 
 def _as_machines(behaviours: Sequence[Any]) -> list[Seated]:

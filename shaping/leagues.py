@@ -1,7 +1,10 @@
-"""`shaping league`: values of frozen policies, everyone against everyone, as a folder with a report."""
+"""`shaping league`: values of frozen policies, everyone against everyone, as a folder with a report.
 
-import json
-from collections.abc import Sequence
+A league is a configuration, which `run` and `resume` know too: pairs that were played, and best responses that were
+learned, are kept in the folder until it is whole, so an interrupted league goes on where it was.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +13,21 @@ import numpy as np
 from shaping import __version__
 from shaping.config.errors import ConfigError
 from shaping.config.files import read
-from shaping.config.games import MATRIX, family_of, normal_game
-from shaping.config.yaml_text import parse
+from shaping.config.league import normal_frozen
+from shaping.config.yaml_text import as_yaml, parse
 from shaping.envs import MatrixGame
-from shaping.envs.matrix.games import GAMES
 from shaping.frozen_players import Player, check_names, filed, has_tables, learned, scripted
-from shaping.league_cells import Cells, environment_cells, learn_responses, matrix_cells
+from shaping.league_cells import Cells, Play, environment_cells, learn_responses, matrix_cells
+from shaping.league_games import about_game, common_game, given_game
 from shaping.learned_responses import Budget
-from shaping.objectives.sampled_values import PlayedGame
+from shaping.objectives.behaviour import each_behaviour
+from shaping.objectives.sampled_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
-from shaping.played_players import environment_as_played, identity, learned_to_play, scripted_of
+from shaping.played_players import learned_to_play, scripted_of
+from shaping.runtime.folders import folder_at, locked, remove, write_whole
+from shaping.runtime.run_folder import config_of
+
+PARTS = "parts"
 
 
 def league(
@@ -55,9 +63,10 @@ def league(
         so many updates each, see `learned_responses`.
 
     Returns:
-      The folder, with league.zarr (`value`, `standard_error` and `cooperation` [row, column, seat], where something
-      was played also `reward_per_step` and `episodes` [row, column]; `best_response` and `value_at_worst` [row], what a
-      best response to the row's player earns and what that player then gets), summary.json and report/index.html.
+      The folder, with config.yaml, league.zarr (`value`, `standard_error` and `cooperation` [row, column, seat], where
+      something was played also `reward_per_step` and `episodes` [row, column]; `best_response` and `value_at_worst`
+      [row], what a best response to the row's player earns and what that player then gets; `policy` [row, history] of
+      tables of one round), summary.json and report/index.html.
 
     Raises:
       ConfigError: bad input, in one line, before anything is computed.
@@ -68,66 +77,104 @@ def league(
         raise ConfigError(f"--se {error}: allowed: above 0")
     if restarts < 0 or updates < 1:
         raise ConfigError(f"--restarts {restarts}, --updates {updates}: allowed: 0 or more, and 1 or more")
-    if against == "none" and not sources:
+    how = {"against": against, "standard_error": float(error), "sampled": sampled}
+    how |= {"restarts": restarts, "updates": updates} | ({} if per_cell is None else {"per_cell": per_cell})
+    who = {"players": [str(source) for source in sources], "cells": [str(cell) for cell in cells]}
+    told = {} if game is None else {"game": _written(game)}
+    return run_league(told | {"seed": seed, "league": who | how}, out)
+
+
+def run_league(config: Mapping[str, Any], out: str | Path | None = None, stem: str = "league") -> Any:
+    """Carries out a configuration whose league has frozen players only; returns the folder, as `league` does.
+
+    Args:
+      config: the configuration.
+      out: the folder to write, new or empty; by default a new one, `runs/STEM-N`.
+      stem: of its name.
+
+    Raises:
+      ConfigError: bad input, in one line, before anything is computed.
+    """
+    normal = normal_frozen(config)
+    name, game, players = _gathered(normal)
+    with output_folder(out, stem) as folder:
+        write_whole(folder / "config.yaml", as_yaml(normal))
+        _carry_out(folder, normal, name, game, players)
+    return folder
+
+
+def resume_league(folder: str | Path) -> Any:
+    """Continues a league that was interrupted; nothing that is done is computed again. Returns the folder.
+
+    Raises:
+      ConfigError: the folder holds no league, or a run that it is of can no longer be read.
+    """
+    place = folder_at(folder)
+    normal = normal_frozen(config_of(place))
+    if not (place / "report" / "index.html").is_file():
+        _carry_out(place, normal, *_gathered(normal))
+    return place
+
+
+def _written(game: Any) -> Any:
+    """A game as a configuration has it; a YAML file gives its key `game`."""
+    if isinstance(game, Path) or (isinstance(game, str) and game.endswith((".yaml", ".yml"))):
+        found = read(game).get("game")
+        if found is None:
+            raise ConfigError(f"--game {game}: has no key game")
+        return found
+    return parse(game, "--game") if isinstance(game, str) else game
+
+
+def _gathered(normal: Mapping[str, Any]) -> tuple[str, MatrixGame | PlayedGame, list[Player]]:
+    """The game with its name, and everyone who plays: learners before strategies, each in the given order."""
+    told = normal["league"]
+    if told["against"] == "none" and not told["players"]:
         raise ConfigError("league: no players; give a run, a file, or names with --against")
     players: list[Player] = []
     numbers: list[tuple[str, dict[str, Any]]] = []
-    places = [str(source) for source in sources]
-    short = [Path(place).name for place in places]
-    for source, last in zip(places, short, strict=True):
+    short = [Path(place).name for place in told["players"]]
+    for source, last in zip(told["players"], short, strict=True):
         if source.endswith((".json", ".npy")):
             players += filed(source)
             continue
         name = last if short.count(last) == 1 else source
         read_players = learned if has_tables(source) else learned_to_play
-        found, played = read_players(source, cells, per_cell, name, one_game=game is None)
+        one_game = "game" not in normal
+        found, played = read_players(source, told["cells"], told["per_cell"], name, one_game)
         players += found
         numbers.append((source, played))
-    name, met = _given_game(game) if game is not None else _common_game(numbers)
-    # Learners come before strategies, each in the given order.
-    players += scripted(against, met) if isinstance(met, MatrixGame) else scripted_of(against, met)
+    name, game = given_game(normal["game"]) if "game" in normal else common_game(numbers)
+    matrix = isinstance(game, MatrixGame)
+    players += scripted(told["against"], game) if matrix else scripted_of(told["against"], game)
     check_names(players)
-    if isinstance(met, MatrixGame):
-        how, about = matrix_cells, _about_matrix(met)
-    else:
-        _check_seated(players, name)
-        how, about = environment_cells, _about_environment(name, met)
-    with output_folder(out, "league") as folder:
-        cells_of = how(met, players, error, seed, sampled)  # pyright: ignore[reportArgumentType]
-        if restarts:
-            learn_responses(cells_of, players, met, Budget(restarts, updates, error=error, seed=seed))
-        dataset = _dataset(about, players, cells_of)
-        dataset.to_zarr(str(folder / "league.zarr"), mode="w", consolidated=False)
-        from shaping.analysis.league_report import summary_of, write_league_report
-
-        summary = {"version": __version__} | summary_of(dataset)
-        (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-        write_league_report(folder, dataset, summary)
-    return folder
-
-
-def _check_seated(players: Sequence[Player], game: str) -> None:
-    """Refuses tables of P(C) outside matrix games."""
     for player in players:
-        if not hasattr(player.behaviour, "policies"):
-            raise ConfigError(f"{player.name}: a table of P(C) cannot play {game}; allowed: policies of its runs")
+        if not matrix and not hasattr(player.behaviour, "policies"):
+            raise ConfigError(f"{player.name}: a table of P(C) cannot play {name}; allowed: policies of its runs")
+    return name, game, players
 
 
-def _about_matrix(game: MatrixGame) -> dict[str, Any]:
-    return {
-        "game": game.name,
-        "payoffs": np.asarray(game.payoffs).tolist(),
-        "discount": game.discount,
-        "noise": np.broadcast_to(np.asarray(game.noise), (2,)).tolist(),
-        "horizon": "infinite" if game.horizon is None else game.horizon,
-    }
+def _carry_out(
+    folder: Any, normal: Mapping[str, Any], name: str, game: MatrixGame | PlayedGame, players: Sequence[Player]
+) -> None:
+    """Computes what is missing, and writes the results."""
+    from shaping.analysis.league_report import write_league
 
-
-def _about_environment(name: str, game: PlayedGame) -> dict[str, Any]:
-    noise = getattr(game.numbers, "noise", None)
-    found = {} if noise is None or np.ndim(noise) != 1 else {"noise": np.asarray(noise, float).round(7).tolist()}
-    horizon = "infinite" if game.horizon is None else game.horizon
-    return {"game": name, "discount": game.discount, "horizon": horizon} | found
+    told, seed = normal["league"], normal["seed"]
+    parts = folder / PARTS
+    with locked(folder):
+        parts.mkdir(exist_ok=True)
+        how = Play(told["standard_error"], seed, told["sampled"], parts)
+        matrix = isinstance(game, MatrixGame)
+        cells = matrix_cells(game, players, how) if matrix else environment_cells(game, players, how)
+        if told["restarts"]:
+            budget = Budget(told["restarts"], told["updates"], error=told["standard_error"], seed=seed)
+            learn_responses(cells, players, game, budget, parts)
+        _dataset(about_game(name, game), players, cells).to_zarr(
+            str(folder / "league.zarr"), mode="w", consolidated=False
+        )
+        write_league(folder)
+        remove(parts)
 
 
 def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> Any:
@@ -141,6 +188,9 @@ def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> 
     if cells.episodes.any():
         variables["reward_per_step"] = (pairs, cells.reward_per_step)
         variables["episodes"] = (pairs[:2], cells.episodes)
+    tables = [_one_round(player) for player in players]
+    if any(np.isfinite(table).all() for table in tables):
+        variables["policy"] = (("row", "history"), np.stack(tables))
     return xarray.Dataset(
         variables
         | {name: (rows, getattr(cells, name)) for name in ("best_response", "best_response_error", "value_at_worst")},
@@ -152,71 +202,20 @@ def _dataset(about: dict[str, Any], players: Sequence[Player], cells: Cells) -> 
             "match": (rows, [player.match for player in players]),
             "player": (rows, [player.seat for player in players]),
             "cell": (rows, [player.cell for player in players]),
+            "rule": (rows, _text([player.rule for player in players])),
         },
         about | {"cooperation_measure": cells.measure, "version": __version__},
     )
 
 
+def _one_round(player: Player) -> np.ndarray:
+    """P(C) after the start and each joint action, of a player that remembers one round; otherwise NaN."""
+    if not isinstance(player.behaviour, Seated):
+        table = each_behaviour([player.behaviour])[0]
+        if isinstance(table, np.ndarray) and table.shape == (5,):
+            return np.asarray(table, float)
+    return np.full(5, np.nan)
+
+
 def _text(words: Sequence[str]) -> np.ndarray:
     return np.array(words, dtype=np.dtypes.StringDType())
-
-
-def _given_game(source: Any) -> tuple[str, MatrixGame | PlayedGame]:
-    """A game by name, mapping, or YAML file, with its name."""
-    raw: Any = source
-    if isinstance(source, Path) or (isinstance(source, str) and source.endswith((".yaml", ".yml"))):
-        raw = read(source).get("game")
-        if raw is None:
-            raise ConfigError(f"--game {source}: has no key game")
-    elif isinstance(source, str):
-        raw = parse(source, "--game")
-    normal = normal_game(raw)
-    if family_of(normal) is not MATRIX:
-        if not family_of(normal).sampled_kinds:
-            raise ConfigError(f"--game {normal['name']}: has no actions; allowed: games that are played in steps")
-        return environment_as_played(raw)
-    beside = ("name", "discount", "noise", "horizon", "payoffs")
-    own = {key: value for key, value in normal.items() if key not in beside}
-    payoffs = normal["payoffs"] if "payoffs" in normal else GAMES[normal["name"]](**own)
-    noise = normal["noise"]
-    found = MatrixGame(
-        payoffs,
-        normal["discount"],
-        tuple(noise) if isinstance(noise, list) else noise,
-        normal["horizon"],
-        name=normal["name"],
-    )
-    if found.num_players != 2:
-        raise ConfigError(f"--game {found.name}: has {found.num_players} players; allowed: 2")
-    if found.num_actions != 2:
-        raise ConfigError(f"--game {found.name}: has {found.num_actions} actions; allowed: 2")
-    return found.name, found
-
-
-def _common_game(numbers: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, MatrixGame | PlayedGame]:
-    """The game that all runs played, with its name; the prisoner's dilemma if there are no runs."""
-    if not numbers:
-        return _given_game("ipd")
-    first, played = numbers[0]
-    for other, theirs in numbers[1:]:
-        differs = (
-            "kind"
-            if played.keys() != theirs.keys()
-            else next((key for key, value in played.items() if not _same(value, theirs[key])), None)
-        )
-        if differs:
-            raise ConfigError(
-                f"{first} and {other} play different games (their {differs}); allowed: one game, or --game"
-            )
-    if "played" in played:
-        return played["game"], played["played"]
-    payoffs = np.asarray(played["payoffs"]).reshape(2, 2, 2)
-    noise = np.asarray(played["noise"])
-    game = MatrixGame(payoffs, float(played["discount"]), tuple(noise.tolist()), played["horizon"])
-    return game.name, game
-
-
-def _same(value: Any, other: Any) -> bool:
-    if isinstance(value, PlayedGame):
-        return identity(value) == identity(other)
-    return np.array_equal(np.asarray(value, object), np.asarray(other, object))

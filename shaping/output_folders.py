@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from shaping.config.errors import ConfigError
-from shaping.runtime.folders import new_folder
+from shaping.runtime.folders import new_folder, remove
 
 
 @contextmanager
 def output_folder(out: str | Path | None, stem: str) -> Iterator[Any]:
-    """A new folder, see `runtime.folders.new_folder`; if what happens in it is a ConfigError, it is removed again.
+    """A new folder, see `runtime.folders.new_folder`; if what happens in it is a ConfigError, it is removed again,
+    unless parts of a computation were finished in it.
 
     Raises:
       ConfigError: if it is not empty, or cannot be written.
@@ -21,5 +22,6 @@ def output_folder(out: str | Path | None, stem: str) -> Iterator[Any]:
         yield folder
     except ConfigError:
         with suppress(OSError):
-            folder.rmdir()
+            if not any(folder.rglob("*.npz")):
+                remove(folder)
         raise

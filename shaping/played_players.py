@@ -12,14 +12,14 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.envs import CoinGame, CoinGameParams, MatrixGame
-from shaping.frozen_players import Player, as_written, chosen_matches
+from shaping.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.coin_league import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
-from shaping.objectives.sampled_game import SampledGame
 from shaping.objectives.sampled_values import PlayedGame, Seated
 from shaping.policies import scripted_players
 from shaping.policies.one_of import one_of
 from shaping.population.match import Match
+from shaping.recorded_tables import as_written
 from shaping.results import load
 
 
@@ -30,8 +30,10 @@ def game_as_played(match: Match) -> PlayedGame:
       ConfigError: its players never play, or there are not two.
     """
     game, params = match.game, match.params
-    if isinstance(game, SampledGame):
-        found = PlayedGame(game.env, params.env, float(as_written(params.discount)), game.horizon, game.horizon)
+    episode = game.episode(params)
+    if episode is not None:
+        discount = float(as_written(episode.discount))
+        found = PlayedGame(episode.env, episode.params, discount, episode.horizon, episode.horizon)
     elif isinstance(game, ExactCoinGame):
         discount = float(as_written(params.discount))
         steps = game.horizon or endless_steps(discount)
@@ -116,8 +118,10 @@ def learners_in_play(place: str, chosen: Sequence[int], name: str = "") -> list[
             raise ConfigError(f"{place}: {error}") from None
         for seat, (_, theta) in enumerate(run.policies(m)):
             if run.learns(m, seat):
-                player = _seated(place, run.settings(m), game.env, seat, theta)
-                found.append((Player(f"{name or place}/{m}/{seat}", place, player, m, seat, int(cell[m])), game))
+                settings = run.settings(m)
+                player = _seated(place, settings, game.env, seat, theta)
+                rule, shown = rule_name(settings["players"][seat]), f"{name or place}/{m}/{seat}"
+                found.append((Player(shown, place, player, m, seat, int(cell[m]), rule), game))
     if not found:
         raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
     return found

@@ -11,7 +11,9 @@ import numpy as np
 
 from shaping.config import build
 from shaping.config.errors import ConfigError
+from shaping.config.league import learners_of
 from shaping.config.plan import Experiment, plan
+from shaping.league_results import write_learning_league
 from shaping.policies import Policy
 from shaping.population.population_programs import Population
 from shaping.runtime.damage import check_files, check_metadata, explaining_damage
@@ -113,29 +115,48 @@ def open_whole(path: Any) -> Any:
     return found
 
 
-def report(folder: str | Path) -> Any:
-    """Writes summary and report again, from the record alone; returns the report's path.
+def report(folder: str | Path, pdfs: bool = False) -> Any:
+    """Writes summary and report of a run or a league again, from its record alone; returns the report's path.
+
+    Args:
+      folder: the folder of the run or league.
+      pdfs: whether every figure is written as a PDF too, beside its PNG.
 
     Raises:
       ConfigError: if the folder holds no record, or one of its files is damaged.
     """
     place = folder_at(folder)
+    if (place / "league.zarr").is_dir() and not (place / "record.zarr").exists():
+        return _report_league(place, pdfs)
     if not (place / "record.zarr").is_dir():
         raise ConfigError(f"{place}: holds no record.zarr; give the folder of a run")
     check_files(place)
     if (place / "config.yaml").exists():
         config_of(place)
     check_metadata(place / "record.zarr")
-    return write_results(place)
+    return write_results(place, pdfs=pdfs)
 
 
-def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
-    """Writes summary and report from the record in a folder; returns the report's path. A summary that cannot be read
-    is replaced.
+def _report_league(place: Any, pdfs: bool) -> Any:
+    """Writes summary and report of a league of frozen players."""
+    from shaping.analysis.damage import DamagedRecordError
+    from shaping.analysis.league_report import write_league
+
+    check_files(place)
+    try:
+        return write_league(place, pdfs)
+    except DamagedRecordError as error:
+        raise ConfigError(str(error)) from error
+
+
+def write_results(folder: Any, timing: dict[str, Any] | None = None, pdfs: bool = False) -> Any:
+    """Writes summary and report from the record in a folder, and the results of a learning league; returns the report's
+    path. A summary that cannot be read is replaced.
 
     Args:
       folder: the folder of the run.
       timing: what the run measured about itself; None keeps what the summary says.
+      pdfs: see `report`.
 
     Raises:
       ConfigError: if a file of the record is damaged.
@@ -149,7 +170,11 @@ def write_results(folder: Any, timing: dict[str, Any] | None = None) -> Any:
     try:
         with explaining_damage(folder / "record.zarr"):
             summarise(folder, timing=timing)
-            return write_report(folder)
+            page = write_report(folder, pdfs)
+            names = learners_of(config_of(folder)) if (folder / "config.yaml").exists() else []
+            if names:
+                write_learning_league(folder, open_whole(folder / "record.zarr"), names, pdfs)
+            return page
     except DamagedRecordError as error:
         raise ConfigError(str(error)) from error
 
@@ -172,16 +197,33 @@ def draw_episode(folder: Any, experiment: Experiment) -> None:
         return
     run = load(folder)
     played = [m for b in blocks for m in range(b.cells.start * per_cell, b.cells.stop * per_cell)]
-    chosen = best_match(run.record[showcase], played)
-    with computing_in(experiment.top["precision"]):
-        match = _match(experiment, chosen)
+    save_episode_of(run, best_match(run.record[showcase], played), folder / "episode.gif")
+
+
+def save_episode_of(run: Run, number: int, file: Any) -> None:
+    """Writes one episode of the final policies of a match as an animated GIF.
+
+    Raises:
+      ConfigError: nothing was played in its run, or the file cannot be written.
+    """
+    if run.experiment.of_populations:
+        raise ConfigError(f"--episode: {run.folder} holds populations; allowed: runs of matches")
+    with computing_in(run.experiment.top["precision"]):
+        match = run.match(number)
         episode = match.game.episode(match.params)
-        assert episode is not None
-        thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(chosen)]
+        if episode is None:
+            raise ConfigError(
+                f"--episode: match {number} learned in closed form, so nothing was played; allowed: runs whose "
+                "objective is sampled"
+            )
+        thetas = [jax.tree.map(jax.numpy.asarray, theta) for _, theta in run.policies(number)]
         # The library that writes it can only write local files.
         with tempfile.TemporaryDirectory() as place:
             path = save_episode(Path(place) / "episode.gif", episode, thetas, jax.random.key(0))
-            (folder / "episode.gif").write_bytes(path.read_bytes())
+            try:
+                file.write_bytes(path.read_bytes())
+            except OSError as error:
+                raise ConfigError(f"{file}: cannot be written: {error.strerror}") from None
 
 
 def _match(experiment: Experiment, number: int) -> Any:

@@ -16,10 +16,11 @@ from shaping.analysis.cooperation.welfare import welfare
 from shaping.analysis.strategies import cooperative
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
-from shaping.frozen_players import as_written, of_matches, own_tables
+from shaping.frozen_players import of_matches
 from shaping.objectives.relations import relations
 from shaping.output_folders import output_folder
 from shaping.played_histories import tables_of_play
+from shaping.recorded_tables import as_written, own_tables
 from shaping.results import Run
 from shaping.runtime.run_folder import summary_of
 

@@ -77,6 +77,20 @@ VARIABLES: dict[str, Variable] = {
         low=0,
         high=1,
     ),
+    "action_probabilities_when": Variable(
+        (*_END, "information_set", "action"),
+        "final P(action | information set) in a game in turns",
+        low=0,
+        high=1,
+    ),
+    "gain_from_best_response": Variable(
+        _ALONG,
+        "what the player would gain if it alone played a best response; the sum over players is NashConv",
+        "gain from best response",
+        low=0,
+        small=True,
+        source="play",
+    ),
     "policy_trajectory": Variable(
         (*_ALONG, "state"), "P(cooperate | state) after the given number of updates", low=0, high=1
     ),
@@ -107,6 +121,16 @@ VARIABLES: dict[str, Variable] = {
         "reward of scripts",
         source="play",
     ),
+    "trial_value": Variable(
+        ("match", "update", "inner", "player"),
+        "normalised value at every inner update of fresh trials, before the others move and without exploration noise",
+    ),
+    "trial_value_against": Variable(
+        (*_END, "stranger"),
+        "mean value over trials of the final shaper against learners that it never trained with",
+        "value against",
+        source="play",
+    ),
     "model_error": Variable(
         _ALONG,
         "KL divergence of the opponents' policies from their models, on the batch they are fitted to next",
@@ -117,6 +141,34 @@ VARIABLES: dict[str, Variable] = {
     ),
     "model_trust": Variable(
         _ALONG, "factor by which trust in the models multiplies the lookahead rate", "trust", 0, 1, source="learner"
+    ),
+    "explained_variance": Variable(
+        _ALONG,
+        "share of the variance of a player's discounted rewards that its critic explains, on the batch it learns from",
+        "explained variance",
+        high=1,
+        source="learner",
+    ),
+    "others_explained_variance": Variable(
+        _ALONG,
+        "the same for a player's critics of the others, a mean over them",
+        "others' explained variance",
+        high=1,
+        source="learner",
+    ),
+    "alignment_ratio": Variable(
+        _ALONG,
+        "spread of the alignment term over that of the player's advantages",
+        "alignment ratio",
+        low=0,
+        small=True,
+        source="learner",
+    ),
+    "reciprocal_value": Variable(
+        _ALONG,
+        "normalised discounted sum of a player's reciprocal rewards, before they are weighted",
+        "reciprocal value",
+        source="learner",
     ),
     "shaping_norm": Variable(
         _ALONG,

@@ -57,6 +57,7 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
         "games:",
         "environments:",
         "analytic games:",
+        "games in turns:",
         "rules:",
         "learners:",
         "policies:",

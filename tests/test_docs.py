@@ -183,8 +183,11 @@ def test_configuration_md_names_every_key():
     for name in (*GAMES, "matrix_game"):
         game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
         for rule in named_players():
-            objective = {"kind": "dice" if named_learner(rule, {}).needs_sampler else "exact"}
-            (block,) = plan({"game": game, "players": {"rule": rule}, "objective": objective}).blocks
+            learner = named_learner(rule, {})
+            objective = {"kind": "dice" if learner.needs_sampler else "exact"}
+            objective |= {"critic_kind": "q"} if learner.needs_action_values else {}
+            played = "kuhn_poker" if learner.needs_information_sets else game
+            (block,) = plan({"game": played, "players": {"rule": rule}, "objective": objective}).blocks
             keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}
             keys |= {key.rsplit(".", 1)[-1] for key in number_fields(block.normal) if not key[-1].isdigit()}
     assert keys - named - {"normal"} == set()

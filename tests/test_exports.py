@@ -22,7 +22,8 @@ def test_editors_see_the_names_and_places_that_are_loaded():
 
 
 def test_every_rule_and_learner_is_exported():
-    factories = {**named_rules(), **named_learners()}
+    # `shaping.advantage_alignment` is the function of arrays; its learner is called by another name.
+    factories = {own.__name__: own for own in {**named_rules(), **named_learners()}.values()}
     assert {name: getattr(shaping, name) for name in factories} == factories
 
 

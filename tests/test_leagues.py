@@ -7,8 +7,11 @@ import pytest
 import xarray
 
 import shaping
-from shaping import envs
+from shaping import envs, league_cells
 from shaping.cli import main
+from shaping.config.errors import ConfigError
+from shaping.objectives.sampled_values import sampled_values
+from shaping.runtime.folders import remove
 
 CONFIG = {"game": "ipd", "players": {"rule": "naive"}, "sweep": {"game.noise": [0.0, 0.1]}, "matches": 2, "updates": 1}
 
@@ -101,4 +104,91 @@ def test_bad_input_is_refused_in_one_line(run, tmp_path, capsys, arguments, says
         assert status == 0  # the contribution game has two players
         return
     assert status == 2 and says in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+FROZEN = {"game": "ipd", "seed": 3, "league": {"against": "allc,alld,tft", "sampled": True, "standard_error": 0.5}}
+
+
+@pytest.fixture
+def parts_of_two(monkeypatch):
+    """Parts of two pairs; returns how many pairs were played in each, and where to stop."""
+    played, stop = [], []
+
+    def play(game, players, error, pairs, seed):
+        if len(played) in stop:
+            raise KeyboardInterrupt
+        played.append(int(pairs.sum()))
+        return sampled_values(game, players, error, pairs, seed)
+
+    monkeypatch.setattr(league_cells, "_PART", 2)
+    monkeypatch.setattr(league_cells, "sampled_values", play)
+    return played, stop
+
+
+def test_an_interrupted_league_goes_on_where_it_was(parts_of_two, tmp_path, capsys):
+    played, stop = parts_of_two
+    whole = opened(shaping.run(FROZEN, out=tmp_path / "whole"))
+    assert played == [2, 2, 2, 2, 1] and whole["episodes"].values.min() >= 128
+    played.clear()
+    stop.append(3)
+    with pytest.raises(KeyboardInterrupt):
+        shaping.run(FROZEN, out=tmp_path / "cut")
+    assert len(list((tmp_path / "cut" / "parts").glob("*.npz"))) == 3
+    # A part that was cut off while it was written is played again.
+    (tmp_path / "cut" / "parts" / next(iter((tmp_path / "cut" / "parts").glob("play-1*"))).name).write_bytes(b"PK")
+    played.clear()
+    stop.clear()
+    assert main(["resume", str(tmp_path / "cut")]) == 0
+    assert played == [2, 2, 1]
+    for name in ("value", "standard_error", "cooperation", "episodes"):
+        np.testing.assert_array_equal(opened(tmp_path / "cut")[name], whole[name])
+    assert not (tmp_path / "cut" / "parts").exists()
+    assert main(["resume", str(tmp_path / "cut")]) == 0 and played == [2, 2, 1]
+    capsys.readouterr()
+
+
+def test_run_and_report_know_a_league_of_frozen_players(run, tmp_path, capsys):
+    league = {"players": [str(run)], "cells": [1], "per_cell": 1, "against": "tft"}
+    (tmp_path / "league.yaml").write_text(json.dumps({"title": "Three", "league": league}))
+    out = tmp_path / "out"
+    assert main(["run", str(tmp_path / "league.yaml"), "--set", "league.per_cell=2", "--out", str(out)]) == 0
+    assert opened(out)["row"].values.tolist() == ["naive/2/0", "naive/2/1", "naive/3/0", "naive/3/1", "tft"]
+    summary = (out / "summary.json").read_text()
+    (out / "summary.json").unlink()
+    assert main(["report", str(out)]) == 0 and (out / "summary.json").read_text() == summary
+    assert main(["resume", str(out), "--set", "updates=3"]) == 2
+    assert main(["replay", str(out), "--match", "0"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and "frozen players" in told[0] and "frozen players have no updates" in told[1]
+
+
+def test_a_damaged_league_is_named_in_one_line(tmp_path, capsys):
+    folder = shaping.league(against="tft,alld", out=tmp_path / "out")
+    next(path for path in (folder / "league.zarr" / "value").rglob("0") if path.is_file()).write_bytes(b"x")
+    assert main(["report", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "league.zarr" in error and error.count("\n") == 1
+    remove(folder / "league.zarr" / "value")
+    assert main(["report", str(folder)]) == 2
+    assert "has no value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"league": {"against": "nobody"}}, "'nobody' is not allowed"),
+        ({"league": {"agianst": "tft"}}, "league.agianst: unknown key; allowed"),
+        ({"league": {"per_cell": 0}}, "league.per_cell: 0"),
+        ({"league": {"players": 3.5}}, "league.players: 3.5 is not allowed"),
+        ({"league": {"standard_error": 0}}, "league.standard_error: 0"),
+        ({"league": {}, "matches": 3}, "matches: unknown key where a league has frozen players only"),
+        ({"league": {}, "seed": -1}, "seed: -1"),
+        ({"league": {}, "game": {"name": "ipd", "num_actions": 3}}, "game"),
+    ],
+)
+def test_a_wrong_league_is_refused_in_one_line(config, says, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        shaping.run(config, out=tmp_path / "out")
+    assert says in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()

@@ -48,6 +48,17 @@ def record(folder):
     return shaping.load(folder).record.load()
 
 
+def test_intervals_stay_in_the_range_of_what_they_are_about(folder):
+    # Three populations have Student's intervals, most of which would end beyond 0 or 1.
+    cells = json.loads((folder / "summary.json").read_text())["cells"]
+    rows = [row for cell in cells for row in (cell, *cell["types"].values())]
+    names = ("share", "cooperation", "mutual_cooperation", "fixed", "cooperative")
+    ends = [end for row in rows for name in names for end in row.get(f"{name}_ci95", []) if end is not None]
+    assert min(ends) == 0 and max(ends) == 1
+    assert max(row["assortment_ci95"][1] for row in cells if row["assortment_ci95"][1] is not None) <= 1
+    assert min(row["value_sd_ci95"][0] for cell in cells for row in cell["types"].values()) >= 0
+
+
 def test_cells_are_the_populations_that_evolve_makes_of_their_settings(record):
     game = envs.make("ipd", discount=0.9, noise=0.1)
     types = {"naive": shaping.naive(), "lola": shaping.lola("taylor", 0.5), "tft": "tft"}

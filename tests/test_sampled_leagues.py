@@ -10,7 +10,7 @@ import shaping
 from shaping import envs
 from shaping.cli import main
 from shaping.frozen_players import scripted
-from shaping.league_cells import matrix_cells
+from shaping.league_cells import Play, matrix_cells
 
 GRU = {
     "game": "ipd",
@@ -36,7 +36,7 @@ def opened(folder):
 def test_scripted_strategies_earn_in_play_what_they_earn_exactly(horizon):
     game = envs.make("ipd", noise=0.05, discount=0.9, horizon=horizon)
     players = scripted("allc,TFT,tf2t,extortionate,random", game)
-    exact, played = (matrix_cells(game, players, 0.03, 0, sampled) for sampled in (False, True))
+    exact, played = (matrix_cells(game, players, Play(0.03, 0, sampled)) for sampled in (False, True))
     off = np.abs(played.value - exact.value) / played.standard_error
     # Of 50 values one in 16,000 is further off by chance; the end that is cut off is worth 1e-4 of the range.
     assert off.max() < 4 and 0.5 < np.sqrt(np.mean(off**2)) < 1.5
@@ -58,6 +58,12 @@ def test_coin_game_cells_are_exact_and_play_agrees(tmp_path):
     # A cooperator takes only coins of its own; nobody does better against it than by taking every coin.
     assert exact["cooperation"].values[0].min() == 1 and exact.attrs["cooperation_measure"] == "own_fraction"
     assert exact["best_response"].values[0] >= exact["value"].values[1, 0].max()
+
+
+def test_an_episode_of_any_match_can_be_drawn(gru, tmp_path, capsys):
+    file = tmp_path / "one.gif"
+    assert main(["replay", str(gru), "--match", "0", "--last", "1", "--episode", str(file)]) == 0
+    assert file.read_bytes()[:6] == b"GIF89a" and str(file) in capsys.readouterr().out
 
 
 def test_a_recurrent_network_meets_the_classics_in_play(gru, tmp_path):

@@ -90,8 +90,11 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
 
     variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in named_players() if name != "frozen"}
     for name in variants:
-        if named_learner(name, {}).needs_sampler:
-            variants[name] |= {"objective": {"kind": "dice", "batch": 4, "horizon": 4}, "game": "ipd"}
+        learner = named_learner(name, {})
+        if learner.needs_sampler:
+            kind = "q" if learner.needs_action_values else "value"
+            objective = {"kind": "dice", "batch": 4, "horizon": 4, "critic_kind": kind}
+            variants[name] |= {"objective": objective, "game": "ipd"}
     # One-shot, because it compiles fastest.
     raw = {"game": {"name": "ipd", "horizon": 1}, "matches": 2, "updates": 3, "variants": variants}
     record = played(shaping.run(raw, tmp_path / "run"))

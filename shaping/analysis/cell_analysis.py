@@ -20,17 +20,19 @@ ZERO_DETERMINANT_RMS = 0.05
 _EXTORTION, _GENEROUS = 1.05, 0.5
 
 
-def mean_with_interval(x: Any, probability: bool = False) -> dict[str, Any]:
-    """{"mean", "ci95"} of numbers [match] or [match, player]; None for what is not known. The interval of a mean
-    `probability` is cut off at 0 and 1."""
+PROBABILITY = (0.0, 1.0)
+_POSITIVE = (0.0, np.inf)
+
+
+def mean_with_interval(x: Any, ends: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, Any]:
+    """{"mean", "ci95"} of numbers [match] or [match, player]; None for what is not known. The interval is clipped to
+    `ends`, the range of the numbers."""
     x = np.asarray(x, np.float64)
     x = x.reshape(len(x), -1)
     finite = np.isfinite(x)
     with np.errstate(invalid="ignore"):
         of_match = np.where(finite, x, 0).sum(axis=1) / np.where(finite.any(axis=1), finite.sum(axis=1), np.nan)
-    low, high, _ = mean_ci95(of_match)
-    if probability and low is not None and high is not None:
-        low, high = max(low, 0.0), min(high, 1.0)
+    low, high, _ = mean_ci95(of_match, ends)
     known = of_match[np.isfinite(of_match)]
     return {"mean": float(known.mean()) if len(known) else None, "ci95": [low, high]}
 
@@ -45,13 +47,13 @@ def share_with_interval(x: Any) -> dict[str, Any]:
 def histories(tables: Any, labels: Any) -> dict[str, Any]:
     """P(C | history) by label of the history, from tables [match, player, histories]."""
     tables = np.asarray(tables)
-    return {str(label): mean_with_interval(tables[..., i], True) for i, label in enumerate(labels)}
+    return {str(label): mean_with_interval(tables[..., i], PROBABILITY) for i, label in enumerate(labels)}
 
 
 def trait_means(tables: Any) -> dict[str, Any]:
     """The four traits of tables [match, player, 5 or 21]."""
     found = traits(tables)
-    return {name: mean_with_interval(getattr(found, name), True) for name in TRAITS}
+    return {name: mean_with_interval(getattr(found, name), PROBABILITY) for name in TRAITS}
 
 
 def zero_determinant(tables: Any, payoffs: Any, discount: float, steps: Any = None) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def zero_determinant(tables: Any, payoffs: Any, discount: float, steps: Any = No
         "zero_determinant": share_with_interval(good),
         "extortionate": share_with_interval(extorts),
         "generous": share_with_interval(gives),
-        "residual": mean_with_interval(fit.residual),
+        "residual": mean_with_interval(fit.residual, _POSITIVE),
     }
     for name in ("chi", "generosity"):
         values = getattr(fit, name)[good]
@@ -88,13 +90,13 @@ def welfare_of(values: Any, best: float | None, worst: float | None) -> dict[str
     if len(values) >= 4:
         middle = iqm(together)
         found["welfare_iqm"] = {"mean": middle.value, "ci95": list(middle.ci95)}
-    found["gap"] = mean_with_interval(values.max(axis=1) - values.min(axis=1))
+    found["gap"] = mean_with_interval(values.max(axis=1) - values.min(axis=1), _POSITIVE)
     if worst is None:
         return found
     above = np.maximum(values - worst, 0)
     paid = above.sum(axis=1) > 0
     if paid.any():
-        found["gini"] = mean_with_interval(gini(above[paid]), True)
+        found["gini"] = mean_with_interval(gini(above[paid]), PROBABILITY)
     if best is not None and together.mean() > worst:
         lost = float(price_of_anarchy([together.mean() - worst], best - worst))
         low, high = found["welfare"]["ci95"]

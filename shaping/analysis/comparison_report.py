@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from shaping.analysis.markup import interval, number, table
-from shaping.analysis.report import page
+from shaping.analysis.page import page
 
 _MOST_ROWS = 200
 

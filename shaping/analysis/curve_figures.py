@@ -11,7 +11,7 @@ from shaping.analysis.axes import spread, wrapped
 from shaping.analysis.record import Record, read
 from shaping.analysis.selection import Selection
 from shaping.analysis.statistics import student_half
-from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, png
+from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, picture
 
 _POINTS = 300
 _ELEMENTS = 2**23
@@ -117,7 +117,7 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
             " Where the players' values sum to a constant, their mean shows nothing, so the standard deviation over "
             "matches is drawn instead: 0 means that everybody has the same value."
         )
-    return Picture("learning_curves", "Learning curves", f"{caption} {chosen.note}".strip(), png(figure))
+    return picture("learning_curves", "Learning curves", f"{caption} {chosen.note}".strip(), figure)
 
 
 def _constant_sum(c: Curve) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
-from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, png
+from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, picture
 from shaping.analysis.traces import Trace, trace
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def model_errors(record: Record, summary: dict[str, Any], chosen: Selection) -> 
     )
     if trusts:
         caption += " Right: the factor by which trust multiplies the lookahead rate; 1 for learners without trust."
-    return Picture("model_errors", "Opponent models", f"{caption} {chosen.note}".strip(), png(figure))
+    return picture("model_errors", "Opponent models", f"{caption} {chosen.note}".strip(), figure)
 
 
 def shaping_terms(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
@@ -103,7 +103,7 @@ def shaping_terms(record: Record, summary: dict[str, Any], chosen: Selection) ->
         "and finite matches with 95 % bands. Last panel: their ratio; below 1, one estimate is more noise than "
         "signal. Lines are interrupted where the length of the mean is 0."
     )
-    return Picture("shaping_terms", "Shaping term", f"{caption} {chosen.note}".strip(), png(figure))
+    return picture("shaping_terms", "Shaping term", f"{caption} {chosen.note}".strip(), figure)
 
 
 def _traces(record: Record, chosen: Selection, name: str) -> dict[int, Trace]:

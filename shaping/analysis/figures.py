@@ -13,16 +13,17 @@ from shaping.analysis.play_figures import play_curves
 from shaping.analysis.record import Record, folder_of
 from shaping.analysis.selection import Selection, measured_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
-from shaping.analysis.style import RC, Picture, import_matplotlib
+from shaping.analysis.style import RC, Picture, import_matplotlib, pdf
 from shaping.analysis.sweep_figures import sweep_figures
+from shaping.analysis.trial_figures import trial_curves
 
 
 def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     """Every figure that applies to this record.
 
-    Sweep maps or lines, learning curves, distributions of outcomes, learned policies and nearest strategies; for what
-    the record declares as measured, curves and maps, the error of opponent models and the shaping term. Figures of
-    single cells show at most ten cells and say which.
+    Sweep maps or lines, learning curves, curves along trials, distributions of outcomes, learned policies and nearest
+    strategies; for what the record declares as measured, curves and maps, the error of opponent models and the shaping
+    term. Figures of single cells show at most ten cells and say which.
     """
     matplotlib = import_matplotlib()
     if not summary["cells"]:
@@ -30,7 +31,7 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     chosen = select_cells(summary["cells"])
     with matplotlib.rc_context(cast(Any, RC)):
         pictures = list(sweep_figures(summary))
-        pictures += _applicable((learning_curves,), record, summary, chosen)
+        pictures += _applicable((learning_curves, trial_curves), record, summary, chosen)
         measured = measured_cells(summary)
         if measured:
             shown = select_cells(summary["cells"], among=measured)
@@ -50,8 +51,9 @@ def _applicable(
     return [picture for picture in found if picture is not None]
 
 
-def save(pictures: list[Picture], directory: Any) -> list[Any]:
-    """Write each picture to DIRECTORY/<name>.png; returns the paths."""
+def save(pictures: list[Picture], directory: Any, pdfs: bool = False) -> list[Any]:
+    """Write each picture to DIRECTORY/<name>.png and, with `pdfs`, DIRECTORY/<name>.pdf; returns the paths of the
+    former."""
     directory = folder_of(directory)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -59,4 +61,7 @@ def save(pictures: list[Picture], directory: Any) -> list[Any]:
         path = directory / f"{picture.name}.png"
         path.write_bytes(picture.png)
         paths.append(path)
+        if pdfs and picture.drawn is not None:
+            with import_matplotlib().rc_context(cast(Any, RC)):
+                (directory / f"{picture.name}.pdf").write_bytes(pdf(picture.drawn))
     return paths

@@ -8,16 +8,17 @@ import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.declarations import Variable
+from shaping.analysis.play_tables import OTHERS
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
-from shaping.analysis.style import GREY, Picture, new_figure, png
+from shaping.analysis.style import GREY, Picture, new_figure, picture
 
 _MOST_LABELS = 30
 
 
 def by_label(record: Record, summary: dict[str, Any], chosen: Selection) -> list[Picture]:
-    """A map for each variable that has labels; scripted opponents have a table instead."""
-    shown = [v for v in record.variables.values() if v.axis and v.axis != "opponent" and v.label]
+    """A map for each variable that has labels; others whom a player meets have a table instead."""
+    shown = [v for v in record.variables.values() if v.axis and v.axis not in OTHERS and v.label]
     pictures = [_map(summary, chosen, variable) for variable in shown]
     return [picture for picture in pictures if picture is not None]
 
@@ -77,7 +78,7 @@ def _map(summary: dict[str, Any], chosen: Selection, variable: Variable) -> Pict
     if np.isnan(grid).any():
         caption += " None: no match had this."
     title = f"{variable.label[0].upper()}{variable.label[1:]}"
-    return Picture(f"by_{variable.axis}_{variable.name}", title, f"{caption} {chosen.note}".strip(), png(figure))
+    return picture(f"by_{variable.axis}_{variable.name}", title, f"{caption} {chosen.note}".strip(), figure)
 
 
 def _short(value: float | None) -> str:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shaping.analysis.charts import Chart, heat_map
+from shaping.analysis.damage import DamagedRecordError, unreadable_piece
 from shaping.analysis.derived import mean_of_known
 from shaping.analysis.evolution.alpha_rank import alpha_rank
 from shaping.analysis.evolution.invasion import invasion_graph
 from shaping.analysis.figures import save
 from shaping.analysis.markup import interval, number, percent, table
 from shaping.analysis.methods import by_method
-from shaping.analysis.report import figure, page
-from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, png
+from shaping.analysis.page import figure, page
+from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INTENSITY, POPULATION = 10.0, 50
 _MOST_ROWS = 200
 _MOST_NAMES = 60
 _MOST_METHODS = 30
+_NEEDED = ("value", "standard_error", "cooperation", "best_response", "best_response_error", "value_at_worst")
+_NEEDED += ("row", "column", "source", "match", "player", "cell")
 
 
 def summary_of(league: Any) -> dict[str, Any]:
@@ -38,6 +46,7 @@ def summary_of(league: Any) -> dict[str, Any]:
         rows.append(
             {
                 "name": name,
+                "number": i,
                 "source": str(league["source"].values[i]),
                 "value_mean": float(value[i].mean()),
                 "value_mean_error": float(np.sqrt((error[i] ** 2).sum()) / len(error)),
@@ -50,6 +59,7 @@ def summary_of(league: Any) -> dict[str, Any]:
                 "value_at_worst": _finite(league["value_at_worst"].values[i]),
                 "alpha_rank": float(ranks[i]),
                 "invaders": int(invaders[i]),
+                "policy": _policy(league, i),
             }
         )
     rows.sort(key=lambda row: -row["value_mean"])
@@ -64,6 +74,12 @@ def summary_of(league: Any) -> dict[str, Any]:
         "alpha_rank": {"intensity": INTENSITY, "population": POPULATION, "selection": "local"},
         "players": rows,
     }
+
+
+def _policy(league: Any, i: int) -> list[float] | None:
+    """P(C) after the start and each joint action, for a table of one round."""
+    row = league["policy"].values[i] if "policy" in league else np.full(1, np.nan)
+    return [float(x) for x in row] if np.isfinite(row).all() else None
 
 
 def _sampling(league: Any) -> dict[str, Any] | None:
@@ -83,7 +99,30 @@ def _finite(x: Any) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> Any:
+def write_league(folder: Any, pdfs: bool = False) -> Any:
+    """Writes summary.json, report/index.html and its figures from the league.zarr of a folder, with `pdfs` also as PDF;
+    returns the path of the page.
+
+    Raises:
+      DamagedRecordError: if league.zarr cannot be read, or is of another version.
+    """
+    import xarray
+
+    path = folder / "league.zarr"
+    if told := unreadable_piece(path):
+        raise DamagedRecordError(told)
+    with xarray.open_zarr(str(path), consolidated=False, chunks=None) as opened:
+        league = opened.load()
+    missing = [name for name in _NEEDED if name not in league]
+    if missing or "discount" not in league.attrs or not league.sizes.get("row"):
+        what = missing[0] if missing else "discount" if league.sizes.get("row") else "row"
+        raise DamagedRecordError(f"{path}: has no {what}; run `shaping league` again into a new folder")
+    summary = {"version": str(league.attrs.get("version", ""))} | summary_of(league)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return _write_page(folder, league, summary, pdfs)
+
+
+def _write_page(folder: Any, league: Any, summary: dict[str, Any], pdfs: bool) -> Any:
     """Writes report/index.html; returns its path."""
     place = folder / "report"
     place.mkdir(exist_ok=True)
@@ -94,17 +133,45 @@ def write_league_report(folder: Any, league: Any, summary: dict[str, Any]) -> An
         pictures.append(("cooperation", title, cooperation, "cividis"))
     names = league["row"].values.tolist()
     order = _clustered(pictures[0][2])
-    parts = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>", _table(summary)]
-    parts.append(_methods(summary["methods"]))
+    parts: list[str | Chart] = [f"<h1>League of {len(names)}</h1>", f"<p>{escape(_game(summary))}</p>"]
+    parts += [_table(summary, _from(league)), _methods(summary["methods"])]
     for name, title, matrix, colours in pictures:
-        image = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
+        drawn = _heat_map(matrix[np.ix_(order, order)], [names[i] for i in order], colours)
         caption = "Mean over seats. Similar players are next to each other."
-        shown = Picture(name, title, caption, image)
-        save([shown], place)
-        parts.append(figure(shown))
+        shown = picture(name, title, caption, drawn)
+        save([shown], place, pdfs)
+        charted = len(names) <= _MOST_NAMES
+        parts.append(_chart(shown, league, matrix, order, colours) if charted else figure(shown))
     path = place / "index.html"
     path.write_text(page("League", parts), encoding="utf-8")
     return path
+
+
+def _chart(shown: Picture, league: Any, matrix: np.ndarray, order: np.ndarray, colours: str) -> Chart:
+    """The matrix as a chart, whose cells lead to the row's player in the table."""
+    names = [str(name) for name in league["row"].values]
+    error = np.sqrt((league["standard_error"].values ** 2).sum(axis=2)) / 2
+    told, pairs = _from(league), [(i, j) for i in order for j in order]
+    hover = {
+        "standard error": [f"{error[i, j]:.2g}" if error[i, j] else "0 (exact)" for i, j in pairs],
+        "row is from": [told[i] for i, _ in pairs],
+        "column is from": [told[j] for _, j in pairs],
+    }
+    if shown.name != "value":
+        del hover["standard error"]
+    caption = f"{shown.caption} A click leads to the row's player."
+    anchors = [f"player-{i}" for i, _ in pairs]
+    ordered, named = matrix[np.ix_(order, order)], [names[i] for i in order]
+    palette = f"{colours.capitalize()}256"
+    return heat_map(shown.name, shown.title, caption, ordered, named, hover, anchors, palette, shown)
+
+
+def _from(league: Any) -> list[str]:
+    """Where each player is from: the command that runs its match again, a file, or "strategy"."""
+    found = []
+    for source, match in zip(league["source"].values, league["match"].values, strict=True):
+        found.append(f"shaping replay {source} --match {int(match)}" if match >= 0 else str(source))
+    return found
 
 
 def _measure(game: dict[str, Any]) -> str:
@@ -125,10 +192,11 @@ def _game(summary: dict[str, Any]) -> str:
     )
 
 
-def _table(summary: dict[str, Any]) -> str:
+def _table(summary: dict[str, Any], origins: list[str]) -> str:
     cooperates = "cooperates" if _measure(summary["game"]) == "cooperation" else _measure(summary["game"])
     head = ["player", "mean value", "against itself", "others earn", cooperates, "best response", "at worst"]
-    head += ["alpha-rank", "invaders"]
+    head += ["alpha-rank", "invaders", "P(C | start, CC, CD, DC, DD)", "from"]
+    listed = summary["players"][:_MOST_ROWS]
     rows = [
         [
             escape(row["name"]),
@@ -140,8 +208,10 @@ def _table(summary: dict[str, Any]) -> str:
             number(row["value_at_worst"]),
             percent(row["alpha_rank"]),
             str(row["invaders"]),
+            ", ".join(number(x, 2) for x in row["policy"]) if row["policy"] else "&ndash;",
+            f"<code>{escape(origins[row['number']])}</code>",
         ]
-        for row in summary["players"][:_MOST_ROWS]
+        for row in listed
     ]
     rank = summary["alpha_rank"]
     note = (
@@ -153,7 +223,8 @@ def _table(summary: dict[str, Any]) -> str:
     )
     left_out = len(summary["players"]) - len(rows)
     more = f" {left_out} more are in summary.json." if left_out else ""
-    return table(head, rows, 1) + f'<p class="note">{note}{more}</p>'
+    anchors = [f"player-{row['number']}" for row in listed]
+    return table(head, rows, 1, anchors) + f'<p class="note">{note}{more}</p>'
 
 
 def _methods(found: dict[str, Any]) -> str:
@@ -191,7 +262,7 @@ def _clustered(value: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(np.concatenate([value, value.T], axis=1), "average"))
 
 
-def _heat_map(matrix: np.ndarray, names: list[str], colours: str) -> bytes:
+def _heat_map(matrix: np.ndarray, names: list[str], colours: str) -> Figure:
     matplotlib = import_matplotlib()
     with matplotlib.rc_context(RC):
         n = len(names)
@@ -205,4 +276,4 @@ def _heat_map(matrix: np.ndarray, names: list[str], colours: str) -> bytes:
         if n <= _MOST_NAMES:
             axes.set_xticks(range(n), names, rotation=90)
             axes.set_yticks(range(n), names)
-        return png(figure)
+        return figure

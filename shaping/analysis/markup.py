@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from html import escape
 from typing import Any
 
+SORTED, SEARCHED = "sorted", 10
+"""The class of tables that can be sorted, and the number of rows from which on they can be searched."""
 
-def table(head: list[str], rows: list[list[str]], left: int) -> str:
-    """A table of ready HTML cells whose first `left` columns are text."""
+
+def table(head: list[str], rows: list[list[str]], left: int, anchors: Sequence[str] = ()) -> str:
+    """A table of ready HTML cells whose first `left` columns are text; `anchors` are ids of its rows. On a page it can
+    be sorted by any column and, if it is long, searched, see `page`."""
     opening = [f'<th class="t">{h}</th>' if i < left else f"<th>{h}</th>" for i, h in enumerate(head)]
     body = []
-    for row in rows:
-        cells = [f'<td class="t w">{c}</td>' if i < left else f"<td>{c}</td>" for i, c in enumerate(row)]
-        body.append(f"<tr>{''.join(cells)}</tr>")
+    for place, row in enumerate(rows):
+        cells = [f'<td class="t w">{c}</td>' if i < left else f"<td{_sorted_by(c)}>{c}</td>" for i, c in enumerate(row)]
+        own = f' id="{escape(anchors[place])}"' if anchors else ""
+        body.append(f"<tr{own}>{''.join(cells)}</tr>")
+    searched = str(len(rows) >= SEARCHED).lower()
     return (
-        f'<div class="scroll"><table><thead><tr>{"".join(opening)}</tr></thead>'
+        f'<div class="scroll"><table class="{SORTED}" data-paging="false" data-info="false" data-order="[]" '
+        f'data-searching="{searched}"><thead><tr>{"".join(opening)}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _sorted_by(cell: str) -> str:
+    """The attribute that says by which number a cell is sorted: the first in it; infinite and unknown ones are last."""
+    text = re.sub(r"<small>.*?</small>", "", cell).replace("&minus;", "-").replace("&infin;", "1e999").replace(",", "")
+    found = re.match(r"\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?=\s|&nbsp;|<|$)", text)
+    return f' data-order="{found[1]}"' if found else ""
 
 
 def number(x: Any, digits: int = 3, small: bool = False) -> str:

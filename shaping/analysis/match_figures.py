@@ -10,7 +10,7 @@ from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record, Shape, finite_matches, read
 from shaping.analysis.selection import Selection
 from shaping.analysis.strategies import as_joint, mixed_equilibrium
-from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, png
+from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def policies(record: Record, summary: dict[str, Any], chosen: Selection) -> Pict
         )
     if any(s.players > 2 for s in shapes):
         caption += " With three or more players only players 0 and 1 and the states nearest to unanimity are shown."
-    return Picture("policies", "Learned policies", f"{caption} {chosen.note}".strip(), png(figure))
+    return picture("policies", "Learned policies", f"{caption} {chosen.note}".strip(), figure)
 
 
 def _final_policies(record: Record, cell: int, shape: Shape) -> np.ndarray:
@@ -212,7 +212,7 @@ def outcomes(record: Record, summary: dict[str, Any], chosen: Selection) -> Pict
     )
     if alone:
         caption += " Where the players' values sum to a constant, player 0's value is shown instead."
-    return Picture("outcomes", "Distribution of outcomes", f"{caption} {chosen.note}".strip(), png(figure))
+    return picture("outcomes", "Distribution of outcomes", f"{caption} {chosen.note}".strip(), figure)
 
 
 def _outcome(record: Record, cell: int) -> dict[str, Any]:

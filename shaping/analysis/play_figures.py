@@ -13,7 +13,7 @@ from shaping.analysis.declarations import Variable
 from shaping.analysis.play_tables import SCRIPTED
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
-from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, png
+from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, picture
 from shaping.analysis.traces import SEEDS, Trace, trace
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _picture(
     name, title = ("play_curves", "Play over updates")
     if number:
         name, title = f"{name}_{number + 1}", f"{title} ({number + 1})"
-    return Picture(name, title, f"{' '.join(text)} {chosen.note}".strip(), png(figure))
+    return picture(name, title, f"{' '.join(text)} {chosen.note}".strip(), figure)
 
 
 def _scripted(cell: dict[str, Any]) -> dict[str, float]:

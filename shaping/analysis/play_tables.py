@@ -11,7 +11,11 @@ from shaping.analysis.markup import each, interval, number, percent, table
 SCRIPTED = "scripted_reward_per_step"
 """Reward per step of every player if everybody plays the script named by the label."""
 _PLAY = "Measured with the final policies, one line per player, with 95 % intervals over matches in brackets."
-_AGAINST = "Each player's final policy with a scripted opponent in every other seat, one line per player."
+OTHERS = {
+    "opponent": "Each player's final policy with a scripted opponent in every other seat, one line per player.",
+    "stranger": "Trials of the final shapers in which strangers learn within, one line per player.",
+}
+"""Whom final policies meet, by the dimension along which they are named, and what is measured of it."""
 
 
 def play_table(summary: dict[str, Any], places: list[int], most: int) -> str:
@@ -35,10 +39,10 @@ def play_table(summary: dict[str, Any], places: list[int], most: int) -> str:
     return table(head, rows, left=len(heads)) + _note(_PLAY, said, places, most)
 
 
-def against_table(summary: dict[str, Any], places: list[int], most: int) -> str:
-    """How players fare against scripted opponents; empty if there were none."""
+def against_table(summary: dict[str, Any], places: list[int], most: int, whom: str = "opponent") -> str:
+    """How players fare against scripted opponents, or others of `OTHERS`; empty if there were none."""
     cells, told = summary["cells"], summary["variables"]
-    measures = [name for name, one in told.items() if one.get("axis") == "opponent" and name != SCRIPTED]
+    measures = [name for name, one in told.items() if one.get("axis") == whom and name != SCRIPTED]
     columns = []
     for measure in measures:
         labels = dict.fromkeys(label for i in places for label in cells[i].get(measure, {}))
@@ -54,7 +58,7 @@ def against_table(summary: dict[str, Any], places: list[int], most: int) -> str:
         for i in places[:most]
     ]
     said = [_meaning(told[name]) for name in measures if any(name == m for m, _ in columns)]
-    return table(head, rows, left=len(heads)) + _note(_AGAINST, said, places, most)
+    return table(head, rows, left=len(heads)) + _note(OTHERS[whom], said, places, most)
 
 
 def welfare_table(summary: dict[str, Any], places: list[int], most: int) -> str:

@@ -82,8 +82,10 @@ def coordinates_among(entries: Iterable[dict[str, Any]]) -> dict[str, list[Any]]
     return found
 
 
-def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
-    """Our value of a metric in a cell, with its 95 % interval and what a comparison needs.
+def ours(
+    metric: str, player: int | None, cell: Measures, ends: tuple[float, float] = (-np.inf, np.inf)
+) -> dict[str, Any]:
+    """Our value of a metric in a cell, with its 95 % interval, clipped to `ends`, and what a comparison needs.
 
     Returns:
         value, ci95, error (standard error of our value) and unit_error (our estimate of the standard error of the same
@@ -105,7 +107,7 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
         value, error = float(sds.mean()), unit / np.sqrt(len(columns))
         return found | {
             "value": value,
-            "ci95": [value - Z95 * error, value + Z95 * error],
+            "ci95": [max(value - Z95 * error, 0.0), value + Z95 * error],
             "error": error,
             "unit_error": unit,
         }
@@ -118,7 +120,7 @@ def ours(metric: str, player: int | None, cell: Measures) -> dict[str, Any]:
         low, high = wilson_ci95(x.sum(), len(x))
         error = share_error(value, len(x))
     else:
-        low, high, _ = mean_ci95(x)
+        low, high, _ = mean_ci95(x, ends)
     return found | {"value": value, "ci95": [low, high], "error": error, "unit_error": unit}
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from html import escape
 from typing import Any
 
 from shaping.analysis import figures
 from shaping.analysis.axes import Columns, key_name, sweep_axes
+from shaping.analysis.charts import Chart
 from shaping.analysis.damage import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.failed_matches import failed_table
 from shaping.analysis.markup import each, number, percent, table
+from shaping.analysis.match_list import listed_matches
+from shaping.analysis.page import figure, page
 from shaping.analysis.play_tables import against_table, play_table, welfare_table
 from shaping.analysis.populations import figures as of_populations
 from shaping.analysis.populations.film import film
@@ -25,23 +27,6 @@ from shaping.analysis.style import Picture
 from shaping.analysis.summary import summarise, written_summary
 
 MOST_ROWS = 60
-
-_CSS = """
-:root { color-scheme: light; }
-body { margin: 0 auto; max-width: 1000px; padding: 24px 20px 60px; background: #fff; color: #1a1a1a;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: 26px; margin: 0 0 8px; } h2 { font-size: 19px; margin: 36px 0 8px; }
-p { max-width: 820px; margin: 6px 0 12px; } .note { color: #555; font-size: 13px; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: 4px 10px 4px 0; text-align: right; white-space: nowrap; vertical-align: top; }
-th { border-bottom: 1.5px solid #444; font-weight: 600; } td { border-bottom: 1px solid #e4e4e4; }
-th.t, td.t { text-align: left; } td.w { white-space: normal; max-width: 220px; }
-td small { color: #666; } .agrees { color: #00664b; font-weight: 600; } .differs { color: #a63d00;
-font-weight: 600; } figure { margin: 8px 0 0; } figure img { max-width: 100%; height: auto; display: block; }
-figcaption { color: #444; font-size: 13px; max-width: 820px; margin-top: 4px; }
-pre { background: #f6f6f6; padding: 12px; overflow-x: auto; font-size: 12px; line-height: 1.4; }
-summary { cursor: pointer; font-weight: 600; margin-top: 32px; }
-"""
 
 _MEASURES = {
     "value": (
@@ -80,9 +65,9 @@ _OWN_KEYS = {"cells", "variables", "published"}
 """What a summary of this version has; an older one is made again."""
 
 
-def write_report(directory: Any) -> Any:
+def write_report(directory: Any, pdfs: bool = False) -> Any:
     """Write DIR/report/index.html and its figures as PNG files next to it, from record.zarr, config.yaml and
-    summary.json.
+    summary.json; with `pdfs` also as PDF files.
 
     A missing summary.json is made first.
 
@@ -102,9 +87,9 @@ def write_report(directory: Any) -> Any:
         pictures = (of_populations if record.of_populations else figures).draw(record, summary)
     folder = directory / "report"
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.png"):
+    for old in [*folder.glob("*.png"), *folder.glob("*.pdf")]:
         old.unlink()
-    figures.save(pictures, folder)
+    figures.save(pictures, folder, pdfs)
     if record.of_populations and (moving := film(record)) is not None:
         (folder / "lattice.gif").write_bytes(moving.png)
         pictures = [*pictures, moving]
@@ -117,11 +102,13 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
     """The page as one HTML text that includes its figures."""
     config = record.config
     title = str(config.get("title") or record.directory.resolve().name)
-    parts = [f"<h1>{escape(title)}</h1>"]
+    parts: list[str | Chart] = [f"<h1>{escape(title)}</h1>"]
     if config.get("description"):
         parts.append(f"<p>{escape(str(config['description']))}</p>")
     told = what_was_run(record, summary, _games(config)) if record.of_populations else _what_was_run(record, summary)
     parts.append(f"<p>{escape(told)}</p>")
+    if (record.config.get("league") or {}).get("learners"):
+        parts.append('<p>Who shapes whom: <a href="../league/index.html">the league</a>.</p>')
     if summary["published"]:
         parts.append("<h2>Compared with published values</h2>" + published_table(summary["published"]))
     if cells := summary["cells"]:
@@ -132,6 +119,7 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
         for heading, made in (
             ("Welfare compared with scripted extremes", welfare_table(summary, measured, MOST_ROWS)),
             ("Against scripted opponents", against_table(summary, measured, MOST_ROWS)),
+            ("Against learners never met in training", against_table(summary, measured, MOST_ROWS, "stranger")),
         ):
             parts += [f"<h2>{heading}</h2>{made}"] if made else []
     explained = next((p.name for p in reversed(pictures) if p.name in ("model_errors", "shaping_terms")), None)
@@ -143,31 +131,12 @@ def render(record: Record, summary: dict[str, Any], pictures: list[Picture]) -> 
             parts.append(f"<p>{escape(READING)}</p>")
     if (episode := record.directory / "episode.gif").exists():
         parts.append(figure(Picture("episode", "An episode", _episode(record), episode.read_bytes(), "gif")))
+    parts += listed_matches(record, summary)
     if summary.get("timing"):
         parts.append("<h2>Timing and versions</h2>" + _timing_table(summary["timing"]))
     if text := _config_text(record):
         parts.append(f"<details><summary>Resolved configuration</summary><pre>{escape(text)}</pre></details>")
     return page(title, parts)
-
-
-def figure(shown: Picture) -> str:
-    """A picture with its title and caption, as HTML that includes it."""
-    title, data = escape(shown.title), f"data:image/{shown.kind};base64,{base64.b64encode(shown.png).decode()}"
-    return (
-        f'<h2 id="{escape(shown.name)}">{title}</h2><figure><img alt="{title}" src="{data}">'
-        f"<figcaption>{escape(shown.caption)}</figcaption></figure>"
-    )
-
-
-def page(title: str, parts: list[str]) -> str:
-    """A self-contained page made of HTML parts."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_CSS}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
 
 
 def _episode(record: Record) -> str:

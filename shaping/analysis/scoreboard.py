@@ -87,8 +87,8 @@ def lines(row: dict[str, Any]) -> list[str]:
 
 def html(board: dict[str, Any]) -> str:
     """The scoreboard as one self-contained page; its links lead to the reports in the same folder."""
+    from shaping.analysis.page import page
     from shaping.analysis.published_table import published_table
-    from shaping.analysis.report import page
 
     title = "Published results, recomputed" + (" (quick check)" if board["quick"] else "")
     versions = ", ".join(f"{name} {version}" for name, version in board["versions"].items())

@@ -10,7 +10,7 @@ from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection
 from shaping.analysis.strategies import STRATEGIES
-from shaping.analysis.style import Picture, new_figure, png
+from shaping.analysis.style import Picture, new_figure, picture
 
 _STRATEGY_COLOURS = ("#56B4E9", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#009E73", "#000000")
 
@@ -61,4 +61,4 @@ def strategies(record: Record, summary: dict[str, Any], chosen: Selection) -> Pi
     )
     if len(rows) < len(known):
         caption += " Cells of games in which V_CC is not above V_DD are left out."
-    return Picture("strategies", "Nearest strategies", f"{caption} {chosen.note}".strip(), png(figure))
+    return picture("strategies", "Nearest strategies", f"{caption} {chosen.note}".strip(), figure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,13 +36,14 @@ RC = {
 @dataclass(frozen=True)
 class Picture:
     """A figure for the report: name (of the file, without .png), title, caption, PNG bytes (or those of another kind of
-    image, given by `kind`)."""
+    image, given by `kind`), and the matplotlib figure, from which a PDF can be made; None for none."""
 
     name: str
     title: str
     caption: str
     png: bytes
     kind: str = "png"
+    drawn: Any = field(default=None, compare=False, repr=False)
 
 
 def import_matplotlib() -> Any:
@@ -78,6 +79,18 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=140, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure as PDF bytes; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return buffer.getvalue()
+
+
+def picture(name: str, title: str, caption: str, figure: Figure) -> Picture:
+    """A figure as a picture for the report."""
+    return Picture(name, title, caption, png(figure), drawn=figure)
 
 
 def nothing_here(axes: Axes, text: str = "no finite match") -> None:

@@ -20,6 +20,9 @@ from shaping.analysis.record import UNFINISHED, Record, Shape, folder_of, groups
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
 from shaping.analysis.strategies import STRATEGIES, UNDEFINED
 
+_RANGES = {"tft_match": (0.0, 1.0), "nash_match": (0.0, 1.0), "consistency_loss": (0.0, np.inf)}
+"""Measures that no record declares, with the smallest and the largest value that they can have."""
+
 
 def summarise(directory: Any, timing: dict[str, Any] | None = None) -> dict[str, Any]:
     """Summarise DIR/record.zarr and write DIR/summary.json (JSON null for what is undefined).
@@ -80,6 +83,7 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     means: dict[tuple[str, int | None], dict[int, float]] = {key: {} for key in asked}
     counts: np.ndarray | None = None
     labels = labels_of(record.dataset, record.variables)
+    ranges = _RANGES | {name: (variable.low, variable.high) for name, variable in record.variables.items()}
     for cell_range in groups(record):
         lo, hi = record.starts[cell_range.start], record.starts[cell_range.stop]
         shape = record.shapes[cell_range.start]
@@ -88,7 +92,8 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             counts = resampling_counts(n)
         measures = measure(record, int(lo), int(hi), shape)
         coordinates = coordinates_of(record, int(lo), int(hi), n, drawn)
-        intervals = _intervals(measures, n, counts if n <= BOOTSTRAP_LIMIT else None, record.variables, labels)
+        shared = counts if n <= BOOTSTRAP_LIMIT else None
+        intervals = _intervals(measures, n, shared, record.variables, labels, ranges)
         for i, cell in enumerate(cell_range):
             mine = measures[slice(i * n, (i + 1) * n)]
             cells.append({"cell": cell} | coordinates[i] | _entry(mine, shape) | intervals[i])
@@ -99,7 +104,8 @@ def _cells(record: Record) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             for k, entry in enumerate(entries):
                 if published.matches_cell(entry.get("cell") or {}, coordinates[i]["coordinates"]):
                     try:
-                        value = published.ours(entry["metric"], entry.get("player"), mine)
+                        metric, ends = entry["metric"], ranges.get(entry["metric"], (-np.inf, np.inf))
+                        value = published.ours(metric, entry.get("player"), mine, ends)
                         gone = {key: cells[-1][key] for key in ("diverged", "diverged_at_median")}
                         found[k].append(value | {"matches": n, "cell": cell} | gone)
                     except ValueError as error:
@@ -133,11 +139,10 @@ def _intervals(
     counts: np.ndarray | None,
     variables: dict[str, Variable],
     labels: dict[str, tuple[str, ...]],
+    ranges: dict[str, tuple[float, float]],
 ) -> list[dict[str, Any]]:
     """Intervals of all cells of a group at once: they share one matrix of resampling counts."""
     averaged = {"value": measures.value, "tft_match": measures.tft, "nash_match": measures.nash} | measures.measured
-    ranges = {"tft_match": (0.0, 1.0), "nash_match": (0.0, 1.0)}
-    ranges |= {name: (variable.low, variable.high) for name, variable in variables.items()}
     columns = np.concatenate([x.reshape(len(x), -1) for x in averaged.values()], axis=1)
     width = columns.shape[1]
     columns = columns.reshape(-1, n, width)  # [cell, match, column]

@@ -11,7 +11,7 @@ import numpy as np
 
 from shaping.analysis.axes import Axis, axis_name, fixed_name, key_name, scale, spread, sweep_axes, value_name
 from shaping.analysis.statistics import wilson_ci95
-from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, png
+from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -213,7 +213,7 @@ def _maps(cells: Sequence[dict[str, Any]], x: Axis, y: Axis, others: Sequence[Ax
     if any(np.isnan(g).any() for g in grids.values()):
         caption += f" Grey: not defined ({measure.undefined})."
     name = f"map_{_file_name(x.key)}_{_file_name(y.key)}"
-    return Picture(name, f"{key_name(x.key)} and {key_name(y.key)}", caption, png(figure))
+    return picture(name, f"{key_name(x.key)} and {key_name(y.key)}", caption, figure)
 
 
 def _file_name(key: str) -> str:
@@ -292,7 +292,7 @@ def _lines(cells: Sequence[dict[str, Any]], x: Axis, others: Sequence[Axis], fir
     caption += "; solid is player 0, dashed player 1, dotted player 2." if seats else "."
     if len(shown) < len(series):
         caption += f" {len(shown)} of {len(series)} series are shown."
-    return Picture(f"over_{_file_name(x.key)}", f"Over {key_name(x.key)}", caption, png(figure))
+    return picture(f"over_{_file_name(x.key)}", f"Over {key_name(x.key)}", caption, figure)
 
 
 def _unequal(cell: dict[str, Any]) -> bool:

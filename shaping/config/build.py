@@ -193,6 +193,10 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
     """A match with leaves [count, ...], from a normal form and the same form with arrays [count] for some numbers;
     `shaping` if the spread of the shaping term is recorded."""
     number: Any = partial(_stack, count=count, dtype=np.dtype(precision))
+    if "trial" in normal:
+        from shaping.config.trial_build import trial_match
+
+        return trial_match(normal, settings, number, game_of(normal), _params_of, _learner)
     game, seats = game_of(normal), played_by(normal["players"])
     own_seats = range(len(normal["players"])) if seats is None else [seats.index(n) for n in range(max(seats) + 1)]
     numbers = _params_of(normal, settings, game, number)
@@ -276,6 +280,10 @@ def unrolled(experiment: Experiment) -> bool:
 
 def game_of(normal: Normal) -> Any:
     """The static part of the game of a normal form."""
+    if "trial" in normal:
+        from shaping.config.trial_build import trial_game
+
+        return trial_game(normal, game_of, wants_critic)
     game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
     family = family_of(game)
     env: Any = family.env(game, policy) if is_sampled(normal) else None
@@ -315,9 +323,10 @@ def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> Sa
 
 
 def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) -> CriticSettings:
-    """How a seat's critics are learned: one of everybody for a baseline, only its own for an actor-critic rule."""
+    """How a seat's critics are learned: one of everybody for a baseline or a rule that asks for it, otherwise only
+    its own."""
     objective = normal["objective"]
-    everybody = objective["baseline"] == "critic"
+    everybody = objective["baseline"] == "critic" or build_learner(normal["players"][seat]).needs_all_critics
     critics = game.critics or (None,) * len(game.policies)
     critics = tuple(critic if everybody or other == seat else None for other, critic in enumerate(critics))
     rate, gae_lambda = (number(objective[key], rank=0) for key in ("critic_rate", "gae_lambda"))

@@ -16,6 +16,7 @@ from shaping.config.objective import is_sampled, normal_objective, objective_fie
 from shaping.config.players import PLAYER_KEYS, normal_optimizer, normal_players, optimizer_settings, seat_fields
 from shaping.config.policy import kind_fields, normal_policy
 from shaping.config.population import normal_population, population_fields
+from shaping.config.trial import normal_trial, outer_objective, shaper_policy, trial_numbers, trial_players
 from shaping.schema import Field
 
 
@@ -25,6 +26,8 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       ConfigError: for the first thing that is not allowed.
     """
+    if raw.get("trial") is not None:
+        return _normal_trial_cell(raw)
     game = normal_game(raw["game"])
     objective = normal_objective(raw["objective"], game)
     meets = raw.get("population") is not None
@@ -42,6 +45,25 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
         if "m_maml" in init and is_sampled(normal):
             raise ConfigError(f"{where}.init.m_maml: it learns about the game beforehand; objective.kind must be exact")
     return normal
+
+
+def _normal_trial_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a cell in which somebody learns over trials, in normal form."""
+    if raw.get("population") is not None:
+        raise ConfigError("population: not allowed beside trial")
+    game = normal_game(raw["game"])
+    trial = normal_trial(raw["trial"], game)
+    objective, policy = outer_objective(raw["objective"], trial), shaper_policy(raw["policy"], trial)
+    players = trial_players(raw["players"], game, trial, policy, objective)
+    optimizer = normal_optimizer(raw["optimizer"])
+    return {
+        "game": game,
+        "players": players,
+        "optimizer": optimizer,
+        "policy": policy,
+        "objective": objective,
+        "trial": trial,
+    }
 
 
 def _from_one_draw(policy: Any) -> tuple[Any, bool]:
@@ -63,7 +85,10 @@ def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     found |= population_fields(normal["population"]) if "population" in normal else {}
     found |= numbers_in("objective", normal["objective"], objective_fields())
     found |= numbers_in("optimizer", optimizer, optimizer_settings(optimizer["name"]))
-    found |= numbers_in("policy", policy, kind_fields(policy["kind"], family))
+    if "trial" in normal:
+        found |= trial_numbers(normal)
+    else:
+        found |= numbers_in("policy", policy, kind_fields(policy["kind"], family))
     return found | init_fields("policy.init", policy["init"])
 
 

@@ -21,20 +21,21 @@ from shaping.schema import Field, Range
 NAME = "coin_game"
 REWARDS = ("own", "other", "taken")
 _RULES = ("coins", "tie", "moves", "stay", "start_players", "start_coins", "respawn", "penalty", "last_step")
-KEYS = ("name", "dialect", "num_players", "grid", *_RULES, *REWARDS, "discount", "horizon", "noise")
+KEYS = ("name", "dialect", "num_players", "grid", *_RULES, *REWARDS, "egocentric", "discount", "horizon", "noise")
 
 
 def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     """The dialect, every rule that the dialect or the user sets, and the numbers.
 
-    What players are shown is not part of it: exact returns do not depend on it.
+    What players are shown is part of it only if the user says so: exact returns do not depend on it.
     """
     check_known("game", given, KEYS, NAME)
     structure = {key: given[key] for key in ("dialect", "num_players", "grid", *_RULES) if key in given}
+    view = {"egocentric": given["egocentric"]} if given.get("egocentric") is not None else {}
     numbers = {key: check_number(f"game.{key}", given[key], Range()) for key in REWARDS if key in given}
     horizon = {"horizon": given["horizon"]} if given.get("horizon") is not None else {}
     with errors_about("game"):
-        env = envs.make(NAME, **structure, **horizon)
+        env = envs.make(NAME, **structure, **horizon, **view)
         check_size(env)
     if horizon.get("horizon") == 1 and env.last_step != "play":
         raise ConfigError(f"game.horizon: 1 leaves no step that pays, as last_step is {env.last_step}; give 2 or more")
@@ -42,6 +43,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     game = {"name": NAME, "dialect": given.get("dialect", "pola"), "num_players": env.num_players}
     game |= {"grid": rows if rows == columns else [rows, columns]} | {key: getattr(env, key) for key in _RULES}
     game |= {key: numbers.get(key, float(getattr(env, key))) for key in REWARDS}
+    game |= view
     horizon = given.get("horizon", env.horizon)
     game["discount"] = check_number("game.discount", given.get("discount", 0.96), discount_field(horizon).range)
     return game | {"horizon": horizon, "noise": normal_noise(given.get("noise", 0.0), env.num_players)}
@@ -57,7 +59,8 @@ def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
     whatever they are. Policies with memory see the board from outside, as an egocentric view hides where a coin was."""
     structure = {key: game[key] for key in ("dialect", "num_players", *_RULES)}
     grid = game["grid"] if isinstance(game["grid"], int) else tuple(game["grid"])
-    view = {"egocentric": False} if last_takers else {}
+    view = {key: game[key] for key in ("egocentric",) if key in game}
+    view = {"egocentric": False} if last_takers else view
     return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], **view)
 
 

@@ -15,10 +15,12 @@ from shaping.config.dotted import entries
 from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
+from shaping.config.sequential import SEQUENTIAL
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.game import MAX_ACTIONS, MAX_JOINT_ACTIONS, MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.objectives.many_actions import ManyActionGame
 from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
@@ -38,7 +40,7 @@ _PAYOFFS = (
 
 def game_names() -> list[str]:
     """Every game that a configuration can name."""
-    return [*GAMES, *ANALYTIC_GAMES, *environments()]
+    return [*GAMES, *ANALYTIC_GAMES, *SEQUENTIAL_GAMES, *environments()]
 
 
 def family_of(game: Mapping[str, Any]) -> Family:
@@ -50,7 +52,8 @@ def family_of(game: Mapping[str, Any]) -> Family:
     name = game.get("name")
     if "payoffs" in game and not (isinstance(name, str) and name in environments()):
         return MATRIX
-    for family, names in ((MATRIX, GAMES), (ANALYTIC, ANALYTIC_GAMES), (COIN, ["coin_game"])):
+    families = ((MATRIX, GAMES), (ANALYTIC, ANALYTIC_GAMES), (COIN, ["coin_game"]), (SEQUENTIAL, SEQUENTIAL_GAMES))
+    for family, names in families:
         if isinstance(name, str) and name in names:
             return family
     if not isinstance(name, str) or name not in environments():
@@ -77,6 +80,8 @@ def game_settings(name: str) -> dict[str, Field]:
         return fields(GAMES[name]) | MATRIX_SETTINGS
     if name in ANALYTIC_GAMES:
         return fields(ANALYTIC_GAMES[name])
+    if name in SEQUENTIAL_GAMES:
+        return fields(SEQUENTIAL_GAMES[name], others=True)
     common = {key: MATRIX_SETTINGS[key] for key in ("discount", "horizon")}
     own = environment_settings(name)
     return common | ({key: own[key] for key in own if key in COIN_KEYS} if name == "coin_game" else own)

@@ -10,13 +10,13 @@ import numpy as np
 from shaping.config.checks import check_number, mapping, numbers, settings
 from shaping.config.dotted import entries, numbers_in
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.learners import arcsine, fan_in, m_maml, normal, saved, uniform, values, zeros
+from shaping.learners import arcsine, fan_in, logistic, m_maml, normal, saved, uniform, values, zeros
 from shaping.policies import Policy
 from shaping.schema import Field, Range, fields
 
 SCALES = {"normal": normal, "uniform": uniform, "fan_in": fan_in}
 """Kinds with one number, at least 0."""
-DRAWN = {"zeros": zeros, "arcsine": arcsine}
+DRAWN = {"zeros": zeros, "arcsine": arcsine, "logistic": logistic}
 """Kinds without numbers."""
 _PLAYER = Field("player", "integer", None, Range(0), optional=True)
 RUN = {
@@ -33,6 +33,7 @@ _FORMS = {
     "fan_in": "{fan_in: scale}",
     "zeros": "{zeros: true}",
     "arcsine": "{arcsine: true}",
+    "logistic": "{logistic: true}",
     "values": "{values: numbers}",
     "m_maml": "{m_maml: {settings}}",
 }
@@ -47,7 +48,7 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
       shape: the shape of `values`, [players, parameters] or [parameters]. None for a network, which has no such table;
         () for a table too large to list.
     """
-    tables = ("normal", "uniform", "zeros", "arcsine")
+    tables = ("normal", "uniform", "zeros", "arcsine", "logistic")
     kinds = ("fan_in", "uniform", "m_maml") if shape is None else (*tables, "values", "m_maml")
     kinds = kinds if shape != () else tables
     if isinstance(raw, Mapping) and ("run" in raw or "file" in raw):

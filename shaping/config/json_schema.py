@@ -18,6 +18,7 @@ from shaping.config.checks import annotation, model
 from shaping.config.environments import environments
 from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
 from shaping.config.initial import DRAWN, FILE, RUN, SCALES
+from shaping.config.league import FROZEN
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
     SCHEDULES,
@@ -31,6 +32,9 @@ from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
 from shaping.config.top import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
+from shaping.config.trial import DISCOUNT, TRIAL, WEIGHT
+from shaping.config.trial import DRAWS as TRIAL_DRAWS
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import m_maml
 from shaping.objectives.rewards import REWARDS
 from shaping.schema import Field, Range, fields
@@ -48,6 +52,7 @@ def json_schema() -> dict[str, Any]:
         "optimizer": _named("name", named_optimizers(), optimizer_settings),
         "policy": _policy(),
         "objective": _objective(),
+        "trial": _trial(),
     }
     optional = {key: (kind | None, None) for key, kind in members.items()}
     variant = _object("Variant", optional)
@@ -60,6 +65,7 @@ def json_schema() -> dict[str, Any]:
         "sweep": (dict[str, _axis()] | None, None),
         "tie": (list[list[str]] | None, None),
         "variants": (dict[str, variant] | None, None),
+        "league": (_league() | None, None),
         "published": (list[_settings("Published", PUBLISHED)] | None, None),
         "quick": (Literal[False] | _quick() | None, None),
     }
@@ -102,7 +108,8 @@ def _game() -> Any:
         more: dict[str, Any] = {"name": (Literal[name], ...)}
         if name not in environments() and known.pop("noise", None) is not None:
             more |= noise
-        about = _about(environments()[name]) if name in environments() else ""
+        factory = SEQUENTIAL_GAMES.get(name) or environments().get(name)
+        about = "" if factory is None else _about(factory)
         each.append(_settings(f"game_{name}", known, about, **more))
     own = {key: field for key, field in MATRIX_SETTINGS.items() if key != "noise"}
     each.append(_settings("game_payoffs", own, "Payoffs written down.", payoffs=(_Table, ...), name=(str, ""), **noise))
@@ -137,25 +144,44 @@ def _population() -> Any:
 
 def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
     """A player or, with a share, a type of a population; `more` are further keys, in pydantic's form."""
-    more = dict(more or {"share": (bool | None, None), "reward": (_reward() | None, None)})
+    seat = {"share": (bool | None, None), "reward": (_reward() | None, None)}
+    more = dict(more or seat | {"within": (bool | None, None), "discount": (annotation(DISCOUNT), None)})
     steps = _named("schedule", SCHEDULES, lambda name: fields(SCHEDULES[name])).__args__[:-1]
     step = annotation(Field("step_size", "number", 1.0, Range(0))) | _union(steps)
+    if "discount" in more:
+        step |= _union(_object(f"step_{kind}", {kind: (tuple[float, float], ...)}) for kind in TRIAL_DRAWS)
     beside = {
         "step_size": (step, 1.0),
         "init": (_initial(), None),
         "opponent_model": (_settings("opponent_model", model_fields()) | bool | None, None),
         **more,
     }
-    also = {key: kind for key, kind in more.items() if prefix}
+    # Those who follow a strategy maximise nothing.
+    also = {
+        key: kind for key, kind in more.items() if key == "within" or (prefix and key not in ("discount", "reward"))
+    }
     each = []
     for name, factory in rules().items():
-        own = {key: field for key, field in player_fields(name).items() if key not in beside}
-        each.append(_settings(f"{prefix}rule_{name}", own, _about(factory), rule=(Literal[name], ...), **beside))
+        own = {key: field for key, field in player_fields(name).items() if key not in beside or key == "discount"}
+        besides = {key: kind for key, kind in beside.items() if key not in own}
+        each.append(_settings(f"{prefix}rule_{name}", own, _about(factory), rule=(Literal[name], ...), **besides))
     for name, factory in STRATEGIES.items():
         own = strategy_fields(name)
         each.append(_settings(f"{prefix}strategy_{name}", own, _about(factory), strategy=(Literal[name], ...), **also))
     other = _object(f"{prefix}strategy", {"strategy": (str, ...), **also})
-    return _union([*each, other, Literal[tuple(rules())]])
+    inside = [] if prefix else [_object("within", {"within": (Literal[True], ...)})]
+    return _union([*each, other, *inside, Literal[tuple(rules())]])
+
+
+def _trial() -> Any:
+    candidate = _player("within_", {"weight": (annotation(WEIGHT), 1.0), "discount": (annotation(DISCOUNT), None)})
+    more: dict[str, Any] = {
+        "policy": (_policy() | None, None),
+        "optimizer": (_named("name", named_optimizers(), optimizer_settings) | None, None),
+        "pool": (list[candidate] | None, None),
+        "strangers": (dict[str, candidate] | None, None),
+    }
+    return _settings("trial", TRIAL, "The episode of a shaper: others learn within it.", **more)
 
 
 def _reward() -> Any:
@@ -182,6 +208,14 @@ def _axis() -> Any:
     ranges = [_object(kind, {kind: (tuple[float, float, int], ...)}) for kind in RANGES]
     draws = [_object(kind, {kind: (tuple[float, float], ...)}) for kind in DRAWS]
     return _union([*ranges, *draws, Annotated[_Table, pydantic.Field(min_length=1)]])
+
+
+def _league() -> Any:
+    # Players and strategies of matches, each with settings that differ against some of the others.
+    beside = {"reward": (_reward() | None, None), "against": (dict[str, dict[str, Any]] | None, None)}
+    learning = _object("Learning league", {"learners": (dict[str, _player("league_", beside)], ...)})
+    several: dict[str, Any] = {name: (list[str | int] | str | int | None, None) for name in ("players", "cells")}
+    return learning | _settings("Frozen league", FROZEN, "Frozen players, everyone against everyone.", **several)
 
 
 def _quick() -> Any:

@@ -8,6 +8,7 @@ from shaping.config.players import rules
 from shaping.config.policy import added_policies
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import named_learners
 from shaping.learners.schedule import SCHEDULES
 from shaping.policies import STRATEGIES
@@ -22,6 +23,7 @@ def named() -> dict[str, Mapping[str, Any]]:
         "games": {**GAMES, **own},
         "environments": environments(),
         "analytic games": ANALYTIC_GAMES,
+        "games in turns": SEQUENTIAL_GAMES,
         "rules": {name: factory for name, factory in rules().items() if name not in learners},
         "learners": learners,
         "policies": {**OTHERS, **NETWORKS, **OF_STATES, **added_policies()},

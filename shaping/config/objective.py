@@ -56,12 +56,28 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         return {"kind": "exact"}
     if not family.sampled_kinds:
         raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
+    return sampled_objective_form(given, kind, game["horizon"])
+
+
+def sampled_objective_form(
+    given: dict[str, Any], kind: str, ends: int | None, only: int | None = None
+) -> dict[str, Any]:
+    """The normal form of an objective that samples.
+
+    Args:
+      given: as written, its kind included.
+      kind: one of `KINDS`.
+      ends: the horizon of the game; None if it has none.
+      only: the only horizon that is allowed; None if there is a choice.
+    """
+    kind = one_of("objective.kind", kind, tuple(KINDS))
     if kind == "loaded_dice":
         given.setdefault("baseline", "critic")
     found: dict[str, Any] = {"kind": kind} | settings("objective", given, objective_fields(), ("kind",), kind)
-    ends = game["horizon"]
     if found["horizon"] is None:
         found["horizon"] = HORIZON if ends is None else ends
+    if only is not None and found["horizon"] != only:
+        raise not_allowed("objective.horizon", found["horizon"], f"left out: a trial has {only} steps")
     if found["evaluation"] is None:
         found["evaluation"] = found["batch"]
     horizon, batch = found["horizon"], found["batch"]

@@ -23,12 +23,13 @@ from shaping.config.cell import number_fields
 from shaping.config.checks import check_held, check_number, check_text
 from shaping.config.dotted import check_overlaps, look_up, put, seat_keys
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.files import plain_data
 from shaping.config.games import family_of
+from shaping.config.league import pairs
 from shaping.config.players import check_record
 from shaping.config.population import check_shares
 from shaping.config.sweep import has_effect, normal_with, numeric_keys
 from shaping.config.top import CELL, LIMITS, check_population, check_top, replaced
+from shaping.config.yaml_text import plain_data
 from shaping.schema import Field
 
 
@@ -88,10 +89,16 @@ class Experiment:
         """The configuration with its defaults, as plain data that can be run again."""
         top = dict(self.top)
         unused = ["updates", "players"] if self.of_populations else ["generations", "population"]
+        of_pairs = top["league"] is not None
+        # The variants of a learning league follow from its learners.
+        unused.append("variants" if of_pairs else "league")
+        unused += [] if "trial" in self.blocks[0].normal or top["trial"] else ["trial"]
         # A resolved run has no quick form.
         for key in {"quick", *unused, *replaced(top["variants"])}:
             del top[key]
-        if not top["variants"]:
+        if of_pairs:
+            top |= {key: self.blocks[0].normal[key] for key in CELL if key in top and key not in unused}
+        elif not top["variants"]:
             base = self.blocks[0].normal
             swept = {axis.split(".")[0] for axis in top["sweep"]}
             # Where the sweep has games with different numbers of players, the mapping for all seats must stay one.
@@ -108,6 +115,8 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     """
     raw = plain_data(raw)
     check_text(raw)
+    if raw.get("league") is not None:
+        raw |= {"variants": pairs(raw)}
     top = check_top(raw)
     for key in replaced(top["variants"]):
         if key in raw:

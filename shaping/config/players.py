@@ -7,11 +7,13 @@ from typing import Any
 from shaping.config.checks import mapping, named, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
-from shaping.config.games import ANALYTIC, family_of, num_players
+from shaping.config.games import ANALYTIC, MATRIX, family_of, num_players
 from shaping.config.initial import init_fields, normal_init
 from shaping.config.policy import init_shape
 from shaping.config.rewards import normal_reward, reward_fields
+from shaping.config.sequential import SEQUENTIAL
 from shaping.config.strategies import normal_strategy
+from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.extensions import Named
 from shaping.learners import Common, Learner, frozen, named_players
 from shaping.learners.gradient import learner_of
@@ -53,12 +55,16 @@ def schedule_fields(name: str) -> dict[str, Field]:
 
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    return {key: value for key, value in player.items() if key not in ("rule", "step_size", *PLAYER_KEYS)}
+    others = {"rule", "step_size", *PLAYER_KEYS}
+    if "rule" in player:
+        # Some rules have a discount of their own, which is another thing than that of a learner within a trial.
+        others |= {"within", "weight", "discount"} - set(player_fields(player["rule"]))
+    return {key: value for key, value in player.items() if key not in others}
 
 
 def build_rule(player: Normal) -> Rule | None:
     """The update rule of a normal player; None if it is another kind of learner, or plays a strategy."""
-    if "strategy" in player or is_learner(player["rule"]):
+    if "rule" not in player or is_learner(player["rule"]):
         return None
     return rules()[player["rule"]](**rule_settings(player))
 
@@ -74,7 +80,7 @@ def build_learner(player: Normal, own: Normal | None = None, common: Common = Co
     Raises:
       ValueError: for settings that do not fit together.
     """
-    if "strategy" in player:
+    if "rule" not in player:
         return frozen(common)
     own = rule_settings(player) if own is None else own
     factory = rules()[player["rule"]]
@@ -163,8 +169,18 @@ def _check_learner(where: str, seat: _Seat) -> None:
     if learner.needs_distance and family_of(game) is ANALYTIC:
         rule = seat.player["rule"]
         raise ConfigError(f"{where}.rule: {rule} measures steps between policies, which {game['name']} does not have")
+    if learner.needs_information_sets and family_of(game) is not SEQUENTIAL:
+        names = ", ".join(SEQUENTIAL_GAMES)
+        raise not_allowed(f"{where}.rule", seat.player["rule"], f"another rule, or a game in turns: {names}")
     if learner.needs_sampler and exact:
         raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
+    if learner.needs_action_values and objective["critic_kind"] != "q":
+        raise ConfigError(f"{where}.rule: it asks what each action is worth; objective.critic_kind must be q")
+    if learner.needs_chain:
+        chained = exact and family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
+        if not chained:
+            wanted = "an infinitely repeated game of two actions, exact returns and policies that remember one round"
+            raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")
     if not exact and objective["batch"] % learner.minibatches:
@@ -221,7 +237,7 @@ def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
     found: dict[str, Field] = {}
     seats = played_by(players)
     for seat, player in enumerate(players):
-        if seats is not None and seats[seat] in seats[:seat]:
+        if player.get("within") or (seats is not None and seats[seat] in seats[:seat]):
             continue
         found |= player_numbers(f"players.{seat}", player)
     return found
@@ -229,7 +245,7 @@ def seat_fields(players: Sequence[Normal]) -> dict[str, Field]:
 
 def player_numbers(where: str, player: Normal) -> dict[str, Field]:
     """The numbers of one player, by dotted key; none of a strategy."""
-    if "strategy" in player:
+    if "rule" not in player:
         return {}
     step = player["step_size"]
     found = numbers_in(where, player, player_fields(player["rule"]))

@@ -49,6 +49,11 @@ def _of_matrix_game(player: Normal) -> tuple[Policy, Any]:
     return strategy(player["strategy"], **{key: value for key, value in player.items() if key != "strategy"})
 
 
+def strategy_table(player: Normal) -> Any:
+    """P(cooperate | own state) of a strategy of matrix games; a `Machine` if it remembers more than a round."""
+    return _of_matrix_game(player)[1]
+
+
 def strategy_policy(player: Normal, game: Normal, seat: int, env: Any) -> Policy:
     """The policy of a player that follows a strategy. Its machine is part of the policy."""
     if family_of(game) is not MATRIX:

@@ -57,7 +57,7 @@ def _published(
 
 SINGLE, CHECKPOINT, PUBLISHED = fields(_run), fields(_checkpoint), fields(_published, others=True)
 LIMITS = {name: field.range for name, field in SINGLE.items() if field.kind == "integer"}
-CELL = ("game", "players", "population", "optimizer", "policy", "objective")
+CELL = ("game", "players", "population", "optimizer", "policy", "objective", "trial")
 """The keys that a variant, or an axis of structure, may change, each time with a new program."""
 _CONTAINERS = {
     "record": (list, f"a list of some of {', '.join(OPTIONAL_PARTS)}"),
@@ -77,9 +77,11 @@ TOP = {
     "optimizer": "sgd",
     "policy": {},
     "objective": {},
+    "trial": None,
     **{name: field.default for name, field in SINGLE.items()},
     "chunk_matches": None,
     **{name: kind() for name, (kind, _) in _CONTAINERS.items()},
+    "league": None,
     "quick": None,
 }
 

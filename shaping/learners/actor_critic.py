@@ -10,7 +10,7 @@ the player itself collects,
 Rewards are discounted only within advantages, as in the authors' programs; the other rules weigh step t by gamma^t.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -37,6 +37,11 @@ class ActorCritic:
       clip: epsilon, above 0; None for A2C.
       normalise: whether advantages are scaled to mean 0 and standard deviation 1 over the batch.
       epochs, minibatches: how many passes are made over a batch, and into how many parts it is cut.
+      advantages: `(rewards, values, running, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
+        by stream.
+      critic: whether it has critics; without them values are 0.
+      clipped: "ratio" for the formula above; "released" for min(log pi(a | s) A, clip(q, ...) A), as in the released
+        program of Advantage Alignment, which has log pi where the ratio belongs.
     """
 
     gae_lambda: Any
@@ -45,6 +50,9 @@ class ActorCritic:
     normalise: bool = struct.field(pytree_node=False, default=False)
     epochs: int = struct.field(pytree_node=False, default=1)
     minibatches: int = struct.field(pytree_node=False, default=1)
+    advantages: Callable[..., jax.Array] | None = struct.field(pytree_node=False, default=None)
+    critic: bool = struct.field(pytree_node=False, default=True)
+    clipped: str = struct.field(pytree_node=False, default="ratio")
 
 
 @struct.dataclass
@@ -94,7 +102,7 @@ def a2c(
     Raises:
       ValueError: if an opponent model is given, because it would not be used.
     """
-    return _learner(ActorCritic(gae_lambda, entropy), common)
+    return learner_with(ActorCritic(gae_lambda, entropy), common)
 
 
 @checked
@@ -116,10 +124,11 @@ def ppo(
       Raises:
       ValueError: if there are no epochs or minibatches, or if an opponent model is given, because it would not be used.
     """
-    return _learner(ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches), common)
+    return learner_with(ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches), common)
 
 
-def _learner(own: ActorCritic, common: Common) -> Learner:
+def learner_with(own: ActorCritic, common: Common) -> Learner:
+    """An actor-critic learner with these settings."""
     check_common(common)
     if common.model is not None:
         raise ValueError("opponent_model is given; allowed: none, as a2c and ppo treat others as part of the game")
@@ -133,7 +142,7 @@ def _learner(own: ActorCritic, common: Common) -> Learner:
         observes=common.critic is not None,
         shareable=True,
         needs_sampler=True,
-        needs_critic=True,
+        needs_critic=own.critic,
         minibatches=own.minibatches,
     )
 
@@ -204,15 +213,20 @@ def collect(
         divide the batch.
     """
     sampler = objective.sampler
-    if sampler is None or objective.values is None:
+    expected = objective.values if settings.critic else None
+    if sampler is None or (settings.critic and expected is None):
         raise ValueError("a2c and ppo need an objective that samples, with critics")
     if key is None:
         raise ValueError("key is None; allowed: a key, as batches are sampled")
     if sampler.batch % settings.minibatches:
         raise ValueError(f"minibatches is {settings.minibatches}; allowed: a divisor of batch, {sampler.batch}")
     batch = sampler.play(thetas, jax.random.fold_in(key, 0))
-    values = objective.values(player, thetas, batch)
-    advantages = gae(batch.rewards[:, :, player], values, sampler.discount, settings.gae_lambda)
+    rewards, decay = batch.rewards[:, :, player], settings.gae_lambda
+    values = jnp.zeros_like(rewards) if expected is None else expected(player, thetas, batch)
+    if settings.advantages is None:
+        advantages = gae(rewards, values, sampler.discount, decay)
+    else:
+        advantages = settings.advantages(rewards, values, batch.running, sampler, decay)
     if settings.normalise:
         advantages = _normalised(advantages, batch.running)
     log_probabilities, _ = sampler.read(player, thetas[player], batch)
@@ -233,7 +247,8 @@ def direction_of(
         else:
             ratio = jnp.exp(log_probabilities - part.log_probabilities)
             near = jnp.clip(ratio, 1 - settings.clip, 1 + settings.clip)
-            gained = jnp.minimum(ratio * part.advantages, near * part.advantages)
+            free = log_probabilities if settings.clipped == "released" else ratio
+            gained = jnp.minimum(free * part.advantages, near * part.advantages)
         running = part.batch.running.astype(gained.dtype)
         return jnp.sum(running * (gained + settings.entropy * entropies)) / jnp.maximum(jnp.sum(running), 1)
 

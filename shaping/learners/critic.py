@@ -14,7 +14,7 @@ the opponent itself expects is not visible. If a policy's critic shares its trun
 then part of the learner's ascent, with the weight `rate`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -137,9 +137,12 @@ def fitted(
     objective: Objective,
     seats: Sequence[int] = (),
     thetas: Sequence[Any] | None = None,
+    loss_of: Callable[..., jax.Array] | None = None,
 ) -> CriticState:
     """Critics after their steps on the observed batch; the critic that all `seats` of a learner share is fitted to what
-    was seen at each of them. Q critics need the parameters of the policies, `thetas`."""
+    was seen at each of them. Q critics need the parameters of the policies, `thetas`. `loss_of` takes the place of
+    `value_loss`."""
+    loss_of = value_loss if loss_of is None else loss_of
     transform = _transform(settings)
     steady = None if state.targets is None else objective.within(_shared(state.targets, seats))
     batch: Batch = objective.observed
@@ -153,7 +156,7 @@ def fitted(
             alike = seats if seat in seats else (seat,)
             context = [phi if other in alike else None for other in range(len(settings.critics))]
             at = objective.within(context)
-            losses = [value_loss(settings, at, thetas, other, batch, steady) for other in alike]
+            losses = [loss_of(settings, at, thetas, other, batch, steady) for other in alike]
             return sum(losses[1:], start=losses[0])
 
         def step(carry: tuple[Any, Any], _: None, loss: Any = loss) -> tuple[tuple[Any, Any], None]:

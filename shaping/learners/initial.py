@@ -19,8 +19,8 @@ class Initial:
     """A distribution of initial parameters.
 
     Attributes:
-      numbers: the standard deviation (normal), the scale (fan_in), the half width (uniform), nothing (zeros, arcsine),
-        the parameters themselves (values), or settings (m_maml).
+      numbers: the standard deviation (normal), the scale (fan_in), the half width (uniform), nothing (zeros, arcsine,
+        logistic), the parameters themselves (values), or settings (m_maml).
       kind: which of these it is.
     """
 
@@ -85,6 +85,11 @@ def arcsine() -> Initial:
     return Initial((), "arcsine")
 
 
+def logistic() -> Initial:
+    """Logits of probabilities that are uniform between 0 and 1."""
+    return Initial((), "logistic")
+
+
 def zeros() -> Initial:
     """All parameters zero: every action equally likely."""
     return Initial((), "zeros")
@@ -114,12 +119,15 @@ def initial_parameters(
         given = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), initial.numbers)
         _check_given(given, policy, player)
         return given
-    if initial.kind in ("uniform", "arcsine"):
+    if initial.kind in ("uniform", "arcsine", "logistic"):
         leaves, structure = jax.tree.flatten(policy.shapes)
         keys = [jax.random.fold_in(key, place) for place in range(len(leaves))]
         drawn = [jax.random.uniform(k, x.shape, jnp.float32, -1, 1) for k, x in zip(keys, leaves, strict=True)]
         if initial.kind == "uniform":
             drawn = [jnp.asarray(initial.numbers, jnp.float32) * leaf for leaf in drawn]
+        elif initial.kind == "logistic":
+            chances = [jnp.clip((1 + leaf) / 2, 1e-7, 1 - 1e-7) for leaf in drawn]
+            drawn = [jnp.log(chance) - jnp.log1p(-chance) for chance in chances]
         else:
             # The logit of sin(x)^2 with x uniform on (0, pi / 2); the ends are never drawn exactly.
             angles = [jnp.clip((1 + leaf) * (jnp.pi / 4), 1e-7, jnp.pi / 2 - 1e-7) for leaf in drawn]

@@ -95,12 +95,17 @@ class Learner:
       shareable: whether one such learner may play several seats.
       needs_sampler: whether it plays the game itself, and so needs an objective that samples.
       needs_critic: whether it uses critics.
+      needs_all_critics: whether it uses critics of all players, not of its own seat alone.
+      needs_action_values: whether these critics have to estimate Q.
+      needs_chain: whether it looks inside a repeated game of two actions in closed form (`Objective.chain`).
       needs_distance: whether it uses the objective's divergence between policies.
+      needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
       variables: what it records besides values, by name, over match, update and player; without a label the name is the
         label, and `source` is always "learner".
       minibatches: a number that must divide the batch of play.
       gradients, lookaheads: roughly how many gradients of returns an update takes, and how many steps it differentiates
         through; used only for planning.
+      plays: how many policies are played or evaluated at once in an update; used only for planning.
     """
 
     settings: Any
@@ -112,11 +117,16 @@ class Learner:
     shareable: bool = struct.field(pytree_node=False, default=False)
     needs_sampler: bool = struct.field(pytree_node=False, default=False)
     needs_critic: bool = struct.field(pytree_node=False, default=False)
+    needs_all_critics: bool = struct.field(pytree_node=False, default=False)
+    needs_action_values: bool = struct.field(pytree_node=False, default=False)
+    needs_chain: bool = struct.field(pytree_node=False, default=False)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
+    needs_information_sets: bool = struct.field(pytree_node=False, default=False)
     variables: Mapping[str, Variable] = struct.field(pytree_node=False, default=FrozenDict())
     minibatches: int = struct.field(pytree_node=False, default=1)
     gradients: int = struct.field(pytree_node=False, default=1)
     lookaheads: int = struct.field(pytree_node=False, default=1)
+    plays: int = struct.field(pytree_node=False, default=1)
 
     def __post_init__(self):
         # Static structure is compared and hashed when programs are looked up.

@@ -30,7 +30,7 @@ from shaping.envs.matrix.game import own_view
 from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
 from shaping.objectives.many_actions import many_action_game
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
-from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.objective import Chain, Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
 from shaping.objectives.rewards import Reward, maximised
@@ -79,7 +79,14 @@ class ExactMatrixGame:
             del key, context
             return _returns(self, list(thetas), params), None
 
-        return Objective(returns, self.distance)
+        visible = self.horizon is None and self.memory == 1
+        return Objective(returns, self.distance, chain=partial(self._chain, params) if visible else None)
+
+    def _chain(self, params: MatrixGameParams, thetas: Thetas) -> Chain:
+        noise, seen = _noise(params), [list(self._seen(player)) for player in range(self.num_players)]
+        chosen = self.cooperation(thetas)
+        executed = [(c + noise[i] * (1 - 2 * c))[np.array(seen[i])] for i, c in enumerate(chosen)]
+        return Chain(jnp.stack(executed), self.round_payoffs(params), params.discount)
 
     def distance(self, player: int, theta: Any, theta_old: Any, batch: Any) -> jax.Array:
         """KL(old || new) of one player's action distributions, summed over its states."""

@@ -16,6 +16,21 @@ Thetas = Sequence[Any]
 
 
 @dataclass(frozen=True)
+class Chain:
+    """The Markov chain of joint actions of an infinitely repeated game with two actions and memory-one policies.
+
+    Attributes:
+      cooperation: [players, states], P(execute cooperate) in every joint state, the start first; differentiable.
+      payoffs: [players, joint actions] in binary counting, 0 = cooperate, seat 0 most significant.
+      discount: gamma, a scalar.
+    """
+
+    cooperation: jax.Array
+    payoffs: jax.Array
+    discount: Any
+
+
+@dataclass(frozen=True)
 class Objective:
     """Expected returns as a differentiable function of all players' parameters.
 
@@ -33,7 +48,11 @@ class Objective:
       sampler: plays batches and evaluates policies on them (`sampler.Sampler`); None if exact.
       rematerialise: whether a step that is differentiated through is recomputed in the backward pass instead of stored.
       observed: a batch of the match as it was played, from which learners may learn; None if nobody does.
+      chain: `thetas -> Chain`, for learners that look inside an exact game; None for other games.
       scale: the factor that turns a return into a reported value, where that is known; 1 otherwise.
+      information_sets: what can be computed exactly of a small game in turns (`information_sets.InformationSets`); None
+        for other games.
+      logits: `(player, theta) -> [information sets, actions]`, a player's logits there.
     """
 
     returns: Callable[[Thetas, jax.Array | None, Any], tuple[Any, Any]]
@@ -44,6 +63,9 @@ class Objective:
     rematerialise: bool = False
     observed: Any = None
     scale: Any = 1.0
+    information_sets: Any = None
+    logits: Callable[[int, Any], jax.Array] | None = None
+    chain: Callable[[Thetas], Chain] | None = None
 
     def __call__(self, thetas: Thetas, key: jax.Array | None = None, context: Any = None) -> tuple[Any, Any]:
         return self.returns(thetas, key, context)

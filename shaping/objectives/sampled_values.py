@@ -134,6 +134,11 @@ def sampled_values(
     return result
 
 
+def alike(players: Sequence[Seated]) -> list[list[int]]:
+    """The numbers of players that one program can play."""
+    return [numbers for numbers, _ in _kinds(players)]
+
+
 def _kinds(players: Sequence[Seated]) -> list[tuple[list[int], tuple[Any, Any]]]:
     """Players that one program can play: their numbers, and for each seat their parameters, stacked."""
     found: dict[Any, list[int]] = {}

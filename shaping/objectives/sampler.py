@@ -6,7 +6,7 @@ the environment, and a policy without memory processes all steps at once.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,9 @@ class Sampler:
       batch: streams, at least 1.
       horizon: steps, at least 1.
       rewards: what each player maximises, see `rewards`; None if everybody maximises the game's own.
+      playing: `(sampler, thetas, key, streams) -> Batch` if batches are not streams of play one beside the other: those
+        of a trial share opponents, and a batch that was played before is only shown again. None otherwise.
+      forgets_every: after how many steps players forget what they remember; None if they never do.
 
     Raises:
       ValueError: for policies that do not fit the environment, see `policies.fitting`.
@@ -74,6 +77,8 @@ class Sampler:
     batch: int
     horizon: int
     rewards: Sequence[Reward | None] | None = None
+    playing: Callable[..., Batch] | None = None
+    forgets_every: int | None = None
 
     def __post_init__(self):
         check_policies(self.env, self.policies)
@@ -86,6 +91,8 @@ class Sampler:
           key: a PRNG key; the same key gives the same batch.
           streams: how many streams, if not `batch`.
         """
+        if self.playing is not None:
+            return lax.stop_gradient(self.playing(self, lax.stop_gradient(list(thetas)), key, streams or self.batch))
         still, seats = lax.stop_gradient(list(thetas)), range(len(thetas))
         few = [self._few(policy) for policy in self.policies]
         tables = [self._rows(policy, still[i]) if few[i] else None for i, policy in enumerate(self.policies)]
@@ -160,7 +167,7 @@ class Sampler:
             log_probabilities = _looked_up(chances.reshape(-1), place)
             entropies = _looked_up(-jnp.sum(jnp.exp(chances) * chances, axis=1), seen)
         else:
-            log_probabilities, entropies = read(policy, theta, seen, taken)
+            log_probabilities, entropies = read(policy, theta, seen, taken, self._ended(batch))
         return jnp.where(batch.running, log_probabilities, 0), jnp.where(batch.running, entropies, 0)
 
     def probabilities(self, player: int, theta: Any, batch: Batch) -> jax.Array:
@@ -168,7 +175,7 @@ class Sampler:
         policy, seen = self.policies[player], batch.observations[:, :, player]
         if self._few(policy):
             return jax.nn.softmax(self._rows(policy, theta))[seen]
-        return jax.nn.softmax(logits_over_time(policy, theta, seen))
+        return jax.nn.softmax(logits_over_time(policy, theta, seen, self._ended(batch)))
 
     def log_probabilities(self, thetas: Sequence[Any], batch: Batch) -> jax.Array:
         """Log-probabilities of all players' actions, [time, batch, players]."""
@@ -181,9 +188,16 @@ class Sampler:
             new, old = (jax.nn.log_softmax(self._rows(policy, t)) for t in (theta, other))
             found = _looked_up(jnp.sum(jnp.exp(old) * (old - new), axis=1), seen)
         else:
-            found = compare(policy, theta, other, seen)
+            found = compare(policy, theta, other, seen, self._ended(batch))
         running = batch.running.astype(found.dtype)
         return jnp.sum(jnp.where(batch.running, found, 0)) / jnp.maximum(jnp.sum(running), 1)
+
+    def _ended(self, batch: Batch) -> jax.Array | None:
+        """[time, batch], after which steps players forget; None if they never do."""
+        if self.forgets_every is None:
+            return None
+        last = jnp.arange(1, len(batch.running) + 1) % self.forgets_every == 0
+        return jnp.broadcast_to(last[:, None], batch.running.shape)
 
     def _few(self, policy: Policy) -> bool:
         """Whether a policy depends only on an observation that has few possible values."""

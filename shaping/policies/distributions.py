@@ -132,6 +132,13 @@ def always(action: jax.Array, space: Box) -> SquashedNormal:
     return SquashedNormal(u, jnp.zeros_like(u), space)
 
 
+def without_noise(distribution: Any) -> Any:
+    """A continuous distribution with all its mass on the median; any other distribution unchanged."""
+    if not isinstance(distribution, SquashedNormal):
+        return distribution
+    return SquashedNormal(distribution.mean, jnp.zeros_like(distribution.sd), distribution.space)
+
+
 def one_out_of(distributions: Sequence[Any], number: jax.Array) -> Any:
     """The distribution with this number, [] int32, among several of the same family over the same actions.
 

@@ -101,12 +101,13 @@ def board_table(env: CoinGame, player: int, last_takers: bool = False) -> Policy
 
 
 def shown_table(env: Any, player: int) -> Policy:
-    """One logit for every state that an environment with two actions shows."""
+    """One logit for every state that an environment shows, or with more than two actions one for every action in every
+    state."""
     del player
     shown, does = env.observation_space, env.action_space
-    if not isinstance(shown, Discrete) or not isinstance(does, Discrete) or does.num_values != 2:
-        raise ValueError(f"kind is 'tabular'; allowed: a network, as {env.name} is not two actions in a few states")
-    return tabular(shown.num_values)
+    if not isinstance(shown, Discrete) or not isinstance(does, Discrete):
+        raise ValueError(f"kind is 'tabular'; allowed: a network, as {env.name} is not a few actions in a few states")
+    return tabular(shown.num_values, num_actions=does.num_values)
 
 
 def parameters(env: Any, player: int) -> Policy:

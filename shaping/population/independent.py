@@ -1,5 +1,6 @@
 """Independent matches as a run trains them: what the loop, the planner and the record have to know about them."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,10 +9,12 @@ import jax
 import numpy as np
 
 from shaping.learners.initial import Initial, zeros
+from shaping.population import info
 from shaping.population.match import Match, MatchState, thetas_of
 from shaping.population.match import start as start_match
 from shaping.population.program import finish_program, segment_program, start_program
 from shaping.population.unit import Cost, Unit
+from shaping.rules import Rule
 from shaping.variables import CORE, Variable, declared
 
 # Matches in a block, and numbers of its transition matrices: as many as stay in the second-level cache of a core.
@@ -28,7 +31,7 @@ def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable
       ValueError: if a learner declares a variable that its game declares too.
     """
     found = {**declared(*CORE), **match.game.variables}
-    for name in match.variables:
+    for name in info.variables(match.learners):
         if name in found:
             raise ValueError(f"variable {name} of a learner is also one of its game; allowed: another name")
     found |= match.variables
@@ -38,13 +41,15 @@ def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable
 
 
 def without_learned_starts(settings: Any) -> Any:
-    """Settings whose initial parameters are not learned. They have the shapes of any others, and tracing how they are
-    learned takes half a minute."""
+    """Settings with which nothing is learned beforehand, neither initial parameters nor what rules prepare. States have
+    the shapes of any others, and tracing how they are learned can take half a minute."""
 
     def drawn(node: Any) -> Any:
+        if isinstance(node, Rule):
+            return dataclasses.replace(node, settings=node.untrained(node.settings))
         return zeros() if isinstance(node, Initial) and node.learned else node
 
-    return jax.tree.map(drawn, settings, is_leaf=lambda node: isinstance(node, Initial))
+    return jax.tree.map(drawn, settings, is_leaf=lambda node: isinstance(node, Initial | Rule))
 
 
 def _initial(matches: Match, states: MatchState, fetched: Callable[[Any], np.ndarray]) -> dict[str, np.ndarray]:
@@ -77,7 +82,7 @@ def _cost(template: Match, start: MatchState, extras: Sequence[str]) -> Cost:
         policies: Any = jax.eval_shape(template.game.cooperation, thetas_of(template, states))
         row += policies.size
     lookaheads = max(learner.lookaheads for learner in template.learners)
-    working = template.game.working_bytes(itemsize, lookaheads)
+    working = template.game.working_bytes(itemsize, lookaheads) * max(learner.plays for learner in template.learners)
     numbers = max(math.prod(leaf.shape) for leaf in jax.tree.leaves(start))
 
     def largest_block(memory_bytes: float, devices: int) -> int:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from shaping.learners.learner import Learner
+from shaping.objectives.game import Game
 from shaping.variables import Variable
 
 
@@ -15,6 +16,31 @@ def variables(learners: Sequence[Learner]) -> dict[str, Variable]:
     """What learners record besides values, by name."""
     found = {name: own for learner in learners for name, own in learner.variables.items()}
     return dict(sorted(found.items()))
+
+
+def of_game(game: Game) -> dict[str, Variable]:
+    """What an exact game measures along updates besides values, by name; games that are played are measured by
+    themselves (`match.measure`)."""
+    return {} if game.sampled else {name: one for name, one in game.variables.items() if one.along_updates}
+
+
+def measured(
+    game: Game, params: Any, thetas: Sequence[Any], wanted: jax.Array | bool, dtype: Any
+) -> dict[str, list[jax.Array]]:
+    """What an exact game measures before an update, one scalar per player for every name of `of_game`; NaN if the
+    update is not recorded."""
+    names = of_game(game)
+
+    def found() -> dict[str, list[jax.Array]]:
+        measures = game.evaluate(params, thetas, jax.random.key(0))
+        return {name: [measures[name][player].astype(dtype) for player in range(len(thetas))] for name in names}
+
+    def left_out() -> dict[str, list[jax.Array]]:
+        return {name: [jnp.full((), jnp.nan, dtype)] * len(thetas) for name in names}
+
+    if isinstance(wanted, bool):
+        return found() if wanted else left_out()
+    return lax.cond(wanted, found, left_out) if names else {}
 
 
 def recorded(

@@ -75,8 +75,8 @@ class Match:
 
     @property
     def variables(self) -> dict[str, Variable]:
-        """What its learners record in addition to values, by name."""
-        return info.variables(self.learners)
+        """What its learners, and its game if that is exact, record along updates in addition to values, by name."""
+        return info.variables(self.learners) | info.of_game(self.game)
 
     def player(self, learner: int) -> int | tuple[int, ...]:
         """The seat of a learner, or its seats, as `Learner.step` takes them.
@@ -220,7 +220,7 @@ def stepped(
     """The state of every learner after one more update, all from the same old states; and what else learners record.
 
     The latter has, for every name of `match.variables`, one scalar per player, NaN for those whose learners do not
-    record it, and for all if the update is not `recorded`.
+    record it, and for all if the update is not `recorded`. It is of the states before the update.
     """
     objective = match.objective
     seated = match.by_seat(states)
@@ -234,7 +234,9 @@ def stepped(
         after.append(state)
         infos.append(besides)
     dtype = next((leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states])), jnp.result_type(float))
-    return tuple(after), info.recorded(match.learners, match.played_by, infos, recorded, dtype)
+    shown = info.recorded(match.learners, match.played_by, infos, recorded, dtype)
+    thetas = [state.theta for state in seated]
+    return tuple(after), shown | info.measured(match.game, match.params, thetas, recorded, dtype)
 
 
 def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:

@@ -131,8 +131,9 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
     gradients = max(learner.gradients for learner in settings.types)
     encounters = -(-rules.size // rules.seats)
     # What is gathered, updated and put back, and the work of the encounters of one block.
+    plays = max(learner.plays for learner in settings.types)
     gathered = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(states.ecology.learners))
-    working = gathered + rules.game.working_bytes(itemsize, lookaheads) * min(encounters, 128)
+    working = gathered + rules.game.working_bytes(itemsize, lookaheads) * plays * min(encounters, 128)
     row = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(states.row))
     work = rules.game.work(settings.params) * gradients
     return Cost(row, working, None, max(1, encounters * rules.encounter * work))

@@ -20,6 +20,7 @@ from shaping.learners.initial import Initial, zeros
 from shaping.learners.learner import LearnerState
 from shaping.objectives.game import Game
 from shaping.objectives.objective import Objective
+from shaping.variables import Variable
 
 
 @struct.dataclass
@@ -53,6 +54,11 @@ class StillGame:
     @property
     def sampled(self) -> bool:
         return self.game.sampled
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """None: nothing is recorded of it."""
+        return {}
 
     def objective(self, params: StillParams) -> Objective:
         inner = self.game.objective(params.params)

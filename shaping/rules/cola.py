@@ -78,7 +78,7 @@ def cola(
     if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}: must be {' or '.join(_ACTIVATIONS)}")
     sizes = (width, depth, activation, training_steps, training_batch)
-    return Rule(Cola(lookahead_rate, region, network_rate, warm_up, *sizes), direction, prepare)
+    return Rule(Cola(lookahead_rate, region, network_rate, warm_up, *sizes), direction, prepare, untrained=_untrained)
 
 
 def direction(
@@ -100,6 +100,8 @@ def prepare(
     for seat, theta in enumerate(like):
         own = _network(settings, ravel_pytree(theta)[0].size).init(jax.random.fold_in(key, seat), inputs)
         networks.append(jax.tree.map(lambda leaf: leaf.astype(dtype), own))
+    if settings.training_steps == 0:
+        return networks
     schedule = optax.cosine_decay_schedule(1.0, settings.training_steps)
     transform = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(schedule))
 
@@ -122,6 +124,10 @@ def prepare(
 
     trained, _ = lax.scan(step, (networks, transform.init(networks)), jnp.arange(settings.training_steps))
     return trained[0]
+
+
+def _untrained(settings: Cola) -> Cola:
+    return dataclasses.replace(settings, training_steps=0)
 
 
 def loss(objective: Objective, thetas: Thetas, settings: Cola, networks: list[Any]) -> jax.Array:

@@ -4,6 +4,9 @@
 - `taylor` (Letcher et al. 2019): the full first-order expansion.
 - `exact` (LOLA-DiCE, Foerster et al. 2018b; "actual update" in POLA): differentiates the return after the opponents'
   actual steps; there may be more than one step.
+
+With many steps ahead, LOLA extorts naive learners and defects against its like. A share `naive_weight` of the naive
+gradient, 1 - naive_weight of LOLA's direction, repairs that (Meulemans et al. 2025, section 4.3).
 """
 
 from collections.abc import Callable
@@ -16,12 +19,12 @@ from jax import lax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.first_order import first_order
-from shaping.rules.gradients import opponents_step, replace
+from shaping.rules.gradients import add, gradient, opponents_step, replace, scale
 from shaping.rules.hola import hola
 from shaping.rules.rule import Rule
 from shaping.rules.second_order import SecondOrder
 from shaping.rules.second_order import direction as second_order_direction
-from shaping.schema import NonNegative, Range, checked
+from shaping.schema import NonNegative, Probability, Range, checked
 
 
 @struct.dataclass
@@ -31,9 +34,11 @@ class ExactLola:
     Attributes:
       lookahead_rate: eta, the step that each opponent is imagined to take along its own gradient; at least 0.
       lookaheads: how many such steps to differentiate through; at least 1.
+      naive_weight: the share of the naive gradient in the direction, in [0, 1]; None for none.
     """
 
     lookahead_rate: Any
+    naive_weight: Any = None
     lookaheads: int = struct.field(pytree_node=False, default=1)
 
 
@@ -43,6 +48,7 @@ def lola(
     lookahead_rate: NonNegative = 1.0,
     lookaheads: Annotated[int, Range(1, 10_000)] = 1,
     opponents: Literal["naive", "lola"] = "naive",
+    naive_weight: Probability | None = None,
 ) -> Rule:
     """LOLA in one of its variants; only the exact variant can have several lookaheads.
 
@@ -52,15 +58,22 @@ def lola(
       lookaheads: how many steps of the opponents to differentiate through.
       opponents: how the opponents are imagined to learn: naively, or by LOLA of the same variant and rate
         (`second_order`).
+      naive_weight: the share of the naive gradient in the direction, in [0, 1]; None for none. Only of the exact
+        variant: in the others it is the same as a smaller `lookahead_rate`.
 
     Raises:
       ValueError: if the variant or the opponents are unknown, or if `lookaheads` is above 1 although the variant is not
-        exact or the opponents are not naive.
+        exact or the opponents are not naive, and likewise if a `naive_weight` is given.
     """
     if variant not in ("original", "taylor", "exact"):
         raise ValueError(f"variant is {variant!r}: must be original, taylor or exact")
     if opponents not in ("naive", "lola"):
         raise ValueError(f"opponents is {opponents!r}: must be naive or lola")
+    if naive_weight is not None and (variant, opponents) != ("exact", "naive"):
+        raise ValueError(
+            f"naive_weight is {naive_weight}: must be left out unless variant is exact and opponents is naive (variant "
+            f"is {variant}, opponents is {opponents})"
+        )
     if opponents == "lola":
         if lookaheads != 1:
             raise ValueError(f"lookaheads is {lookaheads}: must be 1 where opponents is lola")
@@ -69,7 +82,10 @@ def lola(
         return Rule(SecondOrder(lookahead_rate, variant == "taylor"), second_order_direction)
     if variant == "exact":
         return Rule(
-            ExactLola(lookahead_rate, lookaheads), exact_direction, shaping=exact_shaping, lookaheads=lookaheads
+            ExactLola(lookahead_rate, naive_weight, lookaheads),
+            exact_direction,
+            shaping=exact_shaping,
+            lookaheads=lookaheads,
         )
     if lookaheads != 1:
         raise ValueError(f"lookaheads is {lookaheads}: must be 1 unless variant is exact (variant is {variant})")
@@ -83,16 +99,24 @@ def exact_direction(
 
     All opponents step at once from the same parameters, and the derivative passes through every step. A sampled
     objective draws a fresh batch at each step.
+
+    With a naive weight w, (1 - w) times that, plus w nabla_i V_i(theta).
     """
     shaped_return = _shaped_return(objective, thetas, player, settings, key)
-    return jax.grad(lambda theta: shaped_return(theta, theta))(thetas[player])
+    found = jax.grad(lambda theta: shaped_return(theta, theta))(thetas[player])
+    if settings.naive_weight is None:
+        return found
+    own = None if key is None else jax.random.fold_in(key, settings.lookaheads + 1)
+    naive = gradient(objective, thetas, player, player, own)
+    return add(scale(1 - settings.naive_weight, found), scale(settings.naive_weight, naive))
 
 
 def exact_shaping(
     objective: Objective, thetas: Thetas, player: int, settings: ExactLola, key: jax.Array | None = None
 ) -> Any:
     """The part of `exact_direction` that comes from the opponents' steps."""
-    return jax.grad(_shaped_return(objective, thetas, player, settings, key), 1)(thetas[player], thetas[player])
+    found = jax.grad(_shaped_return(objective, thetas, player, settings, key), 1)(thetas[player], thetas[player])
+    return found if settings.naive_weight is None else scale(1 - settings.naive_weight, found)
 
 
 def _shaped_return(

@@ -15,6 +15,7 @@ Returns are standardised by their mean and standard deviation at N(0, 1) paramet
 the scale of a game; directions are converted back to units of the return.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -98,7 +99,8 @@ def meva(
     if steps % stride:
         raise ValueError(f"steps is {steps}: must be a multiple of stride ({stride})")
     sizes = (opponents, symmetric, width, quantiles, episodes, steps, stride, batch)
-    return Rule(MetaValue(lookahead_rate, discount, trace, network_rate, *sizes), direction, prepare)
+    settings = MetaValue(lookahead_rate, discount, trace, network_rate, *sizes)
+    return Rule(settings, direction, prepare, untrained=_untrained)
 
 
 @struct.dataclass
@@ -232,8 +234,14 @@ def prepare(
         for i in range(2)
     ]
     first = (networks[0], networks[1], transform.init(networks[0]))
+    if settings.episodes == 0:
+        return Learned(networks[0], deviation)
     (network, _, _), _ = lax.scan(episode, first, jnp.arange(settings.episodes))
     return Learned(network, deviation)
+
+
+def _untrained(settings: MetaValue) -> MetaValue:
+    return dataclasses.replace(settings, episodes=0)
 
 
 def _module(settings: MetaValue) -> MetaValueNetwork:

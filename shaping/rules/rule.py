@@ -16,6 +16,10 @@ class NoSettings:
     """The settings of a rule that has none to set."""
 
 
+def _unchanged(settings: Any) -> Any:
+    return settings
+
+
 @struct.dataclass
 class Rule:
     """An update rule with its settings; it keeps no state between updates.
@@ -33,9 +37,12 @@ class Rule:
       shaping: None, or `(objective, thetas, player, settings, key) -> pytree`, the part of the direction that comes
         from shaping the opponents' steps.
       needs_distance: whether it uses the objective's divergence between policies.
+      needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
       differentiable: whether its direction can be differentiated with respect to the parameters.
       gradients, lookaheads: roughly how many gradients of returns one direction takes, and how many steps it
         differentiates through; used only for planning.
+      untrained: `(settings) -> settings` with which `prepare` trains nothing and returns the same shapes, so that a
+        plan need not look at the training.
     """
 
     settings: Any
@@ -43,9 +50,11 @@ class Rule:
     prepare: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
     shaping: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
+    needs_information_sets: bool = struct.field(pytree_node=False, default=False)
     differentiable: bool = struct.field(pytree_node=False, default=True)
     gradients: int = struct.field(pytree_node=False, default=1)
     lookaheads: int = struct.field(pytree_node=False, default=1)
+    untrained: Callable[[Any], Any] = struct.field(pytree_node=False, default=_unchanged)
 
     @property
     def anticipates(self) -> bool:

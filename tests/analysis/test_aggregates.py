@@ -44,6 +44,13 @@ def test_intervals_of_the_interquartile_mean_cover_at_their_rate(seeds):
     assert 0.91 < found < 0.985
 
 
+def test_an_interquartile_mean_of_few_seeds_has_an_interval_of_use():
+    # In the middle half of many resamples hardly anything differs; Student's intervals are 4.7 errors wide.
+    rng = np.random.default_rng(3)
+    for found in (cooperation.iqm(rng.exponential(size=8), 400) for _ in range(100)):
+        assert found.ci95[1] - found.ci95[0] < 25 * found.error
+
+
 def test_intervals_over_tasks_of_different_levels_cover_at_their_rate():
     rng = np.random.default_rng(1)
     everything = np.sort((rng.normal(size=(400_000, 3)) + 2 * np.arange(3)).ravel())

@@ -30,6 +30,18 @@ def test_cells_and_runs_of_one_name_are_methods_of_their_own():
     assert method_names(found) == ["x/run cell 0", "y/run", "x/run cell 1"]
 
 
+def test_seats_of_other_rules_are_methods_of_their_own_and_partners_are_told_apart_there_too():
+    value = np.arange(16).reshape(4, 4)
+    found = league(value, ["runs/a"] * 4, [0, 0, 1, 1], [0] * 4)
+    found = found.assign_coords(rule=("row", ["lola exact", "naive", "lola exact", "naive"]))
+    assert method_names(found) == ["a, lola exact", "a, naive"] * 2
+    values = {(one["row"], one["column"], one["who"]): one for one in by_method(found)["values"]}
+    partners, strangers = (values["a, lola exact", "a, naive", who] for who in ("partners", "strangers"))
+    assert partners["pairs"] == strangers["pairs"] == 2
+    assert partners["mean"] == (value[0, 1] + value[2, 3]) / 2 and strangers["mean"] == (value[0, 3] + value[2, 1]) / 2
+    assert ("a, lola exact", "a, lola exact", "partners") not in values
+
+
 def test_intervals_allow_for_pairs_that_share_a_player():
     generator = np.random.default_rng(0)
     covered = 0

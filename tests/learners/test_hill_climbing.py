@@ -63,6 +63,12 @@ def test_starts_are_of_the_arcsine_distribution():
     assert np.abs(uniform - (np.arange(4000) + 0.5) / 4000).max() < 2.23 / np.sqrt(4000)
 
 
+def test_logistic_starts_are_probabilities_without_a_preference():
+    drawn = initial_parameters(shaping.logistic(), jax.random.key(1), (tabular(4000),), 0, None, jnp.float64)
+    chosen = np.sort(np.asarray(jax.nn.sigmoid(drawn)))
+    assert np.abs(chosen - (np.arange(4000) + 0.5) / 4000).max() < 2.23 / np.sqrt(4000)
+
+
 def test_only_tables_are_climbed():
     with pytest.raises(ValueError, match="policy is a mlp; allowed: tabular"):
         selfish().init(jax.random.key(0), jax.random.key(0), (mlp(2),) * 2, 0, None, jnp.float32)

@@ -152,3 +152,17 @@ def test_contribution_game_of_three_at_zero(direction, form_of):
     half = [-0.026673, -0.293586, -0.293586, -0.586155]
     exact = direction(lola("exact", 1.0), form, params, zero)
     np.testing.assert_allclose(exact, [-0.1, *half, *half], atol=2e-6)
+
+
+def test_a_naive_weight_mixes_the_naive_gradient_into_lolas_exact_direction(direction, form_of):
+    form, params = form_of(), IPD.default_params
+    own, ahead = direction(naive(), form, params, PROBE), direction(lola("exact", 0.3, 3), form, params, PROBE)
+    for weight in (0.0, 0.4, 1.0):
+        mixed = direction(lola("exact", 0.3, 3, naive_weight=weight), form, params, PROBE)
+        np.testing.assert_allclose(mixed, weight * own + (1 - weight) * ahead, atol=1e-9)
+
+
+@pytest.mark.parametrize("given", [{"variant": "taylor"}, {"variant": "exact", "opponents": "lola"}])
+def test_a_naive_weight_elsewhere_is_refused(given):
+    with pytest.raises(ValueError, match="naive_weight is 0.5: must be left out"):
+        lola(**given, naive_weight=0.5)

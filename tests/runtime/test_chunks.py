@@ -1,9 +1,14 @@
 """How matches are cut into chunks and updates into segments."""
 
+import jax
 import numpy as np
 import pytest
 
+from shaping.config.build import matches_of
+from shaping.config.plan import plan
 from shaping.experiment import prepare
+from shaping.population.independent import without_learned_starts
+from shaping.population.match import start
 from shaping.population.program import Timetable
 
 
@@ -71,3 +76,22 @@ def test_a_plan_learns_nothing_beforehand(monkeypatch):
     )
     # Beside the learning's own settings there is as much to keep.
     assert meta.chunks[0].state_bytes == plain.chunks[0].state_bytes
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rule": "meva", "width": 2, "quantiles": 2, "episodes": 1, "steps": 1, "stride": 1, "batch": 1},
+        {"rule": "cola", "width": 2, "depth": 1, "training_steps": 1, "training_batch": 1},
+    ],
+)
+def test_a_plan_trains_no_networks_and_knows_their_shapes(rule):
+    experiment = plan({"game": "ipd", "matches": 1, "players": rule})
+    match = matches_of(experiment, experiment.blocks, np.arange(1))
+
+    def shapes(match):
+        return jax.eval_shape(jax.vmap(lambda one: start(one, np.float32)), match)
+
+    planned = jax.make_jaxpr(jax.vmap(lambda one: start(one, np.float32)))(without_learned_starts(match))
+    assert "scan" not in str(planned)
+    assert jax.tree.map(str, shapes(without_learned_starts(match))) == jax.tree.map(str, shapes(match))

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LEAST_ERROR = 0.15
+"""Part of the sample's standard error below which that of a resample is not taken; without it, resamples that miss the
+few values which differ make an interval as wide as one likes. Smaller than that for means, `statistics.LEAST_ERROR`,
+because the standard error of an interquartile mean varies more: of eight exponential values the coverage is 89 % at
+0.3 and 94 % at 0.15.
+"""
+
 WithError = Callable[[list[np.ndarray]], tuple[np.ndarray, np.ndarray]]
 
 
@@ -35,7 +42,8 @@ def studentised(
     """The bootstrap-t (Efron 1979; Hall 1988): the estimate minus its standard error times quantiles of
     (resampled estimate - estimate) / resampled standard error.
 
-    Unlike percentiles of resampled estimates, its coverage is about nominal even with ten values.
+    Unlike percentiles of resampled estimates, its coverage is about nominal even with ten values. The standard error of
+    a resample counts as at least LEAST_ERROR of the sample's.
 
     Args:
       strata: arrays [values]; each is resampled within itself.
@@ -55,8 +63,6 @@ def studentised(
     generator = np.random.default_rng(seed)
     drawn = [x[generator.integers(0, len(x), (resamples, len(x)))] for x in strata]
     values, errors = statistic(drawn)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(errors > 1e-6 * error, (values - value) / errors, np.where(values < value, -np.inf, np.inf))
-    low, high = np.quantile(ratio, [0.025, 0.975], method="nearest")
+    low, high = np.quantile((values - value) / np.fmax(errors, LEAST_ERROR * error), [0.025, 0.975])
     ends = value - high * error, value - low * error
     return Estimate(value, (float(np.clip(ends[0], *bounds)), float(np.clip(ends[1], *bounds))), error)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from shaping.analysis.populations.measures import types_of
+from shaping.analysis.populations.measures import range_of, types_of
 from shaping.analysis.record import Record
 from shaping.analysis.selection import Selection, select_cells
 from shaping.analysis.statistics import mean_ci95_columns
-from shaping.analysis.style import COLOURS, RC, Picture, import_matplotlib, new_figure, nothing_here, png
+from shaping.analysis.style import COLOURS, RC, Picture, import_matplotlib, new_figure, nothing_here, picture
 from shaping.analysis.sweep_figures import sweep_figures
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _composition(record: Record, chosen: Selection) -> Picture:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(6, max(len(labels), 1)), frameon=False)
     caption = f"Shares of the types, mean over populations. {chosen.note}".strip()
-    return Picture("composition", "Composition over time", caption, png(figure))
+    return picture("composition", "Composition over time", caption, figure)
 
 
 def _over_time(record: Record, chosen: Selection) -> Picture:
@@ -85,7 +85,7 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
     axes = figure.subplots()
     for place, (cell, title) in enumerate(zip(chosen.cells, chosen.names, strict=True)):
         at, overall = _rows(record, cell, f"mean_{name}")
-        low, high, _ = mean_ci95_columns(overall)
+        low, high = np.clip(mean_ci95_columns(overall)[:2], *range_of(name))
         known = np.isfinite(overall)
         mean = np.where(known, overall, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         mean[~known.any(axis=0)] = np.nan
@@ -102,7 +102,7 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
         figure.legend(loc="outside upper center", ncols=columns, frameon=False)
     what = "How often learners cooperate while they play" if name == "cooperation" else "Normalised value of learners"
     caption = f"{what}: mean over populations with its 95 % band. {chosen.note}".strip()
-    return Picture("over_time", f"{name.capitalize()} over time", caption, png(figure))
+    return picture("over_time", f"{name.capitalize()} over time", caption, figure)
 
 
 def _policies(record: Record, chosen: Selection) -> Picture | None:
@@ -132,7 +132,7 @@ def _policies(record: Record, chosen: Selection) -> Picture | None:
         "What learners play after the last generation: how many of all learners of a cell cooperate with a certain "
         f"probability after each outcome of the last round, their own action first. {chosen.note}"
     ).strip()
-    return Picture("final_policies", "Final policies", caption, png(figure))
+    return picture("final_policies", "Final policies", caption, figure)
 
 
 def _cooperation(record: Record, cell: int) -> np.ndarray:
@@ -161,7 +161,7 @@ def _lattice(record: Record, chosen: Selection) -> Picture | None:
         axes.set(title=title, xticks=[], yticks=[])
     _type_legend(figure, names)
     caption = f"Types after the last generation, in the first population of a cell. {chosen.note}".strip()
-    return Picture("lattice", "The lattice at the end", caption, png(figure))
+    return picture("lattice", "The lattice at the end", caption, figure)
 
 
 def lattice_width(record: Record) -> int | None:

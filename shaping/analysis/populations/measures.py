@@ -3,6 +3,8 @@ published values."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from shaping.analysis.record import Record
@@ -13,6 +15,8 @@ WHOLE = ("mutual_cooperation", "assortment")
 """Variables that a population has one of."""
 SHARES = ("cooperative", "fixed")
 """Measures that are 0 or 1, so that their mean is a share of the populations."""
+
+_SHARES_OF_MANY = ("share", "cooperation", "mutual_cooperation")
 
 
 def types_of(record: Record) -> list[str]:
@@ -58,6 +62,14 @@ def measures(record: Record, lo: int, hi: int) -> dict[str, np.ndarray]:
                 found[f"{name}.{kind}"] = data[name].isel(generation=-1, type=place).values.astype(float)
         found[f"fixed.{kind}"] = np.where(finished, share[:, place] == 1, np.nan)
     return found
+
+
+def range_of(name: str) -> tuple[float, float]:
+    """The smallest and the largest value that a measure can have; infinite where there is no such end."""
+    name = name.partition(".")[0]
+    if name in _SHARES_OF_MANY or name in SHARES:
+        return 0.0, 1.0
+    return (0.0 if name == "value_sd" else -math.inf), (1.0 if name == "assortment" else math.inf)
 
 
 def is_share(name: str) -> bool:

@@ -10,7 +10,7 @@ from shaping.analysis import published
 from shaping.analysis.axes import cell_name, sweep_axes
 from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind
 from shaping.analysis.derived import mean_of_known
-from shaping.analysis.populations.measures import is_share, measures, types_of
+from shaping.analysis.populations.measures import is_share, measures, range_of, types_of
 from shaping.analysis.record import UNFINISHED, Record
 from shaping.analysis.statistics import mean_ci95, standard_error, wilson_ci95
 
@@ -101,7 +101,7 @@ def _of_type(mine: dict[str, np.ndarray], kind: str) -> dict[str, Any]:
 
 def _interval(name: str, x: np.ndarray) -> Any:
     known = x[np.isfinite(x)]
-    return wilson_ci95(known.sum(), len(known)) if is_share(name) else mean_ci95(x)[:2]
+    return wilson_ci95(known.sum(), len(known)) if is_share(name) else mean_ci95(x, range_of(name))[:2]
 
 
 def _ours(metric: str, mine: dict[str, np.ndarray]) -> dict[str, Any]:

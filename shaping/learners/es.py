@@ -1,0 +1,227 @@
+"""Evolution strategies: climbing the mean return of a cloud of policies, without any derivative.
+
+OpenES (Salimans et al. 2017, section 2.1), with antithetic pairs and centred ranks,
+
+    theta <- theta + step_size * optimiser( 1 / (2 n sigma) sum over pairs k of (u(F_k+) - u(F_k-)) eps_k )
+    F_k+- = fitness(theta +- sigma eps_k),   eps_k ~ N(0, I),   sigma <- max(sigma_decay * sigma, sigma_limit)
+
+where 2 n is the size of the population and u replaces a fitness by its rank, spread evenly over [-1/2, 1/2]. Fitness is
+the player's own return against the others as they are: whatever happens within an episode, the learning of others
+included, is part of it. All members of a population meet the same chance (the same key), so that they differ by their
+parameters alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from shaping.learners.ascent import ascend, check_seats, seated
+from shaping.learners.initial import initial_parameters
+from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
+from shaping.objectives.estimators import discounts
+from shaping.objectives.objective import Objective
+from shaping.policies.policy import Policy
+from shaping.schema import NonNegative, Positive, Range, checked
+from shaping.variables import Variable
+
+_NOISE, _PLAY = range(2)
+_ALONG = ("match", "update", "player")
+VARIABLES = {
+    "fitness": Variable(_ALONG, "mean value of the policies that the learner tried in this update", "fitness"),
+    "fitness_best": Variable(_ALONG, "value of the best policy that the learner tried", "best fitness"),
+    "search_scale": Variable(_ALONG, "standard deviation of the policies tried", "sigma", low=0, small=True),
+}
+"""What learners that search by populations record, of one batch of play: the best of many is the luckiest too."""
+
+
+@struct.dataclass
+class Settings:
+    """Settings.
+
+    Attributes:
+      sigma: standard deviation of the population at first, above 0.
+      sigma_decay: factor of sigma after each update, in (0, 1].
+      sigma_limit: below which sigma does not fall, at least 0.
+      common: settings that every learner has.
+      population: how many policies are tried in an update, an even number.
+      chunk: how many of them are evaluated at once; None for all.
+      fitness: "ranks", or "raw" for fitness as it is.
+    """
+
+    sigma: Any
+    sigma_decay: Any
+    sigma_limit: Any
+    common: Common
+    population: int = struct.field(pytree_node=False)
+    chunk: int | None = struct.field(pytree_node=False)
+    fitness: str = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class Memory:
+    """What it remembers besides the mean of its population: the optimiser's state, and sigma, a scalar."""
+
+    optimizer: Any
+    sigma: jax.Array
+
+
+@checked
+def es(
+    population: Annotated[int, Range(2)] = 64,
+    sigma: Positive = 0.1,
+    sigma_decay: Annotated[float, Range(0, 1, open_low=True)] = 1.0,
+    sigma_limit: NonNegative = 0.01,
+    fitness: Literal["ranks", "raw"] = "ranks",
+    chunk: Annotated[int, Range(1)] | None = None,
+    common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
+) -> Learner:
+    """An evolution strategy with antithetic sampling.
+
+    Args:
+      population, sigma, sigma_decay, sigma_limit, fitness, chunk: see `Settings`. Chunks save memory and change nothing
+        else.
+      common: settings that every learner has; its optimiser climbs the estimated gradient.
+
+    Raises:
+      ValueError: for an odd population, or a chunk that does not divide it.
+    """
+    if population % 2:
+        raise ValueError(f"population is {population}; allowed: an even number, as policies are tried in pairs")
+    check_search(population, chunk, common)
+    settings = Settings(sigma, sigma_decay, sigma_limit, common, population, chunk, fitness)
+    return Learner(
+        settings,
+        _init,
+        _step,
+        prepares=common.initial.learned,
+        shareable=True,
+        variables=VARIABLES,
+        gradients=population,
+        plays=chunk or population,
+    )
+
+
+def check_search(population: int, chunk: int | None, common: Common) -> None:
+    """Refuses what a learner that searches by populations cannot use.
+
+    Raises:
+      ValueError: for a chunk that does not divide the population, or settings of other learners.
+    """
+    check_common(common)
+    if chunk is not None and population % chunk:
+        raise ValueError(f"chunk is {chunk}; allowed: a divisor of population, {population}")
+    if common.model is not None:
+        raise ValueError("opponent_model is given; allowed: none, as others are part of what is played")
+    if common.shaping_samples:
+        raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
+
+
+def _init(
+    settings: Settings,
+    key: jax.Array,
+    common: jax.Array,
+    policies: Sequence[Policy],
+    player: int | tuple[int, ...],
+    objective: Objective,
+    dtype: Any,
+) -> LearnerState:
+    del common
+    shared, seats = settings.common, seats_of(player)
+    check_seats(policies, seats)
+    theta = initial_parameters(shared.initial, key, policies, seats[0], objective, dtype)
+    moments = shared.optimizer.build(shared.step_size).init(theta)
+    return LearnerState(theta, Memory(moments, jnp.asarray(settings.sigma, dtype)))
+
+
+def _step(
+    settings: Settings,
+    key: jax.Array,
+    states: Sequence[LearnerState],
+    player: int | tuple[int, ...],
+    objective: Objective,
+) -> tuple[LearnerState, dict[str, Any]]:
+    seats, common = seats_of(player), settings.common
+    state, thetas = states[seats[0]], [state.theta for state in states]
+    memory: Memory = state.memory
+    flat, unflatten = ravel_pytree(state.theta)
+    noise = normals(jax.random.fold_in(key, _NOISE), settings.population // 2, flat)
+    play = jax.random.fold_in(key, _PLAY)
+
+    def of(number: jax.Array) -> jax.Array:
+        sign = jnp.where(number % 2, -1, 1).astype(flat.dtype)
+        tried = unflatten(flat + sign * memory.sigma * noise[number // 2])
+        return fitness_of(objective, seated(thetas, seats, tried), seats, play)
+
+    found = in_chunks(of, settings.population, settings.chunk)
+    estimate = unflatten(slope(noise, found, memory.sigma, settings.fitness))
+    transform = common.optimizer.build(common.step_size)
+    theta, moments = ascend(transform, state.theta, memory.optimizer, lambda theta, number: estimate)
+    sigma = jnp.maximum(settings.sigma_decay * memory.sigma, jnp.minimum(settings.sigma_limit, memory.sigma))
+    told = searched(objective, found, seats) | {"search_scale": memory.sigma}
+    return LearnerState(theta, Memory(moments, sigma.astype(memory.sigma.dtype))), told
+
+
+def slope(noise: jax.Array, fitness: jax.Array, sigma: Any, kind: str = "ranks") -> jax.Array:
+    """The estimated gradient, [parameters].
+
+    Args:
+      noise: [pairs, parameters], eps.
+      fitness: [2 pairs]: of theta + sigma eps_0, theta - sigma eps_0, theta + sigma eps_1, ...
+      sigma: a scalar.
+      kind: "ranks" or "raw".
+    """
+    used = (ranks(fitness) if kind == "ranks" else fitness).reshape(-1, 2).astype(noise.dtype)
+    weights = used[:, 0] - used[:, 1]
+    return jnp.matmul(weights, noise, precision=lax.Precision.HIGHEST) / (fitness.size * sigma)
+
+
+def ranks(fitness: jax.Array) -> jax.Array:
+    """Ranks from -1/2 (the lowest) to 1/2, equally far apart; those that are equal share the mean of their ranks, so
+    that a population that cannot be told apart goes nowhere. [population]; what is not finite ranks lowest."""
+    worst_first = jnp.where(jnp.isfinite(fitness), fitness, -jnp.inf)
+    ordered = jnp.sort(worst_first)
+    below = jnp.searchsorted(ordered, worst_first, side="left")
+    up_to = jnp.searchsorted(ordered, worst_first, side="right")
+    return (below + up_to - 1) / (2 * (fitness.size - 1)) - 0.5
+
+
+def normals(key: jax.Array, count: int, like: jax.Array) -> jax.Array:
+    """Standard normal vectors [count, parameters]; vector k depends on the key and k alone. Drawn in float32, like
+    initial parameters, whatever the precision of the run."""
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(count))
+    return jax.vmap(lambda own: jax.random.normal(own, like.shape, jnp.float32))(keys).astype(like.dtype)
+
+
+def in_chunks(of: Callable[[jax.Array], jax.Array], population: int, chunk: int | None) -> jax.Array:
+    """`of(number)` for every member of a population, [population], `chunk` members at once."""
+    numbers = jnp.arange(population)
+    if chunk is None or chunk == population:
+        return jax.vmap(of)(numbers)
+    return lax.map(jax.vmap(of), numbers.reshape(-1, chunk)).reshape(-1)
+
+
+def fitness_of(objective: Objective, thetas: Sequence[Any], seats: Sequence[int], key: jax.Array) -> jax.Array:
+    """The sum of the expected returns of some seats, a scalar; of a fresh batch where returns are sampled."""
+    if objective.sampler is None:
+        returns = objective(thetas, key)[0]
+        return jnp.sum(jnp.stack([returns[seat] for seat in seats]))
+    # The same number as the objective's, without the log-probabilities from which that takes its derivatives.
+    rewards = objective.sampler.play(thetas, key).rewards
+    weights = discounts(objective.sampler.discount, rewards)
+    returns = jnp.sum(weights[:, None] * jnp.mean(rewards, axis=1), axis=0)
+    return jnp.sum(returns[jnp.asarray(seats)])
+
+
+def searched(objective: Objective, fitness: jax.Array, seats: Sequence[int]) -> dict[str, jax.Array]:
+    """What a search records of the policies that it tried, normalised like values; the mean over the learner's
+    seats."""
+    scale = objective.scale / len(seats)
+    return {"fitness": scale * jnp.mean(fitness), "fitness_best": scale * jnp.max(fitness)}
+
+
+LEARNERS = {"es": es}

@@ -1,0 +1,87 @@
+"""The key `trial`: what it makes, and what it refuses in one line."""
+
+import numpy as np
+import pytest
+
+from shaping.config import build
+from shaping.config.errors import ConfigError
+from shaping.config.plan import plan
+from shaping.config.resolved import plain_data
+
+NAIVE = {"rule": "naive", "within": True}
+EXACT = {"game": "ipd", "trial": {"updates": 3}, "players": ["ppo", NAIVE], "matches": 2, "updates": 1}
+PLAYED = EXACT | {"game": {"name": "ipd", "horizon": 4, "discount": 1}, "trial": {"updates": 3, "rounds": 4}}
+
+
+def changed(base, **keys):
+    return base | {key: base[key] | value if isinstance(base.get(key), dict) else value for key, value in keys.items()}
+
+
+def match_of(raw):
+    experiment = plan(raw)
+    return build.matches_of(experiment, build.groups(experiment)[0], np.arange(experiment.matches))
+
+
+def test_a_pool_is_stacked_by_structure_with_its_numbers_over_matches():
+    pool = [{"rule": "naive", "step_size": 2.0}, {"strategy": "tft"}, {"rule": "naive", "step_size": 3.0, "weight": 4}]
+    raw = changed(EXACT, trial={"pool": pool, "discount": 0.9}, players=["es", {"within": True}])
+    raw["sweep"] = {"trial.pool.0.step_size": [5.0, 6.0], "trial.discount": {"uniform": [0.5, 0.9]}}
+    match = match_of(raw)
+    naive, tft = match.params.meta.pools[1]
+    np.testing.assert_array_equal(naive.learner.settings.common.step_size, [[5, 3], [5, 3], [6, 3], [6, 3]])
+    np.testing.assert_array_equal(naive.weight, [[1, 4]] * 4)
+    table = tft.learner.settings.numbers[0, 0]
+    np.testing.assert_array_equal(table > 0, [True, True, False, True, False])
+    assert np.all(np.abs(table) > 5), "logits, not probabilities"
+    assert len(set(np.round(match.params.discount, 6))) == 2
+
+
+def test_the_resolved_configuration_makes_the_same_experiment():
+    pool = [{"rule": "a2c", "step_size": {"loguniform": [0.5, 2]}, "discount": 0.9}, {"rule": "naive", "discount": 0.8}]
+    raw = changed(
+        PLAYED, trial={"pool": pool, "strangers": {"s": {"rule": "naive"}}}, players=["a2c", {"within": True}]
+    )
+    first = plan(raw)
+    again = plan(plain_data(first.resolved()))
+    assert again.blocks[0].normal == first.blocks[0].normal
+    match = match_of(raw)
+    a2c, naive = match.params.meta.pools[1]
+    np.testing.assert_allclose(np.array(a2c.factor.bounds)[..., 0, 0], [0.5, 2])
+    np.testing.assert_allclose([a2c.discount[0, 0], naive.discount[0, 0]], [0.9, 0.8])
+    assert a2c.learner.settings.common.critic.critics[1] is not None
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (changed(EXACT, trial={"updates": 0}), "trial.updates: 0 is not allowed"),
+        (changed(EXACT, trial={"update": 1}), "trial.update: "),
+        (changed(EXACT, trial={"observes": "play"}), "trial.observes: 'play' is not allowed; must be policies"),
+        (changed(PLAYED, trial={"rounds": 5}), "trial.rounds: 5 is not allowed; must be game.horizon, 4"),
+        (changed(EXACT, players=["ppo", "naive"], trial={"pool": ["naive"]}), "trial.pool: no seat draws from it"),
+        (changed(EXACT, players=["ppo", {"within": True}]), "players.1: nobody learns there"),
+        (changed(EXACT, players=[NAIVE, NAIVE]), "players: all are within the trial"),
+        (changed(EXACT, players={"rule": "ppo"}), "players: "),
+        (changed(EXACT, players=[{"rule": "ppo", "init": {"normal": 1}}, NAIVE]), "players.0.init: not allowed"),
+        (changed(EXACT, players=["ppo", {"rule": "ppo", "within": True}]), "players.1.rule: it learns from play"),
+        (changed(PLAYED, players=["ppo", {"rule": "lola", "within": True}]), "players.1.rule: 'lola' is not allowed"),
+        (changed(EXACT, players=["ppo", NAIVE | {"weight": 1}]), "players.1.weight: belongs to trial.pool"),
+        (changed(EXACT, players=["ppo", NAIVE | {"step_size": {"loguniform": [2, 1]}}]), "players.1.step_size.loguni"),
+        (changed(EXACT, players=["ppo", NAIVE | {"discount": 1.0}]), "players.1.discount: 1.0 is not allowed"),
+        (changed(EXACT, players=["ppo", NAIVE | {"init": "m_maml"}]), "players.1.init: "),
+        (changed(EXACT, objective={"kind": "exact"}), "objective.kind: 'exact' is not allowed"),
+        (changed(EXACT, objective={"horizon": 7}), "objective.horizon: 7 is not allowed; must be left out"),
+        (changed(EXACT, policy={"kind": "coin_table"}), "policy.kind: 'coin_table' is not allowed"),
+        (changed(EXACT, population={"types": {"a": {"rule": "naive"}}}), "population: not allowed beside trial"),
+        (
+            EXACT | {"trial": {"pool": [{"rule": "naive", "weight": 0}]}, "players": ["ppo", {"within": True}]},
+            "weights",
+        ),
+        ({"players": ["naive", NAIVE]}, "players.1.within: "),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(raw, told):
+    with pytest.raises(ConfigError) as error:
+        plan(raw)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
