@@ -10,7 +10,7 @@ import numpy as np
 from shaping.analysis.axes import spread, wrapped
 from shaping.analysis.record import Record, read
 from shaping.analysis.selection import Selection
-from shaping.analysis.statistics import student_half
+from shaping.analysis.statistics import BAND_ELEMENTS, bands
 from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, nothing_here, picture
 
 _POINTS = 300
@@ -19,8 +19,8 @@ _ELEMENTS = 2**23
 
 @dataclass(frozen=True)
 class Curve:
-    """Statistics over the finite matches of a cell: updates [u]; mean, error, sd [u, players + 1], with the mean over
-    players last.
+    """Statistics over the finite matches of a cell: updates [u]; mean, error, sd, and the ends of the mean's 95 %
+    interval, low and high, [u, players + 1], with the mean over players last.
 
     game holds V_CC and V_DD if all matches of the cell share them, otherwise None.
     """
@@ -29,12 +29,14 @@ class Curve:
     mean: np.ndarray
     error: np.ndarray
     sd: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     finite: int
     game: tuple[float, float] | None
 
 
 def curve(record: Record, cell: int) -> Curve:
-    """Mean, standard error and standard deviation of the value in a cell at up to 300 recorded updates."""
+    """Mean with its error and interval, and standard deviation of the value in a cell at up to 300 recorded updates."""
     dataset, shape = record.dataset, record.shapes[cell]
     lo, hi = int(record.starts[cell]), int(record.starts[cell + 1])
     updates = dataset["update"].values
@@ -43,6 +45,8 @@ def curve(record: Record, cell: int) -> Curve:
     number, shift = 0, None
     total = square = np.zeros(())
     ends: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    keeps = (hi - lo) * len(picked) * (shape.players + 1) <= BAND_ELEMENTS
     for a in range(lo, hi, block):
         rows = slice(a, min(a + block, hi))
         value = dataset["value"].isel(match=rows, player=slice(0, shape.players)).values[:, picked]
@@ -50,6 +54,7 @@ def curve(record: Record, cell: int) -> Curve:
         value = np.concatenate([value, value.mean(axis=2, keepdims=True)], axis=2)
         value = value[np.isfinite(value).all(axis=(1, 2))]
         if len(value):
+            kept += [value] if keeps else []
             shift = value[0] if shift is None else shift  # keeps the squares small
             number += len(value)
             total = total + (value - shift).sum(axis=0)
@@ -63,10 +68,12 @@ def curve(record: Record, cell: int) -> Curve:
     game = (float(good[0]), float(bad[0])) if close else None
     if number == 0 or shift is None:
         empty = np.full((len(picked), shape.players + 1), np.nan)
-        return Curve(updates[picked], empty, empty, empty, 0, game)
+        return Curve(updates[picked], empty, empty, empty, empty, empty, 0, game)
     mean = total / number
     sd = np.sqrt(np.maximum(square / number - mean**2, 0) * number / max(number - 1, 1))
-    return Curve(updates[picked], mean + shift, sd / np.sqrt(number), sd, number, game)
+    mean, error = mean + shift, sd / np.sqrt(number)
+    band = bands(np.concatenate(kept) if kept else None, mean, error, np.asarray(number))
+    return Curve(updates[picked], mean, error, sd, *band, number, game)
 
 
 def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) -> Picture | None:
@@ -108,7 +115,7 @@ def learning_curves(record: Record, summary: dict[str, Any], chosen: Selection) 
             axes.legend(handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(0, drop), ncols=across)
     caption = (
         "Mean normalised value over the finite matches of a cell after each number of updates; the band is "
-        "the 95 % interval of that mean, by Student's t."
+        "the 95 % interval of that mean, as in the table of cells."
     )
     if seats:
         caption += " Players end up unequal: solid is player 0, dashed player 1, dotted player 2."
@@ -142,10 +149,9 @@ def _draw(axes: Any, c: Curve, colour: str, name: str, index: int, constant: boo
     lines = range(c.mean.shape[1] - 1) if split else [-1]
     for seat in lines:
         style = ("-", "--", ":")[seat] if split else DASHES[index % len(DASHES)]
-        mean, half = c.mean[:, seat], student_half(c.error[:, seat], np.asarray(c.finite))
-        axes.fill_between(c.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
+        axes.fill_between(c.updates, c.low[:, seat], c.high[:, seat], color=colour, alpha=0.2, lw=0)
         first = seat in (0, -1)
-        axes.plot(c.updates, mean, color=colour, ls=style, lw=1.6, label=label if first else None)
+        axes.plot(c.updates, c.mean[:, seat], color=colour, ls=style, lw=1.6, label=label if first else None)
 
 
 def bounds(axes: Any, game: tuple[float, float]) -> None:

@@ -16,7 +16,8 @@ from shaping.analysis.report import render
 from shaping.analysis.scoreboard import lines
 from shaping.analysis.selection import select_cells
 from shaping.analysis.summary import summarise
-from shaping.analysis.sweep_figures import sweep_figures
+from shaping.analysis.sweep_figures import _point, sweep_figures
+from shaping.analysis.traces import trace
 
 PENNIES = np.array([[1, -1, -1, 1], [-1, 1, 1, -1]], float)
 
@@ -42,6 +43,21 @@ def test_figures_for_any_number_of_players(write_record, players):
     names = drawn(write_record([cell(players, 1 + 2**players, n=3)]))
     assert {"learning_curves", "outcomes", "policies"} <= set(names)
     assert ("strategies" in names) == (players == 2)
+
+
+def test_every_figure_draws_the_interval_that_is_in_the_table(write_record):
+    skewed = -1 - np.random.default_rng(0).exponential(size=(3, 9, 5, 2)).cumsum(axis=2)
+    run = write_record([cell(value=v, n=9, coordinates={"game.noise": 0.1 * k}) for k, v in enumerate(skewed)])
+    summary = summarise(run)
+    theirs, record = summary["cells"][1], open_record(run)
+    assert theirs["ci_method"] == "bootstrap_t"
+    one, along = curve(record, 1), trace(record, 1, "value")
+    assert along is not None
+    for seat, ends in enumerate(theirs["value_ci95"]):
+        assert ends[1] - theirs["value_mean"][seat] < 0.95 * (theirs["value_mean"][seat] - ends[0])
+        assert (one.low[-1, seat], one.high[-1, seat]) == pytest.approx(tuple(ends))
+        assert (along.low[-1, seat], along.high[-1, seat]) == pytest.approx(tuple(ends))
+        assert _point([theirs], "value_mean", seat) == pytest.approx((theirs["value_mean"][seat], *ends))
 
 
 def test_figures_of_one_shot_constant_sum_and_diverged_cells_side_by_side(write_record):
