@@ -7,7 +7,7 @@ import pytest
 import xarray
 
 from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_name, wrapped
-from shaping.analysis.curve_figures import curve
+from shaping.analysis.curve_figures import _names, _parts, curve
 from shaping.analysis.figures import draw
 from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
 from shaping.analysis.published_table import published_table
@@ -209,3 +209,20 @@ def test_longer_memories_show_the_histories_in_which_all_rounds_were_the_same(wr
     assert [_state_label(shape, s) for s in _shown_states(shape)][1:] == [
         f"after {a}" for a in ("CC", "CD", "DC", "DD")
     ]
+
+
+def test_learning_curves_have_at_most_seven_lines_in_a_panel_and_name_what_their_cells_share():
+    grid = itertools.product([0.1, 1.0, 10.0], [0.9, 0.96, 0.99], ["steady", "trembling"])
+    cells = [{"coordinates": {"game.step": s, "game.discount": d, "rate": 1 / d, "variant": v}} for s, d, v in grid]
+    coordinates, axes = [c["coordinates"] for c in cells], sweep_axes(cells)
+    parts = _parts(coordinates, list(range(18)), axes)
+    assert sorted(i for part in parts for i in part) == list(range(18)) and [len(p) for p in parts] == [6, 6, 6]
+    title, labels = _names(coordinates, parts[0], axes)
+    assert title == "step = 0.1" and len(set(labels)) == 6
+    assert labels[0] == "discount = 0.9 (rate = 1.11), steady"
+
+
+def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_record):
+    unequal = np.random.default_rng(0).normal(size=(9, 5, 2)) * 0.01 + [0, 1]
+    caption = drawn(write_record([cell(value=unequal, n=9)]))["learning_curves"].caption
+    assert "dashed player 1" in caption and "player 2" not in caption
