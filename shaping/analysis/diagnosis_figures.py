@@ -46,8 +46,10 @@ def model_errors(record: Record, summary: dict[str, Any], chosen: Selection) -> 
     grid[0].set(yscale="log", xlabel="updates", ylabel="model error, nats")
     for place, one in trusts.items():
         k = list(errors).index(place) if place in errors else len(errors)
-        mean, half = one.mean[:, -1], one.half[:, -1]
-        grid[1].fill_between(one.updates, mean - half, mean + half, color=COLOURS[k % len(COLOURS)], alpha=0.2, lw=0)
+        mean = one.mean[:, -1]
+        grid[1].fill_between(
+            one.updates, one.low[:, -1], one.high[:, -1], color=COLOURS[k % len(COLOURS)], alpha=0.2, lw=0
+        )
         grid[1].plot(one.updates, mean, color=COLOURS[k % len(COLOURS)], ls=DASHES[k % len(DASHES)], lw=1.6)
     if trusts:
         grid[1].set(ylim=(-0.03, 1.05), xlabel="updates", ylabel="trust in the models")

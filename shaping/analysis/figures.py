@@ -11,7 +11,7 @@ from shaping.analysis.label_figures import by_label
 from shaping.analysis.match_figures import outcomes, policies
 from shaping.analysis.play_figures import play_curves
 from shaping.analysis.record import Record, folder_of
-from shaping.analysis.selection import Selection, measured_cells, select_cells
+from shaping.analysis.selection import MANY_CELLS, Selection, measured_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
 from shaping.analysis.style import RC, Picture, import_matplotlib, pdf
 from shaping.analysis.sweep_figures import sweep_figures
@@ -23,21 +23,24 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
 
     Sweep maps or lines, learning curves, curves along trials, distributions of outcomes, learned policies and nearest
     strategies; for what the record declares as measured, curves and maps, the error of opponent models and the shaping
-    term. Figures of single cells show at most ten cells and say which.
+    term. Figures of single cells show at most ten or 24 cells and say which.
     """
     matplotlib = import_matplotlib()
     if not summary["cells"]:
         return []
-    chosen = select_cells(summary["cells"])
+    chosen, many = select_cells(summary["cells"]), select_cells(summary["cells"], MANY_CELLS)
     with matplotlib.rc_context(cast(Any, RC)):
         pictures = list(sweep_figures(summary))
-        pictures += _applicable((learning_curves, trial_curves), record, summary, chosen)
+        pictures += _applicable((learning_curves,), record, summary, many)
+        pictures += _applicable((trial_curves,), record, summary, chosen)
         measured = measured_cells(summary)
         if measured:
             shown = select_cells(summary["cells"], among=measured)
             pictures += play_curves(record, summary, shown) + by_label(record, summary, shown)
             pictures += _applicable((model_errors, shaping_terms), record, summary, shown)
-        pictures += _applicable((outcomes, policies, strategies), record, summary, chosen)
+        pictures += _applicable((outcomes,), record, summary, many)
+        pictures += _applicable((policies,), record, summary, chosen)
+        pictures += _applicable((strategies,), record, summary, many)
     return pictures
 
 

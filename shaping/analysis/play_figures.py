@@ -89,7 +89,7 @@ def _picture(
     text = [
         "Thin lines are matches"
         + (f" (the first {SEEDS} of a cell)" if most > SEEDS else "")
-        + ", the thick line is their mean, and the band is its 95 % interval by Student's t. Matches that diverged "
+        + ", the thick line is their mean, and the band is its 95 % interval, as in the tables. Matches that diverged "
         "are left out. If players end up unequal, each has its own lines; otherwise the mean over players is drawn."
     ]
     for variable in columns[1:] if columns[0] is _VALUE else columns:
@@ -177,9 +177,8 @@ def _traces(axes: Axes, one: Trace) -> None:
     for seat in _seats(one):
         colour = COLOURS[seat + 1]  # the mean is the last column and has the first colour
         axes.plot(one.updates, one.each[:, :, seat].T, color=colour, lw=0.6, alpha=0.35)
-        mean, half = one.mean[:, seat], one.half[:, seat]
-        axes.fill_between(one.updates, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
-        axes.plot(one.updates, mean, color=colour, lw=1.8)
+        axes.fill_between(one.updates, one.low[:, seat], one.high[:, seat], color=colour, alpha=0.2, lw=0)
+        axes.plot(one.updates, one.mean[:, seat], color=colour, lw=1.8)
 
 
 def _exact(axes: Axes, one: Trace | None, seats: list[int]) -> None:

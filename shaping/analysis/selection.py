@@ -11,6 +11,8 @@ import numpy as np
 from shaping.analysis.axes import Axis, cell_name, spread, sweep_axes
 
 MOST_CELLS = 10
+MANY_CELLS = 24
+"""The most cells in figures that need little room for each."""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,23 @@ def student_t975(freedom: int) -> float:
     return low
 
 
+BAND_ELEMENTS = 2**20
+"""The most numbers, matches times columns, for which bands of curves are bootstrapped: about a second."""
+
+
+def bands(
+    every: np.ndarray | None, mean: np.ndarray, error: np.ndarray, number: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % intervals of means [...] along curves: those of `mean_ci95_columns` of `every` [match, ...], as
+    in tables; by Student's t where that is None, for more than BAND_ELEMENTS numbers, where both are nearly the
+    same."""
+    if every is None or not len(every):
+        half = student_half(error, np.broadcast_to(number, mean.shape))
+        return mean - half, mean + half
+    low, high, _ = mean_ci95_columns(every.reshape(len(every), -1))
+    return low.reshape(mean.shape), high.reshape(mean.shape)
+
+
 def student_half(error: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Half the width of Student's 95 % interval for means with these standard errors over so many matches."""
     numbers, where = np.unique(number, return_inverse=True)

@@ -301,7 +301,7 @@ def _unequal(cell: dict[str, Any]) -> bool:
 
 
 def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> tuple[float, float, float]:
-    """Mean and interval of cells that differ only in the seed."""
+    """Mean and ends of the interval of cells that differ only in the seed: of a single cell, those of its own."""
     if measure == "cooperative":
         known = [c for c in cells if c["cooperative"] is not None]
         trials = sum(c["cooperative_matches"] for c in known)
@@ -319,7 +319,10 @@ def _point(cells: Sequence[dict[str, Any]], measure: str, seat: int | None) -> t
         return np.nan, np.nan, np.nan
     pick = (lambda v: v[seat]) if seat is not None else np.mean
     mean = float(np.mean([pick(c[measure]) for c in known]))
-    # Half widths are averaged over players, because players of a match are not independent.
-    half = [pick([(e[1] - e[0]) / 2 for e in c[ends]]) for c in known]
-    width = float(np.sqrt(np.sum(np.square(half))) / len(known))
-    return mean, mean - width, mean + width
+    # Distances to the ends are averaged over players, because players of a match are not independent.
+    down, up = (
+        np.array([pick([abs(e[end] - m) for m, e in zip(c[measure], c[ends], strict=True)]) for c in known])
+        for end in (0, 1)
+    )
+    below, above = (float(np.sqrt(np.sum(one**2)) / len(known)) for one in (down, up))
+    return mean, mean - below, mean + above

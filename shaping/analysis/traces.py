@@ -9,7 +9,7 @@ import numpy as np
 from shaping.analysis.axes import spread
 from shaping.analysis.derived import mean_of_known
 from shaping.analysis.record import Record
-from shaping.analysis.statistics import student_half
+from shaping.analysis.statistics import BAND_ELEMENTS, bands
 
 SEEDS = 30
 """The most matches of a cell that are drawn individually."""
@@ -22,16 +22,17 @@ _ELEMENTS = 2**22
 class Trace:
     """A variable in the matches of a cell that did not diverge, at up to 300 recorded updates.
 
-    updates [u]; each [match, u, players + 1] for the first 30 matches; mean, error, number [u, players + 1] over all
-    matches: the mean, its standard error, and how many matches have the variable. The mean over the players that have
-    it is the last column. NaN if nothing was measured.
+    updates [u]; each [match, u, players + 1] for the first 30 matches; mean, error, low, high [u, players + 1] over all
+    matches: the mean, its standard error, and the ends of its 95 % interval. The mean over the players that have it is
+    the last column. NaN if nothing was measured.
     """
 
     updates: np.ndarray
     each: np.ndarray
     mean: np.ndarray
     error: np.ndarray
-    number: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
     @property
     def known(self) -> bool:
@@ -45,8 +46,8 @@ class Trace:
 
     @property
     def half(self) -> np.ndarray:
-        """Half the 95 % interval of the mean by Student's t, [u, players + 1]."""
-        return student_half(self.error, self.number)
+        """Half the width of the 95 % interval of the mean, [u, players + 1]."""
+        return (self.high - self.low) / 2
 
     @property
     def unequal(self) -> bool:
@@ -68,6 +69,7 @@ def trace(record: Record, cell: int, name: str) -> Trace | None:
     block = max(1, _ELEMENTS // (dataset.sizes["update"] * players))
     number, total, square = np.zeros((3, len(picked), players + 1))
     shift, shown, held = 0.0, [], 0
+    keeps, kept = (hi - lo) * len(picked) * (players + 1) <= BAND_ELEMENTS, []
     for a in range(lo, hi, block):
         rows = slice(a, min(a + block, hi))
         values = dataset[name].isel(match=rows, player=slice(0, players)).values[:, picked].astype(np.float64)
@@ -81,16 +83,24 @@ def trace(record: Record, cell: int, name: str) -> Trace | None:
         number += known.sum(axis=0)
         total += apart.sum(axis=0)
         square += (apart**2).sum(axis=0)
+        if keeps:
+            kept.append(values)
         if held < SEEDS:
             shown.append(values[: SEEDS - held])
             held += len(shown[-1])
     mean = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
     variance = np.maximum(square - number * mean**2, 0) / np.maximum(number - 1, 1)
+    mean, error = mean + shift, np.sqrt(variance / np.maximum(number, 1))
+    low, high = bands(np.concatenate(kept) if kept else None, mean, error, number)
+    attributes = dataset[name].attrs
+    least, most = float(attributes.get("low", -np.inf)), float(attributes.get("high", np.inf))
+    low, high = np.clip(low, least, most), np.clip(high, least, most)
     found = Trace(
         dataset["update"].values[picked],
         np.concatenate(shown) if shown else np.empty((0, len(picked), players + 1)),
-        mean + shift,
-        np.sqrt(variance / np.maximum(number, 1)),
-        number,
+        mean,
+        error,
+        low,
+        high,
     )
     return found if found.known else None

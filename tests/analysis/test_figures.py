@@ -7,7 +7,7 @@ import pytest
 import xarray
 
 from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_name, wrapped
-from shaping.analysis.curve_figures import curve
+from shaping.analysis.curve_figures import _names, _parts, curve
 from shaping.analysis.figures import draw
 from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
 from shaping.analysis.published_table import published_table
@@ -16,7 +16,8 @@ from shaping.analysis.report import render
 from shaping.analysis.scoreboard import lines
 from shaping.analysis.selection import select_cells
 from shaping.analysis.summary import summarise
-from shaping.analysis.sweep_figures import sweep_figures
+from shaping.analysis.sweep_figures import _point, sweep_figures
+from shaping.analysis.traces import trace
 
 PENNIES = np.array([[1, -1, -1, 1], [-1, 1, 1, -1]], float)
 
@@ -42,6 +43,21 @@ def test_figures_for_any_number_of_players(write_record, players):
     names = drawn(write_record([cell(players, 1 + 2**players, n=3)]))
     assert {"learning_curves", "outcomes", "policies"} <= set(names)
     assert ("strategies" in names) == (players == 2)
+
+
+def test_every_figure_draws_the_interval_that_is_in_the_table(write_record):
+    skewed = -1 - np.random.default_rng(0).exponential(size=(3, 9, 5, 2)).cumsum(axis=2)
+    run = write_record([cell(value=v, n=9, coordinates={"game.noise": 0.1 * k}) for k, v in enumerate(skewed)])
+    summary = summarise(run)
+    theirs, record = summary["cells"][1], open_record(run)
+    assert theirs["ci_method"] == "bootstrap_t"
+    one, along = curve(record, 1), trace(record, 1, "value")
+    assert along is not None
+    for seat, ends in enumerate(theirs["value_ci95"]):
+        assert ends[1] - theirs["value_mean"][seat] < 0.95 * (theirs["value_mean"][seat] - ends[0])
+        assert (one.low[-1, seat], one.high[-1, seat]) == pytest.approx(tuple(ends))
+        assert (along.low[-1, seat], along.high[-1, seat]) == pytest.approx(tuple(ends))
+        assert _point([theirs], "value_mean", seat) == pytest.approx((theirs["value_mean"][seat], *ends))
 
 
 def test_figures_of_one_shot_constant_sum_and_diverged_cells_side_by_side(write_record):
@@ -193,3 +209,20 @@ def test_longer_memories_show_the_histories_in_which_all_rounds_were_the_same(wr
     assert [_state_label(shape, s) for s in _shown_states(shape)][1:] == [
         f"after {a}" for a in ("CC", "CD", "DC", "DD")
     ]
+
+
+def test_learning_curves_have_at_most_seven_lines_in_a_panel_and_name_what_their_cells_share():
+    grid = itertools.product([0.1, 1.0, 10.0], [0.9, 0.96, 0.99], ["steady", "trembling"])
+    cells = [{"coordinates": {"game.step": s, "game.discount": d, "rate": 1 / d, "variant": v}} for s, d, v in grid]
+    coordinates, axes = [c["coordinates"] for c in cells], sweep_axes(cells)
+    parts = _parts(coordinates, list(range(18)), axes)
+    assert sorted(i for part in parts for i in part) == list(range(18)) and [len(p) for p in parts] == [6, 6, 6]
+    title, labels = _names(coordinates, parts[0], axes)
+    assert title == "step = 0.1" and len(set(labels)) == 6
+    assert labels[0] == "discount = 0.9 (rate = 1.11), steady"
+
+
+def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_record):
+    unequal = np.random.default_rng(0).normal(size=(9, 5, 2)) * 0.01 + [0, 1]
+    caption = drawn(write_record([cell(value=unequal, n=9)]))["learning_curves"].caption
+    assert "dashed player 1" in caption and "player 2" not in caption

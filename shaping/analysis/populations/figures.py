@@ -101,7 +101,9 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
         columns = 1 if max(map(len, chosen.names)) > 40 else 2
         figure.legend(loc="outside upper center", ncols=columns, frameon=False)
     what = "How often learners cooperate while they play" if name == "cooperation" else "Normalised value of learners"
-    caption = f"{what}: mean over populations with its 95 % band. {chosen.note}".strip()
+    caption = (
+        f"{what}: mean over populations; the band is its 95 % interval, as in the table of cells. {chosen.note}".strip()
+    )
     return picture("over_time", f"{name.capitalize()} over time", caption, figure)
 
 
