@@ -18,6 +18,8 @@ compared, and another is begun. The kinds are
 Compared are every variable and coordinate of record.zarr as bytes, summary.json without its timing, and the digests of
 the final states; in addition, no checkpoint may have been damaged. The exit status is 1 if anything differs; the
 folders are kept in that case, or at the place given by `--keep`.
+
+The description above makes this file longer than others.
 """
 
 import argparse

@@ -73,7 +73,7 @@ def run(
     began = time.perf_counter()
     stem = Path(source).stem if isinstance(source, str | Path) else name
     raw = source if isinstance(source, Experiment) else read(source, overrides)
-    if is_frozen(raw):
+    if not isinstance(raw, Experiment) and is_frozen(raw):
         from shaping.leagues import run_league
 
         return run_league(raw, out, stem)

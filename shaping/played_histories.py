@@ -10,7 +10,6 @@ from shaping.analysis.cooperation.histories import cooperation_by_history
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.objectives.rollout import rollout
-from shaping.objectives.sampled_game import SampledGame
 from shaping.policies import Policy, memory_one
 from shaping.recorded_tables import own_tables
 from shaping.results import Run
@@ -28,10 +27,10 @@ def tables_of_play(run: Run, place: str, rounds: int, seed: int) -> tuple[tuple[
       ConfigError: a game without two actions and two players, or too many matches to play.
     """
     matches = run.experiment.matches
-    games = [run.match(b.cells.start * run.experiment.top["matches"]).game for b in run.experiment.blocks]
-    for game in games:
-        players = len(game.policies)
-        of_two = isinstance(game, SampledGame) and isinstance(game.env, MatrixGame) and game.env.num_actions == 2
+    firsts = [run.match(b.cells.start * run.experiment.top["matches"]) for b in run.experiment.blocks]
+    for match in firsts:
+        players, episode = len(match.game.policies), match.game.episode(match.params)
+        of_two = episode is not None and isinstance(episode.env, MatrixGame) and episode.env.num_actions == 2
         if players != 2 or not (of_two or own_tables(run.record) is not None):
             raise ConfigError(f"{place}: is no matrix game of two players with two actions, as --rounds needs")
     if matches > _MOST_MATCHES:
@@ -49,8 +48,9 @@ def _actions(run: Run, m: int, key: jax.Array) -> np.ndarray:
     """Executed actions of one match, [time, batch, 2]."""
     match = run.match(m)
     game = match.game
-    if isinstance(game, SampledGame):
-        env, numbers, steps = game.env, match.params.env, game.horizon
+    episode = game.episode(match.params)
+    if episode is not None:
+        env, numbers, steps = episode.env, episode.params, episode.horizon
         policies, thetas = zip(*run.policies(m), strict=True)
     else:
         tables = own_tables(run.record)

@@ -15,7 +15,6 @@ from shaping.envs import CoinGame, CoinGameParams, MatrixGame
 from shaping.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.coin_league import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
-from shaping.objectives.sampled_game import SampledGame
 from shaping.objectives.sampled_values import PlayedGame, Seated
 from shaping.policies import scripted_players
 from shaping.policies.one_of import one_of
@@ -31,8 +30,10 @@ def game_as_played(match: Match) -> PlayedGame:
       ConfigError: its players never play, or there are not two.
     """
     game, params = match.game, match.params
-    if isinstance(game, SampledGame):
-        found = PlayedGame(game.env, params.env, float(as_written(params.discount)), game.horizon, game.horizon)
+    episode = game.episode(params)
+    if episode is not None:
+        discount = float(as_written(episode.discount))
+        found = PlayedGame(episode.env, episode.params, discount, episode.horizon, episode.horizon)
     elif isinstance(game, ExactCoinGame):
         discount = float(as_written(params.discount))
         steps = game.horizon or endless_steps(discount)

@@ -11,13 +11,12 @@ import numpy as np
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top import LIMITS
-from shaping.envs import MatrixGame
+from shaping.envs.spaces import Discrete
 from shaping.in_memory import trained
 from shaping.learners import Learner, gradient_learner
 from shaping.learners.initial import Initial
 from shaping.learners.initial import values as given_parameters
 from shaping.objectives.game import Game
-from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import pairing as pairings
@@ -241,14 +240,12 @@ def _theta(game: Game, name: str, given: Any) -> Any:
 
 
 def _states(game: Game) -> int | None:
-    """How many states a memory-one policy of a matrix game distinguishes, if policies are tables of logits over them;
-    otherwise None."""
-    if game.policies[0].kind != "tabular":
+    """How many states a policy distinguishes, if policies are tables of logits of cooperation over them; otherwise
+    None."""
+    policy = game.policies[0]
+    if policy.kind != "tabular" or policy.action_space != Discrete(2):
         return None
-    if isinstance(game, ExactMatrixGame):
-        return game.num_states if game.memory == 1 else None
-    env = getattr(game, "env", None)
-    return env.num_states if isinstance(env, MatrixGame) and env.num_actions == 2 else None
+    return policy.num_parameters if game.tabular or "cooperation_by_state" in game.variables else None
 
 
 def _dataset(record: Mapping[str, np.ndarray], coords: Mapping[str, Any], game: Game) -> Any:

@@ -35,6 +35,20 @@ class Break:
 
 
 BREAKS = {
+    "boundary_late": Break(
+        "COALA-PG gives an episode's last step to all streams",
+        "shaping/learners/coala.py",
+        "own = jnp.where(last, all_, own)\n        own = share * error + discount * decay * own",
+        "own = jnp.where(last, all_, share * error + discount * decay * own)",
+        ("tests/learners/test_coala.py",),
+    ),
+    "antithetic_alike": Break(
+        "evolution strategies add what a pair differs by",
+        "shaping/learners/es.py",
+        "weights = used[:, 0] - used[:, 1]",
+        "weights = used[:, 0] + used[:, 1]",
+        ("tests/learners/test_es.py",),
+    ),
     "shaping_sign": Break(
         "LOLA shapes its opponents in the opposite direction",
         "shaping/rules/first_order.py",

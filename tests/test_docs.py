@@ -45,12 +45,15 @@ POLICIES = {
     "preconditioned": {"kind": "preconditioned", "matrix": [[1] * 5] * 5},
     "mlp": {"kind": "mlp"},
 }
-NOT_OF_CONFIGURATIONS = {"view", "egocentric", "flat", "dtype"}
+NOT_OF_CONFIGURATIONS = {"view", "flat", "dtype"}
 """Settings of the Coin Game that say what players are shown."""
 pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = {"run": ["--set", "matches=4", "--set", "updates=20"], "verify": ["parameterisation"]}
 TRAINS = ("README.md", "tutorial.md", "running.md")
 """The documents whose runs the short suite carries out: those that a newcomer reads, and what happens to a run."""
+
+
+LEARN = ("sampling.md", "advantages.md")
 
 
 def text_of(name: str) -> str:
@@ -85,8 +88,8 @@ def made_small(arguments: list[str], in_full: bool) -> list[str]:
 
 WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")]
 EXAMPLES = [
-    # The Python of this page learns from play, which takes longest to compile.
-    pytest.param(path, path.name in TRAINS, id=path.name, marks=[pytest.mark.slow] * (path.name == "sampling.md"))
+    # The Python of these pages learns from play, which takes longest to compile.
+    pytest.param(path, path.name in TRAINS, id=path.name, marks=[pytest.mark.slow] * (path.name in LEARN))
     for path in WITH_EXAMPLES
 ] + [
     pytest.param(path, True, id=f"{path.name}, trained too", marks=pytest.mark.slow)

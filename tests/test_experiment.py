@@ -1,4 +1,6 @@
-"""The folder of a run, from configuration to record, with tiny settings; many tests share each run."""
+"""The folder of a run, from configuration to record, with tiny settings; many tests share each run, which
+makes this file longer than others.
+"""
 
 import shutil
 

@@ -1,4 +1,7 @@
-"""A run that is stopped and resumed equals one that was not stopped."""
+"""A run that is stopped and resumed equals one that was not stopped.
+
+It is one claim with many ways to be stopped, which makes this file longer than others.
+"""
 
 import shutil
 from pathlib import Path

@@ -10,6 +10,7 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
+from shaping.config.plan import plan
 from shaping.runtime.run_store import RunStore
 from tests.interrupting import assert_same, stopped
 
@@ -120,7 +121,7 @@ def test_the_report_shows_composition_policies_and_the_lattice(folder):
 
 
 def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
-    """Up to rounding: what is recorded differs, and with it the compiled program."""
+    """Up to rounding: tests compile with less optimisation. See `test_encounters` for bit for bit."""
     common = {"game": {"name": "ipd"}, "matches": 5, "seed": 3, "precision": "float64"}
     rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
     pairs = shaping.run(common | {"players": rule, "updates": 12}, tmp_path / "pairs")
@@ -128,6 +129,25 @@ def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
     met = shaping.run(common | {"population": population, "generations": 3}, tmp_path / "populations")
     expected, found = (shaping.load(run).record for run in (pairs, met))
     np.testing.assert_allclose(found.theta_final.values, expected.theta_final.values, rtol=1e-10, atol=1e-12)
+
+
+def test_a_pairing_and_a_selection_by_their_bare_names_can_be_swept_into():
+    bare = CONFIG["population"] | {"pairing": "lattice", "selection": "none"}
+    sweep = {"population.pairing.width": [2, 4], "population.selection.kind": ["none"]}
+    found = plan(CONFIG | {"population": bare, "sweep": sweep})
+    assert [block.normal["population"]["pairing"]["width"] for block in found.blocks] == [2, 4]
+
+
+def test_a_turnover_of_one_brings_the_same_together_whether_it_is_swept_or_not(tmp_path):
+    types = {"naive": {"rule": "naive"}}
+    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "generations": 3, "matches": 2}
+    raw |= {"population": {"size": 8, "types": types, "turnover": 1.0}}
+    whole = shaping.load(shaping.run(raw, tmp_path / "whole")).record
+    swept = raw | {"sweep": {"population.turnover": [0.5, 1.0]}}
+    cells = shaping.load(shaping.run(swept, tmp_path / "swept")).record
+    found = cells.theta_final.isel(match=slice(2, 4)).values
+    np.testing.assert_allclose(found, whole.theta_final.values, rtol=1e-5)
+    assert abs(cells.theta_final.values[:2] - found).max() > 1e-3
 
 
 def counting(found, repeat):

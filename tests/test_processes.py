@@ -24,6 +24,19 @@ CONFIG = {
     "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
     "checkpoint": {"every_updates": 30, "every_s": None},
 }
+POPULATIONS = {
+    "game": {"name": "stag_hunt", "horizon": 1},
+    "population": {
+        "size": 8,
+        "types": {"naive": {"share": 0.5, "rule": "naive"}, "lola": {"rule": "lola", "variant": "taylor"}},
+        "turnover": 0.5,
+        "selection": {"kind": "fermi", "rate": 0.5},
+    },
+    "generations": 9,
+    "matches": 10,
+    "record": ["types"],
+    "checkpoint": {"every_updates": 3, "every_s": None},
+}
 LONG = CONFIG | {
     "precision": "float64",
     "updates": 400_000,
@@ -84,6 +97,16 @@ def test_several_processes_leave_what_one_process_leaves(count, config, tmp_path
     assert statuses == [0] * count, said
     assert_same(tmp_path / "one", tmp_path / "several")
     assert read_status(tmp_path / "several").processes == count
+
+
+def test_populations_of_several_processes_are_those_of_one(tmp_path):
+    path = tmp_path / "populations.yaml"
+    path.write_text(yaml.safe_dump(POPULATIONS))
+    statuses, said = ended([command("run", path, "--out", tmp_path / "one", devices=4)])
+    assert statuses == [0], said
+    statuses, said = ended(together(2, "run", path, "--out", tmp_path / "several"))
+    assert statuses == [0, 0], said
+    assert_same(tmp_path / "one", tmp_path / "several")
 
 
 def after(condition, process, seconds=120):

@@ -71,7 +71,7 @@ def heat_map(
       hover: what is shown of each cell besides row, column and value, [row * column] each, by heading.
       anchors: where a click on each cell leads, [row * column], without #.
     """
-    from bokeh.models import BasicTicker, ColorBar, ColumnDataSource
+    from bokeh.models import BasicTicker, ColorBar, ColumnDataSource, FactorRange
     from bokeh.plotting import figure
     from bokeh.transform import linear_cmap
 
@@ -88,11 +88,11 @@ def heat_map(
     data |= {f"more{i}": list(texts) for i, texts in enumerate(hover.values())}
     finite = value[np.isfinite(value)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    colours = linear_cmap("value", palette, low, high if high > low else low + 1, nan_color="rgba(0,0,0,0)")
+    colours: Any = linear_cmap("value", palette, low, high if high > low else low + 1, nan_color="rgba(0,0,0,0)")
     side = int(min(820, 300 + 24 * n))
     plot = figure(
-        x_range=list(names),
-        y_range=list(reversed(names)),
+        x_range=FactorRange(factors=list(names)),
+        y_range=FactorRange(factors=list(reversed(names))),
         width=side,
         height=side - 60,
         x_axis_location="above",
@@ -152,7 +152,7 @@ def scatter(
     data["colour"] = [COLOURS[place[group] % len(COLOURS)] for group in groups]
     data["colour"] = [_GREY if colour == "#000000" else colour for colour in data["colour"]]
     data |= {"anchor": list(anchors)} | {f"more{i}": list(texts) for i, texts in enumerate(hover.values())}
-    legend = {"legend_group": "group"} if 1 < len(distinct) <= len(COLOURS) else {}
+    legend: dict[str, Any] = {"legend_group": "group"} if 1 < len(distinct) <= len(COLOURS) else {}
     points = plot.scatter(x="x", y="y", size=7, color="colour", alpha=0.7, source=ColumnDataSource(data), **legend)
     if legend:
         found = plot.legend[0]

@@ -54,7 +54,10 @@ def listed_matches(record: Record, summary: dict[str, Any]) -> list[str | Chart]
     finite = np.isfinite(values).all(axis=1) if values.shape[1] else np.zeros(0, bool)
     if finite.sum() < 2:
         return found
-    return [_chart(noun, few, who, chosen[finite], values[finite], np.flatnonzero(finite), groups, commands), *found]
+    return [
+        _chart(noun, few, who, chosen[finite], values[finite], np.flatnonzero(finite).tolist(), groups, commands),
+        *found,
+    ]
 
 
 def _chart(
@@ -63,7 +66,7 @@ def _chart(
     who: Sequence[str],
     chosen: np.ndarray,
     values: np.ndarray,
-    places: np.ndarray,
+    places: Sequence[int],
     groups: Sequence[str],
     commands: Sequence[str],
 ) -> Chart:

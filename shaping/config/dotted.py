@@ -8,7 +8,14 @@ from typing import Any
 from shaping.config.errors import ConfigError, shown
 from shaping.schema import Field
 
-BARE = {"game": "name", "optimizer": "name", "policy": "kind", "objective": "kind"}
+BARE = {
+    "game": "name",
+    "optimizer": "name",
+    "policy": "kind",
+    "objective": "kind",
+    "population.pairing": "kind",
+    "population.selection": "kind",
+}
 """Parts of a configuration that may be given as a bare name, and the key that the name belongs to."""
 
 
@@ -74,10 +81,13 @@ def check_overlaps(keys: Sequence[str]) -> None:
                 raise ConfigError(f"sweep.{key}: {told}")
 
 
-def expand_bare_name(tree: dict[str, Any], key: str) -> None:
-    """Expands a part given by its bare name in place: `optimizer: adam` becomes `optimizer: {name: adam}`."""
-    if isinstance(tree.get(key), str) and key in BARE:
-        tree[key] = {BARE[key]: tree[key]}
+def expand_bare_name(tree: dict[str, Any], key: str, above: str = "") -> None:
+    """Expands a part given by its bare name in place: `optimizer: adam` becomes `optimizer: {name: adam}`.
+
+    `above` is as in `assign`.
+    """
+    if isinstance(tree.get(key), str) and f"{above}{key}" in BARE:
+        tree[key] = {BARE[f"{above}{key}"]: tree[key]}
 
 
 def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
@@ -116,6 +126,8 @@ def assign(tree: Any, key: str, value: Any, above: str = "") -> None:
     else:
         if tree.get(head) is None:
             tree[head] = {}
+        if above:
+            expand_bare_name(tree, head, above)
         assign(tree[head], rest, value, inside)
 
 

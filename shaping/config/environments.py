@@ -15,7 +15,8 @@ import numpy as np
 from shaping.config.checks import check_known, check_number
 from shaping.config.dotted import entries
 from shaping.config.errors import ConfigError, errors_about
-from shaping.config.family import HORIZON, Family, discount_field, plain_lists
+from shaping.config.family import HORIZON, Family, discount_field
+from shaping.config.yaml_text import plain_data
 from shaping.envs import ENVIRONMENTS
 from shaping.envs.adapters.jaxmarl_import import jaxmarl
 from shaping.envs.declarations import default_numbers, number_names, with_numbers
@@ -67,9 +68,9 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     game: dict[str, Any] = {"name": name}
     for key, field in known.items():
         # The value that the factory made of a setting, if it is available as plain data.
-        told = plain_lists(getattr(env, key, field))
+        told = plain_data(getattr(env, key, field))
         plain = isinstance(told, bool | int | float | str | list | None)
-        game[key] = told if plain else plain_lists(given.get(key, field.default))
+        game[key] = told if plain else plain_data(given.get(key, field.default))
     horizon, discount = (given.get(key, game.get(key)) for key in ("horizon", "discount"))
     game["horizon"] = None if horizon is None else check_number("game.horizon", horizon, HORIZON.range, integer=True)
     allowed = discount_field(horizon)

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from shaping.config.checks import check_number
 from shaping.config.dotted import entries
 from shaping.config.errors import not_allowed
@@ -86,10 +84,3 @@ def noise_of(game: Mapping[str, Any], seats: int) -> list[Any]:
 def trembles(game: Mapping[str, Any]) -> bool:
     """Whether noise has to be drawn; if it is swept, it may start at 0."""
     return "noise" in game and not (isinstance(game["noise"], float) and game["noise"] == 0)
-
-
-def plain_lists(value: Any) -> Any:
-    """Tuples and arrays as lists, at every level."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return [plain_lists(part) for part in value] if isinstance(value, list | tuple) else value

@@ -8,7 +8,7 @@ from typing import Any
 from shaping.config.dotted import assign, expand_bare_name
 from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.config.top import TOP
-from shaping.config.yaml_text import parse
+from shaping.config.yaml_text import parse, plain_data
 
 
 def shipped() -> dict[str, Path]:
@@ -38,15 +38,6 @@ def read(source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) 
             expand_bare_name(raw, head)
         assign(raw, key.strip(), parse(text, f"--set {key}"))
     return raw
-
-
-def plain_data(tree: Any) -> Any:
-    """A copy in which arrays are nested lists and numpy numbers are Python numbers."""
-    if isinstance(tree, Mapping):
-        return {key: plain_data(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [plain_data(part) for part in tree]
-    return tree.tolist() if hasattr(tree, "tolist") else tree
 
 
 def _read_file(source: str | Path) -> dict[str, Any]:

@@ -23,13 +23,13 @@ from shaping.config.cell import number_fields
 from shaping.config.checks import check_held, check_number, check_text
 from shaping.config.dotted import check_overlaps, look_up, put, seat_keys
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.files import plain_data
 from shaping.config.games import family_of
 from shaping.config.league import pairs
 from shaping.config.players import check_record
 from shaping.config.population import check_shares
 from shaping.config.sweep import has_effect, normal_with, numeric_keys
 from shaping.config.top import CELL, LIMITS, check_population, check_top, replaced
+from shaping.config.yaml_text import plain_data
 from shaping.schema import Field
 
 
@@ -116,7 +116,7 @@ def plan(raw: Mapping[str, Any]) -> Experiment:
     raw = plain_data(raw)
     check_text(raw)
     if raw.get("league") is not None:
-        raw |= {"variants": pairs(raw)}
+        raw = {**raw, "variants": pairs(raw)}
     top = check_top(raw)
     for key in replaced(top["variants"]):
         if key in raw:

@@ -7,7 +7,8 @@ import numpy as np
 
 from shaping.config.checks import check_known
 from shaping.config.errors import ConfigError, errors_about
-from shaping.config.family import Family, plain_lists
+from shaping.config.family import Family
+from shaping.config.yaml_text import plain_data
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives.sequential import SequentialGame
@@ -22,7 +23,7 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
     for key in known:
         if key not in given:
             raise ConfigError(f"game.{key}: must be given for the game {name}")
-    game = {"name": name, **{key: plain_lists(given[key]) for key in known}}
+    game = {"name": name, **{key: plain_data(given[key]) for key in known}}
     _env(game)
     return game
 

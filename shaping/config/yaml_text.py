@@ -120,6 +120,15 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_implicit_resolver(f"{_CORE}float", re.compile(f"^(?:{_FLOAT}|{_INTEGER})$"), None)
 
 
+def plain_data(tree: Any) -> Any:
+    """A copy in which arrays are nested lists and numpy numbers are Python numbers."""
+    if isinstance(tree, Mapping):
+        return {key: plain_data(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain_data(part) for part in tree]
+    return tree.tolist() if hasattr(tree, "tolist") else tree
+
+
 def as_yaml(config: Mapping[str, Any]) -> str:
     """Plain data as YAML text."""
     return yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)

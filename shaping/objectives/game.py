@@ -24,12 +24,14 @@ class Episode:
       params: its numbers, for one match.
       policies: one per seat.
       horizon: the number of steps after which the episode is cut.
+      discount: per step, of the values of play.
     """
 
     env: Any
     params: Any
     policies: tuple[Policy, ...]
     horizon: int
+    discount: Any = 1.0
 
 
 class Game(Protocol):

@@ -160,7 +160,7 @@ class SampledGame:
 
     def episode(self, params: SampledParams) -> Episode:
         """One episode, from a reset to the horizon."""
-        return Episode(self.env, params.env, self.policies, self.horizon)
+        return Episode(self.env, params.env, self.policies, self.horizon, params.discount)
 
     def sampler(self, params: SampledParams, rewards: Sequence[Reward | None] | None = None) -> Sampler:
         """Plays the game at one setting of its numbers."""

@@ -53,15 +53,20 @@ def permuted(key: jax.Array, places: jax.Array, count: Any, tweak: Any = 0) -> j
 def permuted_among(key: jax.Array, chosen: jax.Array, occupants: jax.Array) -> jax.Array:
     """Occupants of places, after those of the chosen places have been permuted among these.
 
+    Whoever is to move is listed by number: where all places are chosen, the result is `permuted` of the places, whoever
+    was where before.
+
     Args:
       key: key of the permutation.
       chosen: [places] bool.
-      occupants: [places] int32.
+      occupants: [places] int32, a permutation of the places.
     """
     size = chosen.shape[0]
     rank = jnp.cumsum(chosen.astype(jnp.int32)) - 1
     count = jnp.maximum(rank[-1] + 1, 1)
-    by_rank = jnp.zeros(size, jnp.int32).at[jnp.where(chosen, rank, size)].set(occupants, mode="drop")
+    moves = jnp.zeros(size, bool).at[occupants].set(chosen)
+    place = jnp.where(moves, jnp.cumsum(moves.astype(jnp.int32)) - 1, size)
+    by_rank = jnp.zeros(size, jnp.int32).at[place].set(jnp.arange(size, dtype=jnp.int32), mode="drop")
     # Ranks of places that were not chosen may repeat or lie outside; their results are dropped.
     there = permuted(key, jnp.clip(rank, 0, count - 1), count)
     return jnp.where(chosen, by_rank[there], occupants)

@@ -1,4 +1,7 @@
-"""Summaries, figures and pages of runs whose returns are sampled."""
+"""Summaries, figures and pages of runs whose returns are sampled.
+
+One kind of record goes through all of them, which makes this file longer than others.
+"""
 
 import base64
 

@@ -1,4 +1,7 @@
-"""The command refuses what it cannot run: one line, exit status 2, nothing written."""
+"""The command refuses what it cannot run: one line, exit status 2, nothing written.
+
+It is mostly one table of mistakes, which makes this file longer than others.
+"""
 
 import re
 

@@ -1,4 +1,7 @@
-"""A configuration's cells: their order, their coordinates, and which of them share a compiled program."""
+"""A configuration's cells: their order, their coordinates, and which of them share a compiled program.
+
+All of it is about one function, `plan`, which makes this file longer than others.
+"""
 
 import copy
 import itertools

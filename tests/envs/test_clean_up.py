@@ -1,4 +1,7 @@
-"""CleanUp-lite: every rule by hand, river and orchard against an exact chain, play against a replay of the rules."""
+"""CleanUp-lite: every rule by hand, river and orchard against an exact chain, play against a replay of the rules.
+
+The rules of one game are in one file, which makes it longer than others.
+"""
 
 from functools import partial
 

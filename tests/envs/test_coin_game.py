@@ -1,4 +1,7 @@
-"""The rules of the Coin Game, point by point, from states set up by hand. Red is seat 0, blue seat 1."""
+"""The rules of the Coin Game, point by point, from states set up by hand. Red is seat 0, blue seat 1.
+
+The rules of one game are in one file, which makes it longer than others.
+"""
 
 import dataclasses
 

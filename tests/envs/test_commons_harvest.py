@@ -1,4 +1,7 @@
-"""Commons harvest: maps, moves, regrowth, beams, time-outs and views, each against the rule written out by hand."""
+"""Commons harvest: maps, moves, regrowth, beams, time-outs and views, each against the rule written out by hand.
+
+The rules of one game are in one file, with the boards drawn as text, which makes it longer than others.
+"""
 
 from functools import partial
 

@@ -1,4 +1,7 @@
-"""Properties of everything that `envs.make` makes: shapes, types, purity, transformations, refusals, pictures."""
+"""Properties of everything that `envs.make` makes: shapes, types, purity, transformations, refusals, pictures.
+
+Every property is tested on the same list of environments, which makes this file longer than others.
+"""
 
 from functools import cache, partial
 

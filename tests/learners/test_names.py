@@ -37,7 +37,7 @@ def test_every_named_player_builds_with_its_defaults_and_hashes():
 
 def test_what_does_not_fit_is_refused_in_a_line():
     for make, message in (
-        (lambda: named_learner("lolla", {}), "unknown rule 'lolla'; allowed: a2c, cgd"),
+        (lambda: named_learner("lolla", {}), "unknown rule 'lolla'; allowed: a2c, advantage_alignment"),
         (lambda: gradient_learner(shaping.ppo()), "rule is already a learner, which takes `common`"),
         (lambda: gradient_learner("lola"), "rule is 'lola'; allowed: an update rule"),
         (lambda: named_learner("ppo", {}, Common(model=opponent_model())), "opponent_model is given; allowed: none"),

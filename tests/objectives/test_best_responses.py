@@ -7,6 +7,7 @@ import pytest
 
 import shaping
 from shaping import envs
+from shaping.objectives.best_responses import pair_values
 
 RANDOM = np.random.default_rng(0).random((1000, 5))
 DETERMINISTIC = np.array(list(itertools.product((0.0, 1.0), repeat=5)))
@@ -117,3 +118,19 @@ def test_a_player_who_always_shows_heads_loses_every_penny():
 def test_what_has_no_best_response_is_refused(call, names):
     with pytest.raises(ValueError, match=names):
         call()
+
+
+def test_how_much_better_than_always_defecting_one_can_do_against_strategies_drawn_at_random():
+    """Exact for the 32 strategies without chance: by enumeration a best memory-one reply is worth 1/4 more a round.
+    The less extreme the strategies, the less there is to find out about them."""
+    game = envs.make("ipd", reward=1.0, sucker=-1.0, temptation=2.0, punishment=0.0, discount=0.9999)
+    rng, count = np.random.default_rng(0), 2000
+    tables = {"beta": rng.beta(0.5, 0.5, (count, 5)), "uniform": rng.random((count, 5))}
+    tables["corners"] = DETERMINISTIC
+    gains = {}
+    for name, table in tables.items():
+        gain = shaping.best_responses(game, table).value - pair_values(game, np.zeros_like(table), table)[:, 0]
+        gains[name] = gain.mean(), gain.std() / len(gain) ** 0.5
+    assert gains["corners"][0] == pytest.approx(0.25, abs=1e-3)
+    for name, expected in (("beta", 0.108), ("uniform", 0.049)):
+        assert abs(gains[name][0] - expected) < 4 * gains[name][1]

@@ -1,4 +1,7 @@
-"""Exact values of the Coin Game: published ones, play, finite differences and folded against unfolded."""
+"""Exact values of the Coin Game: published ones, play, finite differences and folded against unfolded.
+
+All of it is about the chain of one game, which makes this file longer than others.
+"""
 
 import functools
 

@@ -1,4 +1,7 @@
-"""Sampled returns and their derivatives against exact ones, and what a batch is."""
+"""Sampled returns and their derivatives against exact ones, and what a batch is.
+
+All of it is about one function, `sampled`, which makes this file longer than others.
+"""
 
 from dataclasses import dataclass, fields
 from functools import cache, partial

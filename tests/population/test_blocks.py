@@ -104,7 +104,8 @@ def test_blocks_that_do_not_fit_are_refused():
         ({"kind": "ring", "blocks": 2}, 16, "pairing.blocks is given; allowed: with kind well_mixed"),
     ):
         with pytest.raises((ConfigError, ValueError), match=said):
-            shaping.evolve(envs.make("ipd"), shaping.naive(), size, 1, pairing=shaping.pairing(**own))
+            meeting = shaping.pairing(**own)  # pyright: ignore[reportArgumentType]
+            shaping.evolve(envs.make("ipd"), shaping.naive(), size, 1, pairing=meeting)
     copying = shaping.selection("fermi", events=1)
     with pytest.raises(ConfigError, match="selection.kind is fermi; allowed: none where a population lies in blocks"):
         shaping.evolve(envs.make("ipd"), shaping.naive(), 16, 1, pairing=shaping.pairing(blocks=4), selection=copying)

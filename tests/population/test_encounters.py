@@ -45,9 +45,10 @@ def test_identity_pairing_is_todays_pairs_bit_for_bit(population):
 
 
 @pytest.mark.slow
-def test_a_population_of_two_for_good_is_the_pair_of_independent_matches_bit_for_bit():
+def test_a_population_of_two_for_good_is_the_pair_of_independent_matches_bit_for_bit(tmp_path):
     """In a process that compiles as the product does: tests compile with less optimisation and round differently."""
     program = """
+import sys
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
 import numpy as np
@@ -60,9 +61,19 @@ pairs = shaping.train(game, learner, matches=64, updates=6)
 found = shaping.evolve(game, learner, 2, 3, encounter=2, matches=64, pairing="fixed")
 np.testing.assert_array_equal(found.theta_final, pairs.theta_final)
 np.testing.assert_allclose(found.value[..., 0], pairs.value[:, ::2].mean("player"), rtol=1e-5)
+
+rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
+common = {"game": {"name": "ipd"}, "matches": 5, "precision": "float64"}
+pairs = shaping.run(common | {"players": rule, "updates": 12}, sys.argv[1] + "/pairs")
+population = {"size": 2, "pairing": "fixed", "encounter": 4, "types": {"lola": rule}}
+found = shaping.run(common | {"population": population, "generations": 3}, sys.argv[1] + "/populations")
+pairs, found = (shaping.load(run).record.theta_final for run in (pairs, found))
+np.testing.assert_array_equal(found, pairs)
 """
     plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    done = subprocess.run([sys.executable, "-c", program], env=plain, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=plain, capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stderr
 
 
