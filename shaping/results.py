@@ -37,6 +37,9 @@ class Run:
     config: dict[str, Any]
     record: Any
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.record.sizes['match']:,} matches)"
+
     @cached_property
     def experiment(self) -> Experiment:
         """The planned experiment."""

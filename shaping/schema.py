@@ -40,9 +40,14 @@ class Range:
         infinite_low, infinite_high = self.low == float("-inf"), self.high == float("inf")
         if infinite_low and infinite_high:
             return "a finite number"
-        low = None if infinite_low else f"{'above' if self.open_low else 'at least'} {self.low:g}"
-        high = None if infinite_high else f"{'below' if self.open_high else 'at most'} {self.high:g}"
+        low = None if infinite_low else f"{'above' if self.open_low else 'at least'} {_plain(self.low)}"
+        high = None if infinite_high else f"{'below' if self.open_high else 'at most'} {_plain(self.high)}"
         return " and ".join(part for part in (low, high) if part)
+
+
+def _plain(end: float) -> str:
+    """1,000,000,000 rather than 1e+09."""
+    return f"{end:,}" if isinstance(end, int) else f"{end:g}"
 
 
 NonNegative = Annotated[float, Range(0)]

@@ -273,7 +273,8 @@ def _timing_table(timing: dict[str, Any]) -> str:
             for k, v in value.items():
                 add(f"{prefix} {k}".strip(), v)
         else:
-            shown = f"{value:,.4g}" if isinstance(value, float) else value
+            listed = ", ".join(map(str, value)) if isinstance(value, list) else value
+            shown = f"{value:,.4g}" if isinstance(value, float) else listed
             rows.append([escape(prefix.replace("_", " ")), escape(str(shown))])
 
     add("", timing)

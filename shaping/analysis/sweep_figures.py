@@ -152,7 +152,7 @@ def _ticks(axes: Axes, which: str, axis: Axis, spacing: str) -> None:
             side.set_ticks(decades, [value_name(float(d)) for d in decades])
             axes.tick_params(which="both", length=2.5)
             return
-    shown = spread(len(axis.values), 7)
+    shown = spread(len(axis.values), 7 if which == "x" else 12)
     positions = shown if spacing == "uneven" else [axis.values[i] for i in shown]
     side.set_ticks(positions, [value_name(float(axis.values[i]), axis.values) for i in shown])
     side.set_ticks([], minor=True)

@@ -58,7 +58,8 @@ def family_of(game: Mapping[str, Any]) -> Family:
             return family
     if not isinstance(name, str) or name not in environments():
         known = game_names()
-        allowed = f"one of {', '.join(known)}, or give game.payoffs (--plugin adds names)"
+        adds = "--plugin, or in Python shaping.extensions.use_plugin(FILE), adds names"
+        allowed = f"one of {', '.join(known)}, or give game.payoffs ({adds})"
         raise not_allowed("game.name", name, allowed, known)
     return ENVIRONMENT
 

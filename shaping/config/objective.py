@@ -52,6 +52,11 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         if not family.exact_kinds:
             wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form"
             raise not_allowed("objective.kind", kind, wanted)
+        sampled = [key for key in given if key in objective_fields()]
+        if sampled and "kind" not in given and family.sampled_kinds:
+            raise ConfigError(
+                f"objective.{sampled[0]}: returns are exact by default in this game; add objective.kind: dice"
+            )
         settings("objective", given, {}, ("kind",), "an exact objective")
         return {"kind": "exact"}
     if not family.sampled_kinds:

@@ -173,7 +173,9 @@ def _check_learner(where: str, seat: _Seat) -> None:
         names = ", ".join(SEQUENTIAL_GAMES)
         raise not_allowed(f"{where}.rule", seat.player["rule"], f"another rule, or a game in turns: {names}")
     if learner.needs_sampler and exact:
-        raise ConfigError(f"{where}.rule: it learns from play; objective.kind must be dice, not exact")
+        raise ConfigError(
+            f"{where}.rule: {seat.player['rule']} learns from play; objective.kind must be dice, not exact"
+        )
     if learner.needs_action_values and objective["critic_kind"] != "q":
         raise ConfigError(f"{where}.rule: it asks what each action is worth; objective.critic_kind must be q")
     if learner.needs_chain:

@@ -96,7 +96,9 @@ def numeric_keys(axes: Sequence[Axis | Drawn], bases: Mapping[Any, dict[str, Any
         elif not set(seat_keys(axis.key, seats)).intersection(structure):
             name = axis.key.rpartition(".")[2] if axis.key.startswith("players.") else None
             owners = ", ".join(rule for rule in rules() if name in player_fields(rule))
-            note = f" to sweep over{'; it belongs to ' * bool(owners)}{owners}"
+            if owners:
+                raise ConfigError(f"{axis.key}: unknown key to sweep over; it belongs to {owners}")
+            note = " to sweep over"
             raise unknown_key(axis.key, as_written(axis.key, [*known, *structure]), note)
         elif drawn:
             raise ConfigError(f"sweep.{axis.key}: cannot be drawn; it shapes the program, so give a list of values")

@@ -72,7 +72,8 @@ def size_of(count: float) -> str:
     """12345678 bytes as 11.8 MiB."""
     for size, name in ((2**60, "EiB"), (2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= size:
-            return f"{count / size:.3g} {name}"
+            # 1,023 KiB, where three digits would be 1.02e+03.
+            return f"{count / size:.{4 if count >= 999.5 * size else 3}g} {name}"
     return f"{count:.0f} B"
 
 

@@ -246,7 +246,11 @@ OTHERS = [
     (["sweep.record_every=[1]"], "sweep.record_every", "cannot be swept"),
     (["sweep.precision=[float32]"], "sweep.precision", "cannot be swept"),
     (["sweep.foo=[1]"], "foo", "unknown key to sweep over"),
-    (["sweep.players.*.clip=[0.1]"], "players.*.clip", "unknown key to sweep over; it belongs to ppo; allowed"),
+    (
+        ["sweep.players.*.clip=[0.1]"],
+        "players.*.clip",
+        "unknown key to sweep over; it belongs to",
+    ),
     (["sweep.title=[a]"], "title", "unknown key to sweep over"),
     (["sweep.seed={uniform: [0, 1]}"], "sweep.seed", "cannot be drawn"),
     (["sweep.players.0.rule={uniform: [0, 1]}"], "sweep.players.0.rule", "cannot be drawn"),

@@ -63,7 +63,7 @@ def test_the_resolved_configuration_makes_the_same_experiment():
         (changed(EXACT, players=[NAIVE, NAIVE]), "players: all are within the trial"),
         (changed(EXACT, players={"rule": "ppo"}), "players: "),
         (changed(EXACT, players=[{"rule": "ppo", "init": {"normal": 1}}, NAIVE]), "players.0.init: not allowed"),
-        (changed(EXACT, players=["ppo", {"rule": "ppo", "within": True}]), "players.1.rule: it learns from play"),
+        (changed(EXACT, players=["ppo", {"rule": "ppo", "within": True}]), "players.1.rule: ppo learns from play"),
         (changed(PLAYED, players=["ppo", {"rule": "lola", "within": True}]), "players.1.rule: 'lola' is not allowed"),
         (changed(EXACT, players=["ppo", NAIVE | {"weight": 1}]), "players.1.weight: belongs to trial.pool"),
         (changed(EXACT, players=["ppo", NAIVE | {"step_size": {"loguniform": [2, 1]}}]), "players.1.step_size.loguni"),

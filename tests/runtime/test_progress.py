@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from shaping.runtime.progress import Progress
+from shaping.runtime.progress import Progress, size_of
 
 
 class Terminal(io.StringIO):
@@ -48,3 +48,7 @@ def test_nothing_is_shown_of_what_an_earlier_process_did_or_where_it_is_not_want
         progress.advance(1)
     progress.close()
     assert stream.getvalue() == ""
+
+
+def test_sizes_just_below_the_next_unit_have_no_exponent():
+    assert [size_of(n) for n in (1_047_000, 2**20, 999 * 1024, 1500)] == ["1022 KiB", "1 MiB", "999 KiB", "1.46 KiB"]
