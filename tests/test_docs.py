@@ -86,7 +86,7 @@ def made_small(arguments: list[str], in_full: bool) -> list[str]:
     return small
 
 
-WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md")]
+WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md", "ecology.md")]
 EXAMPLES = [
     # The Python of these pages learns from play, which takes longest to compile.
     pytest.param(path, path.name in TRAINS, id=path.name, marks=[pytest.mark.slow] * (path.name in LEARN))

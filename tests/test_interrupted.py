@@ -28,7 +28,7 @@ def quick(tmp_path_factory):
     """Programs are compiled once, and no pictures drawn."""
     from shaping.analysis import report
 
-    def without_pictures(directory):
+    def without_pictures(directory, *arguments):
         page = directory / "report" / "index.html"
         page.parent.mkdir(exist_ok=True)
         page.write_text("")

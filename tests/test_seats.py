@@ -37,7 +37,7 @@ def clean(monkeypatch, tmp_path):
 def unpictured(monkeypatch):
     from shaping.analysis import report
 
-    monkeypatch.setattr(report, "write_report", lambda directory: directory / "report" / "index.html")
+    monkeypatch.setattr(report, "write_report", lambda directory, *arguments: directory / "report" / "index.html")
 
 
 def always(logit):

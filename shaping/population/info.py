@@ -19,9 +19,10 @@ def variables(learners: Sequence[Learner]) -> dict[str, Variable]:
 
 
 def of_game(game: Game) -> dict[str, Variable]:
-    """What an exact game measures along updates besides values, by name; games that are played are measured by
-    themselves (`match.measure`)."""
-    return {} if game.sampled else {name: one for name, one in game.variables.items() if one.along_updates}
+    """What an exact game measures along updates besides values, by name: the variables of which it says that play shows
+    them. Games that are played are measured by themselves (`match.measure`)."""
+    known = {} if game.sampled else game.variables
+    return {name: one for name, one in known.items() if one.along_updates and one.source == "play"}
 
 
 def measured(

@@ -126,9 +126,9 @@ def test_an_installed_package_is_named_like_our_own_and_trains(clean, monkeypatc
     assert main(["list"]) == 0
     listed = capsys.readouterr().out
     for line in (
-        "half                  A share of",
-        "match                 Two players",
-        "wide                  A network",
+        "half                        A share of",
+        "match                       Two players",
+        "wide                        A network",
     ):
         assert line in listed
 

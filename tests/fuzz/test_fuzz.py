@@ -60,7 +60,7 @@ def test_what_is_absent_is_not_called_diverged_by_any_reader(made, tmp_path, nam
 
 
 def test_the_fuzzer_notices_a_traceback(made, tmp_path, monkeypatch):
-    def broken(folder):
+    def broken(folder, *arguments):
         raise KeyError("value")
 
     monkeypatch.setattr("shaping.results.report", broken)

@@ -16,7 +16,9 @@ from tests.compiling import quickly
 pytestmark = pytest.mark.usefixtures("x64")
 
 # What they learn beforehand is of players with parameters.
-RULES = {name: make for name, make in named_rules().items() if make().prepare is None}
+RULES = {
+    name: make for name, make in named_rules().items() if make().prepare is None and not make().needs_information_sets
+}
 STILL = sorted(set(RULES) - {"extragradient", "lss", "pola", "consensus", "sga"})
 
 
