@@ -95,6 +95,8 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
             kind = "q" if learner.needs_action_values else "value"
             objective = {"kind": "dice", "batch": 4, "horizon": 4, "critic_kind": kind}
             variants[name] |= {"objective": objective, "game": "ipd"}
+        if learner.needs_information_sets:
+            variants[name] |= {"game": "kuhn_poker"}
     # One-shot, because it compiles fastest.
     raw = {"game": {"name": "ipd", "horizon": 1}, "matches": 2, "updates": 3, "variants": variants}
     record = played(shaping.run(raw, tmp_path / "run"))
