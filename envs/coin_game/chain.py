@@ -74,8 +74,8 @@ class CoinChain:
         return rows[self.transition]
 
     def own_states(self, player: int) -> np.ndarray:
-        """For each state, the number of the state as the player sees it, [states]: itself as seat 0, then the others by
-        ascending seat, and colours likewise."""
+        """For each state, the number of the state as the player sees it, [states] int32: itself as seat 0, then the
+        others by ascending seat, and colours likewise."""
         env, n = self.env, self.env.num_players
         order = [player, *(seat for seat in range(n) if seat != player)]
         boards = self.boards
@@ -86,7 +86,8 @@ class CoinChain:
         takers = memories(n) if self.memory else np.full((1, n), 0)
         renamed = np.append(np.argsort(order), n)[takers][:, order]
         number = memory_number(renamed, n) if self.memory else np.zeros(1, int)
-        return (number[:, None] * self.num_boards + seen[None]).reshape(-1)
+        # JAX 0.12 once mixed up the types of an int64 index in a process that used both precisions.
+        return (number[:, None] * self.num_boards + seen[None]).reshape(-1).astype(np.int32)
 
 
 def coin_chain(env: CoinGame, folded: bool = True, memory: bool = False) -> CoinChain:
