@@ -94,8 +94,8 @@ def as_arrays(root: Node, num_players: int, num_actions: int) -> Arrays:
     nodes = list(_walk(root))
     branches = max([num_actions, *(len(node.branches) for node in nodes if isinstance(node, Chance))])
     count = len(nodes)
-    mover, information = np.full(count, -1), np.full(count, -1)
-    children = np.repeat(np.arange(count)[:, None], branches, axis=1)
+    mover, information = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    children = np.repeat(np.arange(count, dtype=np.int32)[:, None], branches, axis=1)
     probabilities, rewards = np.zeros((count, branches)), np.zeros((count, num_players))
     leaves: list[int] = []
     chances: list[float] = []
@@ -148,10 +148,10 @@ def as_arrays(root: Node, num_players: int, num_actions: int) -> Arrays:
         children,
         probabilities,
         rewards,
-        np.asarray(leaves),
+        np.asarray(leaves, np.int32),
         np.asarray(chances),
         tuple(map(_padded, paths)),
-        tuple(np.asarray(each, int).reshape(-1, 2) for each in before),
+        tuple(np.asarray(each, np.int32).reshape(-1, 2) for each in before),
     )
 
 
@@ -167,7 +167,7 @@ def _walk(node: Node) -> Iterator[Node]:
 
 def _padded(paths: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
     longest = max(map(len, paths), default=0)
-    found = np.full((len(paths), longest, 2), -1)
+    found = np.full((len(paths), longest, 2), -1, np.int32)
     for place, path in enumerate(paths):
-        found[place, : len(path)] = np.asarray(path, int).reshape(-1, 2)
+        found[place, : len(path)] = np.asarray(path, np.int32).reshape(-1, 2)
     return found
