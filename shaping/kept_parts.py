@@ -1,6 +1,8 @@
 """Finished parts of a long computation, kept in a folder: one that was interrupted computes only what is missing."""
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +27,8 @@ def kept(folder: Any, name: str, given: Any, compute: Callable[[], Mapping[str, 
     try:
         with np.load(path, allow_pickle=False) as read:
             return {key: read[key] for key in read.files}
-    except Exception:  # missing, or cut off: np.load has many ways to fail
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        # It is missing, or was cut off or damaged: it is computed again.
         found = {key: np.asarray(value) for key, value in compute().items()}
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:

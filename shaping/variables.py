@@ -170,6 +170,18 @@ VARIABLES: dict[str, Variable] = {
         "reciprocal value",
         source="learner",
     ),
+    "fitness": Variable(
+        _ALONG, "mean value of the policies that a search tried, on one batch of play", "fitness", source="learner"
+    ),
+    "fitness_best": Variable(
+        _ALONG,
+        "value of the best of these policies on the same batch, where the best of many is the luckiest too",
+        "best fitness",
+        source="learner",
+    ),
+    "search_scale": Variable(
+        _ALONG, "standard deviation of the policies tried", "sigma", low=0, small=True, source="learner"
+    ),
     "shaping_norm": Variable(
         _ALONG,
         "length of the mean of independent estimates of the shaping term",

@@ -1,5 +1,5 @@
 """Deliberate mistakes that the tests must notice: `python -m tests.breaks [NAME ...]` makes them, one at a time, in a
-copy of the project and says whether the tests named beside each one fail. It takes about ten minutes on two cores.
+copy of the project and says whether the tests named beside each one fail. It takes a few minutes on two cores.
 
 Each mistake is one that somebody could make, and one that would change results without a sign of it.
 """

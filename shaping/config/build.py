@@ -19,7 +19,7 @@ from shaping.config.players import MODEL, build_learner, build_rule, played_by, 
 from shaping.config.policy import critic_of, is_network, policy_of
 from shaping.config.population import pairing_of, selection_of
 from shaping.config.rewards import build_reward
-from shaping.config.strategies import strategy_theta
+from shaping.config.strategies import strategy_logits, strategy_theta
 from shaping.config.warm_start import check_warm_start
 from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
@@ -27,8 +27,7 @@ from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.policies import scripted_players, strategy, tabular
-from shaping.policies.memory_one import logit
+from shaping.policies import scripted_players, tabular
 from shaping.population.classics import classifies
 from shaping.population.ecology import Rules
 from shaping.population.keys import draw, match_key, purpose
@@ -144,7 +143,7 @@ def population_of(
     types: dict[str, Any] = {}
     for name, entry in own["types"].items():
         if "strategy" in entry:
-            types[name] = values(_table_of(entry, game, number))
+            types[name] = values(number(strategy_logits(entry, game.policies[0]), rank=1))
         else:
             types[name] = _learner(sitting(settings, name), game, numbers, 0, number, False)
     learners, still = learners_of(types)
@@ -166,13 +165,6 @@ def population_of(
     )
     counts, stops = _counts(each, count), own["until"] == "fixation"
     return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops, tuple(extras))
-
-
-def _table_of(player: Normal, game: Any, number: Any) -> Any:
-    """The logits of a strategy, [matches, states]; in a game of one round those of its first move."""
-    own = {key: value for key, value in player.items() if key not in ("strategy", "share")}
-    table = np.asarray(strategy(player["strategy"], **own)[1], float)
-    return number(np.asarray(logit(table[: game.policies[0].num_parameters])), rank=1)
 
 
 def _counts(population: Normal, count: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from shaping.config.errors import ConfigError, errors_about
 from shaping.config.games import MATRIX, family_of, num_actions
 from shaping.policies import STRATEGIES, Policy, fixed, scripted_players, strategy
 from shaping.policies.automaton import Machine
+from shaping.policies.memory_one import logit
 from shaping.schema import Field, fields
 
 Normal = Mapping[str, Any]
@@ -28,6 +29,8 @@ def normal_strategy(
     first move."""
     family, exact = family_of(game), objective["kind"] == "exact"
     if family is not MATRIX:
+        if not family.sampled_kinds:
+            raise ConfigError(f"{where}.strategy: {game['name']} has no strategies; give a rule")
         if exact:
             who = f"{where}.strategy: in {game['name']}, strategies need sampled returns"
             raise ConfigError(f"{who}; objective.kind must be dice, not exact")
@@ -52,6 +55,13 @@ def _of_matrix_game(player: Normal) -> tuple[Policy, Any]:
 def strategy_table(player: Normal) -> Any:
     """P(cooperate | own state) of a strategy of matrix games; a `Machine` if it remembers more than a round."""
     return _of_matrix_game(player)[1]
+
+
+def strategy_logits(player: Normal, policy: Policy) -> np.ndarray:
+    """The logits with which a table of the kind of `policy` plays a memory-one strategy, [states]; in a game of one
+    round that of its first move."""
+    own = {key: value for key, value in player.items() if key != "share"}
+    return np.asarray(logit(np.asarray(strategy_table(own), float)[: policy.num_parameters]))
 
 
 def strategy_policy(player: Normal, game: Normal, seat: int, env: Any) -> Policy:

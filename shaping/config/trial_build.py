@@ -8,18 +8,17 @@ import numpy as np
 
 from shaping.config.errors import errors_about
 from shaping.config.objective import check_value_head
-from shaping.config.strategies import strategy_table
+from shaping.config.strategies import strategy_logits
 from shaping.config.trial import POLICIES, inner_objective, plain
 from shaping.learners import Common, Learner, frozen, values
 from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.policies.critics import Critic
 from shaping.policies.kinds import NETWORKS, critic_beside
-from shaping.policies.memory_one import logit
 from shaping.policies.policy import Policy
 from shaping.policies.unseen import unseen
 from shaping.population.match import Match
 from shaping.population.meta_game import MetaGame, MetaParams
-from shaping.population.pools import Candidate, Factor, Pool
+from shaping.population.pools import Candidate, Factor, Pool, by_structure
 from shaping.population.trial_game import TrialGame, TrialParams
 from shaping.population.trial_play import Stream
 
@@ -130,8 +129,7 @@ def trial_match(
     def candidate(seat: int, entry: Normal) -> Candidate:
         if "strategy" in entry:
             # A table like that of learners, so that all candidates play with one policy.
-            table = np.asarray(logit(np.asarray(strategy_table(plain(entry)), float)), float)
-            start = values(number(table[: inner.policies[seat].num_parameters], rank=1))
+            start = values(number(strategy_logits(plain(entry), inner.policies[seat]), rank=1))
             return Candidate(frozen(Common(initial=start)), number(entry.get("weight", 1.0), rank=0))
         seated = inner_form(normal, settings, seat, entry)
         step, discount = entry.get("step_size"), None if "discount" in plain(entry) else entry.get("discount")
@@ -163,7 +161,6 @@ def trial_match(
         frozen() if player.get("within") else learner_of(settings, game, numbers, seat, number, False)
         for seat, player in enumerate(players)
     )
-
     learners = tuple(
         jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner) for learner in learners
     )
@@ -171,10 +168,5 @@ def trial_match(
 
 
 def _stacked(candidates: list[Candidate]) -> Pool:
-    """Candidates by structure, as `pools.pool` stacks them, behind the matches' axis."""
-
-    kinds: dict[Any, list[Candidate]] = {}
-    for one in candidates:
-        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(one))
-        kinds.setdefault((jax.tree.structure(one), shapes), []).append(one)
-    return tuple(jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *kind) for kind in kinds.values())
+    """Candidates stacked as by `pools.pool`, but behind the matches' axis and without touching a device."""
+    return tuple(jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *kind) for kind in by_structure(candidates))

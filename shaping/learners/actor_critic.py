@@ -20,7 +20,7 @@ from flax import struct
 from shaping.learners import critic as critics
 from shaping.learners.ascent import ascend, check_seats, check_value_head, seated, summed, with_value_head
 from shaping.learners.initial import initial_parameters
-from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
@@ -129,11 +129,7 @@ def ppo(
 
 def learner_with(own: ActorCritic, common: Common) -> Learner:
     """An actor-critic learner with these settings."""
-    check_common(common)
-    if common.model is not None:
-        raise ValueError("opponent_model is given; allowed: none, as a2c and ppo treat others as part of the game")
-    if common.shaping_samples:
-        raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
+    check_without_model(common, "actor-critic learners treat others as part of the game")
     return Learner(
         Settings(own, common),
         _init,

@@ -24,7 +24,7 @@ from shaping.learners.actor_critic import ActorCritic, Experience, direction_of
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.ascent import ascend, check_seats, check_value_head, seated, summed, with_value_head
 from shaping.learners.initial import initial_parameters
-from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.learners.past_selves import Met, PastSelves, check_past_selves, joined
 from shaping.learners.replay import Replay
 from shaping.objectives.estimators import gae
@@ -122,11 +122,7 @@ def learner_of(
     Raises:
       ValueError: for settings that would have no effect.
     """
-    check_common(common)
-    if common.model is not None:
-        raise ValueError("opponent_model is given; allowed: none, as opponents are known from their advantages")
-    if common.shaping_samples:
-        raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
+    check_without_model(common, "opponents are known from their advantages")
     return Learner(
         Settings(own, shared, common, term, leak),
         _init,

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from shaping.objectives.estimators import magic_box
+from shaping.objectives.estimators import gae, magic_box
 from shaping.schema import Positive, Probability, checked
 
 FORMS = ("paper", "code")
@@ -145,7 +145,7 @@ def loaded_returns(
     summed = jnp.cumsum(log_probabilities, axis=0)
     loaded = (magic_box(summed) - magic_box(summed - log_probabilities))[..., None]
     returns = returns_of(rewards, discount)
-    return returns + _decayed((returns - values) * loaded, discount * decay)
+    return returns + returns_of((returns - values) * loaded, discount * decay)
 
 
 def imagined_log_probabilities(
@@ -226,17 +226,8 @@ def loqa_term(
 
 def returns_of(rewards: jax.Array, discount: Any) -> jax.Array:
     """The discounted rewards from each step on, [time, ...]."""
-    return _decayed(rewards, discount)
-
-
-def _decayed(terms: jax.Array, rate: Any) -> jax.Array:
-    """sum over l >= t of rate^(l - t) terms_l, [time, ...]."""
-
-    def step(later: jax.Array, now: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = now + rate * later
-        return found, found
-
-    return lax.scan(step, jnp.zeros_like(terms[0]), terms, reverse=True)[1]
+    # What generalised advantages are without values.
+    return gae(rewards, jnp.zeros_like(rewards), discount, 1)
 
 
 def others_of(arrays: jax.Array, player: int) -> jax.Array:

@@ -22,21 +22,14 @@ from jax.flatten_util import ravel_pytree
 
 from shaping.learners.ascent import ascend, check_seats, seated
 from shaping.learners.initial import initial_parameters
-from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import discounts
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
 from shaping.schema import NonNegative, Positive, Range, checked
-from shaping.variables import Variable
+from shaping.variables import declared
 
 _NOISE, _PLAY = range(2)
-_ALONG = ("match", "update", "player")
-VARIABLES = {
-    "fitness": Variable(_ALONG, "mean value of the policies that the learner tried in this update", "fitness"),
-    "fitness_best": Variable(_ALONG, "value of the best policy that the learner tried", "best fitness"),
-    "search_scale": Variable(_ALONG, "standard deviation of the policies tried", "sigma", low=0, small=True),
-}
-"""What learners that search by populations record, of one batch of play: the best of many is the luckiest too."""
 
 
 @struct.dataclass
@@ -100,7 +93,7 @@ def es(
         _step,
         prepares=common.initial.learned,
         shareable=True,
-        variables=VARIABLES,
+        variables=declared("fitness", "fitness_best", "search_scale"),
         gradients=population,
         plays=chunk or population,
     )
@@ -112,13 +105,9 @@ def check_search(population: int, chunk: int | None, common: Common) -> None:
     Raises:
       ValueError: for a chunk that does not divide the population, or settings of other learners.
     """
-    check_common(common)
+    check_without_model(common, "others are part of what is played")
     if chunk is not None and population % chunk:
         raise ValueError(f"chunk is {chunk}; allowed: a divisor of population, {population}")
-    if common.model is not None:
-        raise ValueError("opponent_model is given; allowed: none, as others are part of what is played")
-    if common.shaping_samples:
-        raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
 
 
 def _init(

@@ -17,12 +17,13 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from shaping.learners.ascent import check_seats, seated
-from shaping.learners.es import VARIABLES, check_search, fitness_of, in_chunks, normals, searched
+from shaping.learners.es import check_search, fitness_of, in_chunks, normals, searched
 from shaping.learners.initial import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, seats_of
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
 from shaping.schema import Positive, Range, checked
+from shaping.variables import declared
 
 _NOISE, _PLAY, _TEST = range(3)
 
@@ -62,14 +63,13 @@ def genetic(
     """
     check_search(population, chunk, common)
     settings = Settings(sigma, common, population, chunk)
-    variables = {name: VARIABLES[name] for name in ("fitness", "fitness_best")}
     return Learner(
         settings,
         _init,
         _step,
         prepares=common.initial.learned,
         shareable=True,
-        variables=variables,
+        variables=declared("fitness", "fitness_best"),
         gradients=population,
         plays=chunk or population,
     )

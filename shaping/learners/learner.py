@@ -74,6 +74,23 @@ def check_common(common: Common) -> None:
             raise ValueError(f"{name} is {given!r}; allowed: {allowed}")
 
 
+def check_without_model(common: Common, because: str) -> None:
+    """`check_common`, for a learner that keeps no opponent model and has no shaping term to estimate.
+
+    Args:
+      common: the settings.
+      because: why a model would not be used, as a clause.
+
+    Raises:
+      ValueError: one line with the name, the value and what is allowed.
+    """
+    check_common(common)
+    if common.model is not None:
+        raise ValueError(f"opponent_model is given; allowed: none, as {because}")
+    if common.shaping_samples:
+        raise ValueError("shaping_samples is given; allowed: for rules with a shaping term (lola, first_order)")
+
+
 @struct.dataclass
 class Learner:
     """A learner with its settings.

@@ -19,7 +19,7 @@ from flax import struct
 
 from shaping.learners.ascent import ascend, check_seats
 from shaping.learners.initial import initial_parameters
-from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
+from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.learners.reciprocity import FORMS, exact_reciprocal_return
 from shaping.objectives.objective import Chain, Objective
 from shaping.policies.policy import Policy
@@ -80,11 +80,9 @@ def reciprocator(
     Raises:
       ValueError: for an unknown form, or for settings that would have no effect.
     """
-    check_common(common)
+    check_without_model(common, "baselines take its place")
     if form not in FORMS:
         raise ValueError(f"form is {form!r}; allowed: {', '.join(FORMS)}")
-    if common.model is not None or common.shaping_samples:
-        raise ValueError("opponent_model or shaping_samples is given; allowed: neither, as reciprocator uses none")
     return Learner(
         Settings(weight, form, window, every, common),
         _init,

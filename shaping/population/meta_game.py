@@ -15,6 +15,9 @@ streams; `info["stream_rewards"]` holds each. Where a population trains, the str
 play (`trial_play`): whoever learns over trials has one policy, which acts in each stream by itself and has one memory
 for each.
 
+Both forms share their pools, their spaces and what is shown, so they are one class, and this file is longer than
+others.
+
 The seats of those who learn within the trial remain seats: they are shown the same and paid, and what they are given as
 actions is ignored. What another learner draws, its start included, depends on the environment's keys and its seat
 alone, never on what a shaper does or draws.

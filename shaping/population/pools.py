@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from shaping.learners.learner import Learner, LearnerState
@@ -82,11 +83,17 @@ def pool(candidates: Sequence[Candidate]) -> Pool:
     """
     if not candidates:
         raise ValueError("the pool has no learners; allowed: 1 or more")
+    kinds = by_structure(candidates)
+    return tuple(jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *kind) for kind in kinds)
+
+
+def by_structure(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Candidates in groups of one structure, in order of their first appearance."""
     kinds: dict[Any, list[Candidate]] = {}
     for candidate in candidates:
-        shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(candidate))
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(candidate))
         kinds.setdefault((jax.tree.structure(candidate), shapes), []).append(candidate)
-    return tuple(jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *k) for k in kinds.values())
+    return list(kinds.values())
 
 
 ObjectiveOf = Callable[[Any], Objective]
@@ -113,9 +120,8 @@ def draw(
     for number, stacked in enumerate(pool):
         count = jnp.shape(stacked.weight)[0]
         kind = jnp.where(place >= first, number, kind)
-        index = jnp.clip(place - first, 0, count - 1)
-        candidate = stacked if count == 1 else jax.tree.map(lambda leaf, index=index: leaf[index], stacked)
-        candidate = jax.tree.map(lambda leaf: leaf[0], stacked) if count == 1 else candidate
+        index = 0 if count == 1 else jnp.clip(place - first, 0, count - 1)
+        candidate = jax.tree.map(lambda leaf, index=index: leaf[index], stacked)
         found.append(_scaled(candidate, use(key, "draw", 1 + number)))
         first += count
     states = tuple(

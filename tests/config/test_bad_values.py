@@ -251,6 +251,7 @@ OTHERS = [
         "players.*.clip",
         "unknown key to sweep over; it belongs to",
     ),
+    (["game=kuhn_poker", "players={strategy: tft}"], "players.*.strategy", "kuhn_poker has no strategies"),
     (["sweep.title=[a]"], "title", "unknown key to sweep over"),
     (["sweep.seed={uniform: [0, 1]}"], "sweep.seed", "cannot be drawn"),
     (["sweep.players.0.rule={uniform: [0, 1]}"], "sweep.players.0.rule", "cannot be drawn"),
