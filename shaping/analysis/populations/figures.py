@@ -139,8 +139,8 @@ def _policies(record: Record, chosen: Selection) -> Picture | None:
     figure.supylabel("P(cooperate)", fontsize=9)
     figure.colorbar(mesh, ax=panels, fraction=0.05, pad=0.02, label="share of learners")
     caption = (
-        "What learners play after the last generation: the share of a cell's learners of one type that cooperate with a "
-        f"certain probability after each outcome of the last round, their own action first. {chosen.note}"
+        "What learners play after the last generation: the share of a cell's learners of one type that cooperate with "
+        f"a certain probability after each outcome of the last round, their own action first. {chosen.note}"
     ).strip()
     return picture("final_policies", "Final policies", caption, figure)
 
