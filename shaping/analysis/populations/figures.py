@@ -10,7 +10,7 @@ import numpy as np
 
 from shaping.analysis.populations.measures import range_of, types_of
 from shaping.analysis.record import Record
-from shaping.analysis.selection import Selection, select_cells
+from shaping.analysis.shown_cells import Selection, select_cells
 from shaping.analysis.statistics import mean_ci95_columns
 from shaping.analysis.style import COLOURS, RC, Picture, import_matplotlib, new_figure, nothing_here, picture
 from shaping.analysis.sweep_figures import sweep_figures
@@ -109,7 +109,7 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
 
 
 def _policies(record: Record, chosen: Selection) -> Picture | None:
-    """A histogram of P(cooperate) in every state over all learners, one panel for each type that learns in a cell."""
+    """A histogram of P(cooperate) in every state over all learners, one panel for each type in a cell."""
     if not record.dataset.attrs.get("tabular") or "theta_final" not in record.dataset:
         return None
     states = _STATES.get(record.dataset.sizes["parameter"])
@@ -121,9 +121,14 @@ def _policies(record: Record, chosen: Selection) -> Picture | None:
     mesh = None
     for axes, (cell, title, kind) in zip(panels, shown, strict=True):
         found = _cooperation(record, cell, types.index(kind))
-        axes.set_title("\n".join(name for name in (title, kind if len(types) > 1 else "") if name))
+        if len(types) > 1:
+            axes.set_title(kind)
+            if kind == types[0]:
+                axes.set_title(f"{title}\n", loc="left")
+        else:
+            axes.set_title(title)
         if not len(found):
-            nothing_here(axes)
+            nothing_here(axes, "no learner of this type")
             continue
         edges = np.linspace(0, 1, _BINS + 1)
         counts = np.stack([np.histogram(column, edges)[0] for column in found.T], axis=1) / len(found)
@@ -134,8 +139,8 @@ def _policies(record: Record, chosen: Selection) -> Picture | None:
     figure.supylabel("P(cooperate)", fontsize=9)
     figure.colorbar(mesh, ax=panels, fraction=0.05, pad=0.02, label="share of learners")
     caption = (
-        "What learners play after the last generation: the share of a cell's learners of one type that cooperate with a "
-        f"certain probability after each outcome of the last round, their own action first. {chosen.note}"
+        "What learners play after the last generation: the share of a cell's learners of one type that cooperate with "
+        f"a certain probability after each outcome of the last round, their own action first. {chosen.note}"
     ).strip()
     return picture("final_policies", "Final policies", caption, figure)
 
