@@ -91,8 +91,8 @@ def train(
     for start in range(0, updates, _CHUNK):
         numbers = np.arange(start, start + _CHUNK)
         state, found = chunk(state, data, batches, numbers, numbers < updates, jnp.float32(weight))
-        losses.append(jax.tree.map(lambda x, n=min(_CHUNK, updates - start): np.asarray(x)[:n].mean(), found))
-    told = jax.tree.map(lambda *x: np.array(x), *losses)
+        losses.append({name: np.asarray(x)[: updates - start].mean() for name, x in found.items()})
+    told = {name: np.array([part[name] for part in losses]) for name in losses[0]}
     return replace(blank, params=jax.tree.map(np.asarray, state[0]), losses=told)
 
 
