@@ -142,8 +142,8 @@ def _write_page(folder: Any, atlas: Any, summary: dict[str, Any], pdfs: bool) ->
     for shot in films:
         (place / f"{shot.name}.gif").write_bytes(shot.png)
     caption = (
-        f"Every point is a policy, as it was seen to play; near points play alike ({summary['map']}). Crosses are named "
-        "strategies. Small faint points are learners at earlier times. The wheel zooms once its tool is chosen."
+        f"Every point is a policy, as it was seen to play; near points play alike ({summary['map']}). Crosses are "
+        "named strategies. Small faint points are learners at earlier times. The wheel zooms once its tool is chosen."
     )
     parts: list[str | Chart] = [
         f"<h1>Atlas of {summary['policies']:,} policies</h1>",
@@ -162,12 +162,12 @@ def _write_page(folder: Any, atlas: Any, summary: dict[str, Any], pdfs: bool) ->
 
 def _about(summary: dict[str, Any]) -> str:
     horizon = summary.get("horizon", "infinite")
+    objective = summary["objective"].replace("both", "imitation and identification")
     return (
         f"Game {summary.get('game', '')}, horizon {horizon}. Each policy played {summary['episodes']} episodes of at "
-        f"most {summary['rounds']} steps against {summary['against']}, in both seats. An encoder that saw nothing but this "
-        f"play was trained on {summary['objective'].replace('both', 'imitation and identification')}. Two embeddings of "
-        f"one policy, from halves of its episodes, are typically {summary['spread']:.2f} apart; distances below that "
-        "say nothing."
+        f"most {summary['rounds']} steps against {summary['against']}, in both seats. An encoder that saw nothing but "
+        f"this play was trained on {objective}. Two embeddings of one policy, from halves of its episodes, are "
+        f"typically {summary['spread']:.2f} apart; distances below that say nothing."
     )
 
 
