@@ -138,17 +138,22 @@ def _of_populations(
                 found.append(Mapped(player, end, number * size + learner))
         if "policies" not in record:
             continue
-        of_all = "types" in record
-        labels = record["types"].values[m] if of_all else record["sampled_types"].values[m]
+        fixed = run.config["population"]["selection"]["kind"] == "none"
         for place in _times(record["generation"].values, snapshots):
             rows = record["policies"].isel(match=m, generation=place).values
             for sampled, learner in enumerate(record["sample_learner"].values.tolist()):
-                label = labels[place, learner if of_all else sampled]
-                if np.isfinite(rows[sampled][: policies[0].num_parameters]).all() and np.isfinite(label):
+                if np.isfinite(rows[sampled][: policies[0].num_parameters]).all():
+                    # Selection changes types, which are known at other times only if the run recorded them.
+                    label = kinds[learner] if fixed else _type_then(record, m, place, learner)
+                    kind = types[int(label)] if np.isfinite(label) else "type not recorded"
                     when, own = int(record["generation"].values[place]), _behaviour(policies, rows[sampled])
-                    player = Player(f"{name}/{m}/{learner}", source, own, m, learner, cell, types[int(label)])
+                    player = Player(f"{name}/{m}/{learner}", source, own, m, learner, cell, kind)
                     found.append(_earlier(player, own, when, number * size + learner))
     return found, game
+
+
+def _type_then(record: Any, match: int, place: int, learner: int) -> float:
+    return float(record["types"].values[match, place, learner]) if "types" in record else np.nan
 
 
 def _game_of(source: str, run: Run, m: int, population: Population) -> dict[str, Any]:

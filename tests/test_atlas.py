@@ -77,6 +77,7 @@ def test_the_report_of_an_atlas_can_be_written_again(folder):
     assert [one["when"] for one in after["drift"]] == [0, 2, 4]
 
 
+@pytest.mark.slow
 def test_policies_of_populations_are_followed_along_generations(tmp_path):
     types = {"naive": {"share": 0.5, "rule": "naive"}, "tft": {"share": "rest", "strategy": "tft"}}
     config = {"game": "ipd", "population": {"size": 4, "types": types}, "generations": 2, "record": ["policies"]}
@@ -99,7 +100,7 @@ def test_clusters_are_named_after_the_strategies_that_they_are_near():
 def test_extortioners_are_found_with_their_factor_and_others_are_far():
     tables = np.array([extortionate(3.0), extortionate(1.5), [1, 1, 0, 1, 0], [1, 1, 1, 1, 1], [np.nan] * 5], float)
     distance, factor = extortion(tables, PAYOFFS)
-    assert np.all(distance[:2] < 0.02) and np.all(distance[2:4] > 0.02) and np.isnan(distance[4])
+    assert np.all(distance[:2] < 0.02) and np.all(distance[2:4] > 0.08) and np.isnan(distance[4])
     np.testing.assert_allclose(factor[:2], [3, 1.5], rtol=0.1)
     assert np.isnan(extortion(tables, (1.0, 2.0, 3.0, 4.0))[0]).all()
 

@@ -7,6 +7,7 @@ encoder = representations.train(episodes, "both")
 embeddings = representations.encode(encoder, episodes)
 """
 
+from shaping.representations.conditioning import conditioned_logits
 from shaping.representations.encoder import Encoder, encode, encode_each
 from shaping.representations.episodes import Episodes, play_episodes
 from shaping.representations.files import load, save
@@ -17,6 +18,7 @@ __all__ = [
     "OBJECTIVES",
     "Encoder",
     "Episodes",
+    "conditioned_logits",
     "encode",
     "encode_each",
     "load",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-_FACTORS, _STRENGTHS = np.geomspace(1.1, 20, 24), np.linspace(0.1, 1, 19)
+_FACTORS, _STRENGTHS = np.geomspace(1.5, 20, 24), np.linspace(0.1, 1, 19)
 
 
 def extortion(tables: np.ndarray, payoffs: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """The extortionate strategy nearest to each policy, of those with a factor chi from 1.1 to 20.
+    """The extortionate strategy nearest to each policy, of those with a factor chi from 1.5 to 20.
+
+    With a factor of 1 it is tit-for-tat, which takes no more than it gives.
 
     They are p_CC = 1 - phi (chi-1) c, p_CD = 1 - phi (1 + chi d), p_DC = phi (chi + d), p_DD = 0 with c = (R-P)/(P-S)
     and d = (T-P)/(P-S) (Press and Dyson 2012); phi is from a tenth of the most that chi allows, because with little of

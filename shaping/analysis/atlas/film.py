@@ -74,6 +74,7 @@ def _frames(
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_aspect("equal", "datalim")
+        axes.spines[:].set_visible(False)
         for x, y, text in labels:
             axes.plot(x, y, "+", color=GREY, markersize=5)
             axes.annotate(text, (x, y), (3, 3), textcoords="offset points", color=GREY, fontsize=7)

@@ -180,7 +180,7 @@ def _colourings(atlas: Any, groups: list[str]) -> list[Colouring]:
     found.append(by_number("advantage over the partner", atlas["reward"].values - atlas["partner_reward"].values))
     if "extortion_distance" in atlas and np.isfinite(atlas["extortion_distance"].values).any():
         name = "extortion (distance from the nearest extortionate strategy)"
-        found.append(by_number(name, atlas["extortion_distance"].values, "Inferno256"))
+        found.append(by_number(name, atlas["extortion_distance"].values, "Plasma256"))
     if np.isfinite(atlas["drift"].values).any():
         found.append(by_number("drift (distance from where a learner was first)", atlas["drift"].values))
     return found
@@ -219,6 +219,7 @@ def _still(
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_aspect("equal", "datalim")
+        axes.spines[:].set_visible(False)
         for x, y, text in labels:
             axes.plot(x, y, "+", color="black", markersize=6)
             axes.annotate(text, (x, y), (3, 3), textcoords="offset points", fontsize=8, fontweight="bold")
