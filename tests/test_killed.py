@@ -16,7 +16,7 @@ from tests.runs import played, summary
 
 LONG = CONFIG | {
     "matches": 12,
-    "updates": 60_000,
+    "updates": 30_000,
     "record_every": 100,
     "chunk_matches": 24,
     "checkpoint": {"every_updates": 2000},
@@ -82,7 +82,7 @@ def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path, cap
 
 def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
     folder = tmp_path / "run"
-    process = command("run", long_config, "--out", folder, "--set", "checkpoint.every_updates=60000")
+    process = command("run", long_config, "--out", folder, "--set", "checkpoint.every_updates=30000")
     wait_for(lambda: (folder / "status.json").exists(), process)
     os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGUSR1)
