@@ -56,7 +56,15 @@ TRAINS = ("README.md", "tutorial.md", "running.md")
 """The documents whose runs the short suite carries out: those that a newcomer reads, and what happens to a run."""
 
 
-LEARN = ("sampling.md", "advantages.md", "extending.md", "evolution.md", "populations.md", "record.md")
+LEARN = (
+    "sampling.md",
+    "advantages.md",
+    "environments.md",
+    "extending.md",
+    "evolution.md",
+    "populations.md",
+    "record.md",
+)
 """The pages of whose Python the short suite looks only at the calls."""
 
 

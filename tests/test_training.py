@@ -183,7 +183,8 @@ def small(tree):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name == "phase_diagram" else pytest.mark.slow) for name in shipped()],
+    # README's own, `lola_table`, runs in tests/test_docs.py; all are planned in tests/config/test_files.py.
+    [pytest.param(name, marks=pytest.mark.slow) for name in shipped()],
 )
 def test_every_shipped_configuration_runs_when_made_small(tmp_path, name):
     raw = small(read(name, ["matches=4", "updates=4"]))
