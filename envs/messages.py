@@ -12,7 +12,7 @@ import numpy as np
 from shaping.envs import declarations
 from shaping.envs.declarations import Measure
 from shaping.envs.environment import Environment, check_actions, check_integer
-from shaping.envs.grid.seats import own_first
+from shaping.envs.grid.player_order import own_first
 from shaping.envs.spaces import Box, Discrete
 
 

@@ -1,7 +1,7 @@
 """Exact expected returns in iterated games with more than two actions, of memory-one policies that are tables.
 
 With pi_i(a | s) the softmax of player i's logits in state s, the joint actions form a Markov chain as with two actions
-(`memory_one`): from state s the joint action a has probability prod_i pi_i(a_i | s), and
+(`exact_matrix`): from state s the joint action a has probability prod_i pi_i(a_i | s), and
 
     V_i = p0^T (I - gamma P)^{-1} r_i
 
@@ -133,7 +133,7 @@ def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyAction
       ValueError: a game of two actions, not one policy per seat, or tables that do not fit the game.
     """
     if game.num_actions == 2:
-        raise ValueError("the game has 2 actions; allowed: more, memory_one.exact_matrix_game has those of two")
+        raise ValueError("the game has 2 actions; allowed: more, exact_matrix.exact_matrix_game has those of two")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     wanted = (game.num_states, game.num_actions)

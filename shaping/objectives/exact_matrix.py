@@ -1,5 +1,5 @@
 """Exact expected returns in iterated games with two actions: memory-one policies of 2 to 6 players, and policies of two
-players that remember more rounds (`memory_k`).
+players that remember more rounds (`returns_memory_k`).
 
 With c_i(s) the probability that player i cooperates in state s, the joint actions form a Markov chain: from state s the
 joint action a has probability prod_i c_i(s)^[a_i = C] (1 - c_i(s))^[a_i = D]. The return of player i is
@@ -27,11 +27,11 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
+from shaping.objectives.exact_many_actions import many_action_game
 from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, nothing, value_scale
-from shaping.objectives.many_actions import many_action_game
-from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.objective import Chain, Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
+from shaping.objectives.returns_memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
 from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
@@ -310,7 +310,7 @@ def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMa
         those of the game.
     """
     if game.num_actions != 2:
-        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")
+        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, exact_many_actions has games of more")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     rounds = {policy.rounds for policy in policies}
