@@ -1,7 +1,7 @@
 """Extragradient (Korpelevich 1976): every player's naive gradient, taken after an imagined naive step of all players.
 
-With xi of `joint_gradient`, in losses, the descent direction is xi(theta - eta xi(theta)), without differentiating through
-the imagined step.
+With xi of `joint_gradient`, in losses, the descent direction is xi(theta - eta xi(theta)), without differentiating
+through the imagined step.
 """
 
 from typing import Any
