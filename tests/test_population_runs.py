@@ -92,7 +92,7 @@ def test_an_interrupted_run_of_populations_continues_bit_for_bit(folder, tmp_pat
 
 
 def test_a_replayed_population_is_the_recorded_one_bit_for_bit(folder, record):
-    found = shaping.replay(folder, 4, last=2)
+    found = shaping.replayed_matches(folder, 4, last=2)
     assert found.difference == 0 and found.recorded == found.diverged_at == -1
     assert found.steps.generation.values.tolist() == [5, 6]
     np.testing.assert_array_equal(found.steps.share, record.share.isel(match=4, generation=slice(5, 7)))
