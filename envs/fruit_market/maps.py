@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 LETTERS = {
     " ": "land",
@@ -51,6 +50,8 @@ def read_map(layout: Any) -> MarketMap:
     Raises:
         ValueError: for an unknown name or letter, rows of different lengths, or no start. One line.
     """
+    from scipy import ndimage
+
     if isinstance(layout, str):
         if layout not in _NAMED:
             raise ValueError(f"layout is {layout!r}; allowed: {', '.join(_NAMED)}, or a tuple of rows of text")
@@ -69,9 +70,11 @@ def read_map(layout: Any) -> MarketMap:
     if not starts:
         raise ValueError(f"layout has the letters {sorted(set(''.join(layout)))}; allowed: at least a start (P)")
     water, walls = letters == "~", letters == "W"
-    numbered, regions = ndimage.label(~(water | walls))
+    numbered = np.zeros(letters.shape, np.int32)
+    ndimage.label(~(water | walls), output=numbered)
+    regions = int(numbered.max())
     region = np.where(numbered == 0, regions, numbered - 1)
-    return MarketMap(rows, columns, np.isin(letters, ("T", "P")), water, walls, starts, region, int(regions))
+    return MarketMap(rows, columns, np.isin(letters, ("T", "P")), water, walls, starts, region, regions)
 
 
 def _small() -> tuple[str, ...]:

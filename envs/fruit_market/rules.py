@@ -32,7 +32,7 @@ def move(places: jax.Array, chosen: jax.Array, words: jax.Array, world: MarketMa
     inside = jnp.all((targets >= 0) & (targets < limits), axis=1)
     onto = jnp.clip(targets, 0, limits - 1)
     free = inside & ~jnp.asarray(world.walls)[onto[:, 0], onto[:, 1]]
-    everybody = np.ones(places.shape[0], bool)
+    everybody = jnp.ones(places.shape[0], bool)
     entered = enters(places, targets, everybody, (chosen > 0) & free, words)
     return jnp.where(entered[:, None], targets, places)
 
