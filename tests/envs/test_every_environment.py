@@ -37,7 +37,7 @@ def env(request):
 
 
 # Without jit every operation of theirs is a program of its own.
-LARGE = ("in_the_matrix", "commons_harvest", "clean_up")
+LARGE = ("in_the_matrix", "commons_harvest", "clean_up", "fruit_market")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES])
