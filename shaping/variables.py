@@ -177,6 +177,12 @@ VARIABLES: dict[str, Variable] = {
         high=1,
         source="learner",
     ),
+    "value_against_response": Variable(
+        _ALONG,
+        "normalised value of a player against the response that it expects, on the batch it learns from",
+        "value against response",
+        source="learner",
+    ),
     "fitness": Variable(
         _ALONG, "mean value of the policies that a search tried, on one batch of play", "fitness", source="learner"
     ),
