@@ -24,17 +24,17 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.declarations import egocentric
-from shaping.learners import replay
+from shaping.learners import replay_buffer
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.ascent import ascend, check_seats
 from shaping.learners.detective import answers, detective
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
-from shaping.learners.replay import Replay
+from shaping.learners.replay_buffer import Replay
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch, Sampler
+from shaping.objectives.play_batches import Batch, Sampler
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Range, checked
+from shaping.signatures import NonNegative, Range, checked
 from shaping.variables import VARIABLES
 
 
@@ -145,7 +145,7 @@ def _init(
     one = detective(sampler, seat, settings.detective_hidden, settings.questions)
     drawn, _ = one.init(jax.random.fold_in(key, 1), jnp.float32(1))
     phi = jax.tree.map(lambda leaf: leaf.astype(dtype), drawn)
-    selves = replay.add(replay.init(theta, settings.past_capacity), theta)
+    selves = replay_buffer.add(replay_buffer.init(theta, settings.past_capacity), theta)
     moments = common.optimizer.build(common.step_size).init(theta)
     memory = Memory(moments, phi, optax.adam(settings.detective_rate).init(phi), selves, jnp.int32(0))
     return LearnerState(theta, memory)
@@ -183,7 +183,7 @@ def _step(
     theta, moments = jax.tree.map(lambda a, b: jnp.where(waits, a, b), (state.theta, memory.optimizer), moved)
     updates = memory.updates + 1
     due = updates % settings.past_every == 0
-    selves = jax.tree.map(lambda a, b: jnp.where(due, a, b), replay.add(memory.selves, theta), memory.selves)
+    selves = jax.tree.map(lambda a, b: jnp.where(due, a, b), replay_buffer.add(memory.selves, theta), memory.selves)
     value = objective.scale * jnp.mean(returns_of(batch.rewards[..., seat], met.discount)[0])
     after = Memory(moments, phi, of_detective, selves, updates)
     return LearnerState(theta, after), {"value_against_response": value}
@@ -232,7 +232,7 @@ def _fitted(
 def met_selves(settings: Settings, selves: Replay, theta: Any, key: jax.Array) -> Any:
     """Parameters of the selves that a detective meets, leaves [selves, ...]: the first is the present one, the others
     are drawn from the past with noise on them."""
-    drawn = replay.sample(selves, jax.random.fold_in(key, 0), settings.selves)
+    drawn = replay_buffer.sample(selves, jax.random.fold_in(key, 0), settings.selves)
     leaves, structure = jax.tree.flatten(drawn)
     keys = [jax.random.fold_in(jax.random.fold_in(key, 1), place) for place in range(len(leaves))]
     noisy = [x + settings.noise * jax.random.normal(k, x.shape, x.dtype) for x, k in zip(leaves, keys, strict=True)]

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.spaces import Box, Discrete
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.policies.along_trajectories import logits_over_time
 from shaping.policies.networks import network
 from shaping.policies.policy import Policy
-from shaping.policies.sequences import logits_over_time
 
 _QUESTIONS = 2404
 _FEW = 64

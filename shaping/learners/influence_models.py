@@ -26,13 +26,13 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.spaces import Box, Discrete
-from shaping.learners import replay
+from shaping.learners import replay_buffer
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.critic import explained_variance
-from shaping.learners.replay import Replay
-from shaping.objectives.sampler import Batch, Sampler
+from shaping.learners.replay_buffer import Replay
+from shaping.objectives.play_batches import Batch, Sampler
 from shaping.policies.critics import Critic, network_critic
-from shaping.rules.target import followed
+from shaping.rules.target_network import followed
 
 
 @struct.dataclass
@@ -88,7 +88,7 @@ def start(settings: ModelSettings, sampler: Sampler, key: jax.Array, dtype: Any)
     shapes = sampler.seen
     rewards = jax.ShapeDtypeStruct((sampler.horizon, sampler.batch, len(sampler.policies)), dtype)
     like = Batch(shapes["observations"], shapes["actions"], rewards, shapes["running"])  # pyright: ignore
-    return Models(phi, phi, optax.adam(settings.rate).init(phi), replay.init(like, settings.window))
+    return Models(phi, phi, optax.adam(settings.rate).init(phi), replay_buffer.init(like, settings.window))
 
 
 def fitted(settings: ModelSettings, models: Models, sampler: Sampler, unit: Any, updates: jax.Array) -> Models:

@@ -24,21 +24,21 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.spaces import Box, Discrete
-from shaping.learners import replay
+from shaping.learners import replay_buffer
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.ascent import check_seats
 from shaping.learners.critic import explained_variance
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.learners.relaxed_actions import as_vectors, chosen, width
-from shaping.learners.replay import Replay
+from shaping.learners.replay_buffer import Replay
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch, Sampler
+from shaping.objectives.play_batches import Batch, Sampler
 from shaping.policies.critics import Critic, network_critic
 from shaping.policies.policy import Policy
 from shaping.rules.gradients import replace
-from shaping.rules.target import polyak
-from shaping.schema import NonNegative, Positive, Range, checked
+from shaping.rules.target_network import polyak
+from shaping.signatures import NonNegative, Positive, Range, checked
 from shaping.variables import VARIABLES
 
 
@@ -181,7 +181,7 @@ def _empty(settings: Settings, sampler: Sampler, dtype: Any) -> Replay:
     shapes = sampler.seen
     rewards = jax.ShapeDtypeStruct((sampler.horizon, sampler.batch, len(sampler.policies)), dtype)
     like: Any = Batch(shapes["observations"], shapes["actions"], rewards, shapes["running"])  # pyright: ignore
-    return replay.init(like, settings.capacity)
+    return replay_buffer.init(like, settings.capacity)
 
 
 def _step(
@@ -195,7 +195,7 @@ def _step(
     common, sampler, unit = settings.common, objective.sampler, objective.scale
     state, thetas = states[seat], [state.theta for state in states]
     memory: Memory = state.memory
-    batches = replay.add(memory.batches, objective.observed)
+    batches = replay_buffer.add(memory.batches, objective.observed)
     transform, of_critic = common.optimizer.build(common.step_size), optax.adam(settings.critic_rate)
     waits = memory.updates < settings.warm_up
 

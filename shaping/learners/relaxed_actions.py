@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.spaces import Box, Discrete
+from shaping.policies.along_trajectories import over_time
 from shaping.policies.policy import Policy
-from shaping.policies.sequences import over_time
 
 
 def width(space: Discrete | Box) -> int:

@@ -14,16 +14,16 @@ from flax import struct
 
 from shaping.learners import critic as critics
 from shaping.learners import influence_models as models
-from shaping.learners import replay
+from shaping.learners import replay_buffer
 from shaping.learners.actor_critic import ActorCritic, collected, direction_of
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.ascent import ascend, check_value_head, with_value_head
 from shaping.learners.influence_models import Models, ModelSettings
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, LearnerState
 from shaping.learners.reciprocity import reciprocal_reward
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch
+from shaping.objectives.play_batches import Batch
 from shaping.policies.policy import Policy
 from shaping.rules.gradients import replace
 
@@ -117,7 +117,7 @@ def step(
     theta, moments = jax.tree.map(lambda a, b: jnp.where(waits, a, b), old, (theta, moments))
     shaped = dataclasses.replace(objective, observed=batch)
     fitted = critics.fitted(critic, memory.critic, shaped, (player,), thetas)
-    seen = memory.models.replace(batches=replay.add(memory.models.batches, played))  # pyright: ignore
+    seen = memory.models.replace(batches=replay_buffer.add(memory.models.batches, played))  # pyright: ignore
     learned = models.fitted(settings.models, seen, sampler, objective.scale, updates)
 
     def explained() -> jax.Array:
