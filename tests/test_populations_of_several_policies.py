@@ -15,7 +15,7 @@ from shaping.config.plan import plan
 from shaping.learners import gradient_learner
 from shaping.learners.learner import Learner, LearnerState
 from shaping.policies import mlp, tabular
-from shaping.population.keys import learner_key, use
+from shaping.population.random_keys import learner_key, use
 
 GAME, NUMBERS = shaping.sampled(envs.make("ipd", discount=0.9), (tabular(5),) * 2, 2, 2)
 NET = mlp(2, hidden=(2,))

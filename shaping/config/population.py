@@ -9,14 +9,14 @@ from shaping.config.checks import check_known, check_number, mapping, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.games import MATRIX, family_of, num_players
-from shaping.config.initial import init_fields
+from shaping.config.initial_parameters import init_fields
 from shaping.config.players import normal_player, player_numbers
 from shaping.config.policy import normal_policy
 from shaping.population.graphs import edges_of_file
 from shaping.population.pairing import Pairing, check_size, pairing
 from shaping.population.selection import Selection, selection
 from shaping.population.shares import apportioned
-from shaping.schema import Field, NonNegative, Probability, Range, fields
+from shaping.signatures import Field, NonNegative, Probability, Range, fields
 
 Normal = Mapping[str, Any]
 

@@ -12,12 +12,12 @@ from jax import lax
 
 from shaping.learners.learner import LearnerState
 from shaping.population import match as single
+from shaping.population.compiled_programs import AXIS, Timetable, map_blocks, map_states, segment_function
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
-from shaping.population.keys import use
+from shaping.population.fixed_strategies import StillGame, StillParams, stilled, without_start
 from shaping.population.match import Encounter, Match, MatchState
-from shaping.population.program import AXIS, Timetable, map_blocks, segment_function
+from shaping.population.random_keys import use
 from shaping.population.seating import anywhere
-from shaping.population.still import StillGame, StillParams, stilled, without_start
 from shaping.population.structures import encounter_in_groups, members_of
 
 # Updates of no match are as many.
@@ -172,7 +172,7 @@ def _updated_as_often(matches: Match, begun: MatchState, number: jax.Array, live
         moved, kept = lax.fori_loop(0, most, body, (state, state.learners))
         return single.settle(match, moved, kept, first + own)
 
-    return map_blocks(one, block)(matches, begun)
+    return map_states(one, block)(matches, begun)
 
 
 def _part(numbers: jax.Array, devices: int) -> jax.Array:
