@@ -135,7 +135,7 @@ def _population() -> Any:
     pairing = _settings("pairing", PAIRING, edges=(_Table | str | None, None), graph=(dict[str, Any] | None, None))
     selection = _settings("selection", SELECTION, mutation=(mutation | None, None))
     more: dict[str, Any] = {
-        "types": (dict[str, _player("type_", {"share": (share, "rest")})], ...),
+        "types": (dict[str, _player("type_", {"share": (share, "rest"), "policy": (_policy() | None, None)})], ...),
         "pairing": (pairing | annotation(PAIRING["kind"]) | None, None),
         "selection": (selection | annotation(SELECTION["kind"]) | None, None),
     }
