@@ -1,4 +1,4 @@
-"""Cheap talk: an environment in which every action carries a message."""
+"""Communication: an environment in which every action carries a message."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,25 +9,55 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs import declarations
-from shaping.envs.declarations import Measure
-from shaping.envs.environment import Environment, check_actions, check_integer
+from shaping.envs import declarations, message_counts, message_measures
+from shaping.envs.declarations import Measure, placed
+from shaping.envs.environment import Environment, check_actions, check_integer, check_number
 from shaping.envs.grid.seats import own_first
 from shaping.envs.spaces import Box, Discrete
+
+COST = "message_cost"
+"""The name of the cost among the numbers of an environment with messages."""
+
+
+@flax.struct.dataclass
+class MessagesParams:
+    """The numbers of an environment with messages. Every leaf may carry leading axes that a vmap maps over.
+
+    Attributes:
+        env: those of the wrapped environment.
+        cost: [] float of 0 or more, see `Messages`.
+    """
+
+    env: Any
+    cost: jax.Array
+
+    @property
+    def discount(self) -> Any:
+        """That of the wrapped environment, if it has one."""
+        return self.env.discount
+
+    @property
+    def noise(self) -> Any:
+        """Likewise."""
+        return self.env.noise
 
 
 @flax.struct.dataclass
 class MessagesState:
-    """The state of the wrapped environment, and the last messages.
+    """The state of the wrapped environment, and what has been said.
 
     Attributes:
         env: the state of the wrapped environment.
-        heard: the messages of the last step: [players] int32, 1 + the message, 0 if none was sent yet; with actions of
-            a `Box` [players, messages] float, 0 if none was sent yet.
+        heard: what can still be heard, the last first: [memory, players] int32, 1 + the word, 0 if none was said yet;
+            with actions of a `Box` [memory, players, symbols] float, 0 if none was said yet.
+        step: [] int32, steps of this episode, those of talk included.
+        opening: what the players saw at the start, if there is talk before the first action; otherwise None.
     """
 
     env: Any
     heard: jax.Array
+    step: jax.Array
+    opening: Any = None
 
 
 def join(actions: jax.Array, messages: jax.Array, vocabulary: int) -> jax.Array:
@@ -49,43 +79,58 @@ def append(actions: jax.Array, messages: jax.Array) -> jax.Array:
 class Messages:
     """An environment whose players also send a message at each step, which all hear at the next.
 
-    Messages cost nothing and change neither rewards nor anything else in the wrapped environment, which sees the same
-    keys and actions as without them. All players hear all messages of the last step, including their own, and only
-    these; at the start of an episode nothing has been said. The wrapper belongs inside `AutoReset`, so that a new
-    episode starts with silence.
+    Messages change nothing in the wrapped environment, which sees the same keys and actions as without them. All
+    players hear the last messages of all, including their own; at the start of an episode nothing has been said. The
+    wrapper belongs inside `AutoReset`, so that a new episode starts with silence.
 
-    With discrete actions, the message is one of `messages` words, 0 .. messages - 1, and the action space is
-    Discrete(actions x messages), see `join` and `split`. With actions in a `Box`, the message is a vector of `messages`
+    With discrete actions, the message is one of `symbols` words, 0 .. symbols - 1, and the action space is
+    Discrete(actions x symbols), see `join` and `split`. With actions in a `Box`, the message is a vector of `symbols`
     numbers within the bounds of the actions, which follows them in one vector, see `append`.
 
-    One's own message comes first in what is heard, then the others' by ascending seat. Observations in a `Box` become
-    one
-    vector: the observation, then for each player its word, one-hot and all 0 before the first (with actions in a `Box`,
-    the numbers). A discrete observation becomes, with discrete actions, the number observation x (messages + 1)^players
-    + w, where w has the players' words (1 + word, 0 before the first) as digits to the base messages + 1, the first
-    most significant; with actions in a `Box`, it becomes a vector of its one-hot encoding and the messages.
+    Word 0 is free; any other word costs its sender `cost`. (A vector costs `cost` times the sum of its absolute
+    values.)
+
+    One's own messages come first in what is heard, then the others' by ascending seat, of each the last first.
+    Observations in a `Box` become one vector: the observation, then each word, one-hot and all 0 where none was said
+    yet (with actions in a `Box`, the numbers). A discrete observation becomes, with discrete actions, the number
+    observation x (symbols + 1)^(players x memory) + w, where w has the words (1 + word, 0 where none was said yet) as
+    digits to the base symbols + 1, the first most significant; with actions in a `Box`, it becomes a vector of its
+    one-hot encoding and the messages.
+
+    With discrete actions it declares measures of communication beside those of the wrapped environment, see
+    `envs.message_measures`. What a message is about is what its sender sees, if that is a number, or else the `object`
+    that the wrapped environment tells of (see `declarations.objects`).
 
     Attributes:
         env: the environment to wrap; it must not have messages or `AutoReset` around it.
-        messages: number of words, 2 or more, or of numbers in a message, 1 or more.
+        symbols: number of words, or of numbers in a message. One word says nothing, but costs the same time.
+        cost: the default number, see above.
+        before: steps of talk before each episode, in which actions do nothing and pay nothing.
+        memory: how many of everybody's last messages are heard.
 
     Raises:
-        ValueError: if messages is out of its range, or if spaces are too large or of integers. One line: what, its
+        ValueError: if a setting is out of its range, or if spaces are too large or of integers. One line: what, its
             value and what is allowed.
     """
 
     env: Environment
-    messages: int
+    symbols: int
+    cost: float = 0.0
+    before: int = 0
+    memory: int = 1
 
     def __post_init__(self):
-        check_integer("messages", self.messages, 2 if self._words else 1, 4096)
+        check_integer("symbols", self.symbols, 1, 4096)
+        object.__setattr__(self, "cost", check_number("cost", self.cost, 0))
+        check_integer("before", self.before, 0, 1000)
+        check_integer("memory", self.memory, 1, 16)
         if isinstance(self.env.action_space, Box) and not self._is_float(self.env.action_space):
-            raise ValueError(f"messages is {self.messages!r}; allowed: 0 where actions are a Box of integers")
+            raise ValueError(f"symbols is {self.symbols!r}; allowed: no messages where actions are a Box of integers")
         for what, space in (("actions", self.env.action_space), ("observations", self.env.observation_space)):
-            many = self._joint_words if what == "observations" else self.messages
+            many = self._joint_words if what == "observations" else self.symbols
             if self._words and isinstance(space, Discrete) and space.num_values * many >= 2**31:
                 raise ValueError(
-                    f"messages is {self.messages!r}; allowed: fewer than 2^31 {what}, "
+                    f"symbols is {self.symbols!r}; allowed: fewer than 2^31 {what}, "
                     f"here {space.num_values} x {many} with {self.num_players} players"
                 )
 
@@ -95,7 +140,7 @@ class Messages:
 
     @property
     def _joint_words(self) -> int:
-        return (self.messages + 1) ** self.num_players
+        return (self.symbols + 1) ** (self.num_players * self.memory)
 
     @staticmethod
     def _is_float(space: Box) -> bool:
@@ -114,14 +159,14 @@ class Messages:
         """See the class."""
         space = self.env.action_space
         if isinstance(space, Discrete):
-            return Discrete(space.num_values * self.messages)
-        return Box((_size(space) + self.messages,), space.low, space.high, space.dtype)
+            return Discrete(space.num_values * self.symbols)
+        return Box((_size(space) + self.symbols,), space.low, space.high, space.dtype)
 
     @property
     def observation_space(self) -> Discrete | Box:
         """See the class."""
         space, actions = self.env.observation_space, self.env.action_space
-        width = self.num_players * self.messages
+        width = self.num_players * self.memory * self.symbols
         if isinstance(actions, Discrete):
             if isinstance(space, Discrete):
                 return Discrete(space.num_values * self._joint_words)
@@ -132,18 +177,21 @@ class Messages:
         return Box((_size(space) + width,), min(space.low, actions.low, 0), max(space.high, actions.high, 0), dtype)
 
     @property
-    def default_params(self) -> Any:
-        return self.env.default_params
+    def default_params(self) -> MessagesParams:
+        return MessagesParams(self.env.default_params, jnp.asarray(self.cost, dtype=float))
 
-    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, MessagesState]:
+    def reset(self, key: jax.Array, params: MessagesParams) -> tuple[jax.Array, MessagesState]:
         """The start of an episode: nothing has been said."""
-        seen, state = self.env.reset(key, params)
-        n, actions = self.num_players, self.env.action_space
-        none = jnp.zeros((n,), jnp.int32) if self._words else jnp.zeros((n, self.messages), actions.dtype)
-        return self._with_words(seen, none), MessagesState(state, none)
+        seen, state = self.env.reset(key, params.env)
+        shape = (self.memory, self.num_players)
+        none = jnp.zeros(shape, jnp.int32)
+        if not self._words:
+            none = jnp.zeros((*shape, self.symbols), self.env.action_space.dtype)
+        opening = seen if self.before else None
+        return self._with_words(seen, none), MessagesState(state, none, jnp.int32(0), opening)
 
     def step(
-        self, key: jax.Array, state: MessagesState, actions: jax.Array, params: Any
+        self, key: jax.Array, state: MessagesState, actions: jax.Array, params: MessagesParams
     ) -> tuple[jax.Array, MessagesState, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """Plays one joint action and passes on the messages.
 
@@ -151,31 +199,55 @@ class Messages:
             key: for the wrapped environment, unchanged.
             state: the state before.
             actions: [players, ...], actions and messages, see the class.
-            params: those of the wrapped environment.
+            params: the numbers.
 
-            Returns:
-            as `Environment.step`, with the messages added to `info` as `messages`: [players] int32, or [players,
-            messages] float.
+        Returns:
+            as `Environment.step`. `info` has in addition `messages`: [players] int32, or [players, symbols] float;
+            and, if messages are words and it is known what they are about, `topics`: [players] int32, -1 for nothing.
+            In a step of talk the rest of `info` is of a step that was not played.
 
         Raises:
             ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
         actions = check_actions(actions, self.num_players, self.action_space)
         played, said = self._split(actions)
-        seen, after, rewards, terminated, truncated, info = self.env.step(key, state.env, played, params)
-        heard = said + 1 if self._words else said.astype(self.env.action_space.dtype)
-        obs, info = self._with_words(seen, heard), info | {"messages": said}
-        return obs, MessagesState(after, heard), rewards, terminated, truncated, info
+        seen, after, rewards, terminated, truncated, info = self.env.step(key, state.env, played, params.env)
+        info = info | {"messages": said}
+        if self._topics:
+            about = info["object"] if declarations.objects(self.env) is not None else None
+            info["topics"] = declarations.observe(self.env, state.env, params.env) if about is None else about
+        if self.before:
+            talks = state.step < self.before
+            seen, after, rewards, terminated, truncated = jax.tree.map(
+                lambda old, new: jnp.where(talks, old, new),
+                (state.opening, state.env, jnp.zeros_like(rewards), jnp.asarray(False), jnp.asarray(False)),
+                (seen, after, rewards, terminated, truncated),
+            )
+        paid = said > 0 if self._words else jnp.sum(jnp.abs(said), axis=-1)
+        rewards = rewards - params.cost.astype(rewards.dtype) * paid.astype(rewards.dtype)
+        latest = (said + 1 if self._words else said.astype(self.env.action_space.dtype))[None]
+        heard = jnp.concatenate([latest, state.heard[:-1]])
+        after = MessagesState(after, heard, state.step + 1, state.opening)
+        return self._with_words(seen, heard), after, rewards, terminated, truncated, info
 
     @property
     def observes(self) -> bool:
         """Whether there is an `observe`, which is the case if the wrapped environment has one."""
         return declarations.observes(self.env)
 
-    def observe(self, state: MessagesState, params: Any) -> jax.Array:
+    def observe(self, state: MessagesState, params: MessagesParams) -> jax.Array:
         """What the players see and hear, [players, ...]."""
-        seen = declarations.observe(self.env, state.env, params)
-        return self._with_words(seen, state.heard)
+        return self._with_words(declarations.observe(self.env, state.env, params.env), state.heard)
+
+    def counterfactuals(self, observations: jax.Array) -> jax.Array | None:
+        """What the players would see if one of the others had said something else, [others x messages, players, ...]:
+        for each of a player's others, every message; None if there are too many."""
+        if not self._tries:
+            return None
+        space, shape = self.env.observation_space, (self.num_players, self.memory, self.symbols)
+        if isinstance(space, Discrete):
+            return message_counts.replaced_digits(observations, *shape)
+        return message_counts.replaced_vectors(observations, _size(space), *shape)
 
     @property
     def egocentric(self) -> bool:
@@ -183,30 +255,54 @@ class Messages:
 
     @property
     def measures(self) -> Mapping[str, Measure]:
-        """Those of the wrapped environment, like all of the following."""
-        return declarations.measures(self.env)
+        """Those of the wrapped environment, and of communication."""
+        own: dict[str, Measure] = dict(declarations.measures(self.env))
+        if self._words:
+            objects = self._topics and np.shape(declarations.objects(self.env) or ())[1:] > (1,)
+            names = getattr(self.env, "action_labels", range(self.env.action_space.num_values))
+            own |= message_measures.measures(self.symbols, tuple(map(str, names)), self._topics, objects, self._tries)
+        return own
 
     def metrics(self, counts: Any) -> dict[str, jax.Array]:
-        return declarations.metrics(self.env, counts)
+        """The values of `measures`."""
+        if not self._words:
+            return declarations.metrics(self.env, counts)
+        told = message_measures.metrics(counts["messages"], declarations.objects(self.env), self.symbols, self.memory)
+        own = declarations.metrics(self.env, counts["env"])
+        return own | {name: value for name, value in told.items() if name in self.measures}
 
     @property
     def showcase(self) -> str:
+        """That of the wrapped environment."""
         return declarations.showcase(self.env)
 
     @property
     def number_names(self) -> tuple[str, ...]:
-        return declarations.number_names(self.env)
+        """Those of the wrapped environment, and the cost."""
+        return (*declarations.number_names(self.env), COST)
 
     @property
     def default_numbers(self) -> dict[str, Any]:
-        return declarations.default_numbers(self.env)
+        return declarations.default_numbers(self.env) | {COST: self.cost}
 
-    def with_numbers(self, params: Any, numbers: Mapping[str, Any]) -> Any:
-        return declarations.with_numbers(self.env, params, numbers)
+    def with_numbers(self, params: MessagesParams, numbers: Mapping[str, Any]) -> MessagesParams:
+        """See `envs.declarations.with_numbers`."""
+        own = {name: number for name, number in numbers.items() if name != COST}
+        cost = params.cost
+        if COST in numbers:
+            cost = placed(COST, numbers[COST], params.cost, self.cost, np.ndim(params.cost))
+        return MessagesParams(declarations.with_numbers(self.env, params.env, own), cost)
 
     def start_counts(self) -> Any:
-        """Those of the wrapped environment."""
-        return declarations.start_counts(self.env)
+        """Those of the wrapped environment; if messages are words, as `env` beside what is counted of `messages`, see
+        `message_counts.start`."""
+        own = declarations.start_counts(self.env)
+        if not self._words:
+            return own
+        actions, messages = self.env.action_space.num_values, self.symbols**self.memory
+        about = self._topics * message_counts.num_topics(self.env)
+        told = message_counts.start(self.num_players, self.symbols, actions, about, messages, self._tries)
+        return {"env": own, "messages": told}
 
     def count(
         self,
@@ -217,43 +313,68 @@ class Messages:
         ended: jax.Array,
         info: dict[str, Any],
     ) -> Any:
-        """The wrapped environment's statistics after one more step."""
-        return declarations.count(self.env, counts, state.env, self._split(actions)[0], rewards, ended, info)
+        """The statistics after one more step. With the probabilities that `declarations.counterfactuals` describes in
+        `info`, these are counted instead of what was drawn; without them, influence is not measured."""
+        played, said = self._split(actions)
+        before = counts["env"] if self._words else counts
+        own = declarations.count(self.env, before, state.env, played, rewards, ended, info)
+        acts = declarations.acting(self.env, state.env)
+        if self.before:
+            talks = state.step < self.before
+            own = jax.tree.map(lambda old, new: jnp.where(talks, old, new), before, own)
+            acts = acts & ~talks
+        if not self._words:
+            return own
+        shape = (self.num_players, self.env.action_space.num_values, self.symbols)
+        chosen = jax.nn.one_hot(actions, self.action_space.num_values, dtype=jnp.float32)
+        chosen = info.get("probabilities", chosen).astype(jnp.float32).reshape(shape)
+        told = message_counts.add(counts["messages"], state.heard, chosen, acts, ended, info)
+        return {"env": own, "messages": told}
 
-    def image(self, state: MessagesState, params: Any) -> np.ndarray:
+    def image(self, state: MessagesState, params: MessagesParams) -> np.ndarray:
         """The picture of the wrapped environment's state."""
-        return declarations.image(self.env, state.env, params)
+        return declarations.image(self.env, state.env, params.env)
 
-    def text(self, state: MessagesState, params: Any) -> str:
+    def text(self, state: MessagesState, params: MessagesParams) -> str:
         """The wrapped environment's text, and a line such as "said: 2 -", with a dash if nothing was said yet."""
-        heard = np.asarray(state.heard)
+        heard = np.asarray(state.heard)[0]
         if self._words:
             said = ["-" if word == 0 else str(word - 1) for word in heard]
         else:
             said = ["[" + " ".join(f"{x:.2f}" for x in message) + "]" for message in heard]
-        return f"{declarations.text(self.env, state.env, params)}\nsaid: {' '.join(said)}"
+        return f"{declarations.text(self.env, state.env, params.env)}\nsaid: {' '.join(said)}"
+
+    @property
+    def _topics(self) -> bool:
+        """Whether it is counted what messages are about."""
+        return message_counts.has_topics(self.env, self.symbols**self.memory)
+
+    @property
+    def _tries(self) -> bool:
+        """Whether other messages are tried to see what they would change."""
+        messages = self.symbols**self.memory
+        return self._words and 1 < messages and messages * (self.num_players - 1) <= message_counts.MOST_TRIED
 
     def _with_words(self, seen: jax.Array, heard: jax.Array) -> jax.Array:
         """What is seen of the wrapped environment, [players, ...], and what is heard, in one observation."""
         n, space = self.num_players, self.env.observation_space
+        # For each player, everybody's messages, its own first, and of each the last first.
+        told = own_first(jnp.swapaxes(heard, 0, 1))
         if self._words and isinstance(space, Discrete):
-            base = self.messages + 1
-            places = np.array([base ** (n - 1 - k) for k in range(n)], np.int32)
-            return seen * self._joint_words + jnp.sum(own_first(heard) * places[None], axis=1, dtype=jnp.int32)
+            places = message_counts.place_values(n, self.memory, self.symbols)
+            return seen * self._joint_words + jnp.sum(told.reshape(n, -1) * places[None], axis=1, dtype=jnp.int32)
         dtype = self.observation_space.dtype
         if self._words:
-            words = jnp.arange(1, self.messages + 1, dtype=jnp.int32)
-            said = own_first((heard[:, None] == words[None]).astype(dtype))
-        else:
-            said = own_first(heard.astype(dtype))
+            words = jnp.arange(1, self.symbols + 1, dtype=jnp.int32)
+            told = told[..., None] == words
         if isinstance(space, Discrete):
             seen = seen[:, None] == jnp.arange(space.num_values, dtype=jnp.int32)[None]
-        return jnp.concatenate([seen.reshape(n, -1).astype(dtype), said.reshape(n, -1)], axis=1)
+        return jnp.concatenate([seen.reshape(n, -1).astype(dtype), told.reshape(n, -1).astype(dtype)], axis=1)
 
     def _split(self, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
         space = self.env.action_space
         if isinstance(space, Discrete):
-            return split(actions, self.messages)
+            return split(actions, self.symbols)
         size = _size(space)
         return actions[:, :size].reshape(self.num_players, *space.shape), actions[:, size:]
 

@@ -297,9 +297,12 @@ def test_an_unknown_number_and_a_shape_that_does_not_fit_are_refused_in_one_line
 @pytest.mark.parametrize("wrapper", [envs.AutoReset, lambda env: envs.Messages(env, 2)])
 def test_a_wrapper_declares_what_it_wraps_does(env, wrapper):
     wrapped = wrapper(env)
-    for ask in (declarations.measures, declarations.showcase, declarations.number_names, declarations.default_numbers):
-        assert ask(wrapped) == ask(env)
-    assert_equal(declarations.with_numbers(wrapped, env.default_params, {}), env.default_params)
+    assert declarations.showcase(wrapped) == declarations.showcase(env)
+    assert dict(declarations.measures(wrapped)).items() >= dict(declarations.measures(env)).items()
+    numbers = declarations.default_numbers(wrapped)
+    assert tuple(numbers) == declarations.number_names(wrapped)
+    assert numbers.items() >= declarations.default_numbers(env).items()
+    assert_equal(declarations.with_numbers(wrapped, wrapped.default_params, {}), wrapped.default_params)
 
 
 def test_a_state_has_a_picture_and_a_text(env):
