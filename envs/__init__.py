@@ -30,7 +30,8 @@ from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
 from shaping.envs.matrix.checks import finite_numbers
 from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState
 from shaping.envs.matrix.games import GAMES
-from shaping.envs.messages import Messages, MessagesParams, MessagesState
+from shaping.envs.messages.state import MessagesParams, MessagesState
+from shaping.envs.messages.wrapper import Messages
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
 from shaping.envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams, SequentialState

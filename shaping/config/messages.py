@@ -1,14 +1,14 @@
-"""The key `game.messages`: a family of games whose players also send messages, see `envs.messages`."""
+"""The key `game.messages`: a family of games whose players also send messages, see `envs.messages.wrapper`."""
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-
 from shaping.config.checks import settings
 from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.family import Family
-from shaping.envs.messages import Messages, MessagesParams
+from shaping.envs.messages.state import MessagesParams
+from shaping.envs.messages.wrapper import Messages
 from shaping.envs.spaces import Discrete
 from shaping.policies.kinds import NETWORKS, default_kind, shown_table
 from shaping.schema import NonNegative, Range, fields

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.envs.messages import append, join, split
+from shaping.envs.messages.state import append, join, split
 from shaping.envs.spaces import Box, Discrete
 
 STEPS = 7

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs import declarations
-from shaping.envs.message_measures import influence
+from shaping.envs.messages.measures import influence
 from shaping.envs.spaces import Discrete
 
 MOST_TRIED = 64
@@ -29,7 +29,7 @@ def num_topics(env: Any) -> int:
 
 def has_topics(env: Any, messages: int) -> bool:
     """Whether it is counted what this many messages are about."""
-    return isinstance(env.action_space, Discrete) and 0 < num_topics(env) * messages <= _MOST_ENTRIES
+    return isinstance(env.action_space, Discrete) and num_topics(env) > 1 and num_topics(env) * messages <= _MOST_ENTRIES
 
 
 def start(players: int, words: int, actions: int, topics: int, messages: int, tries: bool) -> dict[str, jax.Array]:
@@ -40,7 +40,7 @@ def start(players: int, words: int, actions: int, topics: int, messages: int, tr
         word, and its action. `heard` likewise: the last word of each other player, and its action. `topics` [players,
         topics, messages], if there are topics: what a message was about, and the message; of several words the first is
         the most significant digit. `influence` and `listened` [players], if counterfactual messages are tried: the
-        sum of `message_measures.influence` over other players and steps, and their number.
+        sum of `measures.influence` over other players and steps, and their number.
     """
     found = {
         "words": jnp.zeros((players, words), jnp.float32),

@@ -1,5 +1,5 @@
-"""What is measured of messages: whether they tell something (positive signalling), and whether anybody listens (positive
-listening), after Lowe et al. (2019), "On the Pitfalls of Measuring Emergent Communication".
+"""What is measured of messages: whether they tell something (positive signalling), and whether anybody listens
+(positive listening), after Lowe et al. (2019), "On the Pitfalls of Measuring Emergent Communication".
 
 Everything is computed from tables of expected counts: where a policy's probabilities are known, they are added up
 instead of the words and actions that were drawn. A policy that does not look at something then has exactly no

@@ -4,75 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs import declarations, message_counts, message_measures
+from shaping.envs import declarations
 from shaping.envs.declarations import Measure, placed
 from shaping.envs.environment import Environment, check_actions, check_integer, check_number
 from shaping.envs.grid.seats import own_first
+from shaping.envs.messages import counts as message_counts
+from shaping.envs.messages import measures as message_measures
+from shaping.envs.messages.state import MessagesParams, MessagesState, split
 from shaping.envs.spaces import Box, Discrete
 
 COST = "message_cost"
 """The name of the cost among the numbers of an environment with messages."""
-
-
-@flax.struct.dataclass
-class MessagesParams:
-    """The numbers of an environment with messages. Every leaf may carry leading axes that a vmap maps over.
-
-    Attributes:
-        env: those of the wrapped environment.
-        cost: [] float of 0 or more, see `Messages`.
-    """
-
-    env: Any
-    cost: jax.Array
-
-    @property
-    def discount(self) -> Any:
-        """That of the wrapped environment, if it has one."""
-        return self.env.discount
-
-    @property
-    def noise(self) -> Any:
-        """Likewise."""
-        return self.env.noise
-
-
-@flax.struct.dataclass
-class MessagesState:
-    """The state of the wrapped environment, and what has been said.
-
-    Attributes:
-        env: the state of the wrapped environment.
-        heard: what can still be heard, the last first: [memory, players] int32, 1 + the word, 0 if none was said yet;
-            with actions of a `Box` [memory, players, symbols] float, 0 if none was said yet.
-        step: [] int32, steps of this episode, those of talk included.
-        opening: what the players saw at the start, if there is talk before the first action; otherwise None.
-    """
-
-    env: Any
-    heard: jax.Array
-    step: jax.Array
-    opening: Any = None
-
-
-def join(actions: jax.Array, messages: jax.Array, vocabulary: int) -> jax.Array:
-    """Discrete actions and messages as one number each, action x vocabulary + message; int32, any shape."""
-    return actions.astype(jnp.int32) * vocabulary + messages.astype(jnp.int32)
-
-
-def split(joined: jax.Array, vocabulary: int) -> tuple[jax.Array, jax.Array]:
-    """Separates the discrete actions and messages that `join` combined; int32."""
-    return joined // vocabulary, joined % vocabulary
-
-
-def append(actions: jax.Array, messages: jax.Array) -> jax.Array:
-    """Actions of a `Box` [players, ...] as vectors, with the messages [players, messages] after them."""
-    return jnp.concatenate([actions.reshape(actions.shape[0], -1), messages.astype(actions.dtype)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +44,7 @@ class Messages:
     one-hot encoding and the messages.
 
     With discrete actions it declares measures of communication beside those of the wrapped environment, see
-    `envs.message_measures`. What a message is about is what its sender sees, if that is a number, or else the `object`
+    `envs.messages.measures`. What a message is about is what its sender sees, if that is a number, or else the `object`
     that the wrapped environment tells of (see `declarations.objects`).
 
     Attributes:
@@ -137,6 +83,12 @@ class Messages:
     @property
     def _words(self) -> bool:
         return isinstance(self.env.action_space, Discrete)
+
+    @property
+    def _num_actions(self) -> int:
+        """How many discrete actions the wrapped environment has."""
+        space = self.env.action_space
+        return space.num_values if isinstance(space, Discrete) else 0
 
     @property
     def _joint_words(self) -> int:
@@ -259,7 +211,7 @@ class Messages:
         own: dict[str, Measure] = dict(declarations.measures(self.env))
         if self._words:
             objects = self._topics and np.shape(declarations.objects(self.env) or ())[1:] > (1,)
-            names = getattr(self.env, "action_labels", range(self.env.action_space.num_values))
+            names = getattr(self.env, "action_labels", range(self._num_actions))
             own |= message_measures.measures(self.symbols, tuple(map(str, names)), self._topics, objects, self._tries)
         return own
 
@@ -295,13 +247,12 @@ class Messages:
 
     def start_counts(self) -> Any:
         """Those of the wrapped environment; if messages are words, as `env` beside what is counted of `messages`, see
-        `message_counts.start`."""
+        `envs.messages.counts.start`."""
         own = declarations.start_counts(self.env)
         if not self._words:
             return own
-        actions, messages = self.env.action_space.num_values, self.symbols**self.memory
-        about = self._topics * message_counts.num_topics(self.env)
-        told = message_counts.start(self.num_players, self.symbols, actions, about, messages, self._tries)
+        about, messages = self._topics * message_counts.num_topics(self.env), self.symbols**self.memory
+        told = message_counts.start(self.num_players, self.symbols, self._num_actions, about, messages, self._tries)
         return {"env": own, "messages": told}
 
     def count(
@@ -325,8 +276,8 @@ class Messages:
             acts = acts & ~talks
         if not self._words:
             return own
-        shape = (self.num_players, self.env.action_space.num_values, self.symbols)
-        chosen = jax.nn.one_hot(actions, self.action_space.num_values, dtype=jnp.float32)
+        shape = (self.num_players, self._num_actions, self.symbols)
+        chosen = jax.nn.one_hot(actions, self._num_actions * self.symbols, dtype=jnp.float32)
         chosen = info.get("probabilities", chosen).astype(jnp.float32).reshape(shape)
         told = message_counts.add(counts["messages"], state.heard, chosen, acts, ended, info)
         return {"env": own, "messages": told}
@@ -353,7 +304,7 @@ class Messages:
     def _tries(self) -> bool:
         """Whether other messages are tried to see what they would change."""
         messages = self.symbols**self.memory
-        return self._words and 1 < messages and messages * (self.num_players - 1) <= message_counts.MOST_TRIED
+        return self._words and messages > 1 and messages * (self.num_players - 1) <= message_counts.MOST_TRIED
 
     def _with_words(self, seen: jax.Array, heard: jax.Array) -> jax.Array:
         """What is seen of the wrapped environment, [players, ...], and what is heard, in one observation."""
