@@ -32,8 +32,8 @@ from shaping.experiment import prepare
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.rollout import begin_stream, play_step
 from shaping.policies import coin_table, tabular
+from shaping.population import compiled_programs
 from shaping.population import match as single
-from shaping.population import program
 from shaping.runtime.devices import population_mesh
 
 COUNTED = {"add", "sub", "mul", "div", "exp", "log", "log1p", "tanh", "logistic", "max", "min", "rsqrt", "sqrt", "erf"}
@@ -143,11 +143,14 @@ def population(name: str, configuration: Mapping[str, Any], matches: int, update
     block = chunks.block if jax.default_backend() == "cpu" else -(-matches // devices)
     padded = -(-matches // (devices * block)) * devices * block
     loaded = group.matches_of(np.minimum(np.arange(padded), matches - 1))
-    loaded = jax.device_put(loaded, program.population_sharding(mesh))
+    loaded = jax.device_put(loaded, compiled_programs.population_sharding(mesh))
     began = time.perf_counter()
-    table = program.Timetable(updates, updates, 1)
-    start, segment = program.start_program(mesh, np.float32), program.segment_program(mesh, table, block)
-    window: Any = program.segment_at(table, 0)
+    table = compiled_programs.Timetable(updates, updates, 1)
+    start, segment = (
+        compiled_programs.start_program(mesh, np.float32),
+        compiled_programs.segment_program(mesh, table, block),
+    )
+    window: Any = compiled_programs.segment_at(table, 0)
     states = jax.block_until_ready(segment(loaded, start(loaded), window))[0]
     ready = time.perf_counter() - began
     moved = sum(leaf.nbytes for leaf in jax.tree.leaves((loaded, states, states))) / padded

@@ -43,7 +43,7 @@ def operations(rule: str, dtype: Any = np.float32) -> dict[str, int]:
     import jax.numpy as jnp
 
     from shaping.population import match as single
-    from shaping.population.layout import take_apart
+    from shaping.population.memory_layout import take_apart
 
     def last(tree: Any) -> Any:
         return take_apart(jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), 0, -1), tree))

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from shaping.experiment import prepare
-from shaping.population.program import Timetable, population_sharding, segment_at
+from shaping.population.compiled_programs import Timetable, population_sharding, segment_at
 from shaping.runtime.compilation import compile_programs
 from shaping.runtime.devices import population_mesh, prepare_process
 

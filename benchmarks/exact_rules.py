@@ -93,7 +93,7 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
     import jax
 
     jax.config.update("jax_num_cpu_devices", devices)
-    from shaping.population import program
+    from shaping.population import compiled_programs
     from shaping.runtime.chunks import Group, cut
     from shaping.runtime.devices import population_mesh
 
@@ -104,10 +104,13 @@ def product(theta: np.ndarray, rule: str, updates: int, block: int | None, devic
     padded = -(-pairs // (devices * block)) * devices * block
     mesh = population_mesh()
     matches = matches_of(np.minimum(np.arange(padded), pairs - 1))
-    matches = jax.device_put(matches, program.population_sharding(mesh))
-    start = program.start_program(mesh, theta.dtype)
-    timetable = program.Timetable(updates, updates, 1)
-    segment, window = program.segment_program(mesh, timetable, block), program.segment_at(timetable, 0)
+    matches = jax.device_put(matches, compiled_programs.population_sharding(mesh))
+    start = compiled_programs.start_program(mesh, theta.dtype)
+    timetable = compiled_programs.Timetable(updates, updates, 1)
+    segment, window = (
+        compiled_programs.segment_program(mesh, timetable, block),
+        compiled_programs.segment_at(timetable, 0),
+    )
 
     def run() -> np.ndarray:
         states, _ = segment(matches, start(matches), window)

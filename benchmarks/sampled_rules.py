@@ -80,7 +80,7 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
     import jax
 
     from shaping.experiment import prepare
-    from shaping.population import program
+    from shaping.population import compiled_programs
 
     prepared = prepare(configuration(spec))
     (group,), (chunks,) = prepared.groups, prepared.chunks
@@ -89,10 +89,13 @@ def product(spec: dict[str, Any]) -> tuple[Callable[[float], float], dict[str, A
     padded = -(-pairs // (spec["devices"] * block)) * spec["devices"] * block
     mesh = population_mesh()
     matches = group.matches_of(np.minimum(np.arange(padded), pairs - 1))
-    matches = jax.device_put(matches, program.population_sharding(mesh))
-    start = program.start_program(mesh, np.float32)
-    timetable = program.Timetable(updates, updates, 1)
-    segment, window = program.segment_program(mesh, timetable, block), program.segment_at(timetable, 0)
+    matches = jax.device_put(matches, compiled_programs.population_sharding(mesh))
+    start = compiled_programs.start_program(mesh, np.float32)
+    timetable = compiled_programs.Timetable(updates, updates, 1)
+    segment, window = (
+        compiled_programs.segment_program(mesh, timetable, block),
+        compiled_programs.segment_at(timetable, 0),
+    )
     compiled = segment.lower(matches, start(matches), window).compile()  # type: ignore[attr-defined]
 
     def call() -> None:

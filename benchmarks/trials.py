@@ -23,7 +23,7 @@ import shaping
 from benchmarks.machine import cores, describe
 from shaping import envs
 from shaping.objectives.memory_one import exact_matrix_game
-from shaping.policies.unseen import unseen
+from shaping.policies.placeholder import unseen
 from shaping.population.trial_play import trial_sampler
 
 UPDATES, HIDDEN = 100, 256

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
-    from shaping.exploitation import exploit as exploit
+    from shaping.exploit_run import exploit as exploit
     from shaping.leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
     from shaping.learners.advantage_products import loqa_loss as loqa_loss
     from shaping.learners.critic import critic as critic
-    from shaping.learners.initial import m_maml as m_maml
+    from shaping.learners.initial_parameters import m_maml as m_maml
     from shaping.learners.loqa import loqa as loqa
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.reciprocator import reciprocator as reciprocator
@@ -69,12 +69,12 @@ if TYPE_CHECKING:
     from shaping.objectives.exact_coin import exact_coin_game as exact_coin_game
     from shaping.objectives.league_values import league_values as league_values
     from shaping.objectives.make_sampled import sampled as sampled
-    from shaping.objectives.play import play as play
+    from shaping.objectives.play_batches import Sampler as Sampler
+    from shaping.objectives.play_statistics import play as play
     from shaping.objectives.rewards import inequity_aversion as inequity_aversion
     from shaping.objectives.rewards import svo as svo
     from shaping.objectives.rewards import weights as weights
     from shaping.objectives.rollout import rollout as rollout
-    from shaping.objectives.sampler import Sampler as Sampler
     from shaping.policies import Critic as Critic
     from shaping.policies import Policy as Policy
     from shaping.policies import automaton as automaton
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from shaping.population.pools import Candidate as Candidate
     from shaping.population.selection import selection as selection
     from shaping.populations import evolve as evolve
-    from shaping.rerun import replay as replay
+    from shaping.replay import replay as replay
     from shaping.results import load as load
     from shaping.results import report as report
     from shaping.rules import Rule as Rule
@@ -134,7 +134,7 @@ _EXPORTS = {
     "Objective": "objectives",
     "Policy": "policies",
     "Rule": "rules",
-    "Sampler": "objectives.sampler",
+    "Sampler": "objectives.play_batches",
     "a2c": "learners",
     "advantage_aligner": "learners.advantage_alignment",
     "advantage_alignment": "learners.advantage_products",
@@ -156,7 +156,7 @@ _EXPORTS = {
     "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
-    "exploit": "exploitation",
+    "exploit": "exploit_run",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
     "exploitability_descent": "rules.exploitability_descent",
@@ -186,7 +186,7 @@ _EXPORTS = {
     "loqa": "learners.loqa",
     "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
-    "m_maml": "learners.initial",
+    "m_maml": "learners.initial_parameters",
     "memory_one": "policies",
     "meta_game": "population.meta_game",
     "meva": "rules.meva",
@@ -199,12 +199,12 @@ _EXPORTS = {
     "opponent_model": "learners.opponent_model",
     "optimizer": "learners",
     "pairing": "population.pairing",
-    "play": "objectives.play",
+    "play": "objectives.play_statistics",
     "pola": "rules.pola",
     "ppo": "learners",
     "reciprocal_reward": "learners.reciprocity",
     "reciprocator": "learners.reciprocator",
-    "replay": "rerun",
+    "replay": "replay",
     "report": "results",
     "resume": "experiment",
     "rnad": "learners.regularised_nash",

@@ -83,8 +83,8 @@ def _naming_damage(arguments: argparse.Namespace) -> Iterator[None]:
     if places == [None]:
         yield
         return
-    from shaping.runtime.damage import explaining_damage
-    from shaping.runtime.folders import folder_at
+    from shaping.runtime.damaged_records import explaining_damage
+    from shaping.runtime.storage import folder_at
 
     with ExitStack() as stack:
         for place in places:
@@ -133,7 +133,7 @@ def _use_plugins(arguments: argparse.Namespace) -> None:
     from shaping.config.errors import ConfigError
 
     if getattr(arguments, "plugins", []):
-        from shaping.extensions import ExtensionError, use_plugin
+        from shaping.plugins import ExtensionError, use_plugin
 
         _begin()
         try:
@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from shaping.config.league import is_frozen
     from shaping.config.plan import plan
     from shaping.experiment import prepare, run
-    from shaping.runtime.folders import folder_at
+    from shaping.runtime.storage import folder_at
 
     _join(arguments)
     raw = read(arguments.config, arguments.overrides)
@@ -186,7 +186,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     from shaping.config.league import is_frozen
     from shaping.experiment import planned, resume
     from shaping.leagues import resume_league
-    from shaping.runtime.run_folder import config_of
+    from shaping.runtime.existing_run import config_of
 
     _join(arguments)
     if is_frozen(config_of(arguments.folder)):
@@ -201,7 +201,7 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 def _begin() -> None:
     """Imports JAX and decides about devices, before anything else can touch them."""
-    from shaping.runtime.environment import import_jax
+    from shaping.runtime.environment_variables import import_jax
 
     import_jax()
     from shaping.runtime.devices import prepare_process
@@ -299,8 +299,8 @@ def _leave(error: Exception) -> NoReturn:
 
 def _status(arguments: argparse.Namespace) -> int:
     from shaping.config.errors import ConfigError
-    from shaping.runtime.folders import folder_at
     from shaping.runtime.status import describe, read_status
+    from shaping.runtime.storage import folder_at
 
     folder = folder_at(arguments.folder)
     status = read_status(folder)
@@ -313,7 +313,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     _begin()
     from shaping.experiment import planned
-    from shaping.rerun import lines, replay
+    from shaping.replay import lines, replay
 
     experiment = planned(arguments.folder)
     _choose_compiler(experiment)
@@ -369,7 +369,7 @@ def _learning_league(arguments: argparse.Namespace) -> int:
 
 def _exploit(arguments: argparse.Namespace) -> int:
     _begin()
-    from shaping.exploitation import exploit
+    from shaping.exploit_run import exploit
 
     which = (arguments.source, arguments.cells, arguments.per_cell, arguments.out)
     how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed)

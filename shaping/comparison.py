@@ -10,14 +10,14 @@ import numpy as np
 from shaping import __version__
 from shaping.analysis.axes import cell_name, sweep_axes
 from shaping.analysis.cell_analysis import mean_with_interval, share_with_interval
-from shaping.analysis.differences import difference
+from shaping.analysis.paired_differences import difference
 from shaping.analysis.strategies import cooperative
 from shaping.config.dotted import seat_keys
 from shaping.config.errors import ConfigError
 from shaping.frozen_players import of_matches
 from shaping.output_folders import output_folder
 from shaping.results import Run
-from shaping.runtime.run_folder import summary_of
+from shaping.runtime.existing_run import summary_of
 
 
 def compare(sources: Sequence[str | Path], out: str | Path | None = None) -> Any:

@@ -22,7 +22,7 @@ from shaping.analysis.cooperation.zero_determinant import (
     zero_determinant_fit,
     zero_determinant_line,
 )
-from shaping.objectives.relations import Relations, relations
+from shaping.objectives.partners_and_rivals import Relations, relations
 
 __all__ = [
     "Boundary",

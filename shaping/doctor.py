@@ -86,7 +86,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _devices(odd: Callable[[str], None], environment: Mapping[str, str]) -> list[str]:
-    from shaping.runtime.environment import import_jax
+    from shaping.runtime.environment_variables import import_jax
 
     try:
         import_jax(environment)

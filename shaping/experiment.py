@@ -16,23 +16,23 @@ from shaping.config.files import read
 from shaping.config.league import is_frozen
 from shaping.config.plan import Experiment, plan
 from shaping.config.resolved import as_yaml, fingerprint
-from shaping.prepared import Prepared, prepare
+from shaping.prepared_run import Prepared, prepare
 from shaping.results import draw_episode, write_results
-from shaping.runtime.damage import check_files, check_metadata, explaining_damage
+from shaping.runtime.curve_log import check_log, open_log
+from shaping.runtime.damaged_records import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in, describe_devices
-from shaping.runtime.extension import STATES, asked_updates, check_extension, extend, pending_updates
+from shaping.runtime.existing_run import config_of, is_finished, open_record, summary_of
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason
-from shaping.runtime.folders import folder_at, locked, new_folder, remove, write_whole
-from shaping.runtime.log import check_log, open_log
+from shaping.runtime.longer_runs import STATES, asked_updates, check_extension, extend, pending_updates
 from shaping.runtime.loop import Timing, run_group
 from shaping.runtime.processes import agree, check_alike, is_lost, is_main, on_main, several
 from shaping.runtime.progress import Progress
 from shaping.runtime.record import Record
-from shaping.runtime.record_schema import layout, unit_of
-from shaping.runtime.run_folder import config_of, is_finished, open_record, summary_of
+from shaping.runtime.record_schema import layout, replicate_of
 from shaping.runtime.run_store import RunStore, Saving
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import Status, StatusWriter, read_status
+from shaping.runtime.storage import folder_at, locked, new_folder, remove, write_whole
 
 
 def _only_warnings(line: str) -> None:
@@ -197,7 +197,7 @@ def _carry_out(
     status = Status(
         matches=experiment.matches,
         match_updates=experiment.matches * experiment.length,
-        counted=unit_of(experiment).counted,
+        counted=replicate_of(experiment).counted,
         chunks=sum(chunk.count for chunk in prepared.chunks),
         processes=jax.process_count(),
         devices=describe_devices(),
@@ -284,7 +284,7 @@ def _concluded(folder: Any, experiment: Experiment, timing: Timing, began: float
         draw_episode(folder, experiment)
     # If nothing was left to train, the summary already says how long training took.
     keeps_timing = summary_of(folder) is not None and not timing.match_updates
-    counted = unit_of(experiment).counted.replace("-", "_")
+    counted = replicate_of(experiment).counted.replace("-", "_")
     return write_results(folder, None if keeps_timing else _timing(timing, began, counted))
 
 

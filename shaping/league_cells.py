@@ -10,9 +10,8 @@ import numpy as np
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.frozen_players import Player
-from shaping.kept_parts import kept
 from shaping.learned_responses import Budget, learned_responses
-from shaping.objectives.behaviour import each_behaviour, machine_of
+from shaping.objectives.behaviour_tables import each_behaviour, machine_of
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.coin_best_response import best_response
 from shaping.objectives.coin_league import coin_league_values
@@ -20,11 +19,12 @@ from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.game import value_scale
 from shaping.objectives.league_values import league_values
 from shaping.objectives.sampled_values import PlayedGame, Seated, alike, sampled_values
-from shaping.played_players import coin_players, matrix_as_played
 from shaping.policies import stack_automata
 from shaping.policies.automaton import Machine
-from shaping.policies.fitting import check_policies
+from shaping.policies.fits_environment import check_policies
 from shaping.results import load
+from shaping.resumable_parts import kept
+from shaping.stepwise_players import coin_players, matrix_as_played
 
 _PART = 256
 """Pairs that are played before what they earned is written."""
@@ -65,7 +65,7 @@ class Play:
       error: the wanted standard error of values.
       seed: of the play.
       sampled: whether everything is played, also what could be exact.
-      parts: the folder in which finished parts are kept, see `kept_parts`; None for none.
+      parts: the folder in which finished parts are kept, see `resumable_parts`; None for none.
     """
 
     error: float = 0.01

@@ -10,7 +10,7 @@ from shaping.config.games import MATRIX, family_of, normal_game
 from shaping.envs import MatrixGame
 from shaping.envs.matrix.games import GAMES
 from shaping.objectives.sampled_values import PlayedGame
-from shaping.played_players import environment_as_played, identity
+from shaping.stepwise_players import environment_as_played, identity
 
 
 def about_game(name: str, game: MatrixGame | PlayedGame) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def common_game(numbers: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, Mat
     """The game that all runs played, with its name; the prisoner's dilemma if there are no runs.
 
     Args:
-      numbers: each run and its game, as `frozen_players.learned` and `played_players.learned_to_play` return it.
+      numbers: each run and its game, as `frozen_players.learned` and `stepwise_players.learned_to_play` return it.
 
     Raises:
       ConfigError: they played different games.

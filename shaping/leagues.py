@@ -20,12 +20,12 @@ from shaping.frozen_players import Player, check_names, filed, has_tables, learn
 from shaping.league_cells import Cells, Play, environment_cells, learn_responses, matrix_cells
 from shaping.league_games import about_game, common_game, given_game
 from shaping.learned_responses import Budget
-from shaping.objectives.behaviour import each_behaviour
+from shaping.objectives.behaviour_tables import each_behaviour
 from shaping.objectives.sampled_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
-from shaping.played_players import learned_to_play, scripted_of
-from shaping.runtime.folders import folder_at, locked, remove, write_whole
-from shaping.runtime.run_folder import config_of
+from shaping.runtime.existing_run import config_of
+from shaping.runtime.storage import folder_at, locked, remove, write_whole
+from shaping.stepwise_players import learned_to_play, scripted_of
 
 PARTS = "parts"
 

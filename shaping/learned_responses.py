@@ -15,7 +15,7 @@ import numpy as np
 
 from shaping.config.build import templates
 from shaping.config.plan import plan
-from shaping.in_memory import trained
+from shaping.in_memory_training import trained
 from shaping.learners import Common, frozen, values
 from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.objectives.sampled_values import PlayedGame, Seated, sampled_values

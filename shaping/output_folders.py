@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from shaping.config.errors import ConfigError
-from shaping.runtime.folders import new_folder, remove
+from shaping.runtime.storage import new_folder, remove
 
 
 @contextmanager
 def output_folder(out: str | Path | None, stem: str) -> Iterator[Any]:
-    """A new folder, see `runtime.folders.new_folder`; if what happens in it is a ConfigError, it is removed again,
+    """A new folder, see `runtime.storage.new_folder`; if what happens in it is a ConfigError, it is removed again,
     unless parts of a computation were finished in it.
 
     Raises:

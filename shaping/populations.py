@@ -10,26 +10,26 @@ import numpy as np
 
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.top import LIMITS
+from shaping.config.top_level import LIMITS
 from shaping.envs.spaces import Discrete
-from shaping.in_memory import trained
+from shaping.in_memory_training import trained
 from shaping.learners import Learner, gradient_learner
-from shaping.learners.initial import Initial
-from shaping.learners.initial import values as given_parameters
+from shaping.learners.initial_parameters import Initial
+from shaping.learners.initial_parameters import values as given_parameters
 from shaping.objectives.game import Game
 from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.classics import STRATEGIES, classifies
 from shaping.population.ecology import Rules
 from shaping.population.generations import sampled_numbers
+from shaping.population.learner_types import check_types, learners_of
+from shaping.population.nearest_strategy import STRATEGIES, classifies
 from shaping.population.pairing import Pairing, check_size
 from shaping.population.population_programs import Population
-from shaping.population.population_unit import POPULATIONS
+from shaping.population.population_replicates import POPULATIONS
 from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
-from shaping.population.types import check_types, learners_of
 from shaping.rules import Rule
 from shaping.runtime.devices import computing_in
 from shaping.training import game_of

@@ -13,14 +13,14 @@ from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.league import learners_of
 from shaping.config.plan import Experiment, plan
-from shaping.league_results import write_learning_league
+from shaping.learning_league_results import write_learning_league
 from shaping.policies import Policy
 from shaping.population.population_programs import Population
-from shaping.runtime.damage import check_files, check_metadata, explaining_damage
+from shaping.runtime.damaged_records import check_files, check_metadata, explaining_damage
 from shaping.runtime.devices import computing_in
-from shaping.runtime.episode import best_match, save_episode
-from shaping.runtime.folders import folder_at
-from shaping.runtime.run_folder import config_of, summary_of
+from shaping.runtime.episode_animation import best_match, save_episode
+from shaping.runtime.existing_run import config_of, summary_of
+from shaping.runtime.storage import folder_at
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def open_whole(path: Any) -> Any:
     """
     import xarray
 
-    from shaping.analysis.damage import absent_piece
+    from shaping.analysis.damaged_files import absent_piece
 
     with explaining_damage(path):
         # Without dask even if it is installed: dask's arrays cannot be grouped by a variable.
@@ -142,7 +142,7 @@ def report(folder: str | Path, pdfs: bool = False) -> Any:
 
 def _report_league(place: Any, pdfs: bool) -> Any:
     """Writes summary and report of a league of frozen players."""
-    from shaping.analysis.damage import DamagedRecordError
+    from shaping.analysis.damaged_files import DamagedRecordError
     from shaping.analysis.league_report import write_league
 
     check_files(place)
@@ -164,7 +164,7 @@ def write_results(folder: Any, timing: dict[str, Any] | None = None, pdfs: bool 
     Raises:
       ConfigError: if a file of the record is damaged.
     """
-    from shaping.analysis.damage import DamagedRecordError
+    from shaping.analysis.damaged_files import DamagedRecordError
     from shaping.analysis.report import write_report
     from shaping.analysis.summary import summarise
 

@@ -15,14 +15,14 @@ from shaping.analysis.cooperation.boundaries import boundaries
 from shaping.analysis.cooperation.welfare import welfare
 from shaping.analysis.strategies import cooperative
 from shaping.config.errors import ConfigError
+from shaping.cooperation_by_history import tables_of_play
 from shaping.envs import MatrixGame
 from shaping.frozen_players import of_matches
-from shaping.objectives.relations import relations
+from shaping.objectives.partners_and_rivals import relations
 from shaping.output_folders import output_folder
-from shaping.played_histories import tables_of_play
 from shaping.recorded_tables import as_written, own_tables
 from shaping.results import Run
-from shaping.runtime.run_folder import summary_of
+from shaping.runtime.existing_run import summary_of
 
 _MOST_CELLS = 60
 _RELATIONS = ("partner", "rival", "friendly_rival", "equaliser")

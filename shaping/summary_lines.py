@@ -7,8 +7,8 @@ _SHARES = ("cooperative", "tft_match", "tft_found", "nash_match")
 
 def summary_lines(folder: Path) -> list[str]:
     """One line for each of the first twelve cells; the report has the others."""
+    from shaping.runtime.existing_run import summary_of
     from shaping.runtime.progress import human
-    from shaping.runtime.run_folder import summary_of
 
     summary = summary_of(folder)
     lines = []

@@ -9,9 +9,9 @@ import numpy as np
 
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.top import LIMITS
+from shaping.config.top_level import LIMITS
 from shaping.envs import MatrixGameParams
-from shaping.in_memory import trained
+from shaping.in_memory_training import trained
 from shaping.learners import Learner, gradient_learner
 from shaping.objectives.game import Game
 from shaping.objectives.many_actions import many_action_game
@@ -23,7 +23,7 @@ from shaping.rules import Rule
 from shaping.runtime.devices import computing_in
 from shaping.runtime.record import Layout
 from shaping.runtime.record_schema import layout_of
-from shaping.schema import Range
+from shaping.signatures import Range
 
 
 def train(

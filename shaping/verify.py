@@ -17,9 +17,9 @@ from shaping import __version__
 from shaping.analysis import scoreboard
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
-from shaping.config.top import check_top, replaced
+from shaping.config.top_level import check_top, replaced
 from shaping.config.yaml_text import as_yaml
-from shaping.runtime.folders import new_folder
+from shaping.runtime.storage import new_folder
 
 QUICK_MATCHES = 200
 """Matches a cell where a configuration does not say what makes it quick."""

@@ -108,10 +108,10 @@ BREAKS = {
     ),
     "streams_by_cell": Break(
         "a learner's random stream depends on the number of seats",
-        "shaping/population/keys.py",
+        "shaping/population/random_keys.py",
         "return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), match), seat)",
         "return jax.random.fold_in(jax.random.key(seed), 2 * match + seat)",
-        ("tests/population/test_keys.py",),
+        ("tests/population/test_random_keys.py",),
     ),
     "own_view_paired": Break(
         "tit-for-tat is counted by each player's own view, so CD is paired with CD",

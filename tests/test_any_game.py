@@ -14,7 +14,7 @@ from shaping.config.errors import ConfigError
 from shaping.objectives.game import closed_form_values
 from shaping.objectives.objective import Objective
 from shaping.policies.tabular import parameters
-from shaping.runtime.episode import best_match
+from shaping.runtime.episode_animation import best_match
 from shaping.variables import Variable, declared
 
 

@@ -277,7 +277,7 @@ def test_a_home_folder_is_expanded_once_and_the_same_for_every_command(here, cap
 
 
 def test_a_second_run_in_a_folder_is_told_that_one_is_running_there(here, capsys):
-    from shaping.runtime.folders import locked
+    from shaping.runtime.storage import locked
 
     (here / "live").mkdir()
     (here / "live" / "config.yaml").write_text("")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import shaping
-from shaping.analysis.differences import difference
+from shaping.analysis.paired_differences import difference
 from shaping.cli import main
 
 CONFIG = {"game": "ipd", "players": {"rule": "naive"}, "sweep": {"game.noise": [0.0, 0.1]}, "matches": 4, "updates": 2}

@@ -18,24 +18,24 @@ import pytest
 import yaml
 
 import shaping
-from shaping import envs, extensions, schema
+from shaping import envs, plugins, signatures
 from shaping.analysis.published import METRICS
 from shaping.cli import main
 from shaping.config.cell import number_fields
 from shaping.config.environments import environment_settings, environments
-from shaping.config.initial import FILE, RUN
+from shaping.config.initial_parameters import FILE, RUN
 from shaping.config.plan import plan
 from shaping.config.players import PLAYER_KEYS
 from shaping.config.policy import policy_fields
-from shaping.config.top import CHECKPOINT, OPTIONAL_PARTS, PUBLISHED, TOP
+from shaping.config.top_level import CHECKPOINT, OPTIONAL_PARTS, PUBLISHED, TOP
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import TABLE
 from shaping.learners import named_learner, named_players
 from shaping.learners.schedule import SCHEDULES
-from shaping.runtime.folders import STORES
 from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
+from shaping.runtime.storage import STORES
 from shaping.variables import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def folder(tmp_path, monkeypatch):
     """An empty one to work in, whose modules can be imported; they and what they add are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
+    monkeypatch.setattr(plugins, "_plugins", {kind: {} for kind in plugins.KINDS})
     yield tmp_path
     for path in tmp_path.glob("*.py"):
         sys.modules.pop(path.stem, None)
@@ -172,7 +172,7 @@ def test_configuration_md_names_every_key():
     }
     keys |= {"strategy", "clip_norm", *SCHEDULES, *environments()}
     for factory in SCHEDULES.values():
-        keys |= {*schema.fields(factory)}
+        keys |= {*signatures.fields(factory)}
     for settings in (*policy_fields().values(), *map(environment_settings, environments())):
         keys |= {*settings} - NOT_OF_CONFIGURATIONS
     for name in ANALYTIC_GAMES:

@@ -16,8 +16,8 @@ from shaping.config.errors import ConfigError
 from shaping.config.files import read
 from shaping.config.plan import plan
 from shaping.experiment import prepare
+from shaping.population.compiled_programs import population_sharding
 from shaping.population.match import start
-from shaping.population.program import population_sharding
 from shaping.runtime import checkpoints
 from shaping.runtime.devices import population_mesh
 from tests.runs import VARIABLES, cell, played, reference_values, summary

@@ -62,8 +62,8 @@ def test_no_room_imports_from_its_own_floor_upwards():
         ("shaping.population", "import shaping.config", False),
         ("shaping.analysis", "import shaping.runtime", False),
         ("shaping.analysis", "import shaping.policies", False),
-        ("shaping.schema", "import shaping.envs", False),
-        ("shaping.envs", "import shaping.schema", False),
+        ("shaping.signatures", "import shaping.envs", False),
+        ("shaping.envs", "import shaping.signatures", False),
         ("shaping.envs", "import optax", False),
     ],
 )

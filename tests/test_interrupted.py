@@ -15,10 +15,10 @@ from jax.experimental.compilation_cache import compilation_cache
 
 import shaping
 from shaping.config.errors import ConfigError
-from shaping.runtime.folders import locked
 from shaping.runtime.record import Record
 from shaping.runtime.run_store import RunStore
 from shaping.runtime.status import read_status
+from shaping.runtime.storage import locked
 from tests.interrupting import CONFIG, assert_same, finals, newest, stopped
 from tests.runs import played
 

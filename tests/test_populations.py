@@ -12,9 +12,9 @@ from shaping.population import ecology
 from shaping.population import generations as engine
 from shaping.population import pairing as pairings
 from shaping.population.ecology import Rules
-from shaping.population.keys import population_key
+from shaping.population.learner_types import learners_of
 from shaping.population.population_programs import Population, ecology_of
-from shaping.population.types import learners_of
+from shaping.population.random_keys import population_key
 from shaping.training import game_of
 
 R, S, T, P = 3.0, 0.0, 5.0, 1.0
@@ -81,9 +81,9 @@ def test_settings_follow_their_learner_from_partner_to_partner():
 
 def started(size):
     """What learners of the first population of seed 0 start from, uniform on (-1, 1)."""
-    from shaping.learners.initial import initial_parameters, uniform
+    from shaping.learners.initial_parameters import initial_parameters, uniform
     from shaping.policies import tabular
-    from shaping.population.keys import learner_key, use
+    from shaping.population.random_keys import learner_key, use
 
     policy = (tabular(1),) * 2
     return np.array(

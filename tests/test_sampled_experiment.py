@@ -15,7 +15,7 @@ from shaping.envs.spaces import Discrete
 from shaping.experiment import prepare
 from shaping.policies import Policy
 from shaping.policies.distributions import categorical
-from shaping.population.keys import match_key, use
+from shaping.population.random_keys import match_key, use
 from tests.runs import cell, played, summary
 
 pytestmark = pytest.mark.quick

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import shaping
-from shaping import envs, extensions
+from shaping import envs, plugins
 from shaping.cli import main
 from shaping.config.errors import ConfigError
 from shaping.learners import Learner, LearnerState, frozen, gradient_learner
 from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import fixed, strategy, tabular
-from shaping.rerun import lines, replay
+from shaping.replay import lines, replay
 from shaping.variables import Variable
 from tests.interrupting import assert_same, stopped
 from tests.runs import played, summary
@@ -29,7 +29,7 @@ def clean(monkeypatch, tmp_path):
     """No plugins, before and after."""
     monkeypatch.setattr("shaping.runtime.devices.prepare_process", lambda: None)
     monkeypatch.setattr("shaping.runtime.devices.compile_for_scalars", lambda: None)
-    monkeypatch.setattr(extensions, "_plugins", {kind: {} for kind in extensions.KINDS})
+    monkeypatch.setattr(plugins, "_plugins", {kind: {} for kind in plugins.KINDS})
     return tmp_path
 
 

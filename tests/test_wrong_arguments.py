@@ -13,7 +13,7 @@ import shaping
 from shaping import envs
 from shaping.learners import named_learners
 from shaping.rules import named_rules
-from shaping.schema import fields
+from shaping.signatures import fields
 
 ENV = envs.make("ipd")
 TABLES = [shaping.tabular(5)] * 2

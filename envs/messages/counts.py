@@ -29,7 +29,8 @@ def num_topics(env: Any) -> int:
 
 def has_topics(env: Any, messages: int) -> bool:
     """Whether it is counted what this many messages are about."""
-    return isinstance(env.action_space, Discrete) and num_topics(env) > 1 and num_topics(env) * messages <= _MOST_ENTRIES
+    topics = num_topics(env)
+    return isinstance(env.action_space, Discrete) and topics > 1 and topics * messages <= _MOST_ENTRIES
 
 
 def start(players: int, words: int, actions: int, topics: int, messages: int, tries: bool) -> dict[str, jax.Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from shaping.analysis.axes import Axis, fixed_name, spread, sweep_axes, wrapped
 from shaping.analysis.record import Record, read
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.statistics import BAND_ELEMENTS, bands
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, picture
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 import numpy as np
 
-from shaping.analysis.damage import DamagedRecordError
+from shaping.analysis.damaged_files import DamagedRecordError
 
 SOURCES = ("play", "environment", "learner")
 """Who measured what a report shows besides values and policies."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, picture
 from shaping.analysis.traces import Trace, trace
 

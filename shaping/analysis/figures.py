@@ -11,7 +11,7 @@ from shaping.analysis.label_figures import by_label
 from shaping.analysis.match_figures import outcomes, policies
 from shaping.analysis.play_figures import play_curves
 from shaping.analysis.record import Record, folder_of
-from shaping.analysis.selection import MANY_CELLS, Selection, measured_cells, select_cells
+from shaping.analysis.shown_cells import MANY_CELLS, Selection, measured_cells, select_cells
 from shaping.analysis.strategy_figures import strategies
 from shaping.analysis.style import RC, Picture, import_matplotlib, pdf
 from shaping.analysis.sweep_figures import sweep_figures

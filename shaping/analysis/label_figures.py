@@ -10,7 +10,7 @@ from shaping.analysis.axes import wrapped
 from shaping.analysis.declarations import Variable
 from shaping.analysis.play_tables import OTHERS
 from shaping.analysis.record import Record
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.style import GREY, Picture, new_figure, picture
 
 _MOST_LABELS = 30

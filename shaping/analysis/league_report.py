@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shaping.analysis.charts import Chart, heat_map
-from shaping.analysis.damage import DamagedRecordError, unreadable_piece
-from shaping.analysis.derived import mean_of_known
+from shaping.analysis.damaged_files import DamagedRecordError, unreadable_piece
+from shaping.analysis.derived_measures import mean_of_known
 from shaping.analysis.evolution.alpha_rank import alpha_rank
 from shaping.analysis.evolution.invasion import invasion_graph
 from shaping.analysis.figures import save
+from shaping.analysis.league_by_method import by_method
 from shaping.analysis.markup import interval, number, percent, table
-from shaping.analysis.methods import by_method
 from shaping.analysis.page import figure, page
 from shaping.analysis.style import RC, Picture, import_matplotlib, new_figure, picture
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record, Shape, finite_matches, read
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.strategies import as_joint, mixed_equilibrium
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, picture
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shaping.analysis import strategies
-from shaping.analysis.derived import FOUND, completed, known_shares
+from shaping.analysis.derived_measures import FOUND, completed, known_shares
 from shaping.analysis.record import BLOCK, Record, Shape, finite_matches, read
 
 _READ = (
@@ -37,7 +37,7 @@ class Measures:
     cooperative, tft, nash, tft_found, consistency [match]; label, chi [match, player]; finite [match] bool;
     diverged_at [match], -1 if it did not diverge. tft_found also counts what a match was before it diverged. measured
     holds the variables that the record declares, at the last update, [match, player] or [match, player, label]; found
-    holds those of `derived.FOUND`, [match] 0 or 1.
+    holds those of `derived_measures.FOUND`, [match] 0 or 1.
     """
 
     value: np.ndarray

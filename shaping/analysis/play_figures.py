@@ -12,7 +12,7 @@ from shaping.analysis.curve_figures import bounds, curve
 from shaping.analysis.declarations import Variable
 from shaping.analysis.play_tables import SCRIPTED
 from shaping.analysis.record import Record
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, picture
 from shaping.analysis.traces import SEEDS, Trace, trace
 

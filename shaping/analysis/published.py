@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shaping.analysis.derived import FOUND, known_shares
+from shaping.analysis.derived_measures import FOUND, known_shares
 from shaping.analysis.measures import Measures
 from shaping.analysis.statistics import (
     Z95,
@@ -51,7 +51,7 @@ _NEEDS = {
 def known_metrics(variables: Iterable[str]) -> tuple[str, ...]:
     """The metrics that `published:` may name if these variables are recorded along updates and players.
 
-    They are the metrics of every record, the variables, and measures derived from them (`derived.FOUND`).
+    They are the metrics of every record, the variables, and measures derived from them (`derived_measures.FOUND`).
     """
     recorded = tuple(variables)
     follows = ("own_fraction",) if "pickups" in recorded and "own_fraction" not in recorded else ()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shaping.analysis.damage import REMEDY, DamagedRecordError, absent_piece, first_line, naming_damage
+from shaping.analysis.damaged_files import REMEDY, DamagedRecordError, absent_piece, first_line, naming_damage
 from shaping.analysis.declarations import Variable, declared
-from shaping.analysis.derived import with_derived
+from shaping.analysis.derived_measures import with_derived
 
 if TYPE_CHECKING:
     import xarray as xr

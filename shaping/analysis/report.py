@@ -9,7 +9,7 @@ from typing import Any
 from shaping.analysis import figures
 from shaping.analysis.axes import Columns, key_name, sweep_axes
 from shaping.analysis.charts import Chart
-from shaping.analysis.damage import naming_damage
+from shaping.analysis.damaged_files import naming_damage
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.failed_matches import failed_table
 from shaping.analysis.markup import each, number, percent, table
@@ -21,7 +21,7 @@ from shaping.analysis.populations.film import film
 from shaping.analysis.populations.tables import cell_table, what_was_run
 from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Record, folder_of, open_record, text_of
-from shaping.analysis.selection import measured_cells
+from shaping.analysis.shown_cells import measured_cells
 from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture
 from shaping.analysis.summary import summarise, written_summary

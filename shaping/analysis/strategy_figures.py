@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture, new_figure, picture
 

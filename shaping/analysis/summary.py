@@ -10,9 +10,9 @@ import numpy as np
 from shaping.analysis import published
 from shaping.analysis.axes import cell_name, sweep_axes
 from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind, swept_in
-from shaping.analysis.damage import naming_damage
+from shaping.analysis.damaged_files import naming_damage
 from shaping.analysis.declarations import Variable, labels_of
-from shaping.analysis.derived import FOUND, known_shares, mean_of_known
+from shaping.analysis.derived_measures import FOUND, known_shares, mean_of_known
 from shaping.analysis.failed_matches import failed_matches
 from shaping.analysis.measures import Measures, measure
 from shaping.analysis.populations.summary import summarise_cells

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shaping.analysis.axes import spread
-from shaping.analysis.derived import mean_of_known
+from shaping.analysis.derived_measures import mean_of_known
 from shaping.analysis.record import Record
 from shaping.analysis.statistics import BAND_ELEMENTS, bands
 

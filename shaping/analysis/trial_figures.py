@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record, read
-from shaping.analysis.selection import Selection
+from shaping.analysis.shown_cells import Selection
 from shaping.analysis.statistics import student_half
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, png
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from shaping.config.checks import check_held, check_number
 from shaping.config.errors import ConfigError, not_allowed, shown, unknown_key
-from shaping.schema import Field, Range
+from shaping.signatures import Field, Range
 
 RANGES = ("linspace", "logspace")
 DRAWS = ("uniform", "loguniform", "normal")

@@ -12,7 +12,7 @@ from shaping.config.cell import number_fields
 from shaping.config.dotted import put, seat_keys
 from shaping.config.errors import errors_about
 from shaping.config.games import family_of, num_players
-from shaping.config.initial import build_init
+from shaping.config.initial_parameters import build_init
 from shaping.config.objective import check_value_head, is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
@@ -25,17 +25,17 @@ from shaping.learners import Common, Learner, frozen, optimizer, values
 from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
-from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
+from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers
 from shaping.policies import scripted_players, tabular
-from shaping.population.classics import classifies
 from shaping.population.ecology import Rules
-from shaping.population.keys import draw, match_key, purpose
+from shaping.population.index_ranges import Spans
+from shaping.population.learner_types import check_types, learners_of
 from shaping.population.match import Match
+from shaping.population.nearest_strategy import classifies
 from shaping.population.population_programs import Population
+from shaping.population.random_keys import draw, match_key, purpose
 from shaping.population.shares import apportioned
-from shaping.population.spans import Spans
-from shaping.population.types import check_types, learners_of
 
 Normal = Mapping[str, Any]
 

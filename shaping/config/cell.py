@@ -1,8 +1,8 @@
-"""What is trained in one cell: the keys of `top.CELL` in normal form, with every default filled in and every value
-checked, and which of their numbers may differ from match to match within one program.
+"""What is trained in one cell: the keys of `top_level.CELL` in normal form, with every default filled in and every
+value checked, and which of their numbers may differ from match to match within one program.
 
 A new key needs code in four places: its own file (such as `objective.py`), `normal_cell`, `number_fields`, and `TOP`
-and `CELL` of `top.py`. `json_schema.py` shows it to editors.
+and `CELL` of `top_level.py`. `json_schema.py` shows it to editors.
 """
 
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from typing import Any
 from shaping.config.dotted import keys_of, numbers_in
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import family_of, normal_game
-from shaping.config.initial import init_fields
+from shaping.config.initial_parameters import init_fields
 from shaping.config.objective import is_sampled, normal_objective, objective_fields
 from shaping.config.players import PLAYER_KEYS, normal_optimizer, normal_players, optimizer_settings, seat_fields
 from shaping.config.policy import kind_fields, normal_policy
 from shaping.config.population import normal_population, population_fields
 from shaping.config.trial import normal_trial, outer_objective, shaper_policy, trial_numbers, trial_players
-from shaping.schema import Field
+from shaping.signatures import Field
 
 
 def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pydantic
 from pydantic import BeforeValidator, ConfigDict, Strict, create_model
 
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.schema import Field, Range
+from shaping.signatures import Field, Range
 
 MOST_WIDTHS = 100
 """Layers of a network."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shaping.config.errors import ConfigError, shown
-from shaping.schema import Field
+from shaping.signatures import Field
 
 BARE = {
     "game": "name",

@@ -15,15 +15,15 @@ import numpy as np
 from shaping.config.checks import check_known, check_number
 from shaping.config.dotted import entries
 from shaping.config.errors import ConfigError, errors_about
-from shaping.config.family import HORIZON, Family, discount_field
+from shaping.config.game_family import HORIZON, Family, discount_field
 from shaping.config.yaml_text import plain_data
 from shaping.envs import ENVIRONMENTS
 from shaping.envs.adapters.jaxmarl_import import jaxmarl
 from shaping.envs.declarations import default_numbers, number_names, with_numbers
-from shaping.extensions import Named
 from shaping.objectives.sampled_game import SampledGame
+from shaping.plugins import Named
 from shaping.policies.kinds import NETWORKS, default_kind, independent, shown_table
-from shaping.schema import Field, fields
+from shaping.signatures import Field, fields
 
 
 def environments() -> Mapping[str, Callable[..., Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from shaping.config.dotted import assign, expand_bare_name
 from shaping.config.errors import ConfigError, not_allowed, shown
-from shaping.config.top import TOP
+from shaping.config.top_level import TOP
 from shaping.config.yaml_text import parse, plain_data
 
 

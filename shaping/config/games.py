@@ -9,12 +9,12 @@ import numpy as np
 
 from shaping import envs
 from shaping.config.checks import check_number, mapping, numbers, settings
-from shaping.config.coin import COIN
-from shaping.config.coin import KEYS as COIN_KEYS
+from shaping.config.coin_game import COIN
+from shaping.config.coin_game import KEYS as COIN_KEYS
 from shaping.config.dotted import entries
 from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.config.family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
+from shaping.config.game_family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
 from shaping.config.messages import with_messages
 from shaping.config.sequential import SEQUENTIAL
 from shaping.envs import MatrixGameParams
@@ -25,7 +25,7 @@ from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
 from shaping.objectives.many_actions import ManyActionGame
 from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
-from shaping.schema import Field, Range, fields
+from shaping.signatures import Field, Range, fields
 
 MATRIX_SETTINGS = {
     "discount": Field("discount", "number", 0.96, Range(0, 1)),
@@ -64,7 +64,7 @@ def _silent_family_of(game: Mapping[str, Any]) -> Family:
             return family
     if not isinstance(name, str) or name not in environments():
         known = game_names()
-        adds = "--plugin, or in Python shaping.extensions.use_plugin(FILE), adds names"
+        adds = "--plugin, or in Python shaping.plugins.use_plugin(FILE), adds names"
         allowed = f"one of {', '.join(known)}, or give game.payoffs ({adds})"
         raise not_allowed("game.name", name, allowed, known)
     return ENVIRONMENT

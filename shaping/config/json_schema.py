@@ -17,7 +17,7 @@ from shaping.config.axes import DRAWS, RANGES
 from shaping.config.checks import annotation, model
 from shaping.config.environments import environments
 from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
-from shaping.config.initial import DRAWN, FILE, RUN, SCALES
+from shaping.config.initial_parameters import DRAWN, FILE, RUN, SCALES
 from shaping.config.league import FROZEN
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
@@ -31,13 +31,13 @@ from shaping.config.players import (
 from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
-from shaping.config.top import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
+from shaping.config.top_level import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
 from shaping.config.trial import DISCOUNT, TRIAL, WEIGHT
 from shaping.config.trial import DRAWS as TRIAL_DRAWS
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import m_maml
 from shaping.objectives.rewards import REWARDS
-from shaping.schema import Field, Range, fields
+from shaping.signatures import Field, Range, fields
 
 _Table = list[Any]
 _Scale = Annotated[float, pydantic.Field(ge=0)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from shaping.config.checks import settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.schema import Field, Positive, Range, fields
+from shaping.signatures import Field, Positive, Range, fields
 
 LEARNERS, AGAINST = "learners", "against"
 _SEPARATOR = " v "

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from shaping.config.checks import settings
 from shaping.config.errors import ConfigError, errors_about, not_allowed
-from shaping.config.family import Family
+from shaping.config.game_family import Family
 from shaping.envs.messages.state import MessagesParams
 from shaping.envs.messages.wrapper import Messages
 from shaping.envs.spaces import Discrete
 from shaping.policies.kinds import NETWORKS, default_kind, shown_table
-from shaping.schema import NonNegative, Range, fields
+from shaping.signatures import NonNegative, Range, fields
 
 _TABLE = 256  # up to this many states, tables are the default
 

@@ -7,8 +7,8 @@ from shaping.config.checks import mapping, one_of, settings
 from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
 from shaping.config.games import family_of
 from shaping.objectives.estimators import KINDS
-from shaping.objectives.sampled import Estimator
-from shaping.schema import Field, NonNegative, Probability, Range, fields
+from shaping.objectives.sampled_objective import Estimator
+from shaping.signatures import Field, NonNegative, Probability, Range, fields
 
 HORIZON = 150
 """Steps of a rollout in a game without end, if none are given (Foerster et al. 2018)."""

@@ -28,9 +28,9 @@ from shaping.config.league import pairs
 from shaping.config.players import check_record
 from shaping.config.population import check_shares
 from shaping.config.sweep import has_effect, normal_with, numeric_keys
-from shaping.config.top import CELL, LIMITS, check_population, check_top, replaced
+from shaping.config.top_level import CELL, LIMITS, check_population, check_top, replaced
 from shaping.config.yaml_text import plain_data
-from shaping.schema import Field
+from shaping.signatures import Field
 
 
 @dataclass(frozen=True)

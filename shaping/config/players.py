@@ -8,20 +8,20 @@ from shaping.config.checks import mapping, named, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed, shown
 from shaping.config.games import ANALYTIC, MATRIX, family_of, num_players
-from shaping.config.initial import init_fields, normal_init
+from shaping.config.initial_parameters import init_fields, normal_init
 from shaping.config.policy import init_shape
 from shaping.config.rewards import normal_reward, reward_fields
 from shaping.config.sequential import SEQUENTIAL
 from shaping.config.strategies import normal_strategy
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
-from shaping.extensions import Named
 from shaping.learners import Common, Learner, frozen, named_players
 from shaping.learners.gradient import learner_of
 from shaping.learners.opponent_model import opponent_model
 from shaping.learners.optimizer import named_optimizers, optimizer_fields
 from shaping.learners.schedule import SCHEDULES
+from shaping.plugins import Named
 from shaping.rules import Rule, named_rules
-from shaping.schema import Field, Range, fields
+from shaping.signatures import Field, Range, fields
 
 Normal = Mapping[str, Any]
 MODEL = "opponent_model"

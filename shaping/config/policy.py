@@ -5,15 +5,15 @@ from typing import Any
 
 from shaping.config.checks import mapping, one_of, settings
 from shaping.config.errors import errors_about, not_allowed
-from shaping.config.family import Family
+from shaping.config.game_family import Family
 from shaping.config.games import MATRIX, family_of
-from shaping.config.initial import normal_init
+from shaping.config.initial_parameters import normal_init
 from shaping.config.strategies import strategy_policy
-from shaping.extensions import Named
+from shaping.plugins import Named
 from shaping.policies import Policy
 from shaping.policies.critics import Critic
 from shaping.policies.kinds import NETWORKS, OF_STATES, OTHERS, critic_beside, of_spaces
-from shaping.schema import Field, fields
+from shaping.signatures import Field, fields
 
 Normal = Mapping[str, Any]
 

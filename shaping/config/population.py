@@ -14,7 +14,7 @@ from shaping.population.graphs import edges_of_file
 from shaping.population.pairing import Pairing, check_size, pairing
 from shaping.population.selection import Selection, selection
 from shaping.population.shares import apportioned
-from shaping.schema import Field, NonNegative, Probability, Range, fields
+from shaping.signatures import Field, NonNegative, Probability, Range, fields
 
 Normal = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from shaping.config.checks import mapping, numbers, settings
 from shaping.config.dotted import entries, numbers_in
 from shaping.config.errors import not_allowed, unknown_key
 from shaping.objectives.rewards import REWARDS, Reward
-from shaping.schema import Field, fields
+from shaping.signatures import Field, fields
 
 _FORMS = "{weights: numbers}, {inequity_aversion: {settings}} or {svo: {settings}}"
 

@@ -7,13 +7,13 @@ import numpy as np
 
 from shaping.config.checks import check_known
 from shaping.config.errors import ConfigError, errors_about
-from shaping.config.family import Family
+from shaping.config.game_family import Family
 from shaping.config.yaml_text import plain_data
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives.sequential import SequentialGame
 from shaping.policies.kinds import shown_table
-from shaping.schema import fields
+from shaping.signatures import fields
 
 
 def _normal(given: Mapping[str, Any]) -> dict[str, Any]:

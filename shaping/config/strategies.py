@@ -12,7 +12,7 @@ from shaping.config.games import MATRIX, family_of, num_actions
 from shaping.policies import STRATEGIES, Policy, fixed, scripted_players, strategy
 from shaping.policies.automaton import Machine
 from shaping.policies.memory_one import logit
-from shaping.schema import Field, fields
+from shaping.signatures import Field, fields
 
 Normal = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from shaping.config.checks import check_number, mapping, named, numbers, setting
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import num_players
-from shaping.config.initial import init_fields, normal_init
+from shaping.config.initial_parameters import init_fields, normal_init
 from shaping.config.objective import normal_objective, sampled_objective_form
 from shaping.config.players import (
     build_rule,
@@ -22,7 +22,7 @@ from shaping.config.policy import normal_policy
 from shaping.config.strategies import strategy_table
 from shaping.policies.automaton import Machine
 from shaping.policies.kinds import NETWORKS, independent, shown_table
-from shaping.schema import Field, Positive, Probability, Range, fields
+from shaping.signatures import Field, Positive, Probability, Range, fields
 
 Normal = Mapping[str, Any]
 POLICIES = NETWORKS | {"tabular": shown_table, "gaussian": independent}

@@ -11,11 +11,11 @@ from shaping.config.objective import check_value_head
 from shaping.config.strategies import strategy_logits
 from shaping.config.trial import POLICIES, inner_objective, plain
 from shaping.learners import Common, Learner, frozen, values
-from shaping.objectives.sampled import Estimator, EstimatorNumbers
+from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers
 from shaping.policies.critics import Critic
 from shaping.policies.kinds import NETWORKS, critic_beside
+from shaping.policies.placeholder import placeholder_policy
 from shaping.policies.policy import Policy
-from shaping.policies.unseen import unseen
 from shaping.population.match import Match
 from shaping.population.meta_game import MetaGame, MetaParams
 from shaping.population.pools import Candidate, Factor, Pool, by_structure
@@ -66,7 +66,7 @@ def trial_game(normal: Normal, game_of: Callable[[Normal], Any], wants_critic: C
     with errors_about("trial"):
         meta = MetaGame(inner, within, trial["updates"], trial["observes"], trial["bound"])
     stream: Any = Stream(meta)
-    hidden = unseen(stream.observation_space, stream.action_space)
+    hidden = placeholder_policy(stream.observation_space, stream.action_space)
     policies = tuple(hidden if inside else shaper(policy, stream, seat) for seat, inside in enumerate(within))
     shaping = [seat for seat, inside in enumerate(within) if not inside]
     needs = any(wants_critic(normal, players[seat]) for seat in shaping)

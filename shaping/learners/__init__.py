@@ -10,7 +10,17 @@ from shaping.learners.frozen import frozen
 from shaping.learners.genetic import genetic
 from shaping.learners.gradient import gradient_learner
 from shaping.learners.hill_climbing import fmtl, selfish
-from shaping.learners.initial import Initial, arcsine, fan_in, logistic, m_maml, normal, uniform, values, zeros
+from shaping.learners.initial_parameters import (
+    Initial,
+    arcsine,
+    fan_in,
+    logistic,
+    m_maml,
+    normal,
+    uniform,
+    values,
+    zeros,
+)
 from shaping.learners.learner import Common, Learner, LearnerState
 from shaping.learners.names import named_learner, named_learners, named_players
 from shaping.learners.optimizer import Optimizer, optimizer

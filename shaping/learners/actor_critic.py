@@ -19,12 +19,12 @@ from flax import struct
 
 from shaping.learners import critic as critics
 from shaping.learners.ascent import ascend, check_seats, check_value_head, seated, summed, with_value_head
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective, Thetas
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Probability, Range, checked
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 
 @struct.dataclass
@@ -60,7 +60,7 @@ class Experience:
     """A batch, with the advantages and log-probabilities of its actions.
 
     Attributes:
-      batch: a `sampler.Batch`.
+      batch: a `play_batches.Batch`.
       advantages, log_probabilities: [time, batch].
       key: for shuffling minibatches.
     """

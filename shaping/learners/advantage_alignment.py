@@ -14,7 +14,7 @@ from shaping.learners.advantage_learner import Seen, Shared, learner_of
 from shaping.learners.advantage_products import FORMS, alignment_term, kernel_of, others_of
 from shaping.learners.learner import Common, Learner
 from shaping.learners.past_selves import PastSelves
-from shaping.schema import NonNegative, Positive, Probability, Range, checked
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 
 @struct.dataclass

@@ -23,13 +23,13 @@ from shaping.learners import past_selves
 from shaping.learners.actor_critic import ActorCritic, Experience, direction_of
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.ascent import ascend, check_seats, check_value_head, seated, summed, with_value_head
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.learners.past_selves import Met, PastSelves, check_past_selves, joined
-from shaping.learners.replay import Replay
+from shaping.learners.replay_buffer import Replay
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch
+from shaping.objectives.play_batches import Batch
 from shaping.policies.policy import Policy
 from shaping.rules.gradients import add, replace
 from shaping.variables import VARIABLES

@@ -31,7 +31,7 @@ from flax import struct
 from jax import lax
 
 from shaping.objectives.estimators import gae, magic_box
-from shaping.schema import Positive, Probability, checked
+from shaping.signatures import Positive, Probability, checked
 
 FORMS = ("paper", "code")
 

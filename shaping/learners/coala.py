@@ -24,7 +24,7 @@ from jax import lax
 
 from shaping.learners.actor_critic import ActorCritic, learner_with
 from shaping.learners.learner import Common, Learner
-from shaping.schema import NonNegative, Positive, Probability, Range, checked
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 Estimate = Literal["coala", "mfos", "batch_unaware"]
 

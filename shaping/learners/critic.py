@@ -25,10 +25,10 @@ from jax import lax
 
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch
+from shaping.objectives.play_batches import Batch
 from shaping.policies.critics import Critic
-from shaping.rules.target import followed
-from shaping.schema import NonNegative, Probability, Range, checked
+from shaping.rules.target_network import followed
+from shaping.signatures import NonNegative, Probability, Range, checked
 
 
 @struct.dataclass

@@ -21,12 +21,12 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from shaping.learners.ascent import ascend, check_seats, seated
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import discounts
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Range, checked
+from shaping.signatures import NonNegative, Positive, Range, checked
 from shaping.variables import declared
 
 _NOISE, _PLAY = range(2)

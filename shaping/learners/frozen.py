@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from shaping.learners.ascent import check_seats
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy

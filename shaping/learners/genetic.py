@@ -18,11 +18,11 @@ from jax.flatten_util import ravel_pytree
 
 from shaping.learners.ascent import check_seats, seated
 from shaping.learners.es import check_search, fitness_of, in_chunks, normals, searched
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, seats_of
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.schema import Positive, Range, checked
+from shaping.signatures import Positive, Range, checked
 from shaping.variables import declared
 
 _NOISE, _PLAY, _TEST = range(3)

@@ -17,7 +17,7 @@ from shaping.learners import critic as critics
 from shaping.learners import opponent_model as models
 from shaping.learners.ascent import ascend, check_seats, seated, summed, with_value_head
 from shaping.learners.critic import CriticSettings
-from shaping.learners.initial import Initial, initial_parameters, normal
+from shaping.learners.initial_parameters import Initial, initial_parameters, normal
 from shaping.learners.learner import Common, Learner, LearnerState, check_common, seats_of
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.optimizer import Optimizer, optimizer

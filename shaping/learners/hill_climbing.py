@@ -18,12 +18,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_common
 from shaping.objectives.objective import Objective
 from shaping.policies.memory_one import logit
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Probability, checked
+from shaping.signatures import NonNegative, Positive, Probability, checked
 
 _PROPOSAL, _AIM, _PLAY = range(3)
 

@@ -9,12 +9,12 @@ from flax import struct
 from flax.core import FrozenDict
 
 from shaping.learners.critic import CriticSettings
-from shaping.learners.initial import Initial, normal
+from shaping.learners.initial_parameters import Initial, normal
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.optimizer import Optimizer, optimizer
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.schema import Field, Range, check_value
+from shaping.signatures import Field, Range, check_value
 from shaping.variables import Variable
 
 

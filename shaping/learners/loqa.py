@@ -30,7 +30,7 @@ from shaping.learners.advantage_products import (
 )
 from shaping.learners.learner import Common, Learner
 from shaping.learners.past_selves import PastSelves
-from shaping.schema import NonNegative, Positive, Probability, Range, checked
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 
 @struct.dataclass

@@ -23,12 +23,12 @@ import optax
 from flax import struct
 from jax import lax
 
-from shaping.learners import replay
-from shaping.learners.replay import Replay
+from shaping.learners import replay_buffer
+from shaping.learners.replay_buffer import Replay
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch, Sampler
+from shaping.objectives.play_batches import Batch, Sampler
 from shaping.policies.policy import Policy
-from shaping.schema import NonNegative, Positive, Range, checked
+from shaping.signatures import NonNegative, Positive, Range, checked
 
 
 @struct.dataclass
@@ -147,12 +147,12 @@ def start(
         thetas.append(jax.tree.map(lambda leaf: leaf.astype(dtype), drawn))
     like = jax.eval_shape(lambda seen: _kept(settings, Batch(rewards=jnp.zeros(()), **seen)), objective.sampler.seen)
     optimizers = tuple(None if theta is None else jax.vmap(transform.init)(theta) for theta in thetas)
-    return ModelState(tuple(thetas), optimizers, replay.init(like, settings.window))
+    return ModelState(tuple(thetas), optimizers, replay_buffer.init(like, settings.window))
 
 
 def fitted(settings: ModelSettings, state: ModelState, objective: Objective) -> ModelState:
     """Models after one more observed batch."""
-    window, seen = replay.add(state.window, _kept(settings, objective.observed)), state.window.seen
+    window, seen = replay_buffer.add(state.window, _kept(settings, objective.observed)), state.window.seen
     full = Batch(rewards=jnp.zeros(()), **window.entries)
     # Entries that are still missing in the window are marked as not running, so they have no weight.
     joined = jax.tree.map(lambda leaf: jnp.concatenate(jnp.unstack(leaf), axis=1) if leaf.ndim else leaf, full)

@@ -9,7 +9,7 @@ from typing import Any
 import optax
 from flax import struct
 
-from shaping.schema import Field, Range, check_value, fields
+from shaping.signatures import Field, Range, check_value, fields
 
 # Selected by signature below, but not usable as theta + learning_rate * f(direction): these need the loss itself, a
 # line search or the number of steps, or are deprecated.

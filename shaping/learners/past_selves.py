@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from shaping.envs.declarations import egocentric
-from shaping.learners import replay
-from shaping.learners.replay import Replay
+from shaping.learners import replay_buffer
+from shaping.learners.replay_buffer import Replay
 from shaping.objectives.game import all_alike
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampler import Batch
+from shaping.objectives.play_batches import Batch
 from shaping.policies.policy import Policy
 
 
@@ -101,7 +101,7 @@ def start(settings: PastSelves, theta: Any) -> Replay | None:
     """The selves that are kept, at first the initial one alone; None if none are."""
     if not settings.groups:
         return None
-    return replay.add(replay.init(theta, settings.capacity), theta)
+    return replay_buffer.add(replay_buffer.init(theta, settings.capacity), theta)
 
 
 def kept(settings: PastSelves, selves: Replay | None, theta: Any, updates: jax.Array) -> Replay | None:
@@ -109,7 +109,7 @@ def kept(settings: PastSelves, selves: Replay | None, theta: Any, updates: jax.A
     if selves is None:
         return None
     due = updates % settings.every == 0
-    return jax.tree.map(lambda new, old: jnp.where(due, new, old), replay.add(selves, theta), selves)
+    return jax.tree.map(lambda new, old: jnp.where(due, new, old), replay_buffer.add(selves, theta), selves)
 
 
 def meet(
@@ -126,7 +126,7 @@ def meet(
     if selves is None:
         return Met(jax.tree.map(lambda leaf: leaf[None], objective.observed), thetas, player, apart=False)
     groups, sampler = settings.of, objective.sampler
-    drawn = replay.sample(selves, jax.random.fold_in(key, 0), settings.groups)
+    drawn = replay_buffer.sample(selves, jax.random.fold_in(key, 0), settings.groups)
 
     def against(theta: Any) -> Any:
         present = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], groups - settings.groups, axis=0), theta)

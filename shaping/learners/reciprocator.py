@@ -18,13 +18,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from shaping.learners.ascent import ascend, check_seats
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.learners.reciprocity import FORMS, exact_reciprocal_return
 from shaping.objectives.objective import Chain, Objective
 from shaping.policies.policy import Policy
 from shaping.rules.gradients import replace
-from shaping.schema import NonNegative, Range, checked
+from shaping.signatures import NonNegative, Range, checked
 from shaping.variables import VARIABLES
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from shaping.objectives.returns_arrays import chain_returns, joint_probabilities
-from shaping.schema import Probability, checked
+from shaping.signatures import Probability, checked
 
 FORMS = ("balance", "credit", "one_step")
 

@@ -22,11 +22,11 @@ from flax import struct
 from jax import lax
 
 from shaping.learners.ascent import ascend
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_common
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.schema import Positive, Range, checked
+from shaping.signatures import Positive, Range, checked
 
 
 @struct.dataclass

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from shaping.schema import NonNegative, Positive, Probability, Range, check_value, fields
+from shaping.signatures import NonNegative, Positive, Probability, Range, check_value, fields
 
 _REQUIRED = inspect.Parameter.empty
 Steps = Annotated[int, Range(1, 10**9)]

@@ -15,7 +15,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
-from shaping.schema import fields
+from shaping.signatures import fields
 from shaping.variables import Variable
 
 

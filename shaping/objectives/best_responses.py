@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from shaping.envs import MatrixGame
-from shaping.objectives.behaviour import behaviours, lengthened, memory_of, next_histories
+from shaping.objectives.behaviour_tables import behaviours, lengthened, memory_of, next_histories
 from shaping.objectives.game import value_scale
 from shaping.objectives.memory_k import own_histories
 

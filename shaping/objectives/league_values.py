@@ -2,7 +2,7 @@
 
 Values are those of `shaping.objectives.memory_one`, in blocks of rows and columns: one compiled program computes all
 pairs of a block. Tables of one round are computed scalar by scalar, longer ones through the chain of their joint
-histories, and machines, which have no table, pair by pair through the chain of their joint states (`machine_pairs`).
+histories, and machines, which have no table, pair by pair through the chain of their joint states (`automaton_pairs`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs import MatrixGame
-from shaping.objectives.behaviour import each_behaviour, machine_of, memory_of, stacked
+from shaping.objectives.automaton_pairs import machine_pairs
+from shaping.objectives.behaviour_tables import each_behaviour, machine_of, memory_of, stacked
 from shaping.objectives.game import value_scale
-from shaping.objectives.machine_pairs import machine_pairs
 from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_arrays import finite_returns
 from shaping.objectives.returns_scalars import returns_scalars

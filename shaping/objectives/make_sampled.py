@@ -9,11 +9,11 @@ import numpy as np
 from jax.core import Tracer
 
 from shaping.envs.environment import check_integer
-from shaping.objectives.sampled import Estimator, EstimatorNumbers
 from shaping.objectives.sampled_game import SampledGame, SampledParams
+from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers
 from shaping.policies.critics import Critic
 from shaping.policies.policy import Policy
-from shaping.schema import Field, Range, check_value
+from shaping.signatures import Field, Range, check_value
 
 
 def _within(numbers: Any, most: float) -> bool:

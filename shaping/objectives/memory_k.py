@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from shaping.objectives.elimination import inverse, multiply, multiply_transposed
+from shaping.objectives.gaussian_elimination import inverse, multiply, multiply_transposed
 from shaping.objectives.returns_arrays import joint_probabilities
-from shaping.objectives.rounds import visits_over_rounds
+from shaping.objectives.state_visits import visits_over_rounds
 
 
 def num_histories(memory: int) -> int:

@@ -45,7 +45,7 @@ class Objective:
         step of a batch on, for a Q critic the mean over what its policy does there; None if there are no critics.
       action_values: `(player, batch, context) -> [time, batch, actions]`, what a Q critic expects of each action; None
         if there are no critics.
-      sampler: plays batches and evaluates policies on them (`sampler.Sampler`); None if exact.
+      sampler: plays batches and evaluates policies on them (`play_batches.Sampler`); None if exact.
       rematerialise: whether a step that is differentiated through is recomputed in the backward pass instead of stored.
       observed: a batch of the match as it was played, from which learners may learn; None if nobody does.
       chain: `thetas -> Chain`, for learners that look inside an exact game; None for other games.

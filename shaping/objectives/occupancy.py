@@ -10,9 +10,9 @@ import numpy as np
 from jax import lax
 
 from shaping.envs.coin_game.chain import CoinChain
-from shaping.objectives.elimination import inverse, multiply, multiply_transposed
-from shaping.objectives.rounds import visits_over_rounds
-from shaping.objectives.sparse import sparse_product
+from shaping.objectives.gaussian_elimination import inverse, multiply, multiply_transposed
+from shaping.objectives.sparse_products import sparse_product
+from shaping.objectives.state_visits import visits_over_rounds
 
 # Up to this many numbers the transitions are kept dense, and a step is a matrix product.
 _DENSE = 10**6

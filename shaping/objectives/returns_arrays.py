@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from shaping.objectives.elimination import inverse, multiply, multiply_transposed
-from shaping.objectives.rounds import visits_over_rounds
+from shaping.objectives.gaussian_elimination import inverse, multiply, multiply_transposed
+from shaping.objectives.state_visits import visits_over_rounds
 
 
 def returns_arrays(cooperation: jax.Array, payoffs: jax.Array, discount: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from shaping.objectives.elimination import (
+from shaping.objectives.gaussian_elimination import (
     Scalars,
     factorise_scalars,
     solve_scalars,

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from shaping.schema import Field, NonNegative, Range, check_value, checked
+from shaping.signatures import Field, NonNegative, Range, check_value, checked
 
 
 @struct.dataclass

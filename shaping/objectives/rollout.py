@@ -10,7 +10,7 @@ from flax import struct
 from jax import lax
 
 from shaping.envs.environment import check_integer
-from shaping.policies.fitting import check_policies
+from shaping.policies.fits_environment import check_policies
 from shaping.policies.policy import Policy
 
 # Folded into a key for the first reset; steps are numbered below it.

@@ -16,10 +16,10 @@ from shaping.envs.spaces import Discrete
 from shaping.objectives.game import Episode, Game, all_alike, value_scale
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
-from shaping.objectives.play import Statistics, play
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.play_statistics import Statistics, play
 from shaping.objectives.rewards import Reward
-from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers, sampled_objective
 from shaping.policies.critics import Critic
 from shaping.policies.one_of import one_of
 from shaping.policies.policy import Policy

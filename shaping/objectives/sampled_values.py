@@ -19,7 +19,7 @@ import numpy as np
 
 from shaping.envs.declarations import measures, metrics, showcase
 from shaping.objectives.game import value_scale
-from shaping.objectives.play import play
+from shaping.objectives.play_statistics import play
 from shaping.policies.policy import Policy
 
 PILOT, MOST_EPISODES = 128, 2**16

@@ -11,8 +11,8 @@ from flax import struct
 from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
 from shaping.policies.memory_one import choice
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 _MOST_STATES = 10_000
 

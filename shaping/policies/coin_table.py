@@ -9,8 +9,8 @@ import numpy as np
 from shaping.envs.coin_game.chain import board_number, memory_number, num_boards, num_memories, remember
 from shaping.envs.coin_game.game import CoinGame, CoinGameState
 from shaping.envs.coin_game.observation import channel_order
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 
 @remakable

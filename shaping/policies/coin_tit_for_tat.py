@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from shaping.envs.coin_game.game import CoinGame
 from shaping.policies.coin_table import seen_cells
 from shaping.policies.grid_players import cooperate, greedy_any
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 
 @remakable

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.networks import body
-from shaping.policies.remaking import remade, remakable
+from shaping.policies.pickling import remade, remakable
 
 
 @dataclass(frozen=True)

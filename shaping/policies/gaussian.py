@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from shaping.envs.spaces import Box
 from shaping.policies.networks import check_bounded
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 
 @remakable

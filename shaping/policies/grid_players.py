@@ -15,8 +15,8 @@ from shaping.envs.auto_reset import AutoReset
 from shaping.envs.coin_game.game import MOVES, CoinGame
 from shaping.envs.environment import check_integer
 from shaping.policies.coin_table import seen_cells
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 # Logit of an action that is never taken. Sampling adds a Gumbel number between -7 and 709 to each logit, so this always
 # decides. If one action is left, log-probabilities and entropies are exactly 0; with infinity they would be NaN.

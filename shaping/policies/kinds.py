@@ -22,7 +22,7 @@ from shaping.policies.networks import check_bounded, is_board, network
 from shaping.policies.policy import Policy
 from shaping.policies.preconditioned import preconditioned
 from shaping.policies.tabular import tabular
-from shaping.schema import Range
+from shaping.signatures import Range
 
 Layout = Literal["channels_first", "channels_last"]
 Memory = Annotated[int, Range(1, 3)]

@@ -8,8 +8,8 @@ import numpy as np
 
 from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 # The logit of a certain choice. Sampling adds a Gumbel number between -7 and 709 (float64; 89 in float32) to the logit
 # of each action, so this always decides; its sigmoid is exactly 1; and unlike infinity it has finite derivatives.

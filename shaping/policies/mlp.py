@@ -12,8 +12,8 @@ import numpy as np
 from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
 from shaping.policies.fan_in import fan_in_init
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 
 @remakable

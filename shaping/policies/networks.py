@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from shaping.envs.environment import check_choice, check_integer
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.fan_in import fan_in_init
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 
 @remakable

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.spaces import Box, Discrete
-from shaping.policies.remaking import remade
+from shaping.policies.pickling import remade
 
 
 def no_params(params: Any) -> tuple[()]:

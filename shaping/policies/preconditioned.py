@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping.envs.spaces import Discrete
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 from shaping.policies.tabular import tabular
 
 

@@ -27,8 +27,8 @@ from shaping.policies import grid_players
 from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
 from shaping.policies.fixed import fixed
 from shaping.policies.memory_one import memory_one
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy, no_params
-from shaping.policies.remaking import remakable
 from shaping.policies.tabular import tabular
 from shaping.policies.walkers import cleaners, gatherers, harvesters
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Discrete
+from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
-from shaping.policies.remaking import remakable
 
 
 @remakable

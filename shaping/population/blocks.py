@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from shaping.population.bijection import permuted, permuted_among
+from shaping.population.compiled_programs import AXIS
 from shaping.population.ecology import Ecology, EcologyState, Rules
-from shaping.population.keys import use
-from shaping.population.program import AXIS
+from shaping.population.random_keys import use
+from shaping.population.random_permutation import permuted, permuted_among
 
 
 def first_slot(rules: Rules) -> Any:

@@ -15,10 +15,10 @@ from jax import lax
 
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.population.compiled_programs import AXIS
 from shaping.population.composition import counts_of
-from shaping.population.keys import learner_key, population_key, use
 from shaping.population.pairing import Pairing
-from shaping.population.program import AXIS
+from shaping.population.random_keys import learner_key, population_key, use
 from shaping.population.seating import knows_others, start
 from shaping.population.selection import Selection
 
@@ -37,7 +37,7 @@ class Rules:
       split: among how many devices encounters are divided, while all have all learners; 0 where they are not.
       sharded: among how many devices learners are divided, see `blocks`; 0 where they are not.
       keep_models: whether models of opponents are kept when partners change, rather than started anew.
-      nearest: whether the nearest classic strategies are counted, see `classics`.
+      nearest: whether the nearest classic strategies are counted, see `nearest_strategy`.
       sample: how many learners' policies are recorded, at equal distances in the order of their numbers; 0 for none.
       sample_every: generations from one such sample to the next.
     """

@@ -12,15 +12,15 @@ from shaping.learners.learner import LearnerState
 from shaping.population import blocks
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.classics import counts_of_nearest
 from shaping.population.composition import counts_of, mean_by_type, mean_of, measures, rows_of
 from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
-from shaping.population.keys import learner_key, population_key, use
 from shaping.population.meeting import encounter
+from shaping.population.nearest_strategy import counts_of_nearest
 from shaping.population.pairing import Pairing
+from shaping.population.random_keys import learner_key, population_key, use
 from shaping.population.seating import own_first, with_new_partners
 from shaping.population.selection import Outcome, Scene, Selection
-from shaping.population.unfixed import can_stand_still, selected_where_mixed
+from shaping.population.unfixed_populations import can_stand_still, selected_where_mixed
 
 
 def generation(

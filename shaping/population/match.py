@@ -1,5 +1,5 @@
 """One match: learners that play together, and one update of all of them. Everything here is for a single match;
-`program` maps it over a population."""
+`compiled_programs` maps it over a population."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
 from shaping.objectives.objective import Objective
 from shaping.objectives.rewards import Reward
-from shaping.population import info
-from shaping.population.keys import learner_key, match_key, use
-from shaping.population.sums import add_compensated
+from shaping.population import recorded_info
+from shaping.population.compensated_sums import add_compensated
+from shaping.population.random_keys import learner_key, match_key, use
 from shaping.rules import computed_once
 from shaping.variables import Variable
 
@@ -76,7 +76,7 @@ class Match:
     @property
     def variables(self) -> dict[str, Variable]:
         """What its learners, and its game if that is exact, record along updates in addition to values, by name."""
-        return info.variables(self.learners) | info.of_game(self.game)
+        return recorded_info.variables(self.learners) | recorded_info.of_game(self.game)
 
     def player(self, learner: int) -> int | tuple[int, ...]:
         """The seat of a learner, or its seats, as `Learner.step` takes them.
@@ -120,7 +120,7 @@ class MatchState:
       diverged_at: [] int32, the update at which a value or parameter stopped being finite; -1 while all are finite.
       value_sum: per player, the sum of the values after updates 1, 2, ... up to the one before this; if returns are
         sampled, of those values that were recorded.
-      value_excess: per player, how much too large that sum is because of rounding (see `sums`).
+      value_excess: per player, how much too large that sum is because of rounding (see `compensated_sums`).
     """
 
     learners: tuple[LearnerState, ...]
@@ -234,9 +234,9 @@ def stepped(
         after.append(state)
         infos.append(besides)
     dtype = next((leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states])), jnp.result_type(float))
-    shown = info.recorded(match.learners, match.played_by, infos, recorded, dtype)
+    shown = recorded_info.recorded(match.learners, match.played_by, infos, recorded, dtype)
     thetas = [state.theta for state in seated]
-    return tuple(after), shown | info.measured(match.game, match.params, thetas, recorded, dtype)
+    return tuple(after), shown | recorded_info.measured(match.game, match.params, thetas, recorded, dtype)
 
 
 def moved(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> tuple[LearnerState, ...]:

@@ -12,12 +12,12 @@ from jax import lax
 
 from shaping.learners.learner import LearnerState
 from shaping.population import match as single
+from shaping.population.compiled_programs import AXIS, Timetable, map_blocks, segment_function
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
-from shaping.population.keys import use
+from shaping.population.fixed_strategies import StillGame, StillParams, stilled, without_start
 from shaping.population.match import Encounter, Match, MatchState
-from shaping.population.program import AXIS, Timetable, map_blocks, segment_function
+from shaping.population.random_keys import use
 from shaping.population.seating import anywhere
-from shaping.population.still import StillGame, StillParams, stilled, without_start
 
 # Updates of no match are as many.
 _FOREVER = 2**31 - 1

@@ -37,11 +37,11 @@ from flax import struct
 from shaping.envs.spaces import Box, Discrete
 from shaping.learners.learner import LearnerState
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Batch
-from shaping.policies.unseen import unseen
-from shaping.population.keys import use
+from shaping.objectives.play_batches import Batch
+from shaping.objectives.sampled_objective import sampled_objective
+from shaping.policies.placeholder import placeholder_policy
 from shaping.population.pools import Candidate, Opponent, Pool, draw, learned, pool
+from shaping.population.random_keys import use
 
 # Probabilities nearer to 0 or 1 count as this near: a logit of 12, which float32 still resolves.
 _LEAST = 6e-6
@@ -143,7 +143,7 @@ class MetaGame:
         if self.sampled:
             # Those within learn from what a shaper does; what it would do elsewhere they cannot ask.
             env = self.game.env
-            hidden = unseen(env.observation_space, env.action_space)
+            hidden = placeholder_policy(env.observation_space, env.action_space)
             policies = [policy if self.within[seat] else hidden for seat, policy in enumerate(self.game.policies)]
             object.__setattr__(self, "game", dataclasses.replace(self.game, policies=tuple(policies), exact=None))
 

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from shaping.population.bijection import permuted, permuted_among
 from shaping.population.graphs import edges_of_file, generated, given_graph
-from shaping.population.keys import use
+from shaping.population.random_keys import use
+from shaping.population.random_permutation import permuted, permuted_among
 
 KINDS = ("fixed", "well_mixed", "islands", "ring", "lattice", "graph")
 

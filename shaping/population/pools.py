@@ -17,8 +17,8 @@ from flax import struct
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
-from shaping.population.keys import draw as drawn
-from shaping.population.keys import use
+from shaping.population.random_keys import draw as drawn
+from shaping.population.random_keys import use
 
 
 @struct.dataclass

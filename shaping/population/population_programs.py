@@ -14,11 +14,11 @@ from jax import lax
 from shaping.learners.learner import Learner
 from shaping.population import blocks
 from shaping.population import ecology as ecologies
-from shaping.population.classics import STRATEGIES
+from shaping.population.compiled_programs import Timetable, bounds
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.generations import generation, learners_by_number, recorded, sampled_learners
+from shaping.population.nearest_strategy import STRATEGIES
 from shaping.population.pairing import Pairing, structure_of
-from shaping.population.program import Timetable, bounds
 from shaping.population.selection import Selection
 
 
@@ -116,7 +116,7 @@ def start(settings: Population, dtype: Any) -> PopulationState:
 
 
 def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationState, dict[str, jax.Array]]]:
-    """`(settings, states, segment) -> (states, rows)`; see `program.segment_function`, with generations for updates.
+    """`(settings, states, segment) -> (states, rows)`; as `compiled_programs.segment_function`, but by generations.
 
     A row is what came of the generation before it. Before the first one, those who would meet are measured, and nothing
     changes.

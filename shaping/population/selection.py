@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import lax
 
-from shaping.population.bijection import below
+from shaping.population.random_permutation import below
 
 KINDS = ("none", "fermi", "birth_death", "death_birth", "truncation")
 

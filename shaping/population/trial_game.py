@@ -12,9 +12,9 @@ from flax import struct
 
 from shaping.objectives.game import value_scale
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.play_batches import Batch, Sampler
 from shaping.objectives.rewards import Reward
-from shaping.objectives.sampled import Estimator, EstimatorNumbers, sampled_objective
-from shaping.objectives.sampler import Batch, Sampler
+from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers, sampled_objective
 from shaping.policies.critics import Critic
 from shaping.policies.noiseless import noiseless
 from shaping.policies.policy import Policy
@@ -48,7 +48,7 @@ class TrialGame:
 
     Attributes:
       meta: the meta-game.
-      policies: one per seat, over one stream's spaces; `unseen` for those who learn within a trial.
+      policies: one per seat, over one stream's spaces; `placeholder_policy` for those who learn within a trial.
       trials: trials in a batch.
       estimator: how returns are estimated, for rules that differentiate them.
       critics: one per seat, if critics have parameters of their own; otherwise ().

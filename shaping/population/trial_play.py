@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from shaping.envs.spaces import Box, Discrete
+from shaping.objectives.play_batches import Batch, Sampler
 from shaping.objectives.rewards import Reward, maximised
-from shaping.objectives.sampler import Batch, Sampler
 from shaping.policies.policy import Policy
 from shaping.population.meta_game import MetaGame
 
@@ -63,7 +63,7 @@ def trial_sampler(
 
     Args:
       meta: the meta-game.
-      policies: one per seat, over one stream's spaces; those of learners within are not asked (`policies.unseen`).
+      policies: one per seat, over one stream's spaces; those of learners within are not asked (`policies.placeholder`).
       params: the meta-game's numbers.
       discount: of the return over a trial, a scalar.
       trials: how many trials a batch has; it has `trials * meta.streams` streams.

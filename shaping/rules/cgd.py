@@ -23,7 +23,7 @@ from shaping.rules.dense_solve import solve, solve_scalars
 from shaping.rules.gradients import computed_once, scale
 from shaping.rules.joint import block_of_scalars, dense, joint, minus, seat_of_entry
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, checked
+from shaping.signatures import NonNegative, checked
 
 # The elimination is unrolled for scalar parameters, up to this many per player.
 _UNROLLED = 8

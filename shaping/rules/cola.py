@@ -30,7 +30,7 @@ from shaping.policies.policy import Policy
 from shaping.rules.consistency import inconsistency
 from shaping.rules.gradients import move
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Positive, Probability, Range, checked
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 
 @struct.dataclass

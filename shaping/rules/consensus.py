@@ -13,7 +13,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, scale
 from shaping.rules.joint import joint, minus
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, checked
+from shaping.signatures import NonNegative, checked
 
 
 @struct.dataclass

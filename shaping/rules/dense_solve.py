@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from shaping.objectives.batching import population_last
+from shaping.objectives.population_axis import population_last
 from shaping.rules.gradients import computed_once
 
 # The elimination is unrolled up to this many unknowns; with more it would take long to compile.

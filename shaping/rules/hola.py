@@ -18,7 +18,7 @@ from flax import struct
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import computed_once, gradients, move, replace
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Range, checked
+from shaping.signatures import NonNegative, Range, checked
 
 
 @struct.dataclass

@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from shaping.objectives.batching import population_last
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.population_axis import population_last
 from shaping.rules.gradients import add, batched, gradient, gradients, replace
 
 JointVector = list[Any]

@@ -24,7 +24,7 @@ from shaping.rules.hola import hola
 from shaping.rules.rule import Rule
 from shaping.rules.second_order import SecondOrder
 from shaping.rules.second_order import direction as second_order_direction
-from shaping.schema import NonNegative, Probability, Range, checked
+from shaping.signatures import NonNegative, Probability, Range, checked
 
 
 @struct.dataclass

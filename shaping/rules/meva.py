@@ -34,8 +34,8 @@ from shaping.rules.first_order import direction as first_order_direction
 from shaping.rules.gradients import gradient, move
 from shaping.rules.meta_value import MetaValueNetwork, quantile_huber
 from shaping.rules.rule import Rule
-from shaping.rules.target import polyak
-from shaping.schema import NonNegative, Positive, Probability, Range, checked
+from shaping.rules.target_network import polyak
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 _TARGET_RATE = 0.01  # 1 - rho of the target network's moving average
 _FLIPPED = 1 / 16  # share of units whose sign exploration flips

@@ -29,7 +29,7 @@ from jax import lax
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import computed_once, move, opponents_step, replace
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Positive, Range, checked
+from shaping.signatures import NonNegative, Positive, Range, checked
 
 
 @struct.dataclass

@@ -19,7 +19,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add
 from shaping.rules.joint import inner, joint, length, minus
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, checked
+from shaping.signatures import NonNegative, checked
 
 
 @struct.dataclass

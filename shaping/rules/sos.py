@@ -32,7 +32,7 @@ from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, batched, gradients, replace, scale
 from shaping.rules.joint import Joint, JointVector, inner, joint, minus, off_diagonal_times, zeros
 from shaping.rules.rule import Rule
-from shaping.schema import NonNegative, Probability, Range, checked
+from shaping.signatures import NonNegative, Probability, Range, checked
 
 
 @struct.dataclass

@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 
 from shaping.config.errors import ConfigError
 from shaping.runtime.digests import differing, digests
-from shaping.runtime.folders import is_local, remove
 from shaping.runtime.fsync import sync_folder
 from shaping.runtime.processes import agree, is_main, on_main, several, wait_for_all
+from shaping.runtime.storage import is_local, remove
 
 LAYOUT = 2
 """Version of the checkpoint format. Version 1 had one state per match, version 2 has one per learner."""

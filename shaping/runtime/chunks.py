@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.population.independent import MATCHES
-from shaping.population.program import Timetable
-from shaping.population.spans import Spans
-from shaping.population.unit import Cost, Unit
+from shaping.population.compiled_programs import Timetable
+from shaping.population.independent_matches import MATCHES
+from shaping.population.index_ranges import Spans
+from shaping.population.replicates import Cost, Replicate
 from shaping.runtime.processes import several
 
 # Matches of a chunk per device, and match-updates of a two-player game in one segment of a chunk on two devices: about
@@ -31,7 +31,7 @@ class Chunks:
     all if every match is divided among the devices.
 
     `bytes` is roughly the memory of a chunk, `match_bytes` that of one match during an update, `state_bytes` that of
-    its state; `unit` is what a match is on these devices.
+    its state; `replicate` is what a match is on these devices.
     """
 
     count: int
@@ -41,7 +41,7 @@ class Chunks:
     bytes: int
     match_bytes: int
     state_bytes: int
-    unit: Unit = MATCHES
+    replicate: Replicate = MATCHES
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class Group:
       indices: match indices, ascending.
       matches_of: returns the settings of given matches, leaves [matches, ...].
       extras: what else to record of them, see `Timetable`.
-      unit: what a match is.
+      replicate: what a match is.
     """
 
     indices: Spans
     matches_of: Callable[[np.ndarray], Any]
     extras: tuple[str, ...] = ()
-    unit: Unit = MATCHES
+    replicate: Replicate = MATCHES
 
     def template(self) -> Any:
         """The settings of its first match, leaves [1, ...]."""
@@ -68,12 +68,12 @@ class Group:
     def start(self) -> Any:
         """Shapes and types of the initial state of its first match. Tracing it takes most of the time of a plan."""
         template = self.template()
-        return self.unit.shapes(template, dtype_of(template))
+        return self.replicate.shapes(template, dtype_of(template))
 
     @cached_property
     def cost(self) -> Cost:
         """What one of its matches takes."""
-        return self.unit.cost(self.template(), self.start, self.extras)
+        return self.replicate.cost(self.template(), self.start, self.extras)
 
 
 def cut(
@@ -90,13 +90,20 @@ def cut(
     by_block = jax.default_backend() == "cpu" and cost.largest_block is not None
     fitting = memory_bytes // (per_match if by_block else per_match + working)
     count, size = _counted(len(group.indices), fitting, devices, size)
-    if group.unit.split is not None and size < devices and not several():
+    if group.replicate.split is not None and size < devices and not several():
         return Chunks(
-            count, size, size, size, size * (per_match + working), per_match + working, _bytes(start), group.unit.split
+            count,
+            size,
+            size,
+            size,
+            size * (per_match + working),
+            per_match + working,
+            _bytes(start),
+            group.replicate.split,
         )
     block, padded = _blocks(size, devices, cost.largest_block and cost.largest_block(memory_bytes, devices))
     needed = padded * per_match + devices * block * working
-    return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start), group.unit)
+    return Chunks(count, size, padded, block, needed, per_match + working, _bytes(start), group.replicate)
 
 
 def _blocks(size: int, devices: int, limit: int | None) -> tuple[int, int]:

@@ -14,9 +14,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from shaping.population.independent import MATCHES
-from shaping.population.program import Timetable, segment_at
-from shaping.population.unit import Unit
+from shaping.population.compiled_programs import Timetable, segment_at
+from shaping.population.independent_matches import MATCHES
+from shaping.population.replicates import Replicate
 from shaping.runtime.processes import everywhere
 
 # Start and finish run once per chunk: they are not worth the last optimisation level, which only the CPU's compiler
@@ -28,7 +28,7 @@ _KEPT = 8
 
 @dataclass(frozen=True)
 class Programs:
-    """The compiled programs of a group, described in `population.unit`; a segment exists only if there are updates.
+    """The compiled programs of a group, see `population.replicates`; a segment exists only if there are updates.
 
     `like` has the shapes and shardings of the group's states.
     """
@@ -43,7 +43,7 @@ _programs: OrderedDict[Any, Programs] = OrderedDict()
 
 
 def compile_programs(
-    mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit = MATCHES
+    mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, replicate: Replicate = MATCHES
 ) -> Programs:
     """Compiles start, segment and finish for `matches`, leaves [population, ...] on the mesh, unless programs for the
     same structure, shapes and settings of jax are kept from before.
@@ -54,28 +54,28 @@ def compile_programs(
     described = tuple((leaf.shape, leaf.dtype, leaf.sharding, leaf.weak_type) for leaf in leaves)
     # An attribute says what holds here and now, within `with jax.enable_x64(True):` too; some are values alone.
     settings = tuple((name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items()))
-    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, unit, structure, described, settings)
+    wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, replicate, structure, described, settings)
     if wanted not in _programs:
-        _programs[wanted] = _compiled(mesh, dtype, timetable, block, matches, unit)
+        _programs[wanted] = _compiled(mesh, dtype, timetable, block, matches, replicate)
         if len(_programs) > _KEPT:
             _programs.popitem(last=False)
     _programs.move_to_end(wanted)
     return _programs[wanted]
 
 
-def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, unit: Unit) -> Programs:
-    start = unit.start(mesh, dtype)
+def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches: Any, replicate: Replicate) -> Programs:
+    start = replicate.start(mesh, dtype)
     shapes = jax.eval_shape(start, matches)
     states = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        jax.tree.broadcast(unit.sharding(mesh, matches), shapes),
+        jax.tree.broadcast(replicate.sharding(mesh, matches), shapes),
     )
     first = everywhere(segment_at(timetable, 0), mesh)
-    segment = unit.segment(mesh, timetable, block)
-    finish = unit.finish(mesh, timetable, block)
+    segment = replicate.segment(mesh, timetable, block)
+    finish = replicate.finish(mesh, timetable, block)
     quick = _RUN_ONCE if jax.default_backend() == "cpu" and not _optimises_less() else None
-    prepares = unit.prepares(matches)
+    prepares = replicate.prepares(matches)
     with ThreadPoolExecutor() as threads:
         updating = threads.submit(segment.lower(matches, states, first).compile) if timetable.segments else None
         starting = threads.submit(start.lower(matches).compile, None if prepares else quick)

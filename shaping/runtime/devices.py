@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from shaping.config.errors import ConfigError
-from shaping.population.program import AXIS
+from shaping.population.compiled_programs import AXIS
 from shaping.runtime.failures import reason
 
 

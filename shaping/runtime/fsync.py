@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shaping.runtime.folders import is_local
+from shaping.runtime.storage import is_local
 
 
 class BackgroundSync:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from shaping.population.program import Timetable, segment_at
-from shaping.population.unit import Unit
+from shaping.population.compiled_programs import Timetable, segment_at
+from shaping.population.replicates import Replicate
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import Programs, compile_programs
 from shaping.runtime.devices import population_mesh
@@ -118,11 +118,11 @@ def run_group(
         padded = np.concatenate([chunk.indices, np.full(chunks.padded - len(chunk.indices), chunk.indices[-1])])
         rows = own_range(chunks.padded)
         own = group.matches_of(padded[rows.start : rows.stop])
-        return spread_out(own, chunks.padded, mesh) if chunks.unit.spread else copied(own, mesh)
+        return spread_out(own, chunks.padded, mesh) if chunks.replicate.spread else copied(own, mesh)
 
     began = time.perf_counter()
     matches = load(queue[0])
-    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches, chunks.unit)
+    programs = compile_programs(mesh, dtype_of(group.template()), timetable, chunks.block, matches, chunks.replicate)
     compiled = time.perf_counter() - began
     timing.compile_s += compiled
     progress.compiling += compiled
@@ -131,7 +131,7 @@ def run_group(
     for chunk in queue:
         if chunk is not queue[0]:
             matches = load(chunk)
-        _run_chunk(chunk, matches, chunks.unit, programs, timetable, storage, progress, timing)
+        _run_chunk(chunk, matches, chunks.replicate, programs, timetable, storage, progress, timing)
         now = time.perf_counter()
         timing.run_s += now - began
         spent += now - began
@@ -142,7 +142,7 @@ def run_group(
 def _run_chunk(
     chunk: Chunk,
     matches: Any,
-    unit: Unit,
+    replicate: Replicate,
     programs: Programs,
     timetable: Timetable,
     storage: RunStorage,
@@ -154,7 +154,7 @@ def _run_chunk(
     if resumed is None:
         done = 0
         states = programs.start(matches)
-        initial = unit.initial(matches, states, own_rows)
+        initial = replicate.initial(matches, states, own_rows)
         storage.write(chunk, {name: array[:count] for name, array in initial.items()})
     else:
         states, done = resumed
@@ -185,14 +185,14 @@ def _run_chunk(
         waiting.append((done, interval, rows))
         interval += timetable.segment
         done = timetable.begins(interval)
-        if done < timetable.updates and unit.over(matches, states, done):
+        if done < timetable.updates and replicate.over(matches, states, done):
             break
         if done < timetable.updates:
             storage.after_segment(chunk, interval, states, write_waiting)
     write_waiting()
 
     variables = {name: own_rows(x)[:count] for name, x in programs.finish(matches, states).items()}
-    along = [name for name, one in unit.variables(matches, timetable.extras).items() if one.along_updates]
+    along = [name for name, one in replicate.variables(matches, timetable.extras).items() if one.along_updates]
     last = {name: variables.pop(name)[:, None] for name in along if name in variables}
     if done < timetable.updates:
         storage.repeat(chunk, timetable.rows_before(interval), timetable.rows, last)

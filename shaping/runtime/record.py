@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from shaping.runtime.folders import is_local
 from shaping.runtime.fsync import BackgroundSync, sync_folder, tracking_store
+from shaping.runtime.storage import is_local
 from shaping.variables import Variable
 
 

@@ -8,15 +8,15 @@ import numpy as np
 from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import Experiment
-from shaping.population.independent import MATCHES
-from shaping.population.population_unit import POPULATIONS
-from shaping.population.spans import RecordedUpdates
-from shaping.population.unit import Unit
+from shaping.population.independent_matches import MATCHES
+from shaping.population.index_ranges import RecordedUpdates
+from shaping.population.population_replicates import POPULATIONS
+from shaping.population.replicates import Replicate
 from shaping.runtime.record import Layout, spread
 from shaping.variables import Variable
 
 
-def unit_of(experiment: Experiment) -> Unit:
+def replicate_of(experiment: Experiment) -> Replicate:
     """What a match of the experiment is."""
     return POPULATIONS if experiment.of_populations else MATCHES
 
@@ -32,7 +32,7 @@ def layout(experiment: Experiment, matches: Sequence[Any] | None = None) -> Layo
     top = experiment.top
     steps = RecordedUpdates(experiment.length, top["record_every"])
     dtype = np.dtype(top["precision"])
-    return layout_of(matches, experiment.matches, steps, dtype, top["record"], unit_of(experiment))
+    return layout_of(matches, experiment.matches, steps, dtype, top["record"], replicate_of(experiment))
 
 
 def layout_of(
@@ -41,7 +41,7 @@ def layout_of(
     steps: Sequence[int],
     dtype: np.dtype,
     extras: Sequence[str] = (),
-    unit: Unit = MATCHES,
+    replicate: Replicate = MATCHES,
 ) -> Layout:
     """The contents of a record of `count` matches like these, see `Layout`; `extras` are as in a `Timetable`.
 
@@ -50,15 +50,15 @@ def layout_of(
         one that its game declares too.
     """
     try:
-        variables = _union([unit.variables(match, extras) for match in matches])
+        variables = _union([replicate.variables(match, extras) for match in matches])
     except ValueError as error:
         raise ConfigError(str(error)) from None
     labels: dict[str, Sequence[Any]] = {}
     for match in matches:
-        for name, own in unit.labels(match).items():
+        for name, own in replicate.labels(match).items():
             labels[name] = max(labels.get(name, ()), own, key=len)
-    parameters = max(unit.parameters(match) for match in matches)
-    return Layout(count, steps, dtype, variables, labels, parameters, unit.step)
+    parameters = max(replicate.parameters(match) for match in matches)
+    return Layout(count, steps, dtype, variables, labels, parameters, replicate.step)
 
 
 def _union(each: Sequence[Mapping[str, Variable]]) -> dict[str, Variable]:
@@ -107,9 +107,9 @@ def attributes(experiment: Experiment, matches: Sequence[Any], config: str) -> d
     `config`, the resolved configuration as text.
 
     Args:
-      experiment, matches: see `layout`.
+      experiment, matches: see `memory_layout`.
       config: the resolved configuration as text.
     """
-    unit = unit_of(experiment)
-    about = next((unit.about(match) for match in matches if unit.about(match)), {})
-    return {**about, f"{unit.step}s": experiment.length, "config": config}
+    replicate = replicate_of(experiment)
+    about = next((replicate.about(match) for match in matches if replicate.about(match)), {})
+    return {**about, f"{replicate.step}s": experiment.length, "config": config}

@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from shaping.config.errors import ConfigError
-from shaping.population.program import Timetable
+from shaping.population.compiled_programs import Timetable
 from shaping.runtime import checkpoints
 from shaping.runtime.chunks import Chunks
+from shaping.runtime.curve_log import Log
 from shaping.runtime.devices import population_mesh
-from shaping.runtime.extension import STATES
 from shaping.runtime.failures import ExhaustedError, is_exhausted, is_of_storage, reason
-from shaping.runtime.log import Log
+from shaping.runtime.longer_runs import STATES
 from shaping.runtime.loop import Chunk, Timing
 from shaping.runtime.processes import agree, in_turns, is_lost, is_main, on_main, own_range, own_rows, several, total
 from shaping.runtime.progress import Progress

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from shaping.runtime.folders import is_locked, write_whole
 from shaping.runtime.progress import clock, human
+from shaping.runtime.storage import is_locked, write_whole
 
 NAME = "status.json"
 _EVERY_S = 5.0

@@ -14,7 +14,7 @@ from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Shape, open_record
 from shaping.analysis.report import render
 from shaping.analysis.scoreboard import lines
-from shaping.analysis.selection import select_cells
+from shaping.analysis.shown_cells import select_cells
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import _point, sweep_figures
 from shaping.analysis.traces import trace

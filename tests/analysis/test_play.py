@@ -14,7 +14,7 @@ from shaping.analysis.figures import draw
 from shaping.analysis.published import METRICS, known_metrics
 from shaping.analysis.record import Shape, open_record
 from shaping.analysis.report import render, write_report
-from shaping.analysis.selection import measured_cells, select_cells
+from shaping.analysis.shown_cells import measured_cells, select_cells
 from shaping.analysis.statistics import mean_ci95, wilson_ci95
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import sweep_figures

@@ -9,7 +9,7 @@ from shaping.config.build import groups, matches_of
 from shaping.config.cell import number_fields
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
-from shaping.config.top import CELL
+from shaping.config.top_level import CELL
 from shaping.envs import ENVIRONMENTS
 
 DICE = {"kind": "dice", "batch": 4, "horizon": 3}

@@ -5,7 +5,7 @@ import pytest
 from shaping.config import build
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
-from shaping.config.top import CELL
+from shaping.config.top_level import CELL
 
 MATRIX, COIN, ANALYTIC = "ipd", "coin_game", "tandem"
 

@@ -11,8 +11,8 @@ from shaping import envs
 from shaping.learners import a2c, ppo
 from shaping.learners.actor_critic import collect, direction_of
 from shaping.objectives import exact
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular, tabular_critic
 from tests.compiling import quickly
 

@@ -11,8 +11,8 @@ from shaping import envs
 from shaping.learners import Common, optimizer, past_selves, values
 from shaping.learners.advantage_alignment import advantage_aligner
 from shaping.learners.critic import critic
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular, tabular_critic
 from tests.compiling import quickly
 from tests.learners.test_actor_critic import GAMMA, PHI, THETAS, gradient_of

@@ -14,8 +14,8 @@ from shaping.config.plan import plan
 from shaping.learners import gradient_learner
 from shaping.learners.critic import critic, fitted, start, value_loss
 from shaping.learners.learner import LearnerState
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import network, tabular, tabular_critic
 from shaping.rules import naive
 from tests.compiling import quickly

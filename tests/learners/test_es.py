@@ -11,8 +11,8 @@ from shaping.learners import Common, es, genetic, optimizer
 from shaping.learners.es import fitness_of, normals, ranks, slope
 from shaping.learners.learner import LearnerState
 from shaping.objectives import from_returns
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular
 from tests.runs import played
 

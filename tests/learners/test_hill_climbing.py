@@ -10,7 +10,7 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.learners import Common, fmtl, selfish
-from shaping.learners.initial import initial_parameters
+from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import LearnerState
 from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import mlp, tabular

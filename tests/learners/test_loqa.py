@@ -15,8 +15,8 @@ from shaping.config.plan import plan
 from shaping.learners import Common, optimizer, values
 from shaping.learners.critic import critic
 from shaping.learners.loqa import loqa
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular, tabular_critic
 from tests.compiling import quickly
 

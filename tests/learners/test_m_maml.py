@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.learners.initial import m_maml
+from shaping.learners.initial_parameters import m_maml
 from shaping.learners.m_maml import MetaInitial, meta_learned
 from shaping.objectives import exact, from_returns
 from shaping.policies import tabular

@@ -17,7 +17,7 @@ from shaping.learners import (
 )
 from shaping.learners.opponent_model import opponent_model
 from shaping.rules import named_rules
-from shaping.schema import fields
+from shaping.signatures import fields
 
 
 def test_rules_and_learners_share_one_list_of_names_without_an_overlap():

@@ -12,8 +12,8 @@ from shaping import envs
 from shaping.learners import gradient_learner, values
 from shaping.learners.learner import LearnerState
 from shaping.learners.opponent_model import error_of, fitted, imagined, opponent_model, start, trust_of
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular
 from shaping.rules import lola, named_rules
 from tests.compiling import quickly

@@ -13,12 +13,12 @@ from shaping.config.build import matches_of
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
 from shaping.learners.critic import critic, fitted, start, value_loss
-from shaping.objectives.sampled import Estimator, sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import Estimator, sampled_objective
 from shaping.policies import joint_critic, network, network_critic, tabular, tabular_critic
 from shaping.population.match import moved
 from shaping.population.match import start as begin
-from shaping.rules.target import followed
+from shaping.rules.target_network import followed
 from tests.compiling import quickly
 from tests.objectives.enumeration import PROBE
 

@@ -11,8 +11,8 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.envs.spaces import Box
-from shaping.objectives.sampled import Estimator, sampled_objective
-from shaping.objectives.sampler import Batch, Sampler
+from shaping.objectives.play_batches import Batch, Sampler
+from shaping.objectives.sampled_objective import Estimator, sampled_objective
 from shaping.policies import gaussian, network
 from shaping.policies.one_of import one_of
 from shaping.policies.scripted import scripted_players

@@ -9,7 +9,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.objectives.behaviour import behaviours, lengthened, next_histories
+from shaping.objectives.behaviour_tables import behaviours, lengthened, next_histories
 from shaping.policies import stack_automata
 
 TABLES = np.random.default_rng(0).random((3, 5))

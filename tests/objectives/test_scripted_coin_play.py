@@ -9,7 +9,7 @@ from shaping import envs
 from shaping.envs.coin_game.chain import coin_chain
 from shaping.envs.coin_game.dialects import DIALECTS
 from shaping.objectives.occupancy import visits_of
-from shaping.objectives.play import play
+from shaping.objectives.play_statistics import play
 from shaping.policies import grid_players
 
 PAIRS = [("random", "random"), ("greedy_any", "greedy_any"), ("cooperate", "greedy_any"), ("avoid_other", "greedy_own")]

@@ -7,7 +7,7 @@ import pytest
 
 from shaping import envs
 from shaping.envs.coin_game.game import CoinGameState
-from shaping.objectives.play import play
+from shaping.objectives.play_statistics import play
 from shaping.policies import coin_tit_for_tat, grid_players
 
 

@@ -9,7 +9,7 @@ from shaping import envs
 from shaping.envs.spaces import Box, Discrete
 from shaping.objectives.rollout import rollout
 from shaping.policies import Critic, network, network_critic, tabular, tabular_critic
-from shaping.policies.sequences import values_over_time
+from shaping.policies.along_trajectories import values_over_time
 from tests.compiling import initialiser, quickly
 
 BOARD = Box((4, 3, 3))

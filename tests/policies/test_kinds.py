@@ -5,7 +5,7 @@ import pytest
 from shaping import envs
 from shaping.policies.kinds import NETWORKS, OF_STATES, critic_beside, of_spaces, shown_table
 from shaping.policies.networks import network
-from shaping.schema import Range, fields
+from shaping.signatures import Range, fields
 
 IPD = envs.make("ipd")
 ONCE = envs.make("ipd", horizon=1)

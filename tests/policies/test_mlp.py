@@ -10,7 +10,7 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.config.errors import ConfigError
-from shaping.learners.initial import fan_in, initial_parameters, uniform
+from shaping.learners.initial_parameters import fan_in, initial_parameters, uniform
 from shaping.policies import mlp, preconditioned, tabular
 
 

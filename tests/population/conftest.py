@@ -10,8 +10,7 @@ import pytest
 
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular
-from shaping.population.match import Match
-from shaping.population.program import (
+from shaping.population.compiled_programs import (
     AXIS,
     Timetable,
     finish_program,
@@ -20,6 +19,7 @@ from shaping.population.program import (
     segment_program,
     start_program,
 )
+from shaping.population.match import Match
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from shaping import envs
 from shaping.config.errors import ConfigError
 from shaping.population import blocks
 from shaping.population.ecology import Rules, begin
+from shaping.population.learner_types import learners_of
 from shaping.population.population_programs import Population, ecology_of
-from shaping.population.types import learners_of
 from shaping.populations import _populations
 from shaping.training import game_of
 

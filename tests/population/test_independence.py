@@ -7,7 +7,7 @@ import pytest
 
 from shaping import envs
 from shaping.learners import gradient_learner, values
-from shaping.population.keys import learner_key, match_key, use
+from shaping.population.random_keys import learner_key, match_key, use
 from shaping.rules import first_order, lola, naive
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -12,10 +12,10 @@ from shaping import envs
 from shaping.learners import Common, frozen, values
 from shaping.learners.actor_critic import ActorCritic, Experience, direction_of
 from shaping.objectives.memory_one import exact_matrix_game
-from shaping.objectives.sampler import Batch
+from shaping.objectives.play_batches import Batch
 from shaping.policies import tabular
 from shaping.policies.gaussian import gaussian
-from shaping.policies.unseen import unseen
+from shaping.policies.placeholder import placeholder_policy
 from shaping.population.meta_game import MetaGame, meta_game
 from shaping.population.pools import Candidate, Factor
 from shaping.population.trial_play import trial_sampler
@@ -45,7 +45,7 @@ def played():
     """A sampled trial against two kinds of learners, as a batch, and the same step by step."""
     meta = sampled([None, [naive(), frozen(Common(initial=values(np.zeros(5))))]], "both")
     policy = shaping.network(meta.stream_observations, meta.stream_actions, hidden=(), recurrent="gru", units=2)
-    policies = (policy, unseen(meta.stream_observations, meta.stream_actions))
+    policies = (policy, placeholder_policy(meta.stream_observations, meta.stream_actions))
     thetas = [policy.init(jax.random.key(1), jnp.float32(1)), ()]
     key, params = jax.random.key(5), meta.default_params
     batch = quickly(trial_sampler(meta, policies, params, 1.0, 2).play)(thetas, key)
@@ -213,7 +213,7 @@ def test_ppos_direction_is_in_expectation_the_derivative_through_all_inner_updat
         seen = jnp.zeros((*shape, 2, 2))
         batch = Batch(seen, jnp.stack([actions, actions], axis=2), jnp.zeros((*shape, 2)), jnp.ones(shape, bool))
         sampler = trial_sampler(
-            meta, (policy, unseen(meta.observation_space, meta.action_space)), params, 1.0, shape[1]
+            meta, (policy, placeholder_policy(meta.observation_space, meta.action_space)), params, 1.0, shape[1]
         )
         before = sampler.read(0, theta, batch)[0]
         own = ActorCritic(1.0, 0.0, 0.2)

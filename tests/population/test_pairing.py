@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shaping.population.encounters import check_pairing
+from shaping.population.gathering import check_pairing
 from shaping.population.pairing import check_size, edges_of, matchings_of, met, moved, neighbours_of, pairing
 
 

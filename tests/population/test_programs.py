@@ -14,8 +14,7 @@ from shaping.learners import gradient_learner, optimizer, values
 from shaping.objectives import Analytic
 from shaping.objectives.memory_one import exact_matrix_game
 from shaping.policies import tabular
-from shaping.population.match import Match
-from shaping.population.program import (
+from shaping.population.compiled_programs import (
     Timetable,
     finish_program,
     population_sharding,
@@ -23,6 +22,7 @@ from shaping.population.program import (
     segment_program,
     start_program,
 )
+from shaping.population.match import Match
 from shaping.rules import Rule, lola, naive, named_rules
 
 LAPACK = "lapack_"  # what the names of its routines start with
@@ -146,7 +146,7 @@ from shaping.learners import gradient_learner
 from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.policies import tabular
 from shaping.population.match import Match
-from shaping.population.program import *
+from shaping.population.compiled_programs import *
 from shaping.rules import lola
 game, count, timetable = envs.make("ipd"), 8192, Timetable(6, 2, 3)
 form = ExactMatrixGame(2, None, "own", (tabular(5),) * 2)

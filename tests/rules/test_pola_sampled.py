@@ -8,8 +8,8 @@ import pytest
 from shaping import envs
 from shaping.objectives.memory_one import exact
 from shaping.objectives.objective import Objective
-from shaping.objectives.sampled import sampled_objective
-from shaping.objectives.sampler import Sampler
+from shaping.objectives.play_batches import Sampler
+from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular
 from shaping.rules.lola import lola
 from shaping.rules.pola import _proximal_opponents, pola

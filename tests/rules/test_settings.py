@@ -9,7 +9,7 @@ import pytest
 
 from shaping.objectives import from_returns
 from shaping.rules import Rule, first_order, lola, named_rules
-from shaping.schema import fields
+from shaping.signatures import fields
 
 
 def test_every_named_rule_builds_with_its_defaults():

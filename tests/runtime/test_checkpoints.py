@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from shaping.config.errors import ConfigError
-from shaping.population.program import population_sharding
+from shaping.population.compiled_programs import population_sharding
 from shaping.runtime import checkpoints
 from shaping.runtime.checkpoints import RollingCheckpoints
 from shaping.runtime.devices import population_mesh

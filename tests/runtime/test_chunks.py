@@ -7,9 +7,9 @@ import pytest
 from shaping.config.build import matches_of
 from shaping.config.plan import plan
 from shaping.experiment import prepare
-from shaping.population.independent import without_learned_starts
+from shaping.population.compiled_programs import Timetable
+from shaping.population.independent_matches import without_learned_starts
 from shaping.population.match import start
-from shaping.population.program import Timetable
 
 
 @pytest.mark.parametrize("updates", [0, 1, 7, 40])
@@ -70,7 +70,7 @@ def test_a_plan_learns_nothing_beforehand(monkeypatch):
     def learned(*_):
         raise AssertionError("a plan computes nothing, and does not look at how it would be computed")
 
-    monkeypatch.setattr("shaping.learners.initial.meta_learned", learned)
+    monkeypatch.setattr("shaping.learners.initial_parameters.meta_learned", learned)
     plain, meta = (
         prepare({"game": "ipd", "matches": 8, "policy": {"init": init}}) for init in ({"zeros": True}, {"m_maml": {}})
     )

@@ -7,7 +7,7 @@ import pytest
 import xarray
 
 import shaping
-from shaping.population.program import Timetable
+from shaping.population.compiled_programs import Timetable
 from shaping.runtime import chunks
 
 

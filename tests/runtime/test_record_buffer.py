@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from shaping.runtime.damage import is_whole
+from shaping.runtime.damaged_records import is_whole
 from shaping.runtime.record import Layout, Record
 from shaping.runtime.record_buffer import Rows
 from shaping.variables import CORE, VARIABLES, declared

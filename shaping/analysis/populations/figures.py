@@ -10,7 +10,7 @@ import numpy as np
 
 from shaping.analysis.populations.measures import range_of, types_of
 from shaping.analysis.record import Record
-from shaping.analysis.selection import Selection, select_cells
+from shaping.analysis.shown_cells import Selection, select_cells
 from shaping.analysis.statistics import mean_ci95_columns
 from shaping.analysis.style import COLOURS, RC, Picture, import_matplotlib, new_figure, nothing_here, picture
 from shaping.analysis.sweep_figures import sweep_figures

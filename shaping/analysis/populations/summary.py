@@ -9,7 +9,7 @@ import numpy as np
 from shaping.analysis import published
 from shaping.analysis.axes import cell_name, sweep_axes
 from shaping.analysis.cells import coordinates_of, drawn_in, of_other_kind
-from shaping.analysis.derived import mean_of_known
+from shaping.analysis.derived_measures import mean_of_known
 from shaping.analysis.populations.measures import is_share, measures, range_of, types_of
 from shaping.analysis.record import UNFINISHED, Record
 from shaping.analysis.statistics import mean_ci95, standard_error, wilson_ci95
