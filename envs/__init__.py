@@ -34,6 +34,7 @@ from shaping.envs.messages.state import MessagesParams, MessagesState
 from shaping.envs.messages.wrapper import Messages
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
 from shaping.envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
+from shaping.envs.referential.game import Referential, ReferentialParams, ReferentialState
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams, SequentialState
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 
@@ -70,6 +71,9 @@ __all__ = [
     "PublicGoods",
     "PublicGoodsParams",
     "PublicGoodsState",
+    "Referential",
+    "ReferentialParams",
+    "ReferentialState",
     "SequentialEnv",
     "SequentialParams",
     "SequentialState",
@@ -90,6 +94,7 @@ ENVIRONMENTS: dict[str, Any] = {
     "gift": Gift,
     "negotiation": Negotiation,
     "public_goods": PublicGoods,
+    "referential": Referential,
     "clean_up": CleanUp,
     "commons_harvest": CommonsHarvest,
 }
