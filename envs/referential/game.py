@@ -212,7 +212,7 @@ class Referential:
         ends = state.step + 1 >= params.horizon
         picked = jnp.where(ends, actions[LISTENER], -1).astype(jnp.int32)
         right = ends & (picked == state.place)
-        after = state.replace(step=state.step + 1, picked=picked)
+        after = ReferentialState(state.candidates, state.place, state.step + 1, picked)
         rewards = per_player(right * params.reward, self.num_players).astype(params.reward.dtype)
         info = {"object": jnp.stack([state.candidates[state.place], jnp.int32(-1)]), "right": right}
         return self.observe(after, params), after, rewards, ends, jnp.asarray(False), info
