@@ -213,7 +213,7 @@ class Referential:
         picked = jnp.where(ends, actions[LISTENER], -1).astype(jnp.int32)
         right = ends & (picked == state.place)
         after = ReferentialState(state.candidates, state.place, state.step + 1, picked)
-        rewards = per_player(right * params.reward, self.num_players).astype(params.reward.dtype)
+        rewards = jnp.broadcast_to(jnp.where(right, params.reward, 0), (self.num_players,))
         info = {"object": jnp.stack([state.candidates[state.place], jnp.int32(-1)]), "right": right}
         return self.observe(after, params), after, rewards, ends, jnp.asarray(False), info
 

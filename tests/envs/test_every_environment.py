@@ -350,7 +350,7 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     obs, state = env.reset(jax.random.key(0), params)
     np.testing.assert_array_equal(obs, [0, 0])
     counts, states = declarations.start_counts(env), []
-    assert counts == {} and declarations.metrics(env, counts) == {} == declarations.measures(env)
+    assert counts["env"] == {} and "causal_influence" in declarations.measures(env)
     for time in range(3):
         states.append(state)
         actions = jnp.array([2 * time, 1], jnp.int32)  # player 0 names the step and says word 0, player 1 word 1
@@ -358,13 +358,13 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
         np.testing.assert_array_equal(rewards, [2, 2 * (time == 0)])
         counts = declarations.count(env, counts, state, actions, rewards, terminated | truncated, info)
         state = after
-    assert bool(info["episode_ended"]) and int(state.episode) == 1 and counts == {}
+    assert bool(info["episode_ended"]) and int(state.episode) == 1 and counts["env"] == {}
     np.testing.assert_array_equal(obs, [0, 0])
     np.testing.assert_array_equal(info["terminal_observation"] // 9, [3, 3])
     assert declarations.text(env, states[2], params) == "episode 0\nminimal\nstep: 2\nsaid: 0 1"
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
-    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == ("reward",)
+    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == ("reward", "message_cost")
 
 
 def test_the_coin_game_alone_shows_a_torus():
