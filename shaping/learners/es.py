@@ -11,13 +11,12 @@ included, is part of it. All members of a population meet the same chance (the s
 parameters alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from shaping.learners.ascent import ascend, check_seats, seated
@@ -26,6 +25,7 @@ from shaping.learners.learner import Common, Learner, LearnerState, check_withou
 from shaping.objectives.estimators import discounts
 from shaping.objectives.objective import Objective
 from shaping.policies.policy import Policy
+from shaping.rules.search import in_chunks, normals, slope
 from shaping.signatures import NonNegative, Positive, Range, checked
 from shaping.variables import declared
 
@@ -153,45 +153,6 @@ def _step(
     sigma = jnp.maximum(settings.sigma_decay * memory.sigma, jnp.minimum(settings.sigma_limit, memory.sigma))
     told = searched(objective, found, seats) | {"search_scale": memory.sigma}
     return LearnerState(theta, Memory(moments, sigma.astype(memory.sigma.dtype))), told
-
-
-def slope(noise: jax.Array, fitness: jax.Array, sigma: Any, kind: str = "ranks") -> jax.Array:
-    """The estimated gradient, [parameters].
-
-    Args:
-      noise: [pairs, parameters], eps.
-      fitness: [2 pairs]: of theta + sigma eps_0, theta - sigma eps_0, theta + sigma eps_1, ...
-      sigma: a scalar.
-      kind: "ranks" or "raw".
-    """
-    used = (ranks(fitness) if kind == "ranks" else fitness).reshape(-1, 2).astype(noise.dtype)
-    weights = used[:, 0] - used[:, 1]
-    return jnp.matmul(weights, noise, precision=lax.Precision.HIGHEST) / (fitness.size * sigma)
-
-
-def ranks(fitness: jax.Array) -> jax.Array:
-    """Ranks from -1/2 (the lowest) to 1/2, equally far apart; those that are equal share the mean of their ranks, so
-    that a population that cannot be told apart goes nowhere. [population]; what is not finite ranks lowest."""
-    worst_first = jnp.where(jnp.isfinite(fitness), fitness, -jnp.inf)
-    ordered = jnp.sort(worst_first)
-    below = jnp.searchsorted(ordered, worst_first, side="left")
-    up_to = jnp.searchsorted(ordered, worst_first, side="right")
-    return (below + up_to - 1) / (2 * (fitness.size - 1)) - 0.5
-
-
-def normals(key: jax.Array, count: int, like: jax.Array) -> jax.Array:
-    """Standard normal vectors [count, parameters]; vector k depends on the key and k alone. Drawn in float32, like
-    initial parameters, whatever the precision of the run."""
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(count))
-    return jax.vmap(lambda own: jax.random.normal(own, like.shape, jnp.float32))(keys).astype(like.dtype)
-
-
-def in_chunks(of: Callable[[jax.Array], jax.Array], population: int, chunk: int | None) -> jax.Array:
-    """`of(number)` for every member of a population, [population], `chunk` members at once."""
-    numbers = jnp.arange(population)
-    if chunk is None or chunk == population:
-        return jax.vmap(of)(numbers)
-    return lax.map(jax.vmap(of), numbers.reshape(-1, chunk)).reshape(-1)
 
 
 def fitness_of(objective: Objective, thetas: Sequence[Any], seats: Sequence[int], key: jax.Array) -> jax.Array:

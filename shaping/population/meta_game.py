@@ -21,6 +21,8 @@ others.
 The seats of those who learn within the trial remain seats: they are shown the same and paid, and what they are given as
 actions is ignored. What another learner draws, its start included, depends on the environment's keys and its seat
 alone, never on what a shaper does or draws.
+
+In some trials a copy of a shaper may sit there instead (`Copy`): what it does is then given as the actions of its seat.
 """
 
 import dataclasses
@@ -49,16 +51,35 @@ OBSERVES = ("policies", "play", "both")
 
 
 @struct.dataclass
+class Copy:
+    """A shaper that also sits within.
+
+    Attributes:
+      share: in which share of trials, a scalar from 0 to 1.
+      shaper: the seat of the shaper that is copied.
+    """
+
+    share: Any
+    shaper: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
 class MetaParams:
     """The numbers of a meta-game; every leaf may have leading axes that a vmap maps over.
 
     Attributes:
       game: those of the game that is played.
       pools: for each seat its pool, None for a shaper's seat.
+      copies: for each seat the shaper whose copy sits there in some trials, None if nobody's does; () for nowhere.
     """
 
     game: Any
     pools: tuple[Pool | None, ...]
+    copies: tuple[Copy | None, ...] = ()
+
+    def copy(self, seat: int) -> Copy | None:
+        """The shaper whose copy may sit in a seat."""
+        return self.copies[seat] if self.copies else None
 
 
 @struct.dataclass
@@ -84,13 +105,16 @@ class MetaState:
 
     Attributes:
       others: for each seat the learner within, None for a shaper's seat.
-      played: for each shaper's seat the parameters that it last played, if the game is exact; None otherwise.
+      copied: for each seat whether a copy of a shaper sits there in this trial, [] bool; None where none ever does.
+      played: for each seat where a shaper or its copy sits the parameters that it last played, if the game is exact;
+        None otherwise.
       rounds: where the streams stand, if it is sampled; None otherwise.
       batch: what was played since the last inner update, [rounds, streams, ...]; None if the game is exact.
       update, round: [] int32, inner updates so far, and rounds since the last one.
     """
 
     others: tuple[Opponent | None, ...]
+    copied: tuple[jax.Array | None, ...]
     played: tuple[Any, ...]
     rounds: Rounds | None
     batch: Batch | None
@@ -260,19 +284,21 @@ class MetaGame:
     def begin(self, key: jax.Array, params: MetaParams) -> MetaState:
         """A trial before its first step, without room for a batch."""
         dtype = _dtype(params.game)
-        others, played = [], []
+        others, copied, played = [], [], []
         for seat, of_seat in enumerate(params.pools):
-            own = jax.random.fold_in(key, seat)
-            if of_seat is None:
+            own, copy = jax.random.fold_in(key, seat), params.copy(seat)
+            first = None
+            if (of_seat is None or copy is not None) and not self.sampled:
                 # Before its first action a shaper has some policy too, which the exact game shows.
-                policy = self.game.policies[seat]
-                first = None if self.sampled else policy.init(use(own, "init"), jnp.float32(1))
-                played.append(jax.tree.map(lambda leaf: leaf.astype(dtype), first))
-                others.append(None)
-            else:
-                played.append(None)
-                others.append(draw(of_seat, own, self.game.policies, seat, self._before(params), dtype))
-        state = MetaState(tuple(others), tuple(played), None, None, jnp.int32(0), jnp.int32(0))
+                first = self.game.policies[seat].init(use(own, "init"), jnp.float32(1))
+                first = jax.tree.map(lambda leaf: leaf.astype(dtype), first)
+            played.append(first)
+            chance = None if copy is None else jax.random.uniform(use(own, "copy"), (), jnp.float32)
+            copied.append(None if copy is None else chance < copy.share)
+            others.append(
+                None if of_seat is None else draw(of_seat, own, self.game.policies, seat, self._before(params), dtype)
+            )
+        state = MetaState(tuple(others), tuple(copied), tuple(played), None, None, jnp.int32(0), jnp.int32(0))
         return dataclasses.replace(state, rounds=self._dealt(key, params)) if self.sampled else state
 
     def shown(self, state: MetaState) -> jax.Array:
@@ -297,9 +323,17 @@ class MetaGame:
         return jnp.concatenate([play, found], axis=-1)
 
     def thetas(self, state: MetaState) -> list[Any]:
-        """Everybody's parameters; of a shaper those that it last played, in a sampled game ()."""
-        pairs = zip(state.others, state.played, strict=True)
-        return [(() if self.sampled else played) if other is None else other.theta for other, played in pairs]
+        """Everybody's parameters; of a shaper, and of its copy, those that it last played. In a sampled game a shaper
+        has none, and those of a learner in whose place a copy sits mean nothing."""
+        found = []
+        for other, copied, played in zip(state.others, state.copied, state.played, strict=True):
+            if other is None:
+                found.append(() if self.sampled else played)
+            elif copied is None or self.sampled:
+                found.append(other.theta)
+            else:
+                found.append(jax.tree.map(lambda a, b, copied=copied: jnp.where(copied, a, b), played, other.theta))
+        return found
 
     def play_policies(
         self, key: jax.Array, state: MetaState, actions: jax.Array, params: MetaParams
@@ -309,7 +343,7 @@ class MetaGame:
         Args:
           key: of the step.
           state: the trial before it.
-          actions: [players, parameters].
+          actions: [players, parameters]; those of learners within are ignored.
           params: the numbers.
 
         Returns:
@@ -317,8 +351,8 @@ class MetaGame:
         """
         dtype = _dtype(params.game)
         played = tuple(
-            None if inside else self._parameters(seat, actions[seat].astype(dtype))
-            for seat, inside in enumerate(self.within)
+            None if before is None else self._parameters(seat, actions[seat].astype(dtype))
+            for seat, before in enumerate(state.played)
         )
         state = dataclasses.replace(state, played=played)
         thetas = self.thetas(state)
@@ -359,7 +393,8 @@ class MetaGame:
 
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, 1 + seat)
             action, memory = jax.vmap(act)(own, before.observations[:, seat], before.memories[seat])
-            taken.append(action)
+            copied = state.copied[seat]
+            taken.append(action if copied is None else jnp.where(copied, actions[seat].astype(action.dtype), action))
             memories.append(memory)
         joint = jnp.stack([action.astype(game.env.action_space.dtype) for action in taken], axis=1)
         own = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
