@@ -14,6 +14,7 @@ from shaping.config.games import num_players
 from shaping.config.initial_parameters import init_fields, normal_init
 from shaping.config.objective import normal_objective, sampled_objective_form
 from shaping.config.players import (
+    build_learner,
     build_rule,
     normal_optimizer,
     normal_player,
@@ -198,6 +199,8 @@ def _candidate(
             raise ConfigError(f"{where}.{key}: not allowed within a trial")
     if "m_maml" in found.get("init", policy["init"]):
         raise ConfigError(f"{where}.init: m_maml learns it before the first update; not allowed within a trial")
+    if "rule" in found and build_learner(found).prepares:
+        raise ConfigError(f"{where}.rule: {found['rule']} learns before its first update; not allowed within a trial")
     if drawn:
         if "strategy" in found:
             raise ConfigError(f"{where}.step_size: {found['strategy']} never learns")

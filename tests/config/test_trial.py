@@ -83,6 +83,10 @@ def test_the_resolved_configuration_makes_the_same_experiment():
         (changed(EXACT, players=["ppo", NAIVE | {"step_size": {"loguniform": [2, 1]}}]), "players.1.step_size.loguni"),
         (changed(EXACT, players=["ppo", NAIVE | {"discount": 1.0}]), "players.1.discount: 1.0 is not allowed"),
         (changed(EXACT, players=["ppo", NAIVE | {"init": "m_maml"}]), "players.1.init: "),
+        (
+            changed(EXACT, players=["ppo", {"rule": "evolved_loss", "within": True}]),
+            "players.1.rule: evolved_loss learns",
+        ),
         (changed(EXACT, objective={"kind": "exact"}), "objective.kind: 'exact' is not allowed"),
         (changed(EXACT, objective={"horizon": 7}), "objective.horizon: 7 is not allowed; must be left out"),
         (changed(EXACT, policy={"kind": "coin_table"}), "policy.kind: 'coin_table' is not allowed"),
