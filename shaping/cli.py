@@ -313,7 +313,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     _begin()
     from shaping.experiment import planned
-    from shaping.replay import lines, replay
+    from shaping.replayed_matches import lines, replay
 
     experiment = planned(arguments.folder)
     _choose_compiler(experiment)

@@ -48,7 +48,7 @@ class Game(Protocol):
 
     @property
     def unrolled(self) -> bool:
-        """Whether small arrays are passed to it as nested tuples of scalars, for speed; see `population.memory_layout`."""
+        """Whether small arrays are passed to it as nested tuples of scalars; see `population.memory_layout`."""
         ...
 
     @property
