@@ -17,10 +17,11 @@ from shaping.policies.kinds import NETWORKS, critic_beside
 from shaping.policies.placeholder import placeholder_policy
 from shaping.policies.policy import Policy
 from shaping.population.match import Match
-from shaping.population.meta_game import Copy, MetaGame, MetaParams
+from shaping.population.meta_game import MetaGame
 from shaping.population.pools import Candidate, Factor, Pool, by_structure
 from shaping.population.trial_game import TrialGame, TrialParams
 from shaping.population.trial_play import Stream
+from shaping.population.trial_state import Copy, MetaParams
 
 Normal = Mapping[str, Any]
 _FROZEN = {"rule": "frozen", "step_size": 1.0}

@@ -18,8 +18,9 @@ from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers, sa
 from shaping.policies.critics import Critic
 from shaping.policies.noiseless import noiseless
 from shaping.policies.policy import Policy
-from shaping.population.meta_game import MetaGame, MetaParams
+from shaping.population.meta_game import MetaGame
 from shaping.population.trial_play import Remembering, split, trial_sampler
+from shaping.population.trial_state import MetaParams
 from shaping.variables import Variable, declared
 
 

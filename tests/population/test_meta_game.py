@@ -17,9 +17,10 @@ from shaping.policies import tabular
 from shaping.policies.gaussian import gaussian
 from shaping.policies.kinds import shown_table
 from shaping.policies.placeholder import placeholder_policy
-from shaping.population.meta_game import Copy, MetaGame, meta_game
+from shaping.population.meta_game import MetaGame, meta_game
 from shaping.population.pools import Candidate, Factor
 from shaping.population.trial_play import Stream, trial_sampler
+from shaping.population.trial_state import Copy
 from tests.compiling import quickly
 
 IPD = envs.make("ipd")
