@@ -236,6 +236,22 @@ def map_blocks(function: Callable[[Match, MatchState], Any], block: int) -> Call
     return mapped
 
 
+def map_states(function: Callable[[Match, MatchState], MatchState], block: int) -> Callable[..., MatchState]:
+    """`(matches, states) -> states`: the next state of one match, mapped over many, block by block."""
+
+    def mapped(matches: Match, states: MatchState) -> MatchState:
+        axis = _axis(matches)
+        each: Any = jax.vmap(function, axis, axis)
+
+        def run_block(blocks: tuple[Match, MatchState]) -> MatchState:
+            apart = take_apart(blocks) if _unrolled(blocks[0]) else blocks
+            return put_together(blocks[1], each(*apart))
+
+        return _over_blocks(run_block, block, axis == 0)((matches, states))
+
+    return mapped
+
+
 def _kept(chosen: jax.Array, found: Any, before: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), found, before)
 

@@ -28,10 +28,12 @@ class Encounter:
     Attributes:
       numbers: [learners] int32, the learners' numbers within their population.
       size: the size of the population.
+      updates: [] int32, how many they make together, if populations of a program differ in it.
     """
 
     numbers: Any
     size: int = struct.field(pytree_node=False)
+    updates: Any = None
 
 
 @struct.dataclass
