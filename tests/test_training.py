@@ -181,9 +181,13 @@ def small(tree):
     return tree
 
 
+def test_every_shipped_configuration_is_planned_and_makes_cells():
+    assert all(plan(read(name)).cells > 0 for name in shipped())
+
+
 @pytest.mark.parametrize(
     "name",
-    # README's own, `lola_table`, runs in tests/test_docs.py; all are planned in tests/config/test_files.py.
+    # README's own, `lola_table`, runs in tests/test_docs.py.
     [pytest.param(name, marks=pytest.mark.slow) for name in shipped()],
 )
 def test_every_shipped_configuration_runs_when_made_small(tmp_path, name):
