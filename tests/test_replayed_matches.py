@@ -101,6 +101,7 @@ def test_a_match_of_a_run_that_goes_on_can_be_replayed_and_reported_on(tmp_path)
     assert "6 matches are not finished yet" in page.read_text()
 
 
+@pytest.mark.slow
 def test_sampled_matches_are_replayed_bit_for_bit(tmp_path):
     raw = {
         "game": "ipd",

@@ -48,7 +48,7 @@ def models(tmp_path_factory):
 
 def test_numbers_of_critics_and_models_sweep_in_one_program(models):
     _, record, lines = models
-    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lookahead, naive)" in lines[1]
+    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lookahead v naive)" in lines[1]
     np.testing.assert_array_equal(record["objective.gae_lambda"], np.repeat([0.5, 1.0], 4))
     np.testing.assert_array_equal(record["players.0.opponent_model.penalty"], np.tile([0, 0, 5, 5], 2))
     final = record["theta_final"].values.reshape(4, 2, -1)
