@@ -20,7 +20,7 @@ import yaml
 
 from shaping.cli import main
 from shaping.runtime.status import read_status
-from tests.interrupting import ROOT, assert_same, command
+from tests.interrupting import PICTURELESS, ROOT, assert_same, command
 
 CONFIG = {
     "game": {"name": "stag_hunt", "horizon": 1},
@@ -100,19 +100,19 @@ def long_config(tmp_path_factory):
 
 COMMANDS = """
     import json, sys
-    from shaping import cli
+    from shaping.cli import main, run_and_resume
     from shaping.runtime import processes
 
     def stay(error):
         raise error
 
     # A process can join others once, and the first error ends it.
-    joined, join, leave = [], processes.join, cli._leave
+    joined, join, leave = [], processes.join, run_and_resume._leave
     processes.join = lambda *where: joined or joined.append(join(*where))
     commands = json.loads(sys.argv[1])
     for number, arguments in enumerate(commands):
-        cli._leave = stay if number + 1 < len(commands) else leave
-        print("end with", cli.main(arguments), flush=True)
+        run_and_resume._leave = stay if number + 1 < len(commands) else leave
+        print("end with", main(arguments), flush=True)
         print("end of a command", file=sys.stderr, flush=True)
 """
 
@@ -129,7 +129,7 @@ def carried_out(commands, devices):
     for number, own in enumerate(commands):
         arguments = [[str(word) for word in [*words, *where, "--process", number]] for words in own]
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(COMMANDS), json.dumps(arguments)],
+            [sys.executable, "-c", PICTURELESS + textwrap.dedent(COMMANDS), json.dumps(arguments)],
             cwd=ROOT,
             env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
             stdout=subprocess.PIPE,
