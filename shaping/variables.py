@@ -172,6 +172,19 @@ VARIABLES: dict[str, Variable] = {
         "reciprocal value",
         source="learner",
     ),
+    "influence_explained_variance": Variable(
+        _ALONG,
+        "share of the variance of the others' rewards that a player's models of influence explain, a mean over them",
+        "influences' explained variance",
+        high=1,
+        source="learner",
+    ),
+    "value_against_response": Variable(
+        _ALONG,
+        "normalised value of a player against the response that it expects, on the batch it learns from",
+        "value against response",
+        source="learner",
+    ),
     "fitness": Variable(
         _ALONG, "mean value of the policies that a search tried, on one batch of play", "fitness", source="learner"
     ),

@@ -18,9 +18,9 @@ from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers, sa
 from shaping.policies.critics import Critic
 from shaping.policies.noiseless import noiseless
 from shaping.policies.policy import Policy
-from shaping.population.meta_game import MetaGame, MetaParams
-from shaping.population.pools import Pool
+from shaping.population.meta_game import MetaGame
 from shaping.population.trial_play import Remembering, split, trial_sampler
+from shaping.population.trial_state import MetaParams
 from shaping.variables import Variable, declared
 
 
@@ -32,14 +32,14 @@ class TrialParams:
       meta: those of the meta-game.
       discount: of a shaper's return, from one step of a trial to the next.
       estimator: of the estimator.
-      strangers: whom the final shapers meet besides, in the order of `TrialGame.strangers`: for each the pools of all
-        seats.
+      strangers: whom the final shapers meet besides, in the order of `TrialGame.strangers`: for each a meta-game's
+        numbers, with others in its pools.
     """
 
     meta: MetaParams
     discount: Any
     estimator: EstimatorNumbers = EstimatorNumbers()
-    strangers: tuple[tuple[Pool | None, ...], ...] = ()
+    strangers: tuple[MetaParams, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,7 @@ class TrialGame:
         if self.strangers:
             assert key is not None
             met = []
-            for number, pools in enumerate(params.strangers):
-                meta = MetaParams(params.meta.game, pools)
+            for number, meta in enumerate(params.strangers):
                 met.append(jnp.mean(self._curve(meta, params, thetas, jax.random.fold_in(key, number)), axis=0))
             found["trial_value_against"] = jnp.stack(met, axis=-1)
         return found
