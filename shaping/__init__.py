@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
-    from shaping.exploit_run import exploit as exploit
-    from shaping.leagues import league as league
+    from shaping.leagues.exploit_run import exploit as exploit
+    from shaping.leagues.frozen_leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
@@ -156,7 +156,7 @@ _EXPORTS = {
     "evolve": "populations",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
-    "exploit": "exploit_run",
+    "exploit": "leagues.exploit_run",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
     "exploitability_descent": "rules.exploitability_descent",
@@ -176,7 +176,7 @@ _EXPORTS = {
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
     "joint_critic": "policies",
-    "league": "leagues",
+    "league": "leagues.frozen_leagues",
     "league_values": "objectives.league_values",
     "learning_league": "learning_leagues",
     "load": "results",
