@@ -9,8 +9,8 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
-from shaping.frozen_players import scripted
-from shaping.league_cells import Play, matrix_cells
+from shaping.leagues.cells import Play, matrix_cells
+from shaping.leagues.frozen_players import scripted
 
 GRU = {
     "game": "ipd",
