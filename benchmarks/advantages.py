@@ -141,7 +141,11 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="LOQA at full size instead")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    rows = full() if arguments.full else measured(arguments.pairs, arguments.updates, arguments.rounds, arguments.contenders)
+    rows = (
+        full()
+        if arguments.full
+        else measured(arguments.pairs, arguments.updates, arguments.rounds, arguments.contenders)
+    )
     columns = list(dict.fromkeys(key for row in rows.values() for key in row))
     print("| |" + "|".join(column.replace("_", " ") for column in columns) + "|\n|" + "---|" * (1 + len(columns)))
     for name, row in rows.items():

@@ -38,7 +38,7 @@ class ActorCritic:
       clip: epsilon, above 0; None for A2C.
       normalise: whether advantages are scaled to mean 0 and standard deviation 1 over the batch.
       epochs, minibatches: how many passes are made over a batch, and into how many parts it is cut.
-      advantages: `(rewards, values, running, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
+      advantages: `(rewards, values, batch, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
         by stream.
       critic: whether it has critics; without them values are 0.
       clipped: "ratio" for the formula above; "released" for min(log pi(a | s) A, clip(q, ...) A), as in the released
@@ -232,7 +232,7 @@ def collected(
     if settings.advantages is None:
         advantages = gae(rewards, values, sampler.discount, decay)
     else:
-        advantages = settings.advantages(rewards, values, batch.running, sampler, decay)
+        advantages = settings.advantages(rewards, values, batch, sampler, decay)
     if settings.normalise:
         advantages = _normalised(advantages, batch.running)
     log_probabilities, _ = sampler.read(player, thetas[player], batch)
