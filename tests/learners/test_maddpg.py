@@ -49,7 +49,8 @@ def seen_and_done(name, at, batch):
 
 
 def critic(phi, seen, done):
-    x = jnp.concatenate([seen, done.reshape(STEPS, STREAMS, -1)], axis=-1)
+    left = np.broadcast_to(1 - np.arange(STEPS)[:, None, None] / STEPS, (STEPS, STREAMS, 1))
+    x = jnp.concatenate([seen, done.reshape(STEPS, STREAMS, -1), left], axis=-1)
     x = jnp.tanh(x @ phi["hidden_0"]["kernel"] + phi["hidden_0"]["bias"])
     return (x @ phi["value"]["kernel"] + phi["value"]["bias"])[..., 0]
 
