@@ -45,9 +45,11 @@ if TYPE_CHECKING:
     from shaping.learners.advantage_alignment import advantage_aligner as advantage_aligner
     from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
     from shaping.learners.advantage_products import loqa_loss as loqa_loss
+    from shaping.learners.brs import brs as brs
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial_parameters import m_maml as m_maml
     from shaping.learners.loqa import loqa as loqa
+    from shaping.learners.maddpg import maddpg as maddpg
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.reciprocator import reciprocator as reciprocator
     from shaping.learners.reciprocity import reciprocal_reward as reciprocal_reward
@@ -139,6 +141,7 @@ _EXPORTS = {
     "advantage_aligner": "learners.advantage_alignment",
     "advantage_alignment": "learners.advantage_products",
     "arcsine": "learners",
+    "brs": "learners.brs",
     "logistic": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
@@ -187,6 +190,7 @@ _EXPORTS = {
     "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial_parameters",
+    "maddpg": "learners.maddpg",
     "memory_one": "policies",
     "meta_game": "population.meta_game",
     "meva": "rules.meva",
