@@ -93,8 +93,10 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
         learner = named_learner(name, {})
         if learner.needs_sampler:
             kind = "q" if learner.needs_action_values else "value"
-            objective = {"kind": "dice", "batch": 4, "horizon": 4, "critic_kind": kind}
+            objective = {"kind": "dice", "batch": 16, "horizon": 4, "critic_kind": kind}
             variants[name] |= {"objective": objective, "game": "ipd"}
+        if learner.needs_chain:
+            variants[name] |= {"game": "ipd"}
         if learner.needs_information_sets:
             variants[name] |= {"game": "kuhn_poker"}
     # One-shot, because it compiles fastest.
