@@ -30,7 +30,7 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("match", [0, 5])
 def test_a_match_is_replayed_bit_for_bit(run, match):
-    found = shaping.replayed_matches(run, match, last=100)
+    found = shaping.replay(run, match, last=100)
     record = played(run)
     assert found.difference == 0 and found.recorded == found.diverged_at == -1 and found.broken == ()
     assert found.steps["update"].values.tolist() == list(range(30))
@@ -47,7 +47,7 @@ def test_a_match_that_failed_is_replayed_to_its_failure_and_says_what_broke(run)
     failed = summary(run)["failed"]
     assert failed["matches"] == len(failed["listed"]) > 0
     one = failed["listed"][0]
-    found = shaping.replayed_matches(run, one["match"], last=3)
+    found = shaping.replay(run, one["match"], last=3)
     assert found.diverged_at == found.recorded == one["diverged_at"]
     assert found.difference == 0
     assert found.broken and all(name == "value" or name.startswith("player ") for name in found.broken)
@@ -87,13 +87,13 @@ def test_the_command_prints_settings_steps_and_what_broke(run, capsys, monkeypat
 @pytest.mark.parametrize("match", [-1, 14])
 def test_a_match_that_is_not_there_is_refused(run, match):
     with pytest.raises(ConfigError, match=f"--match: .*{match}.* 0 to 13"):
-        shaping.replayed_matches(run, match)
+        shaping.replay(run, match)
 
 
 def test_a_match_of_a_run_that_goes_on_can_be_replayed_and_reported_on(tmp_path):
     folder = stopped(CONFIG, tmp_path / "run", 6)
-    assert shaping.replayed_matches(folder, 13).recorded is None
-    assert shaping.replayed_matches(folder, 0).difference == 0
+    assert shaping.replay(folder, 13).recorded is None
+    assert shaping.replay(folder, 0).difference == 0
     page = shaping.report(folder)
     first, second = summary(folder)["cells"]
     assert (first["unfinished"], first["finite"]) == (0, 7)
@@ -112,7 +112,7 @@ def test_sampled_matches_are_replayed_bit_for_bit(tmp_path):
         "checkpoint": {"every_updates": 2, "every_s": None},
     }
     folder = shaping.run(raw, tmp_path / "run")
-    found = shaping.replayed_matches(folder, 2, last=100)
+    found = shaping.replay(folder, 2, last=100)
     assert found.difference == 0
     measured = played(folder).value.sel(update=[0, 3, 6]).values[2]
     np.testing.assert_array_equal(found.steps.value.sel(update=[0, 3, 6]), measured)

@@ -8,7 +8,7 @@ from shaping.envs.fruit_market import trading
 from shaping.envs.fruit_market.maps import MarketMap
 from shaping.envs.fruit_market.rules import FULL
 from shaping.envs.fruit_market.state import FruitMarketParams, FruitMarketState
-from shaping.envs.grid.seats import others
+from shaping.envs.grid.player_order import others
 
 PLANES = 8
 """Ripe trees of the own and the other fruit, unripe ones, farmers of the own and the other fruit, water, walls."""

@@ -35,7 +35,7 @@ def make_runs(folder):
         return found[-1]
 
     with mock.patch.object(replayed_matches, "_again", kept):
-        shaping.replayed_matches(finished, 0)
+        shaping.replay(finished, 0)
     return {"finished": finished, "half": half}, found[0]
 
 
