@@ -68,6 +68,7 @@ QUESTIONS = {
     "cournot": "Do firms that learn by LOLA-DiCE collude?",
     "equilibria": "Who approaches the equilibrium of poker and rock-paper-scissors, and who circles around it?",
     "fishery": "Do naive learners reach the equilibrium of the great fish war, and what does PPO do?",
+    "fruit_market": "Do prices follow supply and demand if farmers learn to barter?",
     "gift": "Do learners give away tokens that are worth more to others?",
     "ipd_dice": "Does LOLA-DiCE find cooperation on the iterated prisoner's dilemma, and with how many lookaheads?",
     "lola_network": "Does LOLA depend on whether the policy is a table or a small network?",
