@@ -8,12 +8,13 @@ import pytest
 
 import shaping
 from shaping.learners import Common, es, genetic, optimizer
-from shaping.learners.es import fitness_of, normals, ranks, slope
+from shaping.learners.es import fitness_of
 from shaping.learners.learner import LearnerState
 from shaping.objectives import from_returns
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular
+from shaping.rules.search import normals, ranks, slope
 from tests.runs import played
 
 KEY = jax.random.key(3)
