@@ -2,8 +2,8 @@
 
     python -m benchmarks.chicken_bound
 
-The trial is that of `mfos_exact`: 100 updates, the other starts from an N(0, 1) logit and ascends its return with step
-size 1. All that matters is its logit x, so the best policy of x is found backwards from the last update, on a grid. Both
+The trial is that of `mfos_exact`: 100 updates, the other starts from an N(0, 1) logit and ascends its return by steps
+of size 1. Only its logit x matters, so the best policy of x is found backwards from the last update, on a grid. Both
 orders are computed: values of the policies played before the other moves, as everywhere here, and after it has moved.
 """
 
