@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import shaping
 from benchmarks.machine import cores, describe
 from shaping import envs
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies.placeholder import placeholder_policy
 from shaping.population.trial_play import trial_sampler
 

@@ -23,6 +23,7 @@ from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.play_batches import Batch
 from shaping.policies.policy import Policy
 from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
@@ -217,6 +218,15 @@ def collect(
     if sampler.batch % settings.minibatches:
         raise ValueError(f"minibatches is {settings.minibatches}; allowed: a divisor of batch, {sampler.batch}")
     batch = sampler.play(thetas, jax.random.fold_in(key, 0))
+    return collected(objective, thetas, player, settings, batch, jax.random.fold_in(key, 1))
+
+
+def collected(
+    objective: Objective, thetas: Thetas, player: int, settings: ActorCritic, batch: Batch, key: jax.Array
+) -> Experience:
+    """A batch that was played under all players' policies, with a player's advantages on it."""
+    sampler = objective.sampler
+    expected = objective.values if settings.critic else None
     rewards, decay = batch.rewards[:, :, player], settings.gae_lambda
     values = jnp.zeros_like(rewards) if expected is None else expected(player, thetas, batch)
     if settings.advantages is None:
@@ -226,7 +236,7 @@ def collect(
     if settings.normalise:
         advantages = _normalised(advantages, batch.running)
     log_probabilities, _ = sampler.read(player, thetas[player], batch)
-    return jax.lax.stop_gradient(Experience(batch, advantages, log_probabilities, jax.random.fold_in(key, 1)))
+    return jax.lax.stop_gradient(Experience(batch, advantages, log_probabilities, key))
 
 
 def direction_of(

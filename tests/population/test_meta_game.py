@@ -11,7 +11,7 @@ import shaping
 from shaping import envs
 from shaping.learners import Common, frozen, values
 from shaping.learners.actor_critic import ActorCritic, Experience, direction_of
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.objectives.play_batches import Batch
 from shaping.policies import tabular
 from shaping.policies.gaussian import gaussian
