@@ -20,7 +20,7 @@ _LABELS = 64  # entries of a table that is shown as it is, at most
 
 
 def measures(words: int, actions: tuple[str, ...], topics: bool, objects: bool, influence: bool) -> dict[str, Measure]:
-    """The measures whose values `metrics` returns.
+    """The measures whose values `metrics` returns; none if there is only one word, which says nothing.
 
     Args:
         words: how many there are.
@@ -29,6 +29,8 @@ def measures(words: int, actions: tuple[str, ...], topics: bool, objects: bool, 
         objects: whether what they are about has several attributes.
         influence: whether counterfactual messages are tried.
     """
+    if words == 1:
+        return {}
     found = {
         "message_action_information": Measure(
             "Mutual information of a player's word and its own next action, in nats: whether it says what it will do "

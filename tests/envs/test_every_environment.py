@@ -364,7 +364,8 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     assert declarations.text(env, states[2], params) == "episode 0\nminimal\nstep: 2\nsaid: 0 1"
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
-    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == ("reward", "message_cost")
+    assert declarations.showcase(env) == "reward_per_step"
+    assert declarations.number_names(env) == ("reward", "message_cost")
 
 
 def test_the_coin_game_alone_shows_a_torus():
