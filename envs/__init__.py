@@ -22,6 +22,8 @@ from shaping.envs.environment import Environment, check_integer
 from shaping.envs.fishery.game import Fishery, FisheryState
 from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
 from shaping.envs.fishery.great_fish_war import GreatFishWarParams
+from shaping.envs.fruit_market.game import FruitMarket
+from shaping.envs.fruit_market.state import FruitMarketParams, FruitMarketState
 from shaping.envs.gif import save_gif
 from shaping.envs.gift.game import Gift, GiftParams, GiftState
 from shaping.envs.in_the_matrix import dialects as matrix_dialects
@@ -50,6 +52,9 @@ __all__ = [
     "Environment",
     "Fishery",
     "FisheryState",
+    "FruitMarket",
+    "FruitMarketParams",
+    "FruitMarketState",
     "Gift",
     "GiftParams",
     "GiftState",
@@ -97,6 +102,7 @@ ENVIRONMENTS: dict[str, Any] = {
     "referential": Referential,
     "clean_up": CleanUp,
     "commons_harvest": CommonsHarvest,
+    "fruit_market": FruitMarket,
 }
 """Environments other than matrix games and games in turns: their factories by name. A factory's arguments are the
 settings of `make`."""

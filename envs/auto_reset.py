@@ -46,7 +46,7 @@ class AutoReset:
         env: the environment to play.
         episodes: episodes of a trial; None for no outer boundary.
 
-        Raises:
+    Raises:
         ValueError: if episodes is not an integer of 1 or more.
     """
 

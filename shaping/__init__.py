@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from shaping.population.pools import Candidate as Candidate
     from shaping.population.selection import selection as selection
     from shaping.populations import evolve as evolve
-    from shaping.replay import replay as replay
+    from shaping.replayed_matches import replay as replay
     from shaping.results import load as load
     from shaping.results import report as report
     from shaping.rules import Rule as Rule
@@ -204,7 +204,7 @@ _EXPORTS = {
     "ppo": "learners",
     "reciprocal_reward": "learners.reciprocity",
     "reciprocator": "learners.reciprocator",
-    "replay": "replay",
+    "replay": "replayed_matches",
     "report": "results",
     "resume": "experiment",
     "rnad": "learners.regularised_nash",

@@ -11,7 +11,7 @@ import numpy as np
 from shaping.envs import declarations
 from shaping.envs.declarations import Measure, placed
 from shaping.envs.environment import Environment, check_actions, check_integer, check_number
-from shaping.envs.grid.seats import own_first
+from shaping.envs.grid.player_order import own_first
 from shaping.envs.messages import counts as message_counts
 from shaping.envs.messages import measures as message_measures
 from shaping.envs.messages.state import MessagesParams, MessagesState, split

@@ -23,7 +23,7 @@ from shaping.envs.matrix.game import MAX_ACTIONS, MAX_JOINT_ACTIONS, MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
-from shaping.objectives.many_actions import ManyActionGame
+from shaping.objectives.exact_many_actions import ManyActionGame
 from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
 from shaping.signatures import Field, Range, fields
 

@@ -33,7 +33,7 @@ from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
 from shaping.config.top_level import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
-from shaping.config.trial import DISCOUNT, TRIAL, WEIGHT
+from shaping.config.trial import COPY, DISCOUNT, TRIAL, WEIGHT
 from shaping.config.trial import DRAWS as TRIAL_DRAWS
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import m_maml
@@ -140,7 +140,7 @@ def _population() -> Any:
     pairing = _settings("pairing", PAIRING, edges=(_Table | str | None, None), graph=(dict[str, Any] | None, None))
     selection = _settings("selection", SELECTION, mutation=(mutation | None, None))
     more: dict[str, Any] = {
-        "types": (dict[str, _player("type_", {"share": (share, "rest")})], ...),
+        "types": (dict[str, _player("type_", {"share": (share, "rest"), "policy": (_policy() | None, None)})], ...),
         "pairing": (pairing | annotation(PAIRING["kind"]) | None, None),
         "selection": (selection | annotation(SELECTION["kind"]) | None, None),
     }
@@ -180,11 +180,12 @@ def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
 
 def _trial() -> Any:
     candidate = _player("within_", {"weight": (annotation(WEIGHT), 1.0), "discount": (annotation(DISCOUNT), None)})
+    copy = _settings("copy", COPY, "A copy of the shaper of a seat.")
     more: dict[str, Any] = {
         "policy": (_policy() | None, None),
         "optimizer": (_named("name", named_optimizers(), optimizer_settings) | None, None),
-        "pool": (list[candidate] | None, None),
-        "strangers": (dict[str, candidate] | None, None),
+        "pool": (list[candidate | copy] | None, None),
+        "strangers": (dict[str, candidate | copy] | None, None),
     }
     return _settings("trial", TRIAL, "The episode of a shaper: others learn within it.", **more)
 

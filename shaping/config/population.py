@@ -9,7 +9,9 @@ from shaping.config.checks import check_known, check_number, mapping, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.games import MATRIX, family_of, num_players
+from shaping.config.initial_parameters import init_fields
 from shaping.config.players import normal_player, player_numbers
+from shaping.config.policy import normal_policy
 from shaping.population.graphs import edges_of_file
 from shaping.population.pairing import Pairing, check_size, pairing
 from shaping.population.selection import Selection, selection
@@ -104,13 +106,37 @@ def _normal_type(name: Any, entry: Any, game: Normal, policy: Normal, objective:
     share = given.pop("share", "rest")
     if share != "rest":
         check_number(f"{where}.share", share, SHARE.range)
+    own = _own_policy(where, given, game, policy, objective)
+    policy = own or policy
     player = normal_player(where, given, game, policy, objective, one_shot=True)
     for key in ("reward", "share"):
         if key in player:
             raise ConfigError(f"{where}.{key}: not allowed in a population; allowed in players of independent matches")
     if "strategy" in player and (family_of(game) is not MATRIX or policy["kind"] != "tabular"):
         raise ConfigError(f"{where}.strategy: allowed in matrix games with tabular policies")
-    return {"share": share} | player
+    return {"share": share} | player | ({} if own is None else {"policy": own})
+
+
+def _own_policy(
+    where: str, given: dict[str, Any], game: Normal, policy: Normal, objective: Normal
+) -> dict[str, Any] | None:
+    """The policy of a type, where it has one of its own, taken out of its entry; a strategy has a table in a matrix
+    game whose learners have networks."""
+    sampled, raw = objective["kind"] != "exact", given.pop("policy", None)
+    if raw is None and "strategy" in given and sampled and family_of(game) is MATRIX and policy["kind"] != "tabular":
+        raw = "tabular"
+    if raw is None:
+        return None
+    if not sampled:
+        raise ConfigError(f"{where}.policy: needs play; objective.kind must be dice, not exact")
+    try:
+        found = normal_policy(raw, game, sampled)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None
+    view = {key: policy[key] for key in family_of(game).view if key in policy and key in found}
+    if view != {key: found[key] for key in view}:
+        raise ConfigError(f"{where}.policy: types see the game differently; allowed: the view of policy, {view}")
+    return None if found == policy else found
 
 
 def _normal_pairing(raw: Any) -> dict[str, Any]:
@@ -162,10 +188,10 @@ def population_fields(population: Normal) -> dict[str, Field]:
         "intensity": selects["kind"] in ("fermi", "birth_death", "death_birth"),
         "rate": selects["kind"] != "none" and not selects["events"],
     }
-    found = numbers_in("population", population, POPULATION)
+    found = {"population.encounter": POPULATION["encounter"]} | numbers_in("population", population, POPULATION)
     found |= numbers_in("population.pairing", meets, PAIRING)
     found |= numbers_in("population.selection", selects, SELECTION)
-    found = {key: field for key, field in found.items() if used[field.name]}
+    found = {key: field for key, field in found.items() if used.get(field.name, True)}
     if selects["kind"] != "none":
         mutates = numbers_in("population.selection.mutation", selects["mutation"], MUTATION)
         noisy = selects["mutation"]["to"] == "noise"
@@ -174,7 +200,9 @@ def population_fields(population: Normal) -> dict[str, Field]:
         where = f"population.types.{name}"
         if entry["share"] != "rest":
             found[f"{where}.share"] = SHARE
-        found |= player_numbers(where, {key: value for key, value in entry.items() if key != "share"})
+        found |= player_numbers(where, {key: value for key, value in entry.items() if key not in ("share", "policy")})
+        if "policy" in entry:
+            found |= init_fields(f"{where}.policy.init", entry["policy"]["init"])
     return found
 
 

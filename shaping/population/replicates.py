@@ -30,7 +30,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Replicate:
-    """One kind of what a run trains. Settings and states have leaves [replicates, ...].
+    """One kind of what a run trains many of. Settings and states have leaves [replicates, ...].
 
     Attributes:
       step: "update" or "generation"; also the name of the dimension of what is recorded along it.
@@ -49,8 +49,9 @@ class Replicate:
       prepares: `(settings) -> bool`, whether learners learn something before they start.
       over: `(settings, states, steps) -> bool`, whether nothing can change any more after so many steps.
       sharding: `(mesh, settings) -> shardings` of states, as a prefix of their tree.
-      spread: whether every device has replicates of its own, so that their number is padded to a multiple of the devices.
-      split: the same kind with every replicate divided among all devices, for replicates that are fewer than devices; None where
+      spread: whether every device has replicates of its own, so that their number is padded to a multiple of the
+        devices.
+      split: the same kind with every replicate divided among all devices, for fewer replicates than devices; None where
         they cannot be divided.
     """
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from shaping import envs
 from shaping.envs import declarations
@@ -37,7 +37,7 @@ def env(request):
 
 
 # Without jit every operation of theirs is a program of its own.
-LARGE = ("in_the_matrix", "commons_harvest", "clean_up")
+LARGE = ("in_the_matrix", "commons_harvest", "clean_up", "fruit_market")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES])
@@ -366,6 +366,20 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
     assert declarations.showcase(env) == "reward_per_step"
     assert declarations.number_names(env) == ("reward", "message_cost")
+
+
+def test_frames_of_an_environment_without_pictures_show_what_was_done_and_earned(tmp_path):
+    states, actions = {"step": jnp.arange(3)}, jnp.array([[1, 0], [2, 7]])
+    rewards = jnp.array([[0.25, 0.0], [0.0, -3.0]])
+
+    def frames(name, *moves):
+        with Image.open(envs.save_gif(tmp_path / name, Minimal(), states, scale=1, played=moves or None)) as file:
+            return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(file)]
+
+    alone, shown = frames("alone.gif"), frames("shown.gif", actions, rewards)
+    other = frames("other.gif", actions.at[1, 1].set(5), rewards)
+    assert len(alone) == len(shown) == 3 and shown[0].shape[0] == alone[0].shape[0] + 2 * 16
+    assert [np.array_equal(a, b) for a, b in zip(shown, other, strict=True)] == [True, True, False]
 
 
 def test_the_coin_game_alone_shows_a_torus():

@@ -7,7 +7,7 @@ from random import Random
 from unittest import mock
 
 import shaping
-from shaping import experiment, replay
+from shaping import experiment, replayed_matches
 from shaping.runtime.signals import StoppedError
 from tests.fuzz.checking import contents, ended, nothing_written
 from tests.fuzz.damages import damage
@@ -28,13 +28,13 @@ def make_runs(folder):
     finished = shaping.run(CONFIG, folder / "finished")
     half = stopped(CONFIG, folder / "half", 2)
     found = []
-    genuine = replay._again
+    genuine = replayed_matches._again
 
     def kept(*arguments):
         found.append(genuine(*arguments))
         return found[-1]
 
-    with mock.patch.object(replay, "_again", kept):
+    with mock.patch.object(replayed_matches, "_again", kept):
         shaping.replay(finished, 0)
     return {"finished": finished, "half": half}, found[0]
 
@@ -48,7 +48,7 @@ def nothing_computed(replayed):
 
     with (
         mock.patch.object(experiment, "run_group", cut_off),
-        mock.patch.object(replay, "_again", lambda *arguments: replayed),
+        mock.patch.object(replayed_matches, "_again", lambda *arguments: replayed),
         mock.patch("shaping.analysis.figures.draw", lambda *arguments: []),
         mock.patch("shaping.runtime.devices.prepare_process", lambda: None),
         mock.patch("shaping.runtime.devices.compile_for_scalars", lambda: None),

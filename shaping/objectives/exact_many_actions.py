@@ -1,7 +1,7 @@
 """Exact expected returns in iterated games with more than two actions, of memory-one policies that are tables.
 
 With pi_i(a | s) the softmax of player i's logits in state s, the joint actions form a Markov chain as with two actions
-(`memory_one`): from state s the joint action a has probability prod_i pi_i(a_i | s), and
+(`exact_matrix`): from state s the joint action a has probability prod_i pi_i(a_i | s), and
 
     V_i = p0^T (I - gamma P)^{-1} r_i
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, nothing, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import chain_returns, finite_chain_returns
 from shaping.objectives.rewards import Reward, maximised
@@ -42,6 +42,11 @@ class ManyActionGame:
     env: MatrixGame
     horizon: int | None
     policies: tuple[Policy, ...]
+
+    # Returns are exact, and tables are too large to be computed scalar by scalar. No action is cooperation.
+    sampled = tabular = unrolled = False
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+    evaluate, work = closed_form_values, closed_form_work
 
     def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
@@ -85,16 +90,6 @@ class ManyActionGame:
         return jnp.sum(jnp.exp(old) * (old - new))
 
     @property
-    def sampled(self) -> bool:
-        """False: returns are exact."""
-        return False
-
-    @property
-    def tabular(self) -> bool:
-        """False: with many actions, none is cooperation or defection."""
-        return False
-
-    @property
     def exchangeable(self) -> bool:
         """Whether every player sees its own action first."""
         return all_alike(self.policies) and (self.horizon == 1 or self.env.state_view == "own")
@@ -114,19 +109,9 @@ class ManyActionGame:
         """How states are seen, and the number of rounds."""
         return {"state_view": self.env.state_view, "horizon": "infinite" if self.horizon is None else self.horizon}
 
-    @property
-    def unrolled(self) -> bool:
-        """False: tables are too large to be computed scalar by scalar."""
-        return False
-
     def value_scale(self, params: MatrixGameParams) -> jax.Array:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
-
-    def evaluate(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """value [players], in closed form."""
-        del key
-        return closed_form_values(self, params, thetas)
 
     def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What is recorded of one match besides values: action_probabilities [players, states, actions] as chosen, with
@@ -140,26 +125,6 @@ class ManyActionGame:
         joint = self.env.num_actions**self.env.num_players
         return 4 * (1 + lookaheads) * self.env.num_states * joint * itemsize
 
-    def work(self, params: MatrixGameParams) -> int:
-        """Grows with the square of the states."""
-        return closed_form_work(params, self.policies)
-
-    def episode(self, params: MatrixGameParams) -> None:
-        """None: there is no play to show."""
-        del params
-
-    def cooperation(self, thetas: Thetas) -> None:
-        """None: with many actions, none is cooperation or defection."""
-        del thetas
-
-    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
-        """None: with many actions, none is cooperation or defection."""
-        del params, thetas
-
-    def round_payoffs(self, params: Any) -> None:
-        """None: with many actions, none is cooperation or defection."""
-        del params
-
 
 def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyActionGame:
     """The exact game for a description with more than two actions, played by these policies.
@@ -168,7 +133,7 @@ def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyAction
       ValueError: a game of two actions, not one policy per seat, or tables that do not fit the game.
     """
     if game.num_actions == 2:
-        raise ValueError("the game has 2 actions; allowed: more, memory_one.exact_matrix_game has those of two")
+        raise ValueError("the game has 2 actions; allowed: more, exact_matrix.exact_matrix_game has those of two")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     wanted = (game.num_states, game.num_actions)

@@ -16,7 +16,7 @@ from shaping.runtime.processes import copied, everywhere, spread_out
 def generations_again(
     group: Group, chunks: Chunks, table: Timetable, population: int, last: int
 ) -> tuple[Any, list[np.ndarray], int]:
-    """Replays a population by itself, as `shaping.replay.replay` does a match.
+    """Replays a population by itself, as `shaping.replay` does a match.
 
     Returns:
       `xarray.Dataset` over `generation`, the last few of them: what is recorded of each; the final parameters of every

@@ -16,7 +16,7 @@ from shaping.experiment import planned, prepare
 from shaping.population import match as single
 from shaping.population.compiled_programs import Timetable, segment_at
 from shaping.population.match import Match, MatchState
-from shaping.replay_generations import generation_lines, generations_again
+from shaping.replayed_generations import generation_lines, generations_again
 from shaping.results import open_whole
 from shaping.runtime.chunks import Chunks, Group, dtype_of
 from shaping.runtime.compilation import compile_programs
@@ -38,7 +38,7 @@ class Replay:
       settings: its coordinates, by name: cell, number within the cell, seed, and everything that is swept or drawn.
       steps: `xarray.Dataset` over `update`, the last few updates: value [update, player] before the update, NaN where
         it was not measured; theta [update, player, parameter] after it; step [update, player], the length of the
-        change. Of a population it is over `generation`, see `replay_generations.generations_again`.
+        change. Of a population it is over `generation`, see `replayed_generations.generations_again`.
       diverged_at: the update at which the match stopped being finite; -1 if it never did.
       broken: names of the arrays that were not finite then.
       recorded: `diverged_at` in the record; None if the match is not finished there.
