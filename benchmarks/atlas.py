@@ -23,10 +23,10 @@ import numpy as np
 from scipy import stats
 
 from shaping import envs, representations
-from shaping.atlas_players import seated
+from shaping.atlases.players import seated
+from shaping.leagues.stepwise_players import matrix_as_played
 from shaping.policies import moore_machine
 from shaping.representations import encode, play_episodes
-from shaping.stepwise_players import matrix_as_played
 
 POLICIES, EPISODES, ROUNDS, HELD_OUT = 100, 20, 50, 20
 FAMILIES = ("uniform", "arcsine", "machines")

@@ -113,6 +113,10 @@ class AutoReset:
     def observe(self, state: AutoResetState, params: Any) -> jax.Array:
         return declarations.observe(self.env, state.env, params)
 
+    def counterfactuals(self, observations: jax.Array) -> jax.Array | None:
+        """Those of the wrapped environment."""
+        return declarations.counterfactuals(self.env, observations)
+
     @property
     def egocentric(self) -> bool:
         return declarations.egocentric(self.env)

@@ -17,6 +17,7 @@ from shaping.learners import Learner, gradient_learner
 from shaping.learners.initial_parameters import Initial
 from shaping.learners.initial_parameters import values as given_parameters
 from shaping.objectives.game import Game
+from shaping.objectives.sampled_game import SampledGame
 from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import pairing as pairings
@@ -30,6 +31,7 @@ from shaping.population.population_programs import Population
 from shaping.population.population_replicates import POPULATIONS
 from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
+from shaping.population.structures import alone, games_of
 from shaping.rules import Rule
 from shaping.runtime.devices import computing_in
 from shaping.training import game_of
@@ -56,6 +58,7 @@ def evolve(
     precision: str = "float32",
     parameters: Any = None,
     policy: Policy | None = None,
+    policies: Mapping[str, Policy] | None = None,
 ) -> Any:
     """Lets populations of learners meet, learn and be selected, and returns their record, in memory.
 
@@ -86,6 +89,8 @@ def evolve(
       seed: seed of all random draws, as in a configuration.
       precision: "float32" or "float64".
       parameters, policy: as in `train`.
+      policies: of types that have another policy than the game's, by name; in games whose returns are estimated from
+        play (`shaping.sampled`). A table may then meet a network.
 
     Returns:
       An `xarray.Dataset` over match (a population), generation (0 to the last; 0 is before any learning), type and
@@ -122,9 +127,15 @@ def evolve(
         )
         check_size(meeting, size, len(form.policies))
         counts = apportioned(size, list(named), shares)
+        structures, games = games_of(_own_games(form, named, policies or {}))
+        form = games[0] if games else form
         with computing_in(precision):
-            learners, still = learners_of(_types(form, named))
-            check_types(form, meeting, selecting, list(named), learners, still, size, _work(form, numbers()))
+            types_given = _types(
+                {name: alone(form, games, structures, place) for place, name in enumerate(named)}, named
+            )
+            learners, still = learners_of(types_given, structures)
+            work = _work(form, numbers())
+            check_types(form, meeting, selecting, list(named), learners, still, size, work, structures)
     except ConfigError:
         raise
     except ValueError as error:
@@ -140,6 +151,8 @@ def evolve(
         keep_models=keep_models,
         nearest=classifies(form),
         sample=sample,
+        structures=structures,
+        games=games,
     )
     extras = ("policies", "sampled_types") if sample else ()
     with computing_in(precision):
@@ -201,14 +214,30 @@ def _made(given: Any, factory: Callable[..., Any], kind: type) -> Any:
     return given
 
 
-def _types(game: Game, types: Mapping[str, Any]) -> dict[str, Learner | Initial]:
-    """Every type as a learner, or as the parameters of one that never learns."""
+def _own_games(game: Game, types: Mapping[str, Any], given: Mapping[str, Policy]) -> list[Game]:
+    """For every type the game that its learners play among themselves."""
+    for name, policy in given.items():
+        if name not in types:
+            raise not_allowed("policies", name, f"names of types: {', '.join(types)}", types)
+        if not isinstance(policy, Policy):
+            raise not_allowed(f"policies.{name}", policy, "a policy, for example shaping.mlp(5)")
+        if not isinstance(game, SampledGame):
+            raise ConfigError("policies: leave them out; allowed: where returns are estimated from play, by sampled")
+    seats = len(game.policies)
+    return [
+        dataclasses.replace(game, policies=(given[name],) * seats) if name in given else game  # pyright: ignore
+        for name in types
+    ]
+
+
+def _types(games: Mapping[str, Game], types: Mapping[str, Any]) -> dict[str, Learner | Initial]:
+    """Every type as a learner, or as the parameters of one that never learns; `games` as a type plays with itself."""
     if not types:
         raise not_allowed("types", dict(types), "one type or more")
     found: dict[str, Learner | Initial] = {}
     for name, given in types.items():
         if isinstance(given, str | tuple):
-            found[name] = given_parameters(_theta(game, name, given))
+            found[name] = given_parameters(_theta(games[name], name, given))
         elif isinstance(given, Rule):
             found[name] = gradient_learner(given)
         elif isinstance(given, Learner):

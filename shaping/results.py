@@ -64,7 +64,8 @@ class Run:
         chosen = self.match(match)
         rows = self.record["theta_final"].isel(match=match).values
         if isinstance(chosen, Population):
-            policies = (chosen.rules.game.policies[0],) * chosen.rules.size
+            types = self.record["type_final"].isel(match=match).values
+            policies = [chosen.rules.policy_of(int(kind)) for kind in types]
         else:
             policies = chosen.game.policies
         found = []

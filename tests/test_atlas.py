@@ -13,7 +13,7 @@ from shaping import representations
 from shaping.analysis.atlas.clusters import clustered
 from shaping.analysis.atlas.extortion import extortion
 from shaping.analysis.atlas.film import film
-from shaping.atlas_players import of_sources
+from shaping.atlases.players import of_sources
 from shaping.cli import main
 from shaping.config.errors import ConfigError
 from shaping.policies.zero_determinant import extortionate

@@ -122,7 +122,7 @@ def test_the_report_shows_composition_policies_and_the_lattice(folder):
 
 def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
     """Up to rounding: tests compile with less optimisation. See `test_encounters` for bit for bit."""
-    common = {"game": {"name": "ipd"}, "matches": 5, "seed": 3, "precision": "float64"}
+    common = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 5, "seed": 3, "precision": "float64"}
     rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
     pairs = shaping.run(common | {"players": rule, "updates": 12}, tmp_path / "pairs")
     population = {"size": 2, "pairing": "fixed", "encounter": 4, "types": {"lola": rule}}
@@ -138,16 +138,18 @@ def test_a_pairing_and_a_selection_by_their_bare_names_can_be_swept_into():
     assert [block.normal["population"]["pairing"]["width"] for block in found.blocks] == [2, 4]
 
 
-def test_a_turnover_of_one_brings_the_same_together_whether_it_is_swept_or_not(tmp_path):
+def test_turnover_and_updates_of_an_encounter_are_the_same_swept_or_not(tmp_path):
+    """In one program: cells that differ in numbers alone share it."""
     types = {"naive": {"rule": "naive"}}
     raw = {"game": {"name": "stag_hunt", "horizon": 1}, "generations": 3, "matches": 2}
-    raw |= {"population": {"size": 8, "types": types, "turnover": 1.0}}
+    raw |= {"population": {"size": 8, "types": types, "turnover": 1.0, "encounter": 3}}
     whole = shaping.load(shaping.run(raw, tmp_path / "whole")).record
-    swept = raw | {"sweep": {"population.turnover": [0.5, 1.0]}}
+    swept = raw | {"sweep": {"population.turnover": [0.5, 1.0], "population.encounter": [3, 1]}}
+    assert len(plan(swept).blocks) == 1
     cells = shaping.load(shaping.run(swept, tmp_path / "swept")).record
-    found = cells.theta_final.isel(match=slice(2, 4)).values
+    *others, found, once = cells.theta_final.values.reshape(4, 2, 8, 1)
     np.testing.assert_allclose(found, whole.theta_final.values, rtol=1e-5)
-    assert abs(cells.theta_final.values[:2] - found).max() > 1e-3
+    assert all(abs(other - found).max() > 1e-3 for other in (*others, once))
 
 
 def counting(found, repeat):

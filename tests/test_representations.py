@@ -7,12 +7,12 @@ import pytest
 from shaping import envs, representations
 from shaping.envs import Cournot
 from shaping.envs.spaces import Box
-from shaping.objectives.sampled_values import PlayedGame, Seated
+from shaping.leagues.stepwise_players import matrix_as_played
+from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.policies import automaton, network
 from shaping.policies.automaton import from_table
 from shaping.policies.random_player import random_player
 from shaping.representations.steps import steps_of
-from shaping.stepwise_players import matrix_as_played
 
 GAME = matrix_as_played(envs.make("ipd"))
 

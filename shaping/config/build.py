@@ -13,7 +13,7 @@ from shaping.config.dotted import put, seat_keys
 from shaping.config.errors import errors_about
 from shaping.config.games import family_of, num_players
 from shaping.config.initial_parameters import build_init
-from shaping.config.objective import check_value_head, is_sampled
+from shaping.config.objective import build_estimator, check_value_head, is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import critic_of, is_network, policy_of
@@ -26,7 +26,7 @@ from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers
+from shaping.objectives.sampled_objective import EstimatorNumbers
 from shaping.policies import scripted_players, tabular
 from shaping.population.ecology import Rules
 from shaping.population.index_ranges import Spans
@@ -36,6 +36,7 @@ from shaping.population.nearest_strategy import classifies
 from shaping.population.population_programs import Population
 from shaping.population.random_keys import draw, match_key, purpose
 from shaping.population.shares import apportioned
+from shaping.population.structures import games_of
 
 Normal = Mapping[str, Any]
 
@@ -130,41 +131,58 @@ def population_of(
     own, each = normal["population"], settings["population"]
     seats = num_players(normal["game"])
 
-    def sitting(form: Normal, name: str) -> dict[str, Any]:
-        """The form of a game in which learners of one type sit in all seats."""
-        player = {key: value for key, value in form["population"]["types"][name].items() if key != "share"}
-        return {**form, "players": [player] * seats}
+    def playing(form: Normal, entries: Sequence[Normal]) -> dict[str, Any]:
+        """The form of a game with these types in its seats, all of one policy."""
+        players = [{k: v for k, v in entry.items() if k not in ("share", "policy")} for entry in entries]
+        return {**form, "policy": entries[0].get("policy", form["policy"]), "players": players}
 
-    # Every type plays with the policy of those that learn: strategies are tables of the same states.
-    learning = [name for name, entry in own["types"].items() if "strategy" not in entry]
-    seated = sitting(normal, learning[0]) if learning else {**normal, "players": [{}] * seats}
-    game = game_of(seated)
-    numbers = _params_of(seated, settings, game, number)
+    def game_with(policy: Normal) -> Any:
+        """The game as learners with this policy play it. A strategy plays as a table of the same states."""
+        alike = [entry for entry in own["types"].values() if entry.get("policy", normal["policy"]) == policy]
+        learning = [entry for entry in alike if "strategy" not in entry] or [{"policy": policy}]
+        return game_of(playing(normal, learning * seats))
+
+    policies = [entry.get("policy", normal["policy"]) for entry in own["types"].values()]
+    known: list[Any] = []
+    for policy in policies:
+        same = [game for other, game in zip(policies, known, strict=False) if other == policy]
+        known.append(same[0] if same else game_with(policy))
+    with errors_about("population"):
+        structures, games = games_of(known)
+    game = games[0] if games else known[0]
+    numbers = _params_of({**normal, "players": [{}] * seats}, settings, known[0], number)
     types: dict[str, Any] = {}
-    for name, entry in own["types"].items():
+    for (name, entry), alone in zip(own["types"].items(), known, strict=True):
         if "strategy" in entry:
-            types[name] = values(number(strategy_logits(entry, game.policies[0]), rank=1))
+            types[name] = values(number(strategy_logits(entry, alone.policies[0]), rank=1))
         else:
-            types[name] = _learner(sitting(settings, name), game, numbers, 0, number, False)
-    learners, still = learners_of(types)
+            sitting = playing(settings, [settings["population"]["types"][name]] * seats)
+            types[name] = _learner(sitting, alone, numbers, 0, number, False)
+    learners, still = learners_of(types, structures)
     learners = jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learners)
     selecting = selection_of(each, partial(number, rank=0))
     meeting = pairing_of(each, partial(number, rank=0))
     with errors_about("population"):
-        check_types(game, meeting, selecting, list(types), learners, still, own["size"], game.work(numbers))
+        work = game.work(numbers)
+        check_types(game, meeting, selecting, list(types), learners, still, own["size"], work, structures)
+    often = each["encounter"]
     rules = Rules(
         game,
         own["size"],
-        own["encounter"],
+        own["encounter"] if isinstance(often, int) else None,
         own["shared"],
         still,
         list(types).index(selecting.mutates) if selecting.mutates in types else None,
         keep_models=own["keep_models"],
         nearest=classifies(game),
         sample=min(_SAMPLE, own["size"]) if "policies" in extras else 0,
+        structures=structures,
+        games=games,
     )
     counts, stops = _counts(each, count), own["until"] == "fixation"
-    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, tuple(types), stops, tuple(extras))
+    often = None if isinstance(often, int) else np.asarray(often, np.int32)
+    names, extras = tuple(types), tuple(extras)
+    return Population(0, 0, numbers, learners, counts, meeting, selecting, rules, names, stops, extras, encounter=often)
 
 
 def _counts(population: Normal, count: int) -> np.ndarray:
@@ -246,9 +264,9 @@ def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
 
 def wants_critic(normal: Normal, player: Normal) -> bool:
     """Whether a player needs critics."""
-    if "strategy" in player:
+    if "strategy" in player or not is_sampled(normal):
         return False
-    return build_learner(player).needs_critic or normal["objective"].get("baseline") == "critic"
+    return build_learner(player).needs_critic or normal["objective"]["baseline"] == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:
@@ -297,7 +315,7 @@ def game_of(normal: Normal) -> Any:
         policies=policies,
         batch=objective["batch"],
         horizon=objective["horizon"],
-        estimator=Estimator(*(objective[key] for key in ("kind", "baseline", "slices", "rematerialise"))),
+        estimator=build_estimator(objective),
         critics=tuple(critic_of(normal, env) for _ in policies) if apart else (),
         evaluation=objective["evaluation"],
         exact=exact,

@@ -14,6 +14,7 @@ from shaping.config.rewards import normal_reward, reward_fields
 from shaping.config.sequential import SEQUENTIAL
 from shaping.config.strategies import normal_strategy
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
+from shaping.envs.spaces import Discrete
 from shaping.learners import Common, Learner, frozen, named_players
 from shaping.learners.gradient import learner_of
 from shaping.learners.opponent_model import opponent_model
@@ -53,12 +54,17 @@ def schedule_fields(name: str) -> dict[str, Field]:
     return fields(SCHEDULES[name])
 
 
+def within_keys(player: Normal) -> tuple[str, ...]:
+    """The keys that a learner within a trial has besides those of any player. `discount` is that of its returns:
+    strategies maximise nothing, and some rules have a setting of that name that means another one."""
+    rule = player.get("rule")
+    discounts = isinstance(rule, str) and (rule not in rules() or "discount" not in player_fields(rule))
+    return ("within", "weight", "discount") if discounts else ("within", "weight")
+
+
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    others = {"rule", "step_size", *PLAYER_KEYS}
-    if "rule" in player:
-        # Some rules have a discount of their own, which is another thing than that of a learner within a trial.
-        others |= {"within", "weight", "discount"} - set(player_fields(player["rule"]))
+    others = {"rule", "step_size", *PLAYER_KEYS, *within_keys(player)}
     return {key: value for key, value in player.items() if key not in others}
 
 
@@ -178,10 +184,15 @@ def _check_learner(where: str, seat: _Seat) -> None:
         )
     if learner.needs_action_values and objective["critic_kind"] != "q":
         raise ConfigError(f"{where}.rule: it asks what each action is worth; objective.critic_kind must be q")
-    if learner.needs_chain:
-        chained = exact and family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
+    if learner.needs_discrete_actions and not exact:
+        actions = family_of(game).env(game, seat.policy).action_space
+        if not isinstance(actions, Discrete):
+            wanted = f"needs discrete actions, which {game['name']} does not have"
+            raise ConfigError(f"{where}.rule: {seat.player['rule']} {wanted}")
+    if learner.needs_chain and exact:
+        chained = family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
         if not chained:
-            wanted = "an infinitely repeated game of two actions, exact returns and policies that remember one round"
+            wanted = "an infinitely repeated game of two actions and policies that remember one round; or play"
             raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")

@@ -9,7 +9,9 @@ from shaping.config.checks import check_known, check_number, mapping, settings
 from shaping.config.dotted import numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.games import MATRIX, family_of, num_players
+from shaping.config.initial_parameters import init_fields
 from shaping.config.players import normal_player, player_numbers
+from shaping.config.policy import normal_policy
 from shaping.population.graphs import edges_of_file
 from shaping.population.pairing import Pairing, check_size, pairing
 from shaping.population.selection import Selection, selection
@@ -31,40 +33,13 @@ def _population(
     partners change; `until: fixation` stops a population once all of its learners are of one type."""
 
 
-def _pairing(
-    kind: Literal["fixed", "well_mixed", "islands", "ring", "lattice", "graph"] = "well_mixed",
-    choice: Literal["none", "threshold", "elsewhere"] = "none",
-    threshold: Annotated[float, Range()] = 0.0,
-    islands: Annotated[int, Range(1, 10**9)] = 1,
-    migration: Probability = 0.0,
-    width: Annotated[int, Range(0, 10**9)] = 0,
-    blocks: Annotated[int, Range(1, 10**9)] = 1,
-) -> None:
-    """Who meets whom in a generation."""
-
-
-def _selection(
-    kind: Literal["none", "fermi", "birth_death", "death_birth", "truncation"] = "none",
-    intensity: NonNegative = 1.0,
-    events: Annotated[int, Range(0, 10**9)] = 0,
-    rate: Probability = 0.0,
-    payoff: Literal["encounter", "expected"] = "encounter",
-    fitness: Literal["exponential", "linear"] = "exponential",
-    among: Literal["all", "neighbours"] = "all",
-) -> None:
-    """Who replaces whom at the end of a generation."""
-
-
 def _mutation(rate: Probability = 0.0, to: str = "uniform", noise: NonNegative = 0.0) -> None:
     """How learners mutate instead of becoming copies: to a random type, to a type by name, or to a noisy copy."""
 
 
-POPULATION, PAIRING, SELECTION, MUTATION = (
-    fields(_population),
-    fields(_pairing),
-    fields(_selection),
-    fields(_mutation),
-)
+POPULATION, MUTATION = fields(_population), fields(_mutation)
+PAIRING = fields(pairing, skip=("turnover", "edges", "graph"))
+SELECTION = fields(selection, skip=("mutation", "mutates", "noise"))
 SHARE = Field("share", "number", 1.0, Range(0, 1))
 
 
@@ -104,13 +79,37 @@ def _normal_type(name: Any, entry: Any, game: Normal, policy: Normal, objective:
     share = given.pop("share", "rest")
     if share != "rest":
         check_number(f"{where}.share", share, SHARE.range)
+    own = _own_policy(where, given, game, policy, objective)
+    policy = own or policy
     player = normal_player(where, given, game, policy, objective, one_shot=True)
     for key in ("reward", "share"):
         if key in player:
             raise ConfigError(f"{where}.{key}: not allowed in a population; allowed in players of independent matches")
     if "strategy" in player and (family_of(game) is not MATRIX or policy["kind"] != "tabular"):
         raise ConfigError(f"{where}.strategy: allowed in matrix games with tabular policies")
-    return {"share": share} | player
+    return {"share": share} | player | ({} if own is None else {"policy": own})
+
+
+def _own_policy(
+    where: str, given: dict[str, Any], game: Normal, policy: Normal, objective: Normal
+) -> dict[str, Any] | None:
+    """The policy of a type, where it has one of its own, taken out of its entry; a strategy has a table in a matrix
+    game whose learners have networks."""
+    sampled, raw = objective["kind"] != "exact", given.pop("policy", None)
+    if raw is None and "strategy" in given and sampled and family_of(game) is MATRIX and policy["kind"] != "tabular":
+        raw = "tabular"
+    if raw is None:
+        return None
+    if not sampled:
+        raise ConfigError(f"{where}.policy: needs play; objective.kind must be dice, not exact")
+    try:
+        found = normal_policy(raw, game, sampled)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None
+    view = {key: policy[key] for key in family_of(game).view if key in policy and key in found}
+    if view != {key: found[key] for key in view}:
+        raise ConfigError(f"{where}.policy: types see the game differently; allowed: the view of policy, {view}")
+    return None if found == policy else found
 
 
 def _normal_pairing(raw: Any) -> dict[str, Any]:
@@ -162,10 +161,10 @@ def population_fields(population: Normal) -> dict[str, Field]:
         "intensity": selects["kind"] in ("fermi", "birth_death", "death_birth"),
         "rate": selects["kind"] != "none" and not selects["events"],
     }
-    found = numbers_in("population", population, POPULATION)
+    found = {"population.encounter": POPULATION["encounter"]} | numbers_in("population", population, POPULATION)
     found |= numbers_in("population.pairing", meets, PAIRING)
     found |= numbers_in("population.selection", selects, SELECTION)
-    found = {key: field for key, field in found.items() if used[field.name]}
+    found = {key: field for key, field in found.items() if used.get(field.name, True)}
     if selects["kind"] != "none":
         mutates = numbers_in("population.selection.mutation", selects["mutation"], MUTATION)
         noisy = selects["mutation"]["to"] == "noise"
@@ -174,7 +173,9 @@ def population_fields(population: Normal) -> dict[str, Field]:
         where = f"population.types.{name}"
         if entry["share"] != "rest":
             found[f"{where}.share"] = SHARE
-        found |= player_numbers(where, {key: value for key, value in entry.items() if key != "share"})
+        found |= player_numbers(where, {key: value for key, value in entry.items() if key not in ("share", "policy")})
+        if "policy" in entry:
+            found |= init_fields(f"{where}.policy.init", entry["policy"]["init"])
     return found
 
 

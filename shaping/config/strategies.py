@@ -60,7 +60,7 @@ def strategy_table(player: Normal) -> Any:
 def strategy_logits(player: Normal, policy: Policy) -> np.ndarray:
     """The logits with which a table of the kind of `policy` plays a memory-one strategy, [states]; in a game of one
     round that of its first move."""
-    own = {key: value for key, value in player.items() if key != "share"}
+    own = {key: value for key, value in player.items() if key not in ("share", "policy")}
     return np.asarray(logit(np.asarray(strategy_table(own), float)[: policy.num_parameters]))
 
 

@@ -204,8 +204,11 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
         recorded, axis = timetable.measured if matches.game.sampled else None, _axis(matches)
 
+        # Of this device, as what the updates compare is.
+        wanted = jnp.all(jnp.ones_like(states.diverged_at, bool))
+
         def finished(match: Match, state: MatchState) -> dict[str, jax.Array]:
-            found = single.finish(match, state, timetable.updates, timetable.extras, recorded)
+            found = single.finish(match, state, timetable.updates, timetable.extras, recorded, wanted)
             return found | ({"policy_trajectory": found["policy"]} if "policies" in timetable.extras else {})
 
         finish: Any = jax.vmap(finished, axis, axis)
@@ -227,6 +230,22 @@ def map_blocks(function: Callable[[Match, MatchState], Any], block: int) -> Call
 
         def run_block(blocks: tuple[Match, MatchState]) -> Any:
             return each(*(take_apart(blocks) if _unrolled(blocks[0]) else blocks))
+
+        return _over_blocks(run_block, block, axis == 0)((matches, states))
+
+    return mapped
+
+
+def map_states(function: Callable[[Match, MatchState], MatchState], block: int) -> Callable[..., MatchState]:
+    """`(matches, states) -> states`: the next state of one match, mapped over many, block by block."""
+
+    def mapped(matches: Match, states: MatchState) -> MatchState:
+        axis = _axis(matches)
+        each: Any = jax.vmap(function, axis, axis)
+
+        def run_block(blocks: tuple[Match, MatchState]) -> MatchState:
+            apart = take_apart(blocks) if _unrolled(blocks[0]) else blocks
+            return put_together(blocks[1], each(*apart))
 
         return _over_blocks(run_block, block, axis == 0)((matches, states))
 

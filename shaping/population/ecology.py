@@ -5,6 +5,7 @@ learner's settings are those of its type: nothing depends on where it sits.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from jax import lax
 
 from shaping.learners.learner import Learner, LearnerState
 from shaping.objectives.game import Game
+from shaping.policies.policy import Policy
 from shaping.population.compiled_programs import AXIS
 from shaping.population.composition import counts_of
 from shaping.population.pairing import Pairing
@@ -30,7 +32,7 @@ class Rules:
     Attributes:
       game: for the learners that meet, one policy a seat, all alike.
       size: of a population.
-      encounter: updates made together in a generation.
+      encounter: updates made together in a generation; None where populations differ in it, see `Ecology.encounter`.
       shared: whether all learners of a population start from one draw.
       still: for each type whether it never learns.
       mutant: the number of the type that mutations lead to; None where it is drawn from all.
@@ -40,11 +42,14 @@ class Rules:
       nearest: whether the nearest classic strategies are counted, see `nearest_strategy`.
       sample: how many learners' policies are recorded, at equal distances in the order of their numbers; 0 for none.
       sample_every: generations from one such sample to the next.
+      structures: for each type the number of its policy's structure, in order of appearance; () where all types have
+        the same policy. See `structures`.
+      games: where they do not, the game of each combination of structures over the seats, in row-major order.
     """
 
     game: Game
     size: int
-    encounter: int
+    encounter: int | None
     shared: bool
     still: tuple[bool, ...]
     mutant: int | None = None
@@ -54,11 +59,17 @@ class Rules:
     nearest: bool = False
     sample: int = 0
     sample_every: int = 1
+    structures: tuple[int, ...] = ()
+    games: tuple[Game, ...] = ()
 
     @property
     def seats(self) -> int:
         """How many learners meet."""
         return len(self.game.policies)
+
+    def policy_of(self, kind: int) -> Policy:
+        """The policy of a type, by its number."""
+        return by_structure(self)[self.structures[kind] if self.structures else 0][0].policies[0]
 
     def total(self, found: jax.Array) -> jax.Array:
         """The sum over all learners, of a sum over the learners of this device."""
@@ -79,6 +90,7 @@ class Ecology:
       number: int32, its number within the cell.
       params: the numbers of the game.
       types: a learner of each type.
+      encounter: [populations] int32, updates made together in a generation; None where all make as many.
       pairing, selection: how learners are paired and selected.
       matchings: [matchings, encounters, 2] int32 of a structure, the same for all populations.
       neighbours, degrees: [size, most neighbours] and [size] int32 of a structure.
@@ -93,6 +105,7 @@ class Ecology:
     matchings: Any
     neighbours: Any
     degrees: Any
+    encounter: Any = None
 
 
 @struct.dataclass
@@ -169,19 +182,28 @@ def fresh(
     places: jax.Array | None = None,
 ) -> LearnerState:
     """Initial states of learners, leaves [populations * learners, ...], with numbers from `first` on, or `places`."""
-    policies = rules.game.policies
+
+    def of_structure(game: Game, learners: Sequence[tuple[int, Learner]], params: Any, given: Any, kind: Any) -> Any:
+        """The state of a learner, if its type is one of these; otherwise that of any of them."""
+        objective = game.objective(params)
+        own, common, number = given
+        (_, first), *others = [
+            (place, start(one, own, common, game.policies, number, objective, dtype)) for place, one in learners
+        ]
+        for place, other in others:
+            first = jax.tree.map(lambda a, b, place=place: jnp.where(kind == place, b, a), first, other)
+        return first
 
     def of(seed: Any, population: Any, params: Any, learners: Sequence[Learner], number: Any, kind: Any) -> Any:
         own = learner_key(seed, population, number)
         shared = population_key(seed, population)
         key = use(shared if rules.shared else own, purpose, generation)
-        objective = rules.game.objective(params)
-        common = use(shared, "prepare")
-        each = [start(one, key, common, policies, number, objective, dtype) for one in learners]
-        found = each[0]
-        for place, other in enumerate(each[1:], start=1):
-            found = jax.tree.map(lambda a, b, place=place: jnp.where(kind == place, b, a), found, other)
-        return found
+        given = key, use(shared, "prepare"), number
+        each = [
+            of_structure(game, [(place, learners[place]) for place in members], params, given, kind)
+            for game, members in by_structure(rules)
+        ]
+        return joined(each) if rules.structures else each[0]
 
     numbers = first + jnp.arange(types.shape[1], dtype=jnp.int32) if places is None else places
     over_learners = jax.vmap(of, (None, None, None, None, 0, 0))
@@ -244,6 +266,54 @@ def learner_values(rules: Rules, ecology: Ecology, state: EcologyState, generati
 
     thetas = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), state.learners.theta)
     return jax.vmap(of)(ecology.seed, ecology.number, ecology.params, thetas)
+
+
+def by_structure(rules: Rules) -> list[tuple[Game, list[int]]]:
+    """For every structure of policies, the game that learners of it play among themselves, and the numbers of its
+    types."""
+    if not rules.structures:
+        return [(rules.game, list(range(len(rules.still))))]
+    kinds, seats = max(rules.structures) + 1, rules.seats
+    alike = [sum(kind * kinds**seat for seat in range(seats)) for kind in range(kinds)]
+    return [
+        (rules.games[alike[kind]], [place for place, own in enumerate(rules.structures) if own == kind])
+        for kind in range(kinds)
+    ]
+
+
+def joined(states: Sequence[LearnerState]) -> LearnerState:
+    """A state with room for every structure of policies, of which a learner uses that of its type."""
+    return LearnerState(tuple(state.theta for state in states), tuple(state.memory for state in states))
+
+
+def parted(states: LearnerState) -> list[LearnerState]:
+    """The inverse of `joined`."""
+    return [LearnerState(*own) for own in zip(states.theta, states.memory, strict=True)]
+
+
+def theta_rows(rules: Rules, theta: Any, types: jax.Array) -> jax.Array:
+    """Parameters as rows, [populations, learners, parameters]; where policies differ in structure those of the own one,
+    padded with NaN.
+
+    Args:
+      theta: leaves [populations, learners, ...].
+      types: [populations, learners] int32.
+    """
+
+    def rows(own: Any) -> jax.Array:
+        leaves = jax.tree.leaves(own)
+        return jnp.concatenate([leaf.reshape(*types.shape, math.prod(leaf.shape[2:])) for leaf in leaves], axis=2)
+
+    if not rules.structures:
+        return rows(theta)
+    each = [rows(own) for own in theta]
+    most = max(own.shape[2] for own in each)
+    each = [jnp.pad(own, ((0, 0), (0, 0), (0, most - own.shape[2])), constant_values=jnp.nan) for own in each]
+    kind = jnp.asarray(rules.structures)[types][..., None]
+    found = each[0]
+    for place, own in enumerate(each[1:], start=1):
+        found = jnp.where(kind == place, own, found)
+    return found
 
 
 def flat(leaf: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from shaping.population import blocks
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
 from shaping.population.composition import counts_of, mean_by_type, mean_of, measures, rows_of
-from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values
+from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values, theta_rows
 from shaping.population.meeting import encounter
 from shaping.population.nearest_strategy import counts_of_nearest
 from shaping.population.pairing import Pairing
@@ -265,10 +265,12 @@ def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
 def sampled_learners(rules: Rules, pairing: Pairing, state: EcologyState) -> dict[str, jax.Array]:
     """policies [populations, sample, parameters] and sampled_types [populations, sample] of learners at equal distances
     in the order of their numbers."""
-    populations, numbers = len(state.types), sampled_numbers(rules)
-    each = [leaf.reshape(populations, state.types.shape[1], -1) for leaf in jax.tree.leaves(state.learners.theta)]
-    *leaves, types = (learners_by_number(rules, pairing, state, leaf, numbers) for leaf in (*each, state.types))
-    return {"policies": jnp.concatenate(leaves, axis=2), "sampled_types": types}
+    numbers = sampled_numbers(rules)
+    thetas = jax.tree.map(lambda leaf: leaf.reshape(*state.types.shape, *leaf.shape[1:]), state.learners.theta)
+    thetas, types = jax.tree.map(
+        lambda leaf: learners_by_number(rules, pairing, state, leaf, numbers), (thetas, state.types)
+    )
+    return {"policies": theta_rows(rules, thetas, types), "sampled_types": types}
 
 
 def learners_by_number(

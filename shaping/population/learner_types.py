@@ -14,22 +14,30 @@ from shaping.population.ecology import MOST_PAIRS
 from shaping.population.fixed_strategies import started_at
 from shaping.population.mixed_rules import side_by_side
 from shaping.population.pairing import Pairing
+from shaping.population.seating import knows_others
 from shaping.population.selection import Selection
 from shaping.rules import first_order
 from shaping.rules import naive as naive_rule
 
 
-def learners_of(types: Mapping[str, Learner | Initial]) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
-    """A learner for every type, all of one structure, and which of them never learn.
+def learners_of(
+    types: Mapping[str, Learner | Initial], structures: Sequence[int] = ()
+) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
+    """A learner for every type, all whose policies have one structure alike, and which of them never learn.
 
     Args:
       types: by name, a learner; or, of a type that never learns, its parameters as the distribution they are drawn
         from.
+      structures: of the policies of types, see `Rules.structures`.
     """
-    learning = _alike({name: one for name, one in types.items() if isinstance(one, Learner)})
-    template = next(iter(learning.values()), frozen())
-    each = [started_at(template, one) if isinstance(one, Initial) else learning[name] for name, one in types.items()]
-    return tuple(side_by_side(each)), tuple(name not in learning for name in types)
+    found: dict[str, Learner] = {}
+    for structure in dict.fromkeys(structures or [0]):
+        alike = {n: t for place, (n, t) in enumerate(types.items()) if not structures or structures[place] == structure}
+        learning = _alike({name: one for name, one in alike.items() if isinstance(one, Learner)})
+        template = next(iter(learning.values()), frozen())
+        each = [started_at(template, t) if isinstance(t, Initial) else learning[name] for name, t in alike.items()]
+        found |= zip(alike, side_by_side(each), strict=True)
+    return tuple(found[name] for name in types), tuple(isinstance(one, Initial) for one in types.values())
 
 
 def _alike(learning: Mapping[str, Learner]) -> dict[str, Learner]:
@@ -56,6 +64,7 @@ def check_types(
     still: Sequence[bool],
     size: int = 0,
     work: int = 1,
+    structures: Sequence[int] = (),
 ) -> None:
     """Refuses learners that cannot meet or be selected.
 
@@ -64,6 +73,7 @@ def check_types(
       names, learners, still: of its types.
       size: of the population.
       work: of an evaluation, see `Game.work`.
+      structures: of the policies of types, see `Rules.structures`.
 
     Raises:
       ValueError: one line.
@@ -75,6 +85,12 @@ def check_types(
     if not game.exchangeable and meeting.kind != "fixed":
         allowed = "games in which all see themselves first (state_view own), as learners change seats"
         raise ValueError(f"game: seats differ in what players see; allowed: {allowed}")
+    if structures:
+        for name, learner in zip(names, learners, strict=True):
+            if knows_others(learner.settings):
+                raise ValueError(f"types.{name}: keeps models of its opponents; allowed: where all have one policy")
+        if selecting.payoff == "expected":
+            raise ValueError("selection.payoff is expected; allowed: encounter, where types have several policies")
     if selecting.payoff == "expected":
         pairs = size**2 * work if not all(still) or selecting.mutates == "noise" else 0
         if pairs > MOST_PAIRS:

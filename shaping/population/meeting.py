@@ -12,12 +12,13 @@ from jax import lax
 
 from shaping.learners.learner import LearnerState
 from shaping.population import match as single
-from shaping.population.compiled_programs import AXIS, Timetable, map_blocks, segment_function
+from shaping.population.compiled_programs import AXIS, Timetable, map_blocks, map_states, segment_function
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.fixed_strategies import StillGame, StillParams, stilled, without_start
 from shaping.population.match import Encounter, Match, MatchState
 from shaping.population.random_keys import use
 from shaping.population.seating import anywhere
+from shaping.population.structures import encounter_in_groups, members_of
 
 # Updates of no match are as many.
 _FOREVER = 2**31 - 1
@@ -25,6 +26,8 @@ _FOREVER = 2**31 - 1
 
 # Encounters of a block, at least; and updates that a block is taken up for.
 _BLOCK, _UPDATES = 128, 2048
+# Where populations differ in them.
+_SOME = 10
 
 
 # Of those whose returns are sampled: a batch of play fills a cache by itself.
@@ -42,7 +45,7 @@ def encounter(
     """
     populations, encounters, seats = numbers.shape
     learners = state.types.shape[1]
-    own = _part(numbers, rules.split)
+    own = numbers if rules.structures else _part(numbers, rules.split)
     total = populations * own.shape[1]
     known = jnp.minimum(own, learners - 1)
     base = learners * jnp.arange(populations, dtype=jnp.int32)[:, None, None]
@@ -52,6 +55,15 @@ def encounter(
     if ecology.pairing.in_place:
         identities = jax.vmap(lambda row, slots: row.at[slots].get(mode="promise_in_bounds"))(state.places, known)
 
+    def updated(
+        ecology: Ecology, combination: int, kinds: Sequence[jax.Array], numbers: jax.Array, states: Any
+    ) -> tuple[tuple[LearnerState, ...], dict[str, jax.Array]]:
+        return _together(rules, ecology, combination, kinds, numbers, states, number, live)
+
+    if rules.structures:
+        # Every device does all of it where encounters could be divided.
+        return encounter_in_groups(rules, ecology, state, numbers, identities, updated)
+
     def gathered(leaf: jax.Array) -> list[jax.Array]:
         if in_place:
             return [leaf.reshape(total, seats, *leaf.shape[1:])[:, seat] for seat in range(seats)]
@@ -60,31 +72,17 @@ def encounter(
     leaves, structure = jax.tree.flatten(state.learners)
     each = [gathered(leaf) for leaf in leaves]
     states = tuple(structure.unflatten([by_seat[seat] for by_seat in each]) for seat in range(seats))
-    matches = _matches(rules, ecology, gathered(flat(state.types)), identities)
-    none = tuple(jnp.zeros(total, state.elsewhere.dtype) for _ in range(seats))
-    begun = MatchState(states, jnp.full(total, -1, jnp.int32), none, none)
-
-    block, padded = _blocked(rules, total)
-    matches, begun = (jax.tree.map(lambda leaf: _padded(leaf, padded), tree) for tree in (matches, begun))
-    ended, learns = begun, not all(rules.still)
-    if learns:
-        updates = jnp.where(jnp.asarray(live), np.int32(_FOREVER), 0)
-        segment = jnp.stack([number, jnp.int32(0), updates])
-        ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1, measures=False), block)(
-            matches, begun, segment
-        )
-    after = (number + jnp.asarray(live).astype(jnp.int32)) * rules.encounter
-    measured = map_blocks(lambda match, own: _measured(rules, match, own, after), block)(matches, ended)
+    ended, measured = updated(ecology, 0, gathered(flat(state.types)), identities, states)
 
     def together(leaf: jax.Array) -> jax.Array:
         """[populations, encounters, ...] of what each device has of it."""
-        found = leaf[:total].reshape(populations, -1, *leaf.shape[1:])
+        found = leaf.reshape(populations, -1, *leaf.shape[1:])
         if rules.split:
             found = lax.all_gather(found, AXIS, axis=1, tiled=True)[:, :encounters]
         return found
 
     measured = jax.tree.map(together, measured)
-    if not learns:
+    if all(rules.still):
         return state.learners, measured
     # Whoever met nobody keeps their state: what is put beyond the last learner is dropped.
     target = jnp.where(numbers < learners, numbers + base, populations * learners).reshape(-1)
@@ -96,7 +94,85 @@ def encounter(
             return rows
         return leaf.at[target].set(rows, mode="drop", unique_indices=not ecology.pairing.structured)
 
-    return jax.tree.map(put, state.learners, *ended.learners), measured
+    return jax.tree.map(put, state.learners, *ended), measured
+
+
+def _together(
+    rules: Rules,
+    ecology: Ecology,
+    combination: int,
+    kinds: Sequence[jax.Array],
+    numbers: jax.Array,
+    states: tuple[LearnerState, ...],
+    number: jax.Array,
+    live: jax.Array | bool,
+) -> tuple[tuple[LearnerState, ...], dict[str, jax.Array]]:
+    """Updates encounters of one combination of structures, by the program of matches.
+
+    Args:
+      rules: what populations have in common.
+      ecology: leaves [populations, ...].
+      combination: of the structures of who sits where, see `Rules.games`.
+      kinds: by seat the types, [populations * encounters] int32.
+      numbers: [populations, encounters, seats] int32, the learners' own numbers.
+      states: by seat, leaves [populations * encounters, ...].
+      number: [] int32, of the generation.
+      live: whether anything changes.
+
+    Returns:
+      states after the updates, by seat; and what they are worth then, leaves [populations * encounters, ...].
+    """
+    matches = _matches(rules, ecology, combination, kinds, numbers)
+    total = len(kinds[0])
+    dtype = next(leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states]))
+    none = tuple(jnp.zeros(total, dtype) for _ in states)
+    begun = MatchState(states, jnp.full(total, -1, jnp.int32), none, none)
+
+    block, padded = _blocked(rules, total)
+    matches, begun = (jax.tree.map(lambda leaf: _padded(leaf, padded), tree) for tree in (matches, begun))
+    ended, live = begun, jnp.asarray(live)
+    if not all(rules.still):
+        if rules.encounter is None:
+            ended = _updated_as_often(matches, begun, number, live, block)
+        else:
+            updates = jnp.where(live, np.int32(_FOREVER), 0)
+            segment = jnp.stack([number, jnp.int32(0), updates])
+            ended, _ = segment_function(Timetable(_FOREVER, rules.encounter, 1, measures=False), block)(
+                matches, begun, segment
+            )
+    done = number + live.astype(jnp.int32)
+
+    def measure(match: Match, own: MatchState) -> dict[str, jax.Array]:
+        return _measured(rules, combination, match, own, done * _updates_of(rules, match))
+
+    measured = map_blocks(measure, block)(matches, ended)
+    return jax.tree.map(lambda leaf: leaf[:total], (ended.learners, measured))
+
+
+def _updates_of(rules: Rules, match: Match) -> Any:
+    """How many updates those who meet make together."""
+    assert match.encounter is not None
+    return match.encounter.updates if rules.encounter is None else rules.encounter
+
+
+def _updated_as_often(matches: Match, begun: MatchState, number: jax.Array, live: jax.Array, block: int) -> MatchState:
+    """States after as many updates as each encounter has; all go on until the last is done."""
+    assert matches.encounter is not None
+    most = jnp.where(live, jnp.max(matches.encounter.updates), 0)
+
+    def one(match: Match, state: MatchState) -> MatchState:
+        assert match.encounter is not None
+        own = jnp.where(live, match.encounter.updates, 0)
+        first = number * match.encounter.updates
+
+        def body(done: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            moved, kept, _ = single.update(match, carry[0], carry[1], first + done)
+            return jax.tree.map(lambda new, old: jnp.where(done < own, new, old), (moved, kept), carry)
+
+        moved, kept = lax.fori_loop(0, most, body, (state, state.learners))
+        return single.settle(match, moved, kept, first + own)
+
+    return map_states(one, block)(matches, begun)
 
 
 def _part(numbers: jax.Array, devices: int) -> jax.Array:
@@ -109,8 +185,8 @@ def _part(numbers: jax.Array, devices: int) -> jax.Array:
     return lax.dynamic_slice_in_dim(filled, lax.axis_index(AXIS) * count, count, 1)
 
 
-def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers: jax.Array) -> Match:
-    """The encounters as matches, leaves [populations * encounters, ...]."""
+def _matches(rules: Rules, ecology: Ecology, combination: int, kinds: Sequence[jax.Array], numbers: jax.Array) -> Match:
+    """The encounters as matches, leaves [populations * encounters, ...]; see `_together`."""
     populations, encounters, _ = numbers.shape
 
     def spread(leaf: Any) -> jax.Array:
@@ -139,24 +215,40 @@ def _matches(rules: Rules, ecology: Ecology, kinds: Sequence[jax.Array], numbers
             dataclasses.replace(one, settings=dataclasses.replace(one.settings, still=flag))
             for one, flag in zip(stripped, flags, strict=True)
         ]
-    learners = tuple(jax.tree.map(lambda *leaves, own=kind: of_kind(own, *leaves), *stripped) for kind in kinds)
+    learners = []
+    for kind, members in zip(kinds, members_of(rules, combination), strict=True):
+        # The place of each type among those that may sit here; others never do.
+        own = kind if len(members) == len(stripped) else jnp.asarray(_places(members, len(stripped)))[kind]
+        seated = [stripped[member] for member in members]
+        learners.append(jax.tree.map(lambda *leaves, own=own: of_kind(own, *leaves), *seated))
     params: Any = jax.tree.map(spread, ecology.params)
-    game: Any = rules.game
+    game: Any = rules.games[combination] if rules.structures else rules.game
     if rules.stands:
         still = jnp.asarray(rules.still)
         params = StillParams(params, jnp.stack([still[kind] for kind in kinds], axis=1))
-        game = StillGame(rules.game)
-    encounter = Encounter(numbers.reshape(populations * encounters, -1), rules.size)
-    return Match(spread(ecology.seed), spread(ecology.number), params, learners, game, None, encounter)
+        game = StillGame(game)
+    updates = None if ecology.encounter is None else spread(ecology.encounter)
+    encounter = Encounter(numbers.reshape(populations * encounters, -1), rules.size, updates)
+    return Match(spread(ecology.seed), spread(ecology.number), params, tuple(learners), game, None, encounter)
 
 
-def _measured(rules: Rules, match: Match, state: MatchState, number: jax.Array) -> dict[str, jax.Array]:
+def _places(members: Sequence[int], types: int) -> np.ndarray:
+    """For each type its place among the members, 0 for others; [types] int32."""
+    found = np.zeros(types, np.int32)
+    found[list(members)] = np.arange(len(members))
+    return found
+
+
+def _measured(
+    rules: Rules, combination: int, match: Match, state: MatchState, number: jax.Array
+) -> dict[str, jax.Array]:
     """What is measured of those who met, now, NaN where they diverged: value and what else the game measures of each,
     [seats], and, where actions are to cooperate or not, cooperation, [seats], and mutual_cooperation, []."""
     params = match.params.params if rules.stands else match.params
+    game = rules.games[combination] if rules.structures else rules.game
     thetas = single.thetas_of(match, state.learners)
-    found = dict(rules.game.evaluate(params, thetas, use(match.key, "evaluation", number)))
-    played = rules.game.cooperation_as_played(params, thetas)
+    found = dict(game.evaluate(params, thetas, use(match.key, "evaluation", number)))
+    played = game.cooperation_as_played(params, thetas)
     if played is not None:
         found["cooperation"], found["mutual_cooperation"] = played
     return jax.tree.map(lambda leaf: jnp.where(state.diverged_at < 0, leaf, jnp.nan), found)
@@ -173,7 +265,7 @@ def _padded(leaf: jax.Array, count: int) -> jax.Array:
 def _blocked(rules: Rules, total: int) -> tuple[int, int]:
     """How many encounters a block has, and how many all blocks have: as many as there are, where a number of blocks
     divides them, or a few more. The fewer updates a block is taken up for, the larger it has to be to be worth it."""
-    largest = _SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // rules.encounter)
+    largest = _SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // (rules.encounter or _SOME))
     if total <= largest:
         return total, total
     for block in range(largest, largest // 2, -1):

@@ -1,7 +1,6 @@
 """Populations of learners that meet, as a run trains them: their settings, their state, and what its programs do."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +32,7 @@ class Population:
       types: a learner for each type, all of one structure.
       counts: [types] int32, the number of learners of each type; they are numbered type by type.
       pairing, selection: who meets whom, and who replaces whom.
+      encounter: [] int32, updates made together in a generation; None where it is one of the rules.
       rules: what is compiled.
       names: names of the types.
       stops: whether it stops once all of its learners are of one type.
@@ -51,6 +51,7 @@ class Population:
     names: tuple[str, ...] = struct.field(pytree_node=False)
     stops: bool = struct.field(pytree_node=False, default=False)
     extras: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    encounter: Any = None
 
 
 @struct.dataclass
@@ -80,6 +81,7 @@ def ecology_of(settings: Population) -> Ecology:
         settings.pairing,
         settings.selection,
         *map(jnp.asarray, structure_of(settings.pairing, settings.rules.size)),
+        encounter=settings.encounter,
     )
 
 
@@ -193,11 +195,8 @@ def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array
     found = states.ecology
     if settings.rules.sharded or settings.pairing.blocks > 1:
         found = _apart(blocks.sorted_by_number(settings.rules, _together(found)))
-    leaves = [
-        leaf.reshape(*leaf.shape[:2], math.prod(leaf.shape[2:])) for leaf in jax.tree.leaves(found.learners.theta)
-    ]
     return states.row | {
-        "theta_final": jnp.concatenate(leaves, axis=2),
+        "theta_final": ecologies.theta_rows(settings.rules, found.learners.theta, found.types),
         "type_final": found.types,
         "ancestor": found.ancestors,
         "fixed_at": found.fixed_at,

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shaping.population.compiled_programs import AXIS, Timetable, sharded_over
@@ -136,7 +137,8 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
     working = gathered + rules.game.working_bytes(itemsize, lookaheads) * plays * min(encounters, 128)
     row = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(states.row))
     work = rules.game.work(settings.params) * gradients
-    return Cost(row, working, None, max(1, encounters * rules.encounter * work))
+    updates = rules.encounter if settings.encounter is None else int(np.max(settings.encounter))
+    return Cost(row, working, None, max(1, encounters * (updates or 1) * work))
 
 
 def _variables(settings: Population, extras: Sequence[str] = ()) -> dict[str, Variable]:
@@ -168,7 +170,9 @@ _DIVIDED = Replicate(
     cost=_cost,
     variables=_variables,
     labels=_labels,
-    parameters=lambda settings: max(policy.num_parameters for policy in settings.rules.game.policies),
+    parameters=lambda settings: max(
+        policy.num_parameters for game in settings.rules.games or (settings.rules.game,) for policy in game.policies
+    ),
     about=lambda settings: {**settings.rules.game.about, "tabular": int(settings.rules.game.tabular)},
     prepares=lambda settings: any(learner.prepares for learner in settings.types),
     over=_is_over,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.objectives.memory_one import exact
+from shaping.objectives.exact_matrix import exact
 from shaping.objectives.objective import Objective
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import sampled_objective
@@ -112,6 +112,7 @@ def exact_with_visits():
     return Objective(returns, distance)
 
 
+@pytest.mark.slow
 def test_ideal_pola_on_large_batches_is_the_exact_one():
     rule = pola("ideal", 1.0, 0.5, 5.0, 5.0, tolerance=0.0, max_iterations=3, inner_iterations=2)
     free = pola("ideal", 1.0, 0.5, 0.0, 0.0, tolerance=0.0, max_iterations=3, inner_iterations=2)

@@ -1,0 +1,149 @@
+"""Learned best responses: PPO against one frozen player, from several starts. What it earns is a lower bound.
+
+The target is frozen, a best response is learned from several random starts, and the best one found is reported
+(approximate best responses, Timbers et al. 2022, IJCAI). The best of several noisy estimates would be too high, so the
+winner plays again, in episodes that did not choose it.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from shaping.config.build import templates
+from shaping.config.plan import plan
+from shaping.in_memory_training import trained
+from shaping.learners import Common, frozen, values
+from shaping.objectives.played_league_values import PlayedGame, Seated, sampled_values
+from shaping.objectives.sampled_game import SampledGame, SampledParams
+from shaping.population.match import Match
+from shaping.results import parameters_of
+from shaping.runtime.devices import computing_in
+
+_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How best responses are learned.
+
+    Attributes:
+      restarts: starts for each target, at least 1.
+      updates: PPO updates from each start, at least 1.
+      batch: episodes of an update.
+      step_size: of Adam.
+      error: the wanted standard error of the winner's value.
+      seed: of everything that is random.
+    """
+
+    restarts: int = 4
+    updates: int = 200
+    batch: int = 64
+    step_size: float = 0.01
+    error: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LearnedResponses:
+    """What was found against each target.
+
+    Attributes:
+      value, standard_error: [targets], of the best response found, in fresh play; normalised.
+      target_value: [targets], what the target then gets.
+      restarts: [targets, restarts], the last value of each start, from the learner's own evaluation.
+      curve: [targets, restarts, rows], values along the updates.
+      updates: [rows].
+    """
+
+    value: np.ndarray
+    standard_error: np.ndarray
+    target_value: np.ndarray
+    restarts: np.ndarray
+    curve: np.ndarray
+    updates: np.ndarray
+
+
+def learned_responses(
+    normal: dict[str, Any], games: Sequence[PlayedGame], targets: Sequence[Seated], seat: int, budget: Budget
+) -> LearnedResponses:
+    """Learns best responses to targets that all sit in one seat.
+
+    Args:
+      normal: the normal form of the targets' configuration; the responses have the same kind of policy.
+      games: of each target, alike in everything but numbers.
+      targets: the frozen players.
+      seat: where they sit.
+      budget: see `Budget`.
+    """
+    match = _template(normal, games[0], budget)
+    other, restarts = 1 - seat, budget.restarts
+    thetas = jax.tree.map(lambda *leaves: np.stack(leaves), *[target.thetas[seat] for target in targets])
+    numbers = jax.tree.map(lambda *leaves: np.stack(leaves), *[game.numbers for game in games])
+    discounts = np.array([game.discount for game in games], np.float32)
+
+    def matches_of(indices: np.ndarray) -> Match:
+        at = np.minimum(indices // restarts, len(targets) - 1)
+        stacked = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), len(at), axis=0), match)
+        theta = jax.tree.map(lambda leaf: leaf[at], thetas)
+        learners = list(stacked.learners)
+        learners[seat] = frozen(Common(initial=values(theta)))
+        params = SampledParams(
+            jax.tree.map(lambda leaf: leaf[at], numbers), discounts[at], stacked.params.estimator, stacked.params.exact
+        )
+        return dataclasses.replace(
+            stacked,
+            learners=tuple(learners),
+            params=params,
+            number=indices.astype(np.int32),
+            seed=np.full(len(at), budget.seed, np.int32),
+        )
+
+    count = len(targets) * restarts
+    with computing_in("float32"):
+        record, table = trained(matches_of, count, budget.updates, max(1, budget.updates // _ROWS))
+    shape = (len(targets), restarts)
+    curve = record["value"][..., other].reshape(*shape, -1)
+    ends = record["theta_final"][:, other].reshape(*shape, -1)
+    best = np.nan_to_num(curve[..., -1], nan=-np.inf).argmax(axis=1)
+    policies = match.game.policies
+    found = [parameters_of(policies[other], ends[i, best[i]]) for i in range(len(targets))]
+    value, error, target_value = _fresh(games, targets, found, policies[other], seat, budget)
+    return LearnedResponses(value, error, target_value, curve[..., -1], curve, np.asarray(table.recorded))
+
+
+def _template(normal: dict[str, Any], game: PlayedGame, budget: Budget) -> Match:
+    """A match of two PPO learners with the game and the policies of a configuration, leaves [1, ...]."""
+    raw = {
+        "game": normal["game"],
+        "policy": {key: value for key, value in normal["policy"].items() if key != "init"},
+        "players": {"rule": "ppo", "step_size": budget.step_size},
+        "optimizer": "adam",
+        "objective": {"kind": "dice", "batch": budget.batch, "horizon": game.steps, "evaluation": 4 * budget.batch}
+        | {"critic_rate": 0.01, "critic_steps": 4},
+        "matches": 1,
+        "updates": budget.updates,
+    }
+    match = templates(plan(raw))[0]
+    # The closed form and scripted opponents would only be measured, which takes longest to compile.
+    assert isinstance(match.game, SampledGame)
+    played = dataclasses.replace(match.game, exact=None, opponents=(), matrix=None)
+    return dataclasses.replace(match, game=played, params=dataclasses.replace(match.params, exact=None))
+
+
+def _fresh(
+    games: Sequence[PlayedGame], targets: Sequence[Seated], found: Sequence[Any], policy: Any, seat: int, budget: Budget
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values of the responses in play that did not choose them, their standard errors, and the targets' values."""
+    rows = []
+    for game, target, theta in zip(games, targets, found, strict=True):
+        policies, thetas = [policy, policy], [theta, theta]
+        policies[seat], thetas[seat] = target.policies[seat], target.thetas[seat]
+        both = Seated((policies[0], policies[1]), (thetas[0], thetas[1]))
+        met = sampled_values(game, [both], budget.error, seed=budget.seed + 1)
+        rows.append([met.value[0, 0, 1 - seat], met.standard_error[0, 0, 1 - seat], met.value[0, 0, seat]])
+    value, error, other = np.array(rows).T
+    return value, error, other

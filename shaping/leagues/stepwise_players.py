@@ -1,0 +1,207 @@
+"""Frozen players that play step by step: policies of runs without tables, and scripted players of environments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shaping.config.build import matches_of
+from shaping.config.errors import ConfigError, not_allowed
+from shaping.config.plan import Experiment, plan
+from shaping.config.policy import build_policy
+from shaping.envs import CoinGame, CoinGameParams, MatrixGame
+from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
+from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_table
+from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
+from shaping.objectives.played_league_values import PlayedGame, Seated
+from shaping.policies import scripted_players
+from shaping.policies.one_of import one_of
+from shaping.population.match import Match
+from shaping.recorded_tables import as_written
+from shaping.results import load
+
+
+def game_as_played(match: Match) -> PlayedGame:
+    """The game of a match of two players, as it is played step by step.
+
+    Raises:
+      ConfigError: its players never play, or there are not two.
+    """
+    game, params = match.game, match.params
+    episode = game.episode(params)
+    if episode is not None:
+        discount = float(as_written(episode.discount))
+        found = PlayedGame(episode.env, episode.params, discount, episode.horizon, episode.horizon)
+    elif isinstance(game, ExactCoinGame):
+        discount = float(as_written(params.discount))
+        steps = game.horizon or endless_steps(discount)
+        noise = params.noise if np.any(np.asarray(params.noise)) else None
+        numbers = CoinGameParams(params.rewards, jnp.int32(steps), noise)
+        found = PlayedGame(game.env, numbers, discount, steps, game.horizon)
+    else:
+        raise ConfigError(f"{type(game).__name__}: is not played in steps; allowed: games with actions")
+    if found.env.num_players != 2:
+        raise ConfigError(f"{found.env.name}: has {found.env.num_players} players; allowed: 2")
+    return found
+
+
+def endless_steps(discount: float) -> int:
+    """Steps after which a game without end has paid all but a ten-thousandth of its value."""
+    return 1 if discount == 0 else max(1, int(np.ceil(np.log(1e-4) / np.log(discount))))
+
+
+def matrix_as_played(game: MatrixGame) -> PlayedGame:
+    """A matrix game as it is played step by step."""
+    steps = game.horizon or endless_steps(game.discount)
+    return PlayedGame(game, game.default_params, game.discount, steps, game.horizon)
+
+
+def environment_as_played(raw: Any) -> tuple[str, PlayedGame]:
+    """The name of an environment, and how it is played with the numbers of its configuration.
+
+    Raises:
+      ConfigError: as a configuration with this game.
+    """
+    given = {"game": raw, "players": {"rule": "ppo"}, "objective": {"kind": "dice"}, "matches": 1, "updates": 0}
+    experiment = plan(given)
+    return experiment.blocks[0].normal["game"]["name"], game_as_played(_first_match(experiment))
+
+
+def learned_to_play(
+    place: str, cells: Sequence[str] = (), per_cell: int | None = None, name: str = "", one_game: bool = True
+) -> tuple[list[Player], dict[str, Any]]:
+    """The final policies of the learners of a run that have no tables of P(C), and the game they played; the arguments
+    are those of `frozen_players.learned`.
+
+    Returns:
+      players whose behaviour is a `Seated`; and for a matrix game payoffs, discount, noise and horizon, for others
+      `game` (a name) and `played` (a `PlayedGame`). Nothing unless `one_game`.
+
+    Raises:
+      ConfigError: no run, a run of another kind, a policy that cannot sit in both seats, several games, or no such
+        cell.
+    """
+    found, games = [], {}
+    run = load(place)
+    for player, game in learners_in_play(place, chosen_matches(place, run.record, cells, per_cell), name):
+        found.append(player)
+        games.setdefault(identity(game), (game, player.match))
+    if not one_game:
+        return found, {}
+    if len(games) > 1:
+        raise ConfigError(f"{place}: its matches play {len(games)} games; allowed: one, chosen by --cell, or --game")
+    (game, m), *_ = games.values()
+    if isinstance(game.env, MatrixGame) and game.env.num_actions == 2:
+        noise = game.numbers.noise
+        noise = np.zeros(2) if noise is None else noise
+        numbers = {"payoffs": game.numbers.payoffs, "noise": noise, "discount": game.discount}
+        plain = {key: as_written(value) for key, value in numbers.items()}
+        return found, {key: plain[key] for key in ("payoffs", "discount", "noise")} | {"horizon": game.horizon}
+    return found, {"game": run.settings(m)["game"]["name"], "played": game}
+
+
+def learners_in_play(place: str, chosen: Sequence[int], name: str = "") -> list[tuple[Player, PlayedGame]]:
+    """The learners of some matches of a run, except those that diverged, each with the game of its match.
+
+    Raises:
+      ConfigError: as `learned_to_play`; also if no learner is left.
+    """
+    run = load(place)
+    diverged, cell = run.record["diverged_at"].values != -1, run.record["cell"].values
+    found = []
+    for m in (m for m in chosen if not diverged[m]):
+        try:
+            game = game_as_played(run.match(m))
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from None
+        for seat, (_, theta) in enumerate(run.policies(m)):
+            if run.learns(m, seat):
+                settings = run.settings(m)
+                player = _seated(place, settings, game.env, seat, theta)
+                rule, shown = rule_name(settings["players"][seat]), f"{name or place}/{m}/{seat}"
+                found.append((Player(shown, place, player, m, seat, int(cell[m]), rule), game))
+    if not found:
+        raise ConfigError(f"{place}: no learner is left; allowed: matches that did not diverge, of learners")
+    return found
+
+
+def identity(game: PlayedGame) -> tuple[Any, ...]:
+    """What two equal games have in common."""
+    numbers = [np.asarray(leaf) for leaf in jax.tree.leaves((game.numbers, game.discount))]
+    return (*(x.tobytes() for x in numbers), game.env, game.steps, game.horizon)
+
+
+def scripted_of(against: str, game: PlayedGame) -> list[Player]:
+    """Scripted players of an environment (see `shaping.scripted_players`), by name in upper or lower case; "classic"
+    and "all" are all that it has.
+
+    Raises:
+      ConfigError: an unknown name.
+    """
+    known = scripted_players(game.env)
+    by_name = {name.lower(): name for name in known}
+    if against == "none":
+        return []
+    names = list(known) if against in ("classic", "all") else [each.strip() for each in against.split(",")]
+    for name in names:
+        if name.lower() not in by_name:
+            raise not_allowed("--against", name, f"classic, all, none, or some of {', '.join(known)}", known)
+    if not known:
+        return []
+    # All of them as one policy with a parameter that chooses: one program plays them all.
+    both = tuple(one_of([known[name][seat] for name in known]) for seat in (0, 1))
+    numbers = [tuple(known[name][seat].for_params(game.numbers) for name in known) for seat in (0, 1)]
+    found = []
+    for name in names:
+        number = np.int32(list(known).index(by_name[name.lower()]))
+        found.append(Player(name, "strategy", Seated((both[0], both[1]), ((number, numbers[0]), (number, numbers[1])))))
+    return found
+
+
+def coin_players(game: PlayedGame, players: Sequence[Player]) -> tuple[Any, Any, list[int], list[list[np.ndarray]]]:
+    """Those of the players of an enumerable Coin Game whose values can be exact.
+
+    Returns:
+      The exact game and its numbers; the players' numbers, and the tables of each; (None, None, [], []) if there are
+      none.
+    """
+    scripts = scripted_players(game.env) if isinstance(game.env, CoinGame) else {}
+    tabled: dict[int, Seated] = {}
+    for number, player in enumerate(players):
+        one = player.behaviour
+        if scripts and one.policies[0].kind == "one_of":
+            name = next(key for key in scripts if key.lower() == player.name.lower())
+            one = Seated((scripts[name][0], scripts[name][1]), ((), ()))
+        if scripts and all(has_coin_table(policy) for policy in one.policies):
+            tabled[number] = one
+    if not tabled:
+        return None, None, [], []
+    try:
+        exact = coin_game_of(game.env, game.horizon, list(tabled.values()))
+        tables = [coin_probabilities(exact, one) for one in tabled.values()]
+    except ValueError:  # too large to enumerate
+        return None, None, [], []
+    noise = np.zeros(2) if game.numbers.noise is None else game.numbers.noise
+    params = ExactCoinParams(*(np.asarray(x) for x in (game.numbers.rewards, game.discount, noise)))  # pyright: ignore[reportArgumentType]
+    return exact, params, list(tabled), tables
+
+
+def _first_match(experiment: Experiment) -> Match:
+    return jax.tree.map(lambda leaf: leaf[0], matches_of(experiment, [experiment.blocks[0]], np.array([0])))
+
+
+def _seated(place: str, normal: dict[str, Any], env: Any, seat: int, theta: Any) -> Seated:
+    """A learner that can sit in either seat."""
+    policy = normal["policy"]
+    if policy.get("state_view", "own") != "own":
+        raise ConfigError(f"{place}: its policies see what seat 0 sees; a league needs policy.state_view own")
+    first, second = (build_policy(normal["game"], policy, env, place) for place in (0, 1))
+    sizes = [[leaf.shape for leaf in jax.tree.leaves(one.shapes)] for one in (first, second)]
+    if sizes[0] != sizes[1]:
+        raise ConfigError(
+            f"{place}: the policy of seat {seat} cannot sit in seat {1 - seat}; allowed: games in which "
+            "both seats see and do the same"
+        )
+    return Seated((first, second), (theta, theta))
