@@ -15,7 +15,7 @@ import shaping
 from benchmarks.atlas import EPISODES, GAME, interval, planted, played
 from shaping import representations
 from shaping.objectives.best_responses import best_responses
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies.memory_one import logit
 from shaping.policies.zero_determinant import extortionate
 from shaping.representations import conditioned_logits, encode, encode_each
