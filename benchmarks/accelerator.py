@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.machine import describe
 from shaping import envs
 from shaping.experiment import prepare
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.objectives.rollout import begin_stream, play_step
 from shaping.policies import coin_table, tabular
 from shaping.population import compiled_programs

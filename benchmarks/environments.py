@@ -2,12 +2,14 @@
 
     python -m benchmarks.environments                       # every contender that is installed
     python -m benchmarks.environments --contenders empty coin:pola --batches 1024 8192 65536
+    python -m benchmarks.environments --contenders fruit_market:16 --batches 256 --steps 1000 --rounds 3
 
-Each contender is one compiled program: `scan` over 128 steps of `vmap` over a batch of environments, with uniformly
-random actions and a separate key for every environment, split at every step. Observations of all players, rewards and
-ends are summed, so that no computation can be optimised away. "empty" is this harness around an environment that does
-nothing. `jaxmarl:` contenders call JaxMARL's `step`, which resets itself; our corresponding contenders (`+reset`,
-`+statistics`) also reset themselves and count pickups, misses and histories. A step moves all players.
+Each contender is one compiled program: `scan` over 128 steps (`--steps`) of `vmap` over a batch of environments, with
+uniformly random actions and a separate key for every environment, split at every step. Observations of all players,
+rewards and ends are summed, so that no computation can be optimised away. "empty" is this harness around an environment
+that does nothing. `jaxmarl:` contenders call JaxMARL's `step`, which resets itself; our corresponding contenders
+(`+reset`, `+statistics`) also reset themselves and count pickups, misses and histories. "fruit_market:N" is the fruit
+market with N players on its largest map, with its statistics. A step moves all players.
 
 "scripted" plays the prisoner's dilemma between eight named strategies, each match with its own pair, for 200 turns and
 both scores; "scripted:play" samples their actions and keeps all statistics of `shaping.play`; "axelrod" plays the same
@@ -52,7 +54,9 @@ class Contender:
         self.rates.append(self.steps / (time.perf_counter() - began))
 
 
-def harness(name: str, batch: int, reset: Callable, step: Callable, sample: Callable, counts: Any = ()) -> Contender:
+def harness(
+    name: str, batch: int, reset: Callable, step: Callable, sample: Callable, counts: Any = (), steps: int = STEPS
+) -> Contender:
     """A contender from functions of one environment.
 
     Args:
@@ -62,6 +66,7 @@ def harness(name: str, batch: int, reset: Callable, step: Callable, sample: Call
         step: (key, state, actions, counts) -> (a scalar that depends on everything returned, state, counts).
         sample: key -> actions.
         counts: the initial statistics.
+        steps: steps of a call.
     """
 
     def one(carry: Any, _: None) -> tuple[Any, None]:
@@ -72,13 +77,13 @@ def harness(name: str, batch: int, reset: Callable, step: Callable, sample: Call
 
     @jax.jit
     def run(carry: Any) -> Any:
-        return jax.lax.scan(jax.vmap(one, in_axes=(0, None)), carry, None, length=STEPS)[0]
+        return jax.lax.scan(jax.vmap(one, in_axes=(0, None)), carry, None, length=steps)[0]
 
     keys = jax.random.split(jax.random.key(0), batch)
     repeated = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *leaf.shape)), counts)
     start = jax.block_until_ready((jax.jit(jax.vmap(reset))(keys), keys, jnp.zeros(batch), repeated))
     jax.block_until_ready(run(start))
-    return Contender(name, lambda: run(start), batch * STEPS)
+    return Contender(name, lambda: run(start), batch * steps)
 
 
 def empty(batch: int) -> Contender:
@@ -92,7 +97,7 @@ def empty(batch: int) -> Contender:
     )
 
 
-def ours(name: str, batch: int, env: Any, counted: bool = False) -> Contender:
+def ours(name: str, batch: int, env: Any, counted: bool = False, steps: int = STEPS) -> Contender:
     """One of our environments, with its statistics if `counted`."""
     params = env.default_params
 
@@ -110,6 +115,7 @@ def ours(name: str, batch: int, env: Any, counted: bool = False) -> Contender:
         step,
         lambda key: env.action_space.sample(key, (env.num_players,)),
         env.start_counts() if counted else (),
+        steps,
     )
 
 
@@ -136,19 +142,22 @@ def jaxmarl(name: str, batch: int, env: Any) -> Contender:
     )
 
 
-def contender(name: str, batch: int) -> Contender | None:
-    """A contender by name; None if what it needs is not installed."""
+def contender(name: str, batch: int, steps: int = STEPS) -> Contender | None:
+    """A contender by name; None if what it needs is not installed. Only our own environments heed `steps`."""
     kind, _, rest = name.partition(":")
     game, *options = rest.split("+")
     if kind == "empty":
         return empty(batch)
     if kind == "coin":
         env = envs.make("coin_game", dialect=game, auto_reset="reset" in options)
-        return ours(name, batch, env, "statistics" in options)
+        return ours(name, batch, env, "statistics" in options, steps)
     if kind == "matrix":
         observation = "flat" if "flat" in options else "planes"
         env = envs.make("in_the_matrix", dialect=game, observation=observation, auto_reset="reset" in options)
-        return ours(name, batch, env, "statistics" in options)
+        return ours(name, batch, env, "statistics" in options, steps)
+    if kind == "fruit_market":
+        env = envs.make("fruit_market", num_players=int(game), layout="rivers", apple_trees=0.05, banana_trees=0.05)
+        return ours(name, batch, env, True, steps)
     if kind == "scripted":
         return scripted(name, batch)
     if kind == "axelrod":
@@ -244,11 +253,11 @@ RATIOS = (
 """Which contender is divided by which, if both are there."""
 
 
-def measure(names: list[str], batches: list[int], rounds: int) -> dict[str, Any]:
+def measure(names: list[str], batches: list[int], rounds: int, steps: int = STEPS) -> dict[str, Any]:
     """Steps per second of every contender at every batch size, and the ratios."""
     found: dict[str, Any] = {"machine": describe(), "results": []}
     for batch in batches:
-        made = [c for c in (contender(name, batch) for name in names) if c is not None]
+        made = [c for c in (contender(name, batch, steps) for name in names) if c is not None]
         for _ in range(rounds):
             for each in made:
                 each.round()
@@ -271,9 +280,10 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", default=list(dict.fromkeys(every)))
     parser.add_argument("--batches", nargs="+", type=int, default=[8192])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of a call, of our own environments")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    found = measure(arguments.contenders, arguments.batches, arguments.rounds)
+    found = measure(arguments.contenders, arguments.batches, arguments.rounds, arguments.steps)
     for row in found["results"]:
         print(f"batch {row['batch']:,}")
         for name, rate in row["steps_per_s"].items():

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import shaping
 from benchmarks.machine import cores, describe
 from shaping import envs
-from shaping.objectives.memory_one import exact_matrix_game
-from shaping.policies.placeholder import unseen
+from shaping.objectives.exact_matrix import exact_matrix_game
+from shaping.policies.placeholder import placeholder_policy
 from shaping.population.trial_play import trial_sampler
 
 UPDATES, HIDDEN = 100, 256
@@ -36,7 +36,7 @@ def ours(trials: int) -> Callable[[int], Any]:
     naive = shaping.gradient_learner(shaping.naive(), 1.0)
     meta = shaping.meta_game(game, ipd.default_params, [None, naive], UPDATES)
     policy = shaping.network(meta.stream_observations, meta.stream_actions, hidden=(HIDDEN,))
-    policies = (policy, unseen(meta.stream_observations, meta.stream_actions))
+    policies = (policy, placeholder_policy(meta.stream_observations, meta.stream_actions))
     thetas = [policy.init(jax.random.key(0), jnp.float32(1)), ()]
 
     def play(thetas: Any, key: jax.Array) -> Any:

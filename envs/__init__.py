@@ -3,7 +3,9 @@
 if __name__ != "shaping.envs":
     raise ImportError(f"the package {__name__!r} is called shaping.envs; write `from shaping import envs`")
 
+import dataclasses
 import inspect
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,6 +22,8 @@ from shaping.envs.environment import Environment, check_integer
 from shaping.envs.fishery.game import Fishery, FisheryState
 from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
 from shaping.envs.fishery.great_fish_war import GreatFishWarParams
+from shaping.envs.fruit_market.game import FruitMarket
+from shaping.envs.fruit_market.state import FruitMarketParams, FruitMarketState
 from shaping.envs.gif import save_gif
 from shaping.envs.gift.game import Gift, GiftParams, GiftState
 from shaping.envs.in_the_matrix import dialects as matrix_dialects
@@ -28,9 +32,11 @@ from shaping.envs.in_the_matrix.state import InTheMatrixParams, InTheMatrixState
 from shaping.envs.matrix.checks import finite_numbers
 from shaping.envs.matrix.game import MatrixGame, MatrixGameParams, MatrixGameState
 from shaping.envs.matrix.games import GAMES
-from shaping.envs.messages import Messages, MessagesState
+from shaping.envs.messages.state import MessagesParams, MessagesState
+from shaping.envs.messages.wrapper import Messages
 from shaping.envs.negotiation import Negotiation, NegotiationParams, NegotiationState
 from shaping.envs.public_goods import PublicGoods, PublicGoodsParams, PublicGoodsState
+from shaping.envs.referential.game import Referential, ReferentialParams, ReferentialState
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams, SequentialState
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 
@@ -46,6 +52,9 @@ __all__ = [
     "Environment",
     "Fishery",
     "FisheryState",
+    "FruitMarket",
+    "FruitMarketParams",
+    "FruitMarketState",
     "Gift",
     "GiftParams",
     "GiftState",
@@ -59,6 +68,7 @@ __all__ = [
     "MatrixGameState",
     "Measure",
     "Messages",
+    "MessagesParams",
     "MessagesState",
     "Negotiation",
     "NegotiationParams",
@@ -66,6 +76,9 @@ __all__ = [
     "PublicGoods",
     "PublicGoodsParams",
     "PublicGoodsState",
+    "Referential",
+    "ReferentialParams",
+    "ReferentialState",
     "SequentialEnv",
     "SequentialParams",
     "SequentialState",
@@ -86,8 +99,10 @@ ENVIRONMENTS: dict[str, Any] = {
     "gift": Gift,
     "negotiation": Negotiation,
     "public_goods": PublicGoods,
+    "referential": Referential,
     "clean_up": CleanUp,
     "commons_harvest": CommonsHarvest,
+    "fruit_market": FruitMarket,
 }
 """Environments other than matrix games and games in turns: their factories by name. A factory's arguments are the
 settings of `make`."""
@@ -101,7 +116,12 @@ def registered() -> tuple[str, ...]:
 
 
 def make(
-    name: str, *, auto_reset: bool = False, episodes: int | None = None, messages: int = 0, **settings: Any
+    name: str,
+    *,
+    auto_reset: bool = False,
+    episodes: int | None = None,
+    messages: int | Mapping[str, Any] = 0,
+    **settings: Any,
 ) -> Any:
     """An environment by name.
 
@@ -110,7 +130,7 @@ def make(
         auto_reset: whether a new episode starts whenever one ends (see `AutoReset`).
         episodes: episodes of a trial; only with auto_reset.
         messages: how many words players can say with each action, or how many numbers if actions are numbers (see
-            `Messages`); 0 for silence.
+            `Messages`), or a mapping of all settings of `Messages`; 0 for silence.
         **settings: for a matrix game the arguments of its payoffs (see `envs.matrix.games`; each a single number), or
             `payoffs` for "matrix_game", and `discount`, `noise`, `horizon`, `state_view` of `MatrixGame`; for any other
             environment the arguments of its factory in `ENVIRONMENTS`.
@@ -125,10 +145,11 @@ def make(
         raise ValueError(f"auto_reset is {auto_reset!r}; allowed: True or False")
     if episodes is not None and not auto_reset:
         raise ValueError(f"episodes is {episodes!r}; allowed: only with auto_reset=True, which makes them into trials")
-    check_integer("messages", messages, 0)
+    if not isinstance(messages, Mapping):
+        check_integer("messages", messages, 0)
     env = _environment(name, settings) if name in _FACTORIES else _matrix_game(name, settings)
-    if messages:
-        env = Messages(env, messages)
+    if messages != 0:
+        env = _with_messages(env, messages)
     return AutoReset(env, episodes) if auto_reset else env
 
 
@@ -154,6 +175,14 @@ def _matrix_game(name: str, settings: dict[str, Any]) -> MatrixGame:
     defaults = {key: parameter.default for key, parameter in inspect.signature(GAMES[name]).parameters.items()}
     made_of = {key: value if key == "num_players" else float(value) for key, value in (defaults | own).items()}
     return MatrixGame(payoffs, name=name, settings=tuple(made_of.items()), **settings)
+
+
+def _with_messages(env: Environment, messages: int | Mapping[str, Any]) -> Messages:
+    given = messages if isinstance(messages, Mapping) else {"symbols": messages}
+    known = [field.name for field in dataclasses.fields(Messages) if field.name != "env"]
+    if "symbols" not in given or any(key not in known for key in given):
+        raise ValueError(f"messages is {dict(given)!r}; allowed: an integer, or symbols and any of {', '.join(known)}")
+    return Messages(env, **given)
 
 
 def _check_known(name: str, settings: dict[str, Any], known: tuple[str, ...]) -> None:

@@ -46,7 +46,7 @@ class AutoReset:
         env: the environment to play.
         episodes: episodes of a trial; None for no outer boundary.
 
-        Raises:
+    Raises:
         ValueError: if episodes is not an integer of 1 or more.
     """
 
@@ -112,6 +112,10 @@ class AutoReset:
 
     def observe(self, state: AutoResetState, params: Any) -> jax.Array:
         return declarations.observe(self.env, state.env, params)
+
+    def counterfactuals(self, observations: jax.Array) -> jax.Array | None:
+        """Those of the wrapped environment."""
+        return declarations.counterfactuals(self.env, observations)
 
     @property
     def egocentric(self) -> bool:

@@ -115,6 +115,32 @@ def observe(env: Any, state: Any, params: Any) -> jax.Array:
     return env.observe(state, params)
 
 
+def counterfactuals(env: Any, observations: jax.Array) -> jax.Array | None:
+    """What players would see if something had been different that they would react to, [alternatives, players, ...]:
+    its method `counterfactuals(observations)`; None by default.
+
+    If there are any, `play` adds to the `info` that `count` receives `probabilities` [players, actions], those of each
+    player's actions, and `counterfactual_probabilities` [alternatives, players, actions], those of its actions if it
+    saw an alternative instead. Actions have to be discrete.
+    """
+    return env.counterfactuals(observations) if hasattr(env, "counterfactuals") else None
+
+
+def objects(env: Any) -> Any:
+    """The attributes of what players may talk about, an array of integers [objects, attributes]; None by default.
+
+    An environment with a property `objects` also tells in the `info` of each step, as `object` [players] int32, which
+    object each player saw before the step and should talk about; -1 for none.
+    """
+    return getattr(env, "objects", None)
+
+
+def acting(env: Any, state: Any) -> jax.Array:
+    """Whose action matters in a state, [players] bool: its method `acting(state)`; by default everybody's. Measures of
+    how actions come about leave out those that do not."""
+    return env.acting(state) if hasattr(env, "acting") else jnp.ones((env.num_players,), bool)
+
+
 def egocentric(env: Any) -> bool:
     """Whether every player sees the game from its own point of view (itself first), so that a policy that was learned
     in one seat means the same in another: its property `egocentric`; True by default."""

@@ -14,7 +14,7 @@ import numpy as np
 from shaping.envs.declarations import Measure
 from shaping.envs.drawing import gauge_image
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
-from shaping.envs.grid.seats import others, own_first
+from shaping.envs.grid.player_order import others, own_first
 from shaping.envs.measures import fraction
 from shaping.envs.spaces import Box, Discrete
 

@@ -14,11 +14,11 @@ from shaping.learned_responses import Budget, learned_responses
 from shaping.objectives.behaviour_tables import each_behaviour, machine_of
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.coin_best_response import best_response
-from shaping.objectives.coin_league import coin_league_values
+from shaping.objectives.coin_league_values import coin_league_values
 from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.game import value_scale
 from shaping.objectives.league_values import league_values
-from shaping.objectives.sampled_values import PlayedGame, Seated, alike, sampled_values
+from shaping.objectives.played_league_values import PlayedGame, Seated, alike, sampled_values
 from shaping.policies import stack_automata
 from shaping.policies.automaton import Machine
 from shaping.policies.fits_environment import check_policies

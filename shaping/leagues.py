@@ -21,7 +21,7 @@ from shaping.league_cells import Cells, Play, environment_cells, learn_responses
 from shaping.league_games import about_game, common_game, given_game
 from shaping.learned_responses import Budget
 from shaping.objectives.behaviour_tables import each_behaviour
-from shaping.objectives.sampled_values import PlayedGame, Seated
+from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
 from shaping.runtime.existing_run import config_of
 from shaping.runtime.storage import folder_at, locked, remove, write_whole
@@ -47,7 +47,7 @@ def league(
 
     Values are exact where both policies have tables, in matrix games and in Coin Games that can be enumerated.
     Elsewhere they are measured in play, in as many episodes as the wanted standard error needs, see
-    `objectives.sampled_values`.
+    `objectives.played_league_values`.
 
     Args:
       sources: folders of runs, and files of policies, see `frozen_players.filed`.

@@ -17,8 +17,8 @@ from shaping.config.build import templates
 from shaping.config.plan import plan
 from shaping.in_memory_training import trained
 from shaping.learners import Common, frozen, values
+from shaping.objectives.played_league_values import PlayedGame, Seated, sampled_values
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.objectives.sampled_values import PlayedGame, Seated, sampled_values
 from shaping.population.match import Match
 from shaping.results import parameters_of
 from shaping.runtime.devices import computing_in

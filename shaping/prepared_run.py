@@ -99,7 +99,7 @@ class Prepared:
             if block.cells.start * per_cell in group.indices:
                 population = block.normal.get("population")
                 players = list(population["types"].values()) if population else block.normal["players"]
-                each = [" ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) for p in players]
+                each = [" ".join(p[k] for k in ("rule", "variant", "strategy") if k in p) or "pool" for p in players]
                 joined = (" + " if population else " v ").join(each)
                 found[each[0] if len(set(each)) == 1 else joined] = None
         return list(found)

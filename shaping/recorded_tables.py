@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from shaping.objectives.memory_k import own_histories
+from shaping.objectives.returns_memory_k import own_histories
 
 HISTORIES = (5, 21, 85, 341, 1365)
 """Histories of up to so many rounds as 1, 2, 3, ..., the start first."""

@@ -13,9 +13,9 @@ from shaping.config.top_level import LIMITS
 from shaping.envs import MatrixGameParams
 from shaping.in_memory_training import trained
 from shaping.learners import Learner, gradient_learner
+from shaping.objectives.exact_many_actions import many_action_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.objectives.game import Game
-from shaping.objectives.many_actions import many_action_game
-from shaping.objectives.memory_one import exact_matrix_game
 from shaping.objectives.rewards import Reward
 from shaping.policies import Policy, tabular
 from shaping.population.match import Match

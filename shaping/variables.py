@@ -29,6 +29,7 @@ class Variable:
       source: who provides it: "" the core, "play" measured during play, "environment" or "learner" declared by one.
       showcase: whether the episode to draw is of the match in which this variable is highest, averaged over players.
       whole: whether its values are whole numbers, and stored as such.
+      only_last: whether, of those along updates, only the last is known, from `Game.describe`; the others are NaN.
     """
 
     dims: tuple[str, ...]
@@ -40,6 +41,7 @@ class Variable:
     source: str = ""
     showcase: bool = False
     whole: bool = False
+    only_last: bool = False
 
     @property
     def along_updates(self) -> bool:
@@ -168,6 +170,19 @@ VARIABLES: dict[str, Variable] = {
         _ALONG,
         "normalised discounted sum of a player's reciprocal rewards, before they are weighted",
         "reciprocal value",
+        source="learner",
+    ),
+    "influence_explained_variance": Variable(
+        _ALONG,
+        "share of the variance of the others' rewards that a player's models of influence explain, a mean over them",
+        "influences' explained variance",
+        high=1,
+        source="learner",
+    ),
+    "value_against_response": Variable(
+        _ALONG,
+        "normalised value of a player against the response that it expects, on the batch it learns from",
+        "value against response",
         source="learner",
     ),
     "fitness": Variable(

@@ -4,8 +4,10 @@ Nearly all of a test's time is compilation, and test files compile many of the s
 of the tests, and the commands that they start, therefore share a folder of compiled programs. It is empty at the start
 of each run and deleted after it. If the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
 
-For the same reason XLA optimises little, and Python collects garbage rarely, since tracing leaves little: together this
-saves two fifths of the time. Slow tests compute for long and are compiled well, unless they are marked as `quick`. Set
+For the same reason XLA optimises little and cuts programs into no pieces to compile side by side, nothing is remembered
+of where in Python an operation comes from, programs are not translated for Shardy, which has nothing to decide where
+every device computes its own part, and Python collects garbage rarely, since tracing leaves little: together this saves
+half of the time. Slow tests compute for long and are compiled well, unless they are marked as `quick`. Set
 XLA_FLAGS for other compiler settings. A separate test (tests/test_cli.py) compiles a run as the command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
@@ -37,10 +39,16 @@ jax.config.update("jax_legacy_prng_key", "error")
 
 def pytest_configure(config):
     """Chooses how XLA compiles: quickly if no slow tests run, otherwise test by test."""
-    config.stash[_by_test] = "XLA_FLAGS" not in os.environ and config.option.markexpr != "not slow"
-    if "XLA_FLAGS" not in os.environ and config.option.markexpr == "not slow":
+    quickly = config.option.markexpr == "not slow"
+    config.stash[_by_test] = "XLA_FLAGS" not in os.environ and not quickly
+    if quickly:
+        # Of this process alone: commands that tests start keep the defaults.
+        jax.config.update("jax_use_shardy_partitioner", False)
+        jax.config.update("jax_traceback_in_locations_limit", 0)
+    if "XLA_FLAGS" not in os.environ and quickly:
         # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
         quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        quick += " --xla_cpu_parallel_codegen_split_count=1"
         if importlib.metadata.version("jaxlib").startswith("0.10."):
             quick += " --xla_cpu_use_fusion_emitters=false"
         os.environ["XLA_FLAGS"] = quick

@@ -11,7 +11,7 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.config.errors import ConfigError
-from shaping.objectives.game import closed_form_values
+from shaping.objectives.game import closed_form_values, nothing
 from shaping.objectives.objective import Objective
 from shaping.policies.tabular import parameters
 from shaping.runtime.episode_animation import best_match
@@ -28,6 +28,8 @@ class Auction:
     about = {"kind": "auction"}
     labels = {"round": ("first", "second")}
     default_parameters = np.array([1.0, 2.0])
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+    evaluate = closed_form_values
 
     @property
     def variables(self):
@@ -45,30 +47,15 @@ class Auction:
     def value_scale(self, params):
         return jnp.ones(())
 
-    def evaluate(self, params, thetas, key=None):
-        return closed_form_values(self, params, thetas)
-
     def describe(self, params, thetas, key=None):
         bids = jnp.concatenate(list(thetas))
         return {"bids": jnp.stack([bids, bids / 2], axis=1), "discount": jnp.ones(())}
-
-    def cooperation(self, thetas):
-        return None
-
-    def cooperation_as_played(self, params, thetas):
-        return None
-
-    def round_payoffs(self, params):
-        return None
 
     def working_bytes(self, itemsize, lookaheads):
         return 0
 
     def work(self, params):
         return 1
-
-    def episode(self, params):
-        return None
 
 
 @pytest.fixture(scope="module")

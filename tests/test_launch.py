@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shaping.command_line import parser
+from shaping.cli.options import parser
 from shaping.exit_statuses import LOST, STOPPED
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "launch"

@@ -10,7 +10,7 @@ import shaping
 from shaping import envs, league_cells
 from shaping.cli import main
 from shaping.config.errors import ConfigError
-from shaping.objectives.sampled_values import sampled_values
+from shaping.objectives.played_league_values import sampled_values
 from shaping.runtime.storage import remove
 
 CONFIG = {"game": "ipd", "players": {"rule": "naive"}, "sweep": {"game.noise": [0.0, 0.1]}, "matches": 2, "updates": 1}

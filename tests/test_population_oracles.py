@@ -5,7 +5,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import memory_one, strategy
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from shaping import envs, plugins
 from shaping.cli import main
 from shaping.config.errors import ConfigError
 from shaping.learners import Learner, LearnerState, frozen, gradient_learner
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import fixed, strategy, tabular
 from shaping.replayed_matches import lines, replay
 from shaping.variables import Variable

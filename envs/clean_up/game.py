@@ -13,7 +13,7 @@ from shaping.envs.clean_up import drawing, measures
 from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens
-from shaping.envs.grid.seats import own_first
+from shaping.envs.grid.player_order import own_first
 from shaping.envs.spaces import Box, Discrete
 
 ACTIONS = ("up", "right", "down", "left", "stay", "zap")

@@ -14,7 +14,7 @@ from shaping.envs.environment import check_actions, check_choice, check_integer,
 from shaping.envs.fishery import gordon_schaefer, great_fish_war
 from shaping.envs.fishery.gordon_schaefer import GordonSchaeferParams
 from shaping.envs.fishery.great_fish_war import GreatFishWarParams
-from shaping.envs.grid.seats import own_first
+from shaping.envs.grid.player_order import own_first
 from shaping.envs.measures import fraction, per_player
 from shaping.envs.spaces import Box
 

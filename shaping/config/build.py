@@ -264,9 +264,9 @@ def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
 
 def wants_critic(normal: Normal, player: Normal) -> bool:
     """Whether a player needs critics."""
-    if "strategy" in player:
+    if "strategy" in player or not is_sampled(normal):
         return False
-    return build_learner(player).needs_critic or normal["objective"].get("baseline") == "critic"
+    return build_learner(player).needs_critic or normal["objective"]["baseline"] == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:

@@ -32,6 +32,7 @@ class Family:
       default_kind: `(game) -> kind` of sampled policies, where the default depends on what is shown.
       tabular: `(game) -> bool`, whether policies are tables of P(cooperate | state), which a run may record over
         time.
+      steps: `(game) -> int | None`, the steps of an episode; None where it does not end.
       check: `(game) -> None` raises a ConfigError for a game whose numbers its factory refuses.
     """
 
@@ -50,6 +51,7 @@ class Family:
     played: Callable[..., Any] = lambda game, played, params, number: params
     default_kind: Callable[[Mapping[str, Any]], str] | None = None
     tabular: Callable[[Mapping[str, Any]], bool] = lambda game: False
+    steps: Callable[[Mapping[str, Any]], int | None] = lambda game: game["horizon"]
     check: Callable[[Mapping[str, Any]], None] = lambda game: None
 
 

@@ -15,6 +15,7 @@ from shaping.config.dotted import entries
 from shaping.config.environments import ENVIRONMENT, environment_settings, environments
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.game_family import HORIZON, Family, common_fields, discount_field, noise_of, normal_noise, trembles
+from shaping.config.messages import with_messages
 from shaping.config.sequential import SEQUENTIAL
 from shaping.envs import MatrixGameParams
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
@@ -22,7 +23,7 @@ from shaping.envs.matrix.game import MAX_ACTIONS, MAX_JOINT_ACTIONS, MAX_PLAYERS
 from shaping.envs.matrix.games import GAMES
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.objectives import ExactMatrixGame, analytic_game
-from shaping.objectives.many_actions import ManyActionGame
+from shaping.objectives.exact_many_actions import ManyActionGame
 from shaping.policies.kinds import NETWORKS, OF_STATES, parameters
 from shaping.signatures import Field, Range, fields
 
@@ -49,6 +50,11 @@ def family_of(game: Mapping[str, Any]) -> Family:
     Raises:
       ConfigError: there is no such game.
     """
+    silent = _silent_family_of(game)
+    return silent if game.get("messages") is None else next(talk for family, talk in _TALKING if family is silent)
+
+
+def _silent_family_of(game: Mapping[str, Any]) -> Family:
     name = game.get("name")
     if "payoffs" in game and not (isinstance(name, str) and name in environments()):
         return MATRIX
@@ -67,6 +73,8 @@ def family_of(game: Mapping[str, Any]) -> Family:
 def normal_game(raw: Any) -> dict[str, Any]:
     """The key `game` in normal form."""
     given = mapping("game", raw, "name")
+    if given.get("messages", ...) is None:
+        given = {key: value for key, value in given.items() if key != "messages"}
     return family_of(given).normal(given)
 
 
@@ -197,3 +205,5 @@ ANALYTIC = Family(
     params=lambda game, seats, number: {name: number(game[name], rank=0) for name in _own_numbers(game)},
     exact=_analytic,
 )
+_TALKING = tuple((family, with_messages(family)) for family in (MATRIX, ANALYTIC, COIN, SEQUENTIAL, ENVIRONMENT))
+"""Each family, and the same with messages."""

@@ -16,9 +16,10 @@ from pydantic import ConfigDict, create_model
 from shaping.config.axes import DRAWS, RANGES
 from shaping.config.checks import annotation, model
 from shaping.config.environments import environments
-from shaping.config.games import MATRIX_SETTINGS, game_names, game_settings
+from shaping.config.games import MATRIX_SETTINGS, family_of, game_names, game_settings
 from shaping.config.initial_parameters import DRAWN, FILE, RUN, SCALES
 from shaping.config.league import FROZEN
+from shaping.config.messages import MESSAGES
 from shaping.config.objective import KINDS, objective_fields
 from shaping.config.players import (
     SCHEDULES,
@@ -32,7 +33,7 @@ from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
 from shaping.config.top_level import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
-from shaping.config.trial import DISCOUNT, TRIAL, WEIGHT
+from shaping.config.trial import COPY, DISCOUNT, TRIAL, WEIGHT
 from shaping.config.trial import DRAWS as TRIAL_DRAWS
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import m_maml
@@ -102,17 +103,21 @@ def _named(key: str, factories: Mapping[str, Callable[..., Any]], known: Callabl
 
 def _game() -> Any:
     noise = {"noise": (_Scale | list[_Scale], 0.0)}
+    talk = {"messages": (_settings("messages", MESSAGES, "Each action carries a message.") | None, None)}
     each = []
     for name in game_names():
         known = dict(game_settings(name))
         more: dict[str, Any] = {"name": (Literal[name], ...)}
+        more |= talk if family_of({"name": name}).sampled_kinds else {}
         if name not in environments() and known.pop("noise", None) is not None:
             more |= noise
         factory = SEQUENTIAL_GAMES.get(name) or environments().get(name)
         about = "" if factory is None else _about(factory)
         each.append(_settings(f"game_{name}", known, about, **more))
     own = {key: field for key, field in MATRIX_SETTINGS.items() if key != "noise"}
-    each.append(_settings("game_payoffs", own, "Payoffs written down.", payoffs=(_Table, ...), name=(str, ""), **noise))
+    each.append(
+        _settings("game_payoffs", own, "Payoffs written down.", payoffs=(_Table, ...), name=(str, ""), **noise, **talk)
+    )
     return _union([*each, Literal[tuple(game_names())]])
 
 
@@ -175,11 +180,12 @@ def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
 
 def _trial() -> Any:
     candidate = _player("within_", {"weight": (annotation(WEIGHT), 1.0), "discount": (annotation(DISCOUNT), None)})
+    copy = _settings("copy", COPY, "A copy of the shaper of a seat.")
     more: dict[str, Any] = {
         "policy": (_policy() | None, None),
         "optimizer": (_named("name", named_optimizers(), optimizer_settings) | None, None),
-        "pool": (list[candidate] | None, None),
-        "strangers": (dict[str, candidate] | None, None),
+        "pool": (list[candidate | copy] | None, None),
+        "strangers": (dict[str, candidate | copy] | None, None),
     }
     return _settings("trial", TRIAL, "The episode of a shaper: others learn within it.", **more)
 

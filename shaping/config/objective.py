@@ -61,7 +61,7 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         return {"kind": "exact"}
     if not family.sampled_kinds:
         raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
-    return sampled_objective_form(given, kind, game["horizon"])
+    return sampled_objective_form(given, kind, family.steps(game))
 
 
 def sampled_objective_form(

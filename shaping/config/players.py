@@ -14,6 +14,7 @@ from shaping.config.rewards import normal_reward, reward_fields
 from shaping.config.sequential import SEQUENTIAL
 from shaping.config.strategies import normal_strategy
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
+from shaping.envs.spaces import Discrete
 from shaping.learners import Common, Learner, frozen, named_players
 from shaping.learners.gradient import learner_of
 from shaping.learners.opponent_model import opponent_model
@@ -178,10 +179,15 @@ def _check_learner(where: str, seat: _Seat) -> None:
         )
     if learner.needs_action_values and objective["critic_kind"] != "q":
         raise ConfigError(f"{where}.rule: it asks what each action is worth; objective.critic_kind must be q")
-    if learner.needs_chain:
-        chained = exact and family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
+    if learner.needs_discrete_actions and not exact:
+        actions = family_of(game).env(game, seat.policy).action_space
+        if not isinstance(actions, Discrete):
+            wanted = f"needs discrete actions, which {game['name']} does not have"
+            raise ConfigError(f"{where}.rule: {seat.player['rule']} {wanted}")
+    if learner.needs_chain and exact:
+        chained = family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
         if not chained:
-            wanted = "an infinitely repeated game of two actions, exact returns and policies that remember one round"
+            wanted = "an infinitely repeated game of two actions and policies that remember one round; or play"
             raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")

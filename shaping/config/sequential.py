@@ -11,7 +11,7 @@ from shaping.config.game_family import Family
 from shaping.config.yaml_text import plain_data
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
-from shaping.objectives.sequential import SequentialGame
+from shaping.objectives.exact_sequential import SequentialGame
 from shaping.policies.kinds import shown_table
 from shaping.signatures import fields
 

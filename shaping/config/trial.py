@@ -1,6 +1,10 @@
-"""The key `trial`: what a shaper's episode is, and the learners within it (seats with `within: true`)."""
+"""The key `trial`: what a shaper's episode is, and the learners within it (seats with `within: true`).
+
+An entry `shaper: N` of a pool, or of `strangers`, is no learner: a copy of the shaper of seat N sits there.
+"""
 
 from collections.abc import Mapping
+from inspect import Parameter
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import check_number, mapping, named, numbers, settings
@@ -10,6 +14,7 @@ from shaping.config.games import num_players
 from shaping.config.initial_parameters import init_fields, normal_init
 from shaping.config.objective import normal_objective, sampled_objective_form
 from shaping.config.players import (
+    build_learner,
     build_rule,
     normal_optimizer,
     normal_player,
@@ -30,6 +35,8 @@ POLICIES = NETWORKS | {"tabular": shown_table, "gaussian": independent}
 DRAWS = ("uniform", "loguniform")
 WEIGHT = Field("weight", "number", 1.0, Range(0))
 DISCOUNT = Field("discount", "number", None, Range(0, 1), optional=True)
+COPY = {"shaper": Field("shaper", "integer", Parameter.empty, Range(0)), "weight": WEIGHT}
+"""A copy of the shaper of a seat, within a trial."""
 
 
 def _trial(
@@ -78,6 +85,8 @@ def normal_trial(raw: Any, game: Normal) -> dict[str, Any]:
     for name, entry in mapping("trial.strangers", given.get("strangers") or {}).items():
         where = f"trial.strangers.{name}"
         strangers[str(name)] = _candidate(where, entry, game, found["policy"], inner)
+    if played and found["observes"] != "play" and any("shaper" in one for one in [*(pool or ()), *strangers.values()]):
+        raise not_allowed("trial.observes", found["observes"], "play, where a copy of a shaper sits within")
     return found | {"pool": pool, "strangers": strangers}
 
 
@@ -148,6 +157,13 @@ def trial_players(raw: Any, game: Normal, trial: Normal, policy: Normal, objecti
             found.append({"within": True})
     if all(player.get("within") for player in found):
         raise ConfigError("players: all are within the trial; allowed: at least one who learns over trials")
+    entries = [(f"trial.pool.{i}", one) for i, one in enumerate(trial["pool"] or ())]
+    for where, one in [*entries, *((f"trial.strangers.{name}", one) for name, one in trial["strangers"].items())]:
+        copied = one.get("shaper")
+        if copied is not None and (copied >= seats or found[copied].get("within")):
+            raise not_allowed(f"{where}.shaper", copied, "the seat of a player who learns over trials")
+    if len({one["shaper"] for one in trial["pool"] or () if "shaper" in one}) > 1:
+        raise ConfigError("trial.pool: copies of several shapers; allowed: those of one")
     if trial["pool"] is not None and {"within": True} not in found:
         raise ConfigError("trial.pool: no seat draws from it; allowed: with a seat that says within: true alone")
     if trial["strangers"] and not any(player.get("within") for player in found):
@@ -160,6 +176,8 @@ def _candidate(
 ) -> dict[str, Any]:
     """A learner within a trial. Its step size may be drawn for each trial: {loguniform: [low, high]}."""
     given = mapping(where, entry, "rule")
+    if "shaper" in given and weighted:
+        return settings(where, given, COPY)
     weight, step = given.pop("weight", None), given.get("step_size")
     discount = given.pop("discount", None) if _takes_discount(given) else None
     drawn = isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in DRAWS
@@ -181,6 +199,8 @@ def _candidate(
             raise ConfigError(f"{where}.{key}: not allowed within a trial")
     if "m_maml" in found.get("init", policy["init"]):
         raise ConfigError(f"{where}.init: m_maml learns it before the first update; not allowed within a trial")
+    if "rule" in found and build_learner(found).prepares:
+        raise ConfigError(f"{where}.rule: {found['rule']} learns before its first update; not allowed within a trial")
     if drawn:
         if "strategy" in found:
             raise ConfigError(f"{where}.step_size: {found['strategy']} never learns")

@@ -17,10 +17,11 @@ from shaping.policies.kinds import NETWORKS, critic_beside
 from shaping.policies.placeholder import placeholder_policy
 from shaping.policies.policy import Policy
 from shaping.population.match import Match
-from shaping.population.meta_game import MetaGame, MetaParams
+from shaping.population.meta_game import MetaGame
 from shaping.population.pools import Candidate, Factor, Pool, by_structure
 from shaping.population.trial_game import TrialGame, TrialParams
 from shaping.population.trial_play import Stream
+from shaping.population.trial_state import Copy, MetaParams
 
 Normal = Mapping[str, Any]
 _FROZEN = {"rule": "frozen", "step_size": 1.0}
@@ -47,7 +48,7 @@ def inner_form(normal: Normal, settings: Normal, seat: int | None = None, candid
 
 def _needing(candidates: list[Normal]) -> Normal:
     """One who learns from play, or else one who learns, or else nobody."""
-    learning = [one for one in candidates if "strategy" not in one]
+    learning = [one for one in candidates if "rule" in one]
     found = next((one for one in learning if one.get("rule") in ("a2c", "ppo")), learning[0] if learning else None)
     return _FROZEN if found is None else plain(found)
 
@@ -144,15 +145,29 @@ def trial_match(
             factor,
         )
 
-    def pools(of: Callable[[int], list[Normal]]) -> tuple[Pool | None, ...]:
-        """For each seat its pool; leaves [matches, candidates of the kind, ...]."""
-        return tuple(
-            _stacked([candidate(seat, entry) for entry in of(seat)]) if player.get("within") else None
-            for seat, player in enumerate(players)
-        )
+    def copy(entries: list[Normal]) -> Copy | None:
+        """The shaper whose copy sits there in some trials; its share of the weights."""
+        weights = [number(entry.get("weight", 1.0), rank=0) for entry in entries]
+        copied = [place for place, entry in enumerate(entries) if "shaper" in entry]
+        if not copied:
+            return None
+        share = sum(weights[place] for place in copied) / sum(weights)
+        return Copy(np.asarray(share, weights[0].dtype), entries[copied[0]]["shaper"])
 
-    drawn = MetaParams(played, pools(lambda seat: _candidates(settings, seat)))
-    strangers = tuple(pools(lambda seat, entry=entry: [entry]) for entry in trial["strangers"].values())
+    def meeting(of: Callable[[int], list[Normal]]) -> MetaParams:
+        """For each seat its pool, leaves [matches, candidates of the kind, ...], and whose copy sits there."""
+        drawn: list[Pool | None] = []
+        copies: list[Copy | None] = []
+        for seat, player in enumerate(players):
+            entries = of(seat) if player.get("within") else []
+            learners = [candidate(seat, entry) for entry in entries if "shaper" not in entry]
+            # A copy takes somebody's place; if nobody else may sit there, that of one who never learns.
+            drawn.append(_stacked(learners or [candidate(seat, _FROZEN)]) if entries else None)
+            copies.append(copy(entries))
+        return MetaParams(played, tuple(drawn), tuple(copies) if any(copies) else ())
+
+    drawn = meeting(lambda seat: _candidates(settings, seat))
+    strangers = tuple(meeting(lambda seat, entry=entry: [entry]) for entry in trial["strangers"].values())
     objective = settings["objective"]
     decay = None if objective["decay"] is None else number(objective["decay"], rank=0)
     estimator = EstimatorNumbers(number(objective["gae_lambda"], rank=0), decay)

@@ -23,6 +23,7 @@ from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import gae
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.play_batches import Batch
 from shaping.policies.policy import Policy
 from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
@@ -37,7 +38,7 @@ class ActorCritic:
       clip: epsilon, above 0; None for A2C.
       normalise: whether advantages are scaled to mean 0 and standard deviation 1 over the batch.
       epochs, minibatches: how many passes are made over a batch, and into how many parts it is cut.
-      advantages: `(rewards, values, running, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
+      advantages: `(rewards, values, batch, sampler, gae_lambda) -> [time, batch]`; None for `estimators.gae`, stream
         by stream.
       critic: whether it has critics; without them values are 0.
       clipped: "ratio" for the formula above; "released" for min(log pi(a | s) A, clip(q, ...) A), as in the released
@@ -217,16 +218,25 @@ def collect(
     if sampler.batch % settings.minibatches:
         raise ValueError(f"minibatches is {settings.minibatches}; allowed: a divisor of batch, {sampler.batch}")
     batch = sampler.play(thetas, jax.random.fold_in(key, 0))
+    return collected(objective, thetas, player, settings, batch, jax.random.fold_in(key, 1))
+
+
+def collected(
+    objective: Objective, thetas: Thetas, player: int, settings: ActorCritic, batch: Batch, key: jax.Array
+) -> Experience:
+    """A batch that was played under all players' policies, with a player's advantages on it."""
+    sampler = objective.sampler
+    expected = objective.values if settings.critic else None
     rewards, decay = batch.rewards[:, :, player], settings.gae_lambda
     values = jnp.zeros_like(rewards) if expected is None else expected(player, thetas, batch)
     if settings.advantages is None:
         advantages = gae(rewards, values, sampler.discount, decay)
     else:
-        advantages = settings.advantages(rewards, values, batch.running, sampler, decay)
+        advantages = settings.advantages(rewards, values, batch, sampler, decay)
     if settings.normalise:
         advantages = _normalised(advantages, batch.running)
     log_probabilities, _ = sampler.read(player, thetas[player], batch)
-    return jax.lax.stop_gradient(Experience(batch, advantages, log_probabilities, jax.random.fold_in(key, 1)))
+    return jax.lax.stop_gradient(Experience(batch, advantages, log_probabilities, key))
 
 
 def direction_of(

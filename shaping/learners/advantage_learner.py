@@ -241,7 +241,7 @@ def _advantages(shared: Shared, discount: Any, rewards: jax.Array, values: jax.A
         found = without_mean(found, running, axis=1)
     if shared.actor.normalise:
         found = without_mean(found, running, axis=(0, 1))
-        found = found / (_spread(found, running) + 1e-8)
+        found = found / (critics.spread(found, running) + 1e-8)
     return found
 
 
@@ -294,14 +294,14 @@ def _info(seen: Seen, term: jax.Array) -> dict[str, Any]:
 
     def explained(seat: int) -> jax.Array:
         returns = returns_of(seen.batch.rewards[..., seat], seen.discount)
-        left = _spread(returns - seen.values[..., seat], running)
-        return 1 - (left / _spread(returns, running)) ** 2
+        return critics.explained_variance(seen.values[..., seat], returns, running)
 
+    own = seen.advantages[..., player]
     others = [seat for seat in range(seen.values.shape[-1]) if seat != player]
     return {
         "explained_variance": lambda: explained(player),
         "others_explained_variance": lambda: sum(explained(seat) for seat in others) / len(others),
-        "alignment_ratio": lambda: _spread(term, running) / _spread(seen.advantages[..., player], running),
+        "alignment_ratio": lambda: critics.spread(term, running) / critics.spread(own, running),
     }
 
 
@@ -310,11 +310,3 @@ def without_mean(arrays: jax.Array, running: jax.Array, axis: Any) -> jax.Array:
     weight = running[..., None].astype(arrays.dtype)
     count = jnp.maximum(jnp.sum(weight, axis, keepdims=True), 1)
     return weight * (arrays - jnp.sum(weight * arrays, axis, keepdims=True) / count)
-
-
-def _spread(arrays: jax.Array, running: jax.Array) -> jax.Array:
-    """The standard deviation over running steps, [...] of [time, batch, ...]."""
-    weight = running.reshape(*running.shape, *[1] * (arrays.ndim - 2)).astype(arrays.dtype)
-    count = jnp.maximum(jnp.sum(weight), 1)
-    mean = jnp.sum(weight * arrays, (0, 1)) / count
-    return jnp.sqrt(jnp.sum(weight * (arrays - mean) ** 2, (0, 1)) / count)

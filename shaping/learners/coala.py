@@ -11,6 +11,10 @@ objective  E (1/B) sum over b, l of r_l^b,  the gradient is  E sum over b, l of 
 The first is unbiased. M-FOS's lacks a 1/B, without which the present episode counts B times as much as it should; with
 it, it is the first. The last takes streams for independent, and misses what an action changes in all the others.
 
+In a trial in which a copy of the shaper sits opposite nobody learns, and streams are indeed independent: there the last
+is unbiased too and has less noise, so it replaces the others, and means over streams are taken for each kind of trial
+by itself.
+
 With a critic, errors  delta_l = r_l + gamma V_{l+1} - V_l,  discounted by gamma lambda, take the place of rewards. V is
 the return of the own stream; neither it nor its targets notice where episodes end. All three are one reverse scan.
 """
@@ -24,6 +28,7 @@ from jax import lax
 
 from shaping.learners.actor_critic import ActorCritic, learner_with
 from shaping.learners.learner import Common, Learner
+from shaping.objectives.play_batches import Batch
 from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 
 Estimate = Literal["coala", "mfos", "batch_unaware"]
@@ -77,7 +82,8 @@ class OfTrials:
 
     Attributes:
       estimator: see above.
-      centre: whether their mean over all streams of all trials is subtracted at each step, a baseline without a critic.
+      centre: whether their mean over all streams of all trials of a kind is subtracted at each step, a baseline without
+        a critic.
       scale: whether they are divided by their spread over the batch.
     """
 
@@ -85,27 +91,41 @@ class OfTrials:
     centre: bool
     scale: bool
 
-    def __call__(
-        self, rewards: jax.Array, values: jax.Array, running: jax.Array, sampler: Any, decay: Any
-    ) -> jax.Array:
+    def __call__(self, rewards: jax.Array, values: jax.Array, batch: Batch, sampler: Any, decay: Any) -> jax.Array:
         """[time, trials * streams], times B, as learners take the mean over streams where the formulas have the sum.
 
         Raises:
           ValueError: if what is played are no trials of a sampled game.
         """
-        del running  # The streams of trials never end.
         meta = getattr(sampler.env, "meta", None)
         if meta is None or not meta.sampled:
             raise ValueError("coala learns over trials of a game that is played; allowed: with trial.rounds")
         apart = [leaf.reshape(meta.horizon, -1, meta.streams) for leaf in (rewards, values)]
 
-        def of(rewards: jax.Array, values: jax.Array) -> jax.Array:
-            return trial_advantages(rewards, meta.rounds, self.estimator, values, sampler.discount, decay)
+        def by(estimator: Estimate) -> jax.Array:
+            def of(rewards: jax.Array, values: jax.Array) -> jax.Array:
+                return trial_advantages(rewards, meta.rounds, estimator, values, sampler.discount, decay)
 
-        found = meta.streams * jax.vmap(of, in_axes=1, out_axes=1)(*apart).reshape(rewards.shape)
+            return meta.streams * jax.vmap(of, in_axes=1, out_axes=1)(*apart).reshape(rewards.shape)
+
+        found, alone = by(self.estimator), None if batch.group is None else batch.group > 0
+        if alone is not None:
+            found = jnp.where(alone, by("batch_unaware"), found)
         if self.centre:
-            found = found - jnp.mean(found, axis=1, keepdims=True)
+            found = _centred(found, alone)
         return found / (jnp.std(found) + 1e-8) if self.scale else found
+
+
+def _centred(advantages: jax.Array, alone: jax.Array | None) -> jax.Array:
+    """Advantages [time, streams] minus their mean at each step, of the streams in `alone` and of all others."""
+    if alone is None:
+        return advantages - jnp.mean(advantages, axis=1, keepdims=True)
+
+    def mean(chosen: jax.Array) -> jax.Array:
+        count = jnp.maximum(jnp.sum(chosen, axis=1, keepdims=True), 1)
+        return jnp.sum(jnp.where(chosen, advantages, 0), axis=1, keepdims=True) / count
+
+    return advantages - jnp.where(alone, mean(alone), mean(~alone))
 
 
 @checked

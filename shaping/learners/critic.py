@@ -200,6 +200,19 @@ def value_loss(
     return 0.5 * jnp.sum(squares) / jnp.maximum(jnp.sum(running), 1)
 
 
+def spread(arrays: jax.Array, running: jax.Array) -> jax.Array:
+    """The standard deviation over running steps, [...] of [time, batch, ...]."""
+    weight = running.reshape(*running.shape, *[1] * (arrays.ndim - 2)).astype(arrays.dtype)
+    count = jnp.maximum(jnp.sum(weight), 1)
+    mean = jnp.sum(weight * arrays, (0, 1)) / count
+    return jnp.sqrt(jnp.sum(weight * (arrays - mean) ** 2, (0, 1)) / count)
+
+
+def explained_variance(values: jax.Array, returns: jax.Array, running: jax.Array) -> jax.Array:
+    """The share of the variance of returns over running steps that values explain, at most 1; [time, batch] each."""
+    return 1 - (spread(returns - values, running) / spread(returns, running)) ** 2
+
+
 def _values(objective: Objective, player: int, thetas: Sequence[Any] | None, batch: Batch) -> jax.Array:
     assert objective.values is not None
     return objective.values(player, thetas, batch)

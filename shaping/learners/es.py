@@ -11,13 +11,13 @@ included, is part of it. All members of a population meet the same chance (the s
 parameters alone.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from shaping.learners.ascent import ascend, check_seats, seated
@@ -25,7 +25,9 @@ from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.objectives.estimators import discounts
 from shaping.objectives.objective import Objective
+from shaping.policies.noiseless import noiseless
 from shaping.policies.policy import Policy
+from shaping.rules.search import in_chunks, normals, slope
 from shaping.signatures import NonNegative, Positive, Range, checked
 from shaping.variables import declared
 
@@ -44,6 +46,8 @@ class Settings:
       population: how many policies are tried in an update, an even number.
       chunk: how many of them are evaluated at once; None for all.
       fitness: "ranks", or "raw" for fitness as it is.
+      exploration: whether continuous actions are drawn while policies are tried; otherwise they are the medians of
+        their distributions, as in measurements: a search by parameters can do without noise in actions.
     """
 
     sigma: Any
@@ -53,6 +57,7 @@ class Settings:
     population: int = struct.field(pytree_node=False)
     chunk: int | None = struct.field(pytree_node=False)
     fitness: str = struct.field(pytree_node=False)
+    exploration: bool = struct.field(pytree_node=False, default=True)
 
 
 @struct.dataclass
@@ -71,13 +76,14 @@ def es(
     sigma_limit: NonNegative = 0.01,
     fitness: Literal["ranks", "raw"] = "ranks",
     chunk: Annotated[int, Range(1)] | None = None,
+    exploration: bool = True,
     common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
 ) -> Learner:
     """An evolution strategy with antithetic sampling.
 
     Args:
-      population, sigma, sigma_decay, sigma_limit, fitness, chunk: see `Settings`. Chunks save memory and change nothing
-        else.
+      population, sigma, sigma_decay, sigma_limit, fitness, chunk, exploration: see `Settings`. Chunks save memory and
+        change nothing else.
       common: settings that every learner has; its optimiser climbs the estimated gradient.
 
     Raises:
@@ -86,7 +92,7 @@ def es(
     if population % 2:
         raise ValueError(f"population is {population}; allowed: an even number, as policies are tried in pairs")
     check_search(population, chunk, common)
-    settings = Settings(sigma, sigma_decay, sigma_limit, common, population, chunk, fitness)
+    settings = Settings(sigma, sigma_decay, sigma_limit, common, population, chunk, fitness, exploration)
     return Learner(
         settings,
         _init,
@@ -140,11 +146,12 @@ def _step(
     flat, unflatten = ravel_pytree(state.theta)
     noise = normals(jax.random.fold_in(key, _NOISE), settings.population // 2, flat)
     play = jax.random.fold_in(key, _PLAY)
+    known = objective if settings.exploration else _without_exploration(objective, seats)
 
     def of(number: jax.Array) -> jax.Array:
         sign = jnp.where(number % 2, -1, 1).astype(flat.dtype)
         tried = unflatten(flat + sign * memory.sigma * noise[number // 2])
-        return fitness_of(objective, seated(thetas, seats, tried), seats, play)
+        return fitness_of(known, seated(thetas, seats, tried), seats, play)
 
     found = in_chunks(of, settings.population, settings.chunk)
     estimate = unflatten(slope(noise, found, memory.sigma, settings.fitness))
@@ -153,45 +160,6 @@ def _step(
     sigma = jnp.maximum(settings.sigma_decay * memory.sigma, jnp.minimum(settings.sigma_limit, memory.sigma))
     told = searched(objective, found, seats) | {"search_scale": memory.sigma}
     return LearnerState(theta, Memory(moments, sigma.astype(memory.sigma.dtype))), told
-
-
-def slope(noise: jax.Array, fitness: jax.Array, sigma: Any, kind: str = "ranks") -> jax.Array:
-    """The estimated gradient, [parameters].
-
-    Args:
-      noise: [pairs, parameters], eps.
-      fitness: [2 pairs]: of theta + sigma eps_0, theta - sigma eps_0, theta + sigma eps_1, ...
-      sigma: a scalar.
-      kind: "ranks" or "raw".
-    """
-    used = (ranks(fitness) if kind == "ranks" else fitness).reshape(-1, 2).astype(noise.dtype)
-    weights = used[:, 0] - used[:, 1]
-    return jnp.matmul(weights, noise, precision=lax.Precision.HIGHEST) / (fitness.size * sigma)
-
-
-def ranks(fitness: jax.Array) -> jax.Array:
-    """Ranks from -1/2 (the lowest) to 1/2, equally far apart; those that are equal share the mean of their ranks, so
-    that a population that cannot be told apart goes nowhere. [population]; what is not finite ranks lowest."""
-    worst_first = jnp.where(jnp.isfinite(fitness), fitness, -jnp.inf)
-    ordered = jnp.sort(worst_first)
-    below = jnp.searchsorted(ordered, worst_first, side="left")
-    up_to = jnp.searchsorted(ordered, worst_first, side="right")
-    return (below + up_to - 1) / (2 * (fitness.size - 1)) - 0.5
-
-
-def normals(key: jax.Array, count: int, like: jax.Array) -> jax.Array:
-    """Standard normal vectors [count, parameters]; vector k depends on the key and k alone. Drawn in float32, like
-    initial parameters, whatever the precision of the run."""
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(count))
-    return jax.vmap(lambda own: jax.random.normal(own, like.shape, jnp.float32))(keys).astype(like.dtype)
-
-
-def in_chunks(of: Callable[[jax.Array], jax.Array], population: int, chunk: int | None) -> jax.Array:
-    """`of(number)` for every member of a population, [population], `chunk` members at once."""
-    numbers = jnp.arange(population)
-    if chunk is None or chunk == population:
-        return jax.vmap(of)(numbers)
-    return lax.map(jax.vmap(of), numbers.reshape(-1, chunk)).reshape(-1)
 
 
 def fitness_of(objective: Objective, thetas: Sequence[Any], seats: Sequence[int], key: jax.Array) -> jax.Array:
@@ -204,6 +172,15 @@ def fitness_of(objective: Objective, thetas: Sequence[Any], seats: Sequence[int]
     weights = discounts(objective.sampler.discount, rewards)
     returns = jnp.sum(weights[:, None] * jnp.mean(rewards, axis=1), axis=0)
     return jnp.sum(returns[jnp.asarray(seats)])
+
+
+def _without_exploration(objective: Objective, seats: Sequence[int]) -> Objective:
+    """The objective, with medians in place of the continuous actions of some seats."""
+    sampler = objective.sampler
+    if sampler is None:
+        return objective
+    policies = [noiseless(policy) if seat in seats else policy for seat, policy in enumerate(sampler.policies)]
+    return dataclasses.replace(objective, sampler=dataclasses.replace(sampler, policies=tuple(policies)))
 
 
 def searched(objective: Objective, fitness: jax.Array, seats: Sequence[int]) -> dict[str, jax.Array]:

@@ -114,7 +114,8 @@ class Learner:
       needs_critic: whether it uses critics.
       needs_all_critics: whether it uses critics of all players, not of its own seat alone.
       needs_action_values: whether these critics have to estimate Q.
-      needs_chain: whether it looks inside a repeated game of two actions in closed form (`Objective.chain`).
+      needs_chain: whether, if returns are exact, it looks inside a repeated game of two actions (`Objective.chain`).
+      needs_discrete_actions: whether it plays only games of finitely many actions.
       needs_distance: whether it uses the objective's divergence between policies.
       needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
       variables: what it records besides values, by name, over match, update and player; without a label the name is the
@@ -137,6 +138,7 @@ class Learner:
     needs_all_critics: bool = struct.field(pytree_node=False, default=False)
     needs_action_values: bool = struct.field(pytree_node=False, default=False)
     needs_chain: bool = struct.field(pytree_node=False, default=False)
+    needs_discrete_actions: bool = struct.field(pytree_node=False, default=False)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     needs_information_sets: bool = struct.field(pytree_node=False, default=False)
     variables: Mapping[str, Variable] = struct.field(pytree_node=False, default=FrozenDict())

@@ -1,4 +1,7 @@
-"""Reciprocator in closed form (Zhou et al. 2024): a player that ascends its return plus its reciprocal rewards.
+"""Reciprocator (Zhou et al. 2024): a player that is rewarded for treating others as they treated it.
+
+In games that are played, it is PPO on rewards r_i + weight u_i (`sampled_reciprocator`). In closed form it ascends its
+return plus its reciprocal rewards,
 
     theta_i <- theta_i + step_size * optimiser of  d / d theta_i (V_i + weight U_i)
 
@@ -17,14 +20,17 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from shaping.learners import sampled_reciprocator
+from shaping.learners.actor_critic import ActorCritic
 from shaping.learners.ascent import ascend, check_seats
+from shaping.learners.influence_models import ModelSettings
 from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
 from shaping.learners.reciprocity import FORMS, exact_reciprocal_return
 from shaping.objectives.objective import Chain, Objective
 from shaping.policies.policy import Policy
 from shaping.rules.gradients import replace
-from shaping.signatures import NonNegative, Range, checked
+from shaping.signatures import NonNegative, Positive, Probability, Range, checked
 from shaping.variables import VARIABLES
 
 
@@ -37,6 +43,7 @@ class Settings:
       form: "balance", "credit" or "one_step", see `reciprocity`.
       window, every: how many refreshes a baseline is a mean over, and how many updates lie between two.
       common: those that every learner has.
+      played: those for games that are played.
     """
 
     weight: Any
@@ -44,6 +51,7 @@ class Settings:
     window: int = struct.field(pytree_node=False)
     every: int = struct.field(pytree_node=False)
     common: Common
+    played: sampled_reciprocator.Played
 
 
 @struct.dataclass
@@ -69,12 +77,27 @@ def reciprocator(
     form: Literal["balance", "credit", "one_step"] = "balance",
     window: Annotated[int, Range(1)] = 5,
     every: Annotated[int, Range(1)] = 10,
+    future: NonNegative = 1.0,
+    clip: Positive = 0.2,
+    gae_lambda: Probability = 0.95,
+    entropy: NonNegative = 0.01,
+    epochs: Annotated[int, Range(1)] = 4,
+    minibatches: Annotated[int, Range(1)] = 1,
+    normalise: bool = True,
+    warm_up: Annotated[int, Range(0)] = 2,
+    model_rate: NonNegative = 0.01,
+    model_steps: Annotated[int, Range(1)] = 20,
+    model_hidden: Sequence[Annotated[int, Range(1)]] = (64,),
     common: Common = Common(),  # noqa: B008 - frozen, and the default a reader expects to see
 ) -> Learner:
-    """Reciprocator: it is rewarded for treating others as they treated it, in closed form.
+    """Reciprocator: it is rewarded for treating others as they treated it. `weight` and `form` are for every game.
 
     Args:
-      weight, form, window, every: see `Settings`.
+      weight, form: see `Settings`.
+      window, every: in closed form, see `Settings`; from play, see `influence_models.ModelSettings`.
+      future, model_rate, model_steps, model_hidden: from play, see `influence_models.ModelSettings`.
+      clip, gae_lambda, entropy, epochs, minibatches, normalise: from play, see `ActorCritic`.
+      warm_up: from play, updates at the start in which models and critics learn but the policy does not move.
       common: settings that every learner has.
 
     Raises:
@@ -83,13 +106,24 @@ def reciprocator(
     check_without_model(common, "baselines take its place")
     if form not in FORMS:
         raise ValueError(f"form is {form!r}; allowed: {', '.join(FORMS)}")
+    played = sampled_reciprocator.Played(
+        ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches),
+        ModelSettings(model_rate, future, tuple(model_hidden), model_steps, window, every),
+        warm_up,
+    )
+    from_play = common.critic is not None
+    names = ("reciprocal_value", *sampled_reciprocator.NAMES) if from_play else ("reciprocal_value",)
     return Learner(
-        Settings(weight, form, window, every, common),
+        Settings(weight, form, window, every, common, played),
         _init,
         _step,
         prepares=common.initial.learned,
+        observes=from_play,
+        needs_critic=True,
         needs_chain=True,
-        variables={"reciprocal_value": VARIABLES["reciprocal_value"]},
+        needs_discrete_actions=True,
+        variables={name: VARIABLES[name] for name in names},
+        minibatches=minibatches,
         gradients=2,
     )
 
@@ -106,8 +140,10 @@ def _init(
     del common
     (seat,) = seats_of(player)
     check_seats(policies, (seat,))
+    if objective.sampler is not None:
+        return sampled_reciprocator.start(settings.played, settings.common, key, policies, seat, objective, dtype)
     if objective.chain is None:
-        raise ValueError("the game has no chain; allowed: repeated games of two actions in closed form")
+        raise ValueError("the game has no chain; allowed: repeated games of two actions in closed form, or play")
     theta = initial_parameters(settings.common.initial, key, policies, seat, objective, dtype)
     moments = settings.common.optimizer.build(settings.common.step_size).init(theta)
     states = 1 + 2 ** len(policies)
@@ -122,8 +158,10 @@ def _step(
     player: int | tuple[int, ...],
     objective: Objective,
 ) -> tuple[LearnerState, dict[str, Any]]:
-    del key
     (seat,) = seats_of(player)
+    if objective.sampler is not None:
+        own = sampled_reciprocator.Rewards(settings.weight, settings.form)
+        return sampled_reciprocator.step(own, settings.played, settings.common, key, states, seat, objective)
     state, thetas = states[seat], [state.theta for state in states]
     memory: Memory = state.memory
     assert objective.chain is not None

@@ -40,9 +40,9 @@ def init(like: Any, capacity: int) -> Replay:
 
 
 def add(replay: Replay, entry: Any) -> Replay:
-    """The replay with one more entry, which replaces the oldest if the replay is full."""
+    """The replay with one more entry, in the replay's own types, which replaces the oldest if the replay is full."""
     place = replay.seen % replay.capacity
-    entries = jax.tree.map(lambda kept, new: kept.at[place].set(new), replay.entries, entry)
+    entries = jax.tree.map(lambda kept, new: kept.at[place].set(new.astype(kept.dtype)), replay.entries, entry)
     return Replay(entries, replay.seen + 1)
 
 

@@ -10,13 +10,12 @@ import jax.numpy as jnp
 
 from shaping.envs.environment import check_integer
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
-from shaping.objectives.game import all_alike, closed_form_values, closed_form_work
+from shaping.objectives.game import EMPTY, all_alike, closed_form_values, closed_form_work, nothing
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.policies.tabular import parameters
 from shaping.signatures import fields
-from shaping.variables import Variable
 
 
 def from_returns(function: Callable[[Thetas], Any]) -> Objective:
@@ -49,6 +48,12 @@ class Analytic:
     num_parameters: tuple[int, ...]
     default_parameters: Any = field(default=(), compare=False)
 
+    # Returns are exact. Parameters are the actions, not probabilities of any; functions take them as arrays.
+    sampled = tabular = unrolled = False
+    variables = labels = about = EMPTY
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+    evaluate, work = closed_form_values, closed_form_work
+
     def __post_init__(self):
         if isinstance(self.num_parameters, str) or not self.num_parameters:
             raise ValueError(f"num_parameters is {self.num_parameters!r}; allowed: an integer per player")
@@ -75,79 +80,24 @@ class Analytic:
         return tuple(parameters(length) for length in self.num_parameters)
 
     @property
-    def sampled(self) -> bool:
-        """Never: returns are exact."""
-        return False
-
-    @property
-    def tabular(self) -> bool:
-        """Never: parameters are not probabilities."""
-        return False
-
-    @property
     def exchangeable(self) -> bool:
         """Whether all players have as many parameters."""
         return all_alike(self.policies)
-
-    @property
-    def variables(self) -> Mapping[str, Variable]:
-        """None: there is nothing to record besides parameters and values."""
-        return {}
-
-    @property
-    def labels(self) -> Mapping[str, tuple[str, ...]]:
-        """None."""
-        return {}
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
-    @property
-    def unrolled(self) -> bool:
-        """Never: the user's function takes parameter vectors and numbers as arrays."""
-        return False
 
     def value_scale(self, params: Any) -> jax.Array:
         """Values are returns."""
         del params
         return jnp.ones(())
 
-    def cooperation(self, thetas: Thetas) -> None:
-        """None: parameters are not probabilities."""
-        del thetas
-
-    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
-        """None: parameters are not probabilities."""
-        del params, thetas
-
-    def round_payoffs(self, params: Any) -> None:
-        """None: parameters are not probabilities."""
-        del params
-
     def describe(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """Nothing: there is nothing to record besides parameters and values."""
         del params, thetas, key
         return {}
 
-    def evaluate(self, params: Any, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """value [players], in closed form."""
-        del key
-        return closed_form_values(self, params, thetas)
-
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """Nothing worth counting."""
         del itemsize, lookaheads
         return 0
-
-    def work(self, params: Any) -> int:
-        """Grows with the square of its largest array."""
-        return closed_form_work(params, self.policies)
-
-    def episode(self, params: Any) -> None:
-        """None: nothing is played."""
-        del params
 
 
 def analytic_game(name: str, **settings: Any) -> Analytic:

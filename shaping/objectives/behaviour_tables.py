@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from shaping.objectives.memory_k import num_histories
+from shaping.objectives.returns_memory_k import num_histories
 from shaping.policies.automaton import Machine
 from shaping.policies.policy import Policy
 from shaping.policies.strategies import strategy

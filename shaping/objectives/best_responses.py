@@ -17,7 +17,7 @@ import numpy as np
 from shaping.envs import MatrixGame
 from shaping.objectives.behaviour_tables import behaviours, lengthened, memory_of, next_histories
 from shaping.objectives.game import value_scale
-from shaping.objectives.memory_k import own_histories
+from shaping.objectives.returns_memory_k import own_histories
 
 # Actions whose values differ by less than this fraction of the range of values, or by rounding, are equally good.
 _TIE = 1e-11

@@ -8,6 +8,7 @@ with p0 the distribution of starts and r_i(s) the expected reward of a step, so 
 with the discounted visits. Noise mixes every policy with the uniform one before it is played.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from shaping.envs.coin_game.chain import CoinChain, coin_chain
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams
 from shaping.envs.declarations import measures
 from shaping.envs.measures import fraction
-from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
+from shaping.objectives.game import EMPTY, all_alike, closed_form_values, closed_form_work, nothing, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
 from shaping.objectives.rewards import Reward, maximised
@@ -64,20 +65,16 @@ class ExactCoinGame:
     memory: bool = False
     folded: bool = True
 
+    # Returns are exact, and there are too many states to treat each as a scalar. No move is cooperation.
+    sampled = tabular = unrolled = False
+    about = EMPTY
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+    evaluate, work = closed_form_values, closed_form_work
+
     @property
     def chain(self) -> CoinChain:
         """The states and transitions, enumerated when first used."""
         return coin_chain(self.env, self.folded, self.memory)
-
-    @property
-    def sampled(self) -> bool:
-        """Never: returns are exact."""
-        return False
-
-    @property
-    def tabular(self) -> bool:
-        """Never: a move is neither cooperation nor defection."""
-        return False
 
     @property
     def exchangeable(self) -> bool:
@@ -87,24 +84,14 @@ class ExactCoinGame:
     @property
     def variables(self) -> Mapping[str, Variable]:
         """What `describe` returns, as the environment declares it; the own fraction is known only at the end."""
-        known = measures(self.env)
-        own = {name: of_measure(known[name]) for name in ("pickups", "own_fraction")}
-        return declared("discount", "noise") | own
+        known = {name: of_measure(own) for name, own in measures(self.env).items()}
+        own_fraction = dataclasses.replace(known["own_fraction"], only_last=True)
+        return declared("discount", "noise") | {"pickups": known["pickups"], "own_fraction": own_fraction}
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
         """Labels of colours, numbered like players."""
         return {"colour": measures(self.env)["pickups"].labels}
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
-    @property
-    def unrolled(self) -> bool:
-        """Never: there are too many states to treat each as a scalar."""
-        return False
 
     def objective(self, params: ExactCoinParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of rewards, discount and noise."""
@@ -125,35 +112,10 @@ class ExactCoinGame:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
 
-    def evaluate(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """value [players], in closed form."""
-        del key
-        return closed_form_values(self, params, thetas)
-
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """The probabilities of joint actions in every state, once for each derivative."""
         states, joint = self.chain.transition.shape
         return 4 * (1 + lookaheads) * states * joint * itemsize
-
-    def work(self, params: ExactCoinParams) -> int:
-        """Grows with the square of the number of states."""
-        return closed_form_work(params, self.policies)
-
-    def episode(self, params: ExactCoinParams) -> None:
-        """None: nothing is played."""
-        del params
-
-    def cooperation(self, thetas: Thetas) -> None:
-        """None: a move is neither cooperation nor defection."""
-        del thetas
-
-    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
-        """None: a move is neither cooperation nor defection."""
-        del params, thetas
-
-    def round_payoffs(self, params: Any) -> None:
-        """None: a move is neither cooperation nor defection."""
-        del params
 
     def describe(self, params: ExactCoinParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What a record holds of one match besides values: pickups [players, colours], own_fraction [players], discount

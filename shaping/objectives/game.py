@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import jax
@@ -38,7 +39,8 @@ class Game(Protocol):
     """The static part of a game, hashable: what is compiled, as opposed to the numbers it is given (`params`).
 
     To add a kind of game, implement this protocol; nothing else needs to change. An implementation need not inherit
-    from it.
+    from it. What it does not have it says in one line, with a class attribute: `tabular = False`, `about = EMPTY`,
+    `episode = nothing`.
     """
 
     @property
@@ -153,19 +155,31 @@ def value_scale(discount: Any, horizon: int | None) -> Any:
     return arrays.where(discount == 1, 1 / horizon, 1 - discount)
 
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+"""The `variables`, `labels` or `about` of a game that has none."""
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """A method of a game that does not have what it would return: `episode = nothing` says that nothing is played."""
+    del args, kwargs
+
+
 def all_alike(policies: Sequence[Policy]) -> bool:
     """Whether every seat has the same policy, part of `Game.exchangeable`."""
     return len(set(policies)) == 1
 
 
-def closed_form_values(game: Game, params: Any, thetas: Sequence[Any]) -> dict[str, jax.Array]:
+def closed_form_values(
+    game: Game, params: Any, thetas: Sequence[Any], key: jax.Array | None = None
+) -> dict[str, jax.Array]:
     """`Game.evaluate` for games in closed form: value [players]."""
+    del key
     returns = game.objective(params)(thetas)[0]
     return {"value": game.value_scale(params) * jnp.stack([returns[player] for player in range(len(thetas))])}
 
 
-def closed_form_work(params: Any, policies: Sequence[Policy]) -> int:
+def closed_form_work(game: Game, params: Any) -> int:
     """`Game.work` for games in closed form: grows with the square of the largest array, as transition matrices do."""
     sizes = [math.prod(np.shape(leaf)[1:]) for leaf in jax.tree.leaves(params)]
-    largest = max([1, *sizes, *(policy.num_parameters for policy in policies)])
+    largest = max([1, *sizes, *(policy.num_parameters for policy in game.policies)])
     return max(1, (largest // 8) ** 2)

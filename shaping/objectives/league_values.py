@@ -1,6 +1,6 @@
 """Exact values and cooperation of everyone against everyone: fixed policies of a repeated two-player game.
 
-Values are those of `shaping.objectives.memory_one`, in blocks of rows and columns: one compiled program computes all
+Values are those of `shaping.objectives.exact_matrix`, in blocks of rows and columns: one compiled program computes all
 pairs of a block. Tables of one round are computed scalar by scalar, longer ones through the chain of their joint
 histories, and machines, which have no table, pair by pair through the chain of their joint states (`automaton_pairs`).
 """
@@ -20,8 +20,8 @@ from shaping.envs import MatrixGame
 from shaping.objectives.automaton_pairs import machine_pairs
 from shaping.objectives.behaviour_tables import each_behaviour, machine_of, memory_of, stacked
 from shaping.objectives.game import value_scale
-from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_arrays import finite_returns
+from shaping.objectives.returns_memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_scalars import returns_scalars
 from shaping.policies.automaton import Machine
 

@@ -37,12 +37,14 @@ class Batch:
       actions: [time, batch, players, ...], elements of the action space.
       rewards: [time, batch, players] as players maximise them, 0 after the end of a stream.
       running: [time, batch] False after the end of a stream.
+      group: [time, batch] int32, which streams are of one kind, where they are of several; None otherwise.
     """
 
     observations: jax.Array
     actions: jax.Array
     rewards: jax.Array
     running: jax.Array
+    group: jax.Array | None = None
 
     @property
     def streams(self) -> int:

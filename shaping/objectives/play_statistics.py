@@ -127,7 +127,8 @@ def play(
         ) -> tuple[tuple[jax.Array, PlayState, _Tally], None]:
             time, before, tally = carry
             after, played = play_step(env, policies, thetas, numbers, key, before, time)
-            counted = _counted(env, tally, before, played, gamma)
+            told = _counterfactual(env, policies, thetas, before, played)
+            counted = _counted(env, tally, before, played._replace(info=played.info | told), gamma)
             if not played.begins:
                 counted = jax.tree.map(lambda new, old: jnp.where(before.running, new, old), counted, tally)
             return (time + 1, after, counted), None
@@ -178,6 +179,26 @@ def _start(env: Any) -> _Tally:
         weight=jnp.ones((), float),
         first=jnp.asarray(True),
     )
+
+
+def _counterfactual(
+    env: Any, policies: Sequence[Policy], thetas: Sequence[Any], before: PlayState, played: Step
+) -> dict[str, jax.Array]:
+    """What players would have done had they seen something else, see `declarations.counterfactuals`; {} in most
+    environments."""
+    others = declarations.counterfactuals(env, before.observations)
+    if others is None:
+        return {}
+
+    def probabilities(observations: jax.Array) -> jax.Array:
+        seats = zip(policies, thetas, before.memories, strict=True)
+        found = [policy.apply(theta, observations[i], memory)[0] for i, (policy, theta, memory) in enumerate(seats)]
+        return jnp.stack([distribution.probs for distribution in found])
+
+    return {
+        "probabilities": jnp.stack([distribution.probs for distribution in played.distributions]),
+        "counterfactual_probabilities": jax.vmap(probabilities)(others),
+    }
 
 
 def _counted(env: Any, tally: _Tally, before: PlayState, played: Step, discount: jax.Array) -> _Tally:

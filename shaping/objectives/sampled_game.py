@@ -13,8 +13,8 @@ from flax import struct
 
 from shaping.envs.declarations import egocentric, measures, metrics, showcase
 from shaping.envs.spaces import Discrete
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.objectives.game import Episode, Game, all_alike, value_scale
-from shaping.objectives.memory_one import ExactMatrixGame
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.play_statistics import Statistics, play

@@ -15,6 +15,7 @@ from shaping.envs import (
     CommonsHarvest,
     Cournot,
     Fishery,
+    FruitMarket,
     InTheMatrix,
     MatrixGame,
     Negotiation,
@@ -30,7 +31,7 @@ from shaping.policies.memory_one import memory_one
 from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy, no_params
 from shaping.policies.tabular import tabular
-from shaping.policies.walkers import cleaners, gatherers, harvesters
+from shaping.policies.walkers import cleaners, farmers, gatherers, harvesters
 
 # Logit of an action that is never taken, as in `grid_players`.
 _NEVER = -1e4
@@ -64,6 +65,7 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     - gift: GIVES, to the next seat, and KEEPS
     - clean_up: CLEANS and EATS, which do nothing else, and BOTH, which eats while at most one cell is dirty
     - commons_harvest: GREEDY and SUSTAINABLE, which leaves apples that have few others around
+    - fruit_market: TRADES, which offers its own fruit one for one, and SELF_SUFFICIENT, which eats it
     - in_the_matrix: one for each kind of coins (ALLC and ALLD if there are two), which collects only that kind and then
       plays
 
@@ -165,6 +167,8 @@ def _scripts(env: Any) -> dict[str, Script]:
         return _walking(cleaners(env))
     if isinstance(env, CommonsHarvest):
         return _walking(harvesters(env))
+    if isinstance(env, FruitMarket):
+        return _walking(farmers(env))
     if isinstance(env, InTheMatrix):
         return _walking(gatherers(env))
     if env.name == "gift":

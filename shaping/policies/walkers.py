@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from shaping.envs.clean_up.game import CleanUp
 from shaping.envs.commons_harvest.game import CommonsHarvest
+from shaping.envs.fruit_market.game import EAT_OTHER, EAT_OWN, OFFERS, FruitMarket
+from shaping.envs.fruit_market.view import PLANES
 from shaping.envs.in_the_matrix.game import ACTIONS, InTheMatrix
 
 _NEVER = -1e4
@@ -175,4 +177,39 @@ def gatherers(env: InTheMatrix) -> Mapping[str, Move]:
     names = ("ALLC", "ALLD") if env.num_kinds == 2 else tuple(f"ALL_{kind}" for kind in range(env.num_kinds))
     return {
         name: (lambda env, observation, kind=kind: _gather(env, observation, kind)) for kind, name in enumerate(names)
+    }
+
+
+def _farm(env: FruitMarket, observation: jax.Array, trades: bool) -> jax.Array:
+    """Walks to the nearest ripe tree of its own fruit, around if it sees none, and eats its own fruit; or offers it one
+    for one, keeps the offer while it stands, and eats what it gets for it."""
+    side = 2 * env.sides + 1
+    window, numbers = (
+        observation[: side * side * PLANES].reshape(side, side, PLANES),
+        observation[side * side * PLANES :],
+    )
+    found, down, right = nearest(window[:, :, 0] > 0, jnp.int32(env.sides), jnp.int32(env.sides))
+    way = direction(down, right)
+    step = jnp.where(way == 4, 0, way + 1)
+    walks = _mixed(jnp.where(found, step, 0), (1, 2, 3, 4), jnp.where(found, _ASTRAY, 1), env.action_space.num_values)
+    own, other = numbers[0] > 0, numbers[1] > 0
+    if not trades:
+        return jnp.where(own, _certainly(EAT_OWN, env), walks)
+    offers = numbers[2] < 0
+    # The first offer is one for one.
+    walks = jnp.where(own & ~offers, _certainly(OFFERS, env), walks)
+    return jnp.where(other, _certainly(EAT_OTHER, env), walks)
+
+
+def _certainly(action: int, env: FruitMarket) -> jax.Array:
+    """Logits [actions] of a certain action."""
+    return jnp.where(jnp.arange(env.action_space.num_values) == action, 0, jnp.asarray(_NEVER, float))
+
+
+def farmers(env: FruitMarket) -> Mapping[str, Move]:
+    """Players of the fruit market by name."""
+    del env
+    return {
+        "TRADES": lambda env, observation: _farm(env, observation, True),
+        "SELF_SUFFICIENT": lambda env, observation: _farm(env, observation, False),
     }

@@ -204,8 +204,11 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
         recorded, axis = timetable.measured if matches.game.sampled else None, _axis(matches)
 
+        # Of this device, as what the updates compare is.
+        wanted = jnp.all(jnp.ones_like(states.diverged_at, bool))
+
         def finished(match: Match, state: MatchState) -> dict[str, jax.Array]:
-            found = single.finish(match, state, timetable.updates, timetable.extras, recorded)
+            found = single.finish(match, state, timetable.updates, timetable.extras, recorded, wanted)
             return found | ({"policy_trajectory": found["policy"]} if "policies" in timetable.extras else {})
 
         finish: Any = jax.vmap(finished, axis, axis)

@@ -202,12 +202,18 @@ def measure(match: Match, state: MatchState, number: jax.Array) -> tuple[MatchSt
       The state, with the values added to its sums; and what the game measures, including `value` [players], NaN if the
       match has diverged.
     """
-    found = match.game.evaluate(match.params, thetas_of(match, state.learners), use(match.key, "evaluation", number))
+    found = _played(match, state.learners, number)
     finite = state.diverged_at < 0
     shown = {name: jnp.where(finite, value, jnp.full_like(value, jnp.nan)) for name, value in found.items()}
     counted = [jnp.where(finite & (number > 0), value, 0) for value in found["value"]]
     total, excess = _added(state, counted)
     return dataclasses.replace(state, value_sum=total, value_excess=excess), shown
+
+
+@jax.jit
+def _played(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> dict[str, jax.Array]:
+    """What the game measures of a match after `number` updates. Traced once, however many programs measure it."""
+    return match.game.evaluate(match.params, thetas_of(match, states), use(match.key, "evaluation", number))
 
 
 def _added(state: MatchState, values: Sequence[jax.Array]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
@@ -224,6 +230,26 @@ def stepped(
     The latter has, for every name of `match.variables`, one scalar per player, NaN for those whose learners do not
     record it, and for all if the update is not `recorded`. It is of the states before the update.
     """
+    if recorded is False:
+        return _unrecorded(match, states, number)
+    return _recorded(match, states, number, jnp.asarray(recorded))
+
+
+# Traced once: a run's updates and its end need the same step, and tracing one takes longer than compiling it.
+@jax.jit
+def _unrecorded(match: Match, states: tuple[LearnerState, ...], number: jax.Array) -> Any:
+    return _stepped(match, states, number, False)
+
+
+@jax.jit
+def _recorded(match: Match, states: tuple[LearnerState, ...], number: jax.Array, recorded: jax.Array) -> Any:
+    return _stepped(match, states, number, recorded)
+
+
+def _stepped(
+    match: Match, states: tuple[LearnerState, ...], number: jax.Array, recorded: jax.Array | bool
+) -> tuple[tuple[LearnerState, ...], dict[str, list[jax.Array]]]:
+    """See `stepped`."""
     objective = match.objective
     seated = match.by_seat(states)
     if any(learner.observes for learner in match.learners):
@@ -283,7 +309,12 @@ def _finite(tree: Any) -> jax.Array:
 
 
 def finish(
-    match: Match, state: MatchState, updates: int, extras: Sequence[str] = (), recorded: int | None = None
+    match: Match,
+    state: MatchState,
+    updates: int,
+    extras: Sequence[str] = (),
+    recorded: int | None = None,
+    wanted: jax.Array | bool = True,
 ) -> dict[str, Any]:
     """What is recorded at the end of a match.
 
@@ -292,6 +323,7 @@ def finish(
       updates: how many there were.
       extras: what else to record, see below.
       recorded: at how many updates, from update 1 on, a match whose returns are sampled was measured.
+      wanted: True; given as an array of the kind that `update` gets, the step of the updates is not traced again.
 
       Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
@@ -320,7 +352,7 @@ def finish(
         own["consistency_loss"] = jnp.where(diverged_at < 0, loss, jnp.nan)
     if match.variables:
         # For the update that would come next; the resulting states are dropped.
-        besides = stepped(match, state.learners, jnp.int32(updates), recorded=True)[1]
+        besides = stepped(match, state.learners, jnp.int32(updates), wanted)[1]
         measured |= {name: jnp.stack(each) for name, each in _shown(diverged_at < 0, besides).items()}
     return measured | match.game.describe(match.params, thetas, key) | own
 

@@ -16,23 +16,22 @@ play (`trial_play`): whoever learns over trials has one policy, which acts in ea
 for each.
 
 Both forms share their pools, their spaces and what is shown, so they are one class, and this file is longer than
-others.
+others. `trial_state` says what a trial consists of, `trial_spaces` what its players see and do.
 
 The seats of those who learn within the trial remain seats: they are shown the same and paid, and what they are given as
 actions is ignored. What another learner draws, its start included, depends on the environment's keys and its seat
 alone, never on what a shaper does or draws.
+
+In some trials a copy of a shaper may sit there instead (`Copy`): what it does is then given as the actions of its seat.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax import struct
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.learners.learner import LearnerState
@@ -40,62 +39,12 @@ from shaping.objectives.objective import Objective
 from shaping.objectives.play_batches import Batch
 from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies.placeholder import placeholder_policy
-from shaping.population.pools import Candidate, Opponent, Pool, draw, learned, pool
+from shaping.population import trial_spaces as spaces
+from shaping.population.pools import Candidate, draw, learned, pool
 from shaping.population.random_keys import use
+from shaping.population.trial_state import MetaParams, MetaState, Rounds
 
-# Probabilities nearer to 0 or 1 count as this near: a logit of 12, which float32 still resolves.
-_LEAST = 6e-6
 OBSERVES = ("policies", "play", "both")
-
-
-@struct.dataclass
-class MetaParams:
-    """The numbers of a meta-game; every leaf may have leading axes that a vmap maps over.
-
-    Attributes:
-      game: those of the game that is played.
-      pools: for each seat its pool, None for a shaper's seat.
-    """
-
-    game: Any
-    pools: tuple[Pool | None, ...]
-
-
-@struct.dataclass
-class Rounds:
-    """Where the streams of a sampled trial stand; leaves [streams, ...].
-
-    Attributes:
-      observations: [streams, players, ...] of the game.
-      env: states of the game.
-      memories: for each seat what its policy remembers, () for a shaper's seat.
-      running: False where the inner episode is over before its last round.
-    """
-
-    observations: jax.Array
-    env: Any
-    memories: tuple[Any, ...]
-    running: jax.Array
-
-
-@struct.dataclass
-class MetaState:
-    """A trial.
-
-    Attributes:
-      others: for each seat the learner within, None for a shaper's seat.
-      played: for each shaper's seat the parameters that it last played, if the game is exact; None otherwise.
-      rounds: where the streams stand, if it is sampled; None otherwise.
-      batch: what was played since the last inner update, [rounds, streams, ...]; None if the game is exact.
-      update, round: [] int32, inner updates so far, and rounds since the last one.
-    """
-
-    others: tuple[Opponent | None, ...]
-    played: tuple[Any, ...]
-    rounds: Rounds | None
-    batch: Batch | None
-    update: jax.Array
-    round: jax.Array
 
 
 @dataclass(frozen=True)
@@ -185,34 +134,22 @@ class MetaGame:
     @property
     def stream_observations(self) -> Discrete | Box:
         """What one player sees in one stream."""
-        if not self.sampled:
-            shown = sum(self._shown_policy(seat).size for seat in range(self.num_players))
-            edge = 1.0 if self.game.tabular else self.bound
-            return Box((shown,), 0.0 if self.game.tabular else -edge, edge)
-        space = self.game.env.observation_space
-        if self.observes == "play":
-            return space
-        seen = space.num_values if isinstance(space, Discrete) else math.prod(space.shape)
-        policies = sum(self._shown_policy(seat).size for seat in self.learners)
-        return Box((policies + seen * (self.observes == "both"),))
+        return spaces.stream_observations(self)
 
     @property
     def stream_actions(self) -> Discrete | Box:
         """What one player does in one stream."""
-        if self.sampled:
-            return self.game.env.action_space
-        length = self.game.policies[self.shapers[0]].num_parameters
-        return Box((length,)) if self._of_tables else Box((length,), -self.bound, self.bound)
+        return spaces.stream_actions(self)
 
     @property
     def observation_space(self) -> Discrete | Box:
         """What one player sees, in all streams of a sampled game."""
-        return self._over_streams(self.stream_observations)
+        return spaces.over_streams(self, self.stream_observations)
 
     @property
     def action_space(self) -> Discrete | Box:
         """What one player does, in all streams of a sampled game."""
-        return self._over_streams(self.stream_actions)
+        return spaces.over_streams(self, self.stream_actions)
 
     @property
     def default_params(self) -> MetaParams:
@@ -260,46 +197,43 @@ class MetaGame:
     def begin(self, key: jax.Array, params: MetaParams) -> MetaState:
         """A trial before its first step, without room for a batch."""
         dtype = _dtype(params.game)
-        others, played = [], []
+        others, copied, played = [], [], []
         for seat, of_seat in enumerate(params.pools):
-            own = jax.random.fold_in(key, seat)
-            if of_seat is None:
+            own, copy = jax.random.fold_in(key, seat), params.copy(seat)
+            first = None
+            if (of_seat is None or copy is not None) and not self.sampled:
                 # Before its first action a shaper has some policy too, which the exact game shows.
-                policy = self.game.policies[seat]
-                first = None if self.sampled else policy.init(use(own, "init"), jnp.float32(1))
-                played.append(jax.tree.map(lambda leaf: leaf.astype(dtype), first))
-                others.append(None)
-            else:
-                played.append(None)
-                others.append(draw(of_seat, own, self.game.policies, seat, self._before(params), dtype))
-        state = MetaState(tuple(others), tuple(played), None, None, jnp.int32(0), jnp.int32(0))
+                first = self.game.policies[seat].init(use(own, "init"), jnp.float32(1))
+                first = jax.tree.map(lambda leaf: leaf.astype(dtype), first)
+            played.append(first)
+            chance = None if copy is None else jax.random.uniform(use(own, "copy"), (), jnp.float32)
+            copied.append(None if copy is None else chance < copy.share)
+            others.append(
+                None if of_seat is None else draw(of_seat, own, self.game.policies, seat, self._before(params), dtype)
+            )
+        state = MetaState(tuple(others), tuple(copied), tuple(played), None, None, jnp.int32(0), jnp.int32(0))
         return dataclasses.replace(state, rounds=self._dealt(key, params)) if self.sampled else state
 
     def shown(self, state: MetaState) -> jax.Array:
         """Observations [players, ...], or [players, streams, ...] of a sampled game, in the order of the seats."""
-        if not self.sampled:
-            each = [self._policy(seat, theta) for seat, theta in enumerate(self.thetas(state))]
-            return jnp.stack([jnp.concatenate([each[i], *each[:i], *each[i + 1 :]]) for i in range(self.num_players)])
-        assert state.rounds is not None
-        seen = jnp.moveaxis(state.rounds.observations, 1, 0)
-        if self.observes == "play":
-            return seen
-        thetas = self.thetas(state)
-        known = jnp.concatenate([self._policy(seat, thetas[seat]) for seat in self.learners])
-        found = jnp.broadcast_to(known, (*seen.shape[:2], known.size))
-        if self.observes == "policies":
-            return found
-        space = self.game.env.observation_space
-        if isinstance(space, Discrete):
-            play = jax.nn.one_hot(seen, space.num_values, dtype=jnp.float32)
-        else:
-            play = seen.reshape(*seen.shape[:2], -1).astype(jnp.float32)
-        return jnp.concatenate([play, found], axis=-1)
+        return spaces.shown(self, state)
+
+    def as_action(self, seat: int, theta: Any) -> jax.Array:
+        """Parameters as the action that plays them, [parameters]."""
+        return spaces.as_action(self, seat, theta)
 
     def thetas(self, state: MetaState) -> list[Any]:
-        """Everybody's parameters; of a shaper those that it last played, in a sampled game ()."""
-        pairs = zip(state.others, state.played, strict=True)
-        return [(() if self.sampled else played) if other is None else other.theta for other, played in pairs]
+        """Everybody's parameters; of a shaper, and of its copy, those that it last played. In a sampled game a shaper
+        has none, and those of a learner in whose place a copy sits mean nothing."""
+        found = []
+        for other, copied, played in zip(state.others, state.copied, state.played, strict=True):
+            if other is None:
+                found.append(() if self.sampled else played)
+            elif copied is None or self.sampled:
+                found.append(other.theta)
+            else:
+                found.append(jax.tree.map(lambda a, b, copied=copied: jnp.where(copied, a, b), played, other.theta))
+        return found
 
     def play_policies(
         self, key: jax.Array, state: MetaState, actions: jax.Array, params: MetaParams
@@ -309,7 +243,7 @@ class MetaGame:
         Args:
           key: of the step.
           state: the trial before it.
-          actions: [players, parameters].
+          actions: [players, parameters]; those of learners within are ignored.
           params: the numbers.
 
         Returns:
@@ -317,8 +251,8 @@ class MetaGame:
         """
         dtype = _dtype(params.game)
         played = tuple(
-            None if inside else self._parameters(seat, actions[seat].astype(dtype))
-            for seat, inside in enumerate(self.within)
+            None if before is None else spaces.parameters(self, seat, actions[seat].astype(dtype))
+            for seat, before in enumerate(state.played)
         )
         state = dataclasses.replace(state, played=played)
         thetas = self.thetas(state)
@@ -359,7 +293,8 @@ class MetaGame:
 
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, 1 + seat)
             action, memory = jax.vmap(act)(own, before.observations[:, seat], before.memories[seat])
-            taken.append(action)
+            copied = state.copied[seat]
+            taken.append(action if copied is None else jnp.where(copied, actions[seat].astype(action.dtype), action))
             memories.append(memory)
         joint = jnp.stack([action.astype(game.env.action_space.dtype) for action in taken], axis=1)
         own = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
@@ -422,43 +357,6 @@ class MetaGame:
             jnp.zeros(shape, bool),
         )
 
-    @property
-    def _of_tables(self) -> bool:
-        """Whether shapers' parameters are logits of P(cooperate | state)."""
-        return self.game.tabular and all(self.game.policies[seat].kind == "tabular" for seat in self.shapers)
-
-    def as_action(self, seat: int, theta: Any) -> jax.Array:
-        """Parameters as the action that plays them, [parameters]."""
-        flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(theta)])
-        return jax.nn.sigmoid(flat) if self._of_tables else flat
-
-    def _parameters(self, seat: int, action: jax.Array) -> Any:
-        """The parameters that an action says."""
-        if self._of_tables:
-            inside = jnp.clip(action, _LEAST, 1 - _LEAST)
-            action = jnp.log(inside) - jnp.log1p(-inside)
-        return _unflattened(self.game.policies[seat], action)
-
-    def _over_streams(self, space: Discrete | Box) -> Discrete | Box:
-        if not self.sampled:
-            return space
-        if isinstance(space, Discrete):
-            return Box((self.streams,), 0, space.num_values - 1, "int32")
-        return dataclasses.replace(space, shape=(self.streams, *space.shape))
-
-    def _shown_policy(self, seat: int) -> Any:
-        """The shape of a policy as it is shown."""
-        return jax.eval_shape(lambda theta: self._policy(seat, theta), self.game.policies[seat].shapes)
-
-    def _policy(self, seat: int, theta: Any) -> jax.Array:
-        """A policy as it is shown: P(cooperate | state), or else its parameters, one after the other."""
-        policy = self.game.policies[seat]
-        if policy.tabulated and (self.sampled or self.game.tabular):
-            table = policy.table(theta)
-            return jax.nn.sigmoid(jnp.ravel(table if hasattr(table, "shape") else jnp.stack(table)).astype(jnp.float32))
-        flat = [jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(theta)]
-        return jnp.clip(jnp.concatenate(flat), -self.bound, self.bound)
-
 
 def meta_game(
     game: Any,
@@ -490,13 +388,6 @@ def meta_game(
     dtype = _dtype(params)
     made = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf, tuple(pools))
     return MetaGame(game, within, updates, shown, bound, MetaParams(params, made))
-
-
-def _unflattened(policy: Any, flat: jax.Array) -> Any:
-    leaves, structure = jax.tree.flatten(policy.shapes)
-    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-    parts = jnp.split(flat, ends) if len(leaves) > 1 else [flat]
-    return structure.unflatten([part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
 
 
 def _dtype(tree: Any) -> Any:

@@ -19,11 +19,10 @@ def variables(learners: Sequence[Learner]) -> dict[str, Variable]:
 
 
 def of_game(game: Game) -> dict[str, Variable]:
-    """What an exact game measures along updates besides values, by name: the variables that it declares with the source
-    "play" (an exact Coin Game also declares measures that it knows only at the end). Games that are played are measured
-    by `match.measure`."""
+    """What an exact game measures along updates besides values, by name. Games that are played are measured by
+    `match.measure`."""
     known = {} if game.sampled else game.variables
-    return {name: one for name, one in known.items() if one.along_updates and one.source == "play"}
+    return {name: one for name, one in known.items() if one.along_updates and not one.only_last}
 
 
 def measured(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from shaping.objectives.game import value_scale
+from shaping.objectives.game import nothing, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.play_batches import Batch, Sampler
 from shaping.objectives.rewards import Reward
@@ -18,9 +18,9 @@ from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers, sa
 from shaping.policies.critics import Critic
 from shaping.policies.noiseless import noiseless
 from shaping.policies.policy import Policy
-from shaping.population.meta_game import MetaGame, MetaParams
-from shaping.population.pools import Pool
+from shaping.population.meta_game import MetaGame
 from shaping.population.trial_play import Remembering, split, trial_sampler
+from shaping.population.trial_state import MetaParams
 from shaping.variables import Variable, declared
 
 
@@ -32,14 +32,14 @@ class TrialParams:
       meta: those of the meta-game.
       discount: of a shaper's return, from one step of a trial to the next.
       estimator: of the estimator.
-      strangers: whom the final shapers meet besides, in the order of `TrialGame.strangers`: for each the pools of all
-        seats.
+      strangers: whom the final shapers meet besides, in the order of `TrialGame.strangers`: for each a meta-game's
+        numbers, with others in its pools.
     """
 
     meta: MetaParams
     discount: Any
     estimator: EstimatorNumbers = EstimatorNumbers()
-    strangers: tuple[tuple[Pool | None, ...], ...] = ()
+    strangers: tuple[MetaParams, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,30 +66,15 @@ class TrialGame:
     memory: Remembering = "carry"
     strangers: tuple[str, ...] = ()
 
+    # Trials are played, with arrays. A shaper's policy is one over trials, and seats differ in who learns when.
+    sampled = True
+    unrolled = tabular = exchangeable = False
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+
     @property
     def env(self) -> MetaGame:
         """The environment that is played."""
         return self.meta
-
-    @property
-    def unrolled(self) -> bool:
-        """Never: play uses arrays."""
-        return False
-
-    @property
-    def sampled(self) -> bool:
-        """Always: trials are played."""
-        return True
-
-    @property
-    def tabular(self) -> bool:
-        """Never: a shaper's policy is one over trials."""
-        return False
-
-    @property
-    def exchangeable(self) -> bool:
-        """Never: the seats of a trial differ in who learns when."""
-        return False
 
     @property
     def variables(self) -> Mapping[str, Variable]:
@@ -133,8 +118,7 @@ class TrialGame:
         if self.strangers:
             assert key is not None
             met = []
-            for number, pools in enumerate(params.strangers):
-                meta = MetaParams(params.meta.game, pools)
+            for number, meta in enumerate(params.strangers):
                 met.append(jnp.mean(self._curve(meta, params, thetas, jax.random.fold_in(key, number)), axis=0))
             found["trial_value_against"] = jnp.stack(met, axis=-1)
         return found
@@ -146,18 +130,6 @@ class TrialGame:
         batch: Batch = sampler.play(thetas, key)
         found = jnp.mean(split(batch.rewards, self.meta), axis=(1, 2, 3))
         return found.astype(jnp.asarray(params.discount).dtype)
-
-    def cooperation(self, thetas: Thetas) -> None:
-        """None: policies are no tables."""
-        del thetas
-
-    def cooperation_as_played(self, params: TrialParams, thetas: Thetas) -> None:
-        """None: policies are no tables."""
-        del params, thetas
-
-    def round_payoffs(self, params: TrialParams) -> None:
-        """None: policies are no tables."""
-        del params
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """The batches that exist at the same time, and what derivatives store of the networks that read them."""
@@ -175,7 +147,3 @@ class TrialGame:
         del params
         parameters = max(policy.num_parameters for policy in self.policies)
         return self.trials * self.meta.streams * self.meta.horizon * self.meta.num_players * (1 + parameters // 100)
-
-    def episode(self, params: TrialParams) -> None:
-        """None: no episode of a trial is drawn."""
-        del params

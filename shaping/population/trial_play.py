@@ -6,6 +6,7 @@ each by itself. Any learner that reads batches can therefore learn from trials, 
 knows better finds the streams of a trial by `split`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,7 +80,7 @@ def trial_sampler(
             return played
         own = maximised(sampler.rewards, [played.rewards[..., seat] for seat in range(meta.num_players)])
         paid = jnp.where(played.running[..., None], jnp.stack(own, axis=-1), 0)
-        return Batch(played.observations, played.actions, paid, played.running)
+        return dataclasses.replace(played, rewards=paid)
 
     forgets = meta.rounds if memory == "reset" else None
     batch = trials * meta.streams
@@ -101,20 +102,33 @@ def _played(
     memory: Remembering,
 ) -> Batch:
     """A batch of trials. Trial k draws from fold_in(key, k), whatever the number of trials."""
+    # For each seat the shaper that acts there, if its seat or its copy's it is.
+    copies = [params.copy(seat) for seat in range(meta.num_players)]
+    shapers = [
+        (None if copies[seat] is None else copies[seat].shaper) if inside else seat
+        for seat, inside in enumerate(meta.within)
+    ]
+
+    def group(state: Any) -> Any:
+        """Where copies sit in a trial, as a number."""
+        found = [copied.astype(jnp.int32) for copied in state.copied if copied is not None]
+        return sum(copied * 2**place for place, copied in enumerate(found)) if found else None
 
     def act(
         own: jax.Array, time: jax.Array, seen: jax.Array, memories: Sequence[Any]
     ) -> tuple[list[jax.Array | None], list[Any]]:
-        """Shapers' actions, [streams, ...] each, and what they remember; `seen` [players, streams, ...]."""
+        """Actions of shapers and of their copies, [streams, ...] each, and what they remember.
+
+        `seen` is [players, streams, ...]."""
         now, actions, after = jax.random.fold_in(own, time), [], []
-        for seat in range(meta.num_players):
-            if meta.within[seat]:
+        for seat, who in enumerate(shapers):
+            if who is None:
                 actions.append(None)
                 after.append(())
                 continue
 
-            def one(key: jax.Array, observation: jax.Array, memory: Any, seat: int = seat) -> Any:
-                distribution, memory = policies[seat].apply(thetas[seat], observation, memory)
+            def one(key: jax.Array, observation: jax.Array, memory: Any, who: int = who) -> Any:
+                distribution, memory = policies[who].apply(thetas[who], observation, memory)
                 return distribution.sample(seed=key), memory
 
             keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(now, 1 + seat), jnp.arange(meta.streams))
@@ -124,7 +138,7 @@ def _played(
         return actions, after
 
     def fresh() -> list[Any]:
-        starts = [() if inside else policies[seat].start(()) for seat, inside in enumerate(meta.within)]
+        starts = [() if who is None else policies[who].start(()) for who in shapers]
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (meta.streams, *jnp.shape(x))), starts)
 
     def exact_step(own: jax.Array, carry: tuple[Any, Any], time: jax.Array) -> tuple[Any, Batch]:
@@ -134,7 +148,7 @@ def _played(
         flat = [meta.as_action(i, others[i]) if action is None else action[0] for i, action in enumerate(actions)]
         joint = jnp.stack([one.astype(jnp.float32) for one in flat])
         state, rewards = meta.play_policies(_of_step(own, time), state, joint, params)
-        row = Batch(seen, joint, rewards, jnp.asarray(True))
+        row = Batch(seen, joint, rewards, jnp.asarray(True), group(state))
         # One stream, and no rounds.
         return (state, memories), jax.tree.map(lambda leaf: leaf[None], row)
 
@@ -147,7 +161,9 @@ def _played(
             joint = jnp.stack([none if action is None else action for action in actions])
             state, rewards, taken = meta.play_round(_of_step(own, time), state, joint, params)
             inner = Batch(before.observations, taken, rewards, before.running)
-            return (state, memories), (Batch(jnp.moveaxis(seen, 0, 1), taken, rewards, before.running), inner)
+            met = group(state)
+            met = None if met is None else jnp.broadcast_to(met, before.running.shape)
+            return (state, memories), (Batch(jnp.moveaxis(seen, 0, 1), taken, rewards, before.running, met), inner)
 
         (state, memories), (rows, inner) = lax.scan(round_, carry, jnp.arange(meta.rounds))
         last = _of_step(own, number * meta.rounds + meta.rounds - 1)

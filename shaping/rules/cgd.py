@@ -1,8 +1,8 @@
 """Competitive gradient descent (Schaefer and Anandkumar 2019, for n players): the Nash equilibrium of the local
 bilinear approximation of the game.
 
-With xi and H_o of `joint`, in losses, the descent direction is (I + eta H_o)^{-1} xi. To first order in eta it is
-LookAhead. The system is solved densely; its unknowns are the parameters of all players. For two players with few
+With xi and H_o of `joint_gradient`, in losses, the descent direction is (I + eta H_o)^{-1} xi. To first order in eta it
+is LookAhead. The system is solved densely; its unknowns are the parameters of all players. For two players with few
 parameters the other player's unknowns are eliminated by hand, which leaves only one's own:
 
     x_i = (I - eta^2 H_ij H_ji)^{-1} (xi_i - eta H_ij xi_j)
@@ -21,7 +21,7 @@ from flax import struct
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.dense_solve import solve, solve_scalars
 from shaping.rules.gradients import computed_once, scale
-from shaping.rules.joint import block_of_scalars, dense, joint, minus, seat_of_entry
+from shaping.rules.joint_gradient import block_of_scalars, dense, joint, minus, seat_of_entry
 from shaping.rules.rule import Rule
 from shaping.signatures import NonNegative, checked
 

@@ -1,7 +1,7 @@
 """Consensus optimisation (Mescheder et al. 2017, section 4): naive learning plus descent on |xi|^2 / 2, which pulls
 all players towards points where all gradients vanish.
 
-With xi and H of `joint`, in losses, the descent direction is xi + gamma H^T xi.
+With xi and H of `joint_gradient`, in losses, the descent direction is xi + gamma H^T xi.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, scale
-from shaping.rules.joint import joint, minus
+from shaping.rules.joint_gradient import joint, minus
 from shaping.rules.rule import Rule
 from shaping.signatures import NonNegative, checked
 

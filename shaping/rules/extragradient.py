@@ -1,7 +1,7 @@
 """Extragradient (Korpelevich 1976): every player's naive gradient, taken after an imagined naive step of all players.
 
-With xi of `joint`, in losses, the descent direction is xi(theta - eta xi(theta)), without differentiating through the
-imagined step.
+With xi of `joint_gradient`, in losses, the descent direction is xi(theta - eta xi(theta)), without differentiating
+through the imagined step.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, gradient, scale
-from shaping.rules.joint import joint_gradient, minus
+from shaping.rules.joint_gradient import joint_gradient, minus
 from shaping.rules.rule import Rule
 from shaping.signatures import NonNegative, checked
 

@@ -1,6 +1,6 @@
 """Local symplectic surgery (Mazumdar et al. 2019): a direction whose only stable points are local Nash equilibria.
 
-With xi and H of `joint`, in losses, the descent direction is (I + H^T H^{-1}) xi / 2, without the paper's
+With xi and H of `joint_gradient`, in losses, the descent direction is (I + H^T H^{-1}) xi / 2, without the paper's
 regularisation. Where H is singular the direction does not exist: it is infinite or NaN, and a match that reaches such a
 point has diverged. The system is solved densely; its unknowns are the parameters of all players.
 """
@@ -11,7 +11,7 @@ import jax
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.dense_solve import solve
-from shaping.rules.joint import dense, joint
+from shaping.rules.joint_gradient import dense, joint
 from shaping.rules.rule import NoSettings, Rule
 
 

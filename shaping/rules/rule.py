@@ -38,6 +38,7 @@ class Rule:
         from shaping the opponents' steps.
       needs_distance: whether it uses the objective's divergence between policies.
       needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
+      needs_chain: whether it looks inside a repeated game of two actions in closed form (`Objective.chain`).
       differentiable: whether its direction can be differentiated with respect to the parameters.
       gradients, lookaheads: roughly how many gradients of returns one direction takes, and how many steps it
         differentiates through; used only for planning.
@@ -51,6 +52,7 @@ class Rule:
     shaping: Callable[..., Any] | None = struct.field(pytree_node=False, default=None)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     needs_information_sets: bool = struct.field(pytree_node=False, default=False)
+    needs_chain: bool = struct.field(pytree_node=False, default=False)
     differentiable: bool = struct.field(pytree_node=False, default=True)
     gradients: int = struct.field(pytree_node=False, default=1)
     lookaheads: int = struct.field(pytree_node=False, default=1)

@@ -1,7 +1,7 @@
 """Symplectic gradient adjustment (Balduzzi et al. 2018, section 3 and its alignment criterion).
 
-With xi and H of `joint`, in losses, and A = (H - H^T) / 2 the rotating part of the game, the descent direction is
-xi + lambda A^T xi, where
+With xi and H of `joint_gradient`, in losses, and A = (H - H^T) / 2 the rotating part of the game, the descent direction
+is xi + lambda A^T xi, where
 
     lambda = sign( <xi, H^T xi> <A^T xi, H^T xi> / d + epsilon )
 
@@ -17,7 +17,7 @@ from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add
-from shaping.rules.joint import inner, joint, length, minus
+from shaping.rules.joint_gradient import inner, joint, length, minus
 from shaping.rules.rule import Rule
 from shaping.signatures import NonNegative, checked
 

@@ -1,6 +1,6 @@
 """Stable opponent shaping (Letcher et al. 2019, Algorithm 1): LookAhead plus as much of LOLA's shaping as is safe.
 
-With xi, H_o of `joint` and eta the lookahead rate, in losses,
+With xi, H_o of `joint_gradient` and eta the lookahead rate, in losses,
 
     xi_0  = (I - eta H_o) xi                                       LookAhead
     chi_i = sum_{j != i} (nabla_i nabla_j L_j)^T nabla_j L_i       shaping
@@ -30,7 +30,7 @@ from flax import struct
 
 from shaping.objectives.objective import Objective, Thetas
 from shaping.rules.gradients import add, batched, gradients, replace, scale
-from shaping.rules.joint import Joint, JointVector, inner, joint, minus, off_diagonal_times, zeros
+from shaping.rules.joint_gradient import Joint, JointVector, inner, joint, minus, off_diagonal_times, zeros
 from shaping.rules.rule import Rule
 from shaping.signatures import NonNegative, Probability, Range, checked
 

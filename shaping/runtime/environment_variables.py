@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from shaping.config.errors import ConfigError
@@ -32,21 +33,24 @@ def import_jax(environment: Mapping[str, str] = os.environ) -> None:
             f"JAX_NUM_CPU_DEVICES: {text!r} is not allowed; must be a whole number from 1 to {MOST_CPU_DEVICES}, or "
             "unset"
         )
-    if environment.get("XLA_FLAGS"):
-        _check_flags(environment)
+    flags = environment.get("XLA_FLAGS")
+    if flags and (told := _unknown_flags(flags)):
+        raise ConfigError(f"XLA_FLAGS: {flags!r} is not allowed; XLA says: {told}")
     try:
         importlib.import_module("jax")
     except (ValueError, ImportError, OSError) as error:
         raise ConfigError(f"JAX cannot be imported: {reason(error)}") from None
 
 
-def _check_flags(environment: Mapping[str, str]) -> None:
-    """Refuses flags that XLA does not know: it would end this process, so another one reads them first."""
+@cache
+def _unknown_flags(flags: str) -> str | None:
+    """What XLA says about flags that it does not know, None if it knows them all. It would end this process, so another
+    one reads them first; once for the same flags."""
     command = [sys.executable, "-c", "from jaxlib import _jax; _jax.CompileOptions()"]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, errors="replace", check=False)
+    environment = {**os.environ, "XLA_FLAGS": flags}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     told = [line.partition("] ")[2] for line in done.stderr.splitlines() if "parse_flags_from_env" in line]
-    if done.returncode and told:
-        raise ConfigError(f"XLA_FLAGS: {environment['XLA_FLAGS']!r} is not allowed; XLA says: {told[-1]}")
+    return told[-1] if done.returncode and told else None
 
 
 def numeric_settings() -> dict[str, Any]:

@@ -30,15 +30,16 @@ def save_episode(path: Path, episode: Episode, thetas: Sequence[Any], key: jax.A
     params, thetas = jax.tree.map(jnp.asarray, (episode.params, list(thetas)))
 
     def step(before: PlayState, time: jax.Array) -> tuple[PlayState, Any]:
-        return play_step(env, policies, thetas, params, key, before, time)[0], before.state
+        after, moved = play_step(env, policies, thetas, params, key, before, time)
+        return after, (before.state, moved.actions, moved.rewards)
 
     def played() -> tuple[PlayState, Any]:
         steps = jnp.arange(min(episode.horizon, _STEPS))
         return lax.scan(step, begin_stream(env, policies, params, key), steps)
 
-    last, states = jax.jit(played)()
+    last, (states, actions, rewards) = jax.jit(played)()
     whole = jax.tree.map(lambda rest, end: np.concatenate([rest, np.asarray(end)[None]]), states, last.state)
-    return save_gif(path, env, whole, params)
+    return save_gif(path, env, whole, params, played=(actions, rewards))
 
 
 def best_match(variable: Any, matches: Sequence[int]) -> int:

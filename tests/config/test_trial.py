@@ -17,6 +17,10 @@ def changed(base, **keys):
     return base | {key: base[key] | value if isinstance(base.get(key), dict) else value for key, value in keys.items()}
 
 
+def pooled(base, *pool, **trial):
+    return changed(base, trial={"pool": list(pool), **trial}, players=["ppo", {"within": True}])
+
+
 def match_of(raw):
     experiment = plan(raw)
     return build.matches_of(experiment, build.groups(experiment)[0], np.arange(experiment.matches))
@@ -34,6 +38,16 @@ def test_a_pool_is_stacked_by_structure_with_its_numbers_over_matches():
     np.testing.assert_array_equal(table > 0, [True, True, False, True, False])
     assert np.all(np.abs(table) > 5), "logits, not probabilities"
     assert len(set(np.round(match.params.discount, 6))) == 2
+
+
+def test_copies_of_a_shaper_have_their_share_of_the_weights_and_may_be_alone():
+    raw = pooled(EXACT, {"shaper": 0, "weight": 1}, {"rule": "naive", "weight": 2}, strangers={"a": {"shaper": 0}})
+    raw["sweep"] = {"trial.pool.0.weight": [1.0, 6.0]}
+    params = match_of(raw).params
+    assert params.meta.copies[0] is None and params.meta.copies[1].shaper == 0
+    np.testing.assert_allclose(params.meta.copies[1].share, [1 / 3, 1 / 3, 3 / 4, 3 / 4])
+    np.testing.assert_array_equal(params.strangers[0].copies[1].share, [1] * 4)
+    assert plan(plain_data(plan(raw).resolved())).blocks[0].normal == plan(raw).blocks[0].normal
 
 
 def test_the_resolved_configuration_makes_the_same_experiment():
@@ -69,6 +83,10 @@ def test_the_resolved_configuration_makes_the_same_experiment():
         (changed(EXACT, players=["ppo", NAIVE | {"step_size": {"loguniform": [2, 1]}}]), "players.1.step_size.loguni"),
         (changed(EXACT, players=["ppo", NAIVE | {"discount": 1.0}]), "players.1.discount: 1.0 is not allowed"),
         (changed(EXACT, players=["ppo", NAIVE | {"init": "m_maml"}]), "players.1.init: "),
+        (
+            changed(EXACT, players=["ppo", {"rule": "evolved_loss", "within": True}]),
+            "players.1.rule: evolved_loss learns",
+        ),
         (changed(EXACT, objective={"kind": "exact"}), "objective.kind: 'exact' is not allowed"),
         (changed(EXACT, objective={"horizon": 7}), "objective.horizon: 7 is not allowed; must be left out"),
         (changed(EXACT, policy={"kind": "coin_table"}), "policy.kind: 'coin_table' is not allowed"),
@@ -78,6 +96,14 @@ def test_the_resolved_configuration_makes_the_same_experiment():
             "weights",
         ),
         ({"players": ["naive", NAIVE]}, "players.1.within: "),
+        (
+            pooled(EXACT, {"shaper": 1}),
+            "trial.pool.0.shaper: 1 is not allowed; must be the seat of a player",
+        ),
+        (pooled(EXACT, {"shaper": 2}), "trial.pool.0.shaper: 2 is not allowed"),
+        (pooled(EXACT, {"shaper": 0, "rule": "naive"}), "trial.pool.0.rule: "),
+        (changed(EXACT, trial={"strangers": {"a": {"shaper": 1}}}), "trial.strangers.a.shaper: 1 is not allowed"),
+        (pooled(PLAYED, {"shaper": 0}, observes="both"), "trial.observes: 'both' is not allowed; must be play"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(raw, told):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from shaping import envs
 from shaping.envs import declarations
@@ -37,7 +37,7 @@ def env(request):
 
 
 # Without jit every operation of theirs is a program of its own.
-LARGE = ("in_the_matrix", "commons_harvest", "clean_up")
+LARGE = ("in_the_matrix", "commons_harvest", "clean_up", "fruit_market")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES])
@@ -297,9 +297,12 @@ def test_an_unknown_number_and_a_shape_that_does_not_fit_are_refused_in_one_line
 @pytest.mark.parametrize("wrapper", [envs.AutoReset, lambda env: envs.Messages(env, 2)])
 def test_a_wrapper_declares_what_it_wraps_does(env, wrapper):
     wrapped = wrapper(env)
-    for ask in (declarations.measures, declarations.showcase, declarations.number_names, declarations.default_numbers):
-        assert ask(wrapped) == ask(env)
-    assert_equal(declarations.with_numbers(wrapped, env.default_params, {}), env.default_params)
+    assert declarations.showcase(wrapped) == declarations.showcase(env)
+    assert dict(declarations.measures(wrapped)).items() >= dict(declarations.measures(env)).items()
+    numbers = declarations.default_numbers(wrapped)
+    assert tuple(numbers) == declarations.number_names(wrapped)
+    assert numbers.items() >= declarations.default_numbers(env).items()
+    assert_equal(declarations.with_numbers(wrapped, wrapped.default_params, {}), wrapped.default_params)
 
 
 def test_a_state_has_a_picture_and_a_text(env):
@@ -347,7 +350,7 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     obs, state = env.reset(jax.random.key(0), params)
     np.testing.assert_array_equal(obs, [0, 0])
     counts, states = declarations.start_counts(env), []
-    assert counts == {} and declarations.metrics(env, counts) == {} == declarations.measures(env)
+    assert counts["env"] == {} and "causal_influence" in declarations.measures(env)
     for time in range(3):
         states.append(state)
         actions = jnp.array([2 * time, 1], jnp.int32)  # player 0 names the step and says word 0, player 1 word 1
@@ -355,13 +358,30 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
         np.testing.assert_array_equal(rewards, [2, 2 * (time == 0)])
         counts = declarations.count(env, counts, state, actions, rewards, terminated | truncated, info)
         state = after
-    assert bool(info["episode_ended"]) and int(state.episode) == 1 and counts == {}
+    assert bool(info["episode_ended"]) and int(state.episode) == 1 and counts["env"] == {}
     np.testing.assert_array_equal(obs, [0, 0])
     np.testing.assert_array_equal(info["terminal_observation"] // 9, [3, 3])
     assert declarations.text(env, states[2], params) == "episode 0\nminimal\nstep: 2\nsaid: 0 1"
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
-    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == ("reward",)
+    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == (
+        "reward",
+        "message_cost",
+    )
+
+
+def test_frames_of_an_environment_without_pictures_show_what_was_done_and_earned(tmp_path):
+    states, actions = {"step": jnp.arange(3)}, jnp.array([[1, 0], [2, 7]])
+    rewards = jnp.array([[0.25, 0.0], [0.0, -3.0]])
+
+    def frames(name, *moves):
+        with Image.open(envs.save_gif(tmp_path / name, Minimal(), states, scale=1, played=moves or None)) as file:
+            return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(file)]
+
+    alone, shown = frames("alone.gif"), frames("shown.gif", actions, rewards)
+    other = frames("other.gif", actions.at[1, 1].set(5), rewards)
+    assert len(alone) == len(shown) == 3 and shown[0].shape[0] == alone[0].shape[0] + 2 * 16
+    assert [np.array_equal(a, b) for a, b in zip(shown, other, strict=True)] == [True, True, False]
 
 
 def test_the_coin_game_alone_shows_a_torus():

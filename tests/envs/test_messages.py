@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.envs.messages import append, join, split
+from shaping.envs.messages.state import append, join, split
 from shaping.envs.spaces import Box, Discrete
 
 STEPS = 7
@@ -36,7 +36,6 @@ def games(request):
 def played(games):
     """STEPS steps of both with the same keys and actions, random messages in the second; leaves [time, ...]."""
     plain, talking, messages = games
-    params = plain.default_params
     keys = jax.random.split(jax.random.key(1), STEPS)
     actions = plain.action_space.sample(jax.random.key(2), (STEPS, plain.num_players))
     if isinstance(plain.action_space, Discrete):
@@ -49,6 +48,7 @@ def played(games):
         joined = jax.vmap(append)(actions, said)
 
     def roll(env, actions):
+        params = env.default_params
         first, state = env.reset(jax.random.key(0), params)
 
         def step(carry, inputs):
@@ -75,9 +75,9 @@ def test_states_rewards_ends_infos_and_counts_are_those_without_messages(played)
     )
     assert_close(states, talking_states.env)
     assert_close(rest, talking_rest)
-    assert_close(info, {key: value for key, value in talking_info.items() if key != "messages"})
-    assert set(talking_info) - set(info) == {"messages"}
-    assert_close(counts, talking_counts)
+    assert_close(info, {key: value for key, value in talking_info.items() if key in info})
+    assert set(talking_info) - set(info) - {"topics"} == {"messages"}
+    assert_close(counts, talking_counts.get("env", talking_counts))
 
 
 def heard_by(player, said):
@@ -178,12 +178,18 @@ def test_no_messages_is_the_game_itself():
     ("settings", "message"),
     [
         ({"name": "ipd", "messages": -1}, "messages is -1; allowed: an integer of 0 or more"),
-        ({"name": "ipd", "messages": 1}, "messages is 1; allowed: an integer from 2 to 4096"),
+        (
+            {"name": "ipd", "messages": {"words": 2}},
+            "messages is {'words': 2}; allowed: an integer, or symbols and any of symbols, cost, before, memory",
+        ),
+        ({"name": "ipd", "messages": {"symbols": 0}}, "symbols is 0; allowed: an integer from 1 to 4096"),
+        ({"name": "ipd", "messages": {"symbols": 2, "cost": -1}}, "cost is -1; allowed: a finite number of 0 or more"),
+        ({"name": "ipd", "messages": {"symbols": 2, "before": -1}}, "before is -1; allowed: an integer from 0 to 1000"),
         ({"name": "ipd", "messages": True}, "messages is True; allowed: an integer of 0 or more"),
-        ({"name": "cournot", "messages": 5000}, "messages is 5000; allowed: an integer from 1 to 4096"),
+        ({"name": "cournot", "messages": 5000}, "symbols is 5000; allowed: an integer from 1 to 4096"),
         (
             {"name": "contribution", "num_players": 6, "messages": 60},
-            "messages is 60; allowed: fewer than 2^31 observations, here 65 x 51520374361 with 6 players",
+            "symbols is 60; allowed: fewer than 2^31 observations, here 65 x 51520374361 with 6 players",
         ),
     ],
     ids=str,

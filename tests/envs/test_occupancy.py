@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shaping.envs.grid.occupancy import draw_below, draw_distinct, enters, happens, uniform
-from shaping.envs.grid.seats import own_first
+from shaping.envs.grid.player_order import own_first
 
 enter = jax.jit(enters)
 

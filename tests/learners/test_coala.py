@@ -124,6 +124,11 @@ class Meta:
 
 
 @dataclass(frozen=True)
+class Played:
+    group: Any
+
+
+@dataclass(frozen=True)
 class Playing:
     env: Any
     discount: float
@@ -140,11 +145,20 @@ def test_a_batch_of_trials_has_each_trial_s_sums_for_itself(estimator):
     drawn = np.random.default_rng(0).normal(size=(2, steps, trials * streams))
     rewards, values = (jnp.asarray(x) for x in drawn)
     sampler = Playing(Of(Meta(steps, ROUNDS, streams)), 0.9)
-    found = OfTrials(estimator, False, False)(rewards, values, None, sampler, 0.7)
+    found = OfTrials(estimator, False, False)(rewards, values, Played(None), sampler, 0.7)
     apart = drawn.reshape(2, steps, trials, streams)
     expected = np.stack([summed(*apart[:, :, k], estimator, 0.9, 0.7) for k in range(trials)], axis=1)
     np.testing.assert_allclose(found, streams * expected.reshape(steps, -1), rtol=1e-9)
-    scaled = OfTrials(estimator, True, True)(rewards, values, None, sampler, 0.7)
+    alone = np.repeat([False, True, False], streams)
+    group = jnp.asarray(np.broadcast_to(alone, rewards.shape).astype(np.int32))
+    mixed = OfTrials(estimator, True, False)(rewards, values, Played(group), sampler, 0.7)
+    for chosen, by in ((alone, "batch_unaware"), (~alone, estimator)):
+        kinds = np.concatenate(
+            [summed(*apart[:, :, k], by, 0.9, 0.7) for k in np.flatnonzero(chosen[::streams])], axis=1
+        )
+        centred = streams * (kinds - kinds.mean(axis=1, keepdims=True))
+        np.testing.assert_allclose(np.asarray(mixed)[:, chosen], centred, rtol=1e-6, atol=1e-9)
+    scaled = OfTrials(estimator, True, True)(rewards, values, Played(None), sampler, 0.7)
     np.testing.assert_allclose(scaled.mean(axis=1), 0, atol=1e-12)
     np.testing.assert_allclose(scaled.std(), 1, rtol=1e-6)
 

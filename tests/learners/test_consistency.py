@@ -12,7 +12,7 @@ from shaping.envs import MatrixGameParams
 from shaping.learners.consistency import consistency_loss
 from shaping.learners.gradient import GradientMemory
 from shaping.learners.learner import LearnerState
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 from shaping.rules import lola, lookahead
 from shaping.rules.hola import hola

@@ -8,8 +8,8 @@ import pytest
 from shaping import envs
 from shaping.learners.learner import Common
 from shaping.learners.regularised_nash import regularised_advantages, rnad
-from shaping.objectives import memory_one
-from shaping.objectives.sequential import sequential_game
+from shaping.objectives import exact_matrix
+from shaping.objectives.exact_sequential import sequential_game
 from shaping.policies.tabular import tabular
 from shaping.rules.exploitability_descent import exploitability_descent
 
@@ -97,7 +97,7 @@ def test_the_reference_policy_is_renewed_every_period_and_not_between(x64):
 
 
 def test_equilibrium_learners_refuse_other_games_in_one_line():
-    other = memory_one.exact_matrix_game(envs.make("ipd"), [tabular(5)] * 2)
+    other = exact_matrix.exact_matrix_game(envs.make("ipd"), [tabular(5)] * 2)
     objective = other.objective(envs.make("ipd").default_params)
     with pytest.raises(ValueError, match="rule is exploitability_descent; allowed: for two players in a game in turns"):
         exploitability_descent().direction(objective, [jnp.zeros(5)] * 2, 0)

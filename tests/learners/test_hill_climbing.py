@@ -12,7 +12,7 @@ from shaping import envs
 from shaping.learners import Common, fmtl, selfish
 from shaping.learners.initial_parameters import initial_parameters
 from shaping.learners.learner import LearnerState
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import mlp, tabular
 from shaping.policies.memory_one import logit
 

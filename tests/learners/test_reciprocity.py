@@ -105,7 +105,7 @@ def test_a_step_ascends_the_return_and_the_reciprocal_return_against_the_last_ba
     at = exact(game, (tabular(5),) * 2)
     probe = NUMBERS.normal(size=(2, 5))
     thetas = [jnp.asarray(theta) for theta in probe]
-    learner = reciprocator(2.0, "one_step", 2, 1, Common(0.1, optimizer("sgd"), values(probe[0])))
+    learner = reciprocator(2.0, "one_step", 2, 1, common=Common(0.1, optimizer("sgd"), values(probe[0])))
 
     @quickly
     def run():

@@ -12,7 +12,7 @@ from shaping import envs
 from shaping.learners import Common, a2c, gradient_learner, named_learner, optimizer, values
 from shaping.learners.critic import critic, value_loss
 from shaping.learners.opponent_model import opponent_model
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import tabular, tabular_critic
 from shaping.population import match as single
 from shaping.population.match import Match

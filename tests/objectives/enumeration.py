@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shaping import envs
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 from tests.compiling import quickly
 

@@ -16,9 +16,9 @@ from shaping.envs.spaces import Box
 from shaping.objectives import Analytic
 from shaping.objectives.coin_best_response import exploitability
 from shaping.objectives.exact_coin import exact_coin_game
+from shaping.objectives.exact_matrix import chosen, exact_matrix_game
 from shaping.objectives.game import value_scale
 from shaping.objectives.make_sampled import resets_itself, sampled
-from shaping.objectives.memory_one import chosen, exact_matrix_game
 from shaping.policies import coin_table, fixed, scripted_players, tabular
 from shaping.variables import CORE, VARIABLES
 

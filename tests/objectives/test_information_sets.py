@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shaping import envs
+from shaping.objectives.exact_sequential import sequential_game
 from shaping.objectives.information_sets import InformationSets
-from shaping.objectives.sequential import sequential_game
 from shaping.policies.tabular import tabular
 
 KUHN = envs.make("kuhn_poker")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -10,7 +10,7 @@ import pytest
 
 from shaping.envs import MatrixGameParams, make
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.memory_one import ExactMatrixGame, exact
+from shaping.objectives.exact_matrix import ExactMatrixGame, exact
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_scalars import returns_scalars
 from shaping.policies import tabular

@@ -7,7 +7,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.objectives.memory_one import exact, exact_matrix_game
+from shaping.objectives.exact_matrix import exact, exact_matrix_game
 from shaping.objectives.rewards import maximised
 from shaping.policies import tabular
 from shaping.rules import gradients

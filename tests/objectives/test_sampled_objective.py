@@ -14,7 +14,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from shaping import envs
-from shaping.objectives.memory_one import exact
+from shaping.objectives.exact_matrix import exact
 from shaping.objectives.objective import Objective
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers, sampled_objective

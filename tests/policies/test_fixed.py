@@ -7,7 +7,7 @@ import pytest
 
 from shaping import envs
 from shaping.envs.spaces import Discrete
-from shaping.objectives.memory_one import exact
+from shaping.objectives.exact_matrix import exact
 from shaping.policies import fixed, memory_one, mlp, network, tabular
 
 LOGITS = np.array([0.1, -0.2, 0.3, -0.4, 0.5])

@@ -7,7 +7,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.objectives.memory_one import exact
+from shaping.objectives.exact_matrix import exact
 from shaping.policies import preconditioned, tabular
 from shaping.rules import lola, naive
 

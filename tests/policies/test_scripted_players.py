@@ -26,6 +26,7 @@ NAMES = {
     "clean_up": ("CLEANS", "EATS", "BOTH"),
     "commons_harvest": ("GREEDY", "SUSTAINABLE"),
     "in_the_matrix": ("ALLC", "ALLD"),
+    "fruit_market": ("TRADES", "SELF_SUFFICIENT"),
 }
 
 
@@ -144,6 +145,21 @@ def test_greedy_harvesters_eat_early_and_sustainable_ones_eat_more_in_the_end(se
     along = eaten(env, (greedy, sustainable), 1000, 8)
     early, late = along[:, :20].sum(1), along.sum(1)
     assert early[0] > early[1] > 0 and late[1] > 1.5 * late[0]
+
+
+def test_farmers_who_trade_earn_more_than_those_who_eat_what_they_grow():
+    """Half of what traders harvest is worth 8 instead of 1 once it has changed hands. One trader gains nothing."""
+    env = envs.make("fruit_market")
+    trades, alone = (scripted_players(env)[name] for name in ("TRADES", "SELF_SUFFICIENT"))
+    market, farms, mixed = played_by(env, [trades, alone, (trades[0], *alone[1:])], steps=200, batch=16)
+    found = env.metrics(farms.counts)
+    assert np.all(found["trades"] == 0)
+    np.testing.assert_allclose(
+        farms.rewards_per_step, env.own_fruit_reward * found["consumption"] / 16 / 200, rtol=1e-5
+    )
+    assert np.all(env.metrics(market.counts)["price"] == 1)
+    assert market.rewards_per_step.mean() > 3 * farms.rewards_per_step.mean()
+    assert not np.any(env.metrics(mixed.counts)["trades"])
 
 
 @pytest.mark.parametrize("observation", ["flat", pytest.param("planes", marks=pytest.mark.slow)])

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 from shaping.population.compiled_programs import (
     AXIS,

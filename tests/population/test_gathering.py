@@ -12,7 +12,7 @@ import pytest
 
 from shaping import envs
 from shaping.learners import gradient_learner, optimizer
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import tabular
 from shaping.population import match as single
 from shaping.population.gathering import check_pairing, gather, scatter

@@ -11,14 +11,16 @@ import shaping
 from shaping import envs
 from shaping.learners import Common, frozen, values
 from shaping.learners.actor_critic import ActorCritic, Experience, direction_of
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.objectives.play_batches import Batch
 from shaping.policies import tabular
 from shaping.policies.gaussian import gaussian
+from shaping.policies.kinds import shown_table
 from shaping.policies.placeholder import placeholder_policy
 from shaping.population.meta_game import MetaGame, meta_game
 from shaping.population.pools import Candidate, Factor
-from shaping.population.trial_play import trial_sampler
+from shaping.population.trial_play import Stream, trial_sampler
+from shaping.population.trial_state import Copy
 from tests.compiling import quickly
 
 IPD = envs.make("ipd")
@@ -154,6 +156,27 @@ def test_what_others_draw_does_not_depend_on_what_a_shaper_does():
         shown.append((start, jnp.stack(taken)))
     jax.tree.map(np.testing.assert_array_equal, *shown)
     assert np.all(start == 0), "the seed has to draw the first of the two learners"
+
+
+@pytest.mark.parametrize("kind", ["sampled", "exact"])
+def test_where_a_copy_of_a_shaper_sits_both_play_its_policy_and_elsewhere_a_learner_does(kind):
+    """Tit-for-tat cooperates with its copy, and not with a player that always defects."""
+    alld, tft = values(np.full(5, -50.0)), np.array([1, 1, 0, 1, 0])
+    meta = (sampled if kind == "sampled" else exact)([None, naive(0.0, initial=alld)])
+    params = dataclasses.replace(meta.default_params, copies=(None, Copy(jnp.float32(0.5), 0)))
+    if kind == "sampled":
+        policy = shown_table(Stream(meta), 0)
+        theta = 50.0 * (2 * tft - 1.0)
+    else:
+        policy = gaussian(meta.stream_actions)
+        theta = {"mean": 8.0 * (2 * tft - 1.0), "log_sd": jnp.full(5, -9.0)}
+    policies = (policy, placeholder_policy(meta.stream_observations, meta.stream_actions))
+    batch = quickly(trial_sampler(meta, policies, params, 1.0, 12).play)([theta, ()], jax.random.key(1))
+    copied, streams = batch.group[0] == 1, STREAMS if kind == "sampled" else 1
+    assert np.all(batch.group == batch.group[:1]) and np.all(copied.reshape(12, streams) == copied[::streams, None])
+    assert 0 < np.mean(copied) < 1
+    np.testing.assert_allclose(batch.rewards[:, copied], -1, atol=0.01)
+    assert np.all(np.asarray(batch.rewards)[-1, ~copied, 0] < -1.9)
 
 
 def test_pools_draw_by_weight_and_scale_step_sizes():

@@ -12,7 +12,7 @@ import pytest
 from shaping import envs
 from shaping.learners import gradient_learner, optimizer, values
 from shaping.objectives import Analytic
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import tabular
 from shaping.population.compiled_programs import (
     Timetable,
@@ -143,7 +143,7 @@ import jax, numpy as np, jax.numpy as jnp
 jax.config.update("jax_num_cpu_devices", 2)
 from shaping import envs
 from shaping.learners import gradient_learner
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 from shaping.population.match import Match
 from shaping.population.compiled_programs import *

@@ -11,7 +11,7 @@ import shaping
 from shaping import envs
 from shaping.learners import Learner, LearnerState, gradient_learner
 from shaping.learners.opponent_model import error_of, opponent_model, trust_of
-from shaping.objectives.memory_one import exact_matrix_game
+from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import tabular
 from shaping.population import match as single
 from shaping.population.compiled_programs import Timetable, finish_program, segment_at, segment_program, start_program

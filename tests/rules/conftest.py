@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 
 

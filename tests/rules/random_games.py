@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.envs import MatrixGameParams
 from shaping.objectives import from_losses, from_returns
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 
 

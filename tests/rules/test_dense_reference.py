@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 
 from shaping.envs import MatrixGameParams
 from shaping.objectives import from_returns
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
 from shaping.policies import tabular
 from shaping.rules import first_order, lola, lookahead, naive
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.objectives.memory_one import exact
+from shaping.objectives.exact_matrix import exact
 from shaping.objectives.objective import Objective
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import sampled_objective

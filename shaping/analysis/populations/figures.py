@@ -38,8 +38,9 @@ def draw(record: Record, summary: dict[str, Any]) -> list[Picture]:
     return pictures
 
 
-def _panels(number: int, height: float) -> tuple[Any, list[Axes]]:
-    columns = min(number, 3)
+def _panels(number: int, height: float, together: int = 1) -> tuple[Any, list[Axes]]:
+    """Panels in rows of about three; `together` of them stay in one row."""
+    columns = together * max(1, 3 // together) if together > 1 else min(number, 3)
     rows = -(-number // columns)
     figure = new_figure(0.5 + height * rows, min(10.0, 1.2 + 3.6 * columns))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel().tolist()
@@ -108,19 +109,26 @@ def _over_time(record: Record, chosen: Selection) -> Picture:
 
 
 def _policies(record: Record, chosen: Selection) -> Picture | None:
-    """A histogram of P(cooperate) in every state over all learners, one panel per cell."""
+    """A histogram of P(cooperate) in every state over all learners, one panel for each type in a cell."""
     if not record.dataset.attrs.get("tabular") or "theta_final" not in record.dataset:
         return None
     states = _STATES.get(record.dataset.sizes["parameter"])
     if states is None:
         return None
-    figure, panels = _panels(len(chosen.cells), 2.6)
+    types = types_of(record)
+    shown = [(cell, title, kind) for cell, title in zip(chosen.cells, chosen.names, strict=True) for kind in types]
+    figure, panels = _panels(len(shown), 2.6, len(types))
     mesh = None
-    for axes, cell, title in zip(panels, chosen.cells, chosen.names, strict=True):
-        found = _cooperation(record, cell)
-        axes.set_title(title)
+    for axes, (cell, title, kind) in zip(panels, shown, strict=True):
+        found = _cooperation(record, cell, types.index(kind))
+        if len(types) > 1:
+            axes.set_title(kind)
+            if kind == types[0]:
+                axes.set_title(f"{title}\n", loc="left")
+        else:
+            axes.set_title(title)
         if not len(found):
-            nothing_here(axes)
+            nothing_here(axes, "no learner of this type")
             continue
         edges = np.linspace(0, 1, _BINS + 1)
         counts = np.stack([np.histogram(column, edges)[0] for column in found.T], axis=1) / len(found)
@@ -131,18 +139,19 @@ def _policies(record: Record, chosen: Selection) -> Picture | None:
     figure.supylabel("P(cooperate)", fontsize=9)
     figure.colorbar(mesh, ax=panels, fraction=0.05, pad=0.02, label="share of learners")
     caption = (
-        "What learners play after the last generation: how many of all learners of a cell cooperate with a certain "
-        f"probability after each outcome of the last round, their own action first. {chosen.note}"
+        "What learners play after the last generation: the share of a cell's learners of one type that cooperate with "
+        f"a certain probability after each outcome of the last round, their own action first. {chosen.note}"
     ).strip()
     return picture("final_policies", "Final policies", caption, figure)
 
 
-def _cooperation(record: Record, cell: int) -> np.ndarray:
-    """P(cooperate | state) of learners of a cell, [learners, states]."""
+def _cooperation(record: Record, cell: int, kind: int) -> np.ndarray:
+    """P(cooperate | state) of learners of one type in a cell, [learners, states]."""
     lo, hi = int(record.starts[cell]), int(record.starts[cell + 1])
     most = max(1, _MOST_LEARNERS // max(record.dataset.sizes["learner"], 1))
     theta = record.dataset["theta_final"].isel(match=slice(lo, min(hi, lo + most))).values.astype(float)
-    theta = theta.reshape(-1, theta.shape[-1])
+    types = record.dataset["type_final"].isel(match=slice(lo, min(hi, lo + most))).values
+    theta = theta[types == kind]
     theta = theta[np.isfinite(theta).all(axis=1)]
     return 1 / (1 + np.exp(-np.clip(theta, -500, 500)))
 

@@ -19,7 +19,7 @@ from shaping.envs.coin_game.chain import board_number, board_of, num_boards
 from shaping.envs.coin_game.game import CoinGame
 from shaping.envs.measures import fraction
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
-from shaping.objectives.sampled_values import Seated
+from shaping.objectives.played_league_values import Seated
 from shaping.policies.coin_table import coin_table
 from shaping.policies.policy import Policy
 

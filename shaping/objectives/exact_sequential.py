@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.sequential.game import SequentialEnv, SequentialParams
-from shaping.objectives.game import closed_form_work
+from shaping.objectives.game import EMPTY, closed_form_work, nothing
 from shaping.objectives.information_sets import InformationSets
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.rewards import Reward, maximised
@@ -29,6 +29,12 @@ class SequentialGame:
 
     env: SequentialEnv
     policies: tuple[Policy, ...]
+
+    # Returns are exact, and tables are arrays. Players move at different times, and no action is cooperation.
+    sampled = tabular = exchangeable = unrolled = False
+    about = EMPTY
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+    work = closed_form_work
 
     def objective(self, params: SequentialParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of the rewards; `rewards` replace what the game pays at its end."""
@@ -64,21 +70,6 @@ class SequentialGame:
         return jnp.sum(jnp.exp(old) * (old - new))
 
     @property
-    def sampled(self) -> bool:
-        """Never: returns are exact."""
-        return False
-
-    @property
-    def tabular(self) -> bool:
-        """Never: no action is cooperation or defection."""
-        return False
-
-    @property
-    def exchangeable(self) -> bool:
-        """Never: players move at different times and know different things."""
-        return False
-
-    @property
     def variables(self) -> Mapping[str, Variable]:
         """Declarations of what `evaluate` measures besides values, and of what `describe` returns."""
         return declared("gain_from_best_response", "action_probabilities_when")
@@ -90,16 +81,6 @@ class SequentialGame:
         names = self.env.tree.names
         sets = tuple(" / ".join(own[row] for own in names if row < len(own)) for row in rows)
         return {"action": self.env.action_labels, "information_set": sets}
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """Nothing."""
-        return {}
-
-    @property
-    def unrolled(self) -> bool:
-        """Never: tables are arrays."""
-        return False
 
     def value_scale(self, params: SequentialParams) -> jax.Array:
         """Values are returns."""
@@ -124,26 +105,6 @@ class SequentialGame:
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """A few numbers for each leaf, once for each derivative."""
         return 16 * (1 + lookaheads) * len(self.env.tree.leaves) * itemsize
-
-    def work(self, params: SequentialParams) -> int:
-        """Grows with the square of the largest array."""
-        return closed_form_work(params, self.policies)
-
-    def episode(self, params: SequentialParams) -> None:
-        """None: there is no play to show."""
-        del params
-
-    def cooperation(self, thetas: Thetas) -> None:
-        """None: no action is cooperation or defection."""
-        del thetas
-
-    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
-        """None: no action is cooperation or defection."""
-        del params, thetas
-
-    def round_payoffs(self, params: Any) -> None:
-        """None: there are no rounds."""
-        del params
 
 
 def sequential_game(env: SequentialEnv, policies: Sequence[Policy]) -> SequentialGame:

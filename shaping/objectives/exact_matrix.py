@@ -1,5 +1,5 @@
 """Exact expected returns in iterated games with two actions: memory-one policies of 2 to 6 players, and policies of two
-players that remember more rounds (`memory_k`).
+players that remember more rounds (`returns_memory_k`).
 
 With c_i(s) the probability that player i cooperates in state s, the joint actions form a Markov chain: from state s the
 joint action a has probability prod_i c_i(s)^[a_i = C] (1 - c_i(s))^[a_i = D]. The return of player i is
@@ -27,11 +27,11 @@ import numpy as np
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
-from shaping.objectives.many_actions import many_action_game
-from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
+from shaping.objectives.exact_many_actions import many_action_game
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, nothing, value_scale
 from shaping.objectives.objective import Chain, Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
+from shaping.objectives.returns_memory_k import num_histories, own_histories, returns_memory_k
 from shaping.objectives.returns_scalars import joint_probabilities, returns_scalars
 from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
@@ -56,6 +56,10 @@ class ExactMatrixGame:
     horizon: int | None
     state_view: str
     policies: tuple[Policy, ...]
+
+    sampled, tabular = False, True
+    episode = nothing
+    evaluate, work = closed_form_values, closed_form_work
 
     @property
     def memory(self) -> int:
@@ -107,16 +111,6 @@ class ExactMatrixGame:
         if self._small:
             return self._returns_from_scalars(cooperation, params)
         return self._returns_from_arrays(cooperation, params)
-
-    @property
-    def sampled(self) -> bool:
-        """Never: returns are exact."""
-        return False
-
-    @property
-    def tabular(self) -> bool:
-        """Always: a policy is a table of P(C | state)."""
-        return True
 
     @property
     def exchangeable(self) -> bool:
@@ -202,23 +196,10 @@ class ExactMatrixGame:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
 
-    def evaluate(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """value [players], in closed form."""
-        del key
-        return closed_form_values(self, params, thetas)
-
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """Nothing worth counting: a chain has as many states as a policy."""
         del itemsize, lookaheads
         return 0
-
-    def work(self, params: MatrixGameParams) -> int:
-        """Grows with the square of the number of states."""
-        return closed_form_work(params, self.policies)
-
-    def episode(self, params: MatrixGameParams) -> None:
-        """None: nothing is played."""
-        del params
 
     def pure_returns(self, cooperate: bool, params: MatrixGameParams) -> list[jax.Array]:
         """Unnormalised returns if everybody always chooses C (or always D)."""
@@ -329,7 +310,7 @@ def exact_matrix_game(game: MatrixGame, policies: tuple[Policy, ...]) -> ExactMa
         those of the game.
     """
     if game.num_actions != 2:
-        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, many_actions has games of more")
+        raise ValueError(f"the game has {game.num_actions} actions; allowed: 2, exact_many_actions has games of more")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     rounds = {policy.rounds for policy in policies}

@@ -11,8 +11,8 @@ import pytest
 import shaping
 from shaping import envs
 from shaping.envs import MatrixGameParams
-from shaping.objectives.memory_k import num_histories, own_histories, returns_memory_k
-from shaping.objectives.memory_one import ExactMatrixGame
+from shaping.objectives.exact_matrix import ExactMatrixGame
+from shaping.objectives.returns_memory_k import num_histories, own_histories, returns_memory_k
 from shaping.policies import tabular
 
 pytestmark = pytest.mark.usefixtures("x64")

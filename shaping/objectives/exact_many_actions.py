@@ -1,7 +1,7 @@
 """Exact expected returns in iterated games with more than two actions, of memory-one policies that are tables.
 
 With pi_i(a | s) the softmax of player i's logits in state s, the joint actions form a Markov chain as with two actions
-(`memory_one`): from state s the joint action a has probability prod_i pi_i(a_i | s), and
+(`exact_matrix`): from state s the joint action a has probability prod_i pi_i(a_i | s), and
 
     V_i = p0^T (I - gamma P)^{-1} r_i
 
@@ -22,7 +22,7 @@ from jax import lax
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
-from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, value_scale
+from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, nothing, value_scale
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.returns_arrays import chain_returns, finite_chain_returns
 from shaping.objectives.rewards import Reward, maximised
@@ -48,13 +48,18 @@ class ManyActionGame:
     horizon: int | None
     policies: tuple[Policy, ...]
 
+    # Returns are exact. No action is cooperation.
+    sampled = tabular = False
+    episode = cooperation = cooperation_as_played = round_payoffs = nothing
+    evaluate, work = closed_form_values, closed_form_work
+
     def objective(self, params: MatrixGameParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of payoffs, discount and noise; `rewards` replace the payoffs of a round."""
         players = range(self.env.num_players)
         rows = [jnp.ravel(params.payoffs[player]) for player in players]
         payoffs = jnp.stack(rows if rewards is None else maximised(rewards, rows))
 
-        def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
+        def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context
             if self.horizon == 1:
                 return self._of_one_round(thetas, payoffs, params.noise), None
@@ -115,16 +120,6 @@ class ManyActionGame:
         return jnp.sum(jnp.exp(old) * (old - new))
 
     @property
-    def sampled(self) -> bool:
-        """False: returns are exact."""
-        return False
-
-    @property
-    def tabular(self) -> bool:
-        """False: with many actions, none is cooperation or defection."""
-        return False
-
-    @property
     def exchangeable(self) -> bool:
         """Whether every player sees its own action first."""
         return all_alike(self.policies) and (self.horizon == 1 or self.env.state_view == "own")
@@ -154,42 +149,18 @@ class ManyActionGame:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
 
-    def evaluate(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
-        """value [players], in closed form."""
-        del key
-        return closed_form_values(self, params, thetas)
-
     def describe(self, params: MatrixGameParams, thetas: Thetas, key: jax.Array | None = None) -> dict[str, jax.Array]:
         """What is recorded of one match besides values: action_probabilities [players, states, actions] as chosen, with
         states as the player sees them; discount []; noise [players]."""
         del key
         found = {"action_probabilities": jnp.stack(self.probabilities(thetas))}
-        return found | {"discount": params.discount, "noise": params.noise}
+        noise = jnp.stack([params.noise[player] for player in range(self.env.num_players)])
+        return found | {"discount": params.discount, "noise": noise}
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """The probabilities of joint actions in every state, once for every derivative that is taken."""
         joint = self.env.num_actions**self.env.num_players
         return 4 * (1 + lookaheads) * self.env.num_states * joint * itemsize
-
-    def work(self, params: MatrixGameParams) -> int:
-        """Grows with the square of the states."""
-        return closed_form_work(params, self.policies)
-
-    def episode(self, params: MatrixGameParams) -> None:
-        """None: there is no play to show."""
-        del params
-
-    def cooperation(self, thetas: Thetas) -> None:
-        """None: with many actions, none is cooperation or defection."""
-        del thetas
-
-    def cooperation_as_played(self, params: Any, thetas: Thetas) -> None:
-        """None: with many actions, none is cooperation or defection."""
-        del params, thetas
-
-    def round_payoffs(self, params: Any) -> None:
-        """None: with many actions, none is cooperation or defection."""
-        del params
 
 
 def _logits(policy: Policy, theta: Any) -> jax.Array:
@@ -209,7 +180,7 @@ def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyAction
       ValueError: a game of two actions, not one policy per seat, or tables that do not fit the game.
     """
     if game.num_actions == 2:
-        raise ValueError("the game has 2 actions; allowed: more, memory_one.exact_matrix_game has those of two")
+        raise ValueError("the game has 2 actions; allowed: more, exact_matrix.exact_matrix_game has those of two")
     if len(policies) != game.num_players:
         raise ValueError(f"{len(policies)} policies given; the game has {game.num_players} seats")
     wanted = (game.num_states, game.num_actions)

@@ -10,7 +10,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.objectives.many_actions import many_action_game
+from shaping.objectives.exact_many_actions import many_action_game
 from shaping.policies import tabular
 from shaping.rules import gradients
 
@@ -154,6 +154,6 @@ def test_a_game_too_large_or_a_table_of_another_is_told_in_one_line():
     with pytest.raises(ValueError, match=r"logits of shape \[5, 3\]; allowed: \[10, 3\]"):
         many_action_game(game_of(), (tabular(5, num_actions=3),) * 2)
     with pytest.raises(ValueError, match="3 actions; allowed: 2"):
-        shaping.objectives.memory_one.exact_matrix_game(game_of(), (tabular(10),) * 2)
+        shaping.objectives.exact_matrix.exact_matrix_game(game_of(), (tabular(10),) * 2)
     with pytest.raises(ValueError, match="memory is 2"):
         tabular(10, 2, 3)

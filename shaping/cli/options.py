@@ -1,4 +1,4 @@
-"""The commands and their options, for argparse; `shaping.cli` carries them out."""
+"""The commands and their options, for argparse; `commands` carries them out."""
 
 import argparse
 

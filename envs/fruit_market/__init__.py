@@ -1,0 +1,1 @@
+"""Fruit market: farmers who grow one fruit, like the other, and barter."""

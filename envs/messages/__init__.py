@@ -1,0 +1,1 @@
+"""Communication: a wrapper with which every action carries a message, and what is measured of messages."""

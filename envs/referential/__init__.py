@@ -1,0 +1,1 @@
+"""A referential game: a speaker tells a listener which object it sees."""
