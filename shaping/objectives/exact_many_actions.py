@@ -154,7 +154,8 @@ class ManyActionGame:
         states as the player sees them; discount []; noise [players]."""
         del key
         found = {"action_probabilities": jnp.stack(self.probabilities(thetas))}
-        noise = jnp.stack([params.noise[player] for player in range(self.env.num_players)])
+        each: Any = params.noise
+        noise = jnp.stack([each[player] for player in range(self.env.num_players)])
         return found | {"discount": params.discount, "noise": noise}
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
