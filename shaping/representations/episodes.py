@@ -109,7 +109,8 @@ def play_episodes(
                     for whole, part in zip(found, parts, strict=True):
                         whole[at[:, 0], at[:, 1]] = part
     assert found is not None
-    return Episodes(*found, game.env.observation_space, game.env.action_space)
+    seen, done, earned, other, running = found
+    return Episodes(seen, done, earned, other, running, game.env.observation_space, game.env.action_space)
 
 
 def _alike(players: Sequence[Seated]) -> list[list[int]]:

@@ -50,7 +50,7 @@ def clustered(
     from sklearn.cluster import KMeans
 
     points = np.asarray(embeddings, np.float32)
-    raw = KMeans(min(clusters, len(np.unique(points, axis=0))), n_init=4, random_state=seed).fit_predict(points)
+    raw = KMeans(min(clusters, len(np.unique(points, axis=0))), n_init=4, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
     order = np.argsort(-np.bincount(raw), kind="stable")
     order = order[np.bincount(raw)[order] > 0]
     place = np.empty(raw.max() + 1, int)
