@@ -52,11 +52,13 @@ NOT_OF_CONFIGURATIONS = {"view", "flat", "dtype"}
 """Settings of the Coin Game that say what players are shown."""
 pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = {"run": ["--set", "matches=4", "--set", "updates=20"], "verify": ["parameterisation"]}
-TRAINS = ("README.md", "tutorial.md", "running.md")
+SMALL["atlas"] = ["--tables", "5", "--episodes", "4", "--updates", "2", "--map", "pca"]
+TRAINS = ("README.md", "tutorial.md", "running.md", "atlas.md")
 """The documents whose runs the short suite carries out: those that a newcomer reads, and what happens to a run."""
 
 
 LEARN = (
+    "atlas.md",
     "sampling.md",
     "advantages.md",
     "environments.md",

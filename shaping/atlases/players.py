@@ -12,6 +12,7 @@ from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.envs.spaces import Discrete
 from shaping.leagues.frozen_players import Player, chosen_matches, filed, has_tables, learned
+from shaping.leagues.games import common_game
 from shaping.leagues.stepwise_players import game_as_played, learned_to_play
 from shaping.objectives.behaviour_tables import each_behaviour, machine_of
 from shaping.objectives.played_league_values import Seated
@@ -45,13 +46,14 @@ class Mapped:
 
 
 def of_sources(
-    sources: Sequence[str], cells: Sequence[str], per_cell: int | None, snapshots: int
+    sources: Sequence[str], cells: Sequence[str], per_cell: int | None, snapshots: int, one_game: bool = True
 ) -> tuple[list[Mapped], list[tuple[str, dict[str, Any]]]]:
     """The policies of runs and files, and the game of each run, as `leagues.games.common_game` takes it.
 
     Args:
       sources: folders of runs of two players or of populations, and files of policies (see `frozen_players.filed`).
       cells, per_cell: of runs, see `frozen_players.learned`.
+      one_game: whether the matches of a run must have played one game; if not, no games are returned.
       snapshots: at how many times a learner is on the map, the last one included, where its run recorded them.
 
     Raises:
@@ -67,10 +69,10 @@ def of_sources(
         name, run = last if short.count(last) == 1 else source, load(source)
         populations = "player" not in run.record["value"].dims
         of_run = _of_populations if populations else _of_matches
-        here, game = of_run(source, run, cells, per_cell, name, snapshots)
+        here, game = of_run(source, run, cells, per_cell, name, snapshots, one_game)
         first = 1 + max((one.track for one in found), default=-1)
         found += [replace(one, track=first + one.track) for one in here]
-        games.append((source, game))
+        games += [(source, game)] * one_game
         if len(found) > MOST:
             raise ConfigError(
                 f"atlas: {len(found)} policies or more; allowed: up to {MOST}, fewer with --per-cell or --snapshots"
@@ -87,13 +89,13 @@ def _times(recorded: Sequence[int], snapshots: int) -> list[int]:
 
 
 def _of_matches(
-    source: str, run: Run, cells: Sequence[str], per_cell: int | None, name: str, snapshots: int
+    source: str, run: Run, cells: Sequence[str], per_cell: int | None, name: str, snapshots: int, one_game: bool
 ) -> tuple[list[Mapped], dict[str, Any]]:
     """Learners of matches: tables along the updates that were recorded, other policies at first and last."""
     record = run.record
     end = int(record["update"].values[-1])
     tables = has_tables(source)
-    players, game = (learned if tables else learned_to_play)(source, cells, per_cell, name)
+    players, game = (learned if tables else learned_to_play)(source, cells, per_cell, name, one_game)
     found = [Mapped(player, end, track) for track, player in enumerate(players)]
     if tables and "policy_trajectory" in record:
         times = record["update"].values
@@ -117,7 +119,7 @@ def _earlier(player: Player, behaviour: Any, when: int, track: int) -> Mapped:
 
 
 def _of_populations(
-    source: str, run: Run, cells: Sequence[str], per_cell: int | None, name: str, snapshots: int
+    source: str, run: Run, cells: Sequence[str], per_cell: int | None, name: str, snapshots: int, one_game: bool
 ) -> tuple[list[Mapped], dict[str, Any]]:
     """All learners at the end, and some of them along the generations if the run recorded policies."""
     record = run.record
@@ -127,7 +129,10 @@ def _of_populations(
     end, found, game = int(record["generation"].values[-1]), [], {}
     for number, m in enumerate(chosen_matches(source, record, cells, per_cell)):
         population = run.match(m)
-        game = _game_of(source, run, m, population)
+        own_game = _game_of(source, run, m, population)
+        if one_game and game:
+            common_game([(f"{source}, other populations", game), (f"{source}, population {m}", own_game)])
+        game = own_game
         policies = population.rules.game.policies
         size = population.rules.size
         final, kinds, cell = record["theta_final"].values[m], record["type_final"].values[m], int(record["cell"][m])

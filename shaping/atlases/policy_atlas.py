@@ -130,7 +130,7 @@ def _gathered(
     seed: int,
 ) -> tuple[str, MatrixGame | PlayedGame, list[Mapped], list[Seated]]:
     """The name of the game and the game, everyone on the map, learners first; and their partners."""
-    mapped, games = of_sources(sources, cells, per_cell, snapshots)
+    mapped, games = of_sources(sources, cells, per_cell, snapshots, game is None)
     name, place = common_game(games) if game is None else given_game(written_game(game))
     matrix = isinstance(place, MatrixGame)
     if matrix and place.horizon == 1:
