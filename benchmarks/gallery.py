@@ -29,6 +29,14 @@ ROWS = 4
 
 QUESTIONS = {
     "reciprocator_exact": "Do learners cooperate that are rewarded for treating others as they were treated?",
+    "loqa_ipd_full": "The same with the sizes of the paper. (For an accelerator.)",
+    "loqa_coin": "Do recurrent policies learn to reciprocate in the Coin Game if opponents are imagined to follow Q?",
+    "loqa_coin_full": "The same with the networks and sizes of the paper. (For an accelerator.)",
+    "ad_align_coin_full": "How do the two forms of Advantage Alignment do with large networks? (For an accelerator.)",
+    "ad_align_negotiation": "Do players share items better if advantages are aligned, or if rewards are social?",
+    "ad_align_negotiation_full": "The same with the sizes of the released program. (For an accelerator.)",
+    "coin_league": "What do eight methods that learn from play find in one Coin Game?",
+    "coin_league_full": "The same with larger networks and batches. (For an accelerator.)",
     "loqa_ipd": "Do recurrent policies learn to reciprocate if opponents are imagined to follow their action values?",
     "ad_align_ipd": "Do recurrent policies learn to reciprocate if their advantages are aligned?",
     "ad_align_coin": "Do recurrent policies learn to leave each other's coins if their advantages are aligned?",
@@ -61,6 +69,7 @@ QUESTIONS = {
     "cournot": "Do firms that learn by LOLA-DiCE collude?",
     "equilibria": "Who approaches the equilibrium of poker and rock-paper-scissors, and who circles around it?",
     "fishery": "Do naive learners reach the equilibrium of the great fish war, and what does PPO do?",
+    "fruit_market": "Do prices follow supply and demand if farmers learn to barter?",
     "gift": "Do learners give away tokens that are worth more to others?",
     "ipd_dice": "Does LOLA-DiCE find cooperation on the iterated prisoner's dilemma, and with how many lookaheads?",
     "lola_network": "Does LOLA depend on whether the policy is a table or a small network?",

@@ -56,7 +56,7 @@ def _league(arguments: argparse.Namespace) -> int:
     if arguments.learning is not None:
         return _learning_league(arguments)
     from shaping.config.errors import ConfigError
-    from shaping.leagues import league
+    from shaping.leagues.frozen_leagues import league
 
     if arguments.overrides:
         raise ConfigError("--set: only with --learning")
@@ -85,7 +85,7 @@ def _learning_league(arguments: argparse.Namespace) -> int:
 
 def _exploit(arguments: argparse.Namespace) -> int:
     begin()
-    from shaping.exploit_run import exploit
+    from shaping.leagues.exploit_run import exploit
 
     which = (arguments.source, arguments.cells, arguments.per_cell, arguments.out)
     how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed)

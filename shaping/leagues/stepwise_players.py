@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.envs import CoinGame, CoinGameParams, MatrixGame
-from shaping.frozen_players import Player, chosen_matches, rule_name
+from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
 from shaping.objectives.played_league_values import PlayedGame, Seated
