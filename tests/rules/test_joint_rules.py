@@ -193,7 +193,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(
     "name",
-    # The others are compared with their formulas above.
+    # The others are compared with their formulas, above or in tests/rules/test_dense_reference.py.
     [pytest.param(name, marks=() if name in ("lookahead", "sos") else pytest.mark.slow) for name in PUBLISHED],
 )
 def test_directions_on_the_prisoners_dilemma(name):
