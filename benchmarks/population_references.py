@@ -1,6 +1,7 @@
 """Populations that meet, beside other ways to compute the same: NumPy, Axelrod-Python and EGTtools.
 
     python -m benchmarks.population_references --rounds 3 --reference-python /path/with/axelrod/and/egttools/bin/python
+    python -m benchmarks.population_references --tasks stag_hunt rock_paper_scissors --cores 1 --threads 1
 
 Contenders take turns, each in its own process; processor time and wall time are in seconds. Tasks:
 
@@ -17,6 +18,7 @@ apart. References repeat less if they are slow, and their time is multiplied.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -37,7 +39,7 @@ def ours(task: str) -> dict[str, float]:
     from shaping.runtime.devices import compile_for_scalars, prepare_process
 
     prepare_process()
-    if task == "stag_hunt":
+    if task in ("stag_hunt", "rock_paper_scissors"):
         compile_for_scalars()
     import shaping
     from shaping import envs
@@ -156,6 +158,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=REFERENCES, default=list(REFERENCES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of linear algebra")
+    parser.add_argument("--cores", type=int, default=0, help="that each contender may use; 0 for all")
     parser.add_argument("--reference-python", default=sys.executable, help="one that has Axelrod and EGTtools")
     parser.add_argument("--limit", type=float, default=600, help="seconds a contender may take")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -163,6 +166,9 @@ def main() -> None:
     if given.one:
         print(json.dumps(ours(given.one)))
         return
+    if given.cores:
+        # Contenders inherit it, and this package then has as many devices.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
     for task in given.tasks:
         contenders = {
             "this package": [sys.executable, "-m", "benchmarks.population_references", "--one", task],

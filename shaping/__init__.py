@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from shaping.learners.advantage_alignment import advantage_aligner as advantage_aligner
     from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
     from shaping.learners.advantage_products import loqa_loss as loqa_loss
+    from shaping.learners.armac import armac as armac
     from shaping.learners.brs import brs as brs
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial_parameters import m_maml as m_maml
@@ -142,6 +143,7 @@ _EXPORTS = {
     "advantage_aligner": "learners.advantage_alignment",
     "advantage_alignment": "learners.advantage_products",
     "arcsine": "learners",
+    "armac": "learners.armac",
     "brs": "learners.brs",
     "logistic": "learners",
     "analytic_game": "objectives",
@@ -149,7 +151,6 @@ _EXPORTS = {
     "automaton": "policies",
     "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",
-    "brs": "learners.brs",
     "maddpg": "learners.maddpg",
     "cgd": "rules.cgd",
     "coin_table": "policies",
@@ -194,7 +195,6 @@ _EXPORTS = {
     "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial_parameters",
-    "maddpg": "learners.maddpg",
     "memory_one": "policies",
     "meta_game": "population.meta_game",
     "meva": "rules.meva",

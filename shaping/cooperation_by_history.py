@@ -9,9 +9,9 @@ import numpy as np
 from shaping.analysis.cooperation.histories import cooperation_by_history
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
+from shaping.objectives.game import step_by_step
 from shaping.objectives.rollout import rollout
-from shaping.policies import Policy, memory_one
-from shaping.recorded_tables import own_tables
+from shaping.policies import Policy
 from shaping.results import Run
 
 _STEPS, _EPISODES, _MOST_MATCHES = 100, 32, 2000
@@ -29,9 +29,10 @@ def tables_of_play(run: Run, place: str, rounds: int, seed: int) -> tuple[tuple[
     matches = run.experiment.matches
     firsts = [run.match(b.cells.start * run.experiment.top["matches"]) for b in run.experiment.blocks]
     for match in firsts:
-        players, episode = len(match.game.policies), match.game.episode(match.params)
-        of_two = episode is not None and isinstance(episode.env, MatrixGame) and episode.env.num_actions == 2
-        if players != 2 or not (of_two or own_tables(run.record) is not None):
+        played = step_by_step(match.game, match.params)
+        env = None if played is None else played.env
+        # What was done shows in what the players of a matrix game see.
+        if not isinstance(env, MatrixGame) or (env.num_players, env.num_actions) != (2, 2):
             raise ConfigError(f"{place}: is no matrix game of two players with two actions, as --rounds needs")
     if matches > _MOST_MATCHES:
         raise ConfigError(f"{place}: has {matches} matches; allowed with --rounds: up to {_MOST_MATCHES}")
@@ -47,23 +48,13 @@ def tables_of_play(run: Run, place: str, rounds: int, seed: int) -> tuple[tuple[
 def _actions(run: Run, m: int, key: jax.Array) -> np.ndarray:
     """Executed actions of one match, [time, batch, 2]."""
     match = run.match(m)
-    game = match.game
-    episode = game.episode(match.params)
-    if episode is not None:
-        env, numbers, steps = episode.env, episode.params, episode.horizon
-        policies, thetas = zip(*run.policies(m), strict=True)
-    else:
-        tables = own_tables(run.record)
-        assert tables is not None
-        env = MatrixGame(np.zeros((2, 2, 2)))
-        numbers, steps = match.params, getattr(game, "horizon", None) or _STEPS
-        own = [row[np.isfinite(row)] for row in tables[m]]
-        if any(len(row) != 5 for row in own):
-            raise ConfigError("--rounds: policies of this run do not remember one round; allowed: leave it out")
-        policies, thetas = (memory_one(5),) * 2, own
+    game = step_by_step(match.game, match.params)
+    assert game is not None
+    policies, thetas = zip(*run.policies(m), strict=True)
+    steps = game.horizon or _STEPS
     # One step more: what was executed shows in the next observation.
     played = _observations(
-        env, tuple(policies), steps + 1, [jax.tree.map(np.asarray, one) for one in thetas], key, numbers
+        game.env, tuple(policies), steps + 1, [jax.tree.map(np.asarray, one) for one in thetas], key, game.params
     )
     seen = np.asarray(played)[1:, :, 0] - 1  # the joint action as seat 0 sees it: 2 own + other
     return np.stack([seen // 2, seen % 2], axis=-1)

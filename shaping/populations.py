@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.classic_strategies import STRATEGIES
 from shaping.config.checks import check_number
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.top_level import LIMITS
@@ -25,7 +26,7 @@ from shaping.population import selection as selections
 from shaping.population.ecology import Rules
 from shaping.population.generations import sampled_numbers
 from shaping.population.learner_types import check_types, learners_of
-from shaping.population.nearest_strategy import STRATEGIES, classifies
+from shaping.population.nearest_strategy import classifies
 from shaping.population.pairing import Pairing, check_size
 from shaping.population.population_programs import Population
 from shaping.population.population_replicates import POPULATIONS

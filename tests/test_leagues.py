@@ -136,6 +136,9 @@ def test_an_interrupted_league_goes_on_where_it_was(parts_of_two, tmp_path, caps
     with pytest.raises(KeyboardInterrupt):
         shaping.run(FROZEN, out=tmp_path / "cut")
     assert len(list((tmp_path / "cut" / "parts").glob("*.npz"))) == 3
+    assert main(["status", str(tmp_path / "cut")]) == 0
+    told = capsys.readouterr().out
+    assert "league of frozen players, stopped" in told and "kept: 3 played" in told and "shaping resume" in told
     # A part that was cut off while it was written is played again.
     (tmp_path / "cut" / "parts" / next(iter((tmp_path / "cut" / "parts").glob("play-1*"))).name).write_bytes(b"PK")
     played.clear()
@@ -146,7 +149,8 @@ def test_an_interrupted_league_goes_on_where_it_was(parts_of_two, tmp_path, caps
         np.testing.assert_array_equal(opened(tmp_path / "cut")[name], whole[name])
     assert not (tmp_path / "cut" / "parts").exists()
     assert main(["resume", str(tmp_path / "cut")]) == 0 and played == [2, 2, 1]
-    capsys.readouterr()
+    assert main(["status", str(tmp_path / "cut")]) == 0
+    assert "finished" in (told := capsys.readouterr().out) and "9 of 3 players; 9 were played" in told
 
 
 def test_run_and_report_know_a_league_of_frozen_players(run, tmp_path, capsys):

@@ -235,7 +235,8 @@ def test_what_cannot_meet_is_refused_in_one_line(settings, message):
 def test_learners_leave_a_partner_that_is_worth_less_than_the_last_one():
     """What they remember is the value of the last generation with the partner before, however they came to part."""
     form, numbers = game_of(envs.make("ipd", discount=0.9), None, None)
-    learners, still = learners_of(populations._types(form, {"allc": "allc", "alld": "alld", "tft": "tft"}))
+    names = ("allc", "alld", "tft")
+    learners, still = learners_of(populations._types(dict.fromkeys(names, form), dict(zip(names, names, strict=True))))
     rules = Rules(form, 12, 1, False, still)
     meeting = shaping.pairing("well_mixed", turnover=0.3, choice="elsewhere")
     template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())

@@ -22,9 +22,9 @@ from shaping.analysis.populations.tables import cell_table, what_was_run
 from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Record, folder_of, open_record, text_of
 from shaping.analysis.shown_cells import measured_cells
-from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture
 from shaping.analysis.summary import summarise, written_summary
+from shaping.classic_strategies import STRATEGIES
 
 MOST_ROWS = 60
 

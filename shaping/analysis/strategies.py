@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-STRATEGIES = ("ALLC", "ALLD", "TFT", "GRIM", "WSLS", "generous TFT", "extortionate")
-EXTORTIONATE = STRATEGIES.index("extortionate")
-UNDEFINED = -1
-"""Label where no nearest strategy is defined (other than two players with memory-one policies, or NaN)."""
+from shaping import classic_strategies
+from shaping.classic_strategies import EXTORTIONATE, UNDEFINED
 
-_PURE = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0], [1, 0, 0, 1]], float)
 _TFT = np.array([[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]], float)  # [player, joint state]: each copies the other's action
-_EXTORTION_RMS = 0.05
-_EXTORTION_CHI = 1.05
 
 
 def joint_states(players: int, player: int, state_view: str) -> np.ndarray:
@@ -174,41 +169,8 @@ def own_payoffs(payoffs: np.ndarray) -> np.ndarray:
     return np.stack([payoffs[:, 0], payoffs[:, 1][:, [0, 2, 1, 3]]], axis=1)
 
 
-def extortion_fit(policy: np.ndarray, payoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Least-squares fit of the extortionate strategies of Press and Dyson (2012) to a policy.
-
-    With c = (R-P)/(P-S) and d = (T-P)/(P-S) they are p_CC = 1 - phi (chi-1) c, p_CD = 1 - phi (1 + chi d),
-    p_DC = phi (chi + d), p_DD = 0: linear in (phi, phi chi).
-
-    Args:
-        policy: [..., 4], own view, after CC, CD, DC, DD.
-        payoffs: [..., 4], the player's (R, S, T, P).
-
-    Returns:
-        (phi, chi, residual norm over the four probabilities), each [...]; NaN if the fit does not exist.
-    """
-    r, s, t, p = np.moveaxis(payoffs, -1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        c, d = (r - p) / (p - s), (t - p) / (p - s)
-        # Columns of the design (c, -1, d) and (-c, -d, 1), targets p_CC - 1, p_CD - 1, p_DC.
-        y1, y2, y3 = policy[..., 0] - 1, policy[..., 1] - 1, policy[..., 2]
-        aa, bb, ab = c * c + 1 + d * d, c * c + d * d + 1, -c * c + 2 * d
-        ay, by = c * y1 - y2 + d * y3, -c * y1 - d * y2 + y3
-        det = aa * bb - ab * ab
-        phi, phi_chi = (bb * ay - ab * by) / det, (aa * by - ab * ay) / det
-        e1, e2, e3 = y1 - c * (phi - phi_chi), y2 + phi + d * phi_chi, y3 - d * phi - phi_chi
-        residual = np.sqrt(e1 * e1 + e2 * e2 + e3 * e3 + policy[..., 3] ** 2)
-        return phi, phi_chi / phi, residual
-
-
 def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -> tuple[np.ndarray, np.ndarray]:
-    """The named strategy at the smallest Euclidean distance over the four own-view probabilities without the start.
-
-    Candidates are ALLC (1,1,1,1), ALLD (0,0,0,0), TFT (1,0,1,0), GRIM (1,0,0,0), WSLS (1,0,0,1), generous TFT
-    (1,q,1,q) with q = min(1 - (T-R)/(R-S), (R-P)/(T-P)) in a prisoner's dilemma T > R > P > S (Nowak and
-    Sigmund 1992) and 1/3 elsewhere; and, in a symmetric prisoner's dilemma, the best fitting extortionate
-    strategy, if the fit's root mean square error is below 0.05, phi above 0 and chi above 1.05. Ties go to the
-    strategy named first.
+    """The nearest classic strategy of every player; see `classic_strategies`.
 
     Args:
         policy: [match, player, state], P(cooperate | state).
@@ -216,8 +178,8 @@ def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -
         state_view: "own" or "shared".
 
     Returns:
-        labels int8 [match, player], indices into STRATEGIES or UNDEFINED; chi [match, player], NaN if the label is
-        not extortionate. All undefined unless two players have five states.
+        labels int8 [match, player], indices into `classic_strategies.STRATEGIES`, or UNDEFINED; chi [match, player],
+        NaN if the label is not extortionate. All undefined unless two players have five states.
     """
     labels = np.full(policy.shape[:2], UNDEFINED, np.int8)
     chis = np.full(policy.shape[:2], np.nan)
@@ -226,20 +188,8 @@ def nearest_strategy(policy: np.ndarray, payoffs: np.ndarray, state_view: str) -
     own = policy
     if state_view == "shared":
         own = np.stack([policy[:, 0], policy[:, 1][:, [0, 1, 3, 2, 4]]], axis=1)
-    own = own[..., 1:].astype(np.float64)
     mine = own_payoffs(payoffs)
-    r, s, t, p = np.moveaxis(mine, -1, 0)
-    dilemma = (t > r) & (r > p) & (p > s)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        generosity = np.where(dilemma, np.minimum(1 - (t - r) / (r - s), (r - p) / (t - p)), 1 / 3)
-    generosity = np.clip(generosity, 0, 1)[..., None]
-    generous = np.concatenate([np.ones_like(generosity), generosity] * 2, axis=-1)
-    phi, chi, residual = extortion_fit(own, mine)
     symmetric = np.all(np.isclose(mine[:, :1], mine[:, 1:], rtol=1e-6, atol=0), axis=-1)
-    extorts = dilemma & symmetric & (residual / 2 < _EXTORTION_RMS) & (phi > 0) & (chi > _EXTORTION_CHI)
-    distances = [np.linalg.norm(own - pure, axis=-1) for pure in _PURE]
-    distances += [np.linalg.norm(own - generous, axis=-1), np.where(extorts, residual, np.inf)]
-    known = np.isfinite(own).all(axis=-1)
-    # If payoffs are not known, strategies that depend on them cannot be the nearest.
-    labels[:] = np.where(known, np.argmin(np.nan_to_num(np.stack(distances), nan=np.inf), axis=0), UNDEFINED)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        labels[:], chi = classic_strategies.nearest(np, own[..., 1:].astype(np.float64), mine, symmetric)
     return labels, np.where(labels == EXTORTIONATE, chi, chis)

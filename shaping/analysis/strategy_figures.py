@@ -9,8 +9,8 @@ import numpy as np
 from shaping.analysis.axes import wrapped
 from shaping.analysis.record import Record
 from shaping.analysis.shown_cells import Selection
-from shaping.analysis.strategies import STRATEGIES
 from shaping.analysis.style import Picture, new_figure, picture
+from shaping.classic_strategies import STRATEGIES
 
 _STRATEGY_COLOURS = ("#56B4E9", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#009E73", "#000000")
 

@@ -18,7 +18,7 @@ from shaping.analysis.measures import Measures, measure
 from shaping.analysis.populations.summary import summarise_cells
 from shaping.analysis.record import UNFINISHED, Record, Shape, folder_of, groups, open_record
 from shaping.analysis.statistics import BOOTSTRAP_LIMIT, mean_ci95_columns, resampling_counts, wilson_ci95
-from shaping.analysis.strategies import STRATEGIES, UNDEFINED
+from shaping.classic_strategies import STRATEGIES, UNDEFINED
 
 _RANGES = {"tft_match": (0.0, 1.0), "nash_match": (0.0, 1.0), "consistency_loss": (0.0, np.inf)}
 """Measures that no record declares, with the smallest and the largest value that they can have."""

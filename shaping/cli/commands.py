@@ -20,6 +20,15 @@ def _status(arguments: argparse.Namespace) -> int:
 
     folder = folder_at(arguments.folder)
     status = read_status(folder)
+    if status is None and (folder / "config.yaml").is_file():
+        from shaping.config.league import is_frozen
+        from shaping.runtime.existing_run import config_of
+
+        if is_frozen(config_of(folder)):
+            from shaping.leagues.frozen_leagues import league_status
+
+            print_lines(league_status(folder))
+            return statuses.FINISHED
     if status is None:
         raise ConfigError(f"{folder}: holds no run; it has no readable status.json")
     print_lines(describe(folder, status))

@@ -50,7 +50,8 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     kind = one_of("objective.kind", given.get("kind", "exact" if family.exact_kinds else "dice"), ("exact", *KINDS))
     if kind == "exact":
         if not family.exact_kinds:
-            wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form"
+            talks = " with messages" if game.get("messages") else ""
+            wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form{talks}"
             raise not_allowed("objective.kind", kind, wanted)
         sampled = [key for key in given if key in objective_fields()]
         if sampled and "kind" not in given and family.sampled_kinds:

@@ -102,7 +102,7 @@ def environment_cells(game: PlayedGame, players: Sequence[Player], how: Play) ->
     cells = _empty(len(players), game.measure)
     seated = [player.behaviour for player in players]
     exact, params, known, tables = coin_players(game, players)
-    if isinstance(exact, ExactCoinGame):
+    if exact is not None:
         if not how.sampled:
             pairs = np.array([[i, j] for i in range(len(known)) for j in range(len(known))])
             value, own = coin_league_values(exact, params, tables, pairs)

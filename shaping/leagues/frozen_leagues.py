@@ -25,7 +25,7 @@ from shaping.objectives.behaviour_tables import each_behaviour
 from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
 from shaping.runtime.existing_run import config_of
-from shaping.runtime.storage import folder_at, locked, remove, write_whole
+from shaping.runtime.storage import folder_at, is_locked, locked, remove, write_whole
 
 PARTS = "parts"
 
@@ -114,6 +114,33 @@ def resume_league(folder: str | Path) -> Any:
     if not (place / "report" / "index.html").is_file():
         _carry_out(place, normal, *_gathered(normal))
     return place
+
+
+def league_status(folder: str | Path) -> list[str]:
+    """How far a league of frozen players is, as lines of text.
+
+    Raises:
+      ConfigError: the folder holds no such league.
+    """
+    place = folder_at(folder)
+    told = normal_frozen(config_of(place))["league"]
+    parts = [path.name for path in (place / PARTS).glob("*.npz")] if (place / PARTS).is_dir() else []
+    counts = {"played": "play-", "of learned responses": "responses-"}
+    kept_parts = [f"{sum(name.startswith(start) for name in parts)} {what}" for what, start in counts.items()]
+    finished = (place / "report" / "index.html").is_file()
+    state = "finished" if finished else "running" if is_locked(place) else "stopped"
+    who = [f"{len(told['players'])} runs and files"] * bool(told["players"]) + [f"strategies: {told['against']}"]
+    lines = [f"{place}: league of frozen players, {state}", f"  players    {', '.join(who)}"]
+    if finished:
+        import xarray
+
+        with xarray.open_zarr(str(place / "league.zarr"), consolidated=False, chunks=None) as league:
+            rows = league.sizes["row"]
+            played = int((league["episodes"].values > 0).sum()) if "episodes" in league else 0
+        pairs = f"{rows**2:,} of {rows:,} players; {played:,} were played, the others are exact"
+        return [*lines, f"  pairs      {pairs}"]
+    lines.append(f"  parts      kept: {', '.join(kept_parts)}")
+    return lines if state == "running" else [*lines, f"  `shaping resume {place}` continues it"]
 
 
 def _written(game: Any) -> Any:

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shaping.config.build import matches_of
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
-from shaping.envs import CoinGame, CoinGameParams, MatrixGame
+from shaping.envs import CoinGame, MatrixGame
 from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_table
-from shaping.objectives.exact_coin import ExactCoinGame, ExactCoinParams
+from shaping.objectives.exact_coin import ExactCoinParams
+from shaping.objectives.game import step_by_step
 from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.policies import scripted_players
 from shaping.policies.one_of import one_of
@@ -29,19 +29,11 @@ def game_as_played(match: Match) -> PlayedGame:
     Raises:
       ConfigError: its players never play, or there are not two.
     """
-    game, params = match.game, match.params
-    episode = game.episode(params)
-    if episode is not None:
-        discount = float(as_written(episode.discount))
-        found = PlayedGame(episode.env, episode.params, discount, episode.horizon, episode.horizon)
-    elif isinstance(game, ExactCoinGame):
-        discount = float(as_written(params.discount))
-        steps = game.horizon or endless_steps(discount)
-        noise = params.noise if np.any(np.asarray(params.noise)) else None
-        numbers = CoinGameParams(params.rewards, jnp.int32(steps), noise)
-        found = PlayedGame(game.env, numbers, discount, steps, game.horizon)
-    else:
-        raise ConfigError(f"{type(game).__name__}: is not played in steps; allowed: games with actions")
+    played = step_by_step(match.game, match.params)
+    if played is None:
+        raise ConfigError(f"{type(match.game).__name__}: is not played in steps; allowed: games with actions")
+    discount = float(as_written(played.discount))
+    found = PlayedGame(played.env, played.params, discount, played.horizon or endless_steps(discount), played.horizon)
     if found.env.num_players != 2:
         raise ConfigError(f"{found.env.name}: has {found.env.num_players} players; allowed: 2")
     return found

@@ -24,7 +24,15 @@ from shaping.envs.coin_game.chain import CoinChain, coin_chain
 from shaping.envs.coin_game.game import CoinGame, CoinGameParams
 from shaping.envs.declarations import measures
 from shaping.envs.measures import fraction
-from shaping.objectives.game import EMPTY, all_alike, closed_form_values, closed_form_work, nothing, value_scale
+from shaping.objectives.game import (
+    EMPTY,
+    StepByStep,
+    all_alike,
+    closed_form_values,
+    closed_form_work,
+    nothing,
+    value_scale,
+)
 from shaping.objectives.objective import Objective, Thetas
 from shaping.objectives.occupancy import visits_of
 from shaping.objectives.rewards import Reward, maximised
@@ -92,6 +100,13 @@ class ExactCoinGame:
     def labels(self) -> Mapping[str, tuple[str, ...]]:
         """Labels of colours, numbered like players."""
         return {"colour": measures(self.env)["pickups"].labels}
+
+    def step_by_step(self, params: ExactCoinParams) -> StepByStep:
+        """As it is played."""
+        noise = params.noise if np.any(np.asarray(params.noise)) else None
+        # An episode without end is cut by whoever plays it.
+        steps = jnp.int32(self.horizon or np.iinfo(np.int32).max - 1)
+        return StepByStep(self.env, CoinGameParams(params.rewards, steps, noise), params.discount, self.horizon)
 
     def objective(self, params: ExactCoinParams, rewards: Sequence[Reward | None] | None = None) -> Objective:
         """The objective at one setting of rewards, discount and noise."""

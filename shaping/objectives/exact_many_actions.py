@@ -10,6 +10,7 @@ pi_i <- (1 - eps_i) pi_i + eps_i (1 - pi_i) / (A - 1).
 """
 
 import functools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
@@ -26,6 +28,9 @@ from shaping.objectives.returns_arrays import chain_returns, finite_chain_return
 from shaping.objectives.rewards import Reward, maximised
 from shaping.policies.policy import Policy
 from shaping.variables import Variable, declared
+
+# Games of one round are unrolled over scalars up to this many joint actions.
+_UNROLLED_JOINT_ACTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,8 @@ class ManyActionGame:
     horizon: int | None
     policies: tuple[Policy, ...]
 
-    # Returns are exact, and tables are too large to be computed scalar by scalar. No action is cooperation.
-    sampled = tabular = unrolled = False
+    # Returns are exact. No action is cooperation.
+    sampled = tabular = False
     episode = cooperation = cooperation_as_played = round_payoffs = nothing
     evaluate, work = closed_form_values, closed_form_work
 
@@ -54,14 +59,39 @@ class ManyActionGame:
         rows = [jnp.ravel(params.payoffs[player]) for player in players]
         payoffs = jnp.stack(rows if rewards is None else maximised(rewards, rows))
 
-        def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[jax.Array, None]:
+        def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, None]:
             del key, context
+            if self.horizon == 1:
+                return self._of_one_round(thetas, payoffs, params.noise), None
             joint = self.joint(thetas, params.noise)
             if self.horizon is None:
                 return chain_returns(joint, payoffs, params.discount), None
             return finite_chain_returns(joint, payoffs, params.discount, self.horizon), None
 
         return Objective(returns, self.distance)
+
+    def _of_one_round(self, thetas: Thetas, payoffs: jax.Array, noise: Any) -> list[jax.Array]:
+        """Returns scalar by scalar, one per player: the fastest form for a population."""
+        actions, executed = range(self.env.num_actions), []
+        for player, (policy, theta) in enumerate(zip(self.policies, thetas, strict=True)):
+            logits = policy.table(theta)[0]
+            # The largest is subtracted for the sake of exp alone.
+            top = lax.stop_gradient(functools.reduce(jnp.maximum, [logits[action] for action in actions]))
+            weights = [jnp.exp(logits[action] - top) for action in actions]
+            total = sum(weights[1:], start=weights[0])
+            other = noise[player] / (self.env.num_actions - 1)
+            # (1 - noise) p + other (1 - p), with one division for all actions.
+            scale = (1 - noise[player] - other) / total
+            executed.append([scale * weight + other for weight in weights])
+        found = []
+        for row in payoffs:
+            # What each joint action of the others is worth, seat by seat from the last on.
+            worth = [row[place] for place in range(row.shape[0])]
+            for own in reversed(executed):
+                groups = [worth[first : first + len(own)] for first in range(0, len(worth), len(own))]
+                worth = [_dot(own, group) for group in groups]
+            found.append(worth[0])
+        return found
 
     def joint(self, thetas: Thetas, noise: Any) -> jax.Array:
         """Probabilities of joint actions as executed, [states, joint actions], states in the shared view."""
@@ -75,7 +105,7 @@ class ManyActionGame:
 
     def probabilities(self, thetas: Thetas) -> list[jax.Array]:
         """P(choose each action | own state) for every player, [states, actions] each."""
-        return [jax.nn.softmax(policy.table(theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
+        return [jax.nn.softmax(_logits(policy, theta)) for policy, theta in zip(self.policies, thetas, strict=True)]
 
     def _seen(self, player: int) -> np.ndarray:
         """For each state in the shared view, the row of the player's own table that it uses."""
@@ -86,7 +116,7 @@ class ManyActionGame:
     def distance(self, player: int, theta: Any, theta_old: Any, batch: Any) -> jax.Array:
         """KL(old || new) of one player's action distributions, summed over its states."""
         del batch
-        new, old = (jax.nn.log_softmax(self.policies[player].table(t)) for t in (theta, theta_old))
+        new, old = (jax.nn.log_softmax(_logits(self.policies[player], t)) for t in (theta, theta_old))
         return jnp.sum(jnp.exp(old) * (old - new))
 
     @property
@@ -109,6 +139,12 @@ class ManyActionGame:
         """How states are seen, and the number of rounds."""
         return {"state_view": self.env.state_view, "horizon": "infinite" if self.horizon is None else self.horizon}
 
+    @property
+    def unrolled(self) -> bool:
+        """Whether tables may be passed as scalars, which is fastest for a population: small ones of a single round."""
+        small = self.env.num_actions**self.env.num_players <= _UNROLLED_JOINT_ACTIONS
+        return self.horizon == 1 and small and all(policy.scalars for policy in self.policies)
+
     def value_scale(self, params: MatrixGameParams) -> jax.Array:
         """The factor that turns a return into a reported value, see `game.value_scale`."""
         return value_scale(params.discount, self.horizon)
@@ -118,12 +154,24 @@ class ManyActionGame:
         states as the player sees them; discount []; noise [players]."""
         del key
         found = {"action_probabilities": jnp.stack(self.probabilities(thetas))}
-        return found | {"discount": params.discount, "noise": params.noise}
+        each: Any = params.noise
+        noise = jnp.stack([each[player] for player in range(self.env.num_players)])
+        return found | {"discount": params.discount, "noise": noise}
 
     def working_bytes(self, itemsize: int, lookaheads: int) -> int:
         """The probabilities of joint actions in every state, once for every derivative that is taken."""
         joint = self.env.num_actions**self.env.num_players
         return 4 * (1 + lookaheads) * self.env.num_states * joint * itemsize
+
+
+def _logits(policy: Policy, theta: Any) -> jax.Array:
+    """A table of logits as an array [states, actions], also where it is in scalars."""
+    found = policy.table(theta)
+    return jnp.stack([jnp.stack(list(row)) for row in found]) if isinstance(found, tuple) else found
+
+
+def _dot(x: Sequence[jax.Array], y: Sequence[jax.Array]) -> jax.Array:
+    return functools.reduce(operator.add, [a * b for a, b in zip(x, y, strict=True)])
 
 
 def many_action_game(game: MatrixGame, policies: Sequence[Policy]) -> ManyActionGame:

@@ -28,7 +28,14 @@ import numpy as np
 from shaping.envs import MatrixGame, MatrixGameParams
 from shaping.envs.matrix.game import own_view
 from shaping.objectives.exact_many_actions import many_action_game
-from shaping.objectives.game import all_alike, closed_form_values, closed_form_work, nothing, value_scale
+from shaping.objectives.game import (
+    StepByStep,
+    all_alike,
+    closed_form_values,
+    closed_form_work,
+    nothing,
+    value_scale,
+)
 from shaping.objectives.objective import Chain, Objective, Thetas
 from shaping.objectives.returns_arrays import finite_returns, returns_arrays
 from shaping.objectives.returns_memory_k import num_histories, own_histories, returns_memory_k
@@ -60,6 +67,12 @@ class ExactMatrixGame:
     sampled, tabular = False, True
     episode = nothing
     evaluate, work = closed_form_values, closed_form_work
+
+    def step_by_step(self, params: MatrixGameParams) -> StepByStep:
+        """As it is played."""
+        payoffs = np.zeros((self.num_players,) + (2,) * self.num_players)
+        env = MatrixGame(payoffs, horizon=1 if self.horizon == 1 else None, state_view=self.state_view)
+        return StepByStep(env, params, params.discount, self.horizon)
 
     @property
     def memory(self) -> int:

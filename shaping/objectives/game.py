@@ -35,6 +35,23 @@ class Episode:
     discount: Any = 1.0
 
 
+@dataclass(frozen=True)
+class StepByStep:
+    """A game as it is played step by step, however its returns are computed.
+
+    Attributes:
+      env: the environment.
+      params: its numbers, for one match.
+      discount: per step, of the values of play.
+      horizon: the number of steps; None for a game without end.
+    """
+
+    env: Any
+    params: Any
+    discount: Any
+    horizon: int | None
+
+
 class Game(Protocol):
     """The static part of a game, hashable: what is compiled, as opposed to the numbers it is given (`params`).
 
@@ -157,6 +174,16 @@ def value_scale(discount: Any, horizon: int | None) -> Any:
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 """The `variables`, `labels` or `about` of a game that has none."""
+
+
+def step_by_step(game: Game, params: Any) -> StepByStep | None:
+    """A game as it is played: its `episode`, or its method `step_by_step(params)`, which games in closed form may have;
+    None for a game that is not played in steps, or does not say how."""
+    episode = game.episode(params)
+    if episode is not None:
+        return StepByStep(episode.env, episode.params, episode.discount, episode.horizon)
+    own = getattr(game, "step_by_step", None)
+    return None if own is None else own(params)
 
 
 def nothing(*args: Any, **kwargs: Any) -> None:

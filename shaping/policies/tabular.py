@@ -90,7 +90,6 @@ def _softmax(num_states: int, num_actions: int) -> Policy:
         lambda batch_shape: None,
         apply,
         lambda theta: theta,
-        scalars=False,
         observation_space=Discrete(num_states),
         action_space=Discrete(num_actions),
     )

@@ -10,13 +10,13 @@ import numpy as np
 from flax import struct
 from jax import lax
 
+from shaping.classic_strategies import STRATEGIES
 from shaping.learners.learner import Learner
 from shaping.population import blocks
 from shaping.population import ecology as ecologies
 from shaping.population.compiled_programs import Timetable, bounds
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.generations import generation, learners_by_number, recorded, sampled_learners
-from shaping.population.nearest_strategy import STRATEGIES
 from shaping.population.pairing import Pairing, structure_of
 from shaping.population.selection import Selection
 

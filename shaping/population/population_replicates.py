@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from shaping.classic_strategies import STRATEGIES
 from shaping.population.compiled_programs import AXIS, Timetable, sharded_over
 from shaping.population.ecology import EcologyState
 from shaping.population.generations import recorded, sampled_numbers
 from shaping.population.independent_matches import without_learned_starts
-from shaping.population.nearest_strategy import STRATEGIES
 from shaping.population.population_programs import Population, PopulationState, finish, segment_function, start
 from shaping.population.replicates import Cost, Replicate
 from shaping.variables import POPULATION, Variable, by_type

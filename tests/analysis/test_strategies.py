@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shaping.analysis import strategies
-from shaping.analysis.strategies import EXTORTIONATE, STRATEGIES, UNDEFINED
+from shaping.classic_strategies import EXTORTIONATE, STRATEGIES, UNDEFINED
 
 IPD = np.array([[-1, -3, 0, -2], [-1, 0, -3, -2]], float)
 PENNIES = np.array([[1, -1, -1, 1], [-1, 1, 1, -1]], float)

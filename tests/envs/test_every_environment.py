@@ -361,10 +361,8 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     assert declarations.text(env, states[2], params) == "episode 0\nminimal\nstep: 2\nsaid: 0 1"
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
-    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == (
-        "reward",
-        "message_cost",
-    )
+    assert declarations.showcase(env) == "reward_per_step"
+    assert declarations.number_names(env) == ("reward", "message_cost")
 
 
 def test_frames_of_an_environment_without_pictures_show_what_was_done_and_earned(tmp_path):

@@ -60,7 +60,7 @@ def evolutionarily_stable(payoffs: Any) -> np.ndarray:
 
 
 def invasion_walk(
-    payoffs: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    payoffs: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
     mutants: Callable[[np.random.Generator, np.ndarray], np.ndarray],
     residents: Any,
     steps: int,
@@ -68,6 +68,7 @@ def invasion_walk(
     intensity: float,
     record_every: int = 1,
     seed: int = 0,
+    fixation: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Residents along walks with rare mutations, where each mutant takes over with its fixation probability.
 
@@ -76,12 +77,14 @@ def invasion_walk(
 
     Args:
       payoffs: `(residents, mutants) -> [walks, 2, 2]`, payoffs of row against column, for resident and mutant in this
-        order.
+        order; None if `fixation` is given.
       mutants: `(generator, residents) -> mutants`, one for each walk.
       residents: [walks, numbers that describe a strategy], at the start.
       steps: number of mutants in each walk.
       population: number of players.
       intensity: of selection.
+      fixation: `(residents, mutants) -> [walks]`, how likely mutants are to take over, in place of pairwise comparison
+        with expected payoffs; see `fixation_from_advantages`. Population and intensity are then its own.
       record_every: number of mutants between two residents that are returned.
       seed: of the walks.
 
@@ -98,18 +101,24 @@ def invasion_walk(
     for name, value in (("steps", steps), ("record_every", record_every)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name} is {value!r}; allowed: an integer of at least 1")
+    if (payoffs is None) == (fixation is None):
+        raise ValueError("payoffs and fixation are both given, or neither; allowed: one of them")
     generator = np.random.default_rng(seed)
     found = [now.copy()]
     for step in range(1, steps + 1):
         new = np.asarray(mutants(generator, now), float)
-        M = np.asarray(payoffs(now, new), float)
-        if new.shape != now.shape or M.shape != (len(now), 2, 2):
-            raise ValueError(
-                f"mutants and payoffs have the shapes {list(new.shape)} and {list(M.shape)}; allowed: "
-                f"{list(now.shape)} and [{len(now)}, 2, 2]"
-            )
-        ratios = log_ratios(M[:, 1, 1], M[:, 1, 0], M[:, 0, 1], M[:, 0, 0], size, beta, "exponential")
-        wins = generator.random(len(now)) < np.exp(log_fixation(ratios, 1))
+        if new.shape != now.shape:
+            raise ValueError(f"mutants have the shape {list(new.shape)}; allowed: {list(now.shape)}")
+        if fixation is not None:
+            takes_over = np.asarray(fixation(now, new), float)
+        else:
+            assert payoffs is not None
+            M = np.asarray(payoffs(now, new), float)
+            if M.shape != (len(now), 2, 2):
+                raise ValueError(f"payoffs have the shape {list(M.shape)}; allowed: {[len(now), 2, 2]}")
+            ratios = log_ratios(M[:, 1, 1], M[:, 1, 0], M[:, 0, 1], M[:, 0, 0], size, beta, "exponential")
+            takes_over = np.exp(log_fixation(ratios, 1))
+        wins = generator.random(len(now)) < takes_over
         now[wins] = new[wins]
         if step % record_every == 0:
             found.append(now.copy())
