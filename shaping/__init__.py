@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
-    from shaping.exploit_run import exploit as exploit
-    from shaping.leagues import league as league
+    from shaping.leagues.exploit_run import exploit as exploit
+    from shaping.leagues.frozen_leagues import league as league
     from shaping.learners import Common as Common
     from shaping.learners import Learner as Learner
     from shaping.learners import a2c as a2c
@@ -45,9 +45,12 @@ if TYPE_CHECKING:
     from shaping.learners.advantage_alignment import advantage_aligner as advantage_aligner
     from shaping.learners.advantage_products import advantage_alignment as advantage_alignment
     from shaping.learners.advantage_products import loqa_loss as loqa_loss
+    from shaping.learners.armac import armac as armac
+    from shaping.learners.brs import brs as brs
     from shaping.learners.critic import critic as critic
     from shaping.learners.initial_parameters import m_maml as m_maml
     from shaping.learners.loqa import loqa as loqa
+    from shaping.learners.maddpg import maddpg as maddpg
     from shaping.learners.opponent_model import opponent_model as opponent_model
     from shaping.learners.reciprocator import reciprocator as reciprocator
     from shaping.learners.reciprocity import reciprocal_reward as reciprocal_reward
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
     from shaping.rules.cgd import cgd as cgd
     from shaping.rules.cola import cola as cola
     from shaping.rules.consensus import consensus as consensus
+    from shaping.rules.evolved_loss import evolved_loss as evolved_loss
     from shaping.rules.exploitability_descent import exploitability_descent as exploitability_descent
     from shaping.rules.extragradient import extragradient as extragradient
     from shaping.rules.hola import hola as hola
@@ -139,12 +143,16 @@ _EXPORTS = {
     "advantage_aligner": "learners.advantage_alignment",
     "advantage_alignment": "learners.advantage_products",
     "arcsine": "learners",
+    "armac": "learners.armac",
+    "brs": "learners.brs",
     "logistic": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
     "automaton": "policies",
     "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",
+    "brs": "learners.brs",
+    "maddpg": "learners.maddpg",
     "cgd": "rules.cgd",
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
@@ -154,9 +162,10 @@ _EXPORTS = {
     "critic": "learners.critic",
     "dice": "objectives.estimators",
     "evolve": "populations",
+    "evolved_loss": "rules.evolved_loss",
     "exact": "objectives",
     "exact_coin_game": "objectives.exact_coin",
-    "exploit": "exploit_run",
+    "exploit": "leagues.exploit_run",
     "exploitabilities": "objectives.best_responses",
     "exploitability": "objectives.coin_best_response",
     "exploitability_descent": "rules.exploitability_descent",
@@ -176,7 +185,7 @@ _EXPORTS = {
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
     "joint_critic": "policies",
-    "league": "leagues",
+    "league": "leagues.frozen_leagues",
     "league_values": "objectives.league_values",
     "learning_league": "learning_leagues",
     "load": "results",
@@ -187,6 +196,7 @@ _EXPORTS = {
     "loqa_loss": "learners.advantage_products",
     "lss": "rules.lss",
     "m_maml": "learners.initial_parameters",
+    "maddpg": "learners.maddpg",
     "memory_one": "policies",
     "meta_game": "population.meta_game",
     "meva": "rules.meva",

@@ -14,7 +14,7 @@ from shaping.analysis.paired_differences import difference
 from shaping.analysis.strategies import cooperative
 from shaping.config.dotted import seat_keys
 from shaping.config.errors import ConfigError
-from shaping.frozen_players import of_matches
+from shaping.leagues.frozen_players import of_matches
 from shaping.output_folders import output_folder
 from shaping.results import Run
 from shaping.runtime.existing_run import summary_of

@@ -74,7 +74,7 @@ def run(
     stem = Path(source).stem if isinstance(source, str | Path) else name
     raw = source if isinstance(source, Experiment) else read(source, overrides)
     if not isinstance(raw, Experiment) and is_frozen(raw):
-        from shaping.leagues import run_league
+        from shaping.leagues.frozen_leagues import run_league
 
         return run_league(raw, out, stem)
     prepared = prepare(raw)
@@ -125,7 +125,7 @@ def resume(
     began = time.perf_counter()
     place = folder_at(folder)
     if experiment is None and is_frozen(config_of(place)):
-        from shaping.leagues import resume_league
+        from shaping.leagues.frozen_leagues import resume_league
 
         return resume_league(place)
     experiment = experiment or planned(place, overrides)

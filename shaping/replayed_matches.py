@@ -194,7 +194,8 @@ def _compared(record: Record | None, match: int, thetas: list[np.ndarray]) -> tu
 
 def lines(found: Replay) -> list[str]:
     """A replay as a few lines of text."""
-    settings = ", ".join(f"{name} {_shown(value)}" for name, value in found.settings.items())
+    written = {name.replace("players.all.", "players.*."): value for name, value in found.settings.items()}
+    settings = ", ".join(f"{name} {_shown(value)}" for name, value in written.items())
     of_population = "generation" in found.steps.dims
     text = [f"{'population' if of_population else 'match'} {found.match}: {settings}"]
     text += generation_lines(found.steps) if of_population else _update_lines(found.steps)

@@ -17,7 +17,7 @@ from shaping.analysis.strategies import cooperative
 from shaping.config.errors import ConfigError
 from shaping.cooperation_by_history import tables_of_play
 from shaping.envs import MatrixGame
-from shaping.frozen_players import of_matches
+from shaping.leagues.frozen_players import of_matches
 from shaping.objectives.partners_and_rivals import relations
 from shaping.output_folders import output_folder
 from shaping.recorded_tables import as_written, own_tables

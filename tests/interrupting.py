@@ -31,6 +31,13 @@ CONFIG = {
 }
 
 
+PICTURELESS = """
+from shaping.analysis import figures
+figures.draw = lambda *given: []
+"""
+"""Drawing the figures of a report takes as long as a short run."""
+
+
 class StopAfter(StopRequest):
     """Asks to stop when it has been asked for the given time."""
 
@@ -79,9 +86,10 @@ def assert_same(one, other):
 
 
 def command(*arguments, devices=2, **environment):
-    """A process of the command, with a compilation cache of its own tests."""
+    """A process of the command, with a compilation cache of its own tests; its reports have no figures."""
+    program = f"import sys{PICTURELESS}from shaping.cli import main\nsys.exit(main())"
     return subprocess.Popen(
-        [sys.executable, "-m", "shaping.cli", *map(str, arguments)],
+        [sys.executable, "-c", program, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | environment,
         stdout=subprocess.PIPE,
@@ -94,7 +102,7 @@ def command(*arguments, devices=2, **environment):
 def python(code, devices, **environment):
     """Runs a program in a process of its own; its output."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        [sys.executable, "-W", "ignore", "-c", PICTURELESS + textwrap.dedent(code)],
         cwd=ROOT,
         env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | environment,
         capture_output=True,

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from shaping.cli import main
+from shaping.cli.summary_lines import summary_lines
 from shaping.config.build import unrolled
 from shaping.config.plan import plan
 from shaping.rules import named_rules
@@ -167,6 +168,13 @@ def test_a_run_prints_its_plan_its_cells_and_its_speed_and_reports_again(here, c
     assert json.loads((here / "there/run/summary.json").read_text())["cells"] == cells
 
 
+def test_cells_are_named_by_keys_as_a_configuration_writes_them(tmp_path):
+    cell = {"coordinates": {"players.all.step_size": 0.5}, "value_mean": [-1.0, None], "diverged": 0.0}
+    (tmp_path / "summary.json").write_text(json.dumps({"cells": [cell], "timing": None}))
+    (line,) = summary_lines(tmp_path)
+    assert line.split() == ["players.*.step_size=0.5", "value", "-1.000", "-"]
+
+
 def test_without_a_folder_runs_are_numbered_under_runs(here, capsys):
     for number in (1, 2):
         assert main(["run", "tiny.yaml", "--quiet", "--set", "updates=1"]) == 0
@@ -211,7 +219,7 @@ def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses
     assert not (tmp_path / "out").exists()
 
 
-FEW = ("sos", "exact", "lola opponents")
+FEW = ("sos", "exact")
 
 
 @pytest.mark.parametrize(

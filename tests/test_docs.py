@@ -2,10 +2,13 @@
 
 A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
 `shaping`, runs made small and one configuration verified. The runs of TRAINS are carried out; those of the others are
-planned, and carried out by the slow tests. A block that starts with `# name.yaml` or `# name.py` becomes that file as
+planned, and carried out by the slow tests. So is the Python of LEARN, which takes longest to compile; of all pages, the
+calls of this package fit what is called. A block that starts with `# name.yaml` or `# name.py` becomes that file as
 well, and the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left to it.
 """
 
+import ast
+import inspect
 import json
 import re
 import shlex
@@ -53,7 +56,16 @@ TRAINS = ("README.md", "tutorial.md", "running.md")
 """The documents whose runs the short suite carries out: those that a newcomer reads, and what happens to a run."""
 
 
-LEARN = ("sampling.md", "advantages.md")
+LEARN = (
+    "sampling.md",
+    "advantages.md",
+    "environments.md",
+    "extending.md",
+    "evolution.md",
+    "populations.md",
+    "record.md",
+)
+"""The pages of whose Python the short suite looks only at the calls."""
 
 
 def text_of(name: str) -> str:
@@ -88,7 +100,6 @@ def made_small(arguments: list[str], in_full: bool) -> list[str]:
 
 WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md", "ecology.md")]
 EXAMPLES = [
-    # The Python of these pages learns from play, which takes longest to compile.
     pytest.param(path, path.name in TRAINS, id=path.name, marks=[pytest.mark.slow] * (path.name in LEARN))
     for path in WITH_EXAMPLES
 ] + [
@@ -119,6 +130,47 @@ def test_every_command_and_every_python_block_runs(document, in_full, folder, mo
                     assert main(made_small(arguments, in_full)) == 0, line
                     ran += 1
     assert ran, "nothing in this document was run"
+
+
+def named(node: ast.expr, names: dict) -> object:
+    """What a dotted name stands for, None if it does not start with one of the names."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute) and (owner := named(node.value, names)) is not None:
+        return getattr(owner, node.attr)  # AttributeError: the document names something that does not exist
+    return None
+
+
+def imported(tree: ast.Module) -> dict:
+    """What the block imports from this package, by name."""
+    names: dict = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "shaping":
+            exec(compile(ast.Module([node], []), "imports", "exec"), names)
+        elif isinstance(node, ast.Import):
+            own = [alias for alias in node.names if alias.name.split(".")[0] == "shaping"]
+            if own:
+                exec(compile(ast.fix_missing_locations(ast.Module([ast.Import(own)], [])), "imports", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("document", WITH_EXAMPLES, ids=lambda path: path.name)
+def test_every_call_of_this_package_in_a_python_block_fits_what_is_called(document):
+    for language, content in blocks(document.read_text(encoding="utf-8")):
+        if language != "python":
+            continue
+        tree = ast.parse(content)
+        names = imported(tree)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or any(isinstance(argument, ast.Starred) for argument in node.args):
+                continue
+            called = named(node.func, names)
+            keywords = {keyword.arg: None for keyword in node.keywords if keyword.arg}
+            if callable(called) and len(keywords) == len(node.keywords):
+                try:
+                    inspect.signature(called).bind(*node.args, **keywords)
+                except TypeError as error:
+                    raise AssertionError(f"{ast.unparse(node)}: {error}") from None
 
 
 def test_the_example_configuration_has_the_cells_the_readme_counts():
@@ -219,15 +271,15 @@ def test_record_md_names_every_field_of_the_status():
 def test_record_md_names_every_variable_and_every_entry_of_the_summary(tmp_path):
     named = set(re.findall(r"`(\w+)`", text_of("docs/record.md")))
     extras = {
+        "game": {"name": "stag_hunt", "horizon": 1},
         "record": [name for name in OPTIONAL_PARTS if name not in ("shaping", "types")],
-        "players": {"rule": "lola"},
-        "policy": {"kind": "mlp", "hidden": [1]},
+        "players": {"rule": "lola", "variant": "original"},
     }
     folder = shaping.run({"matches": 2, "updates": 1} | extras, out=tmp_path / "run")
     summary = json.loads((folder / "summary.json").read_text())
     (cell,) = summary["cells"]
     assert {*VARIABLES, *summary, *cell, *summary["failed"], *summary["timing"]} - named == set()
     record = shaping.load(folder).record
-    assert {str(name) for name in (*record.dims, *record.coords, *record.data_vars, *record.attrs)} - named - {
-        "match"
-    } == set()
+    # Policies that are no tables have parameters instead of states.
+    names = {str(name) for name in (*record.dims, *record.coords, *record.data_vars, *record.attrs)} | {"parameter"}
+    assert names - named - {"match"} == set()

@@ -30,3 +30,9 @@ def test_every_rule_and_learner_is_exported():
 def test_every_name_loads():
     for name in shaping.__all__:
         assert getattr(shaping, name) is not None
+
+
+def test_no_module_has_the_name_of_a_function_that_is_exported():
+    # Importing such a module would put it in the place of the function.
+    modules = {path.stem for path in Path(shaping.__file__).parent.iterdir()}
+    assert modules & set(shaping.__all__) <= set(shaping._MODULES)

@@ -162,7 +162,7 @@ def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
 
 SAMPLED = {
     "game": {"name": "stag_hunt", "horizon": 1},
-    "players": {"rule": "naive", "opponent_model": True, "step_size": 0.3},
+    "players": [{"rule": "naive", "opponent_model": True, "step_size": 0.3}, {"rule": "naive"}],
     "optimizer": "adam",
     "objective": {"kind": "dice", "batch": 4, "baseline": "critic"},
     "matches": 2,

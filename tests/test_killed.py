@@ -16,7 +16,7 @@ from tests.runs import played, summary
 
 LONG = CONFIG | {
     "matches": 12,
-    "updates": 60_000,
+    "updates": 30_000,
     "record_every": 100,
     "chunk_matches": 24,
     "checkpoint": {"every_updates": 2000},
@@ -82,7 +82,7 @@ def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path, cap
 
 def test_a_second_signal_ends_it_at_once(long_config, tmp_path):
     folder = tmp_path / "run"
-    process = command("run", long_config, "--out", folder, "--set", "checkpoint.every_updates=60000")
+    process = command("run", long_config, "--out", folder, "--set", "checkpoint.every_updates=30000")
     wait_for(lambda: (folder / "status.json").exists(), process)
     os.kill(process.pid, signal.SIGTERM)
     os.kill(process.pid, signal.SIGUSR1)
@@ -110,19 +110,27 @@ ELASTIC = """
 """
 
 
-def on_changing_devices(*runs):
-    """Runs of (configuration, folder), each begun on one device, continued on four and finished on two."""
-    for place, (devices, stops) in enumerate([(1, "StopAfter(1)"), (4, "StopAfter(1)"), (2, "StopRequest()")]):
-        said = python(ELASTIC.format(runs=[(c, str(f)) for c, f in runs], stops=stops, first=place == 0), devices)
-        assert said.split()[-len(runs) :] == ["finished" if devices == 2 else "stopped"] * len(runs)
+def on_changing_devices(devices, *runs):
+    """Runs of (configuration, folder), each begun, continued and finished on these numbers of devices."""
+    for place, count in enumerate(devices):
+        stops = "StopRequest()" if place + 1 == len(devices) else "StopAfter(1)"
+        said = python(ELASTIC.format(runs=[(c, str(f)) for c, f in runs], stops=stops, first=place == 0), count)
+        assert said.split()[-len(runs) :] == ["finished" if place + 1 == len(devices) else "stopped"] * len(runs)
 
 
 @pytest.mark.parametrize(
-    "tolerances", [{"float64": 1e-9}, pytest.param({"float64": 1e-9, "float32": 5e-5}, marks=pytest.mark.slow)]
+    ("devices", "tolerances"),
+    [
+        ((1, 4), {"float64": 1e-9}),
+        pytest.param((1, 4, 2), {"float64": 1e-9, "float32": 5e-5}, marks=pytest.mark.slow),
+    ],
+    ids=["float64", "both precisions"],
 )
-def test_one_run_on_one_four_and_two_devices_is_the_run_on_two(tmp_path, tolerances):
+def test_one_run_on_changing_devices_is_the_run_on_two(tmp_path, devices, tolerances):
     config = CONFIG | {"chunk_matches": 24, "sweep": {}, "matches": 13, "updates": 20}
-    on_changing_devices(*((config | {"precision": precision}, tmp_path / precision) for precision in tolerances))
+    on_changing_devices(
+        devices, *((config | {"precision": precision}, tmp_path / precision) for precision in tolerances)
+    )
     for precision, tolerance in tolerances.items():
         whole = played(shaping.run(config | {"precision": precision}, tmp_path / f"whole {precision}"))
         ours = played(tmp_path / precision)
@@ -143,7 +151,7 @@ def test_statistics_at_the_end_do_not_depend_on_devices_but_for_sampling(tmp_pat
         "checkpoint": {"every_updates": 50, "every_s": None},
     }
     whole = shaping.run(config, tmp_path / "whole")
-    on_changing_devices((config, tmp_path / "run"))
+    on_changing_devices((1, 4, 2), (config, tmp_path / "run"))
     (ours,), (theirs,) = (summary(place)["cells"] for place in (tmp_path / "run", whole))
     # The same matches: their mean wanders by less than the error of a mean over other ones.
     error = np.array(theirs["value_sd"]) / 20

@@ -7,9 +7,10 @@ import pytest
 import xarray
 
 import shaping
-from shaping import envs, league_cells
+from shaping import envs
 from shaping.cli import main
 from shaping.config.errors import ConfigError
+from shaping.leagues import cells
 from shaping.objectives.played_league_values import sampled_values
 from shaping.runtime.storage import remove
 
@@ -121,8 +122,8 @@ def parts_of_two(monkeypatch):
         played.append(int(pairs.sum()))
         return sampled_values(game, players, error, pairs, seed)
 
-    monkeypatch.setattr(league_cells, "_PART", 2)
-    monkeypatch.setattr(league_cells, "sampled_values", play)
+    monkeypatch.setattr(cells, "_PART", 2)
+    monkeypatch.setattr(cells, "sampled_values", play)
     return played, stop
 
 

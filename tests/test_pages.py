@@ -143,6 +143,7 @@ def test_pages_are_light_and_dark_and_fit_a_laptop_and_paper(learning, opened):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 def test_a_page_of_populations_is_one_of_these_too(opened, tmp_path):
     types = {"naive": {"share": "rest", "rule": "naive"}, "alld": {"share": 0.5, "strategy": "alld"}}
     population = {"size": 4, "types": types}

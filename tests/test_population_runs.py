@@ -122,7 +122,7 @@ def test_the_report_shows_composition_policies_and_the_lattice(folder):
 
 def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
     """Up to rounding: tests compile with less optimisation. See `test_encounters` for bit for bit."""
-    common = {"game": {"name": "ipd"}, "matches": 5, "seed": 3, "precision": "float64"}
+    common = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 5, "seed": 3, "precision": "float64"}
     rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
     pairs = shaping.run(common | {"players": rule, "updates": 12}, tmp_path / "pairs")
     population = {"size": 2, "pairing": "fixed", "encounter": 4, "types": {"lola": rule}}

@@ -94,12 +94,23 @@ def started(size):
     )
 
 
-def test_names_splits_cuts_and_company_change_nothing(monkeypatch):
-    """One population of one type, of two types that are alike, cut in calls of two generations, beside others."""
-    rule, settings = shaping.naive(), {"size": 8, "generations": 5, "pairing": shaping.pairing(turnover=0.5)}
+ALIKE = {"size": 8, "generations": 5, "pairing": shaping.pairing(turnover=0.5)}
+
+
+def test_names_and_splits_change_nothing():
+    """One population of one type, and of two types that are alike."""
+    rule, settings = shaping.naive(), ALIKE
     alone = shaping.evolve(ONE_SHOT, rule, **settings)
     split = shaping.evolve(ONE_SHOT, {"b": rule, "a": rule}, shares={"a": 0.25, "b": "rest"}, **settings)
     np.testing.assert_array_equal(alone.theta_final, split.theta_final)
+
+
+# Runs of populations that are interrupted, or of which only some are compared, show it in the short suite.
+@pytest.mark.slow
+def test_cuts_and_company_change_nothing(monkeypatch):
+    """One population, cut in calls of two generations, beside others."""
+    rule, settings = shaping.naive(), ALIKE
+    alone = shaping.evolve(ONE_SHOT, rule, **settings)
     monkeypatch.setattr("shaping.runtime.chunks._SEGMENT_WORK", 16)
     beside = shaping.evolve(ONE_SHOT, rule, matches=3, **settings)
     np.testing.assert_allclose(alone.theta_final, beside.theta_final[:1], rtol=1e-5, atol=1e-6)
@@ -164,16 +175,16 @@ def test_learners_leave_partners_who_are_worth_too_little():
     assert found.assortment[0, -1] == 1 and kept.assortment[0, -1] < 1
 
 
-def test_learners_of_several_optimisers_meet_and_each_keeps_its_own():
+@pytest.mark.parametrize("name", ["adam", pytest.param("plain", marks=pytest.mark.slow)])
+def test_learners_of_several_optimisers_meet_and_each_keeps_its_own(name):
     """Where all of a population are of one of the types, it is the population of that type alone, moments included."""
     adam = shaping.gradient_learner(shaping.naive(), 0.1, shaping.optimizer("adam"))
     plain = shaping.gradient_learner(shaping.naive(), 1.0)
     settings = {"size": 4, "generations": 3, "encounter": 2}
-    for name, alone in (("adam", adam), ("plain", plain)):
-        shares = {"adam": 0.0, "plain": 0.0, name: 1.0}
-        found = shaping.evolve(ONE_SHOT, {"adam": adam, "plain": plain}, shares=shares, **settings)
-        expected = shaping.evolve(ONE_SHOT, alone, **settings)
-        np.testing.assert_allclose(found.theta_final, expected.theta_final, rtol=1e-5)
+    shares = {"adam": 0.0, "plain": 0.0, name: 1.0}
+    found = shaping.evolve(ONE_SHOT, {"adam": adam, "plain": plain}, shares=shares, **settings)
+    expected = shaping.evolve(ONE_SHOT, {"adam": adam, "plain": plain}[name], **settings)
+    np.testing.assert_allclose(found.theta_final, expected.theta_final, rtol=1e-5)
     mixed = shaping.evolve(ONE_SHOT, {"adam": adam, "plain": plain}, **settings)
     assert np.all(np.isfinite(mixed.theta_final)) and mixed.share.values[0, -1].tolist() == [0.5, 0.5]
 

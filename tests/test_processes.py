@@ -1,23 +1,32 @@
-"""Several processes with two devices each give the same results as one process with as many devices."""
+"""Several processes with two devices each give the same results as one process with as many devices.
 
+To start a process takes longer than what it does here, so those of one claim carry out several commands.
+"""
+
+import json
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
 
 from shaping.cli import main
 from shaping.runtime.status import read_status
-from tests.interrupting import assert_same, command
+from tests.interrupting import PICTURELESS, ROOT, assert_same, command
 
 CONFIG = {
     "game": {"name": "stag_hunt", "horizon": 1},
     "players": {"rule": "lola", "variant": "original"},
     "matches": 30,
-    "updates": 300,
+    "updates": 60,
     "record_every": 3,
     "record": ["policies"],
     "chunk_matches": 37,
@@ -32,7 +41,7 @@ POPULATIONS = {
         "turnover": 0.5,
         "selection": {"kind": "fermi", "rate": 0.5},
     },
-    "generations": 9,
+    "generations": 6,
     "matches": 10,
     "record": ["types"],
     "checkpoint": {"every_updates": 3, "every_s": None},
@@ -89,24 +98,119 @@ def long_config(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_several_processes_leave_what_one_process_leaves(count, config, tmp_path):
-    statuses, said = ended([command("run", config, "--out", tmp_path / "one", devices=2 * count)])
-    assert statuses == [0], said
-    statuses, said = ended(together(count, "run", config, "--out", tmp_path / "several"))
-    assert statuses == [0] * count, said
-    assert_same(tmp_path / "one", tmp_path / "several")
-    assert read_status(tmp_path / "several").processes == count
+COMMANDS = """
+    import json, sys
+    from shaping.cli import main, run_and_resume
+    from shaping.runtime import processes
+
+    def stay(error):
+        raise error
+
+    # A process can join others once, and the first error ends it.
+    joined, join, leave = [], processes.join, run_and_resume._leave
+    processes.join = lambda *where: joined or joined.append(join(*where))
+    commands = json.loads(sys.argv[1])
+    for number, arguments in enumerate(commands):
+        run_and_resume._leave = stay if number + 1 < len(commands) else leave
+        print("end with", main(arguments), flush=True)
+        print("end of a command", file=sys.stderr, flush=True)
+"""
 
 
-def test_populations_of_several_processes_are_those_of_one(tmp_path):
-    path = tmp_path / "populations.yaml"
-    path.write_text(yaml.safe_dump(POPULATIONS))
-    statuses, said = ended([command("run", path, "--out", tmp_path / "one", devices=4)])
+def carried_out(commands, devices):
+    """One process for each of the lists of commands, all of one distributed run; they carry out their commands one
+    after the other.
+
+    Returns:
+      Per command, the exit statuses of the processes and what they said on standard error.
+    """
+    where = ["--distributed", "--coordinator", f"localhost:{free_port()}", "--processes", len(commands)]
+    processes = []
+    for number, own in enumerate(commands):
+        arguments = [[str(word) for word in [*words, *where, "--process", number]] for words in own]
+        process = subprocess.Popen(
+            [sys.executable, "-c", PICTURELESS + textwrap.dedent(COMMANDS), json.dumps(arguments)],
+            cwd=ROOT,
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+    try:
+        outputs = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    found = []
+    for process, (out, error) in zip(processes, outputs, strict=True):
+        statuses = [int(line.split()[-1]) for line in out.splitlines() if line.startswith("end with")]
+        # The last command may have ended the process.
+        statuses += [process.returncode] * (len(commands[0]) - len(statuses))
+        found.append(list(zip(statuses, error.split("end of a command\n"), strict=False)))
+    return [tuple(zip(*each, strict=True)) for each in zip(*found, strict=True)]
+
+
+class Told(NamedTuple):
+    """What commands of one process and of two did: statuses and standard error."""
+
+    alone: list
+    together: list
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory):
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def told(config, where):
+    """One process with four devices and two with two each, which also try what is refused."""
+    populations = where / "populations.yaml"
+    populations.write_text(yaml.safe_dump(POPULATIONS))
+    (where / "used").mkdir()
+    (where / "used" / "file").write_text("")
+
+    def runs(name):
+        return [
+            ["run", config, "--out", where / name],
+            ["run", populations, "--out", where / f"populations of {name}"],
+        ]
+
+    def refused(process):
+        return [
+            ["run", config],
+            ["run", config, "--out", where / "used"],
+            ["run", config, "--out", where / "run", "--set", f"seed={process}"],
+        ]
+
+    return Told(carried_out([runs("one")], 4), carried_out([runs("several") + refused(n) for n in range(2)], 2))
+
+
+def test_one_process_can_be_a_distributed_run(told):
+    assert [statuses for statuses, _ in told.alone] == [(0,), (0,)], told.alone
+
+
+def test_several_processes_leave_what_one_process_leaves(told, where):
+    assert told.together[0][0] == (0, 0), told.together[0]
+    assert_same(where / "one", where / "several")
+    assert read_status(where / "several").processes == 2
+
+
+def test_populations_of_several_processes_are_those_of_one(told, where):
+    assert told.together[1][0] == (0, 0), told.together[1]
+    assert_same(where / "populations of one", where / "populations of several")
+
+
+@pytest.mark.slow
+def test_four_processes_leave_what_one_process_leaves(config, tmp_path):
+    statuses, said = ended([command("run", config, "--out", tmp_path / "one", devices=8)])
     assert statuses == [0], said
-    statuses, said = ended(together(2, "run", path, "--out", tmp_path / "several"))
-    assert statuses == [0, 0], said
+    statuses, said = ended(together(4, "run", config, "--out", tmp_path / "several"))
+    assert statuses == [0] * 4, said
     assert_same(tmp_path / "one", tmp_path / "several")
+    assert read_status(tmp_path / "several").processes == 4
 
 
 def after(condition, process, seconds=120):
@@ -183,28 +287,21 @@ def test_where_one_process_cannot_read_its_part_all_take_the_checkpoint_before(l
     assert f"{damaged} is damaged" in said[0] and said[0].count("warning") == 1
 
 
-def test_processes_that_are_about_to_do_different_things_are_refused(config, tmp_path):
-    where = ["--distributed", "--coordinator", f"localhost:{free_port()}", "--processes", 2]
-    settings = [["--set", f"seed={process}", "--process", process] for process in range(2)]
-    statuses, said = ended([command("run", config, "--out", tmp_path / "run", *where, *own) for own in settings])
-    assert statuses == [2, 2]
+def test_processes_that_are_about_to_do_different_things_are_refused(told, where):
+    statuses, said = told.together[4]
+    assert statuses == (2, 2)
     assert all("process 1 has another command, configuration, folder or versions" in text for text in said)
-    assert not (tmp_path / "run").exists()
+    assert not (where / "run").exists()
 
 
-def test_what_several_processes_need_is_said_in_one_line(config, tmp_path, capsys):
+def test_what_several_processes_need_is_said_in_one_line(told, config, capsys):
     assert main(["run", str(config), "--processes", "2"]) == 2
     assert "--coordinator, --processes, --process: only with --distributed" in capsys.readouterr().err
-    where = ["--coordinator", f"localhost:{free_port()}", "--processes", 1, "--process", 0]
-    statuses, said = ended([command("run", config, "--distributed", *where, "--out", tmp_path / "alone")])
-    assert statuses == [0], said
-    statuses, said = ended(together(2, "run", config))
-    assert statuses == [2, 2]
+    statuses, said = told.together[2]
+    assert statuses == (2, 2)
     assert all("--out: needed in a distributed run" in text for text in said)
-    (tmp_path / "used").mkdir()
-    (tmp_path / "used" / "file").write_text("")
-    statuses, said = ended(together(2, "run", config, "--out", tmp_path / "used"))
-    assert statuses == [2, 2]
+    statuses, said = told.together[3]
+    assert statuses == (2, 2)
     assert "exists and is not an empty folder" in said[0] and "the main process ended with an error" in said[1]
 
 

@@ -23,16 +23,19 @@ pytestmark = pytest.mark.quick
 
 MODELS = {
     "game": {"name": "ipd", "discount": 0.9},
-    "players": {
-        "rule": "lookahead",
-        "lookahead_rate": 0.5,
-        "opponent_model": {"members": 2, "trust": 0.5, "steps": 2, "first_steps": 3, "penalty": 0.0},
-    },
+    "players": [
+        {
+            "rule": "lookahead",
+            "lookahead_rate": 0.5,
+            "opponent_model": {"members": 2, "trust": 0.5, "steps": 2, "first_steps": 3, "penalty": 0.0},
+        },
+        {"rule": "naive"},
+    ],
     "objective": {"kind": "loaded_dice", "batch": 4, "horizon": 3, "evaluation": 8},
     "matches": 2,
     "updates": 2,
     "record": ["policies"],
-    "sweep": {"objective.gae_lambda": [0.5, 1.0], "players.*.opponent_model.penalty": [0.0, 5.0]},
+    "sweep": {"objective.gae_lambda": [0.5, 1.0], "players.0.opponent_model.penalty": [0.0, 5.0]},
 }
 
 
@@ -45,9 +48,9 @@ def models(tmp_path_factory):
 
 def test_numbers_of_critics_and_models_sweep_in_one_program(models):
     _, record, lines = models
-    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lookahead)" in lines[1]
+    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lookahead v naive)" in lines[1]
     np.testing.assert_array_equal(record["objective.gae_lambda"], np.repeat([0.5, 1.0], 4))
-    np.testing.assert_array_equal(record["players.all.opponent_model.penalty"], np.tile([0, 0, 5, 5], 2))
+    np.testing.assert_array_equal(record["players.0.opponent_model.penalty"], np.tile([0, 0, 5, 5], 2))
     final = record["theta_final"].values.reshape(4, 2, -1)
     initial = record["theta_initial"].values.reshape(4, 2, -1)
     np.testing.assert_array_equal(initial[0], initial[3])
@@ -56,17 +59,20 @@ def test_numbers_of_critics_and_models_sweep_in_one_program(models):
 
 def test_the_record_holds_what_play_showed_and_what_learners_say_of_themselves(models):
     folder, record, _ = models
-    curves = ("value", "value_exact", "reward_per_step", "entropy", "model_error", "model_trust")
-    for name in curves:
+    for name in ("value", "value_exact", "reward_per_step", "entropy", "model_error", "model_trust"):
         assert record[name].dims == ("match", "update", "player"), name
-        assert np.all(np.isfinite(record[name])), name
+        known = record[name].isel(player=slice(1)) if name.startswith("model_") else record[name]
+        assert np.all(np.isfinite(known)), name
     assert record["policy_trajectory"].dims == ("match", "update", "player", "state")
     assert record["policy"].dims == ("match", "player", "state")
     np.testing.assert_allclose(record["policy_trajectory"].isel(update=-1), record["policy"], rtol=1e-6)
     assert record["opponent"].values.tolist() == ["ALLC", "ALLD", "TFT"]
     against = record["reward_against"].transpose("match", "player", "opponent").values
     assert np.all(np.isfinite(against)) and np.all(against[..., 0] > against[..., 1])
-    assert np.all(record["model_error"] > 0) and np.all((record["model_trust"] > 0) & (record["model_trust"] <= 1))
+    error, trust = (record[name][..., 0] for name in ("model_error", "model_trust"))
+    assert np.all(error > 0) and np.all((trust > 0) & (trust <= 1))
+    # The second player has no model.
+    assert np.all(np.isnan(record["model_error"][..., 1]))
     assert np.all(record["diverged_at"] == -1)
     assert np.abs(record["value"] - record["value_exact"]).max() < 0.5
     assert len(summary(folder)["cells"]) == 4

@@ -9,8 +9,8 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
-from shaping.frozen_players import scripted
-from shaping.league_cells import Play, matrix_cells
+from shaping.leagues.cells import Play, matrix_cells
+from shaping.leagues.frozen_players import scripted
 
 GRU = {
     "game": "ipd",
@@ -47,6 +47,7 @@ def test_scripted_strategies_earn_in_play_what_they_earn_exactly(horizon):
     assert np.abs(played.cooperation - exact.cooperation).max() < 0.1
 
 
+@pytest.mark.slow
 def test_coin_game_cells_are_exact_and_play_agrees(tmp_path):
     game = {"name": "coin_game", "horizon": 8, "discount": 0.9}
     exact = opened(shaping.league(against="ALLC,alld", game=game, out=tmp_path / "exact"))

@@ -15,7 +15,7 @@ from shaping.envs.cournot import collusive_outcome, nash_equilibrium, profits
 from shaping.envs.fishery import great_fish_war
 from tests.runs import cell, played, summary
 
-GAMES = ("cournot", "fishery", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
+GAMES = ("cournot", "fishery", "fruit_market", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
 TINY = ("matches=2", "updates=2", "record_every=1", "objective.batch=4", "objective.evaluation=4")
 PAIRS = ("sweep.game.num_players=[2]",)
 """More players than two take long to compile; every shipped configuration runs with all of them in

@@ -93,8 +93,10 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
         learner = named_learner(name, {})
         if learner.needs_sampler:
             kind = "q" if learner.needs_action_values else "value"
-            objective = {"kind": "dice", "batch": 4, "horizon": 4, "critic_kind": kind}
+            objective = {"kind": "dice", "batch": 16, "horizon": 4, "critic_kind": kind}
             variants[name] |= {"objective": objective, "game": "ipd"}
+        if learner.needs_chain:
+            variants[name] |= {"game": "ipd"}
         if learner.needs_information_sets:
             variants[name] |= {"game": "kuhn_poker"}
     # One-shot, because it compiles fastest.
@@ -181,9 +183,14 @@ def small(tree):
     return tree
 
 
+def test_every_shipped_configuration_is_planned_and_makes_cells():
+    assert all(plan(read(name)).cells > 0 for name in shipped())
+
+
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name == "phase_diagram" else pytest.mark.slow) for name in shipped()],
+    # README's own, `lola_table`, runs in tests/test_docs.py.
+    [pytest.param(name, marks=pytest.mark.slow) for name in shipped()],
 )
 def test_every_shipped_configuration_runs_when_made_small(tmp_path, name):
     raw = small(read(name, ["matches=4", "updates=4"]))

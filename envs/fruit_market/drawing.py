@@ -50,13 +50,13 @@ def text(world: MarketMap, state: FruitMarketState, kinds: np.ndarray) -> str:
 
 
 def _lines(state: FruitMarketState, kinds: np.ndarray) -> list[str]:
-    """For example "0 grows apples, holds 2 apples and 1 banana, gives up to 3 apples for 1 banana"."""
+    """For example "0 (apple farmer): 2 apples, 1 banana; up to 3 apples for 1 banana"."""
     found = []
     for i, (held, offer) in enumerate(zip(np.asarray(state.held), np.asarray(state.offers), strict=True)):
-        line = f"{i} grows {FRUIT[kinds[i]]}, holds {_some(held[0], 0)} and {_some(held[1], 1)}"
+        line = f"{i} ({FRUIT[kinds[i]][:-1]} farmer): {_some(held[0], 0)}, {_some(held[1], 1)}"
         if offer.any():
             asked = int(np.argmax(offer))
-            line += f", gives up to {_some(-offer[1 - asked], 1 - asked)} for {_some(offer[asked], asked)}"
+            line += f"; up to {_some(-offer[1 - asked], 1 - asked)} for {_some(offer[asked], asked)}"
         found.append(line)
     return found
 

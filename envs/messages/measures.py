@@ -20,7 +20,7 @@ _LABELS = 64  # entries of a table that is shown as it is, at most
 
 
 def measures(words: int, actions: tuple[str, ...], topics: bool, objects: bool, influence: bool) -> dict[str, Measure]:
-    """The measures whose values `metrics` returns.
+    """The measures whose values `metrics` returns; none if there is only one word, which says nothing.
 
     Args:
         words: how many there are.
@@ -29,6 +29,8 @@ def measures(words: int, actions: tuple[str, ...], topics: bool, objects: bool, 
         objects: whether what they are about has several attributes.
         influence: whether counterfactual messages are tried.
     """
+    if words == 1:
+        return {}
     found = {
         "message_action_information": Measure(
             "Mutual information of a player's word and its own next action, in nats: whether it says what it will do "
@@ -129,9 +131,10 @@ def information(table: jax.Array) -> jax.Array:
 
 
 def consistency(table: jax.Array) -> jax.Array:
-    """Speaker consistency (Jaques et al. 2019, section 5.2), from how often words and actions come together, [...,
-    words, actions] -> [...]: the mean of 1 - H(action | word) / log(actions) and 1 - H(word | action) / log(words),
-    each word and action weighted by how often it occurs. A thing of which there is only one kind is certain."""
+    """Speaker consistency, from how often words and actions come together, [..., words, actions] -> [...]: the mean of
+    1 - H(action | word) / log(actions) and 1 - H(word | action) / log(words). It is the normalised score of Jaques et
+    al. (2019, "Social Influence as Intrinsic Motivation"), but words and actions are weighted by how often they occur.
+    A thing of which there is only one kind is certain."""
     total = jnp.sum(table, axis=(-2, -1))
     share = fraction(table, total[..., None, None])
     entropies = [entropy(jnp.sum(share, axis=axis)) for axis in (-1, -2)]
@@ -157,7 +160,7 @@ def influence(given: jax.Array) -> jax.Array:
 
 def topographic_similarity(counted: jax.Array, objects: Any) -> jax.Array:
     """Pearson's correlation, over all pairs of objects, of the number of attributes and the expected number of words in
-    which two objects and the messages about them differ (Brighton and Kirby 2006, section 4, with Hamming distances).
+    which two objects and the messages about them differ (Brighton and Kirby 2006, here with Hamming distances).
 
     Args:
         counted: [..., objects, places, words], how often each word stood at each place of a message about an object.

@@ -90,7 +90,8 @@ def _picture(
         "Thin lines are matches"
         + (f" (the first {SEEDS} of a cell)" if most > SEEDS else "")
         + ", the thick line is their mean, and the band is its 95 % interval, as in the tables. Matches that diverged "
-        "are left out. If players end up unequal, each has its own lines; otherwise the mean over players is drawn."
+        "are left out. If players end up unequal, each has its own lines; if what one gains the others lose, only "
+        "player 0 is drawn; otherwise the mean over players."
     ]
     for variable in columns[1:] if columns[0] is _VALUE else columns:
         if variable.description:
@@ -169,8 +170,19 @@ def _ends(
 
 
 def _seats(one: Trace) -> list[int]:
-    """Which of a trace's columns are drawn: every player's if they are unequal, otherwise the mean over them."""
-    return list(range(one.mean.shape[1] - 1)) if one.unequal else [-1]
+    """Which of a trace's columns are drawn: every player's if they are unequal, player 0's where the mean over players
+    is always the same, as in zero-sum games, and otherwise that mean."""
+    if one.unequal:
+        return list(range(one.mean.shape[1] - 1))
+    return [0] if _constant_sum(one) else [-1]
+
+
+def _constant_sum(one: Trace) -> bool:
+    players, mean = one.each[..., :-1], one.each[..., -1]
+    if players.shape[-1] < 2 or not np.isfinite(mean).any():
+        return False
+    within = [np.nanmax(x) - np.nanmin(x) for x in (mean, players)]
+    return bool(within[0] < 1e-3 * within[1])
 
 
 def _traces(axes: Axes, one: Trace) -> None:

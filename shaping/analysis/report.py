@@ -36,7 +36,10 @@ _MEASURES = {
     ),
     "cooperative": (
         "Cooperative: a match counts if the players' mean value is at least V_CC - 0.2 (V_CC - V_DD). V_CC is the "
-        "value if everybody always cooperates, V_DD if everybody always defects."
+        "value if everybody always cooperates, V_DD if everybody always defects. It is a measure of what the players "
+        "get together, not of what they do. In dilemmas both are the same; but in a game such as Chicken, where one "
+        "who gives way and one who does not get as much together as two who give way, half of the actions of a "
+        "cooperative match may be defection."
     ),
     "tft_match": (
         "TFT match: the share of the five joint states in which both players are within 0.5 of tit-for-tat. A "

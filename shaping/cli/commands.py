@@ -25,7 +25,7 @@ def _status(arguments: argparse.Namespace) -> int:
         from shaping.runtime.existing_run import config_of
 
         if is_frozen(config_of(folder)):
-            from shaping.leagues import league_status
+            from shaping.leagues.frozen_leagues import league_status
 
             print_lines(league_status(folder))
             return statuses.FINISHED
@@ -65,7 +65,7 @@ def _league(arguments: argparse.Namespace) -> int:
     if arguments.learning is not None:
         return _learning_league(arguments)
     from shaping.config.errors import ConfigError
-    from shaping.leagues import league
+    from shaping.leagues.frozen_leagues import league
 
     if arguments.overrides:
         raise ConfigError("--set: only with --learning")
@@ -94,7 +94,7 @@ def _learning_league(arguments: argparse.Namespace) -> int:
 
 def _exploit(arguments: argparse.Namespace) -> int:
     begin()
-    from shaping.exploit_run import exploit
+    from shaping.leagues.exploit_run import exploit
 
     which = (arguments.source, arguments.cells, arguments.per_cell, arguments.out)
     how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed, arguments.by)

@@ -40,7 +40,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 def _run_league(arguments: argparse.Namespace, raw: Any) -> int:
     """Runs a configuration whose league has frozen players only."""
     from shaping.config.league import normal_frozen
-    from shaping.leagues import run_league
+    from shaping.leagues.frozen_leagues import run_league
 
     if arguments.dry_run:
         told = normal_frozen(raw)["league"]
@@ -56,7 +56,7 @@ def resume_command(arguments: argparse.Namespace) -> int:
     from shaping.config.errors import ConfigError
     from shaping.config.league import is_frozen
     from shaping.experiment import planned, resume
-    from shaping.leagues import resume_league
+    from shaping.leagues.frozen_leagues import resume_league
     from shaping.runtime.existing_run import config_of
 
     _join(arguments)

@@ -15,7 +15,9 @@ def summary_lines(folder: Path) -> list[str]:
     if summary is None:
         return lines
     for cell in summary["cells"][:12]:
-        name = ", ".join(str(v) if k == "variant" else f"{k}={_short(v)}" for k, v in cell["coordinates"].items())
+        # As a configuration writes it; a record cannot have a * in a name.
+        keys = {k: k.replace("players.all.", "players.*.") for k in cell["coordinates"]}
+        name = ", ".join(str(v) if k == "variant" else f"{keys[k]}={_short(v)}" for k, v in cell["coordinates"].items())
         values = " ".join("-" if v is None else f"{v:.3f}" for v in cell["value_mean"])
         shares = [f"{k} {cell[k]:.0%}" for k in _SHARES if cell.get(k) is not None]
         shares += [f"{k} {cell[k]:.3g}" for k in ("consistency_loss",) if cell.get(k) is not None]

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from shaping.config.checks import check_held, check_number
+from shaping.config.checks import check_held, check_number, only_entry
 from shaping.config.errors import ConfigError, not_allowed, shown, unknown_key
 from shaping.signatures import Field, Range
 
@@ -69,11 +69,7 @@ def parse_axis(key: str, spec: Any) -> Axis | Drawn:
         if not spec:
             raise not_allowed(where, spec, "a list of at least one value")
         return Axis(key, tuple(spec))
-    if not isinstance(spec, Mapping) or len(spec) != 1:
-        raise not_allowed(where, spec, _FORMS)
-    ((kind, arguments),) = spec.items()
-    if kind not in RANGES + DRAWS:
-        raise unknown_key(f"{where}.{kind}", [f"{where}.{name}" for name in RANGES + DRAWS])
+    kind, arguments = only_entry(where, spec, RANGES + DRAWS, _FORMS)
     where = f"{where}.{kind}"
     size = 3 if kind in RANGES else 2
     if not isinstance(arguments, list | tuple) or len(arguments) != size:

@@ -13,7 +13,7 @@ from shaping.config.dotted import put, seat_keys
 from shaping.config.errors import errors_about
 from shaping.config.games import family_of, num_players
 from shaping.config.initial_parameters import build_init
-from shaping.config.objective import check_value_head, is_sampled
+from shaping.config.objective import build_estimator, check_value_head, is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
 from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
 from shaping.config.policy import critic_of, is_network, policy_of
@@ -26,7 +26,7 @@ from shaping.learners.critic import CriticSettings
 from shaping.learners.opponent_model import ModelSettings
 from shaping.learners.schedule import schedule
 from shaping.objectives.sampled_game import SampledGame, SampledParams
-from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers
+from shaping.objectives.sampled_objective import EstimatorNumbers
 from shaping.policies import scripted_players, tabular
 from shaping.population.ecology import Rules
 from shaping.population.index_ranges import Spans
@@ -315,7 +315,7 @@ def game_of(normal: Normal) -> Any:
         policies=policies,
         batch=objective["batch"],
         horizon=objective["horizon"],
-        estimator=Estimator(*(objective[key] for key in ("kind", "baseline", "slices", "rematerialise"))),
+        estimator=build_estimator(objective),
         critics=tuple(critic_of(normal, env) for _ in policies) if apart else (),
         evaluation=objective["evaluation"],
         exact=exact,

@@ -132,6 +132,20 @@ def settings(
     return {name: values[name] for name in known}
 
 
+def only_entry(where: str, raw: Any, known: Collection[str], forms: str) -> tuple[str, Any]:
+    """The kind and the value of a mapping with one entry, {kind: value}; `forms` describes what is allowed.
+
+    Raises:
+      ConfigError: naming what is not such a mapping, or a kind that is not among `known`.
+    """
+    if not isinstance(raw, Mapping) or len(raw) != 1:
+        raise not_allowed(where, raw, forms)
+    ((kind, value),) = raw.items()
+    if kind not in known:
+        raise unknown_key(f"{where}.{kind}", [f"{where}.{name}" for name in known])
+    return kind, value
+
+
 def one_of(key: str, name: Any, known: Iterable[str]) -> str:
     """Returns a known name, or raises an error with the nearest one."""
     if not isinstance(name, str) or name not in known:

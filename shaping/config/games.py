@@ -66,6 +66,8 @@ def _silent_family_of(game: Mapping[str, Any]) -> Family:
         known = game_names()
         adds = "--plugin, or in Python shaping.plugins.use_plugin(FILE), adds names"
         allowed = f"one of {', '.join(known)}, or give game.payoffs ({adds})"
+        if name is None:
+            raise ConfigError(f"game.name: missing; must be {allowed}")
         raise not_allowed("game.name", name, allowed, known)
     return ENVIRONMENT
 

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from shaping.config.checks import check_number, mapping, numbers, settings
+from shaping.config.checks import check_number, mapping, numbers, only_entry, settings
 from shaping.config.dotted import entries, numbers_in
-from shaping.config.errors import ConfigError, not_allowed, unknown_key
+from shaping.config.errors import ConfigError, not_allowed
 from shaping.learners import arcsine, fan_in, loaded_parameters, logistic, m_maml, normal, uniform, values, zeros
 from shaping.policies import Policy
 from shaping.signatures import Field, Range, fields
@@ -53,12 +53,8 @@ def normal_init(where: str, raw: Any, shape: tuple[int, ...] | None) -> dict[str
     kinds = kinds if shape != () else tables
     if isinstance(raw, Mapping) and ("run" in raw or "file" in raw):
         return settings(where, raw, RUN if "run" in raw else FILE)
-    if not isinstance(raw, Mapping) or len(raw) != 1:
-        raise not_allowed(where, raw, " or ".join(_FORMS[kind] for kind in kinds))
-    ((kind, value),) = raw.items()
+    kind, value = only_entry(where, raw, kinds, " or ".join(_FORMS[kind] for kind in kinds))
     key = f"{where}.{kind}"
-    if kind not in kinds:
-        raise unknown_key(key, [f"{where}.{name}" for name in kinds])
     if kind in SCALES:
         return {kind: check_number(key, value, Range(0))}
     if kind == "m_maml":
@@ -83,6 +79,12 @@ def init_fields(where: str, init: Mapping[str, Any]) -> dict[str, Field]:
     return entries(f"{where}.values", value, Field("values", "number", None)) if kind == "values" else {}
 
 
+def init_of(normal_form: Mapping[str, Any], seat: int) -> tuple[str, dict[str, Any]]:
+    """Where a seat's `init` stands, its own or that of all seats, and what it says."""
+    own = normal_form["players"][seat].get("init")
+    return ("policy.init", normal_form["policy"]["init"]) if own is None else (f"players.{seat}.init", own)
+
+
 def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number: Any) -> Any:
     """The distribution of a seat's initial parameters, leaves [matches, ...].
 
@@ -95,8 +97,7 @@ def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number
     Raises:
       ConfigError: a run or a file that does not contain parameters of such a policy.
     """
-    own = normal_form["players"][seat].get("init")
-    init = normal_form["policy"]["init"] if own is None else own
+    where, init = init_of(normal_form, seat)
     kind, value = next(iter(init.items()))
     if kind in SCALES:
         return SCALES[kind](number(value, rank=0))
@@ -105,7 +106,7 @@ def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number
     if kind == "m_maml":
         return jax.tree.map(lambda leaf: number(leaf, rank=0), m_maml(**value))
     if kind == "values":
-        if own is None:  # for all seats; an array has the matches first
+        if where == "policy.init":  # for all seats; an array has the matches first
             value = value[:, seat] if isinstance(value, np.ndarray) else value[seat]
         return values(number(value, rank=1))
     player = seat if init["player"] is None else init["player"]
@@ -115,6 +116,5 @@ def build_init(normal_form: Mapping[str, Any], seat: int, policy: Policy, number
         else:
             theta = loaded_parameters.of_file(init["file"], player, policy)
     except ValueError as error:
-        where = "policy.init" if own is None else f"players.{seat}.init"
         raise ConfigError(f"{where}.{kind}: {error} (player {seat})") from None
     return values(jax.tree.map(lambda leaf: number(leaf, rank=np.ndim(leaf)), theta))

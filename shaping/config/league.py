@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from shaping.config.checks import settings
 from shaping.config.errors import ConfigError, not_allowed, unknown_key
-from shaping.signatures import Field, Positive, Range, fields
+from shaping.config.top_level import SINGLE
+from shaping.signatures import Positive, Range, fields
 
 LEARNERS, AGAINST = "learners", "against"
 _SEPARATOR = " v "
@@ -131,8 +132,5 @@ def normal_frozen(raw: Mapping[str, Any]) -> dict[str, Any]:
             raise not_allowed(f"league.{key}", lists[key], wanted)
     league = settings("league", given, FROZEN, (LEARNERS, *_LISTS))
     found = {key: raw[key] for key in ("title", "description", "game") if raw.get(key)}
-    seed = settings("", {key: raw[key] for key in ("seed",) if key in raw}, {"seed": _SEED})
+    seed = settings("", {key: raw[key] for key in ("seed",) if key in raw}, {"seed": SINGLE["seed"]})
     return found | seed | {"league": {key: [str(one) for one in each] for key, each in lists.items()} | league}
-
-
-_SEED = Field("seed", "integer", 0, Range(0, 2**31 - 1))

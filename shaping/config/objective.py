@@ -50,7 +50,8 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
     kind = one_of("objective.kind", given.get("kind", "exact" if family.exact_kinds else "dice"), ("exact", *KINDS))
     if kind == "exact":
         if not family.exact_kinds:
-            wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form"
+            talks = " with messages" if game.get("messages") else ""
+            wanted = f"one of {', '.join(KINDS)}; {game['name']} has no closed form{talks}"
             raise not_allowed("objective.kind", kind, wanted)
         sampled = [key for key in given if key in objective_fields()]
         if sampled and "kind" not in given and family.sampled_kinds:
@@ -91,7 +92,7 @@ def sampled_objective_form(
     if kind != "loaded_dice" and found["decay"] is not None:
         raise not_allowed("objective.decay", found["decay"], "left out; it is a setting of loaded_dice")
     with errors_about("objective"):
-        Estimator(kind, found["baseline"], found["slices"], found["rematerialise"])
+        build_estimator(found)
     if found["baseline"] == "critic" and (found["critic_kind"], found["critic_sees"]) == ("q", "all"):
         raise not_allowed("objective.critic_kind", "q", "value, where baseline is critic and critic_sees is all")
     if batch % found["slices"]:
@@ -99,6 +100,15 @@ def sampled_objective_form(
     if found["baseline"] == "leave_one_out" and batch < 2:
         raise not_allowed("objective.batch", batch, "2 or more with baseline leave_one_out")
     return found
+
+
+def build_estimator(objective: Mapping[str, Any]) -> Estimator:
+    """The estimator of a normal form.
+
+    Raises:
+      ValueError: for settings that do not fit together.
+    """
+    return Estimator(*(objective[key] for key in ("kind", "baseline", "slices", "rematerialise")))
 
 
 def check_value_head(objective: Mapping[str, Any]) -> None:

@@ -54,12 +54,17 @@ def schedule_fields(name: str) -> dict[str, Field]:
     return fields(SCHEDULES[name])
 
 
+def within_keys(player: Normal) -> tuple[str, ...]:
+    """The keys that a learner within a trial has besides those of any player. `discount` is that of its returns:
+    strategies maximise nothing, and some rules have a setting of that name that means another one."""
+    rule = player.get("rule")
+    discounts = isinstance(rule, str) and (rule not in rules() or "discount" not in player_fields(rule))
+    return ("within", "weight", "discount") if discounts else ("within", "weight")
+
+
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    others = {"rule", "step_size", *PLAYER_KEYS}
-    if "rule" in player:
-        # Some rules have a discount of their own, which is another thing than that of a learner within a trial.
-        others |= {"within", "weight", "discount"} - set(player_fields(player["rule"]))
+    others = {"rule", "step_size", *PLAYER_KEYS, *within_keys(player)}
     return {key: value for key, value in player.items() if key not in others}
 
 

@@ -33,40 +33,13 @@ def _population(
     partners change; `until: fixation` stops a population once all of its learners are of one type."""
 
 
-def _pairing(
-    kind: Literal["fixed", "well_mixed", "islands", "ring", "lattice", "graph"] = "well_mixed",
-    choice: Literal["none", "threshold", "elsewhere"] = "none",
-    threshold: Annotated[float, Range()] = 0.0,
-    islands: Annotated[int, Range(1, 10**9)] = 1,
-    migration: Probability = 0.0,
-    width: Annotated[int, Range(0, 10**9)] = 0,
-    blocks: Annotated[int, Range(1, 10**9)] = 1,
-) -> None:
-    """Who meets whom in a generation."""
-
-
-def _selection(
-    kind: Literal["none", "fermi", "birth_death", "death_birth", "truncation"] = "none",
-    intensity: NonNegative = 1.0,
-    events: Annotated[int, Range(0, 10**9)] = 0,
-    rate: Probability = 0.0,
-    payoff: Literal["encounter", "expected"] = "encounter",
-    fitness: Literal["exponential", "linear"] = "exponential",
-    among: Literal["all", "neighbours"] = "all",
-) -> None:
-    """Who replaces whom at the end of a generation."""
-
-
 def _mutation(rate: Probability = 0.0, to: str = "uniform", noise: NonNegative = 0.0) -> None:
     """How learners mutate instead of becoming copies: to a random type, to a type by name, or to a noisy copy."""
 
 
-POPULATION, PAIRING, SELECTION, MUTATION = (
-    fields(_population),
-    fields(_pairing),
-    fields(_selection),
-    fields(_mutation),
-)
+POPULATION, MUTATION = fields(_population), fields(_mutation)
+PAIRING = fields(pairing, skip=("turnover", "edges", "graph"))
+SELECTION = fields(selection, skip=("mutation", "mutates", "noise"))
 SHARE = Field("share", "number", 1.0, Range(0, 1))
 
 

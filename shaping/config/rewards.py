@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shaping.config.checks import mapping, numbers, settings
+from shaping.config.checks import mapping, numbers, only_entry, settings
 from shaping.config.dotted import entries, numbers_in
-from shaping.config.errors import not_allowed, unknown_key
 from shaping.objectives.rewards import REWARDS, Reward
 from shaping.signatures import Field, fields
 
@@ -15,12 +14,8 @@ _FORMS = "{weights: numbers}, {inequity_aversion: {settings}} or {svo: {settings
 def normal_reward(where: str, raw: Any, seats: int) -> dict[str, Any]:
     """The normal form of `where`: one kind with its numbers; a bare name takes the defaults."""
     raw = {raw: {}} if isinstance(raw, str) and raw != "weights" else raw
-    if not isinstance(raw, Mapping) or len(raw) != 1:
-        raise not_allowed(where, raw, _FORMS)
-    ((kind, value),) = raw.items()
+    kind, value = only_entry(where, raw, REWARDS, _FORMS)
     key = f"{where}.{kind}"
-    if kind not in REWARDS:
-        raise unknown_key(key, [f"{where}.{name}" for name in REWARDS])
     if kind == "weights":
         wanted = f"{seats} numbers, the own weight first, then the others' by ascending seat"
         return {kind: numbers(key, value, (seats,), wanted)}

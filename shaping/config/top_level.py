@@ -89,6 +89,8 @@ TOP = {
 def check_top(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The top level with defaults filled in. The keys of `CELL` are checked by `normal_cell`."""
     for key in raw:
+        if key in ("learning_rate", "step_size"):
+            raise ConfigError(f"{key}: unknown key; the learning rate of a player is players.*.step_size")
         if key not in TOP:
             raise unknown_key(str(key), TOP)
     top = copy.deepcopy(TOP) | dict(raw)

@@ -19,9 +19,8 @@ from shaping.config.players import (
     normal_optimizer,
     normal_player,
     optimizer_settings,
-    player_fields,
     player_numbers,
-    rules,
+    within_keys,
 )
 from shaping.config.policy import normal_policy
 from shaping.config.strategies import strategy_table
@@ -179,7 +178,7 @@ def _candidate(
     if "shaper" in given and weighted:
         return settings(where, given, COPY)
     weight, step = given.pop("weight", None), given.get("step_size")
-    discount = given.pop("discount", None) if _takes_discount(given) else None
+    discount = given.pop("discount", None) if "discount" in within_keys(given) else None
     drawn = isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in DRAWS
     if drawn:
         del given["step_size"]
@@ -214,12 +213,6 @@ def _candidate(
     return found
 
 
-def _takes_discount(player: Normal) -> bool:
-    """Whether `discount` is that of its returns: strategies maximise nothing, and some rules mean another one."""
-    rule = player.get("rule")
-    return isinstance(rule, str) and (rule not in rules() or "discount" not in player_fields(rule))
-
-
 def _bounds(key: str, raw: Any, kind: str) -> list[float]:
     low, high = numbers(key, raw, (2,), "[low, high]")
     least = Range(0, open_low=kind == "loguniform")
@@ -233,13 +226,9 @@ def _check_weights(where: str, pool: list[dict[str, Any]]) -> None:
         raise ConfigError(f"{where}: all weights are 0; allowed: at least one above")
 
 
-OWN = ("within", "weight", "discount")
-"""The keys that a learner within a trial has besides those of any player."""
-
-
 def plain(player: Normal) -> dict[str, Any]:
     """A learner within a trial as an ordinary player; a step size that is drawn is 1, to be multiplied."""
-    own = OWN if _takes_discount(player) else OWN[:2]
+    own = within_keys(player)
     found = {key: value for key, value in player.items() if key not in own}
     step = found.get("step_size")
     return found | ({"step_size": 1.0} if isinstance(step, Mapping) and next(iter(step)) in DRAWS else {})

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from shaping.config.errors import errors_about
-from shaping.config.objective import check_value_head
+from shaping.config.objective import build_estimator, check_value_head
 from shaping.config.strategies import strategy_logits
 from shaping.config.trial import POLICIES, inner_objective, plain
 from shaping.learners import Common, Learner, frozen, values
-from shaping.objectives.sampled_objective import Estimator, EstimatorNumbers
+from shaping.objectives.sampled_objective import EstimatorNumbers
 from shaping.policies.critics import Critic
 from shaping.policies.kinds import NETWORKS, critic_beside
 from shaping.policies.placeholder import placeholder_policy
@@ -81,7 +81,7 @@ def trial_game(normal: Normal, game_of: Callable[[Normal], Any], wants_critic: C
         meta,
         policies,
         objective["batch"],
-        Estimator(*(objective[key] for key in ("kind", "baseline", "slices", "rematerialise"))),
+        build_estimator(objective),
         critics,
         objective["evaluation"],
         trial["memory"],

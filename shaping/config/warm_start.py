@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shaping.config.errors import ConfigError
+from shaping.config.initial_parameters import init_of
 from shaping.config.plan import plan
 from shaping.config.policy import policy_of
 from shaping.config.yaml_text import parse
@@ -22,8 +23,7 @@ def check_warm_start(normal: Mapping[str, Any], seat: int, policy: Policy) -> No
     Raises:
       ConfigError: the policy there is not equal to `policy`.
     """
-    own = normal["players"][seat].get("init")
-    init = normal["policy"]["init"] if own is None else own
+    where, init = init_of(normal, seat)
     if "run" not in init:
         return
     player = seat if init["player"] is None else init["player"]
@@ -33,7 +33,6 @@ def check_warm_start(normal: Mapping[str, Any], seat: int, policy: Policy) -> No
         return
     found = _found(told, init["match"], player)
     if found is not None and found != policy:
-        where = "policy.init" if own is None else f"players.{seat}.init"
         what = found if isinstance(found, str) else _shown(found)
         wanted = f"{_shown(policy)}, as player {seat} has here"
         raise ConfigError(f"{where}.run: player {player} of {init['run']} has {what}; allowed: {wanted}")

@@ -5,10 +5,11 @@ The player keeps the latest batches of play, draws streams from them, and makes 
     phi <- phi - critic_rate * Adam of   mean 1/2 (Q_phi(x_t, a_t) - y_t)^2,   y_t = r_t + gamma Q_phi'(x_t+1, a'_t+1)
     theta <- theta + step_size * optimiser of   mean Q_phi(x_t, (pi_theta(o_t), a_-t)) - c mean logits^2
 
-with x the observations of all players, a' what all policies would do, and phi' and the own policy behind a' following
-phi and theta slowly. Actions go into Q as vectors, see `relaxed_actions`: of discrete actions they are Gumbel-softmax
-samples, of continuous ones the median. Continuous actions are explored by the policy's own noise, whose standard
-deviation (before squashing) is drawn towards `noise` by - (log sd - log noise)^2 in place of the term of the logits.
+with x the observations of all players and how much of the stream is left, a' what all policies would do, and phi' and
+the own policy behind a' following phi and theta slowly. Actions go into Q as vectors, see `relaxed_actions`: of
+discrete actions they are Gumbel-softmax samples, of continuous ones the median. Continuous actions are explored by the
+policy's own noise, whose standard deviation (before squashing) is drawn towards `noise` by - (log sd - log noise)^2 in
+place of the term of the logits.
 
 Deviations: streams are drawn instead of single steps, so that policies may have a memory; the policies of the others in
 a' are those that they play now, without a slow copy; values are 0 after the last step, as everywhere in this package.
@@ -250,7 +251,8 @@ def action_values(settings: Settings, sampler: Sampler, phi: Any, batch: Batch, 
         seen = jax.nn.one_hot(batch.observations, space.num_values, dtype=done.dtype)
     else:
         seen = batch.observations.astype(done.dtype)
-    inputs = jnp.concatenate([seen.reshape(*shape, -1), done.reshape(*shape, -1)], axis=-1)
+    left = jnp.broadcast_to((1 - jnp.arange(shape[0], dtype=done.dtype) / shape[0])[:, None, None], (*shape, 1))
+    inputs = jnp.concatenate([seen.reshape(*shape, -1), done.reshape(*shape, -1), left], axis=-1)
     return _critic(settings, sampler).apply(phi, inputs, None)[0]
 
 
@@ -312,7 +314,7 @@ def _mean(batch: Batch, each: jax.Array) -> jax.Array:
 
 def _critic(settings: Settings, sampler: Sampler) -> Critic:
     env = sampler.env
-    inputs = len(sampler.policies) * (width(env.observation_space) + width(env.action_space))
+    inputs = len(sampler.policies) * (width(env.observation_space) + width(env.action_space)) + 1
     return network_critic(Box((inputs,)), "dense", settings.hidden)
 
 

@@ -10,7 +10,7 @@ matching that is drawn meets nobody in that generation.
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from flax import struct
 from shaping.population.graphs import edges_of_file, generated, given_graph
 from shaping.population.random_keys import use
 from shaping.population.random_permutation import permuted, permuted_among
+from shaping.signatures import Probability, Range
 
 KINDS = ("fixed", "well_mixed", "islands", "ring", "lattice", "graph")
 
@@ -70,15 +71,15 @@ class Pairing:
 def pairing(
     kind: Literal["fixed", "well_mixed", "islands", "ring", "lattice", "graph"] = "well_mixed",
     *,
-    turnover: float = 1.0,
+    turnover: Probability = 1.0,
     choice: Literal["none", "threshold", "elsewhere"] = "none",
     threshold: float = 0.0,
-    islands: int = 1,
-    migration: float = 0.0,
-    width: int = 0,
+    islands: Annotated[int, Range(1, 10**9)] = 1,
+    migration: Probability = 0.0,
+    width: Annotated[int, Range(0, 10**9)] = 0,
     edges: Iterable[tuple[int, int]] | str | Path = (),
     graph: Mapping[str, Any] | None = None,
-    blocks: int = 1,
+    blocks: Annotated[int, Range(1, 10**9)] = 1,
 ) -> Pairing:
     """A pairing by name.
 

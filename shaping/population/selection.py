@@ -14,7 +14,7 @@ for every learner, the number of the learner that it is now a copy of; its own n
 learner's neighbours. v is the value of the last update of the generation, or the expected value against all others.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from flax import struct
 from jax import lax
 
 from shaping.population.random_permutation import below
+from shaping.signatures import NonNegative, Probability, Range
 
 KINDS = ("none", "fermi", "birth_death", "death_birth", "truncation")
 
@@ -58,14 +59,14 @@ class Selection:
 def selection(
     kind: Literal["none", "fermi", "birth_death", "death_birth", "truncation"] = "none",
     *,
-    intensity: float = 1.0,
-    events: int = 0,
-    rate: float = 0.0,
+    intensity: NonNegative = 1.0,
+    events: Annotated[int, Range(0, 10**9)] = 0,
+    rate: Probability = 0.0,
     payoff: Literal["encounter", "expected"] = "encounter",
     fitness: Literal["exponential", "linear"] = "exponential",
-    mutation: float = 0.0,
+    mutation: Probability = 0.0,
     mutates: str = "uniform",
-    noise: float = 0.0,
+    noise: NonNegative = 0.0,
     among: Literal["all", "neighbours"] = "all",
 ) -> Selection:
     """Selection by name; see this module for the kinds.

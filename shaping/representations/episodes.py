@@ -13,8 +13,8 @@ from flax import struct
 
 from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Box, Discrete
+from shaping.objectives.played_league_values import PlayedGame, Seated, alike
 from shaping.objectives.rollout import rollout
-from shaping.objectives.sampled_values import PlayedGame, Seated, alike
 
 _STEPS = 2**21
 """Steps of play in one call of a program; bounds its memory."""

@@ -10,6 +10,7 @@ from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_na
 from shaping.analysis.curve_figures import _names, _parts, curve
 from shaping.analysis.figures import draw
 from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
+from shaping.analysis.play_figures import _seats
 from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Shape, open_record
 from shaping.analysis.report import render
@@ -17,7 +18,7 @@ from shaping.analysis.scoreboard import lines
 from shaping.analysis.shown_cells import select_cells
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import _point, sweep_figures
-from shaping.analysis.traces import trace
+from shaping.analysis.traces import Trace, trace
 
 PENNIES = np.array([[1, -1, -1, 1], [-1, 1, 1, -1]], float)
 
@@ -226,3 +227,13 @@ def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_
     unequal = np.random.default_rng(0).normal(size=(9, 5, 2)) * 0.01 + [0, 1]
     caption = drawn(write_record([cell(value=unequal, n=9)]))["learning_curves"].caption
     assert "dashed player 1" in caption and "player 2" not in caption
+
+
+def test_where_one_gains_what_the_other_loses_a_player_is_drawn_instead_of_the_mean():
+    along = np.sin(np.arange(40.0)).reshape(4, 10)
+    ways = {"zero sum": [along, -along, 0 * along], "other": [along, along**2, (along + along**2) / 2]}
+    expected = {"zero sum": [0], "other": [-1]}
+    for name, columns in ways.items():
+        each = np.stack(columns, axis=-1)
+        mean = np.zeros((10, 3))
+        assert _seats(Trace(np.arange(10), each, mean, mean + 1, mean - 1, mean + 1)) == expected[name]

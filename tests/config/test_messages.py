@@ -94,3 +94,12 @@ def test_what_is_not_allowed_is_refused_in_one_line(game, message):
 def test_returns_with_messages_are_not_exact():
     with pytest.raises(ConfigError, match=r"objective.kind: .*exact"):
         plan(config({"name": "ipd"}) | {"objective": {"kind": "exact"}})
+
+
+def test_measures_of_communication_are_variables_of_the_record():
+    raw = config({"name": "referential"}) | {"published": [{"metric": "causal_influence", "player": 1, "value": 0}]}
+    game = matches(raw).game
+    per_player = {"success", "message_state_information", "message_action_information", "causal_influence"}
+    assert per_player <= {name for name, one in game.variables.items() if one.along_updates and one.source}
+    assert game.labels["word_then_action"][:4] == ("0 then 0", "0 then 1", "0 then 2", "0 then 3")
+    assert game.variables["action_after_heard"].dims == ("match", "player", "word_then_action")

@@ -62,9 +62,9 @@ def step_of(env):
 
 @cache
 def player(env):
-    """`STEPS` steps of uniformly random actions, reset where an episode ends: what each returned, stacked, and what was
-    counted."""
-    wrapped = envs.AutoReset(env)
+    """`STEPS` steps of uniformly random actions, reset where an episode ends, in trials of two episodes: what each
+    returned, stacked, and what was counted."""
+    wrapped = envs.AutoReset(env, episodes=2)
 
     def play(key, params):
         def step(carry, time):
@@ -175,18 +175,15 @@ def test_vmap_is_a_loop_and_numbers_are_data(env):
 
 
 def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_last_observation(env):
-    wrapped = envs.AutoReset(env, episodes=2)
     params, key = env.default_params, jax.random.key(9)
-    first, state = quickly(wrapped.reset)(key, params)
-    plain_obs, plain = reset_of(env)(key, params)
-    assert_equal(first, plain_obs)
-    step, plain_step = quickly(wrapped.step), step_of(env)
+    played = jax.tree.map(np.asarray, play_of(env)(key, params))
+    _, before = reset_of(env)(key, params)
     ended_episodes = 0
     for time in range(40):
         now = jax.random.fold_in(key, time)
         actions = actions_of(env, jax.random.fold_in(now, 7))
-        obs, after, rewards, terminated, truncated, info = step(now, state, actions, params)
-        plain_obs, plain, *_ = plain_step(now, state.env, actions, params)
+        obs, after, rewards, terminated, truncated, info = jax.tree.map(lambda leaf, time=time: leaf[time], played)
+        plain_obs, plain, *_ = step_of(env)(now, before, actions, params)
         assert_close(info["terminal_observation"], plain_obs)
         ended = bool(terminated | truncated)
         assert bool(info["episode_ended"]) == ended
@@ -195,7 +192,7 @@ def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_l
         assert int(after.episode) == ended_episodes % 2
         if not ended:
             assert_close((obs, after.env), (plain_obs, plain))
-        state = after
+        before = after.env
 
 
 def test_counts_are_of_a_fixed_shape_and_32_bits(env):
@@ -364,10 +361,8 @@ def test_a_minimal_environment_plays_with_messages_starts_anew_and_is_shown(tmp_
     assert declarations.text(env, states[2], params) == "episode 0\nminimal\nstep: 2\nsaid: 0 1"
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     assert envs.save_gif(tmp_path / "minimal.gif", env, stacked, params).exists()
-    assert declarations.showcase(env) == "reward_per_step" and declarations.number_names(env) == (
-        "reward",
-        "message_cost",
-    )
+    assert declarations.showcase(env) == "reward_per_step"
+    assert declarations.number_names(env) == ("reward", "message_cost")
 
 
 def test_frames_of_an_environment_without_pictures_show_what_was_done_and_earned(tmp_path):

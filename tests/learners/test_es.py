@@ -7,13 +7,16 @@ import optax
 import pytest
 
 import shaping
+from shaping import envs
 from shaping.learners import Common, es, genetic, optimizer
-from shaping.learners.es import fitness_of, normals, ranks, slope
+from shaping.learners.es import _without_exploration, fitness_of
 from shaping.learners.learner import LearnerState
 from shaping.objectives import from_returns
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular
+from shaping.policies.gaussian import gaussian
+from shaping.rules.search import normals, ranks, slope
 from tests.runs import played
 
 KEY = jax.random.key(3)
@@ -74,6 +77,16 @@ def test_a_step_is_optax_s_on_that_estimate_and_sigma_shrinks_to_its_limit():
     sigmas = [first.memory.sigma, after.memory.sigma, learner.step(KEY, [after], 0, QUADRATIC)[0].memory.sigma]
     np.testing.assert_allclose(sigmas, [0.2, 0.1, 0.07], rtol=1e-6)
     assert optax.tree.get(after.memory.optimizer, "count") == 1
+
+
+def test_without_exploration_own_actions_are_medians_and_those_of_others_are_drawn():
+    cournot = envs.make("cournot")
+    policies = (gaussian(cournot.action_space),) * 2
+    game, params = shaping.sampled(cournot, policies, batch=2, horizon=1, discount=1.0)
+    plain = _without_exploration(game.objective(params), (0,)).sampler
+    thetas = [policies[0].init(jax.random.fold_in(KEY, i), jnp.float32(1)) for i in range(2)]
+    actions = np.stack([plain.play(thetas, jax.random.fold_in(KEY, number)).actions[0, :, :, 0] for number in range(2)])
+    assert np.ptp(actions[..., 0]) == 0 and np.ptp(actions[..., 1]) > 0
 
 
 @pytest.mark.parametrize("make", [es, genetic])

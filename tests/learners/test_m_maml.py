@@ -45,6 +45,7 @@ def test_one_episode_moves_the_start_by_adam_s_first_step_along_the_gradient_thr
     np.testing.assert_allclose(found - start, 0.01 * gradient / (np.abs(gradient) + 1e-8), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_learned_starts_are_worth_more_to_a_naive_learner_than_random_ones():
     settings = MetaInitial(outer_rate=0.1, episodes=100, steps=30, batch=8)
     prepare = jax.vmap(lambda k: meta_learned(settings, k, POLICIES, 0, GAME, jnp.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shaping import envs
-from shaping.learners import Common, optimizer, values
+from shaping.learners import Common, normal, optimizer
 from shaping.learners.maddpg import drawn, maddpg
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import sampled_objective
@@ -49,7 +49,8 @@ def seen_and_done(name, at, batch):
 
 
 def critic(phi, seen, done):
-    x = jnp.concatenate([seen, done.reshape(STEPS, STREAMS, -1)], axis=-1)
+    left = np.broadcast_to(1 - np.arange(STEPS)[:, None, None] / STEPS, (STEPS, STREAMS, 1))
+    x = jnp.concatenate([seen, done.reshape(STEPS, STREAMS, -1), left], axis=-1)
     x = jnp.tanh(x @ phi["hidden_0"]["kernel"] + phi["hidden_0"]["bias"])
     return (x @ phi["value"]["kernel"] + phi["value"]["bias"])[..., 0]
 
@@ -74,17 +75,16 @@ def test_a_step_fits_the_critic_and_ascends_it(name):
     at, thetas = game(name)
     numbers = {"critic_rate": RATE, "target_rate": SLOW, "temperature": TAU, "penalty": PENALTY, "noise": NOISE}
     structure = {"hidden": (WIDTH,), "steps": 1, "streams": STREAMS, "capacity": 2}
-    learner = maddpg(common=Common(1.0, optimizer("sgd"), values(np.zeros(5))), **numbers, **structure)
+    learner = maddpg(common=Common(1.0, optimizer("sgd"), normal(1.0)), **numbers, **structure)
     slow_theta = jax.tree.map(lambda leaf: leaf + 0.2, thetas[PLAYER])
 
     @quickly
     def run():
-        learner_ = learner if name == "ipd" else learner.replace(settings=_drawn_from_normal(learner.settings))
-        state = learner_.init(jax.random.key(0), jax.random.key(1), at.sampler.policies, PLAYER, at, jnp.float64)
+        state = learner.init(jax.random.key(0), jax.random.key(1), at.sampler.policies, PLAYER, at, jnp.float64)
         slow_phi = jax.tree.map(lambda leaf: leaf - 0.1, state.memory.phi)
         before = replace(state, memory=state.memory.replace(slow_theta=slow_theta, slow_phi=slow_phi))
         states = [replace(before, theta=theta) for theta in thetas]
-        after, _ = learner_.step(jax.random.key(2), states, PLAYER, at)
+        after, _ = learner.step(jax.random.key(2), states, PLAYER, at)
         return before, after, drawn(after.memory.batches, jax.random.fold_in(KEY, 0), STREAMS)
 
     before, after, streams = run()
@@ -119,10 +119,3 @@ def test_a_step_fits_the_critic_and_ascends_it(name):
     assert min(jax.tree.leaves(moved)) > 1e-4
     slow = jax.tree.map(lambda a, b: a + SLOW * (b - a), slow_theta, theta)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), after.memory.slow_theta, slow)
-
-
-def _drawn_from_normal(settings):
-    """A table of values does not fit a policy with two parameters."""
-    from shaping.learners import normal
-
-    return settings.replace(common=replace(settings.common, initial=normal(1.0)))

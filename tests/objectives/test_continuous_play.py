@@ -84,7 +84,7 @@ def test_score_function_derivatives_of_a_quadratic_game_are_the_analytic_ones():
     np.testing.assert_allclose(exact[1], COUPLING)
 
 
-@pytest.mark.parametrize("recurrent", ["gru", pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("recurrent", [None, pytest.param("gru", marks=pytest.mark.slow)])
 def test_continuous_actions_play_and_are_read_by_the_same_functions(recurrent):
     env = envs.make("negotiation", horizon=4)
     policy = network(env.observation_space, env.action_space, hidden=(4,), recurrent=recurrent, units=3)

@@ -142,7 +142,7 @@ def test_what_was_done_is_read_of_any_distribution(entropy):
     ("game", "recurrent"),
     [
         pytest.param("coin_game", None, marks=pytest.mark.slow),
-        ("coin_game", "gru"),
+        pytest.param("coin_game", "gru", marks=pytest.mark.slow),
         pytest.param("coin_game", "lstm", marks=pytest.mark.slow),
         pytest.param("ipd", None, marks=pytest.mark.slow),
         pytest.param("ipd", "gru", marks=pytest.mark.slow),

@@ -75,6 +75,7 @@ def test_draws_differ_between_matches_and_seats_and_depend_on_nothing_else(popul
         np.testing.assert_allclose(few[seat][0], own, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_three_players_of_different_rules_with_their_own_numbers_play_as_they_do_alone(population):
     matches, draw = [], np.random.default_rng(1)
     for number, rule in enumerate([first_order(1.0, 1.0, 1.0), first_order(0.3, 0.0, 2.0)]):

@@ -168,6 +168,7 @@ print("mean", np.mean(recorded["value"][:, 0]), np.mean(last["value"]))
 """
 
 
+@pytest.mark.slow
 def test_8192_matches_of_exact_lola_on_two_devices_finish_in_time_without_lapack():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr[-2000:]

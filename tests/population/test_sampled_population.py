@@ -43,9 +43,14 @@ def climber(step_size):
     return a2c(common=Common(step_size, critic=own))
 
 
-def test_a_match_is_what_it_is_alone_however_many_run_beside_it_and_however_they_are_cut(population):
+def plain(step_size, rate):
+    return gradient_learner(naive(), step_size)
+
+
+@pytest.mark.parametrize("first", [plain, pytest.param(shaper, marks=pytest.mark.slow)])
+def test_a_match_is_what_it_is_alone_however_many_run_beside_it_and_however_they_are_cut(population, first):
     with jax.enable_x64(True):
-        matches = [match(n, [shaper(0.5 + n, 1.0 + n), climber(0.5)]) for n in range(4)]
+        matches = [match(n, [first(0.5 + n, 1.0 + n), climber(0.5)]) for n in range(4)]
         together = population.play(matches, 4, block=4)
         # Each alone on a device of its own, and in two segments.
         some = [2, 1]
@@ -94,28 +99,42 @@ def test_a_lookahead_that_explodes_ends_a_match_before_its_first_update(populati
         starts = np.random.default_rng(number).normal(size=(2, 5))
         return [gradient_learner(lola("original", rate), step_size, initial=values(theta)) for theta in starts]
 
-    calm = [match(number, learners(number)) for number in range(3)]
+    calm = [match(number, learners(number)) for number in range(4)]
     wild = match(1, learners(1, 1e30, 1e30))
     without = population.play(calm, 3, dtype=np.float32)
-    with_it = population.play([calm[0], wild, calm[2]], 3, dtype=np.float32)
-    np.testing.assert_array_equal(with_it.diverged_at, [-1, 1, -1])
+    with_it = population.play([calm[0], wild, *calm[2:]], 3, dtype=np.float32)
+    np.testing.assert_array_equal(with_it.diverged_at, [-1, 1, -1, -1])
     assert np.all(np.isfinite(with_it.values[1, 0])) and np.all(np.isnan(with_it.values[1, 1:]))
-    np.testing.assert_array_equal(with_it.values[[0, 2]], without.values[[0, 2]])
+    np.testing.assert_array_equal(with_it.values[[0, 2, 3]], without.values[[0, 2, 3]])
     for seat in range(2):
         np.testing.assert_array_equal(with_it.final[seat][1], with_it.initial[seat][1])
-        np.testing.assert_array_equal(with_it.final[seat][[0, 2]], without.final[seat][[0, 2]])
+        np.testing.assert_array_equal(with_it.final[seat][[0, 2, 3]], without.final[seat][[0, 2, 3]])
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-def test_saturated_policies_stay_finite(population, dtype):
+@pytest.mark.parametrize(
+    ("fitted", "dtype"),
+    [
+        # Players of the same program as in the test above.
+        (False, "float32"),
+        pytest.param(True, "float32", marks=pytest.mark.slow),
+        pytest.param(True, "float64", marks=pytest.mark.slow),
+    ],
+)
+def test_saturated_policies_stay_finite(population, fitted, dtype):
+    """Where the others' policies and values are known, and where models and critics are fitted to what is played."""
     tft = np.array([1.0, 1.0, -1.0, 1.0, -1.0])
     starts = [(60 * tft, 60 * tft), (60 * np.ones(5), -60 * tft), (1e4 * tft, -1e4 * np.ones(5)), (-1e4 * tft, 0 * tft)]
     model = opponent_model(rate=0.1, steps=2, first_steps=2)
     matches = []
     for number, (one, other) in enumerate(starts):
-        shaping_player = gradient_learner(lola("exact", 1.0), 0.5, initial=values(one), model=model)
-        own = critic((tabular_critic(5),) * 2)
-        other_player = gradient_learner(naive(), 0.5, initial=values(other), critic=own)
+        if fitted:
+            shaping_player = gradient_learner(lola("exact", 1.0), 0.5, initial=values(one), model=model)
+            own = critic((tabular_critic(5),) * 2)
+            other_player = gradient_learner(naive(), 0.5, initial=values(other), critic=own)
+        else:
+            shaping_player, other_player = (
+                gradient_learner(lola("original", 1.0), 0.5, initial=values(theta)) for theta in (one, other)
+            )
         matches.append(match(number, [shaping_player, other_player]))
     with jax.enable_x64(dtype == "float64"):
         found = population.play(matches, 3, dtype=np.dtype(dtype))

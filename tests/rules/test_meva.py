@@ -49,6 +49,7 @@ def test_the_direction_is_the_gradient_of_the_surrogate():
     np.testing.assert_allclose(direction, slope, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_against_lola_learners_something_finite_is_learned():
     rule, policies = meva(opponents="lola", **TINY), (parameters(2),) * 2
     game = from_returns(lambda ts: [jnp.sum(ts[0] * ts[1] - ts[0] ** 2), -jnp.sum(ts[0] * ts[1] + ts[1] ** 2)])

@@ -112,6 +112,7 @@ def exact_with_visits():
     return Objective(returns, distance)
 
 
+@pytest.mark.slow
 def test_ideal_pola_on_large_batches_is_the_exact_one():
     rule = pola("ideal", 1.0, 0.5, 5.0, 5.0, tolerance=0.0, max_iterations=3, inner_iterations=2)
     free = pola("ideal", 1.0, 0.5, 0.0, 0.0, tolerance=0.0, max_iterations=3, inner_iterations=2)

@@ -9,8 +9,9 @@ import numpy as np
 
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
-from shaping.frozen_players import Player
-from shaping.learned_responses import Budget, learned_responses
+from shaping.leagues.frozen_players import Player
+from shaping.leagues.learned_responses import Budget, learned_responses
+from shaping.leagues.stepwise_players import coin_players, matrix_as_played
 from shaping.objectives.behaviour_tables import each_behaviour, machine_of
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.coin_best_response import best_response
@@ -24,7 +25,6 @@ from shaping.policies.automaton import Machine
 from shaping.policies.fits_environment import check_policies
 from shaping.results import load
 from shaping.resumable_parts import kept
-from shaping.stepwise_players import coin_players, matrix_as_played
 
 _PART = 256
 """Pairs that are played before what they earned is written."""

@@ -16,16 +16,16 @@ from shaping.config.files import read
 from shaping.config.league import normal_frozen
 from shaping.config.yaml_text import as_yaml, parse
 from shaping.envs import MatrixGame
-from shaping.frozen_players import Player, check_names, filed, has_tables, learned, scripted
-from shaping.league_cells import Cells, Play, environment_cells, learn_responses, matrix_cells
-from shaping.league_games import about_game, common_game, given_game
-from shaping.learned_responses import Budget
+from shaping.leagues.cells import Cells, Play, environment_cells, learn_responses, matrix_cells
+from shaping.leagues.frozen_players import Player, check_names, filed, has_tables, learned, scripted
+from shaping.leagues.games import about_game, common_game, given_game
+from shaping.leagues.learned_responses import Budget
+from shaping.leagues.stepwise_players import learned_to_play, scripted_of
 from shaping.objectives.behaviour_tables import each_behaviour
 from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
 from shaping.runtime.existing_run import config_of
 from shaping.runtime.storage import folder_at, is_locked, locked, remove, write_whole
-from shaping.stepwise_players import learned_to_play, scripted_of
 
 PARTS = "parts"
 

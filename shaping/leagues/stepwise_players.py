@@ -11,7 +11,7 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.envs import CoinGame, MatrixGame
-from shaping.frozen_players import Player, chosen_matches, rule_name
+from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinParams
 from shaping.objectives.game import step_by_step

@@ -9,8 +9,8 @@ from shaping.config.errors import ConfigError
 from shaping.config.games import MATRIX, family_of, normal_game
 from shaping.envs import MatrixGame
 from shaping.envs.matrix.games import GAMES
+from shaping.leagues.stepwise_players import environment_as_played, identity
 from shaping.objectives.played_league_values import PlayedGame
-from shaping.stepwise_players import environment_as_played, identity
 
 
 def about_game(name: str, game: MatrixGame | PlayedGame) -> dict[str, Any]:
