@@ -17,7 +17,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from shaping import cooperation as cooperation
     from shaping import envs as envs
+    from shaping import representations as representations
     from shaping.analysis import evolution as evolution
+    from shaping.atlases.policy_atlas import atlas as atlas
     from shaping.comparison import compare as compare
     from shaping.experiment import resume as resume
     from shaping.experiment import run as run
@@ -127,7 +129,12 @@ if TYPE_CHECKING:
 
 # All rules and learners, and whatever else a program starts from; environments are in `shaping.envs`. The same names
 # as above, loaded on first use, so that `import shaping` and `shaping --help` stay fast.
-_MODULES = {"envs": "shaping.envs", "evolution": "shaping.analysis.evolution", "cooperation": "shaping.cooperation"}
+_MODULES = {
+    "envs": "shaping.envs",
+    "evolution": "shaping.analysis.evolution",
+    "cooperation": "shaping.cooperation",
+    "representations": "shaping.representations",
+}
 _EXPORTS = {
     "Analytic": "objectives",
     "Common": "learners",
@@ -148,6 +155,7 @@ _EXPORTS = {
     "logistic": "learners",
     "analytic_game": "objectives",
     "analyze": "run_analysis",
+    "atlas": "atlases.policy_atlas",
     "automaton": "policies",
     "best_response": "objectives.coin_best_response",
     "best_responses": "objectives.best_responses",

@@ -120,18 +120,19 @@ def open_whole(path: Any) -> Any:
 
 
 def report(folder: str | Path, pdfs: bool = False) -> Any:
-    """Writes summary and report of a run or a league again, from its record alone; returns the report's path.
+    """Writes summary and report of a run, a league or an atlas again, from its record alone; returns the report's path.
 
     Args:
-      folder: the folder of the run or league.
+      folder: its folder.
       pdfs: whether every figure is written as a PDF too, beside its PNG.
 
     Raises:
       ConfigError: if the folder holds no record, or one of its files is damaged.
     """
     place = folder_at(folder)
-    if (place / "league.zarr").is_dir() and not (place / "record.zarr").exists():
-        return _report_league(place, pdfs)
+    for alone in ("league.zarr", "atlas.zarr"):
+        if (place / alone).is_dir() and not (place / "record.zarr").exists():
+            return _report_alone(place, alone, pdfs)
     if not (place / "record.zarr").is_dir():
         raise ConfigError(f"{place}: holds no record.zarr; give the folder of a run")
     check_files(place)
@@ -141,14 +142,15 @@ def report(folder: str | Path, pdfs: bool = False) -> Any:
     return write_results(place, pdfs=pdfs)
 
 
-def _report_league(place: Any, pdfs: bool) -> Any:
-    """Writes summary and report of a league of frozen players."""
+def _report_alone(place: Any, alone: str, pdfs: bool) -> Any:
+    """Writes summary and report of a league of frozen players, or of an atlas."""
+    from shaping.analysis.atlas.report import write_atlas
     from shaping.analysis.damaged_files import DamagedRecordError
     from shaping.analysis.league_report import write_league
 
     check_files(place)
     try:
-        return write_league(place, pdfs)
+        return (write_league if alone == "league.zarr" else write_atlas)(place, pdfs)
     except DamagedRecordError as error:
         raise ConfigError(str(error)) from error
 

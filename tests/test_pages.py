@@ -151,3 +151,33 @@ def test_a_page_of_populations_is_one_of_these_too(opened, tmp_path):
     page = opened(shaping.run(config, out=tmp_path / "ecology", say=quiet) / "report" / "index.html")
     assert "population 2" in page.locator("#match-2").inner_text()
     assert page.locator("figure.chart").count() == 1
+
+
+def test_a_point_of_an_atlas_says_who_it_is_and_the_reader_chooses_its_colour(opened, tmp_path):
+    pytest.importorskip("sklearn")
+    small = {"episodes": 4, "rounds": 10, "updates": 2, "method": "pca", "clusters": 3}
+    page = opened(shaping.atlas(tables=5, out=tmp_path / "atlas", **small) / "report" / "index.html")
+    page.locator("#map").scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    place = page.evaluate(
+        """() => { const plot = Bokeh.documents[0].roots()[0], view = Bokeh.index.get_by_id(plot.id);
+        const points = Bokeh.documents[0].get_model_by_name("atlas_points"), box = view.el.getBoundingClientRect();
+        const data = points.data_source.data, xs = Array.from(data.x), ys = Array.from(data.y);
+        const gap = i => Math.min(...xs.map((x, j) => j == i ? 9e9 : Math.hypot(x - xs[i], ys[j] - ys[i])));
+        const at = xs.map((_, i) => gap(i)).reduce((best, g, i, all) => g > all[best] ? i : best, 0);
+        const frame = view.frame.bbox;
+        return [box.x + frame.x0 + view.frame.x_scale.compute(xs[at]) - view.frame.x_scale.compute(plot.x_range.start),
+                box.y + frame.y0 + view.frame.y_scale.compute(ys[at]) - view.frame.y_scale.compute(plot.y_range.end),
+                data.more0[at]]; }"""
+    )
+    page.mouse.move(place[0], place[1])
+    tip = page.locator(".bk-Tooltip").first
+    tip.wait_for(timeout=5000)
+    page.wait_for_timeout(200)
+    said = tip.evaluate(TEXT_OF_TOOLTIP)
+    assert place[2] in said and "nearest" in said and "P(C | start" in said
+    page.select_option("#colouring", label="cooperation")
+    field = page.evaluate("Bokeh.documents[0].get_model_by_name('atlas_points').glyph.fill_color.field")
+    key = page.locator("[data-key]:not([hidden])")
+    chosen = page.evaluate("document.querySelector('#colouring').value")
+    assert field == f"colour{chosen}" != "colour0" and key.get_attribute("data-key") == chosen

@@ -11,24 +11,24 @@ import numpy as np
 
 from shaping.analysis.style import COLOURS, Picture
 
-_GREY = "#767676"
+GREY = "#767676"
 """Of text and axes: readable on white and on black."""
-_TITLE = {"text_color": _GREY}
+_TITLE = {"text_color": GREY}
 _AXIS = {
-    "axis_label_text_color": _GREY,
-    "major_label_text_color": _GREY,
-    "axis_line_color": _GREY,
-    "major_tick_line_color": _GREY,
+    "axis_label_text_color": GREY,
+    "major_label_text_color": GREY,
+    "axis_line_color": GREY,
+    "major_tick_line_color": GREY,
     "minor_tick_line_color": None,
     "axis_label_text_font_style": "normal",
 }
-_THEME = {
+THEME = {
     "attrs": {
         "Plot": {"background_fill_alpha": 0.0, "border_fill_alpha": 0.0, "outline_line_color": None},
         "Axis": _AXIS,
-        "Grid": {"grid_line_color": _GREY, "grid_line_alpha": 0.2},
-        "BaseColorBar": {"background_fill_alpha": 0.0, "major_label_text_color": _GREY},
-        "Legend": {"background_fill_alpha": 0.0, "label_text_color": _GREY, "border_line_color": None},
+        "Grid": {"grid_line_color": GREY, "grid_line_alpha": 0.2},
+        "BaseColorBar": {"background_fill_alpha": 0.0, "major_label_text_color": GREY},
+        "Legend": {"background_fill_alpha": 0.0, "label_text_color": GREY, "border_line_color": None},
     }
 }
 
@@ -150,7 +150,7 @@ def scatter(
     place = {group: number for number, group in enumerate(distinct)}
     data: dict[str, Any] = {"x": np.asarray(x, float), "y": np.asarray(y, float), "group": list(groups)}
     data["colour"] = [COLOURS[place[group] % len(COLOURS)] for group in groups]
-    data["colour"] = [_GREY if colour == "#000000" else colour for colour in data["colour"]]
+    data["colour"] = [GREY if colour == "#000000" else colour for colour in data["colour"]]
     data |= {"anchor": list(anchors)} | {f"more{i}": list(texts) for i, texts in enumerate(hover.values())}
     legend: dict[str, Any] = {"legend_group": "group"} if 1 < len(distinct) <= len(COLOURS) else {}
     points = plot.scatter(x="x", y="y", size=7, color="colour", alpha=0.7, source=ColumnDataSource(data), **legend)
@@ -177,7 +177,7 @@ def _finished(
     plot.add_tools(HoverTool(renderers=[glyphs], tooltips=tips))
     tap = plot.select_one(TapTool)
     tap.renderers, tap.callback = [glyphs], OpenURL(url="#@anchor", same_tab=True)
-    script, div = components(plot, theme=Theme(json=_THEME))
+    script, div = components(plot, theme=Theme(json=THEME))
     return Chart(name, title, caption, div, script, picture)
 
 

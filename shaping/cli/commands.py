@@ -92,6 +92,17 @@ def _learning_league(arguments: argparse.Namespace) -> int:
     return statuses.FINISHED
 
 
+def _atlas(arguments: argparse.Namespace) -> int:
+    begin()
+    from shaping.atlases.policy_atlas import atlas
+
+    which = (arguments.sources, arguments.against, arguments.game, arguments.cells, arguments.per_cell, arguments.out)
+    names = ("strategies", "tables", "objective", "method", "clusters", "snapshots", "episodes", "rounds", "updates")
+    how = {name: getattr(arguments, name) for name in (*names, "dimension", "window", "seed")}
+    print_lines([str(atlas(*which, **how) / "report" / "index.html")])
+    return statuses.FINISHED
+
+
 def _exploit(arguments: argparse.Namespace) -> int:
     begin()
     from shaping.leagues.exploit_run import exploit
@@ -180,6 +191,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "replay": _replay,
     "report": _report,
     "league": _league,
+    "atlas": _atlas,
     "exploit": _exploit,
     "analyze": _analyze,
     "compare": _compare,

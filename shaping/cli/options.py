@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     replay.add_argument("--episode", metavar="FILE.gif", help="also draw an episode of its final policies")
 
     report = commands.add_parser("report", help="write the summary and the report again, from a record")
-    report.add_argument("folder", metavar="DIR", help="the folder of a run or a league")
+    report.add_argument("folder", metavar="DIR", help="the folder of a run, a league or an atlas")
     report.add_argument("--pdf", action="store_true", help="also write every figure as a PDF, beside its PNG")
 
     league = commands.add_parser(
@@ -89,6 +89,32 @@ def parser() -> argparse.ArgumentParser:
     )
     league.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
+
+    atlas = commands.add_parser("atlas", help="a map of policies, by representations learned from how they play")
+    atlas.add_argument("sources", metavar="RUN_OR_FILE", nargs="*", help="runs, and .json or .npy files of P(C)")
+    atlas.add_argument(
+        "--against", metavar="NAMES", default="random", help="whom they play with: random (the default), or strategies"
+    )
+    atlas.add_argument("--game", metavar="GAME", help="a name, or a YAML file with the key game (default: the runs')")
+    atlas.add_argument(
+        "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
+    )
+    atlas.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    atlas.add_argument("--strategies", metavar="NAMES", help="named strategies on the map (default: well-known ones)")
+    atlas.add_argument("--tables", metavar="N", type=int, default=0, help="random memory-one tables on the map")
+    atlas.add_argument(
+        "--objective", metavar="NAME", default="both", help="imitation, identification or both (default)"
+    )
+    atlas.add_argument("--map", metavar="METHOD", dest="method", default="umap", help="umap (default), tsne or pca")
+    atlas.add_argument("--clusters", metavar="N", type=int, default=12, help="how many (default: 12)")
+    atlas.add_argument("--snapshots", metavar="N", type=int, default=11, help="times of a run on the map (default: 11)")
+    atlas.add_argument("--episodes", metavar="N", type=int, default=20, help="that each policy plays (default: 20)")
+    atlas.add_argument("--rounds", metavar="N", type=int, default=50, help="of an episode, at most (default: 50)")
+    atlas.add_argument("--updates", metavar="N", type=int, default=4000, help="of the encoder (default: 4000)")
+    atlas.add_argument("--dimension", metavar="N", type=int, default=32, help="of embeddings (default: 32)")
+    atlas.add_argument("--window", metavar="N", type=int, default=2, help="steps that it reads together (default: 2)")
+    atlas.add_argument("--seed", metavar="N", type=int, default=0, help="of play and training (default: 0)")
+    atlas.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     exploit = commands.add_parser("exploit", help="best responses to every final policy of a run, exact or learned")
     exploit.add_argument("source", metavar="RUN", help="the folder of a run of a game for two players")
@@ -127,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list games, rules, learners, policies and shipped configurations")
 
     schema = commands.add_parser("schema", help="print the JSON Schema of configurations, for editors")
-    for command in (run, resume, replay, league, exploit, analyze, compare, verify, listing, schema):
+    for command in (run, resume, replay, league, atlas, exploit, analyze, compare, verify, listing, schema):
         command.add_argument(
             "--plugin",
             metavar="MODULE_OR_FILE",

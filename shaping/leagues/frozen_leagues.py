@@ -80,7 +80,7 @@ def league(
     how = {"against": against, "standard_error": float(error), "sampled": sampled}
     how |= {"restarts": restarts, "updates": updates} | ({} if per_cell is None else {"per_cell": per_cell})
     who = {"players": [str(source) for source in sources], "cells": [str(cell) for cell in cells]}
-    told = {} if game is None else {"game": _written(game)}
+    told = {} if game is None else {"game": written_game(game)}
     return run_league(told | {"seed": seed, "league": who | how}, out)
 
 
@@ -143,7 +143,7 @@ def league_status(folder: str | Path) -> list[str]:
     return lines if state == "running" else [*lines, f"  `shaping resume {place}` continues it"]
 
 
-def _written(game: Any) -> Any:
+def written_game(game: Any) -> Any:
     """A game as a configuration has it; a YAML file gives its key `game`."""
     if isinstance(game, Path) or (isinstance(game, str) and game.endswith((".yaml", ".yml"))):
         found = read(game).get("game")

@@ -195,21 +195,21 @@ def filed(place: str) -> list[Player]:
     return found
 
 
-def check_names(players: Sequence[Player]) -> None:
-    """Checks that there are players, but not too many, and that all names are different.
+def check_names(players: Sequence[Player], of: str = "league", most: int = _MOST) -> None:
+    """Checks that there are players, at most so many, and that all names are different; `of` says whose they are.
 
     Raises:
       ConfigError: they are not.
     """
     if not players:
-        raise ConfigError("league: no players; give a run, a file, or names with --against")
-    if len(players) > _MOST:
-        raise ConfigError(f"league: {len(players)} players; allowed: up to {_MOST}, fewer with --per-cell")
+        raise ConfigError(f"{of}: no players; give a run, a file, or names with --against")
+    if len(players) > most:
+        raise ConfigError(f"{of}: {len(players)} players; allowed: up to {most}, fewer with --per-cell")
     names = [player.name for player in players]
     known: set[str] = set()
     for name in names:
         if name in known:
-            raise ConfigError(f"league: two players are called {name!r}; allowed: each name once")
+            raise ConfigError(f"{of}: two players are called {name!r}; allowed: each name once")
         known.add(name)
 
 

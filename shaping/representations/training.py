@@ -20,7 +20,8 @@ from shaping.representations.steps import Steps, steps_of
 OBJECTIVES = ("imitation", "identification", "both")
 CONTRASTS = ("softmax", "triplet")
 _CHUNK = 100
-_MOST_GROUP = 5
+_MOST_GROUP, _MOST_KNOWN = 5, 10
+"""Episodes in a group: of a player who is to be named, and of those who are known."""
 _IMITATED = 32
 """Policies of a batch whose actions are predicted; identification needs many to tell apart, imitation does not."""
 
@@ -45,8 +46,8 @@ def train(
 
     Each update draws some policies, and of each two groups of episodes that do not overlap. The embedding of one group
     has to say what the policy does in the other (imitation), to be closer to the other group's embedding than those of
-    different policies are (identification), or both. Groups have one to five episodes, so that the encoder
-    knows what one episode is worth as well as several.
+    different policies are (identification), or both. The first group has one to five episodes, the other one to ten, so
+    that the encoder knows what one episode is worth as well as several.
 
     Args:
       episodes: of two policies or more, two or more of each.
@@ -83,7 +84,9 @@ def train(
     encoder = blank.initialised(begin)
     steps = steps_of(episodes, window)
     optimiser = optax.adam(optax.cosine_decay_schedule(step_size, updates))
-    how = (objective, contrast, min(batch, episodes.policies), min(_MOST_GROUP, episodes.each // 2))
+    group = min(_MOST_GROUP, episodes.each // 2)
+    sizes = (group, min(_MOST_KNOWN, episodes.each - group))
+    how = (objective, contrast, min(batch, episodes.policies), sizes)
     state, losses = (encoder.params, optimiser.init(encoder.params)), []
     # The steps stay outside of the program, which gathers from them.
     data = jax.tree.map(jnp.asarray, steps)
@@ -91,15 +94,15 @@ def train(
     for start in range(0, updates, _CHUNK):
         numbers = np.arange(start, start + _CHUNK)
         state, found = chunk(state, data, batches, numbers, numbers < updates, jnp.float32(weight))
-        losses.append(jax.tree.map(lambda x, n=min(_CHUNK, updates - start): np.asarray(x)[:n].mean(), found))
-    told = jax.tree.map(lambda *x: np.array(x), *losses)
+        losses.append({name: np.asarray(x)[: updates - start].mean() for name, x in found.items()})
+    told = {name: np.array([part[name] for part in losses]) for name in losses[0]}
     return replace(blank, params=jax.tree.map(np.asarray, state[0]), losses=told)
 
 
 def _updates(
     encoder: Encoder,
     optimiser: Any,
-    how: tuple[str, str, int, int],
+    how: tuple[str, str, int, tuple[int, int]],
     state: Any,
     data: Steps,
     key: jax.Array,
@@ -123,24 +126,27 @@ def _updates(
 
 
 def _loss(
-    encoder: Encoder, how: tuple[str, str, int, int], params: Any, data: Steps, key: jax.Array, weight: jax.Array
+    encoder: Encoder,
+    how: tuple[str, str, int, tuple[int, int]],
+    params: Any,
+    data: Steps,
+    key: jax.Array,
+    weight: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    objective, contrast, batch, group = how
+    objective, contrast, batch, groups = how
     who, which, sizes, apart = jax.random.split(key, 4)
     policies, each = data.weights.shape[:2]
     chosen = jax.random.permutation(who, policies)[:batch]
-    shuffled = jax.vmap(lambda key: jax.random.permutation(key, each)[: 2 * group])(jax.random.split(which, batch))
-    # How many episodes of each group count, one to `group`, the same for the whole batch in the group to compare with.
-    counts = jnp.stack(
-        [
-            jax.random.randint(sizes, (batch,), 1, group + 1),
-            jnp.broadcast_to(jax.random.randint(apart, (), 1, group + 1), (batch,)),
-        ]
+    most = sum(groups)
+    shuffled = jax.vmap(lambda key: jax.random.permutation(key, each)[:most])(jax.random.split(which, batch))
+    # How many episodes of each group count; in the group to compare with, the same number for the whole batch.
+    counts = (
+        jax.random.randint(sizes, (batch, 1), 1, groups[0] + 1),
+        jnp.broadcast_to(jax.random.randint(apart, (), 1, groups[1] + 1), (batch, 1)),
     )
     both = []
-    for part in (0, 1):
-        picked = shuffled[:, part * group : (part + 1) * group]
-        counted = (jnp.arange(group) < counts[part][:, None]).astype(data.weights.dtype)
+    for picked, count in zip((shuffled[:, : groups[0]], shuffled[:, groups[0] :]), counts, strict=True):
+        counted = (jnp.arange(picked.shape[1]) < count).astype(data.weights.dtype)
         both.append(_of_groups(data, chosen, picked, counted))
     first, second = (encoder.embed(params, *given) for given in both)
     told: dict[str, jax.Array] = {}

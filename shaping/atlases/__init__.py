@@ -1,0 +1,1 @@
+"""Maps of policies, by representations learned from how they play."""
