@@ -104,7 +104,7 @@ def atlas(
         _check_seats(alone, mapped, players)
         found = representations.play_episodes(alone, players, partners, episodes, seed, steps)
         few = np.random.default_rng([seed, 3]).permutation(len(mapped))[:_MOST_TRAINED]
-        how = {"dimension": dimension, "window": window, "updates": updates, "seed": seed}
+        how: dict[str, Any] = {"dimension": dimension, "window": window, "updates": updates, "seed": seed}
         encoder = representations.train(found.only(np.sort(few)), objective, **how)
         dataset = _dataset(mapped, place, found, encoder, method, clusters, seed)
         dataset.attrs |= about_game(name, place) | {"against": against, "objective": objective, "map": method}

@@ -109,7 +109,9 @@ def play_episodes(
                     for whole, part in zip(found, parts, strict=True):
                         whole[at[:, 0], at[:, 1]] = part
     assert found is not None
-    return Episodes(*found, game.env.observation_space, game.env.action_space)
+    observations, actions, rewards, partner_rewards, running = found
+    spaces = (game.env.observation_space, game.env.action_space)
+    return Episodes(observations, actions, rewards, partner_rewards, running, *spaces)
 
 
 def _alike(players: Sequence[Seated]) -> list[list[int]]:

@@ -34,10 +34,12 @@ def load(path: Any) -> Encoder:
 
     path = Path(path) if isinstance(path, str) else path
     try:
-        found = msgpack_restore(path.read_bytes())
+        found: Any = msgpack_restore(path.read_bytes())
         about = json.loads(found["about"])
         spaces = {name: _space(about.pop(name)) for name in ("observation_space", "action_space")}
-        shapes = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
+        shapes: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in about.items()
+        }
         return Encoder(**spaces, **shapes, params=found["params"])
     except Exception as error:
         raise ValueError(f"{path}: is no encoder: {type(error).__name__}: {str(error).splitlines()[0]}") from error
@@ -49,5 +51,5 @@ def _told(space: Discrete | Box) -> dict[str, Any]:
 
 
 def _space(told: dict[str, Any]) -> Any:
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     return _SPACES[given.pop("kind")](**given)

@@ -261,7 +261,7 @@ def _films(
         tracks = atlas["track"].values
         first = tracks[inside & (when == when[inside].min())]
         of_film = np.where(inside & np.isin(tracks, first), when, -1)
-        used = {colouring.colours[i] for i in np.flatnonzero(of_film >= 0)}
+        used = {colouring.colours[int(i)] for i in np.flatnonzero(of_film >= 0)}
         key = [(colour, text) for colour, text in colouring.key if colour in used and colour != GREY]
         name = f"drift-{len(found)}"
         found.append(film(name, f"Drift of {each}", places, of_film, tracks, colouring.colours, labels, key, "time"))
