@@ -1,9 +1,9 @@
 """How well representations tell policies apart, beside the best that is possible, and how long a large map takes.
 
-    python benchmarks/atlas.py identification [--seeds 5] [--family uniform]
-    python benchmarks/atlas.py generalisation [--seeds 5]
-    python benchmarks/atlas.py map [--policies 10000]
-    python benchmarks/atlas.py partner [--seeds 5]
+    python -m benchmarks.atlas identification [--seeds 5] [--family uniform]
+    python -m benchmarks.atlas generalisation [--seeds 5]
+    python -m benchmarks.atlas map [--policies 10000]
+    python -m benchmarks.atlas partner [--seeds 5]
 
 `identification`: 100 planted strategies play 20 episodes of 50 rounds against a random partner each; an encoder learns
 from these, and names who played others. The ceiling is maximum likelihood with the true tables; the baseline are the

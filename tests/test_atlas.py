@@ -80,7 +80,8 @@ def test_the_report_of_an_atlas_can_be_written_again(folder):
 @pytest.mark.slow
 def test_policies_of_populations_are_followed_along_generations(tmp_path):
     types = {"naive": {"share": 0.5, "rule": "naive"}, "tft": {"share": "rest", "strategy": "tft"}}
-    config = {"game": "ipd", "population": {"size": 4, "types": types}, "generations": 2, "record": ["policies"]}
+    config = {"game": "ipd", "population": {"size": 4, "types": types}, "generations": 2, "matches": 1}
+    config |= {"record": ["policies"]}
     run = shaping.run(config, out=tmp_path / "run", show_progress=False)
     found, [(_, game)] = of_sources([str(run)], (), None, 3)
     assert sorted(one.when for one in found) == [0] * 4 + [1] * 4 + [2] * 4
@@ -130,7 +131,7 @@ def test_a_film_has_a_frame_for_each_time_and_they_differ():
         (["--episodes", "5"], "--episodes"),
         (["--clusters", "0"], "--clusters"),
         (["--tables", "-1"], "--tables"),
-        (["--game", "public_goods", "--tables", "2"], "--tables"),
+        (["--game", "cournot", "--tables", "2"], "--tables"),
         (["nowhere"], "nowhere"),
     ],
 )

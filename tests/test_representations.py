@@ -135,11 +135,9 @@ def test_what_cannot_be_trained_is_refused(given, told, episodes):
         representations.train(episodes, **given)
 
 
-def test_episodes_of_another_game_are_refused(encoder):
+def test_episodes_of_another_game_are_refused(encoder, episodes):
     with pytest.raises(ValueError, match="allowed: those that the encoder was trained on"):
-        representations.encode(
-            encoder, representations.play_episodes(GAME, RANDOM, RANDOM, 2, steps=4).replace(action_space=Box((1,)))
-        )
+        representations.encode(encoder, episodes.replace(action_space=Box((1,))))
 
 
 def test_play_that_cannot_be_is_refused():

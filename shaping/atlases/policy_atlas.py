@@ -104,8 +104,9 @@ def atlas(
         _check_seats(alone, mapped, players)
         found = representations.play_episodes(alone, players, partners, episodes, seed, steps)
         few = np.random.default_rng([seed, 3]).permutation(len(mapped))[:_MOST_TRAINED]
-        how: dict[str, Any] = {"dimension": dimension, "window": window, "updates": updates, "seed": seed}
-        encoder = representations.train(found.only(np.sort(few)), objective, **how)
+        encoder = representations.train(
+            found.only(np.sort(few)), objective, dimension=dimension, window=window, updates=updates, seed=seed
+        )
         dataset = _dataset(mapped, place, found, encoder, method, clusters, seed)
         dataset.attrs |= about_game(name, place) | {"against": against, "objective": objective, "map": method}
         dataset.attrs |= {"episodes": episodes, "rounds": steps, "seed": seed, "version": __version__}

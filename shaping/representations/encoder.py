@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -129,10 +129,11 @@ class Encoder:
           [policies, dimension].
         """
         x = jnp.concatenate([contexts, action_numbers(actions, self.action_space)], axis=-1)
-        features = cast(jax.Array, _Reader(self.widths).apply(params["reader"], x))
+        features: Any = _Reader(self.widths).apply(params["reader"], x)
         product = "ps,sf->pf" if features.ndim == 2 else "ps,psf->pf"
         mean = jnp.einsum(product, weights, features) / jnp.maximum(weights.sum(axis=-1, keepdims=True), 1)
-        return cast(jax.Array, _Head(self.head, self.dimension).apply(params["head"], mean))
+        found: Any = _Head(self.head, self.dimension).apply(params["head"], mean)
+        return found
 
     def log_likelihood(self, params: Any, embeddings: Any, contexts: Any, actions: Any) -> jax.Array:
         """The log-probability of actions of policies with these embeddings.
@@ -146,8 +147,8 @@ class Encoder:
           [policies, steps].
         """
         given = contexts if contexts.ndim == 3 else contexts[None]
-        found = _Decoder(self.decoder, self._outputs).apply(params["decoder"], given, embeddings[:, None])
-        return self._distribution(cast(jax.Array, found)).log_prob(actions)
+        found: Any = _Decoder(self.decoder, self._outputs).apply(params["decoder"], given, embeddings[:, None])
+        return self._distribution(found).log_prob(actions)
 
     def _distribution(self, numbers: jax.Array) -> Any:
         space = self.action_space

@@ -109,9 +109,8 @@ def play_episodes(
                     for whole, part in zip(found, parts, strict=True):
                         whole[at[:, 0], at[:, 1]] = part
     assert found is not None
-    observations, actions, rewards, partner_rewards, running = found
-    spaces = (game.env.observation_space, game.env.action_space)
-    return Episodes(observations, actions, rewards, partner_rewards, running, *spaces)
+    seen, done, earned, other, running = found
+    return Episodes(seen, done, earned, other, running, game.env.observation_space, game.env.action_space)
 
 
 def _sides(players: Sequence[Seated], partners: Sequence[Seated], seat: int) -> tuple[Any, Any]:

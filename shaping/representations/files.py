@@ -35,8 +35,8 @@ def load(path: Any) -> Encoder:
     path = Path(path) if isinstance(path, str) else path
     try:
         found: Any = msgpack_restore(path.read_bytes())
-        about = json.loads(found["about"])
-        spaces = {name: _space(about.pop(name)) for name in ("observation_space", "action_space")}
+        about: dict[str, Any] = json.loads(found["about"])
+        spaces: dict[str, Any] = {name: _space(about.pop(name)) for name in ("observation_space", "action_space")}
         shapes: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in about.items()
         }

@@ -32,6 +32,7 @@ def train(
     *,
     contrast: str = "softmax",
     weight: float = 1.0,
+    jitter: float = 1.0,
     dimension: int = 32,
     window: int = 1,
     widths: tuple[int, ...] = (64, 64),
@@ -57,6 +58,8 @@ def train(
         exp(|r - n| - |r - p|))^-2 with another group r, the same policy's p and another policy's n (Grover et al.
         2018).
       weight: of identification beside imitation; they used 0.1 with a triplet.
+      jitter: how strongly the steps of the first group are weighted at random, so that the encoder does not learn its
+        episodes by heart: a step that occurred n times counts n + jitter sqrt(n) z times, z normal, but at least 0.
       dimension, window, widths, head, decoder: see `Encoder`.
       updates: of Adam, at least 1.
       batch: policies in an update; at most as many as there are.
@@ -72,6 +75,7 @@ def train(
         check_integer(what, value, 1)
     check_integer("batch", batch, 2)
     check_number("weight", weight, 0)
+    check_number("jitter", jitter, 0)
     check_number("step_size", step_size, 0)
     if episodes.policies < 2 or episodes.each < 2:
         raise ValueError(
@@ -93,7 +97,7 @@ def train(
     chunk = jax.jit(partial(_updates, blank, optimiser, how))
     for start in range(0, updates, _CHUNK):
         numbers = np.arange(start, start + _CHUNK)
-        state, found = chunk(state, data, batches, numbers, numbers < updates, jnp.float32(weight))
+        state, found = chunk(state, data, batches, numbers, numbers < updates, jnp.array([weight, jitter]))
         losses.append({name: np.asarray(x)[: updates - start].mean() for name, x in found.items()})
     told = {name: np.array([part[name] for part in losses]) for name in losses[0]}
     return replace(blank, params=jax.tree.map(np.asarray, state[0]), losses=told)
@@ -108,7 +112,7 @@ def _updates(
     key: jax.Array,
     numbers: jax.Array,
     live: jax.Array,
-    weight: jax.Array,
+    strengths: jax.Array,
 ) -> tuple[Any, Any]:
     """Some updates; those that are not `live` change nothing."""
 
@@ -116,7 +120,7 @@ def _updates(
         params, inner = before
         number, lives = at
         gradient, told = jax.grad(_loss, argnums=2, has_aux=True)(
-            encoder, how, params, data, jax.random.fold_in(key, number), weight
+            encoder, how, params, data, jax.random.fold_in(key, number), strengths
         )
         change, inner = optimiser.update(gradient, inner, params)
         after = (optax.apply_updates(params, change), inner)
@@ -131,10 +135,13 @@ def _loss(
     params: Any,
     data: Steps,
     key: jax.Array,
-    weight: jax.Array,
+    strengths: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss of one update, and its parts; `how` is the objective, the contrast, and how many policies and episodes
+    are drawn, `strengths` the weight of identification and the jitter."""
     objective, contrast, batch, groups = how
-    who, which, sizes, apart = jax.random.split(key, 4)
+    weight, jitter = strengths
+    who, which, sizes, apart, luck = jax.random.split(key, 5)
     policies, each = data.weights.shape[:2]
     chosen = jax.random.permutation(who, policies)[:batch]
     most = sum(groups)
@@ -148,6 +155,9 @@ def _loss(
     for picked, count in zip((shuffled[:, : groups[0]], shuffled[:, groups[0] :]), counts, strict=True):
         counted = (jnp.arange(picked.shape[1]) < count).astype(data.weights.dtype)
         both.append(_of_groups(data, chosen, picked, counted))
+    contexts, actions, weights = both[0]
+    moved = weights + jitter * jnp.sqrt(weights) * jax.random.normal(luck, weights.shape)
+    both[0] = (contexts, actions, jnp.maximum(moved, 0))
     first, second = (encoder.embed(params, *given) for given in both)
     told: dict[str, jax.Array] = {}
     total = jnp.float32(0)

@@ -138,9 +138,10 @@ def map_chart(
         name=_POINTS,
     )
     x, y, texts = ([each[i] for each in labels] for i in range(3))
+    # Legible over points, on light pages and dark ones.
+    background: dict[str, Any] = {"background_fill_color": "white", "background_fill_alpha": 0.65}
     named = ColumnDataSource({"x": x, "y": y, "text": texts})
     plot.scatter(x="x", y="y", size=9, marker="cross", line_color=GREY, line_width=1.5, source=named)
-    behind: dict[str, Any] = {"background_fill_color": "white", "background_fill_alpha": 0.65}
     plot.text(
         x="x",
         y="y",
@@ -151,7 +152,7 @@ def map_chart(
         text_font_size="12px",
         text_font_style="bold",
         source=named,
-        **behind,
+        **background,
     )
     tips = [(heading, f"@more{i}") for i, heading in enumerate(hover)]
     plot.add_tools(HoverTool(renderers=[points], tooltips=tips, limit=1))
