@@ -82,6 +82,8 @@ QUESTIONS = {
     "meva_tournament": "Who shapes whom if every learner of MeVa's tournament meets every other?",
     "mfos_head_to_head": "How do frozen, naive and LOLA learners do against each other on three games?",
     "mfos_tournament": "Who shapes whom if every learner of M-FOS's tournament meets every other?",
+    "mfos_tournament_chicken": "Who gives way to whom if every learner meets every other in one-shot chicken?",
+    "mfos_tournament_pennies": "Who exploits whom if every learner meets every other in matching pennies?",
     "negotiation": "Do learners ask only for the items that are worth more to themselves?",
     "opponent_models": "Which remedies help a learner that has seen little of its opponent?",
     "parameterisation": "Does LOLA depend on the coordinates in which a table of logits is written?",

@@ -95,3 +95,18 @@ def test_naive_fishers_end_at_the_equilibrium_of_the_fish_war_and_four_of_them_i
     assert abs(mean - nash) < 4 * error + 0.01 < nash - together
     assert ended(fishery, "depletion", "naive")[0] == 0
     assert ended(fishery, "depletion", "naive with four")[0] == 1
+
+
+@pytest.mark.slow
+def test_apples_become_dear_where_their_trees_are_few_and_cheap_where_they_are_many(tmp_path):
+    market = played(shaping.run("fruit_market", tmp_path / "market"))
+    along = market["price"].isel(player=0)
+    logs = {
+        float(trees): np.log(own.values[:, -(along.sizes["update"] // 4) :].mean(axis=1, dtype=float))
+        for trees, own in along.groupby("game.apple_trees")
+    }
+    few, some, many = (logs[trees] for trees in sorted(logs))
+    for dear, cheap in ((few, some), (some, many)):
+        error = np.sqrt((dear.var(ddof=1) + cheap.var(ddof=1)) / len(dear))
+        print(f"log price {dear.mean():.3f} and {cheap.mean():.3f}, error {error:.3f}")
+        assert dear.mean() - cheap.mean() > error

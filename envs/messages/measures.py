@@ -26,7 +26,7 @@ def measures(words: int, actions: tuple[str, ...], topics: bool, objects: bool, 
         words: how many there are.
         actions: the names of the actions.
         topics: whether it is counted what messages are about.
-        objects: whether what they are about has several attributes.
+        objects: whether what they are about has several attributes, and messages several words.
         influence: whether counterfactual messages are tried.
     """
     if words == 1:

@@ -210,7 +210,7 @@ class Messages:
         """Those of the wrapped environment, and of communication."""
         own: dict[str, Measure] = dict(declarations.measures(self.env))
         if self._words:
-            objects = self._topics and np.shape(declarations.objects(self.env))[1:] > (1,)
+            objects = self._topics and self.memory > 1 and np.shape(declarations.objects(self.env))[1:] > (1,)
             names = getattr(self.env, "action_labels", range(self._num_actions))
             own |= message_measures.measures(self.symbols, tuple(map(str, names)), self._topics, objects, self._tries)
         return own

@@ -108,7 +108,7 @@ def _exploit(arguments: argparse.Namespace) -> int:
     from shaping.leagues.exploit_run import exploit
 
     which = (arguments.source, arguments.cells, arguments.per_cell, arguments.out)
-    how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed)
+    how = (arguments.restarts, arguments.updates, arguments.se, arguments.seed, arguments.by)
     print_lines([str(exploit(*which, *how) / "report" / "index.html")])
     return statuses.FINISHED
 

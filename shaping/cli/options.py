@@ -123,6 +123,9 @@ def parser() -> argparse.ArgumentParser:
     )
     exploit.add_argument("--per-cell", metavar="N", type=int, help="so many matches of each cell")
     exploit.add_argument("--restarts", metavar="N", type=int, default=4, help="of learned responses (default: 4)")
+    exploit.add_argument(
+        "--by", metavar="NAME", default="ppo", help="who learns responses: ppo, es or both (default: ppo)"
+    )
     exploit.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
     exploit.add_argument("--se", metavar="E", type=float, default=0.01, help="standard error of values that are played")
     exploit.add_argument("--seed", metavar="N", type=int, default=0, help="of learned responses (default: 0)")

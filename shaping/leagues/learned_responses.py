@@ -1,4 +1,5 @@
-"""Learned best responses: PPO against one frozen player, from several starts. What it earns is a lower bound.
+"""Learned best responses: PPO or evolution strategies against one frozen player, from several starts. What they earn is
+a lower bound.
 
 The target is frozen, a best response is learned from several random starts, and the best one found is reported
 (approximate best responses, Timbers et al. 2022, IJCAI). The best of several noisy estimates would be too high, so the
@@ -24,6 +25,8 @@ from shaping.results import parameters_of
 from shaping.runtime.devices import computing_in
 
 _ROWS = 20
+# Settings of evolution strategies: 32 policies around the mean, which narrow down.
+_SEARCH = {"population": 32, "sigma": 0.3, "sigma_decay": 0.99, "sigma_limit": 0.03, "step_size": 0.1}
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class Budget:
 
     Attributes:
       restarts: starts for each target, at least 1.
-      updates: PPO updates from each start, at least 1.
-      batch: episodes of an update.
-      step_size: of Adam.
+      updates: updates from each start, at least 1.
+      batch: episodes of an update; of evolution strategies, those of each policy that is tried.
+      step_size: of Adam, in PPO.
+      learners: by which responses are learned, of `LEARNERS`; every start is made by each of them.
       error: the wanted standard error of the winner's value.
       seed: of everything that is random.
     """
@@ -45,6 +49,10 @@ class Budget:
     step_size: float = 0.01
     error: float = 0.01
     seed: int = 0
+    learners: tuple[str, ...] = ("ppo",)
+
+
+LEARNERS = ("ppo", "es")
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,8 @@ class LearnedResponses:
     Attributes:
       value, standard_error: [targets], of the best response found, in fresh play; normalised.
       target_value: [targets], what the target then gets.
-      restarts: [targets, restarts], the last value of each start, from the learner's own evaluation.
-      curve: [targets, restarts, rows], values along the updates.
+      restarts: [targets, learners * restarts], the last value of each start, from the learner's own evaluation.
+      curve: [targets, learners * restarts, rows], values along the updates.
       updates: [rows].
     """
 
@@ -79,7 +87,26 @@ def learned_responses(
       seat: where they sit.
       budget: see `Budget`.
     """
-    match = _template(normal, games[0], budget)
+    parts = [_learned_by(name, normal, games, targets, seat, budget) for name in budget.learners]
+    curve, ends = (np.concatenate(each, axis=1) for each in zip(*[part[:2] for part in parts], strict=True))
+    policy, updates = parts[0][2:]
+    best = np.nan_to_num(curve[..., -1], nan=-np.inf).argmax(axis=1)
+    found = [parameters_of(policy, ends[i, best[i]]) for i in range(len(targets))]
+    value, error, target_value = _fresh(games, targets, found, policy, seat, budget)
+    return LearnedResponses(value, error, target_value, curve[..., -1], curve, updates)
+
+
+def _learned_by(
+    name: str,
+    normal: dict[str, Any],
+    games: Sequence[PlayedGame],
+    targets: Sequence[Seated],
+    seat: int,
+    budget: Budget,
+) -> tuple[np.ndarray, np.ndarray, Any, np.ndarray]:
+    """Values along the updates of one kind of learner [targets, restarts, rows], its final parameters [targets,
+    restarts, parameters], its policy, and the updates [rows]."""
+    match = _template(name, normal, games[0], budget)
     other, restarts = 1 - seat, budget.restarts
     thetas = jax.tree.map(lambda *leaves: np.stack(leaves), *[target.thetas[seat] for target in targets])
     numbers = jax.tree.map(lambda *leaves: np.stack(leaves), *[game.numbers for game in games])
@@ -108,22 +135,21 @@ def learned_responses(
     shape = (len(targets), restarts)
     curve = record["value"][..., other].reshape(*shape, -1)
     ends = record["theta_final"][:, other].reshape(*shape, -1)
-    best = np.nan_to_num(curve[..., -1], nan=-np.inf).argmax(axis=1)
-    policies = match.game.policies
-    found = [parameters_of(policies[other], ends[i, best[i]]) for i in range(len(targets))]
-    value, error, target_value = _fresh(games, targets, found, policies[other], seat, budget)
-    return LearnedResponses(value, error, target_value, curve[..., -1], curve, np.asarray(table.recorded))
+    return curve, ends, match.game.policies[other], np.asarray(table.recorded)
 
 
-def _template(normal: dict[str, Any], game: PlayedGame, budget: Budget) -> Match:
-    """A match of two PPO learners with the game and the policies of a configuration, leaves [1, ...]."""
+def _template(name: str, normal: dict[str, Any], game: PlayedGame, budget: Budget) -> Match:
+    """A match of two such learners with the game and the policies of a configuration, leaves [1, ...]."""
+    ppo = name == "ppo"
+    player = {"rule": "ppo", "step_size": budget.step_size} if ppo else {"rule": "es"} | _SEARCH
+    critics = {"critic_rate": 0.01, "critic_steps": 4} if ppo else {}
     raw = {
         "game": normal["game"],
         "policy": {key: value for key, value in normal["policy"].items() if key != "init"},
-        "players": {"rule": "ppo", "step_size": budget.step_size},
+        "players": player,
         "optimizer": "adam",
         "objective": {"kind": "dice", "batch": budget.batch, "horizon": game.steps, "evaluation": 4 * budget.batch}
-        | {"critic_rate": 0.01, "critic_steps": 4},
+        | critics,
         "matches": 1,
         "updates": budget.updates,
     }

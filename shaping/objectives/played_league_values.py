@@ -136,17 +136,17 @@ def sampled_values(
 
 def alike(players: Sequence[Seated]) -> list[list[int]]:
     """The numbers of players that one program can play."""
-    return [numbers for numbers, _ in _kinds(players)]
-
-
-def _kinds(players: Sequence[Seated]) -> list[tuple[list[int], tuple[Any, Any]]]:
-    """Players that one program can play: their numbers, and for each seat their parameters, stacked."""
     found: dict[Any, list[int]] = {}
     for number, player in enumerate(players):
         leaves, structure = jax.tree.flatten(player.thetas)
         found.setdefault((player.policies, structure, tuple(np.shape(leaf) for leaf in leaves)), []).append(number)
+    return list(found.values())
+
+
+def _kinds(players: Sequence[Seated]) -> list[tuple[list[int], tuple[Any, Any]]]:
+    """Players that one program can play: their numbers, and for each seat their parameters, stacked."""
     stacked = []
-    for numbers in found.values():
+    for numbers in alike(players):
         seats = tuple(
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *[players[i].thetas[seat] for i in numbers])
             for seat in (0, 1)

@@ -13,7 +13,7 @@ from flax import struct
 
 from shaping.envs.environment import check_integer
 from shaping.envs.spaces import Box, Discrete
-from shaping.objectives.played_league_values import PlayedGame, Seated
+from shaping.objectives.played_league_values import PlayedGame, Seated, alike
 from shaping.objectives.rollout import rollout
 
 _STEPS = 2**21
@@ -95,8 +95,8 @@ def play_episodes(
     drawn = np.random.default_rng([seed, 1]).integers(0, len(partners), (len(players), episodes))
     seat_of = np.array([seats[e % len(seats)] for e in range(episodes)])
     found: list[np.ndarray] | None = None
-    for own in _alike(players):
-        for others in _alike(partners):
+    for own in alike(players):
+        for others in alike(partners):
             for seat in sorted(set(seats)):
                 which = np.isin(drawn, others) & (seat_of == seat) & np.isin(np.arange(len(players)), own)[:, None]
                 at = np.argwhere(which)
@@ -111,15 +111,6 @@ def play_episodes(
     assert found is not None
     seen, done, earned, other, running = found
     return Episodes(seen, done, earned, other, running, game.env.observation_space, game.env.action_space)
-
-
-def _alike(players: Sequence[Seated]) -> list[list[int]]:
-    """The numbers of players that one program can play."""
-    found: dict[Any, list[int]] = {}
-    for number, player in enumerate(players):
-        leaves, structure = jax.tree.flatten(player.thetas)
-        found.setdefault((player.policies, structure, tuple(np.shape(leaf) for leaf in leaves)), []).append(number)
-    return list(found.values())
 
 
 def _sides(players: Sequence[Seated], partners: Sequence[Seated], seat: int) -> tuple[Any, Any]:

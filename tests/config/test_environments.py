@@ -12,7 +12,7 @@ from shaping.config.plan import plan
 from shaping.config.top_level import CELL
 from shaping.envs import ENVIRONMENTS
 
-DICE = {"kind": "dice", "batch": 4, "horizon": 3}
+DICE = {"kind": "dice", "batch": 4, "horizon": 2}
 OTHERS = [name for name in ENVIRONMENTS if name != "coin_game"]
 
 

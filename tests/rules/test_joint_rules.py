@@ -191,7 +191,11 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    "name",
+    # The others are compared with their formulas, above or in tests/rules/test_dense_reference.py.
+    [pytest.param(name, marks=() if name in ("lookahead", "sos") else pytest.mark.slow) for name in PUBLISHED],
+)
 def test_directions_on_the_prisoners_dilemma(name):
     rule, descent = PUBLISHED[name]
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), envs.make("ipd").default_params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,8 @@ def clustered(
     from sklearn.cluster import KMeans
 
     points = np.asarray(embeddings, np.float32)
-    raw = KMeans(min(clusters, len(np.unique(points, axis=0))), n_init=4, random_state=seed).fit_predict(points)  # pyright: ignore[reportArgumentType]
+    how: dict[str, Any] = {"n_init": 4, "random_state": seed}
+    raw = KMeans(min(clusters, len(np.unique(points, axis=0))), **how).fit_predict(points)
     order = np.argsort(-np.bincount(raw), kind="stable")
     order = order[np.bincount(raw)[order] > 0]
     place = np.empty(raw.max() + 1, int)
