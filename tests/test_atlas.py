@@ -25,10 +25,13 @@ PAYOFFS = (-1.0, -3.0, 0.0, -2.0)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("atlas")
-    run = shaping.run(RUN, out=place / "naive", show_progress=False)
-    return shaping.atlas([run], tables=10, snapshots=3, out=place / "atlas", **SMALL)
+def run(tmp_path_factory):
+    return shaping.run(RUN, out=tmp_path_factory.mktemp("run") / "naive", show_progress=False)
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    return shaping.atlas([run], tables=10, snapshots=3, out=tmp_path_factory.mktemp("atlas") / "atlas", **SMALL)
 
 
 def opened(folder):
@@ -48,6 +51,15 @@ def test_learners_are_on_the_map_as_they_were_at_the_recorded_updates(folder):
     moved = np.linalg.norm(embedding[last] - embedding[first])
     np.testing.assert_allclose(atlas["drift"].values[[first, last]], [0, moved], rtol=1e-5)
     assert np.isnan(atlas["drift"].values[names.index("alld")])
+
+
+def test_earlier_policies_are_those_that_the_run_recorded(run):
+    found, _ = of_sources([str(run)], (), None, 3)
+    record = shaping.load(run).record["policy_trajectory"]
+    for one in found:
+        recorded = record.sel(update=one.when).isel(match=one.player.match, player=one.player.seat)
+        np.testing.assert_allclose(one.player.behaviour, recorded.values, atol=1e-6)
+    assert len(found) == 12
 
 
 def test_a_named_strategy_is_nearest_to_itself_and_its_table_is_what_it_plays(folder):
