@@ -17,7 +17,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,11 @@ def mfos() -> dict[Any, Cell]:
     }
 
 
+def tournament(game: str) -> dict[Any, Cell]:
+    """The same pairs in one game, as a league names them."""
+    return {pair.removeprefix(f"{game} "): cell for pair, cell in mfos().items() if pair.startswith(f"{game} ")}
+
+
 def pola_tables() -> dict[Any, Cell]:
     rates = {1.1: 5.0, 1.25: 5.0, 1.33: 5.0, 1.4: 4.0, 1.6: 2.5}
     tables = {f"logits {factor}": (factor, Logits(scale=0.1), rate, 0.3, 0.1) for factor, rate in rates.items()}
@@ -114,6 +119,8 @@ CELLS: dict[str, Callable[[], dict[Any, Cell]]] = {
     "sos_table": sos_table,
     "lola_second_order": second_order,
     "mfos_head_to_head": mfos,
+    "mfos_tournament_chicken": partial(tournament, "chicken"),
+    "mfos_tournament_pennies": partial(tournament, "IMP"),
     "pola_table": pola_tables,
     "pola_preconditioned": preconditioned,
     "lola_network": networks,

@@ -136,7 +136,12 @@ def checked(factory: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_value(name: str, value: Any, field: Field) -> None:
-    """Refuses a number that a setting does not allow, as `checked` does."""
+    """Refuses a number, or a list of integers, that a setting does not allow, as `checked` does."""
+    if field.kind == "integers" and not (value is None and field.optional):
+        whole = isinstance(value, list | tuple) and all(type(x) is int or isinstance(x, np.integer) for x in value)
+        if whole and field.range.holds(np.asarray(value, int)):
+            return
+        raise ValueError(f"{name} is {value!r}; allowed: {field.allowed}")
     if field.kind not in ("number", "integer") or (value is None and field.optional):
         return
     # An integer is structure: it can be no JAX array.

@@ -44,7 +44,7 @@ BREAKS = {
     ),
     "antithetic_alike": Break(
         "evolution strategies add what a pair differs by",
-        "shaping/learners/es.py",
+        "shaping/rules/search.py",
         "weights = used[:, 0] - used[:, 1]",
         "weights = used[:, 0] + used[:, 1]",
         ("tests/learners/test_es.py",),

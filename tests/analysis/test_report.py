@@ -90,7 +90,7 @@ def test_the_games_of_variants_are_named_not_the_one_they_replace(write_record):
     pennies = {"game": {"name": "matching_pennies", "discount": 0.9}}
     run = write_record(cells(), config=config() | {"variants": {"A": pennies, "B": pennies}})
     text = render(open_record(run), summarise(run), [])
-    assert "on matching pennies (discount 0.9)." in text and "dilemma" not in text.split("<details")[0]
+    assert "on matching pennies (discount 0.9)." in text and "prisoner" not in text.split("<details")[0]
 
 
 def test_importing_the_analysis_loads_neither_jax_nor_matplotlib_nor_xarray():
