@@ -18,7 +18,8 @@ def ran(name, folder, kept):
     """The record of some variants of a shipped configuration, by variant, and the summary."""
     config = read(str(shipped()[name]))
     config["variants"] = {variant: config["variants"][variant] for variant in kept}
-    config["published"] = [one for one in config["published"] if one["cell"]["variant"] in kept]
+    if "published" in config:
+        config["published"] = [one for one in config["published"] if one["cell"]["variant"] in kept]
     run = shaping.run(config, folder / "run")
     with xarray.open_zarr(run / "record.zarr") as record:
         record = record.isel(update=-1).load()
@@ -27,7 +28,7 @@ def ran(name, folder, kept):
 
 
 def test_most_pairs_find_a_code_for_four_objects(tmp_path):
-    found, summary = ran("referential", tmp_path, ["four words", "four words, entropy"])
+    found, _ = ran("referential", tmp_path, ["four words", "four words, entropy"])
     told = {name: one["message_state_information"].sel(player=0) for name, one in found.items()}
     # In both more than half of all pairs do: one-sided at 1 %, of 64. Where entropy is rewarded they go on trying.
     most = scipy.stats.binom.ppf(0.99, 64, 0.5)
@@ -36,7 +37,6 @@ def test_most_pairs_find_a_code_for_four_objects(tmp_path):
     for name, one in found.items():
         heard = one["causal_influence"].sel(player=1)
         assert abs(heard - told[name]).max() < 0.15, name
-    assert all(entry["verdict"] == "agrees" for entry in summary["published"])
 
 
 def test_words_find_the_stag_but_do_not_solve_the_dilemma(tmp_path):
