@@ -1,5 +1,6 @@
 """What one player may observe or do, as data: specifications from which policies are built."""
 
+import math
 from dataclasses import dataclass, field
 
 import jax
@@ -69,3 +70,8 @@ class Box:
         if jnp.issubdtype(self.dtype, jnp.integer):
             return jax.random.randint(key, full, int(self.low), int(self.high) + 1, jnp.dtype(self.dtype))
         return jax.random.uniform(key, full, jnp.dtype(self.dtype), self.low, self.high)
+
+
+def vector_length(space: Discrete | Box) -> int:
+    """How many numbers an element is as a vector, which is one-hot where it is discrete."""
+    return space.num_values if isinstance(space, Discrete) else math.prod(space.shape)

@@ -32,7 +32,7 @@ from shaping.population.population_programs import Population
 from shaping.population.population_replicates import POPULATIONS
 from shaping.population.selection import Selection
 from shaping.population.shares import apportioned
-from shaping.population.structures import alone, games_of
+from shaping.population.structures import games_of
 from shaping.rules import Rule
 from shaping.runtime.devices import computing_in
 from shaping.training import game_of
@@ -128,12 +128,11 @@ def evolve(
         )
         check_size(meeting, size, len(form.policies))
         counts = apportioned(size, list(named), shares)
-        structures, games = games_of(_own_games(form, named, policies or {}))
+        own_games = _own_games(form, named, policies or {})
+        structures, games = games_of(own_games)
         form = games[0] if games else form
         with computing_in(precision):
-            types_given = _types(
-                {name: alone(form, games, structures, place) for place, name in enumerate(named)}, named
-            )
+            types_given = _types(dict(zip(named, own_games, strict=True)), named)
             learners, still = learners_of(types_given, structures)
             work = _work(form, numbers())
             check_types(form, meeting, selecting, list(named), learners, still, size, work, structures)

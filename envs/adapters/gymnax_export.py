@@ -5,12 +5,11 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnax.environments import environment, spaces  # pyright: ignore[reportMissingImports]
 
 from shaping.envs.adapters.peers import Policy, typed
 from shaping.envs.environment import Environment, check_actions
-from shaping.envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete, vector_length
 
 
 @flax.struct.dataclass
@@ -73,8 +72,7 @@ class GymnaxExport(environment.Environment):
     @property
     def num_actions(self) -> int:
         """For one player: the number of its discrete actions, or of the entries of a continuous action."""
-        space = self.env.action_space
-        return space.num_values if isinstance(space, Discrete) else int(np.prod(space.shape))
+        return vector_length(self.env.action_space)
 
     def reset_env(self, key: jax.Array, params: Any) -> tuple[jax.Array, GymnaxExportState]:
         observations, state = self.env.reset(typed(key), params)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from shaping.envs.grid.layouts import letters_of
+
 LETTERS = {" ": "floor", "W": "wall", "A": "a cell that bears apples", "P": "start", "Q": "start of the first players"}
 MAX_SIDE = 32
 
@@ -38,25 +40,14 @@ def read_map(layout: Any) -> HarvestMap:
     Raises:
         ValueError: for an unknown name or letter, rows of different lengths, no apples or no start. One line.
     """
-    if isinstance(layout, str):
-        if layout not in _NAMED:
-            raise ValueError(f"layout is {layout!r}; allowed: {', '.join(_NAMED)}, or a tuple of rows of text")
-        layout = _NAMED[layout]()
-    allowed = "rows of equal length of the letters " + ", ".join(f"{k!r} ({what})" for k, what in LETTERS.items())
-    if not isinstance(layout, tuple | list) or not layout or not all(isinstance(row, str) for row in layout):
-        raise ValueError(f"layout is {layout!r}; allowed: small, open, or {allowed}")
-    for row in layout:
-        if len(row) != len(layout[0]) or not row or not set(row) <= set(LETTERS):
-            raise ValueError(f"layout has the row {row!r}; allowed: {allowed}")
-    letters = np.array([list(row) for row in layout])
+    letters = letters_of(layout, _NAMED, LETTERS)
+    known = sorted(set(letters.ravel().tolist()))
     while min(letters.shape) > 2 and all(np.all(edge == "W") for edge in _edges(letters)):
         letters = letters[1:-1, 1:-1]
     cells = {k: tuple((int(r), int(c)) for r, c in np.argwhere(letters == k)) for k in LETTERS}
     for letter, what in (("A", "an apple cell (A)"), ("P", "a start (P)")):
         if not cells[letter]:
-            raise ValueError(
-                f"layout has the letters {sorted(set(''.join(layout)))}; allowed: at least {what} among them"
-            )
+            raise ValueError(f"layout has the letters {known}; allowed: at least {what} among them")
     rows, columns = letters.shape
     if max(rows, columns) > MAX_SIDE:
         raise ValueError(

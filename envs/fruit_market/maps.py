@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from shaping.envs.grid.layouts import letters_of
+
 LETTERS = {
     " ": "land",
     "T": "land that may bear a tree",
@@ -52,23 +54,15 @@ def read_map(layout: Any) -> MarketMap:
     """
     from scipy import ndimage
 
-    if isinstance(layout, str):
-        if layout not in _NAMED:
-            raise ValueError(f"layout is {layout!r}; allowed: {', '.join(_NAMED)}, or a tuple of rows of text")
-        layout = _NAMED[layout]()
-    allowed = "rows of equal length of the letters " + ", ".join(f"{k!r} ({what})" for k, what in LETTERS.items())
-    if not isinstance(layout, tuple | list) or not layout or not all(isinstance(row, str) for row in layout):
-        raise ValueError(f"layout is {layout!r}; allowed: {', '.join(_NAMED)}, or {allowed}")
-    for row in layout:
-        if len(row) != len(layout[0]) or not row or not set(row) <= set(LETTERS):
-            raise ValueError(f"layout has the row {row!r}; allowed: {allowed}")
-    letters = np.array([list(row) for row in layout])
+    letters = letters_of(layout, _NAMED, LETTERS)
     rows, columns = letters.shape
     if max(rows, columns) > MAX_SIDE:
         raise ValueError(f"layout has {rows} rows and {columns} columns; allowed: at most {MAX_SIDE} of each")
     starts = tuple((int(row), int(column)) for row, column in np.argwhere(letters == "P"))
     if not starts:
-        raise ValueError(f"layout has the letters {sorted(set(''.join(layout)))}; allowed: at least a start (P)")
+        raise ValueError(
+            f"layout has the letters {sorted(set(letters.ravel().tolist()))}; allowed: at least a start (P)"
+        )
     water, walls = letters == "~", letters == "W"
     numbered = np.zeros(letters.shape, np.int32)
     ndimage.label(~(water | walls), output=numbered)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ from shaping.envs import MatrixGame
 from shaping.envs.spaces import Discrete
 from shaping.leagues.frozen_players import Player, chosen_matches, filed, has_tables, learned
 from shaping.leagues.games import common_game
-from shaping.leagues.stepwise_players import game_as_played, learned_to_play
-from shaping.objectives.behaviour_tables import each_behaviour, machine_of
+from shaping.leagues.stepwise_players import as_machines, game_as_played, learned_to_play
+from shaping.objectives.behaviour_tables import each_behaviour
 from shaping.objectives.played_league_values import Seated
-from shaping.policies.automaton import Machine, automaton
 from shaping.population.population_programs import Population
 from shaping.recorded_tables import as_written, own_tables
 from shaping.results import Run, load, parameters_of
@@ -169,7 +167,7 @@ def _game_of(source: str, run: Run, m: int, population: Population) -> dict[str,
         numbers = {key: as_written(getattr(params, key)) for key in ("payoffs", "discount", "noise")}
         return numbers | {"payoffs": numbers["payoffs"].reshape(2, 4), "horizon": settings.get("horizon")}
     try:
-        played = game_as_played(SimpleNamespace(game=game, params=params))  # pyright: ignore[reportArgumentType]
+        played = game_as_played(game, params)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
     return {"game": settings["name"], "played": played}
@@ -199,19 +197,12 @@ def seated(game: Any, behaviours: Sequence[Any]) -> list[Seated]:
     plain = [i for i, one in enumerate(behaviours) if not isinstance(one, Seated)]
     found: list[Any] = list(behaviours)
     if plain and isinstance(game, MatrixGame):
-        machines = [one if isinstance(one, Machine) else machine_of(one) for one in _each([found[i] for i in plain])]
-        size = max(len(machine.cooperation) for machine in machines)
-        policy = automaton(size)
-        for i, machine in zip(plain, machines, strict=True):
-            more = size - len(machine.cooperation)
-            states = np.pad(np.asarray(machine.transition), ((0, more), (0, 0)))
-            chances = np.pad(np.asarray(machine.cooperation, np.float32), (0, more))
-            theta = Machine(states, chances)  # pyright: ignore[reportArgumentType]
-            found[i] = Seated((policy, policy), (theta, theta))
+        for i, one in zip(plain, as_machines([_longer(found[i]) for i in plain]), strict=True):
+            found[i] = one
     return found
 
 
-def _each(behaviours: Sequence[Any]) -> list[Any]:
-    """Tables and machines; a table of a one-shot game is the same after everything."""
-    longer = [np.full(5, one[0]) if isinstance(one, np.ndarray) and one.shape == (1,) else one for one in behaviours]
-    return list(each_behaviour(longer))
+def _longer(behaviour: Any) -> Any:
+    """A table of a one-shot game as one that is the same after everything."""
+    one_shot = isinstance(behaviour, np.ndarray) and behaviour.shape == (1,)
+    return np.full(5, behaviour[0]) if one_shot else behaviour

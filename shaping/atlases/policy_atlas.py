@@ -85,9 +85,10 @@ def atlas(
             raise not_allowed(f"--{name}", value, "an integer of 1 or more")
     if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 4 or episodes % 2:
         raise not_allowed("--episodes", episodes, "an even number of 4 or more")
-    if tables < 0 or (per_cell is not None and per_cell < 1):
-        what, value = ("--tables", tables) if tables < 0 else ("--per-cell", per_cell)
-        raise not_allowed(what, value, f"{int(what == '--per-cell')} or more")
+    if tables < 0:
+        raise not_allowed("--tables", tables, "0 or more")
+    if per_cell is not None and per_cell < 1:
+        raise not_allowed("--per-cell", per_cell, "1 or more")
     if objective not in OBJECTIVES:
         raise not_allowed("--objective", objective, ", ".join(OBJECTIVES), OBJECTIVES)
     if method not in METHODS:
@@ -167,10 +168,7 @@ def _known(game: MatrixGame) -> list[str]:
 
 
 def _named(names: str, game: MatrixGame | PlayedGame, key: str) -> list[Any]:
-    try:
-        return scripted(names, game) if isinstance(game, MatrixGame) else scripted_of(names, game)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("--against", key)) from None
+    return scripted(names, game, key) if isinstance(game, MatrixGame) else scripted_of(names, game, key)
 
 
 def _check_seats(game: PlayedGame, mapped: Sequence[Mapped], players: Sequence[Seated]) -> None:

@@ -4,15 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.leagues.frozen_players import Player
 from shaping.leagues.learned_responses import Budget, learned_responses
-from shaping.leagues.stepwise_players import coin_players, matrix_as_played
-from shaping.objectives.behaviour_tables import each_behaviour, machine_of
+from shaping.leagues.stepwise_players import as_machines, coin_players, matrix_as_played
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.coin_best_response import best_response
 from shaping.objectives.coin_league_values import coin_league_values
@@ -20,8 +18,6 @@ from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.game import value_scale
 from shaping.objectives.league_values import league_values
 from shaping.objectives.played_league_values import PlayedGame, Seated, alike, sampled_values
-from shaping.policies import stack_automata
-from shaping.policies.automaton import Machine
 from shaping.policies.fits_environment import check_policies
 from shaping.results import load
 from shaping.resumable_parts import kept
@@ -91,7 +87,7 @@ def matrix_cells(game: MatrixGame, players: Sequence[Player], how: Play) -> Cell
             cells.standard_error[both] = 0
     if len(tables) == len(players) and not how.sampled:
         return cells
-    machines: Any = iter(_as_machines([behaviours[i] for i in tables]))
+    machines: Any = iter(as_machines([behaviours[i] for i in tables]))
     seated = [one if isinstance(one, Seated) else next(machines) for one in behaviours]
     return _played(cells, matrix_as_played(game), players, seated, how)
 
@@ -189,13 +185,3 @@ def learn_responses(
         found = kept(parts, f"responses-{number}", given, learn)
         cells.best_response[members], cells.best_response_error[members] = found["best"], found["error"]
         cells.value_at_worst[members] = found["worst"]
-
-
-def _as_machines(behaviours: Sequence[Any]) -> list[Seated]:
-    """Tables, names and machines as machines of one size: one program plays them all."""
-    if not behaviours:
-        return []
-    machines = [one if isinstance(one, Machine) else machine_of(one) for one in each_behaviour(behaviours)]
-    policy, stacked = stack_automata(machines)
-    each = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(machines))]
-    return [Seated((policy, policy), (machine, machine)) for machine in each]

@@ -41,11 +41,11 @@ class Player:
     rule: str = ""
 
 
-def scripted(against: str, game: MatrixGame) -> list[Player]:
+def scripted(against: str, game: MatrixGame, key: str = "--against") -> list[Player]:
     """Strategies by name: "classic", "all", "none", or names separated by commas, in upper or lower case.
 
     In a prisoner's dilemma, the extortioner and generous tit-for-tat are those for the game's own payoffs. In other
-    games an extortioner is refused, and `classic` and `all` leave it out.
+    games an extortioner is refused, and `classic` and `all` leave it out. `key` is what gave the names, for errors.
 
     Raises:
       ConfigError: an unknown name.
@@ -56,7 +56,7 @@ def scripted(against: str, game: MatrixGame) -> list[Player]:
     found = []
     for name in (each.strip() for each in listed):
         if name.lower() not in STRATEGIES:
-            raise not_allowed("--against", name, f"classic, all, none, or some of {', '.join(STRATEGIES)}", STRATEGIES)
+            raise not_allowed(key, name, f"classic, all, none, or some of {', '.join(STRATEGIES)}", STRATEGIES)
         of_group = against in ("all", "classic")
         if name.lower() == "memory_one" and of_group:
             continue  # an arbitrary table, which by default is the random player
@@ -64,7 +64,7 @@ def scripted(against: str, game: MatrixGame) -> list[Player]:
             found.append(Player(name, "strategy", _of_game(name.lower(), game)))
         except ValueError as error:
             if not of_group:
-                raise ConfigError(f"--against {name}: {error}") from None
+                raise ConfigError(f"{key} {name}: {error}") from None
     return found
 
 

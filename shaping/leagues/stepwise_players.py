@@ -12,26 +12,28 @@ from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.envs import CoinGame, MatrixGame
 from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
+from shaping.objectives.behaviour_tables import each_behaviour, machine_of
 from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinParams
-from shaping.objectives.game import step_by_step
+from shaping.objectives.game import Game, step_by_step
 from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.policies import scripted_players
+from shaping.policies.automaton import Machine, automaton
 from shaping.policies.one_of import one_of
 from shaping.population.match import Match
 from shaping.recorded_tables import as_written
 from shaping.results import load
 
 
-def game_as_played(match: Match) -> PlayedGame:
-    """The game of a match of two players, as it is played step by step.
+def game_as_played(game: Game, params: Any) -> PlayedGame:
+    """A game of two players with these numbers, as it is played step by step.
 
     Raises:
       ConfigError: its players never play, or there are not two.
     """
-    played = step_by_step(match.game, match.params)
+    played = step_by_step(game, params)
     if played is None:
-        raise ConfigError(f"{type(match.game).__name__}: is not played in steps; allowed: games with actions")
+        raise ConfigError(f"{type(game).__name__}: is not played in steps; allowed: games with actions")
     discount = float(as_written(played.discount))
     found = PlayedGame(played.env, played.params, discount, played.horizon or endless_steps(discount), played.horizon)
     if found.env.num_players != 2:
@@ -50,6 +52,22 @@ def matrix_as_played(game: MatrixGame) -> PlayedGame:
     return PlayedGame(game, game.default_params, game.discount, steps, game.horizon)
 
 
+def as_machines(behaviours: Sequence[Any]) -> list[Seated]:
+    """Tables, names, pairs of policy and parameters, and machines as machines of one size, so that one program plays
+    them all in either seat."""
+    machines = [one if isinstance(one, Machine) else machine_of(one) for one in each_behaviour(behaviours)]
+    size = max((len(machine.cooperation) for machine in machines), default=1)
+    policy, found = automaton(size), []
+    for machine in machines:
+        more = size - len(machine.cooperation)
+        # In NumPy, as there may be ten thousand.
+        moves = np.pad(np.asarray(machine.transition), ((0, more), (0, 0)))
+        chances = np.pad(np.asarray(machine.cooperation, np.float32), (0, more))
+        padded = Machine(moves, chances)  # pyright: ignore[reportArgumentType]
+        found.append(Seated((policy, policy), (padded, padded)))
+    return found
+
+
 def environment_as_played(raw: Any) -> tuple[str, PlayedGame]:
     """The name of an environment, and how it is played with the numbers of its configuration.
 
@@ -58,7 +76,8 @@ def environment_as_played(raw: Any) -> tuple[str, PlayedGame]:
     """
     given = {"game": raw, "players": {"rule": "ppo"}, "objective": {"kind": "dice"}, "matches": 1, "updates": 0}
     experiment = plan(given)
-    return experiment.blocks[0].normal["game"]["name"], game_as_played(_first_match(experiment))
+    first = _first_match(experiment)
+    return experiment.blocks[0].normal["game"]["name"], game_as_played(first.game, first.params)
 
 
 def learned_to_play(
@@ -105,7 +124,8 @@ def learners_in_play(place: str, chosen: Sequence[int], name: str = "") -> list[
     found = []
     for m in (m for m in chosen if not diverged[m]):
         try:
-            game = game_as_played(run.match(m))
+            match = run.match(m)
+            game = game_as_played(match.game, match.params)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from None
         for seat, (_, theta) in enumerate(run.policies(m)):
@@ -125,9 +145,9 @@ def identity(game: PlayedGame) -> tuple[Any, ...]:
     return (*(x.tobytes() for x in numbers), game.env, game.steps, game.horizon)
 
 
-def scripted_of(against: str, game: PlayedGame) -> list[Player]:
+def scripted_of(against: str, game: PlayedGame, key: str = "--against") -> list[Player]:
     """Scripted players of an environment (see `shaping.scripted_players`), by name in upper or lower case; "classic"
-    and "all" are all that it has.
+    and "all" are all that it has. `key` is what gave the names, for errors.
 
     Raises:
       ConfigError: an unknown name.
@@ -139,7 +159,7 @@ def scripted_of(against: str, game: PlayedGame) -> list[Player]:
     names = list(known) if against in ("classic", "all") else [each.strip() for each in against.split(",")]
     for name in names:
         if name.lower() not in by_name:
-            raise not_allowed("--against", name, f"classic, all, none, or some of {', '.join(known)}", known)
+            raise not_allowed(key, name, f"classic, all, none, or some of {', '.join(known)}", known)
     if not known:
         return []
     # All of them as one policy with a parameter that chooses: one program plays them all.

@@ -249,7 +249,7 @@ def responding_surrogate(
         if seat != player:
             chances, entropies = sampler.read(seat, (phi, shown), batch)
             gained = chances * advantages(batch, batch.rewards[..., seat], sampler.discount)
-            total += _mean(batch, gained + settings.entropy * entropies)
+            total += batch.mean(gained + settings.entropy * entropies)
     return total
 
 
@@ -262,14 +262,14 @@ def led_surrogate(settings: Settings, sampler: Sampler, player: int, theta: Any,
     for seat in range(len(sampler.policies)):
         if seat != player:
             chances += sampler.read(seat, (phi, shown), batch)[0]
-    return _mean(batch, chances * gained + settings.entropy * entropies)
+    return batch.mean(chances * gained + settings.entropy * entropies)
 
 
 def shared_surrogate(sampler: Sampler, theta: Any, batch: Batch) -> jax.Array:
     """What the player ascends in games with itself in every seat, where rewards are shared."""
     gained = advantages(batch, jnp.mean(batch.rewards, axis=-1), sampler.discount)
     chances = [sampler.read(seat, theta, batch)[0] for seat in range(len(sampler.policies))]
-    return _mean(batch, sum(chances) * gained)
+    return batch.mean(sum(chances) * gained)
 
 
 def advantages(batch: Batch, rewards: jax.Array, discount: Any) -> jax.Array:
@@ -277,10 +277,6 @@ def advantages(batch: Batch, rewards: jax.Array, discount: Any) -> jax.Array:
     returns, running = returns_of(rewards, discount), batch.running.astype(rewards.dtype)
     mean = jnp.sum(running * returns, axis=1, keepdims=True) / jnp.maximum(jnp.sum(running, axis=1, keepdims=True), 1)
     return lax.stop_gradient(running * (returns - mean))
-
-
-def _mean(batch: Batch, each: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.where(batch.running, each, 0)) / jnp.maximum(jnp.sum(batch.running), 1)
 
 
 LEARNERS = {"brs": brs}

@@ -10,17 +10,17 @@ probabilities ask the same of any game, and need no simulator that starts anywhe
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from shaping.envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete, vector_length
 from shaping.objectives.play_batches import Sampler
 from shaping.policies.along_trajectories import logits_over_time
 from shaping.policies.networks import network
 from shaping.policies.policy import Policy
+from shaping.policies.random_player import random_player
 
 _QUESTIONS = 2404
 _FEW = 64
@@ -39,7 +39,8 @@ def answers(sampler: Sampler, player: int, theta: Any, streams: int) -> jax.Arra
         every = jnp.arange(sampler.env.observation_space.num_values, dtype=jnp.int32)
         logits = jax.vmap(lambda seen: policy.apply(theta, seen, policy.start(()))[0].logits)(every)
     else:
-        random = dataclasses.replace(sampler, policies=(_uniform(sampler.env.action_space),) * len(sampler.policies))
+        anybody = random_player(sampler.env.observation_space, sampler.env.action_space)
+        random = dataclasses.replace(sampler, policies=(anybody,) * len(sampler.policies))
         batch = random.play([()] * len(sampler.policies), jax.random.key(_QUESTIONS), streams)
         logits = logits_over_time(policy, theta, batch.observations[:, :, player])
     return jax.nn.softmax(logits).reshape(-1)
@@ -55,7 +56,7 @@ def detective(sampler: Sampler, player: int, hidden: tuple[int, ...], streams: i
       streams: see `answers`.
     """
     space = sampler.env.observation_space
-    seen = space.num_values if isinstance(space, Discrete) else math.prod(space.shape)
+    seen = vector_length(space)
     asked = _count(sampler, player, streams)
     inner = network(Box((seen + asked,)), sampler.env.action_space, "dense", hidden)
 
@@ -85,13 +86,3 @@ def _listed(sampler: Sampler, policy: Policy) -> bool:
     space = sampler.env.observation_space
     few = isinstance(space, Discrete) and space.num_values <= _FEW
     return few and not jax.tree.leaves(jax.eval_shape(lambda: policy.start(())))
-
-
-def _uniform(space: Discrete) -> Policy:
-    def apply(theta: Any, observation: jax.Array, memory: Any) -> tuple[Any, Any]:
-        from shaping.policies.distributions import categorical
-
-        del theta, observation
-        return categorical(jnp.zeros(space.num_values)), memory
-
-    return Policy("uniform", (space,), lambda key, scale: (), lambda shape: None, apply, scalars=False)

@@ -15,7 +15,6 @@ predicted in normalised units. As in the authors' general program, a network pre
 their program for the Coin Game predicts the next board, and then its value.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +24,11 @@ import optax
 from flax import struct
 from jax import lax
 
-from shaping.envs.spaces import Box, Discrete
+from shaping.envs.spaces import Discrete
 from shaping.learners import replay_buffer
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.critic import explained_variance
+from shaping.learners.joint_inputs import joint_inputs, joint_space
 from shaping.learners.replay_buffer import Replay
 from shaping.objectives.play_batches import Batch, Sampler
 from shaping.policies.critics import Critic, network_critic
@@ -85,10 +85,8 @@ def start(settings: ModelSettings, sampler: Sampler, key: jax.Array, dtype: Any)
     network = _network(settings, sampler)
     keys = jax.random.split(key, 1 + len(sampler.policies))
     phi = jax.tree.map(lambda leaf: leaf.astype(dtype), jax.vmap(lambda key: network.init(key, jnp.float32(1)))(keys))
-    shapes = sampler.seen
-    rewards = jax.ShapeDtypeStruct((sampler.horizon, sampler.batch, len(sampler.policies)), dtype)
-    like = Batch(shapes["observations"], shapes["actions"], rewards, shapes["running"])  # pyright: ignore
-    return Models(phi, phi, optax.adam(settings.rate).init(phi), replay_buffer.init(like, settings.window))
+    latest = replay_buffer.init(sampler.like(dtype), settings.window)
+    return Models(phi, phi, optax.adam(settings.rate).init(phi), latest)
 
 
 def fitted(settings: ModelSettings, models: Models, sampler: Sampler, unit: Any, updates: jax.Array) -> Models:
@@ -136,19 +134,11 @@ def loss(settings: ModelSettings, phi: Any, batches: Batch, sampler: Sampler, un
 def predictions(settings: ModelSettings, phi: Any, batch: Batch, sampler: Sampler) -> tuple[jax.Array, jax.Array]:
     """(rewards, following), [networks, time, streams, players] each, the latter in normalised units."""
     network, players = _network(settings, sampler), len(sampler.policies)
-    dtype = jnp.result_type(*jax.tree.leaves(phi))
-    space, time = sampler.env.observation_space, len(batch.running)
-    if isinstance(space, Discrete):
-        seen = jax.nn.one_hot(batch.observations, space.num_values, dtype=dtype)
-    else:
-        seen = batch.observations.astype(dtype)
-    done = jax.nn.one_hot(batch.actions, sampler.env.action_space.num_values, dtype=dtype)
-    left = jnp.broadcast_to((1 - jnp.arange(time, dtype=dtype) / time)[:, None, None], (*batch.running.shape, 1))
-    flat = seen.reshape(*batch.running.shape, -1)
+    dtype, env = jnp.result_type(*jax.tree.leaves(phi)), sampler.env
+    done = jax.nn.one_hot(batch.actions, env.action_space.num_values, dtype=dtype)
 
     def of(phi: Any, known: jax.Array) -> jax.Array:
-        actions = (done * known[:, None]).reshape(*batch.running.shape, -1)
-        return network.apply(phi, jnp.concatenate([flat, actions, left], axis=-1), None)[0]
+        return network.apply(phi, joint_inputs(env.observation_space, batch, done * known[:, None]), None)[0]
 
     known = jnp.concatenate([jnp.ones((1, players), dtype), 1 - jnp.eye(players, dtype=dtype)])
     found = jax.vmap(of)(phi, known)
@@ -170,10 +160,7 @@ def following_returns(rewards: jax.Array, discount: Any) -> jax.Array:
 
 
 def _network(settings: ModelSettings, sampler: Sampler) -> Critic:
-    players, space = len(sampler.policies), sampler.env.observation_space
-    seen = space.num_values if isinstance(space, Discrete) else math.prod(space.shape)
-    inputs = players * (seen + sampler.env.action_space.num_values) + 1
-    return network_critic(Box((inputs,)), "dense", settings.hidden, num_actions=2 * players)
+    return network_critic(joint_space(sampler), "dense", settings.hidden, num_actions=2 * len(sampler.policies))
 
 
 def explained(

@@ -24,14 +24,15 @@ import optax
 from flax import struct
 from jax import lax
 
-from shaping.envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, vector_length
 from shaping.learners import replay_buffer
 from shaping.learners.advantage_products import returns_of
 from shaping.learners.ascent import check_seats
 from shaping.learners.critic import explained_variance
 from shaping.learners.initial_parameters import initial_parameters
+from shaping.learners.joint_inputs import joint_inputs, joint_space
 from shaping.learners.learner import Common, Learner, LearnerState, check_without_model, seats_of
-from shaping.learners.relaxed_actions import as_vectors, chosen, width
+from shaping.learners.relaxed_actions import as_vectors, chosen
 from shaping.learners.replay_buffer import Replay
 from shaping.objectives.objective import Objective
 from shaping.objectives.play_batches import Batch, Sampler
@@ -172,17 +173,10 @@ def _init(
         optax.adam(settings.critic_rate).init(phi),
         theta,
         phi,
-        _empty(settings, sampler, dtype),
+        replay_buffer.init(sampler.like(dtype), settings.capacity),
         jnp.int32(0),
     )
     return LearnerState(theta, memory)
-
-
-def _empty(settings: Settings, sampler: Sampler, dtype: Any) -> Replay:
-    shapes = sampler.seen
-    rewards = jax.ShapeDtypeStruct((sampler.horizon, sampler.batch, len(sampler.policies)), dtype)
-    like: Any = Batch(shapes["observations"], shapes["actions"], rewards, shapes["running"])  # pyright: ignore
-    return replay_buffer.init(like, settings.capacity)
 
 
 def _step(
@@ -246,14 +240,7 @@ def action_values(settings: Settings, sampler: Sampler, phi: Any, batch: Batch, 
       batch: whose observations are x.
       done: [time, batch, players, width], a as vectors.
     """
-    space, shape = sampler.env.observation_space, batch.running.shape
-    if isinstance(space, Discrete):
-        seen = jax.nn.one_hot(batch.observations, space.num_values, dtype=done.dtype)
-    else:
-        seen = batch.observations.astype(done.dtype)
-    left = jnp.broadcast_to((1 - jnp.arange(shape[0], dtype=done.dtype) / shape[0])[:, None, None], (*shape, 1))
-    inputs = jnp.concatenate([seen.reshape(*shape, -1), done.reshape(*shape, -1), left], axis=-1)
-    return _critic(settings, sampler).apply(phi, inputs, None)[0]
+    return _critic(settings, sampler).apply(phi, joint_inputs(sampler.env.observation_space, batch, done), None)[0]
 
 
 def targets(
@@ -279,7 +266,7 @@ def targets(
 def critic_loss(settings: Settings, sampler: Sampler, phi: Any, batch: Batch, wanted: jax.Array) -> jax.Array:
     """Half the mean squared distance of the critic from its targets."""
     found = action_values(settings, sampler, phi, batch, _done(sampler, batch, wanted))
-    return 0.5 * _mean(batch, (found - wanted) ** 2)
+    return 0.5 * batch.mean((found - wanted) ** 2)
 
 
 def worth(
@@ -288,10 +275,10 @@ def worth(
     """What the actor ascends, a scalar."""
     own, numbers = _chosen(settings, sampler, player, theta, batch, key)
     done = _done(sampler, batch, own).at[:, :, player].set(own)
-    found = _mean(batch, action_values(settings, sampler, phi, batch, done))
+    found = batch.mean(action_values(settings, sampler, phi, batch, done))
     if isinstance(sampler.env.action_space, Box):
-        return found - _mean(batch, jnp.mean((numbers - jnp.log(settings.noise)) ** 2, axis=-1))
-    return found - settings.penalty * _mean(batch, jnp.mean(numbers**2, axis=-1))
+        return found - batch.mean(jnp.mean((numbers - jnp.log(settings.noise)) ** 2, axis=-1))
+    return found - settings.penalty * batch.mean(jnp.mean(numbers**2, axis=-1))
 
 
 def _chosen(
@@ -299,7 +286,7 @@ def _chosen(
 ) -> tuple[jax.Array, jax.Array]:
     space, policy = sampler.env.action_space, sampler.policies[player]
     dtype = batch.rewards.dtype
-    noise = jax.random.gumbel(key, (*batch.running.shape, width(space)), dtype)
+    noise = jax.random.gumbel(key, (*batch.running.shape, vector_length(space)), dtype)
     seen = batch.observations[:, :, player]
     return chosen(policy, theta, seen, space, noise, settings.temperature, settings.straight_through)
 
@@ -308,14 +295,8 @@ def _done(sampler: Sampler, batch: Batch, like: Any) -> jax.Array:
     return as_vectors(sampler.env.action_space, batch.actions, jnp.result_type(batch.rewards, like))
 
 
-def _mean(batch: Batch, each: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.where(batch.running, each, 0)) / jnp.maximum(jnp.sum(batch.running), 1)
-
-
 def _critic(settings: Settings, sampler: Sampler) -> Critic:
-    env = sampler.env
-    inputs = len(sampler.policies) * (width(env.observation_space) + width(env.action_space)) + 1
-    return network_critic(Box((inputs,)), "dense", settings.hidden)
+    return network_critic(joint_space(sampler), "dense", settings.hidden)
 
 
 LEARNERS = {"maddpg": maddpg}

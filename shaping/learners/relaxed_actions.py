@@ -5,7 +5,6 @@ discrete    one-hot; from a policy softmax((logits + g) / tau) with Gumbel noise
 in a box    scaled to [-1, 1], flattened; from a policy its median action, as from a deterministic policy
 """
 
-import math
 from typing import Any
 
 import jax
@@ -14,11 +13,6 @@ import jax.numpy as jnp
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies.along_trajectories import over_time
 from shaping.policies.policy import Policy
-
-
-def width(space: Discrete | Box) -> int:
-    """How many numbers an action is as a vector, or an observation."""
-    return space.num_values if isinstance(space, Discrete) else math.prod(space.shape)
 
 
 def as_vectors(space: Discrete | Box, actions: jax.Array, dtype: Any) -> jax.Array:

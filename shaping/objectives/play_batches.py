@@ -51,6 +51,11 @@ class Batch:
         """How many streams of play."""
         return self.running.shape[1]
 
+    def mean(self, each: jax.Array) -> jax.Array:
+        """The mean of numbers [time, batch] over steps before the end of a stream; a scalar."""
+        running = self.running.astype(each.dtype)
+        return jnp.sum(jnp.where(self.running, each, 0)) / jnp.maximum(jnp.sum(running), 1)
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -158,6 +163,12 @@ class Sampler:
             "running": jax.ShapeDtypeStruct(time, bool),
         }
 
+    def like(self, dtype: Any) -> Batch:
+        """Shapes and types of a whole batch, with rewards of this type."""
+        rewards = jax.ShapeDtypeStruct((self.horizon, self.batch, len(self.policies)), dtype)
+        shapes: Any = self.seen | {"rewards": rewards}
+        return Batch(**shapes)
+
     def read(self, player: int, theta: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """Log-probabilities of a player's actions, and entropies of the distributions they were drawn from, [time,
         batch] each, 0 after the end; differentiable with respect to theta."""
@@ -191,8 +202,7 @@ class Sampler:
             found = _looked_up(jnp.sum(jnp.exp(old) * (old - new), axis=1), seen)
         else:
             found = compare(policy, theta, other, seen, self._ended(batch))
-        running = batch.running.astype(found.dtype)
-        return jnp.sum(jnp.where(batch.running, found, 0)) / jnp.maximum(jnp.sum(running), 1)
+        return batch.mean(found)
 
     def _ended(self, batch: Batch) -> jax.Array | None:
         """[time, batch], after which steps players forget; None if they never do."""

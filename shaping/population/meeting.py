@@ -18,7 +18,7 @@ from shaping.population.fixed_strategies import StillGame, StillParams, stilled,
 from shaping.population.match import Encounter, Match, MatchState
 from shaping.population.random_keys import use
 from shaping.population.seating import anywhere
-from shaping.population.structures import encounter_in_groups, members_of
+from shaping.population.structures import SAMPLED_BLOCK, encounter_in_groups, members_of
 
 # Updates of no match are as many.
 _FOREVER = 2**31 - 1
@@ -26,12 +26,8 @@ _FOREVER = 2**31 - 1
 
 # Encounters of a block, at least; and updates that a block is taken up for.
 _BLOCK, _UPDATES = 128, 2048
-# Where populations differ in them.
-_SOME = 10
-
-
-# Of those whose returns are sampled: a batch of play fills a cache by itself.
-_SAMPLED_BLOCK = 2
+# How many updates an encounter is taken to have where populations differ in that.
+_USUAL_UPDATES = 10
 
 
 def encounter(
@@ -265,7 +261,7 @@ def _padded(leaf: jax.Array, count: int) -> jax.Array:
 def _blocked(rules: Rules, total: int) -> tuple[int, int]:
     """How many encounters a block has, and how many all blocks have: as many as there are, where a number of blocks
     divides them, or a few more. The fewer updates a block is taken up for, the larger it has to be to be worth it."""
-    largest = _SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // (rules.encounter or _SOME))
+    largest = SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // (rules.encounter or _USUAL_UPDATES))
     if total <= largest:
         return total, total
     for block in range(largest, largest // 2, -1):

@@ -23,8 +23,8 @@ from shaping.population.ecology import Ecology, EcologyState, Rules, flat, joine
 # measured)`, see `meeting.together`.
 Together = Callable[..., tuple[tuple[LearnerState, ...], dict[str, jax.Array]]]
 
-# Encounters that are updated side by side: a batch of play fills a cache by itself.
-_BLOCK = 2
+SAMPLED_BLOCK = 2
+"""Encounters that are updated side by side where returns are sampled: a batch of play fills a cache by itself."""
 
 
 def games_of(own: Sequence[Game]) -> tuple[tuple[int, ...], tuple[Game, ...]]:
@@ -64,14 +64,6 @@ def games_of(own: Sequence[Game]) -> tuple[tuple[int, ...], tuple[Game, ...]]:
     )
 
 
-def alone(game: Game, games: Sequence[Game], structures: Sequence[int], type_number: int) -> Game:
-    """The game that learners of a type play among themselves; `game` where all types have the same policy."""
-    if not structures:
-        return game
-    kinds, seats = max(structures) + 1, len(game.policies)
-    return games[sum(structures[type_number] * kinds**seat for seat in range(seats))]
-
-
 def members_of(rules: Rules, combination: int) -> list[list[int]]:
     """The numbers of the types that may sit in each seat of a combination."""
     if not rules.structures:
@@ -105,7 +97,7 @@ def encounter_in_groups(
     combinations = jnp.sum(jnp.asarray(rules.structures)[kinds] * weights, axis=1)
     # An empty encounter is of no combination.
     combinations = jnp.where((numbers < size).all(axis=-1).reshape(-1), combinations, -1)
-    block = min(_BLOCK, total)
+    block = min(SAMPLED_BLOCK, total)
     room = -(-total // block) * block
     own_numbers = identities.reshape(total, seats)
 

@@ -1,14 +1,13 @@
 """What players of trials see and do, and policies as observations and actions; `meta_game.MetaGame` says which."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete, vector_length
 from shaping.population.trial_state import MetaState
 
 # Probabilities nearer to 0 or 1 count as this near: a logit of 12, which float32 still resolves.
@@ -24,7 +23,7 @@ def stream_observations(meta: Any) -> Discrete | Box:
     space = meta.game.env.observation_space
     if meta.observes == "play":
         return space
-    seen = space.num_values if isinstance(space, Discrete) else math.prod(space.shape)
+    seen = vector_length(space)
     policies = sum(shown_policy(meta, seat).size for seat in meta.learners)
     return Box((policies + seen * (meta.observes == "both"),))
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs.spaces import Box, Discrete
+from shaping.envs.spaces import Box, Discrete, vector_length
 from shaping.policies.distributions import categorical, squashed_normal
 from shaping.representations.episodes import Episodes
 from shaping.representations.steps import Steps, action_numbers, steps_of
@@ -106,16 +106,13 @@ class Encoder:
 
     @property
     def _contexts(self) -> int:
-        seen, done = (
-            space.num_values if isinstance(space, Discrete) else int(np.prod(space.shape))
-            for space in (self.observation_space, self.action_space)
-        )
+        seen, done = vector_length(self.observation_space), vector_length(self.action_space)
         return self.window * seen + (self.window - 1) * done
 
     @property
     def _outputs(self) -> int:
         space = self.action_space
-        return space.num_values if isinstance(space, Discrete) else 2 * int(np.prod(space.shape))
+        return vector_length(space) if isinstance(space, Discrete) else 2 * vector_length(space)
 
     def embed(self, params: Any, contexts: Any, actions: Any, weights: Any) -> jax.Array:
         """The embedding of each policy from all steps with a weight.

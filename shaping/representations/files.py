@@ -28,20 +28,23 @@ def load(path: Any) -> Encoder:
     """Reads an encoder that `save` has written.
 
     Raises:
-      ValueError: it is none.
+      OSError: the file cannot be read.
+      ValueError: it is no encoder.
     """
     from flax.serialization import msgpack_restore
 
     path = Path(path) if isinstance(path, str) else path
+    written = path.read_bytes()
     try:
-        found: Any = msgpack_restore(path.read_bytes())
+        found: Any = msgpack_restore(written)
         about: dict[str, Any] = json.loads(found["about"])
         spaces: dict[str, Any] = {name: _space(about.pop(name)) for name in ("observation_space", "action_space")}
         shapes: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in about.items()
         }
         return Encoder(**spaces, **shapes, params=found["params"])
-    except Exception as error:
+    # What msgpack, JSON and the networks' own checks raise.
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: is no encoder: {type(error).__name__}: {str(error).splitlines()[0]}") from error
 
 

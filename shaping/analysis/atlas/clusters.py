@@ -69,9 +69,8 @@ def clustered(
         typical = np.median(np.linalg.norm(points[inside] - points[landmarks[most]], axis=1))
         told.append(called if typical <= spread else f"{called}-like")
     for cluster, name in enumerate(list(told)):
-        before = told[:cluster].count(name) if name in told[:cluster] else 0
         earlier = sum(other == name or other.startswith(f"{name} (") for other in told[:cluster])
-        if before or earlier:
+        if earlier:
             told[cluster] = f"{name} ({earlier + 1})"
     return Clusters(number, told, np.bincount(number).tolist())
 

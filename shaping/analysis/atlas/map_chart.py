@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -56,8 +57,7 @@ class Colouring:
 
 def by_group(name: str, groups: Sequence[str], order: Sequence[str] = ()) -> Colouring:
     """A colour for each group, in the given order or the largest first; groups beyond the palette are grey."""
-    sizes = {group: groups.count(group) for group in dict.fromkeys(groups)} if isinstance(groups, list) else {}
-    known = list(order) or sorted(sizes, key=lambda group: -sizes[group])
+    known = list(order) or [group for group, _ in Counter(groups).most_common()]
     of = {group: PALETTE[place] if place < len(PALETTE) else GREY for place, group in enumerate(known)}
     key = [(colour, group) for group, colour in of.items() if colour != GREY]
     more = len(of) - len(key)
