@@ -19,8 +19,8 @@ from shaping.objectives.game import Game
 from shaping.objectives.sampled_game import SampledGame
 from shaping.population.ecology import Ecology, EcologyState, Rules, flat, joined, parted
 
-# Updates a group of encounters, of one combination: `(ecology, combination, kinds, numbers, states) -> (states,
-# measured)`, see `meeting.together`.
+# Updates a group of encounters, of one combination: `(ecology, combination, types, numbers, states) -> (states,
+# measured)`, see `meeting._together`.
 Together = Callable[..., tuple[tuple[LearnerState, ...], dict[str, jax.Array]]]
 
 SAMPLED_BLOCK = 2
@@ -91,10 +91,10 @@ def encounter_in_groups(
     at = (jnp.minimum(numbers, size - 1) + size * jnp.arange(populations, dtype=jnp.int32)[:, None, None]).reshape(
         total, seats
     )
-    kinds = flat(state.types)[at]
+    types = flat(state.types)[at]
     structures = max(rules.structures) + 1
     weights = jnp.asarray([structures ** (seats - 1 - seat) for seat in range(seats)])
-    combinations = jnp.sum(jnp.asarray(rules.structures)[kinds] * weights, axis=1)
+    combinations = jnp.sum(jnp.asarray(rules.structures)[types] * weights, axis=1)
     # An empty encounter is of no combination.
     combinations = jnp.where((numbers < size).all(axis=-1).reshape(-1), combinations, -1)
     block = min(SAMPLED_BLOCK, total)
@@ -107,7 +107,7 @@ def encounter_in_groups(
         order = jnp.full(room, total, jnp.int32).at[:total].set(jnp.argsort(~mine, stable=True).astype(jnp.int32))
         # Numbers beyond the last encounter fill the last block, and what comes of them is dropped.
         order = jnp.where(jnp.arange(room) < count, order, total)
-        sitting = [rules.structures[members[0]] for members in members_of(rules, combination)]
+        seated = [rules.structures[members[0]] for members in members_of(rules, combination)]
 
         def one_block(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             states, measured = carry
@@ -116,17 +116,19 @@ def encounter_in_groups(
             known = jnp.where(rows < total, rows, rows[0])
             apart = parted(states)
             met = tuple(
-                jax.tree.map(lambda leaf, seat=seat: leaf[at[known, seat]], apart[kind])
-                for seat, kind in enumerate(sitting)
+                jax.tree.map(lambda leaf, seat=seat: leaf[at[known, seat]], apart[structure])
+                for seat, structure in enumerate(seated)
             )
             own: Ecology = jax.tree.map(lambda leaf: leaf[places[known]], _numbers_of(ecology))
-            sitters = [kinds[known, seat] for seat in range(seats)]
+            sitters = [types[known, seat] for seat in range(seats)]
             after, found = together(own, combination, sitters, own_numbers[known][:, None], met)
             measured = {name: leaf.at[rows].set(found[name], mode="drop") for name, leaf in measured.items()}
-            for seat, kind in enumerate(sitting):
+            for seat, structure in enumerate(seated):
                 target = jnp.where(rows < total, at[known, seat], populations * size)
-                apart[kind] = jax.tree.map(
-                    lambda leaf, new, target=target: leaf.at[target].set(new, mode="drop"), apart[kind], after[seat]
+                apart[structure] = jax.tree.map(
+                    lambda leaf, new, target=target: leaf.at[target].set(new, mode="drop"),
+                    apart[structure],
+                    after[seat],
                 )
             return joined(apart), measured
 
@@ -157,5 +159,5 @@ def _first(
     """What is measured of a group of the first combination, for its shapes alone."""
     own = jax.tree.map(lambda leaf: leaf[places[:block]], _numbers_of(ecology))
     met = (jax.tree.map(lambda leaf: leaf[:block], parted(state.learners)[0]),) * rules.seats
-    kinds = [jnp.zeros(block, jnp.int32)] * rules.seats
-    return run(own, 0, kinds, numbers[:block][:, None], met)[1]
+    types = [jnp.zeros(block, jnp.int32)] * rules.seats
+    return run(own, 0, types, numbers[:block][:, None], met)[1]
