@@ -32,14 +32,13 @@ import jax
 import pytest
 
 from tests import compiling
+from tests.runs import undrawn
 
 gc.set_threshold(200_000, 50, 100)
 # Before the first use of a device: two devices on any machine, so that sharding over a mesh is always tested.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_legacy_prng_key", "error")
-_old_jax = importlib.metadata.version("jaxlib").startswith("0.10.")
-if _old_jax:
-    compiling.reuse_contexts()
+compiling.reuse_contexts()
 
 
 def pytest_configure(config):
@@ -54,7 +53,7 @@ def pytest_configure(config):
         # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
         quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
         quick += " --xla_cpu_parallel_codegen_split_count=1"
-        if _old_jax:
+        if importlib.metadata.version("jaxlib").startswith("0.10."):
             quick += " --xla_cpu_use_fusion_emitters=false"
         os.environ["XLA_FLAGS"] = quick
     # XLA reads its flags once, here: not those that the first command called by a test chooses for its own process,
@@ -77,9 +76,8 @@ def x64():
 
 @pytest.fixture(scope="module")
 def without_pictures():
-    """Reports of this file's runs are pages without figures, which take as long to draw as small runs to train."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shaping.analysis.figures.draw", lambda *arguments: [])
+    """`undrawn` for the length of this file."""
+    with undrawn():
         yield
 
 

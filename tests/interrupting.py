@@ -31,11 +31,18 @@ CONFIG = {
 }
 
 
-PICTURELESS = """
+QUICKLY = """
+import gc
+import jax
 from shaping.analysis import figures
+from tests.compiling import reuse_contexts
 figures.draw = lambda *given: []
+gc.set_threshold(200_000, 50, 100)
+jax.config.update("jax_traceback_in_locations_limit", 0)
+reuse_contexts()
 """
-"""Drawing the figures of a report takes as long as a short run."""
+"""The first lines of programs that tests start. To draw the figures of a report takes as long as a short run; for the
+rest see conftest.py."""
 
 
 class StopAfter(StopRequest):
@@ -87,7 +94,7 @@ def assert_same(one, other):
 
 def command(*arguments, devices=2, **environment):
     """A process of the command, with a compilation cache of its own tests; its reports have no figures."""
-    program = f"import sys{PICTURELESS}from shaping.cli import main\nsys.exit(main())"
+    program = f"import sys{QUICKLY}from shaping.cli import main\nsys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         cwd=ROOT,
@@ -102,7 +109,7 @@ def command(*arguments, devices=2, **environment):
 def python(code, devices, **environment):
     """Runs a program in a process of its own; its output."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PICTURELESS + textwrap.dedent(code)],
+        [sys.executable, "-W", "ignore", "-c", QUICKLY + textwrap.dedent(code)],
         cwd=ROOT,
         env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | environment,
         capture_output=True,

@@ -1,9 +1,11 @@
 """What a run left behind, read back, and its values written down independently."""
 
 import json
+from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
+import pytest
 import xarray
 
 VARIABLES = {
@@ -19,6 +21,15 @@ VARIABLES = {
     "value_cooperation": ("match", "player"),
     "value_defection": ("match", "player"),
 }
+
+
+@contextmanager
+def undrawn():
+    """Reports of runs are pages without figures, which take as long to draw as small runs to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("figures", "populations.figures"):
+            patch.setattr(f"shaping.analysis.{module}.draw", lambda *arguments: [])
+        yield
 
 
 def played(folder):

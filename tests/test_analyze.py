@@ -7,6 +7,7 @@ import pytest
 import shaping
 from shaping.cli import main
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TIT_FOR_TAT = [20, 20, -20, 20, -20]
 CONFIG = {
     "game": {"name": "ipd", "discount": 0.999},

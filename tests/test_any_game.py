@@ -58,6 +58,9 @@ class Auction:
         return 1
 
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+
 @pytest.fixture(scope="module")
 def record():
     learner = shaping.gradient_learner(shaping.naive(), 0.25)
@@ -111,6 +114,7 @@ def test_the_match_that_is_shown_is_the_best_at_the_end_of_those_that_are_finite
     assert best_match(along.isel(update=0), [0, 1, 2, 3]) == 3
 
 
+@pytest.mark.slow
 def test_an_environment_of_jaxmarl_learns_from_a_configuration(tmp_path):
     pytest.importorskip("jaxmarl", reason="needs JaxMARL: pip install 'shaping[peers]'")
     config = {

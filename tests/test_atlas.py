@@ -19,6 +19,7 @@ from shaping.config.errors import ConfigError
 from shaping.policies.zero_determinant import extortionate
 
 pytest.importorskip("sklearn")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = {"episodes": 4, "rounds": 10, "updates": 2, "method": "pca", "clusters": 3}
 RUN = {"game": "ipd", "players": {"rule": "naive"}, "matches": 2, "updates": 4, "record": ["policies"]}
 PAYOFFS = (-1.0, -3.0, 0.0, -2.0)

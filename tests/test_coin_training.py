@@ -14,17 +14,26 @@ LOOKING = {"rule": "lola", "variant": "exact", "lookahead_rate": 100.0, "step_si
 SMALL = {"name": "coin_game", "dialect": "lola_dice", "grid": [2, 3], "horizon": 20}
 
 
+VARIANTS = {
+    "naive": {"players": {"rule": "naive", "step_size": 5.0}},
+    "remembering": {"players": LOOKING, "policy": {"last_takers": True}},
+}
+RAW = {"game": SMALL, "matches": 3, "updates": 12, "record_every": 6}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    variants = {
-        "naive": {"players": {"rule": "naive", "step_size": 5.0}},
-        "remembering": {"players": LOOKING, "policy": {"last_takers": True}},
-    }
-    raw = {"game": SMALL, "variants": variants, "matches": 3, "updates": 60, "record_every": 30}
-    return shaping.run(raw, tmp_path_factory.mktemp("coin") / "run")
+    return shaping.run(RAW | {"variants": VARIANTS}, tmp_path_factory.mktemp("coin") / "run")
 
 
-def test_naive_learners_take_every_colour_and_lola_with_a_memory_leaves_the_others(folder):
+def test_lola_with_a_memory_soon_leaves_more_of_the_others_colour_than_naive_learners(folder):
+    naive, remembering = summary(folder)["cells"]
+    assert min(remembering["own_fraction"]) > max(naive["own_fraction"]) + 0.05
+
+
+@pytest.mark.slow
+def test_naive_learners_take_every_colour_and_lola_with_a_memory_leaves_the_others(tmp_path):
+    folder = shaping.run(RAW | {"variants": VARIANTS, "updates": 60, "record_every": 30}, tmp_path / "run")
     naive, remembering = summary(folder)["cells"]
     assert all(0.4 < share < 0.65 for share in naive["own_fraction"])
     assert all(share > 0.75 for share in remembering["own_fraction"])
@@ -59,7 +68,7 @@ def test_a_program_trains_what_a_configuration_trains(folder):
     env = envs.make("coin_game", dialect="lola_dice", grid=(2, 3), horizon=20)
     form, params = shaping.exact_coin_game(env, [shaping.coin_table(env, seat) for seat in range(2)])
     learner = shaping.gradient_learner(shaping.naive(), step_size=5.0)
-    own = shaping.train(form, learner, matches=3, updates=60, record_every=30, parameters=params)
+    own = shaping.train(form, learner, matches=3, updates=12, record_every=6, parameters=params)
     configured = cell(played(folder), "naive")
     np.testing.assert_allclose(own["value"].values, configured["value"].values, rtol=0, atol=1e-5)
     with pytest.raises(ConfigError, match="^parameters: needed"):
@@ -69,7 +78,7 @@ def test_a_program_trains_what_a_configuration_trains(folder):
 def test_matrix_games_and_coin_games_stand_side_by_side(tmp_path):
     variants = {"ipd": {"game": {"name": "ipd", "horizon": 1}}, "coins": {"game": SMALL}}
     # Coins are learnt for by the program of the run above.
-    raw = {"players": {"rule": "naive", "step_size": 5.0}, "matches": 3, "updates": 60, "record_every": 30}
+    raw = {key: value for key, value in RAW.items() if key != "game"} | VARIANTS["naive"]
     record = played(shaping.run(raw | {"variants": variants}, tmp_path / "run"))
     assert np.all(np.isfinite(cell(record, "ipd")["policy"])) and np.all(np.isnan(cell(record, "ipd")["pickups"]))
     assert np.all(np.isfinite(cell(record, "coins")["pickups"])) and np.all(np.isnan(cell(record, "coins")["policy"]))

@@ -9,7 +9,14 @@ import shaping
 from shaping.analysis.paired_differences import difference
 from shaping.cli import main
 
-CONFIG = {"game": "ipd", "players": {"rule": "naive"}, "sweep": {"game.noise": [0.0, 0.1]}, "matches": 4, "updates": 2}
+pytestmark = pytest.mark.usefixtures("without_pictures")
+CONFIG = {
+    "game": {"name": "ipd", "horizon": 1},
+    "players": {"rule": "naive"},
+    "sweep": {"game.noise": [0.0, 0.1]},
+    "matches": 4,
+    "updates": 2,
+}
 OTHERS = {
     "faster": {"players": {"rule": "naive", "step_size": 5.0}},
     "seeded": {"seed": 7},

@@ -20,7 +20,7 @@ from shaping.population.compiled_programs import population_sharding
 from shaping.population.match import start
 from shaping.runtime import checkpoints
 from shaping.runtime.devices import population_mesh
-from tests.runs import VARIABLES, cell, played, reference_values, summary
+from tests.runs import VARIABLES, cell, played, reference_values, summary, undrawn
 
 MAIN = {
     "title": "Two of four cells diverge",
@@ -47,7 +47,8 @@ def alone(tmp_path_factory):
     raw = {key: value for key, value in MAIN.items() if key != "sweep"}
     raw |= {"matches": 20, "memory_gib": 5e-6, "record_every": 4}
     folder = tmp_path_factory.mktemp("alone") / "run"
-    shaping.run(raw, folder)
+    with undrawn():
+        shaping.run(raw, folder)
     return folder, played(folder), prepare(raw)
 
 
@@ -280,7 +281,8 @@ MIXED = {
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixed") / "run"
-    shaping.run(MIXED, folder)
+    with undrawn():
+        shaping.run(MIXED, folder)
     return folder, played(folder)
 
 
@@ -361,7 +363,8 @@ def test_the_summary_of_a_cell_has_its_own_players(mixed):
 
 def test_without_updates_the_initial_policies_are_recorded(tmp_path):
     raw = {"game": {"name": "chicken", "horizon": 1}, "matches": 3, "updates": 0}
-    folder = shaping.run(raw, tmp_path / "new" / "run")
+    with undrawn():
+        folder = shaping.run(raw, tmp_path / "new" / "run")
     record = played(folder)
     assert record["update"].values.tolist() == [0]
     assert dict(record.sizes) == {"match": 3, "update": 1, "player": 2, "state": 1, "joint_action": 4}

@@ -243,7 +243,11 @@ left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableException
 
 
 @left_open
-@pytest.mark.parametrize("harm", [flip, truncate, lose, lose_metadata, alter_metadata, empty])
+@pytest.mark.parametrize(
+    "harm",
+    [flip, alter_metadata, empty]
+    + [pytest.param(harm, marks=pytest.mark.slow) for harm in (truncate, lose, lose_metadata)],
+)
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(whole, half, harm):
     damaged = newest(half)
     others = sorted(int(p.name) for p in damaged.parent.iterdir() if p != damaged)

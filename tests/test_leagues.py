@@ -14,6 +14,7 @@ from shaping.leagues import cells
 from shaping.objectives.played_league_values import sampled_values
 from shaping.runtime.storage import remove
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 CONFIG = {"game": "ipd", "players": {"rule": "naive"}, "sweep": {"game.noise": [0.0, 0.1]}, "matches": 2, "updates": 1}
 
 

@@ -13,6 +13,7 @@ from shaping.cli import main
 from shaping.config.plan import plan
 from shaping.runtime.run_store import RunStore
 from tests.interrupting import assert_same, stopped
+from tests.runs import undrawn
 
 TYPES = {
     "naive": {"share": 0.5, "rule": "naive"},
@@ -36,6 +37,12 @@ CONFIG = {
     "chunk_matches": 8,
     "checkpoint": {"every_updates": 1, "every_s": None},
 }
+
+
+@pytest.fixture
+def pictureless():
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +94,7 @@ def test_learners_are_numbered_type_by_type_and_shares_are_counted(record):
     np.testing.assert_array_equal(record.share, counted)
 
 
-def test_an_interrupted_run_of_populations_continues_bit_for_bit(folder, tmp_path):
+def test_an_interrupted_run_of_populations_continues_bit_for_bit(folder, tmp_path, pictureless):
     assert_same(folder, shaping.resume(stopped(CONFIG, tmp_path / "run", 2, 1)))
 
 
@@ -120,7 +127,7 @@ def test_the_report_shows_composition_policies_and_the_lattice(folder):
     assert (folder / "report" / "lattice.gif").read_bytes()[:4] == b"GIF8"
 
 
-def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path):
+def test_a_fixed_pair_is_the_match_of_two_learners(tmp_path, pictureless):
     """Up to rounding: tests compile with less optimisation. See `test_encounters` for bit for bit."""
     common = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 5, "seed": 3, "precision": "float64"}
     rule = {"rule": "lola", "variant": "original", "step_size": 0.5}
@@ -138,7 +145,7 @@ def test_a_pairing_and_a_selection_by_their_bare_names_can_be_swept_into():
     assert [block.normal["population"]["pairing"]["width"] for block in found.blocks] == [2, 4]
 
 
-def test_turnover_and_updates_of_an_encounter_are_the_same_swept_or_not(tmp_path):
+def test_turnover_and_updates_of_an_encounter_are_the_same_swept_or_not(tmp_path, pictureless):
     """In one program: cells that differ in numbers alone share it."""
     types = {"naive": {"rule": "naive"}}
     raw = {"game": {"name": "stag_hunt", "horizon": 1}, "generations": 3, "matches": 2}
@@ -162,7 +169,7 @@ def counting(found, repeat):
     return noted
 
 
-def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path):
+def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path, pictureless):
     types = {"allc": {"share": 0.5, "strategy": "allc"}, "alld": {"share": "rest", "strategy": "alld"}}
     selection = {"kind": "fermi", "events": 4, "intensity": 1.0, "payoff": "expected"}
     population = {"size": 4, "types": types, "selection": selection, "until": "fixation"}

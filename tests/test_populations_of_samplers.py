@@ -92,7 +92,11 @@ def counter():
 
 @pytest.mark.parametrize(
     ("pairing", "keep", "updates"),
-    [(shaping.pairing(turnover=0.0), False, 8), (shaping.pairing(), False, 2), (shaping.pairing(), True, 8)],
+    [
+        pytest.param(shaping.pairing(turnover=0.0), False, 8, marks=pytest.mark.slow),
+        (shaping.pairing(), False, 2),
+        (shaping.pairing(), True, 8),
+    ],
 )
 def test_what_is_known_of_others_starts_anew_with_new_partners_unless_it_is_kept(pairing, keep, updates):
     """With sixty learners hardly anybody meets the same partner twice in a row."""

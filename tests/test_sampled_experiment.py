@@ -40,7 +40,7 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory, without_pictures):
     lines: list[str] = []
     folder = shaping.run(MODELS, tmp_path_factory.mktemp("models") / "run", say=lines.append)
     return folder, played(folder), lines

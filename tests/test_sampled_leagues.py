@@ -12,6 +12,7 @@ from shaping.cli import main
 from shaping.leagues.cells import Play, matrix_cells
 from shaping.leagues.frozen_players import scripted
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 GRU = {
     "game": "ipd",
     "policy": {"kind": "gru", "units": 2},

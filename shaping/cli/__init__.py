@@ -1,6 +1,7 @@
 """The command line: carries out a command and turns what went wrong into one line and an exit status."""
 
 import argparse
+import gc
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,10 @@ from shaping.cli.output import OutputError, complain, discard_output, print_line
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status; `shaping.exit_statuses` says what each means."""
+    if argv is None:
+        # JAX makes many objects and few cycles while it writes a program: to look for them as often as Python does by
+        # default takes an eighth of that time. A program that calls this function keeps its own thresholds.
+        gc.set_threshold(100_000, 50, 100)
     arguments = parser().parse_args(argv)
     from shaping.config.errors import ConfigError, LostError
     from shaping.runtime.failures import ExhaustedError, is_exhausted, is_out_of_memory, reason

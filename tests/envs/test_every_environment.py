@@ -36,7 +36,7 @@ def env(request):
     return envs.make(request.param, **SETTINGS.get(request.param, {}))
 
 
-# Without jit every operation of theirs is a program of its own.
+# Those take long to compile.
 LARGE = ("in_the_matrix", "commons_harvest", "clean_up", "fruit_market")
 
 
@@ -163,8 +163,9 @@ def test_jit_changes_nothing(small_env):
     assert_close(env.step(key, state, actions, params), step_of(env)(key, state, actions, params))
 
 
-def test_vmap_is_a_loop_and_numbers_are_data(env):
+def test_vmap_is_a_loop_and_numbers_are_data(small_env):
     """Over keys and over the numbers; and the same key gives the same episode."""
+    env = small_env
     params, keys = env.default_params, jax.random.split(jax.random.key(7), 2)
     batched = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
     together = two_players_of(env)(keys, batched)
@@ -261,8 +262,9 @@ def test_the_default_numbers_give_the_default_parameters(env):
     assert [leaf.dtype for leaf in jax.tree.leaves(found)] == [leaf.dtype for leaf in jax.tree.leaves(params)]
 
 
-def test_numbers_with_an_axis_of_matches_are_data_of_one_program(env):
+def test_numbers_with_an_axis_of_matches_are_data_of_one_program(small_env):
     """Two matches, the second of other numbers, in a vmap: each is what its own numbers give alone."""
+    env = small_env
     params = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), env.default_params)
     defaults = declarations.default_numbers(env)
     numbers = {name: np.stack([value, halved(value)]) for name, value in defaults.items() if value is not None}

@@ -9,6 +9,7 @@ import pytest
 
 from shaping import envs
 from shaping.envs.negotiation import cooperative_proposals, efficient_welfare, shares, utilities
+from tests.compiling import quickly
 
 
 def state_of(values, quantities=None, dtype=float):
@@ -28,7 +29,7 @@ def state_of(values, quantities=None, dtype=float):
 def test_parts_follow_from_proposals_as_stated(split, expected):
     proposals = jnp.asarray([[0.2, 1.0, 0.0, 0.0], [0.3, 0.6, 0.0, 0.5]])
     np.testing.assert_allclose(shares(proposals, split), expected, rtol=1e-6)
-    slopes = jax.jacobian(lambda asked: shares(asked, split))(proposals)
+    slopes = quickly(jax.jacobian(lambda asked: shares(asked, split)))(proposals)
     assert np.all(np.isfinite(slopes))
 
 

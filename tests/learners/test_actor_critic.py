@@ -35,7 +35,7 @@ def thetas():
 
 
 def played(at):
-    batch = at.sampler.play(thetas(), jax.random.fold_in(jax.random.key(KEY), 0))
+    batch = quickly(at.sampler.play)(thetas(), jax.random.fold_in(jax.random.key(KEY), 0))
     return jax.tree.map(np.asarray, batch)
 
 

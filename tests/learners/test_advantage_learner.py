@@ -181,7 +181,9 @@ def test_groups_meet_the_opponents_they_were_given():
     always = [jnp.full(5, 50.0), jnp.full(5, -50.0)]
     settings = past_selves.PastSelves(2, 3, 1, 4)
     selves = past_selves.start(settings, always[0])
-    met = past_selves.meet(settings, selves, at, [jnp.zeros(5), always[1]], 0, jax.random.key(0))
+    met = quickly(lambda key: past_selves.meet(settings, selves, at, [jnp.zeros(5), always[1]], 0, key))(
+        jax.random.key(0)
+    )
     # Two groups meet the past self, which cooperates, and one the present opponent, which defects.
     assert np.all(met.batch.actions[:2, ..., 1] == 0) and np.all(met.batch.actions[2, ..., 1] == 1)
     # The learner plays its own policy in all of them.

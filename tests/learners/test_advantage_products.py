@@ -16,6 +16,7 @@ from shaping.learners.advantage_products import (
     paper_kernel,
     returns_of,
 )
+from tests.compiling import quickly
 from tests.objectives.enumeration import (
     ACTIONS,
     DISCOUNT,
@@ -31,6 +32,7 @@ from tests.objectives.enumeration import (
 pytestmark = pytest.mark.usefixtures("x64")
 
 GAMMA, BETA = 0.9, 0.3
+aligned = quickly(advantage_alignment, static_argnums=(1, 2, 3))
 NUMBERS = np.random.default_rng(0)
 
 
@@ -54,24 +56,24 @@ def by_hand(advantages, form):
 @pytest.mark.parametrize("players", [2, 3])
 def test_alignment_is_the_sum_of_the_definition(form, players):
     advantages = NUMBERS.normal(size=(6, 3, players))
-    found = advantage_alignment(jnp.asarray(advantages), BETA, GAMMA, form)
+    found = aligned(advantages, BETA, GAMMA, form)
     np.testing.assert_allclose(found, by_hand(advantages, form), atol=1e-12)
 
 
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_players_who_change_seats_change_their_terms(form):
-    advantages = jnp.asarray(NUMBERS.normal(size=(5, 2, 3)))
-    order = jnp.array([2, 0, 1])
-    there = advantage_alignment(advantages[..., order], BETA, GAMMA, form)
-    np.testing.assert_allclose(there, advantage_alignment(advantages, BETA, GAMMA, form)[..., order], atol=1e-13)
+    advantages = NUMBERS.normal(size=(5, 2, 3))
+    order = np.array([2, 0, 1])
+    there, here = (np.asarray(aligned(each, BETA, GAMMA, form)) for each in (advantages[..., order], advantages))
+    np.testing.assert_allclose(there, here[..., order], atol=1e-13)
 
 
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_a_third_player_without_advantages_changes_nothing(form):
-    two = jnp.asarray(NUMBERS.normal(size=(5, 2, 2)))
-    three = jnp.concatenate([two, jnp.zeros((5, 2, 1))], axis=-1)
-    found = advantage_alignment(three, BETA, GAMMA, form)
-    np.testing.assert_allclose(found[..., :2], advantage_alignment(two, BETA, GAMMA, form), atol=1e-14)
+    two = NUMBERS.normal(size=(5, 2, 2))
+    three = np.concatenate([two, np.zeros((5, 2, 1))], axis=-1)
+    found = np.asarray(aligned(three, BETA, GAMMA, form))
+    np.testing.assert_allclose(found[..., :2], aligned(two, BETA, GAMMA, form), atol=1e-14)
 
 
 def test_wrong_arguments_are_refused_in_one_line():
@@ -107,7 +109,7 @@ def joint_values(values):
 def test_the_expected_alignment_term_is_the_exact_second_order_term():
     # By recursion: beta gamma sum over k, s, a, b of P(s_k = s) pi(a, b | s) A_1,k(s, a, b) d Q_2,k(a, b) / d theta_1.
     probe = [jnp.asarray(theta) for theta in PROBE]
-    values, joint = exact_values(probe), chances(probe)
+    values, joint = quickly(lambda: (exact_values(probe), chances(probe)))()
 
     def second_order(theta):
         ahead = joint_values(exact_values([theta, probe[1]]))[..., 1]
@@ -121,30 +123,29 @@ def test_the_expected_alignment_term_is_the_exact_second_order_term():
     # By enumeration: every course of play with its probability.
     step = np.arange(STEPS)[:, None]
     taken = 2 * ACTIONS[..., 0] + ACTIONS[..., 1]
-    advantages = joint_values(values)[step, taken] - values[step, STATES]
-    term = alignment_term(paper_kernel(BETA, DISCOUNT), advantages[..., 0], advantages[..., 1:])
 
     def surrogate(theta):
+        advantages = joint_values(values)[step, taken] - values[step, STATES]
+        term = alignment_term(paper_kernel(BETA, DISCOUNT), advantages[..., 0], advantages[..., 1:])
         own = log_probabilities([theta, probe[1]])[..., 0]
         return jnp.mean(weights(probe) * jnp.sum(term * own, axis=0))
 
-    expected = jax.grad(second_order)(probe[0])
-    np.testing.assert_allclose(jax.grad(surrogate)(probe[0]), expected, atol=1e-12)
+    found, expected = quickly(lambda theta: (jax.grad(surrogate)(theta), jax.grad(second_order)(theta)))(probe[0])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     assert np.abs(expected).max() > 1e-3
 
 
 def test_the_return_of_an_opponent_differentiates_like_the_exact_one_twice():
-    values = exact_values([jnp.asarray(theta) for theta in PROBE])[np.arange(STEPS)[:, None], STATES][..., 1:]
-
     def estimated(theta):
+        values = exact_values([jnp.asarray(theta) for theta in PROBE])[np.arange(STEPS)[:, None], STATES][..., 1:]
         own = log_probabilities([theta, PROBE[1]])[..., 0]
         returns = loaded_returns(own, jnp.asarray(REWARDS[..., 1:]), values, DISCOUNT)[0, :, 0]
         return jnp.mean(weights(PROBE) * returns)
 
-    probe = jnp.asarray(PROBE[0])
     gradients, hessians = exact_derivatives()[:2]
-    np.testing.assert_allclose(jax.grad(estimated)(probe), gradients[1, :5], atol=1e-12)
-    np.testing.assert_allclose(jax.hessian(estimated)(probe), hessians[1, :5, :5], atol=1e-12)
+    gradient, hessian = quickly(lambda theta: (jax.grad(estimated)(theta), jax.hessian(estimated)(theta)))(PROBE[0])
+    np.testing.assert_allclose(gradient, gradients[1, :5], atol=1e-12)
+    np.testing.assert_allclose(hessian, hessians[1, :5, :5], atol=1e-12)
 
 
 @pytest.mark.parametrize(("others", "temperature"), [(1, 1.0), (2, 0.5)])
@@ -164,9 +165,14 @@ def test_the_gradient_of_loqa_is_a_policy_gradient_with_its_alignment_term(other
         own = jnp.where(running, own, 0)
         return loqa_loss(own, advantages, *data, GAMMA, 0.7, temperature, jnp.asarray(running))
 
-    kernel = loqa_kernel(1.0, GAMMA, 0.7, temperature)
-    term = loqa_term(kernel, advantages, rewards, returns_of(rewards, GAMMA), *data[1:], GAMMA, temperature)
-    np.testing.assert_allclose(-jax.grad(loss)(own), term * running / running.sum(), atol=1e-12)
+    @quickly
+    def both():
+        kernel = loqa_kernel(1.0, GAMMA, 0.7, temperature)
+        term = loqa_term(kernel, advantages, rewards, returns_of(rewards, GAMMA), *data[1:], GAMMA, temperature)
+        return jax.grad(loss)(own), term
+
+    slope, term = map(np.asarray, both())
+    np.testing.assert_allclose(-slope, term * running / running.sum(), atol=1e-12)
     assert np.abs(term).max() > 0.1
 
 
@@ -182,7 +188,8 @@ def test_loqa_against_two_opponents_is_the_sum_over_both():
         rewards_of, values_of, each_of, taken_of = (x[:, :, seats] for x in (rewards, values, each, taken))
         return loqa_loss(own, advantages, rewards_of, values_of, each_of, taken_of)
 
-    np.testing.assert_allclose(loss(np.array([0, 1])), loss(np.array([0])) + loss(np.array([1])), atol=1e-13)
+    both, *each = quickly(lambda: [loss(np.array(seats)) for seats in ([0, 1], [0], [1])])()
+    np.testing.assert_allclose(both, sum(each), atol=1e-13)
 
 
 def test_others_keep_the_order_of_their_seats():

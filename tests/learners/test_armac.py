@@ -134,6 +134,7 @@ def trained(game, learner, updates, seeds=4):
     return [np.asarray(x) for x in quickly(jax.vmap(run))(jax.random.split(jax.random.key(4), seeds))]
 
 
+@pytest.mark.slow
 def test_the_average_policy_approaches_an_equilibrium_of_kuhn_poker():
     before, after = trained(POKER, armac(games=256, epochs=300), 300)
     assert np.all(before > 0.4) and np.all(after < 0.15)

@@ -12,6 +12,7 @@ import pytest
 import shaping
 from shaping.learners import coala
 from shaping.learners.coala import OfTrials, trial_advantages
+from tests.compiling import quickly
 from tests.runs import played
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -56,7 +57,7 @@ def chances(logits):
 def gradient(discount):
     powers = discount ** np.arange(STEPS)
     returns = (powers[:, None] * rewards()).sum(axis=1).mean(axis=-1)
-    return jax.grad(lambda logits: jnp.sum(chances(logits) * returns))(jnp.asarray(LOGITS))
+    return quickly(jax.grad(lambda logits: jnp.sum(chances(logits) * returns)))(LOGITS)
 
 
 def values():
@@ -69,22 +70,21 @@ def values():
 
 def estimated(estimator, values=0.0, discount=1.0):
     """The expected estimate; steps are weighed by discount^t, as the gradient's are."""
-    held = jnp.broadcast_to(values, ACTIONS.shape)
-    given = chances(jnp.asarray(LOGITS))
-    advantages = jax.vmap(lambda r, v: trial_advantages(r, ROUNDS, estimator, v, discount))(
-        jnp.asarray(rewards()), held
-    )
-    weights = (discount ** np.arange(STEPS))[:, None] * advantages
+    held = np.broadcast_to(values, ACTIONS.shape)
 
-    def surrogate(logits):
-        return jnp.sum(given * jnp.sum(weights * log_policies(logits), axis=(1, 2)))
+    def surrogate(logits, given):
+        advantages = jax.vmap(lambda r, v: trial_advantages(r, ROUNDS, estimator, v, discount))(
+            jnp.asarray(rewards()), held
+        )
+        weights = (discount ** np.arange(STEPS))[:, None] * advantages
+        return jnp.sum(chances(given) * jnp.sum(weights * log_policies(logits), axis=(1, 2)))
 
-    return jax.grad(surrogate)(jnp.asarray(LOGITS))
+    return quickly(jax.grad(surrogate))(LOGITS, LOGITS)
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.8])
 def test_coala_s_estimator_is_unbiased_with_a_critic_and_without(discount):
-    np.testing.assert_allclose(chances(jnp.asarray(LOGITS)).sum(), 1, rtol=1e-12)
+    np.testing.assert_allclose(quickly(chances)(LOGITS).sum(), 1, rtol=1e-12)
     expected = gradient(discount)
     for critic in (0.0, values()):
         np.testing.assert_allclose(estimated("coala", critic, discount), expected, rtol=1e-9)

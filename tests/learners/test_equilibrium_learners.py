@@ -12,6 +12,7 @@ from shaping.objectives import exact_matrix
 from shaping.objectives.exact_sequential import sequential_game
 from shaping.policies.tabular import tabular
 from shaping.rules.exploitability_descent import exploitability_descent
+from tests.compiling import quickly
 
 KUHN = envs.make("kuhn_poker")
 POKER = sequential_game(KUHN, [tabular(7)] * 2)
@@ -26,11 +27,11 @@ def test_exploitability_descent_takes_the_steps_of_openspiels_former_test(x64):
     # their difference: open_spiel/python/algorithms/exploitability_descent_test.py, before its removal.
     published = [0.9166667, 0.67893005, 0.48109149, 0.40061421, 0.36617242, 0.33676996]
     objective, rule = POKER.objective(KUHN.default_params), exploitability_descent()
-    thetas, found = [jnp.zeros(7)] * 2, []
+    thetas, found = [np.zeros(7)] * 2, []
+    directions = quickly(lambda thetas: [rule.direction(objective, thetas, player) for player in (0, 1)])
     for _ in published:
-        found.append(nash_conv(POKER, thetas))
-        steps = [rule.direction(objective, thetas, player) for player in (0, 1)]
-        thetas = [theta + 2 * step for theta, step in zip(thetas, steps, strict=True)]
+        found.append(nash_conv(POKER, [jnp.asarray(theta) for theta in thetas]))
+        thetas = [theta + 2 * np.asarray(step) for theta, step in zip(thetas, directions(thetas), strict=True)]
     np.testing.assert_allclose(found, published, atol=1e-7)
 
 

@@ -17,6 +17,7 @@ from shaping.objectives.sampled_objective import sampled_objective
 from shaping.policies import tabular
 from shaping.policies.gaussian import gaussian
 from shaping.rules.search import normals, ranks, slope
+from tests.compiling import quickly
 from tests.runs import played
 
 KEY = jax.random.key(3)
@@ -66,7 +67,8 @@ def test_a_step_is_optax_s_on_that_estimate_and_sigma_shrinks_to_its_limit():
     common = Common(0.05, optimizer("adam"))
     learner = es(population=8, sigma=0.2, sigma_decay=0.5, sigma_limit=0.07, common=common)
     first = begun(learner, [0.0, 0.0, 0.0])
-    after, told = learner.step(KEY, [first], 0, QUADRATIC)
+    step = quickly(lambda state: learner.step(KEY, [state], 0, QUADRATIC))
+    after, told = step(first)
     # Adam's first step is the sign of the direction.
     noise = normals(jax.random.fold_in(KEY, 0), 4, jnp.zeros(3))
     fitness = jnp.stack([hill(sign * 0.2 * eps) for eps in noise for sign in (1, -1)])
@@ -74,7 +76,7 @@ def test_a_step_is_optax_s_on_that_estimate_and_sigma_shrinks_to_its_limit():
     np.testing.assert_allclose(after.theta, expected, rtol=1e-5)
     np.testing.assert_allclose(told["fitness"], fitness.mean(), rtol=1e-5)
     np.testing.assert_allclose(told["fitness_best"], fitness.max(), rtol=1e-5)
-    sigmas = [first.memory.sigma, after.memory.sigma, learner.step(KEY, [after], 0, QUADRATIC)[0].memory.sigma]
+    sigmas = [first.memory.sigma, after.memory.sigma, step(after)[0].memory.sigma]
     np.testing.assert_allclose(sigmas, [0.2, 0.1, 0.07], rtol=1e-6)
     assert optax.tree.get(after.memory.optimizer, "count") == 1
 
@@ -91,10 +93,9 @@ def test_without_exploration_own_actions_are_medians_and_those_of_others_are_dra
 
 @pytest.mark.parametrize("make", [es, genetic])
 def test_chunks_change_nothing_and_a_member_does_not_depend_on_how_many_there_are(make):
-    ends = [
-        make(population=12, chunk=chunk).step(KEY, [begun(make(population=12), [0.5, 0.5, 0.5])], 0, QUADRATIC)[0].theta
-        for chunk in (None, 4)
-    ]
+    state = begun(make(population=12), [0.5, 0.5, 0.5])
+    makers = [make(population=12, chunk=chunk) for chunk in (None, 4)]
+    ends = quickly(lambda: [maker.step(KEY, [state], 0, QUADRATIC)[0].theta for maker in makers])()
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
     assert not np.allclose(ends[0], 0.5)
     few, many = (normals(KEY, count, jnp.zeros(2)) for count in (3, 9))
@@ -113,11 +114,12 @@ def test_fitness_is_the_return_of_the_objective_whether_sampled_or_exact(x64):
 def test_the_best_mutant_replaces_its_parent_only_if_it_is_better():
     learner = genetic(population=16, sigma=0.3)
     low = begun(learner, TOP + 1.0)
-    after, told = learner.step(KEY, [low], 0, QUADRATIC)
+    step = quickly(lambda state: learner.step(KEY, [state], 0, QUADRATIC))
+    after, told = step(low)
     assert hill(np.asarray(after.theta)) == pytest.approx(float(told["fitness_best"]), rel=1e-5)
     assert told["fitness_best"] > hill(TOP + 1.0)
     top = begun(learner, TOP)
-    np.testing.assert_array_equal(learner.step(KEY, [top], 0, QUADRATIC)[0].theta, top.theta)
+    np.testing.assert_array_equal(step(top)[0].theta, top.theta)
 
 
 def test_what_does_not_fit_is_refused_in_a_line():
@@ -132,6 +134,7 @@ def test_what_does_not_fit_is_refused_in_a_line():
 
 
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.slow
 def test_a_configuration_learns_to_cooperate_with_tit_for_tat_by_evolution(tmp_path):
     """Any policy that never defects first is a best reply, worth -1; N(0, 1) logits start at about -1.5."""
     config = {

@@ -92,8 +92,13 @@ def test_a_step_fits_the_critic_and_ascends_it(name):
     seen, done = seen_and_done(name, at, batch)
     keys = [jax.random.fold_in(jax.random.fold_in(KEY, 1), seat) for seat in range(2)]
     then = [thetas[0], slow_theta]
-    next_done = jnp.stack([act(name, then[i], batch, i, keys[i])[0] for i in range(2)], axis=2)
-    later = np.where(batch.running, critic(memory.slow_phi, seen, next_done), 0)
+
+    @quickly
+    def worth_later():
+        next_done = jnp.stack([act(name, then[i], batch, i, keys[i])[0] for i in range(2)], axis=2)
+        return critic(memory.slow_phi, seen, next_done)
+
+    later = np.where(batch.running, worth_later(), 0)
     targets = np.zeros((STEPS, STREAMS))
     for t in range(STEPS):
         targets[t] = UNIT * batch.rewards[t, :, PLAYER] + (GAMMA * later[t + 1] if t + 1 < STEPS else 0)
@@ -104,8 +109,8 @@ def test_a_step_fits_the_critic_and_ascends_it(name):
         return jnp.sum(batch.running * (critic(phi, seen, done) - targets) ** 2) / 2 / count
 
     # The first step of Adam.
-    slope = jax.grad(loss)(memory.phi)
-    phi = jax.tree.map(lambda x, g: x - RATE * g / (jnp.abs(g) + 1e-8), memory.phi, slope)
+    slope = jax.tree.map(np.asarray, quickly(jax.grad(loss))(memory.phi))
+    phi = jax.tree.map(lambda x, g: np.asarray(x) - RATE * g / (np.abs(g) + 1e-8), memory.phi, slope)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), after.memory.phi, phi)
 
     def worth(theta):
@@ -113,9 +118,10 @@ def test_a_step_fits_the_critic_and_ascends_it(name):
         both = jnp.stack([jnp.asarray(done[:, :, 0]), own], axis=2)
         return jnp.sum(batch.running * (critic(phi, seen, both) - cost)) / count
 
-    theta = jax.tree.map(lambda x, g: x + g, thetas[PLAYER], jax.grad(worth)(thetas[PLAYER]))
+    climbed = quickly(jax.grad(worth))(thetas[PLAYER])
+    theta = jax.tree.map(lambda x, g: np.asarray(x) + np.asarray(g), thetas[PLAYER], climbed)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), after.theta, theta)
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), after.theta, thetas[PLAYER])
+    moved = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), after.theta, thetas[PLAYER])
     assert min(jax.tree.leaves(moved)) > 1e-4
-    slow = jax.tree.map(lambda a, b: a + SLOW * (b - a), slow_theta, theta)
+    slow = jax.tree.map(lambda a, b: np.asarray(a) + SLOW * (b - np.asarray(a)), slow_theta, theta)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), after.memory.slow_theta, slow)

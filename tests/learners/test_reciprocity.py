@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 GAMMA, FORMS = 0.9, ["balance", "credit", "one_step"]
 PAYOFFS = np.array([[-1.0, -3, 0, -2], [-1, 0, -3, -2]])
 NUMBERS = np.random.default_rng(2)
+exact_return = quickly(exact_reciprocal_return, static_argnums=(4, 5))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -72,9 +73,7 @@ def by_the_chain_of_three_rounds(cooperation, baselines, player):
 @pytest.mark.parametrize("player", [0, 1])
 def test_the_exact_one_step_return_is_that_of_the_chain_of_64_states(player):
     cooperation, baselines = NUMBERS.uniform(size=(2, 2, 5))
-    found = exact_reciprocal_return(
-        jnp.asarray(cooperation), jnp.asarray(baselines), jnp.asarray(PAYOFFS), GAMMA, player, "one_step"
-    )
+    found = exact_return(cooperation, baselines, PAYOFFS, GAMMA, player, "one_step")
     np.testing.assert_allclose(found, by_the_chain_of_three_rounds(cooperation, baselines, player), rtol=1e-11)
 
 
@@ -94,9 +93,7 @@ def test_the_exact_return_is_the_sum_over_rounds_of_expected_rewards(form):
             after[1 + taken] += there[state] * chance[state, taken]
             kept[1 + taken] += chance[state, taken] * (decay * balance[state] + made * there[state])
         there, balance = after, kept
-    found = exact_reciprocal_return(
-        jnp.asarray(cooperation), jnp.asarray(baselines), jnp.asarray(PAYOFFS), GAMMA, 0, form
-    )
+    found = exact_return(cooperation, baselines, PAYOFFS, GAMMA, 0, form)
     np.testing.assert_allclose(found, total, rtol=1e-11)
 
 

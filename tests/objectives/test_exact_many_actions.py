@@ -13,6 +13,7 @@ from shaping import envs
 from shaping.objectives.exact_many_actions import many_action_game
 from shaping.policies import tabular
 from shaping.rules import gradients
+from tests.compiling import quickly
 
 pytestmark = pytest.mark.usefixtures("x64")
 WINS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])  # rock, paper, scissors
@@ -69,7 +70,8 @@ def dense_returns(game, thetas):
 def test_exact_returns_are_those_of_the_dense_chain(game):
     thetas = drawn(game)
     policies = (tabular(game.num_states, num_actions=game.num_actions),) * game.num_players
-    found = many_action_game(game, policies).objective(game.default_params)([jnp.asarray(t) for t in thetas])[0]
+    objective = many_action_game(game, policies).objective(game.default_params)
+    found = quickly(lambda thetas: objective(thetas)[0])(list(thetas))
     np.testing.assert_allclose(found, dense_returns(game, thetas), rtol=1e-10)
 
 
@@ -101,10 +103,11 @@ def test_play_and_its_gradients_are_those_of_the_closed_form():
         return jnp.concatenate([jnp.stack(list(returns)), jnp.ravel(own)])
 
     keys = jax.random.split(jax.random.key(2), 40)
-    each = jax.jit(jax.vmap(lambda key: asked(played.objective(numbers), key)))(keys)
+    each = np.asarray(quickly(jax.vmap(lambda key: asked(played.objective(numbers), key)))(keys))
     error = each.std(0, ddof=1) / np.sqrt(len(keys))
-    np.testing.assert_array_less(np.abs(each.mean(0) - asked(exact)), 4.5 * error + 1e-12)
-    assert np.linalg.norm(asked(exact)[2:]) > 5 * np.linalg.norm(error[2:])
+    wanted = np.asarray(quickly(lambda: asked(exact))())
+    np.testing.assert_array_less(np.abs(each.mean(0) - wanted), 4.5 * error + 1e-12)
+    assert np.linalg.norm(wanted[2:]) > 5 * np.linalg.norm(error[2:])
 
 
 def test_naive_learners_go_around_in_rock_paper_scissors_and_lookahead_comes_to_rest():
@@ -139,7 +142,7 @@ def test_play_counts_what_is_executed_and_scripts_play_one_action_each():
     scripts = shaping.scripted_players(game)
     assert list(scripts) == ["ALL0", "ALL1", "ALL2"]
     pair = (scripts["ALL2"][0], scripts["ALL0"][1])
-    found = shaping.play(game, pair, ((), ()), jax.random.key(0), 50, 200).pooled()
+    found = quickly(lambda key: shaping.play(game, pair, ((), ()), key, 50, 200).pooled())(jax.random.key(0))
     frequency = game.metrics(found.counts)["action_frequency"]
     # 10,000 steps: a standard error of .005, and each other action as likely.
     np.testing.assert_allclose(frequency, [[0.15, 0.15, 0.7], [0.7, 0.15, 0.15]], atol=0.02)

@@ -21,6 +21,7 @@ from shaping.objectives.game import value_scale
 from shaping.objectives.make_sampled import resets_itself, sampled
 from shaping.policies import coin_table, fixed, scripted_players, tabular
 from shaping.variables import CORE, VARIABLES
+from tests.compiling import quickly
 
 KEY = jax.random.key(0)
 
@@ -106,19 +107,26 @@ def test_exact_and_sampled_one_shot_coin_games_agree_on_values():
 def test_the_own_fraction_of_an_exact_coin_game_is_that_of_its_pickups():
     env, policies, thetas = coin(5)
     game, params = exact_coin_game(env, policies)
-    found = game.describe(params, thetas)
+    describe = quickly(game.describe)
+    found = describe(params, thetas)
     pickups = np.asarray(found["pickups"])
     np.testing.assert_allclose(found["own_fraction"], np.diagonal(pickups) / pickups.sum(1), rtol=1e-5)
     nobody = [jnp.full_like(theta, -60).at[:, -1].set(60) for theta in thetas]
-    assert game.env.action_space.num_values == 5 or np.isfinite(game.describe(params, nobody)["own_fraction"]).all()
+    assert game.env.action_space.num_values == 5 or np.isfinite(describe(params, nobody)["own_fraction"]).all()
 
 
 def test_measures_of_an_episode_are_divided_by_the_episodes_that_were_counted():
     env, policies, thetas = coin(4)
     game, params = sampled(env, policies, batch=2, discount=0.9, evaluation=3)
-    played = game._played(params, policies, thetas, KEY)
+
+    @quickly
+    def run():
+        played = game._played(params, policies, thetas, KEY)
+        return game._measured(played)["pickups"], played.counts.pickups
+
+    found, counted = run()
     assert measures(env)["pickups"].per_episode
-    np.testing.assert_allclose(game._measured(played)["pickups"], played.counts.pickups / 3, rtol=1e-6)
+    np.testing.assert_allclose(found, counted / 3, rtol=1e-6)
 
 
 def test_scripted_players_among_themselves_earn_what_the_game_pays_for_what_they_do():

@@ -11,6 +11,7 @@ from shaping import envs
 from shaping.objectives.exact_sequential import sequential_game
 from shaping.objectives.information_sets import InformationSets
 from shaping.policies.tabular import tabular
+from tests.compiling import quickly
 
 KUHN = envs.make("kuhn_poker")
 
@@ -81,11 +82,16 @@ def test_counterfactual_values_are_what_an_action_earns_once_a_player_plays_to_r
 
 def test_the_gradient_of_the_return_is_the_counterfactual_values_times_the_own_reach(x64):
     game = sequential_game(KUHN, [tabular(KUHN.num_information_sets + 1)] * 2)
-    thetas = [jax.random.normal(jax.random.key(i), (7,)) for i in (0, 1)]
+    thetas = list(np.random.default_rng(0).normal(size=(2, 7)))
     objective = game.objective(KUHN.default_params)
-    gradient = jax.grad(lambda theta: objective.of(0, [theta, thetas[1]]))(thetas[0])
-    played = game.probabilities(thetas)
-    values = objective.information_sets.counterfactual_values(0, played)
+
+    @quickly
+    def run(thetas):
+        played = game.probabilities(thetas)
+        values = objective.information_sets.counterfactual_values(0, played)
+        return jax.grad(lambda theta: objective.of(0, [theta, thetas[1]]))(thetas[0]), played, values
+
+    gradient, played, values = jax.tree.map(np.asarray, run(thetas))
     for row, (earlier, action) in enumerate(KUHN.tree.before[0]):
         reach = 1.0 if earlier < 0 else played[0][earlier, action]
         slope = played[0][row, 0] * played[0][row, 1] * (values[row, 0] - values[row, 1])

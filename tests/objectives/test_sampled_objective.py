@@ -315,13 +315,13 @@ def test_reading_a_table_is_reading_the_policy_step_by_step():
 
 def test_divergence_is_the_mean_over_visited_states_of_the_old_policys_kl_from_the_new():
     sampler = ipd(5, 9, horizon=4)
-    batch = sampler.play(probe(), jax.random.key(2))
+    batch = quickly(sampler.play)(probe(), jax.random.key(2))
     new, old = np.asarray(PROBE[1]) * 2, np.asarray(PROBE[0])
     p, q = 1 / (1 + np.exp(-old)), 1 / (1 + np.exp(-new))
     kl = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
     visited = np.asarray(batch.observations)[:4, :, 1]
     assert len(np.unique(visited)) == 5
-    found = sampler.divergence(1, jnp.asarray(new), jnp.asarray(old), batch)
+    found = quickly(lambda new, old: sampler.divergence(1, new, old, batch))(new, old)
     np.testing.assert_allclose(found, kl[visited].mean(), rtol=1e-12)
     assert abs(found - kl.mean()) > 1e-3, "states are weighed by visits"
 

@@ -69,32 +69,33 @@ PROGRAM = """
 import sys
 import pickle
 import jax
+from tests.compiling import reuse_contexts
+reuse_contexts()
 jax.config.update("jax_num_cpu_devices", 4)
-from tests.population.test_blocks import populations
-pickle.dump(populations(), sys.stdout.buffer)
+from tests.population.test_blocks import population
+pickle.dump(population(sys.argv[1]), sys.stdout.buffer)
 """
 
 
-def populations():
-    """Populations that can be divided among devices, and one that cannot, what is recorded of them."""
+def population(kind):
+    """What is recorded of a population that can be divided among devices, or of one that cannot."""
     types = {"naive": shaping.naive(), "lola": shaping.lola("taylor")}
     mixed = shaping.pairing(blocks=4, turnover=0.5)
     imitating = shaping.selection("fermi", rate=0.5)
     game, how = envs.make("ipd", horizon=1), {"precision": "float64", "sample": 5, "matches": 2}
-    found = [
-        shaping.evolve(game, types, 32, 6, pairing=mixed, **how),
-        shaping.evolve(game, types, 32, 6, pairing="ring", selection=imitating, **how),
-    ]
-    return [{name: own.values for name, own in one.data_vars.items()} for one in found]
+    own = {"pairing": mixed} if kind == "divided" else {"pairing": "ring", "selection": imitating}
+    found = shaping.evolve(game, types, 32, 6, **own, **how)
+    return {name: recorded.values for name, recorded in found.data_vars.items()}
 
 
-def test_populations_divided_among_four_devices_are_those_of_fewer():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=os.environ, capture_output=True, timeout=280)
+@pytest.mark.parametrize("kind", ["divided", pytest.param("whole", marks=pytest.mark.slow)])
+def test_populations_on_four_devices_are_those_on_fewer(kind):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, kind], env=os.environ, capture_output=True, timeout=280)
     assert done.returncode == 0, done.stderr.decode()
-    for one, other in zip(pickle.loads(done.stdout), populations(), strict=True):
-        assert one.keys() == other.keys()
-        for name in one:
-            np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-12, err_msg=name)
+    one, other = pickle.loads(done.stdout), population(kind)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_blocks_that_do_not_fit_are_refused():

@@ -49,6 +49,12 @@ def test_a_record_counts_strategies_and_keeps_samples(monkeypatch):
     np.testing.assert_array_equal(found.theta_sample[0, -1], found.theta_final[0, [0, 2, 4, 6]])
     np.testing.assert_array_equal(found.type_sample[0, -1], found.type_final[0, [0, 2, 4, 6]])
     np.testing.assert_array_equal(found.type_sample[0, 0], [0, 0, 1, 1])
+
+
+@pytest.mark.slow
+def test_a_sample_is_of_the_generation_that_it_is_said_to_be():
+    types, selection = {"naive": shaping.naive(), "wsls": "wsls"}, shaping.selection("fermi", events=3)
+    found = shaping.evolve(envs.make("ipd"), types, 8, 9, sample=4, sample_every=3, selection=selection)
     alone = shaping.evolve(envs.make("ipd"), types, 8, 3, sample=8, selection=selection)
     np.testing.assert_allclose(found.theta_sample[0, 1], alone.theta_final[0, [0, 2, 4, 6]], rtol=1e-3)
 

@@ -43,14 +43,18 @@ def climber(step_size):
     return a2c(common=Common(step_size, critic=own))
 
 
-def plain(step_size, rate):
+def plain(step_size, rate=None):
     return gradient_learner(naive(), step_size)
 
 
-@pytest.mark.parametrize("first", [plain, pytest.param(shaper, marks=pytest.mark.slow)])
-def test_a_match_is_what_it_is_alone_however_many_run_beside_it_and_however_they_are_cut(population, first):
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(plain, plain), pytest.param(shaper, climber, marks=pytest.mark.slow)],
+    ids=["plain", "fitted"],
+)
+def test_a_match_is_what_it_is_alone_however_many_run_beside_it_and_however_they_are_cut(population, first, second):
     with jax.enable_x64(True):
-        matches = [match(n, [first(0.5 + n, 1.0 + n), climber(0.5)]) for n in range(4)]
+        matches = [match(n, [first(0.5 + n, 1.0 + n), second(0.5)]) for n in range(4)]
         together = population.play(matches, 4, block=4)
         # Each alone on a device of its own, and in two segments.
         some = [2, 1]

@@ -30,7 +30,7 @@ def learned(rule, objective=GAME, policies=POLICIES, player=0):
 
 def untrained(rule):
     network = MetaValueNetwork(rule.settings.width, rule.settings.quantiles, True)
-    weights = network.init(jax.random.key(0), jnp.stack(drawn()), jnp.zeros(2))
+    weights = quickly(network.init)(jax.random.key(0), jnp.stack(drawn()), jnp.zeros(2))
     return Learned(weights, jnp.array([20.0, 30.0]))
 
 
@@ -75,11 +75,16 @@ def test_a_symmetric_network_values_exchanged_players_alike():
 def test_the_gradient_of_the_summed_values_is_everybody_s_own_gradient():
     network = MetaValueNetwork(8, 4, True)
     x, g = jnp.stack(drawn()), jnp.array([0.3, 0.8])
-    weights = network.init(jax.random.key(0), x, g)
-    total = jax.grad(lambda x: jnp.sum(network.apply(weights, x, g)))(x)
-    for i in range(2):
-        own = jax.grad(lambda theta, i=i: jnp.sum(network.apply(weights, x.at[i].set(theta), g)[i]))(x[i])
-        np.testing.assert_allclose(total[i], own, rtol=1e-4, atol=1e-6)
+    weights = quickly(network.init)(jax.random.key(0), x, g)
+
+    @quickly
+    def gradients():
+        total = jax.grad(lambda x: jnp.sum(network.apply(weights, x, g)))(x)
+        own = [jax.grad(lambda th, i=i: jnp.sum(network.apply(weights, x.at[i].set(th), g)[i]))(x[i]) for i in range(2)]
+        return total, jnp.stack(own)
+
+    total, own = gradients()
+    np.testing.assert_allclose(total, own, rtol=1e-4, atol=1e-6)
 
 
 def test_quantile_regression_settles_on_the_quantiles_of_its_targets():
@@ -101,8 +106,9 @@ def test_values_of_a_constant_game_are_its_standardised_return():
     rule = meva(lookahead_rate=0.0, width=16, quantiles=8, episodes=40, steps=20, stride=5, batch=16)
     found = learned(rule, objective, policies)
     np.testing.assert_allclose(found.deviation, 1.0, atol=0.15)
+    values = quickly(lambda x: _values(rule.settings, found.network, jnp.array([[x], [0.0]]), jnp.full(2, 0.5))[0])
     for x in (-1.0, 1.0):
-        value = _values(rule.settings, found.network, jnp.array([[x], [0.0]]), jnp.full(2, 0.5))[0]
+        value = values(x)
         assert abs(float(value) - x) < 0.35
 
 

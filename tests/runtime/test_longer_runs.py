@@ -78,7 +78,7 @@ def test_an_extension_that_is_stopped_and_resumed_is_the_same(whole, short):
     assert_same(whole, shaping.resume(short))
 
 
-@pytest.mark.parametrize("step", ["_grow", "remove"])
+@pytest.mark.parametrize("step", ["_grow", pytest.param("remove", marks=pytest.mark.slow)])
 def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, short, monkeypatch, step, updates=43):
     def killed(*arguments):
         raise KeyboardInterrupt
