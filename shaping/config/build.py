@@ -28,10 +28,10 @@ from shaping.learners.schedule import schedule
 from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.objectives.sampled_objective import EstimatorNumbers
 from shaping.policies import scripted_players, tabular
-from shaping.population.ecology import Rules
 from shaping.population.index_ranges import Spans
 from shaping.population.learner_types import check_types, learners_of
 from shaping.population.match import Match
+from shaping.population.meeting_population import Rules
 from shaping.population.nearest_strategy import classifies
 from shaping.population.population_programs import Population
 from shaping.population.random_keys import draw, match_key, purpose
