@@ -37,7 +37,7 @@ POPULATIONS = {
     "game": {"name": "stag_hunt", "horizon": 1},
     "population": {
         "size": 8,
-        "types": {"naive": {"share": 0.5, "rule": "naive"}, "lola": {"rule": "lola", "variant": "taylor"}},
+        "types": {"fast": {"share": 0.5, "rule": "naive"}, "slow": {"rule": "naive", "step_size": 0.3}},
         "turnover": 0.5,
         "selection": {"kind": "fermi", "rate": 0.5},
     },

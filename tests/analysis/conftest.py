@@ -158,6 +158,12 @@ def coarse_pictures():
 
 
 @pytest.fixture
+def unrendered(monkeypatch):
+    """Figures are made as ever and not rendered, which is most of the work: for tests of what captions say."""
+    monkeypatch.setattr("shaping.analysis.style.png", lambda figure: b"\x89PNG")
+
+
+@pytest.fixture
 def write_record(tmp_path):
     """Write a record of these cells under tmp_path; returns the folder."""
 

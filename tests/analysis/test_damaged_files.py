@@ -11,6 +11,8 @@ from shaping.analysis.record import open_record
 from shaping.analysis.report import write_report
 from shaping.analysis.summary import summarise
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def cell(n=4, **more):
     policy = np.broadcast_to([1, 1, 0, 1, 0.0], (n, 2, 5)).copy()

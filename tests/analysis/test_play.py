@@ -177,7 +177,9 @@ def test_every_variable_along_updates_is_a_metric_and_so_is_what_follows_from_it
     assert known_metrics(["pickups"])[-2:] == ("own_fraction", "own_colour_found")
 
 
-def test_a_variable_nobody_here_has_heard_of_is_averaged_drawn_tabulated_explained_and_compared(write_record):
+def test_a_variable_nobody_here_has_heard_of_is_averaged_drawn_tabulated_explained_and_compared(
+    write_record, unrendered
+):
     apples = over_updates(np.linspace(1, 2, N)[:, None] * [1.0, 3.0])
     entry = {"metric": "apples", "player": 1, "value": 4.5, "tolerance": 0.01, "source": "S"}
     run = write_record([matrix(play={"apples": apples})], config={"published": [entry]})
@@ -192,14 +194,14 @@ def test_a_variable_nobody_here_has_heard_of_is_averaged_drawn_tabulated_explain
     assert "<th>apples eaten</th>" in text and "Apples eaten: apples a player eats a step." in text
 
 
-def test_a_record_that_declares_nothing_opens_and_shows_nothing_of_play(write_record):
+def test_a_record_that_declares_nothing_opens_and_shows_nothing_of_play(write_record, unrendered):
     run = write_record([matrix(play={"apples": over_updates(1.0)})], declare=False)
     summary = summarise(run)
     assert summary["variables"] == {} and "apples" not in summary["cells"][0]
     assert "play_curves" not in pictures(run) and "<h2>Play" not in render(open_record(run), summary, [])
 
 
-def test_what_is_known_at_the_end_alone_has_a_column_and_no_curve(write_record):
+def test_what_is_known_at_the_end_alone_has_a_column_and_no_curve(write_record, unrendered):
     made = matrix()
     made["play"] = {"own_fraction": np.full((N, UPDATES, 2), np.nan)}
     made["play"]["own_fraction"][:, -1] = 0.7
@@ -208,14 +210,14 @@ def test_what_is_known_at_the_end_alone_has_a_column_and_no_curve(write_record):
     assert "<th>own colour</th>" in render(open_record(run), summarise(run), [])
 
 
-def test_more_variables_than_fit_beside_each_other_get_a_second_picture(write_record):
+def test_more_variables_than_fit_beside_each_other_get_a_second_picture(write_record, unrendered):
     play = {"apples": over_updates(1.0), "own_fraction": over_updates(0.5)}
     found = pictures(write_record([matrix(play=play)]))
     assert {"play_curves", "play_curves_2"} <= set(found)
     assert "V_CC" not in found["play_curves_2"].caption
 
 
-def test_what_scripts_earn_is_marked_beside_the_reward_and_stands_in_a_table_of_welfare(write_record):
+def test_what_scripts_earn_is_marked_beside_the_reward_and_stands_in_a_table_of_welfare(write_record, unrendered):
     scripted = np.array([1.0, -0.5, 0.25]) * np.ones((N, 2, 1))
     run = write_record([matrix(play={"scripted_reward_per_step": scripted})])
     summary = summarise(run)
@@ -227,7 +229,7 @@ def test_what_scripts_earn_is_marked_beside_the_reward_and_stands_in_a_table_of_
     assert "<h2>Against" not in text
 
 
-def test_states_that_no_match_came_to_leave_the_shape_of_policies_as_it_is(write_record):
+def test_states_that_no_match_came_to_leave_the_shape_of_policies_as_it_is(write_record, unrendered):
     made = matrix()
     made["policy"][0] = np.nan
     made["policy"][:, :, 4] = np.nan
@@ -264,7 +266,7 @@ def test_a_trace_is_the_mean_over_matches_that_did_not_diverge(write_record):
     assert trace(record, 0, "shaping_sd") is None
 
 
-def test_at_most_thirty_matches_are_drawn_one_by_one_and_the_caption_says_so(write_record):
+def test_at_most_thirty_matches_are_drawn_one_by_one_and_the_caption_says_so(write_record, unrendered):
     run = write_record([matrix(40)])
     found = trace(open_record(run), 0, "value")
     assert found is not None and len(found.each) == SEEDS == 30
@@ -285,7 +287,7 @@ def test_sampled_cells_have_figures_of_play_beside_those_of_all_cells(write_reco
     assert "the exact value, which play estimates" in caption and "Own colour:" in caption and "V_CC" in caption
 
 
-def test_exact_cells_have_no_row_among_the_figures_of_play(write_record):
+def test_exact_cells_have_no_row_among_the_figures_of_play(write_record, unrendered):
     both = write_record([exact(coordinates={"variant": "e"}), matrix(coordinates={"variant": "s"})])
     summary = summarise(both)
     assert measured_cells(summary) == [1]
@@ -310,7 +312,7 @@ def test_models_and_shaping_terms_are_drawn_where_they_were_recorded(write_recor
     assert text.count(READING.split("'")[0]) == 1
 
 
-def test_players_that_end_up_unequal_have_lines_of_their_own(write_record):
+def test_players_that_end_up_unequal_have_lines_of_their_own(write_record, unrendered):
     made = coins(0.5)
     made["value"] = over_updates([1.0, -1.0]) + 0.01 * np.random.default_rng(0).normal(size=(N, UPDATES, 2))
     record = open_record(write_record([made]))

@@ -85,7 +85,9 @@ def loss_by_hand(theta, batch, thetas, phis, player, stopped):
     return -total / (steps * streams)
 
 
-@pytest.mark.parametrize(("players", "player", "stopped"), [(2, 0, True), (2, 1, False), (3, 1, True)])
+@pytest.mark.parametrize(
+    ("players", "player", "stopped"), [pytest.param(2, 0, True, marks=pytest.mark.slow), (2, 1, False), (3, 1, True)]
+)
 def test_a_step_descends_the_loss_of_the_paper(players, player, stopped):
     at, thetas, phis = parts(players)
     critics = critic([tabular_critic(SIZES[players], 2)] * players, 0.0, 0.0, "sgd")

@@ -79,7 +79,7 @@ pickle.dump(population(sys.argv[1]), sys.stdout.buffer)
 
 def population(kind):
     """What is recorded of a population that can be divided among devices, or of one that cannot."""
-    types = {"naive": shaping.naive(), "lola": shaping.lola("taylor")}
+    types = {name: shaping.gradient_learner(shaping.naive(), size) for name, size in (("fast", 1.0), ("slow", 0.3))}
     mixed = shaping.pairing(blocks=4, turnover=0.5)
     imitating = shaping.selection("fermi", rate=0.5)
     game, how = envs.make("ipd", horizon=1), {"precision": "float64", "sample": 5, "matches": 2}

@@ -7,6 +7,7 @@ import pytest
 
 from shaping.objectives import analytic_game
 from shaping.rules.cola import Cola, cola, loss
+from tests.compiling import quickly
 
 TANDEM = analytic_game("tandem")
 RETURNS = TANDEM.objective({})
@@ -19,6 +20,7 @@ def trained(rule, key=0):
     )
 
 
+@pytest.mark.slow
 def test_cola_rests_on_tandem_where_consistent_learners_do():
     """s* = (1 + sqrt(1 + 8 eta)) / 2, mean loss 2 eta, within 2 %."""
     rate = 0.1
@@ -60,19 +62,20 @@ def test_the_consistency_loss_is_zero_for_the_consistent_line_and_not_for_others
         return {"params": {"Dense_0": hidden, "Dense_1": output}}
 
     thetas = [jnp.array([0.3]), jnp.array([0.5])]
-    assert float(loss(RETURNS, thetas, settings, [network(a, b)] * 2)) < 1e-20
+    loss_of = quickly(lambda networks: loss(RETURNS, thetas, settings, networks))
+    assert float(loss_of([network(a, b)] * 2)) < 1e-20
     # Naive directions answer nobody: order 0 against order 1 of HOLA.
     s, naive = 0.8, network(-2.0, 2.0)
     first = (-2 * (1 + rate * -2) ** 2, -2 * rate * (1 + rate * -2) * 2 + 2)
     expected = 2 * ((-2 - first[0]) * s + 2 - first[1]) ** 2
-    np.testing.assert_allclose(loss(RETURNS, thetas, settings, [naive] * 2), expected, rtol=1e-9)
+    np.testing.assert_allclose(loss_of([naive] * 2), expected, rtol=1e-9)
 
 
 def test_outside_its_region_a_network_answers_as_at_the_border():
     rule = cola(0.1, 0.5, training_steps=1, **SMALL)
     learned = trained(rule)
     outside, border = ([jnp.array([x]), jnp.array([-0.2])] for x in (3.0, 0.5))
-    found = [rule.direction(RETURNS, point, 0, None, learned) for point in (outside, border)]
+    found = quickly(lambda: [rule.direction(RETURNS, point, 0, None, learned) for point in (outside, border)])()
     np.testing.assert_array_equal(*found)
 
 

@@ -44,7 +44,8 @@ def command(*arguments, **environment):
 
 @pytest.mark.parametrize(
     "environment",
-    [{"JAX_NUM_CPU_DEVICES": "abc"}, {"JAX_PLATFORMS": "nothing"}, {"JAX_ENABLE_X64": "abc"}, {"XLA_FLAGS": "--none"}],
+    [{"JAX_NUM_CPU_DEVICES": "abc"}, {"JAX_PLATFORMS": "nothing"}, {"XLA_FLAGS": "--none"}]
+    + [pytest.param({"JAX_ENABLE_X64": "abc"}, marks=pytest.mark.slow)],
 )
 def test_a_variable_that_jax_cannot_use_is_one_line(environment):
     done = command("run", "lola_table", "--dry-run", **environment)

@@ -51,7 +51,9 @@ def test_policies_in_between_are_those_a_shorter_run_ends_with(every, tmp_path):
     np.testing.assert_allclose(every.policy_trajectory.sel(update=4), shorter.policy, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("record_every", "updates"), [(4, [0, 4, 8, 10]), (99, [0, 10])])
+@pytest.mark.parametrize(
+    ("record_every", "updates"), [(4, [0, 4, 8, 10]), pytest.param(99, [0, 10], marks=pytest.mark.slow)]
+)
 def test_policies_recorded_now_and_then_are_some_of_those_recorded_always(every, tmp_path, record_every, updates):
     seldom = played(tmp_path / "run", record_every=record_every)
     assert seldom["update"].values.tolist() == updates
