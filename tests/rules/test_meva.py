@@ -60,9 +60,9 @@ def test_against_lola_learners_something_finite_is_learned():
 
 def test_a_discount_of_zero_is_naive_learning():
     rule, thetas = meva(discount=0.0, **TINY), drawn()
-    found, expected = quickly(
-        lambda: (rule.direction(GAME, thetas, 1, None, untrained(rule)), naive().direction(GAME, thetas, 1))
-    )()
+    learned = untrained(rule)
+    both = quickly(lambda: (rule.direction(GAME, thetas, 1, None, learned), naive().direction(GAME, thetas, 1)))
+    found, expected = both()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
