@@ -1,69 +1,41 @@
-"""Commons harvest: maps, moves, regrowth, beams, time-outs and views, each against the rule written out by hand.
-
-The rules of one game are in one file, with the boards drawn as text, which makes it longer than others.
-"""
-
-from functools import partial
+"""Commons harvest: maps, moves, meals, episodes and settings, each against the rule written out by hand."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from shaping import envs
-from shaping.envs.commons_harvest.game import COMPASS, TURNING, CommonsHarvestState
+from shaping.envs.commons_harvest.game import COMPASS, TURNING
 from shaping.envs.commons_harvest.maps import read_map
 from tests.compiling import quickly
-
-STAY, FORWARD, BACKWARD, STEP_LEFT, STEP_RIGHT, TURN_LEFT, TURN_RIGHT, ZAP = range(8)
-UP, RIGHT, DOWN, LEFT = range(4)
-
-PATCH = ("  A  ", " AAA ", "AAAAA", " AAA ", "  A  ", "PPPPP")
-ENV = envs.make("commons_harvest", layout=PATCH, regrowth=(0.0, 0.0, 0.0, 0.0))
-PARAMS = ENV.default_params
-STEP = quickly(ENV.step)
-CELLS = ENV.world.apples
-MIDDLE = CELLS.index((2, 2))
-
-ROOM = ("WWWWWWWW", "WPPPPPPW", "WPPPPPPW", "WPPPWPPW", "WPPPPPPW", "WPPPPPAW", "WWWWWWWW")
-"""Six columns and five rows within the wall, a pillar at row 2 and column 3, an apple at row 4 and column 5."""
-HALL = envs.make("commons_harvest", layout=ROOM, regrowth=(0.0,), num_players=3, ahead=3, behind=2, sides=2)
-HALL_STEP = quickly(HALL.step)
-
-
-def state_of(places, facing=None, apples=None, away=None, cooldown=None, env=ENV):
-    n = len(places)
-    ripe = range(len(env.world.apples)) if apples is None else apples
-    return CommonsHarvestState(
-        places=jnp.array(places, jnp.int32),
-        facing=jnp.array(facing or [UP] * n, jnp.int32),
-        away=jnp.array(away or [0] * n, jnp.int32),
-        cooldown=jnp.array(cooldown or [0] * n, jnp.int32),
-        apples=jnp.array(np.isin(np.arange(len(env.world.apples)), list(ripe))),
-        step=jnp.int32(0),
-    )
-
-
-def play(state, *joint_actions, params=PARAMS, step=STEP):
-    """The last step's (state, rewards, info)."""
-    for number, actions in enumerate(joint_actions):
-        _, state, rewards, _, _, info = step(jax.random.key(number), state, jnp.array(actions), params)
-    return state, np.asarray(rewards).tolist(), info
-
-
-@partial(quickly, static_argnums=(0, 4))
-def repeat(env, state, actions, params, times):
-    """What follows a state, many times over."""
-    keys = jax.random.split(jax.random.key(5), times)
-    return jax.vmap(lambda key: env.step(key, state, actions, params)[1])(keys)
-
-
-def within(count, trials, probability):
-    """Whether a count is within four standard errors of what a probability makes expect."""
-    error = np.sqrt(np.maximum(probability * (1 - probability), 1e-12) / trials)
-    return np.all(abs(np.asarray(count) / trials - probability) <= 4 * error)
+from tests.envs.commons_harvest_states import (
+    BACKWARD,
+    CELLS,
+    DOWN,
+    ENV,
+    FORWARD,
+    HALL,
+    HALL_STEP,
+    LEFT,
+    MIDDLE,
+    PARAMS,
+    PATCH,
+    RIGHT,
+    ROOM,
+    STAY,
+    STEP,
+    STEP_LEFT,
+    STEP_RIGHT,
+    TURN_LEFT,
+    TURN_RIGHT,
+    UP,
+    ZAP,
+    near,
+    play,
+    state_of,
+    within,
+)
 
 
 def test_the_numbers_are_those_of_melting_pot():
@@ -160,239 +132,6 @@ def test_an_apple_is_eaten_by_who_stands_on_it_and_by_nobody_else():
     assert play(after, [STAY, STAY])[1] == [0, 0]
     worth = PARAMS.replace(apple_reward=jnp.float32(0.5))
     assert play(state, [FORWARD, STAY], params=worth)[1] == [0.5, 0]
-
-
-def near(cell, others):
-    return [o for o in others if o != cell and (o[0] - cell[0]) ** 2 + (o[1] - cell[1]) ** 2 <= 4]
-
-
-@pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 12])
-def test_apples_grow_with_the_probability_of_the_number_of_apples_near(number):
-    rates = np.array([0.0, 0.2, 0.5, 0.8])
-    params = PARAMS.replace(regrowth=jnp.array(rates, jnp.float32))
-    ripe = [CELLS.index(cell) for cell in near((2, 2), CELLS)[:number]]
-    trials = 4000
-    after = np.asarray(
-        repeat(ENV, state_of([[5, 0], [5, 4]], apples=ripe), jnp.array([STAY, STAY]), params, trials).apples
-    )
-    for index, cell in enumerate(CELLS):
-        if index in ripe:
-            assert after[:, index].all()
-        else:
-            count = len(near(cell, [CELLS[i] for i in ripe]))
-            assert within(after[:, index].sum(), trials, rates[min(count, 3)]), (cell, count)
-
-
-def test_cells_of_a_patch_grow_independently():
-    params = PARAMS.replace(regrowth=jnp.array([0.0, 0.5, 0.5, 0.5]))
-    state = state_of([[5, 0], [5, 4]], apples=[MIDDLE])
-    grown = np.asarray(repeat(ENV, state, jnp.array([STAY, STAY]), params, 4000).apples)[:, [0, 1, 2]]
-    patterns = np.bincount(grown @ [1, 2, 4], minlength=8)
-    assert within(patterns, 4000, 1 / 8)
-
-
-def test_the_default_rates_are_met_to_the_letter():
-    env = envs.make("commons_harvest", layout=PATCH)
-    trials = 100_000
-    for number, rate in ((1, 0.0025), (2, 0.005), (3, 0.025), (12, 0.025)):
-        ripe = [CELLS.index(cell) for cell in near((2, 2), CELLS)[:number]]
-        state = state_of([[5, 0], [5, 4]], apples=ripe)
-        after = repeat(env, state, jnp.array([STAY, STAY]), env.default_params, trials)
-        assert within(after.apples[:, MIDDLE].sum(), trials, rate)
-
-
-def test_a_patch_that_is_empty_stays_empty_whatever_grows_elsewhere():
-    env = envs.make("commons_harvest", layout=("AAA   AAA", "PPPPPPPPP"), regrowth=(0.0, 1.0))
-    state = state_of([[1, 0], [1, 8]], apples=[4], env=env)
-    after, *_ = play(state, *[[STAY, STAY]] * 4, params=env.default_params, step=quickly(env.step))
-    assert after.apples.tolist() == [False] * 3 + [True] * 3
-
-
-def test_apples_more_than_two_away_do_not_count():
-    env = envs.make("commons_harvest", layout=("A A", "   ", "AAA", "PPP"), regrowth=(0.0, 1.0), num_players=1)
-    cells, step = env.world.apples, quickly(env.step)
-    for ripe in range(len(cells)):
-        after, *_ = play(state_of([[3, 0]], apples=[ripe], env=env), [STAY], params=env.default_params, step=step)
-        assert {cells[i] for i in np.flatnonzero(after.apples)} == {cells[ripe], *near(cells[ripe], cells)}
-    assert (0, 0) not in near((2, 1), cells)  # a knight's move, the square root of 5
-
-
-def test_what_is_eaten_does_not_grow_in_the_same_step_nor_feeds_its_neighbours():
-    certain = PARAMS.replace(regrowth=jnp.ones(4, jnp.float32).at[0].set(0))
-    state = state_of([[2, 1], [5, 4]], [RIGHT, UP])
-    after, rewards, _ = play(state, [FORWARD, STAY], params=certain)
-    assert rewards[0] == 1 and not after.apples[MIDDLE]
-    alone = state_of([[2, 1], [5, 4]], [RIGHT, UP], apples=[MIDDLE])
-    assert not play(alone, [FORWARD, STAY], params=certain)[0].apples.any()
-
-
-@pytest.mark.parametrize("facing", [UP, RIGHT, DOWN, LEFT])
-def test_a_beam_covers_three_cells_ahead_and_one_to_either_side(facing):
-    env = envs.make("commons_harvest", layout=(" " * 9,) * 8 + ("PPPPPPPPA",))
-    step = quickly(jax.vmap(env.step, in_axes=(None, 0, None, None)))
-    targets = [(row, column) for row in range(9) for column in range(9) if (row, column) != (4, 4)]
-    states = [state_of([(4, 4), target], [facing, UP], env=env) for target in targets]
-    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    info = step(jax.random.key(0), together, jnp.array([ZAP, STAY]), env.default_params)[-1]
-    hit = {target for target, zapped in zip(targets, np.asarray(info["zapped"][:, 1]), strict=True) if zapped}
-    rows, columns = {
-        UP: (range(1, 4), range(3, 6)),
-        RIGHT: (range(3, 6), range(5, 8)),
-        DOWN: (range(5, 8), range(3, 6)),
-        LEFT: (range(3, 6), range(1, 4)),
-    }[facing]
-    assert hit == {(row, column) for row in rows for column in columns}
-    assert info["zapped"][:, 0].sum() == 0 and np.array_equal(info["hits"][:, 0], info["zapped"][:, 1])
-
-
-def hall_hits(places, facing, **numbers):
-    state = state_of(places, [facing, UP, UP], env=HALL)
-    params = HALL.default_params.replace(**{k: jnp.int32(v) for k, v in numbers.items()})
-    return play(state, [ZAP, STAY, STAY], params=params, step=HALL_STEP)[2]["zapped"].tolist()
-
-
-def test_walls_stop_a_beam_and_players_do_not():
-    # The pillar is at (2, 3): it stops its lane for who stands beyond, not the lanes beside it.
-    assert hall_hits([(2, 2), (2, 4), (1, 4)], RIGHT) == [0, 0, 1]
-    assert hall_hits([(4, 3), (1, 3), (1, 4)], UP) == [0, 0, 1]
-    assert hall_hits([(4, 1), (4, 2), (4, 3)], RIGHT) == [0, 1, 1]
-    # A lane that would start in the pillar does not start, nor do those beyond.
-    assert hall_hits([(2, 2), (1, 3), (1, 1)], UP) == [0, 0, 1]
-    assert hall_hits([(2, 2), (1, 4), (1, 0)], UP, beam_radius=2) == [0, 0, 1]
-    assert hall_hits([(2, 2), (1, 3), (1, 1)], UP, beam_length=0) == [0, 0, 0]
-
-
-def test_a_hit_player_is_off_the_map_for_four_steps_and_comes_back_on_a_start():
-    state, _, info = play(state_of([[4, 2], [2, 2]]), [ZAP, FORWARD])  # it goes to (1, 2), and is hit there
-    assert info["zapped"].tolist() == [0, 1] and state.away.tolist() == [0, 4] and info["apples_eaten"][1] == 1
-    for left in (3, 2, 1):
-        state, rewards, info = play(state, [STAY, FORWARD])
-        assert state.away[1] == left and info["away"].tolist() == [0, 1] and rewards[1] == 0
-    last = state
-    state, _, info = play(state, [STAY, FORWARD])
-    assert state.away[1] == 0 and info["away"][1] == 1 and tuple(state.places[1].tolist()) in ENV.world.starts
-    after = repeat(ENV, last, jnp.array([STAY, ZAP]), PARAMS, 4000)
-    columns = np.bincount(after.places[:, 1, 1], minlength=5)
-    assert within(columns, 4000, 1 / 5) and within(np.bincount(after.facing[:, 1], minlength=4), 4000, 1 / 4)
-
-
-def test_who_is_off_the_map_is_not_in_the_way_not_hit_and_eats_nothing():
-    state = state_of([[3, 2], [2, 2]], away=[0, 3])
-    after, rewards, info = play(state, [ZAP, STAY])
-    assert info["zapped"].tolist() == [0, 0] and after.apples[MIDDLE] and rewards == [1, 0]
-    assert play(state, [FORWARD, STAY])[0].places[0].tolist() == [2, 2]
-
-
-def test_who_cannot_come_back_tries_again():
-    env = envs.make("commons_harvest", layout=("A Q", "P Q"), num_players=2)
-    step = quickly(env.step)
-    state = state_of([[1, 0], [0, 1]], away=[0, 1], env=env)
-    after, _, info = play(state, [STAY, STAY], params=env.default_params, step=step)
-    assert after.away.tolist() == [0, 1] and info["away"].tolist() == [0, 1]
-    after = after.replace(places=after.places.at[0].set(jnp.array([1, 1])))
-    after, *_ = play(after, [STAY, STAY], params=env.default_params, step=step)
-    assert after.away.tolist() == [0, 0] and after.places[1].tolist() == [1, 0]
-
-
-def test_a_player_may_zap_every_third_step():
-    state, fired = state_of([[3, 2], [5, 0]]), []
-    for _ in range(7):
-        state, _, info = play(state, [ZAP, STAY])
-        fired.append(int(info["zaps"][0]))
-    assert fired == [1, 0, 0, 1, 0, 0, 1]
-
-
-def test_two_players_may_hit_each_other_and_zaps_may_cost():
-    state = state_of([[2, 1], [2, 3]], [RIGHT, LEFT], apples=[])
-    params = PARAMS.replace(zap_reward=jnp.float32(-0.5), zapped_reward=jnp.float32(-3))
-    after, rewards, _ = play(state, [ZAP, ZAP], params=params)
-    assert after.away.tolist() == [4, 4] and rewards == [-3.5, -3.5]
-
-
-def picture(env, state):
-    """Planes of the whole map, [rows, columns, 2 + 2 x players]: apples, walls, then places and facings by seat."""
-    world, n = env.world, env.num_players
-    planes = np.zeros((world.rows, world.columns, 2 + 2 * n), int)
-    for ripe, cell in zip(np.asarray(state.apples), world.apples, strict=True):
-        planes[(*cell, 0)] = ripe
-    for cell in world.walls:
-        planes[(*cell, 1)] = 1
-    for seat in range(n):
-        if state.away[seat] == 0:
-            planes[(*state.places[seat].tolist(), 2 + seat)] = 1
-            planes[(*state.places[seat].tolist(), 2 + n + seat)] = 1 + int(state.facing[seat])
-    return planes
-
-
-def expected_view(env, state, player, reach, turn):
-    """The window of one player, out of the map by padding, turning and cutting; `reach` ahead, behind, to the sides."""
-    n, pad = env.num_players, 12
-    planes = np.pad(picture(env, state), ((pad, pad), (pad, pad), (0, 0)))
-    inside = np.pad(np.ones((env.world.rows, env.world.columns), int), pad)
-    planes[..., 1] |= 1 - inside
-    marker = np.zeros(planes.shape[:2], int)
-    row, column = state.places[player].tolist()
-    marker[row + pad, column + pad] = 1
-    quarters = int(state.facing[player]) if turn else 0
-    planes, marker = np.rot90(planes, quarters), np.rot90(marker, quarters)  # to the left: what is ahead comes up
-    (row,), (column,) = np.nonzero(marker)
-    ahead, behind, sides = reach
-    cut = planes[row - ahead : row + behind + 1, column - sides : column + sides + 1]
-    order = [player, *(seat for seat in range(n) if seat != player)]
-    facing = cut[..., 2 + n :].sum(-1)
-    ways = [(facing > 0) & ((facing - 1 - quarters) % 4 == way) for way in range(4)]
-    ready = np.full(cut.shape[:2], int(state.cooldown[player] == 0))
-    view = np.stack([cut[..., 0], cut[..., 1], *(cut[..., 2 + s] for s in order), *ways, ready], -1)
-    return view * int(state.away[player] == 0)
-
-
-def random_state(env, seed):
-    random = np.random.default_rng(seed)
-    n, world = env.num_players, env.world
-    free = [c for c in np.ndindex(world.rows, world.columns) if c not in world.walls]
-    places = [free[i] for i in random.choice(len(free), n, replace=False)]
-    return state_of(
-        places,
-        random.integers(0, 4, n).tolist(),
-        np.flatnonzero(random.random(len(world.apples)) < 0.6).tolist(),
-        (random.integers(2, 5, n) * (random.random(n) < 0.3)).tolist(),
-        random.integers(0, 3, n).tolist(),
-        env,
-    )
-
-
-@pytest.fixture(scope="module", params=["turning", "compass"])
-def observed(request):
-    """An environment, how its window reaches, and its step, which shows the state after it."""
-    layout = ("AAWAA  A", "A    WAP", "AA  A WP", "  W   PP")
-    env = envs.make("commons_harvest", layout=layout, num_players=3, movement=request.param, ahead=4, behind=1, sides=2)
-    return env, (4, 1, 2) if request.param == "turning" else (2, 2, 2), quickly(env.step)
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000))
-def test_a_window_is_the_map_turned_and_cut(observed, seed):
-    env, reach, step = observed
-    state = random_state(env, seed)
-    obs, after, *_ = step(jax.random.key(seed), state, jnp.zeros(3, jnp.int32), env.default_params)
-    for player in range(3):
-        expected = expected_view(env, after, player, reach, env.movement == "turning")
-        np.testing.assert_array_equal(obs[player], expected)
-
-
-def test_the_full_view_is_the_whole_map_the_same_way_up_for_all():
-    env = envs.make("commons_harvest", layout=ROOM, num_players=3, view="full")
-    state = state_of([(0, 0), (2, 2), (4, 5)], [RIGHT, DOWN, LEFT], away=[0, 0, 3], cooldown=[0, 2, 0], env=env)
-    obs, after, *_ = quickly(env.step)(jax.random.key(0), state, jnp.zeros(3, jnp.int32), env.default_params)
-    expected = np.zeros((3, 5, 6, 10), np.uint8)
-    expected[:, 4, 5, 0] = 1
-    expected[:, 2, 3, 1] = 1
-    for player, (own, other) in enumerate(((2, 3), (3, 2), (3, 4))):
-        expected[player, 0, 0, own] = 1
-        expected[player, 2, 2, other] = 1
-    expected[:, 0, 0, 5 + RIGHT] = expected[:, 2, 2, 5 + DOWN] = 1
-    expected[0, :, :, 9] = 1
-    np.testing.assert_array_equal(obs, expected)
 
 
 def test_an_episode_is_cut_at_its_horizon_and_never_ends_otherwise():
