@@ -7,8 +7,11 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from shaping import envs
 from shaping.envs import CoinGameState
+from tests.compiling import quickly
 
 GOES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
 
@@ -87,3 +90,38 @@ def transition(env, players, coins, colour, moves):
 def near(env, player, coin):
     """Whether one of the four moves leads from the player's cell to the coin's."""
     return any(moved(env, player, move) == coin for move in ("right", "left", "down", "up"))
+
+
+N_KEYS = 8000
+
+
+@pytest.fixture(autouse=True)
+def strict():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def coin_game(**settings):
+    return envs.make("coin_game", **settings)
+
+
+def one_coin(**settings):
+    return coin_game(dialect="pola", **settings)
+
+
+def two_coins(**settings):
+    return coin_game(**{"dialect": "pax", "egocentric": False, "last_step": "play"} | settings)
+
+
+def step_many(env, state, moves, params, keys):
+    """The same step under many keys."""
+    return quickly(jax.vmap(lambda key: env.step(key, state, numbers(env, *moves), params)))(keys)
+
+
+def assert_uniform(values, size):
+    """Frequencies of 0 .. size - 1 along the first axis within 5 standard errors of 1 / size."""
+    values = np.asarray(values).reshape(len(values), -1)
+    error = 5 * np.sqrt((1 - 1 / size) / size / len(values))
+    for column in values.T:
+        frequencies = np.bincount(column, minlength=size) / len(column)
+        assert frequencies.shape == (size,) and np.max(np.abs(frequencies - 1 / size)) < error

@@ -1,9 +1,4 @@
-"""The rules of the Coin Game, point by point, from states set up by hand. Red is seat 0, blue seat 1.
-
-The rules of one game are in one file, which makes it longer than others.
-"""
-
-import dataclasses
+"""The rules of the Coin Game, point by point, from states set up by hand. Red is seat 0, blue seat 1."""
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +7,20 @@ import pytest
 
 from shaping import envs
 from tests.compiling import quickly
-from tests.envs.coin_rules import GOES, numbers, pairs, place, play
-
-N_KEYS = 8000
-
-
-@pytest.fixture(autouse=True)
-def strict():
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        yield
-
-
-def coin_game(**settings):
-    return envs.make("coin_game", **settings)
-
-
-def one_coin(**settings):
-    return coin_game(dialect="pola", **settings)
-
-
-def two_coins(**settings):
-    return coin_game(**{"dialect": "pax", "egocentric": False, "last_step": "play"} | settings)
-
-
-def step_many(env, state, moves, params, keys):
-    """The same step under many keys."""
-    return quickly(jax.vmap(lambda key: env.step(key, state, numbers(env, *moves), params)))(keys)
-
+from tests.envs.coin_rules import (
+    GOES,
+    N_KEYS,
+    assert_uniform,
+    coin_game,
+    numbers,
+    one_coin,
+    pairs,
+    place,
+    play,
+    step_many,
+    strict,  # noqa: F401
+    two_coins,
+)
 
 # Moves
 
@@ -60,11 +42,16 @@ def test_every_move_from_every_cell_goes_one_cell_on_the_torus(settings, moves):
     both_actions = np.stack([actions, actions[::-1]], axis=1)
     start = place(env, [(0, 0)] * 2, [(0, 0)] * env.num_coins)
     keys = jax.random.split(jax.random.key(0), len(cells))
-    after = jax.vmap(
-        lambda key, players, actions: (
-            env.step(
-                key, envs.CoinGameState.of(players, start.coins, start.colour, start.step), actions, env.default_params
-            )[1].players
+    after = quickly(
+        jax.vmap(
+            lambda key, players, actions: (
+                env.step(
+                    key,
+                    envs.CoinGameState.of(players, start.coins, start.colour, start.step),
+                    actions,
+                    env.default_params,
+                )[1].players
+            )
         )
     )(keys, jnp.asarray(both_cells), jnp.asarray(both_actions))
     for player in range(2):
@@ -262,15 +249,6 @@ def test_a_step_that_restarts_ignores_actions_and_pays_and_counts_nothing():
         assert_uniform(cells[:, one] * 9 + cells[:, two], 81)
 
 
-def assert_uniform(values, size):
-    """Frequencies of 0 .. size - 1 along the first axis within 5 standard errors of 1 / size."""
-    values = np.asarray(values).reshape(len(values), -1)
-    error = 5 * np.sqrt((1 - 1 / size) / size / len(values))
-    for column in values.T:
-        frequencies = np.bincount(column, minlength=size) / len(column)
-        assert frequencies.shape == (size,) and np.max(np.abs(frequencies - 1 / size)) < error
-
-
 def test_one_program_plays_many_rewards_and_horizons():
     env = one_coin(noise=0.0)
     params = envs.CoinGameParams(
@@ -288,154 +266,3 @@ def test_one_program_plays_many_rewards_and_horizons():
     # Both take blue's coin: red is paid for another's colour, blue for its own and for having it taken.
     np.testing.assert_allclose(rewards, [[1, -1], [0.5, 4.75], [0, 1]])
     assert np.asarray(truncated).tolist() == [True, False, False] and not np.any(terminated)
-
-
-# Noise
-
-
-@pytest.mark.parametrize(("stay", "num_actions"), [(False, 4), (True, 5)])
-def test_a_uniformly_random_action_is_executed_with_the_noises_probability(stay, num_actions):
-    env = one_coin(grid=5, noise=(0.3, 1.0), stay=stay)
-    state = place(env, [(2, 2), (2, 2)], [(0, 0)])
-    keys = jax.random.split(jax.random.key(5), N_KEYS)
-    after = step_many(env, state, ["right", "up"], env.default_params, keys)[1]
-    cells = np.asarray(after.players)
-    places = [2 * 5 + 2 + 5 * down + right for down, right in list(GOES.values())[:num_actions]]
-    executed = np.stack([[places.index(cell) for cell in row] for row in cells])
-    frequencies = np.zeros((num_actions, num_actions))
-    np.add.at(frequencies, (executed[:, 0], executed[:, 1]), 1 / len(executed))
-    first = np.full(num_actions, 0.3 / num_actions)
-    first[0] += 0.7
-    expected = np.outer(first, np.full(num_actions, 1 / num_actions))
-    errors = np.sqrt(expected * (1 - expected) / len(executed))
-    assert np.all(np.abs(frequencies - expected) < 5 * errors)
-
-
-def test_no_noise_is_the_same_whether_left_out_or_zero():
-    state = place(one_coin(), [(1, 0), (1, 2)], [(1, 1)])
-    without, zero = one_coin(), one_coin(noise=0)
-    keys = jax.random.split(jax.random.key(5), 500)
-    left, right = (step_many(env, state, ["right", "left"], env.default_params, keys) for env in (without, zero))
-    jax.tree.map(np.testing.assert_array_equal, left, right)
-
-
-def test_noise_may_differ_between_the_games_of_one_program():
-    env = one_coin(grid=5, noise=0.5)
-    state = place(env, [(2, 2), (2, 2)], [(0, 0)])
-    noise = jnp.array([[0.0, 1.0], [1.0, 0.0]])
-
-    def moved(noise):
-        params = dataclasses.replace(env.default_params, noise=noise)
-        keys = jax.random.split(jax.random.key(5), 400)
-        return jax.vmap(lambda key: env.step(key, state, numbers(env, "right", "right"), params)[1].players)(keys)
-
-    went_right = np.asarray(quickly(jax.vmap(moved))(noise)) == 2 * 5 + 3
-    assert went_right[0, :, 0].all() and went_right[1, :, 1].all()
-    assert 0.1 < went_right[0, :, 1].mean() < 0.4 and 0.1 < went_right[1, :, 0].mean() < 0.4
-
-
-def test_noise_is_what_the_numbers_say_whatever_the_description():
-    noisy, plain = one_coin(noise=0.1), one_coin()
-    state = place(plain, [(0, 0), (0, 0)], [(1, 1)])
-    for params in (noisy.default_params, plain.default_params):
-        one, other = (play(env, state, "right", "right", params=params) for env in (noisy, plain))
-        jax.tree.map(np.testing.assert_array_equal, one.state, other.state)
-
-
-# Refusals
-
-REFUSED = {
-    "an unknown dialect": ({"dialect": "lola"}, "dialect is 'lola'; allowed: lola2018, lola_dice, pola, mfos, pax"),
-    "an unknown setting": ({"colours": 2}, "setting 'colours' is not one of game 'coin_game'; allowed: dialect, "),
-    "one player": ({"num_players": 1}, "num_players is 1; allowed: an integer from 2 to 8"),
-    "nine players": ({"num_players": 9, "grid": 9}, "num_players is 9; allowed: an integer from 2 to 8"),
-    "half a player": ({"num_players": 2.5}, "num_players is 2.5; allowed: an integer from 2 to 8"),
-    "half a player of the reciprocator's": (
-        {"dialect": "reciprocator", "num_players": 2.5},
-        "num_players is 2.5; allowed: an integer from 2 to 8",
-    ),
-    "no room for the coin": ({"grid": (1, 2)}, "grid is 1 x 2; allowed: 3 cells or more with 2 players, start_coins"),
-    "no room for coins of all colours": (
-        {"coins": "per_colour", "num_players": 4, "grid": (2, 3)},
-        "grid is 2 x 3; allowed: 8 cells or more with 4 players, start_coins free",
-    ),
-    "no room for coins to come back": (
-        {"dialect": "mfos", "respawn": "free", "grid": (1, 3)},
-        "grid is 1 x 3; allowed: 4 cells or more with 2 players, respawn free",
-    ),
-    "no room for distinct players": (
-        {"dialect": "mfos", "start_players": "distinct", "grid": 1},
-        "grid is 1 x 1; allowed: 2 cells or more with 2 players, start_players distinct",
-    ),
-    "a grid of three sides": ({"grid": (3, 3, 3)}, "grid is (3, 3, 3); allowed: a number of rows and columns, or "),
-    "a grid of no rows": ({"grid": (0, 9)}, "grid is 0; allowed: an integer from 1 to 1000"),
-    "a grid in words": ({"grid": "3x3"}, "grid is '3x3'; allowed: an integer from 1 to 1000"),
-    "an egocentric view in seat order": (
-        {"egocentric": True},
-        "egocentric is True; allowed: with view self_first or cyclic, not shared",
-    ),
-    "an egocentric rolled view": (
-        {"dialect": "reciprocator", "egocentric": True},
-        "egocentric is True; allowed: with view self_first or cyclic, not rolled",
-    ),
-    "a restart without a step": ({"dialect": "mfos", "horizon": 1}, "horizon is 1; allowed: 2 or more with last_step"),
-    "no steps": ({"horizon": 0}, "horizon is 0; allowed: an integer from 1 to 2147483646"),
-    "a horizon beyond int32": ({"horizon": 2**31}, "horizon is 2147483648; allowed: an integer from 1 to 2147483646"),
-    "a reward that is no number": ({"taken": float("nan")}, "taken is nan; allowed: a finite number"),
-    "a reward in words": ({"own": "1"}, "own is '1'; allowed: a finite number"),
-    "a noise above one": ({"noise": 1.5}, "noise is 1.5; allowed: a finite number from 0 to 1"),
-    "a noise below zero": ({"noise": (0.1, -0.1)}, "noise is -0.1; allowed: a finite number from 0 to 1"),
-    "noise for too many": ({"noise": (0.1, 0.1, 0.1)}, "noise is (0.1, 0.1, 0.1); allowed: None, a number, or one for"),
-    "a switch that is no switch": ({"stay": 1}, "stay is 1; allowed: False, True"),
-    "an unknown coins": ({"coins": "two"}, "coins is 'two'; allowed: alternating, per_colour"),
-    "an unknown tie": ({"tie": "red"}, "tie is 'red'; allowed: all, lowest_seat"),
-    "an unknown moves": ({"moves": "up"}, "moves is 'up'; allowed: right_left_down_up, left_right_up_down"),
-    "an unknown start": ({"start_players": "free"}, "start_players is 'free'; allowed: distinct, any"),
-    "an unknown start of coins": ({"start_coins": "all"}, "start_coins is 'all'; allowed: free, any"),
-    "an unknown respawn": ({"respawn": True}, "respawn is True; allowed: free, any"),
-    "an unknown penalty": ({"penalty": "both"}, "penalty is 'both'; allowed: per_taker, per_coin"),
-    "an unknown last step": ({"last_step": "reset"}, "last_step is 'reset'; allowed: play, no_reward, restart"),
-    "an unknown view": ({"view": "own"}, "view is 'own'; allowed: shared, self_first, cyclic, rolled"),
-    "an unknown layout": ({"layout": "NCHW"}, "layout is 'NCHW'; allowed: channels_first, channels_last"),
-    "an unknown dtype": ({"dtype": "bool"}, "dtype is 'bool'; allowed: float32, int8"),
-    "trials without resets": ({"episodes": 3}, "episodes is 3; allowed: only with auto_reset=True"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_bad_setting_is_refused_in_one_line_that_names_the_remedy(case):
-    settings, message = REFUSED[case]
-    with pytest.raises(ValueError) as refusal:
-        coin_game(**settings)
-    assert str(refusal.value).startswith(message) and "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"grid": (1, 3)},
-        {"coins": "per_colour", "num_players": 4, "grid": (2, 4)},
-        {"dialect": "mfos", "grid": 1},
-        {"dialect": "mfos", "start_players": "distinct", "grid": (1, 2)},
-        {"dialect": "mfos", "respawn": "free", "grid": (2, 2)},
-        pytest.param({"num_players": 8}, marks=pytest.mark.slow),
-    ],
-)
-def test_the_smallest_grids_that_are_allowed_are_played(settings):
-    env = coin_game(**settings)
-    params = env.default_params
-    keys = jax.random.split(jax.random.key(0), 50)
-
-    def steps(key):
-        state = env.reset(key, params)[1]
-        for time in range(3):
-            now = jax.random.fold_in(key, time)
-            state = env.step(now, state, env.action_space.sample(now, (env.num_players,)), params)[1]
-        return state
-
-    state = quickly(jax.vmap(steps))(keys)
-    cells = np.concatenate([np.asarray(state.players), np.asarray(state.coins)], axis=1)
-    assert cells.min() >= 0 and cells.max() < env.num_cells
-    if env.respawn == "free" and env.start_coins == "free":
-        coins, players = np.asarray(state.coins), np.asarray(state.players)
-        assert not np.any(coins[:, :, None] == players[:, None, :])
