@@ -5,14 +5,14 @@
 
 A pair is two learners with GRUs of 32 units, each with its own critics of both players; a batch is 64 games of 32
 steps. An update plays, estimates, and takes one step of both policies and of all critics. Ours are updates of the
-segment program that a run executes, the measurement of values left out; the reference is one pair at a time, because
-the public programs train one pair a process, with one critic for each player. Processor seconds count what other
-processes on the machine do not change; contenders take turns.
+segment program that a run executes, the measurement of values left out: one pair on one device, several on as many as
+there are cores, as in a run. The references (`reference_advantages_torch`) are one pair at a time, because the public
+programs train one pair a process, with one critic for each player. Processor seconds count what other processes on the
+machine do not change; contenders take turns.
 """
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -55,19 +55,20 @@ def configuration(
 
 def ours(raw: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, float]]:
     """A function that makes all updates of a configuration, and the bytes that its program allocates, a pair."""
-    # As the reference, on one device: two would each have a pair, and one pair would be computed twice.
-    os.environ["JAX_NUM_CPU_DEVICES"] = "1"
-    from shaping.runtime.devices import population_mesh, prepare_process
+    from shaping.runtime.devices import prepare_process
 
     prepare_process()
     import jax
+    from jax.sharding import AxisType, Mesh
 
     from shaping.experiment import prepare
     from shaping.population import compiled_programs
 
     prepared = prepare(raw)
     (group,), (chunks,) = prepared.groups, prepared.chunks
-    pairs, mesh = raw["matches"], population_mesh()
+    pairs = raw["matches"]
+    # On two devices a single pair would be computed twice.
+    mesh = Mesh(np.array(jax.devices()[:pairs]), (compiled_programs.AXIS,), axis_types=(AxisType.Auto,))
     matches = group.matches_of(np.arange(pairs))
     matches = jax.device_put(matches, compiled_programs.population_sharding(mesh))
     start = compiled_programs.start_program(mesh, np.float32)

@@ -78,8 +78,10 @@ class SquashedNormal:
         u = (jnp.log(inside) - jnp.log1p(-inside)) / 2
         sd = self._positive()
         density = distrax.Normal(self.mean, sd).log_prob(u) - self._log_slope(u)
-        low, high = log_ndtr((-_EDGE - self.mean) / sd), log_ndtr((self.mean - _EDGE) / sd)
-        found = jnp.where(z < below, low, jnp.where(z > above, high, density))
+        # Of the nearer edge only: these tails cost more than everything else.
+        low = z < below
+        beyond = log_ndtr(jnp.where(low, -_EDGE - self.mean, self.mean - _EDGE) / sd)
+        found = jnp.where(low | (z > above), beyond, density)
         return self._summed(jnp.where(self.sd > 0, found, 0))
 
     def entropy(self) -> jax.Array:
