@@ -257,12 +257,10 @@ class MatrixGame:
         """The mistakes of a step, None without noise; see `declarations.draw`."""
         if params.noise is None:
             return None
-        shape = (self.num_players,)
-        check_shape("params.noise", params.noise, shape)
         further = None
         if self.num_actions > 2:
             dtype = self.action_space.dtype
-            further = jax.random.randint(jax.random.fold_in(key, 1), shape, 1, self.num_actions, dtype)
+            further = jax.random.randint(jax.random.fold_in(key, 1), (self.num_players,), 1, self.num_actions, dtype)
         return MatrixGameDrawn(jax.random.bernoulli(key, params.noise), further)
 
     def step_drawn(
@@ -274,6 +272,7 @@ class MatrixGame:
         check_shape("params.payoffs", params.payoffs, (n,) + (each,) * n)
         executed = actions
         if drawn is not None:
+            check_shape("params.noise", params.noise, (n,))
             another = 1 - actions if drawn.further is None else (actions + drawn.further) % each
             executed = jnp.where(drawn.mistaken, another, actions)
         place_values = np.array([each ** (n - 1 - seat) for seat in range(n)], np.int32)

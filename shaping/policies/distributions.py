@@ -14,7 +14,8 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import log_ndtr
 
-from shaping.envs.spaces import Box
+from shaping.envs.spaces import Box, Discrete
+from shaping.policies.policy import Policy
 
 # Where the normal before squashing is cut; anything further out becomes the edge of the box itself. In float32, numbers
 # near 1 are well resolved up to tanh(6) = 0.99998, and hardly at all from tanh(8) on.
@@ -41,6 +42,33 @@ def sampled(distribution: Any, key: jax.Array, uniform: jax.Array | None = None)
     return jnp.sum(jnp.asarray(uniform)[..., None] >= below, axis=-1, dtype=jnp.int32)
 
 
+def numbers_of_sample(policy: Policy, theta: Any, space: Discrete | Box, key: jax.Array) -> jax.Array:
+    """What a policy's distribution draws in `sample(seed=key)`, before the policy is asked: it depends on the shape of
+    its actions alone. `sampled_from` makes an action of it; `space` is that of the policy's observations.
+
+    Numbers drawn for many steps at once cost a fraction of those drawn step by step.
+    """
+    families: list[type] = []
+
+    def asked(theta: Any) -> jax.Array:
+        distribution = policy.apply(theta, jnp.zeros(space.shape, space.dtype), policy.start(()))[0]
+        families.append(type(distribution))
+        return distribution.logits if isinstance(distribution, distrax.Categorical) else distribution.mean
+
+    like = jax.eval_shape(asked, theta)
+    draw = jax.random.gumbel if issubclass(families[0], distrax.Categorical) else jax.random.normal
+    return draw(key, like.shape, like.dtype)
+
+
+def sampled_from(distribution: Any, numbers: jax.Array) -> jax.Array:
+    """The action that `distribution.sample(seed=key)` returns, from the numbers that it would draw."""
+    if not isinstance(distribution, distrax.Categorical):
+        return distribution.of_numbers(numbers)
+    action = jnp.argmax(numbers + distribution.logits, axis=-1).astype(jnp.int32)
+    # As distrax has it.
+    return jnp.where(jnp.all(jnp.isfinite(distribution.probs), axis=-1), action, -1)
+
+
 @dataclass(frozen=True)
 class SquashedNormal:
     """Actions y in a box, y = low + (high - low) (1 + tanh u) / 2, where u is normal and its dimensions are
@@ -62,7 +90,11 @@ class SquashedNormal:
 
     def sample(self, *, seed: jax.Array) -> jax.Array:
         """An action, [..., *space.shape]."""
-        return self._squashed(self.mean + self.sd * jax.random.normal(seed, self.mean.shape, self.mean.dtype))
+        return self.of_numbers(jax.random.normal(seed, self.mean.shape, self.mean.dtype))
+
+    def of_numbers(self, numbers: jax.Array) -> jax.Array:
+        """The action that standard normal numbers make, [..., *space.shape]."""
+        return self._squashed(self.mean + self.sd * numbers)
 
     def mode(self) -> jax.Array:
         """The median action, [..., *space.shape]; not necessarily where the density is highest."""
