@@ -127,7 +127,8 @@ def generation(
         def episode(carry: Any, _: None) -> tuple[Any, Any]:
             keys, memory, theirs, moments = carry
             begin = (keys, memory, fresh, fresh, theirs)
-            (keys, memory, *_), (mine, other) = jax.lax.scan(round_, begin, None, length=rounds)
+            after, (mine, other) = jax.lax.scan(round_, begin, None, length=rounds)
+            keys, memory = after[:2]
             key, now = jax.random.split(keys[1])
             theirs, moments, norm = learned(now, theirs, moments, other, epochs, minibatches)
             told = {name: mine[name] for name in ("seen", "action", "reward")}

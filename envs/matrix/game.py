@@ -271,7 +271,7 @@ class MatrixGame:
         actions = check_actions(actions, n, self.action_space)
         check_shape("params.payoffs", params.payoffs, (n,) + (each,) * n)
         executed = actions
-        if drawn is not None:
+        if drawn is not None and params.noise is not None:
             check_shape("params.noise", params.noise, (n,))
             another = 1 - actions if drawn.further is None else (actions + drawn.further) % each
             executed = jnp.where(drawn.mistaken, another, actions)

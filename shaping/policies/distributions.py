@@ -64,9 +64,11 @@ def sampled_from(distribution: Any, numbers: jax.Array) -> jax.Array:
     """The action that `distribution.sample(seed=key)` returns, from the numbers that it would draw."""
     if not isinstance(distribution, distrax.Categorical):
         return distribution.of_numbers(numbers)
-    action = jnp.argmax(numbers + distribution.logits, axis=-1).astype(jnp.int32)
+    logits: Any = distribution.logits
+    action = jnp.argmax(numbers + logits, axis=-1).astype(jnp.int32)
     # As distrax has it.
-    return jnp.where(jnp.all(jnp.isfinite(distribution.probs), axis=-1), action, -1)
+    valid: Any = jnp.all(jnp.isfinite(jax.nn.softmax(logits)), axis=-1)
+    return jnp.where(valid, action, -1)
 
 
 @dataclass(frozen=True)
