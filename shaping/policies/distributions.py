@@ -44,26 +44,32 @@ def sampled(distribution: Any, key: jax.Array, uniform: jax.Array | None = None)
 
 def numbers_of_sample(policy: Policy, theta: Any, space: Discrete | Box, key: jax.Array) -> jax.Array:
     """What a policy's distribution draws in `sample(seed=key)`, before the policy is asked: it depends on the shape of
-    its actions alone. `sampled_from` makes an action of it; `space` is that of the policy's observations.
+    its actions alone. `sampled_from` makes an action of it; `space` is that of the policy's observations. For a
+    distribution that is neither categorical nor a squashed normal it is the key.
 
     Numbers drawn for many steps at once cost a fraction of those drawn step by step.
     """
     families: list[type] = []
 
-    def asked(theta: Any) -> jax.Array:
-        distribution = policy.apply(theta, jnp.zeros(space.shape, space.dtype), policy.start(()))[0]
+    def asked(theta: Any) -> Any:
+        distribution: Any = policy.apply(theta, jnp.zeros(space.shape, space.dtype), policy.start(()))[0]
         families.append(type(distribution))
-        return distribution.logits if isinstance(distribution, distrax.Categorical) else distribution.mean
+        if isinstance(distribution, distrax.Categorical):
+            return distribution.logits
+        return distribution.mean if isinstance(distribution, SquashedNormal) else ()
 
     like = jax.eval_shape(asked, theta)
-    draw = jax.random.gumbel if issubclass(families[0], distrax.Categorical) else jax.random.normal
-    return draw(key, like.shape, like.dtype)
+    if issubclass(families[0], distrax.Categorical):
+        return jax.random.gumbel(key, like.shape, like.dtype)
+    return jax.random.normal(key, like.shape, like.dtype) if families[0] is SquashedNormal else key
 
 
 def sampled_from(distribution: Any, numbers: jax.Array) -> jax.Array:
     """The action that `distribution.sample(seed=key)` returns, from the numbers that it would draw."""
-    if not isinstance(distribution, distrax.Categorical):
+    if isinstance(distribution, SquashedNormal):
         return distribution.of_numbers(numbers)
+    if not isinstance(distribution, distrax.Categorical):
+        return distribution.sample(seed=numbers)
     logits: Any = distribution.logits
     action = jnp.argmax(numbers + logits, axis=-1).astype(jnp.int32)
     # As distrax has it.
