@@ -30,11 +30,11 @@ from shaping.learners.learner import Common, LearnerState
 from shaping.learners.m_maml import MetaInitial, meta_learned
 from shaping.learners.optimizer import optimizer
 from shaping.objectives.objective import Objective, Thetas
+from shaping.objectives.sampled_objective import Estimator
 from shaping.policies.networks import network
 from shaping.policies.noiseless import noiseless
 from shaping.policies.placeholder import placeholder_policy
 from shaping.policies.policy import Policy
-from shaping.policies.tabular import tabular
 from shaping.population.meta_game import MetaGame
 from shaping.population.pools import Candidate, pool
 from shaping.population.trial_game import TrialGame, TrialParams
@@ -85,6 +85,14 @@ class Mfos:
     generations: int = struct.field(pytree_node=False)
 
 
+@struct.dataclass
+class Learned:
+    """What was learned: the parameters of the meta-policy; and all players' policies, whose tables it reads."""
+
+    network: Any
+    policies: tuple[Policy, ...] = struct.field(pytree_node=False)
+
+
 @checked
 def mfos(
     opponents: Opponents = "naive",
@@ -132,23 +140,26 @@ def direction(
 ) -> Any:
     """From `thetas[player]` to what the meta-policy plays next, shaped like it."""
     del key
-    meta = _meta_game(objective, [tabular(jnp.size(theta)) for theta in thetas], player, settings)
+    meta = _meta_game(objective, learned.policies, player, settings)
     seen = own_first([shown_as(meta, seat, theta) for seat, theta in enumerate(thetas)], player)
-    after = parameters(meta, player, _chosen(_meta_policy(meta, settings), learned, seen))
+    after = parameters(meta, player, _chosen(_meta_policy(meta, settings), learned.network, seen))
     return after.astype(thetas[player].dtype) - thetas[player]
 
 
 def prepare(
     objective: Objective, policies: Sequence[Policy], player: int, settings: Mfos, key: jax.Array, dtype: Any
-) -> Any:
-    """The parameters of the meta-policy after all generations.
+) -> Learned:
+    """The meta-policy after all generations.
 
     Raises:
       ValueError: for another game than one of two players whose policies are tables of P(cooperate | state).
     """
-    tables = all(policy.kind == "tabular" and len(policy.shapes.shape) == 1 for policy in policies)
-    if len(policies) != 2 or not tables or objective.sampler is not None:
+    written = all(policy.kind in ("tabular", "memory_one") and len(policy.shapes.shape) == 1 for policy in policies)
+    if len(policies) != 2 or not written or policies[player].kind != "tabular" or objective.sampler is not None:
         raise ValueError("mfos needs exact returns of two players whose policies are tables of P(cooperate | state)")
+    played = tuple(policies)
+    # A strategy has probabilities for parameters; in its seat learners of logits are met in trials.
+    objective, policies = _of_logits(objective, played), (policies[player],) * 2
     game = trials(objective, policies, player, settings)
     search = es(
         settings.population,
@@ -158,7 +169,7 @@ def prepare(
     )
     first = search.init(jax.random.fold_in(key, _NETWORK), key, game.policies, player, objective, dtype)
     if settings.generations == 0:
-        return first.theta
+        return Learned(first.theta, played)
     maximised = game.objective(opponents_of(objective, policies, player, settings, key, dtype))
 
     def generation(state: LearnerState, number: jax.Array) -> tuple[LearnerState, None]:
@@ -166,7 +177,18 @@ def prepare(
         states[player] = state
         return search.step(jax.random.fold_in(key, number), states, player, maximised)[0], None
 
-    return lax.scan(generation, first, jnp.arange(settings.generations))[0].theta
+    return Learned(lax.scan(generation, first, jnp.arange(settings.generations))[0].theta, played)
+
+
+def _of_logits(objective: Objective, policies: Sequence[Policy]) -> Objective:
+    """The same returns, as a function of logits in the seats of strategies too."""
+
+    def returns(thetas: Thetas, key: jax.Array | None, context: Any) -> tuple[Any, Any]:
+        seated = zip(policies, thetas, strict=True)
+        own = [jax.nn.sigmoid(theta) if policy.kind == "memory_one" else theta for policy, theta in seated]
+        return objective.returns(own, key, context)
+
+    return dataclasses.replace(objective, returns=returns)
 
 
 def trials(objective: Objective, policies: Sequence[Policy], player: int, settings: Mfos) -> TrialGame:
@@ -174,7 +196,8 @@ def trials(objective: Objective, policies: Sequence[Policy], player: int, settin
     meta = _meta_game(objective, policies, player, settings)
     seats = [placeholder_policy(meta.stream_observations, meta.stream_actions)] * 2
     seats[player] = _one_update_late(_meta_policy(meta, settings), meta.stream_actions.shape[0])
-    return TrialGame(meta, tuple(seats), settings.trials)
+    # A search takes no derivatives, so no baseline is needed.
+    return TrialGame(meta, tuple(seats), settings.trials, Estimator(baseline="none"))
 
 
 @dataclass(frozen=True, eq=False)

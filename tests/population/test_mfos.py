@@ -41,7 +41,7 @@ def test_a_step_of_length_one_plays_what_the_meta_policy_says(player):
     thetas = [jax.random.normal(jax.random.key(i), (5,)) for i in range(2)]
     learned = untrained(rule, player)
     after = thetas[player] + rule.direction(GAME, thetas, player, None, learned)
-    network = jax.tree.map(lambda leaf: np.asarray(leaf, float), learned)
+    network = jax.tree.map(lambda leaf: np.asarray(leaf, float), learned.network)
     tables = [1 / (1 + np.exp(-np.asarray(theta, float))) for theta in thetas]
     np.testing.assert_allclose(jax.nn.sigmoid(after), played(network, tables, player), rtol=1e-5)
 
@@ -55,7 +55,7 @@ def test_a_trial_is_a_match_against_the_same_learner(player):
         game = trials(GAME, POLICIES, player, rule.settings)
         params = opponents_of(GAME, POLICIES, player, rule.settings, key, jnp.float32)
         thetas: list = [(), ()]
-        thetas[player] = learned
+        thetas[player] = learned.network
         batch = game.sampler(params).play(thetas, key)
         first = batch.observations[0, 0, player].reshape(2, 5)
         now: list = [None, None]
@@ -93,7 +93,7 @@ def test_leagues_and_populations_have_it_beside_other_learners(tmp_path):
     ("change", "told"),
     [
         ({"objective": "dice"}, "players.*.rule: mfos needs exact returns of two players whose policies are tables"),
-        ({"game": {"name": "public_goods", "num_players": 3}}, "mfos needs exact returns of two players"),
+        ({"game": {"name": "contribution", "num_players": 3}}, "mfos needs exact returns of two players"),
         ({"policy": {"kind": "mlp"}}, "players.*.rule: mfos needs exact returns of two players whose policies"),
         ({"game": "tandem"}, "players.*.rule: mfos needs exact returns of two players whose policies are tables"),
         ({"players": {"rule": "mfos", "opponents": "wise"}}, "players.*.opponents: 'wise' is not allowed"),
@@ -102,7 +102,7 @@ def test_leagues_and_populations_have_it_beside_other_learners(tmp_path):
 )
 def test_bad_input_is_refused_in_one_line(change, told):
     with pytest.raises(ConfigError) as error:
-        plan({"game": "ipd", "players": "mfos"} | change)
+        plan({"game": "ipd", "players": {"rule": "mfos"}} | change)
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
