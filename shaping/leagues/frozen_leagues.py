@@ -19,7 +19,7 @@ from shaping.envs import MatrixGame
 from shaping.leagues.cells import Cells, Play, environment_cells, learn_responses, matrix_cells
 from shaping.leagues.frozen_players import Player, check_names, filed, has_tables, learned, scripted
 from shaping.leagues.games import about_game, common_game, given_game
-from shaping.leagues.learned_responses import Budget
+from shaping.leagues.learned_responses import Budget, check_episodes
 from shaping.leagues.stepwise_players import learned_to_play, scripted_of
 from shaping.objectives.behaviour_tables import each_behaviour
 from shaping.objectives.played_league_values import PlayedGame, Seated
@@ -173,6 +173,8 @@ def _gathered(normal: Mapping[str, Any]) -> tuple[str, MatrixGame | PlayedGame, 
         numbers.append((source, played))
     name, game = given_game(normal["game"]) if "game" in normal else common_game(numbers)
     matrix = isinstance(game, MatrixGame)
+    if not matrix and told["restarts"]:
+        check_episodes(game)
     players += scripted(told["against"], game) if matrix else scripted_of(told["against"], game)
     check_names(players)
     for player in players:
