@@ -54,9 +54,7 @@ def planted(family: str, number: int, seed: int) -> list:
 def played(players: list, episodes: int, seed: int, partners: list | None = None, **how):
     """Episodes of 50 rounds; the partner is random unless others are given."""
     others = [np.full(5, 0.5)] if partners is None else partners
-    return play_episodes(
-        matrix_as_played(GAME), seated(GAME, players), seated(GAME, others), episodes, seed, ROUNDS, **how
-    )
+    return play_episodes(matrix_as_played(GAME), seated(players), seated(others), episodes, seed, ROUNDS, **how)
 
 
 def groups(episodes, size: int):
@@ -103,7 +101,7 @@ def accuracy(encoder, known, held_out, size: int) -> float:
 
 
 def machines_of(players: list) -> list:
-    return [one.thetas[0] for one in seated(GAME, players)]
+    return [one.thetas[0] for one in seated(players)]
 
 
 def identification(seeds: int, families: list[str]) -> dict:

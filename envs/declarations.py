@@ -135,6 +135,14 @@ def objects(env: Any) -> Any:
     return getattr(env, "objects", None)
 
 
+def round_payoffs(env: Any, params: Any) -> Any:
+    """What a round pays, [players, actions of player 0, ..., actions of the last player], if all that players see is
+    the last joint action: its method `round_payoffs(params)`; None by default.
+
+    What its players did can then be read from what they saw next, and policies that remember one round are tables."""
+    return env.round_payoffs(params) if hasattr(env, "round_payoffs") else None
+
+
 def acting(env: Any, state: Any) -> jax.Array:
     """Whose action matters in a state, [players] bool: its method `acting(state)`; by default everybody's. Measures of
     how actions come about leave out those that do not."""

@@ -83,10 +83,10 @@ if TYPE_CHECKING:
     from shaping.policies import Critic as Critic
     from shaping.policies import Policy as Policy
     from shaping.policies import automaton as automaton
+    from shaping.policies import coin_game_players as coin_game_players
     from shaping.policies import coin_table as coin_table
     from shaping.policies import coin_tit_for_tat as coin_tit_for_tat
     from shaping.policies import fixed as fixed
-    from shaping.policies import grid_players as grid_players
     from shaping.policies import joint_critic as joint_critic
     from shaping.policies import memory_one as memory_one
     from shaping.policies import mlp as mlp
@@ -162,6 +162,7 @@ _EXPORTS = {
     "best_responses": "objectives.best_responses",
     "maddpg": "learners.maddpg",
     "cgd": "rules.cgd",
+    "coin_game_players": "policies",
     "coin_table": "policies",
     "coin_tit_for_tat": "policies",
     "cola": "rules.cola",
@@ -189,7 +190,6 @@ _EXPORTS = {
     "from_returns": "objectives",
     "frozen": "learners",
     "gradient_learner": "learners",
-    "grid_players": "policies",
     "hola": "rules.hola",
     "inequity_aversion": "objectives.rewards",
     "joint_critic": "policies",

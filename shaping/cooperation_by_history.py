@@ -8,7 +8,7 @@ import numpy as np
 
 from shaping.analysis.cooperation.histories import cooperation_by_history
 from shaping.config.errors import ConfigError
-from shaping.envs import MatrixGame
+from shaping.envs.declarations import round_payoffs
 from shaping.objectives.game import step_by_step
 from shaping.objectives.rollout import rollout
 from shaping.policies import Policy
@@ -30,9 +30,9 @@ def tables_of_play(run: Run, place: str, rounds: int, seed: int) -> tuple[tuple[
     firsts = [run.match(b.cells.start * run.experiment.top["matches"]) for b in run.experiment.blocks]
     for match in firsts:
         played = step_by_step(match.game, match.params)
-        env = None if played is None else played.env
-        # What was done shows in what the players of a matrix game see.
-        if not isinstance(env, MatrixGame) or (env.num_players, env.num_actions) != (2, 2):
+        payoffs = None if played is None else round_payoffs(played.env, played.params)
+        # What was done shows in what the players of such a game see.
+        if payoffs is None or payoffs.shape != (2, 2, 2):
             raise ConfigError(f"{place}: is no matrix game of two players with two actions, as --rounds needs")
     if matches > _MOST_MATCHES:
         raise ConfigError(f"{place}: has {matches} matches; allowed with --rounds: up to {_MOST_MATCHES}")

@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError
 from shaping.config.files import read
 from shaping.config.league import learners_of
 from shaping.experiment import run
-from shaping.population.names import every_player
+from shaping.population.players_by_name import every_player
 
 _DEFAULTS = {"matches": 20, "updates": 100}
 

@@ -23,9 +23,9 @@ from shaping.policies import Policy, strategy
 from shaping.policies.memory_one import logit
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
-from shaping.population.ecology import Rules
 from shaping.population.generations import sampled_numbers
 from shaping.population.learner_types import check_types, learners_of
+from shaping.population.meeting_population import Rules
 from shaping.population.nearest_strategy import classifies
 from shaping.population.pairing import Pairing, check_size
 from shaping.population.population_programs import Population

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shaping import __version__
-from shaping.analysis import scoreboard
+from shaping.analysis import verify_report
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.files import read, shipped
 from shaping.config.top_level import check_top, replaced
@@ -43,7 +43,7 @@ def verify(
       say: receives lines for a human reader, a table as soon as a configuration has run.
 
     Returns:
-      {"quick", "versions", "configurations", "total"} as written to scoreboard.json; `shaping.analysis.scoreboard`
+      {"quick", "versions", "configurations", "total"} as written to scoreboard.json; `shaping.analysis.verify_report`
       describes rows and totals. Beside it are scoreboard.html and the folder of each run.
 
     Raises:
@@ -61,21 +61,21 @@ def verify(
     rows = []
     for name, (path, raw) in chosen.items():
         title = str(raw.get("title", ""))
-        say(scoreboard.heading(name, title))
+        say(verify_report.heading(name, title))
         began = time.perf_counter()
         row = {"name": name, "title": title} | _checked(path, raw, folder / name, forms.get(name, raw))
         rows.append(row | {"seconds": round(time.perf_counter() - began, 1)})
-        for line in scoreboard.lines(rows[-1]):
+        for line in verify_report.lines(rows[-1]):
             say(line)
     board = {
         "quick": quick,
         "versions": {"shaping": __version__, "python": platform.python_version(), "jax": version("jax")},
         "configurations": rows,
-        "total": scoreboard.totals(rows),
+        "total": verify_report.totals(rows),
     }
     (folder / "scoreboard.json").write_text(json.dumps(board, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "scoreboard.html").write_text(scoreboard.html(board), encoding="utf-8")
-    say(f"total: {scoreboard.total_line(board['total'])}")
+    (folder / "scoreboard.html").write_text(verify_report.html(board), encoding="utf-8")
+    say(f"total: {verify_report.total_line(board['total'])}")
     say(f"scoreboard: {folder / 'scoreboard.html'}")
     return board
 

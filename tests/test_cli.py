@@ -50,7 +50,7 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
     from shaping.envs import ENVIRONMENTS
     from shaping.envs.matrix.analytic import ANALYTIC_GAMES
     from shaping.envs.matrix.games import GAMES
-    from shaping.population.names import every_rule
+    from shaping.population.players_by_name import every_rule
 
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()

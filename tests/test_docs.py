@@ -35,7 +35,7 @@ from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import TABLE
 from shaping.learners.schedule import SCHEDULES
-from shaping.population.names import every_player
+from shaping.population.players_by_name import every_player
 from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
 from shaping.runtime.storage import STORES

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import shaping
-from shaping.population.names import every_player
+from shaping.population.players_by_name import every_player
 
 
 def test_editors_see_the_names_and_places_that_are_loaded():

@@ -1,6 +1,8 @@
 """The direction of imports: a package imports only from layers below it (contracts in pyproject.toml)."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -84,3 +86,18 @@ def test_a_library_that_may_have_to_be_replaced_has_at_most_one_importer(library
     graph = grimp.build_graph("shaping", include_external_packages=True, cache_dir=None)
     importers = graph.find_modules_that_directly_import(library) if library in graph.modules else set()
     assert len(importers) <= 1, sorted(importers)
+
+
+def kinds_of_game_asked_for(source: str) -> list[str]:
+    """The classes of environments and of exact games that an `isinstance` names."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    asked = [node.args[1] for node in calls if isinstance(node.func, ast.Name) and node.func.id == "isinstance"]
+    names = [name for kinds in asked for node in ast.walk(kinds) if (name := getattr(node, "id", None)) is not None]
+    return [name for name in names if re.fullmatch(r"(Exact|Matrix|Coin|Sequential|Analytic|ManyAction).*Game", name)]
+
+
+def test_only_scripted_policies_ask_which_game_they_play():
+    assert kinds_of_game_asked_for("if isinstance(game, (int, CoinGame)): pass") == ["CoinGame"]
+    files = [path for path in (ROOT / "shaping").rglob("*.py") if not {"policies", "envs"} & set(path.parts)]
+    found = {str(path.relative_to(ROOT)): kinds_of_game_asked_for(path.read_text()) for path in files}
+    assert not {place: names for place, names in found.items() if names}

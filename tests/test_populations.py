@@ -8,12 +8,12 @@ import pytest
 import shaping
 from shaping import envs, populations
 from shaping.config.errors import ConfigError
-from shaping.population import ecology
 from shaping.population import generations as engine
+from shaping.population import meeting_population
 from shaping.population import pairing as pairings
-from shaping.population.ecology import Rules
 from shaping.population.learner_types import learners_of
-from shaping.population.population_programs import Population, ecology_of
+from shaping.population.meeting_population import Rules
+from shaping.population.population_programs import Population, setup_of
 from shaping.population.random_keys import population_key
 from shaping.training import game_of
 
@@ -240,10 +240,10 @@ def test_learners_leave_a_partner_that_is_worth_less_than_the_last_one():
     rules = Rules(form, 12, 1, False, still)
     meeting = shaping.pairing("well_mixed", turnover=0.3, choice="elsewhere")
     template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())
-    own = ecology_of(populations._populations(template, (4, 4, 4), 0, np.arange(1), "float32"))
+    own = setup_of(populations._populations(template, (4, 4, 4), 0, np.arange(1), "float32"))
     kinds = np.repeat(np.arange(3, dtype=np.int32), 4)
-    state = ecology.begin(rules, own, jnp.asarray(kinds[None]), jnp.float32)
-    payoffs = np.asarray(ecology.type_values(rules, own, jnp.float32))[0]
+    state = meeting_population.begin(rules, own, jnp.asarray(kinds[None]), jnp.float32)
+    payoffs = np.asarray(meeting_population.type_values(rules, own, jnp.float32))[0]
     step = jax.jit(lambda state, number: engine.generation(rules, own, state, number, jnp.zeros((1, 3, 3)))[0])
     partner, value, left = None, None, 0
     for number in range(40):

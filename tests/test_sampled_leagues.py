@@ -9,8 +9,8 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
-from shaping.leagues.cells import Play, matrix_cells
-from shaping.leagues.frozen_players import scripted
+from shaping.leagues.cells import Play, league_cells
+from shaping.leagues.games import of_matrix
 
 GRU = {
     "game": "ipd",
@@ -34,9 +34,9 @@ def opened(folder):
 
 @pytest.mark.parametrize("horizon", [None, 7])
 def test_scripted_strategies_earn_in_play_what_they_earn_exactly(horizon):
-    game = envs.make("ipd", noise=0.05, discount=0.9, horizon=horizon)
-    players = scripted("allc,TFT,tf2t,extortionate,random", game)
-    exact, played = (matrix_cells(game, players, Play(0.03, 0, sampled)) for sampled in (False, True))
+    game = of_matrix(envs.make("ipd", noise=0.05, discount=0.9, horizon=horizon))
+    players = game.strategies("allc,TFT,tf2t,extortionate,random")
+    exact, played = (league_cells(game, players, Play(0.03, 0, sampled)) for sampled in (False, True))
     off = np.abs(played.value - exact.value) / played.standard_error
     # Of 50 values one in 16,000 is further off by chance; the end that is cut off is worth 1e-4 of the range.
     assert off.max() < 4 and 0.5 < np.sqrt(np.mean(off**2)) < 1.5

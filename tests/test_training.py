@@ -87,7 +87,7 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
 @pytest.mark.timeout(900)
 def test_every_rule_runs_under_its_defaults(tmp_path):
     from shaping.config.players import build_learner
-    from shaping.population.names import every_player
+    from shaping.population.players_by_name import every_player
 
     variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in every_player() if name != "frozen"}
     for name in variants:

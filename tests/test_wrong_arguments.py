@@ -11,7 +11,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.population.names import every_player
+from shaping.population.players_by_name import every_player
 from shaping.signatures import fields
 
 ENV = envs.make("ipd")

@@ -301,6 +301,10 @@ class MatrixGame:
         """The values of `measures`."""
         return matrix_measures.action_metrics(counts) if self.num_actions > 2 else matrix_measures.metrics(counts)
 
+    def round_payoffs(self, params: MatrixGameParams) -> jax.Array:
+        """What a round pays, [players, actions, ..., actions]."""
+        return params.payoffs
+
     @property
     def number_names(self) -> tuple[str, ...]:
         """The numbers from which the payoffs are made, or payoffs; and discount and noise."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shaping.analysis.axes import wrapped
+from shaping.analysis.matches_over_updates import Trace, trace
 from shaping.analysis.record import Record
 from shaping.analysis.shown_cells import Selection
 from shaping.analysis.style import COLOURS, DASHES, Picture, new_figure, picture
-from shaping.analysis.traces import Trace, trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,11 @@ import numpy as np
 from shaping.analysis.axes import wrapped
 from shaping.analysis.curve_figures import bounds, curve
 from shaping.analysis.declarations import Variable
+from shaping.analysis.matches_over_updates import SEEDS, Trace, trace
 from shaping.analysis.play_tables import SCRIPTED
 from shaping.analysis.record import Record
 from shaping.analysis.shown_cells import Selection
 from shaping.analysis.style import COLOURS, GREY, Picture, new_figure, nothing_here, picture
-from shaping.analysis.traces import SEEDS, Trace, trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

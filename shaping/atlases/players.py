@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from shaping.config.errors import ConfigError
-from shaping.envs import MatrixGame
 from shaping.envs.spaces import Discrete
 from shaping.leagues.frozen_players import Player, chosen_matches, filed, has_tables, learned
 from shaping.leagues.games import common_game
@@ -187,16 +186,16 @@ def random_tables(number: int, seed: int) -> list[Mapped]:
     return [Mapped(Player(f"table/{i}", "random table", row)) for i, row in enumerate(drawn)]
 
 
-def seated(game: Any, behaviours: Sequence[Any]) -> list[Seated]:
+def seated(behaviours: Sequence[Any]) -> list[Seated]:
     """Players that can sit in either seat; tables and machines are of one size, so that one program plays them all.
 
     Args:
-      game: a `MatrixGame`, or a game as it is played.
-      behaviours: `Seated`, tables, machines, names of strategies and pairs of policy and parameters.
+      behaviours: `Seated`; for a matrix game of two actions also tables, machines, names of strategies, and pairs of
+        policy and parameters.
     """
     plain = [i for i, one in enumerate(behaviours) if not isinstance(one, Seated)]
     found: list[Any] = list(behaviours)
-    if plain and isinstance(game, MatrixGame):
+    if plain:
         for i, one in zip(plain, as_machines([_longer(found[i]) for i in plain]), strict=True):
             found[i] = one
     return found

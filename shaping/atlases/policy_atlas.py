@@ -12,11 +12,9 @@ from shaping.analysis.atlas.extortion import extortion
 from shaping.analysis.atlas.maps import METHODS, missing_packages, project
 from shaping.atlases.players import MOST, NAMED, Mapped, of_sources, random_tables, seated
 from shaping.config.errors import ConfigError, not_allowed
-from shaping.envs import MatrixGame
 from shaping.leagues.frozen_leagues import written_game
-from shaping.leagues.frozen_players import check_names, scripted
-from shaping.leagues.games import about_game, common_game, given_game
-from shaping.leagues.stepwise_players import matrix_as_played, scripted_of
+from shaping.leagues.frozen_players import check_names
+from shaping.leagues.games import LeagueGame, common_game, given_game
 from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
 from shaping.policies.fits_environment import check_policies
@@ -95,21 +93,22 @@ def atlas(
         raise not_allowed("--map", method, ", ".join(METHODS), METHODS)
     if missing := missing_packages(method):
         raise ConfigError(f"atlas: needs {' and '.join(missing)}; pip install 'shaping[atlas]'")
-    name, place, mapped, partners = _gathered(
+    place, mapped, partners = _gathered(
         [str(source) for source in sources], against, game, cells, per_cell, strategies, tables, snapshots, seed
     )
     with output_folder(out, "atlas") as folder:
-        alone = place if isinstance(place, PlayedGame) else matrix_as_played(place)
-        steps = min(rounds, alone.horizon or rounds) if isinstance(place, MatrixGame) else min(rounds, alone.steps)
-        players = seated(place, [one.player.behaviour for one in mapped])
-        _check_seats(alone, mapped, players)
-        found = representations.play_episodes(alone, players, partners, episodes, seed, steps)
+        # Of a game without end, play the whole of the asked rounds, not only those that its discount makes matter.
+        most = place.played.steps if place.matrix is None else place.matrix.horizon or rounds
+        steps = min(rounds, most)
+        players = seated([one.player.behaviour for one in mapped])
+        _check_seats(place.played, mapped, players)
+        found = representations.play_episodes(place.played, players, partners, episodes, seed, steps)
         few = np.random.default_rng([seed, 3]).permutation(len(mapped))[:_MOST_TRAINED]
         encoder = representations.train(
             found.only(np.sort(few)), objective, dimension=dimension, window=window, updates=updates, seed=seed
         )
         dataset = _dataset(mapped, place, found, encoder, method, clusters, seed)
-        dataset.attrs |= about_game(name, place) | {"against": against, "objective": objective, "map": method}
+        dataset.attrs |= place.about() | {"against": against, "objective": objective, "map": method}
         dataset.attrs |= {"episodes": episodes, "rounds": steps, "seed": seed, "version": __version__}
         dataset.to_zarr(str(folder / "atlas.zarr"), mode="w", consolidated=False)
         representations.save(encoder, folder / "encoder.msgpack")
@@ -129,46 +128,41 @@ def _gathered(
     tables: int,
     snapshots: int,
     seed: int,
-) -> tuple[str, MatrixGame | PlayedGame, list[Mapped], list[Seated]]:
-    """The name of the game and the game, everyone on the map, learners first; and their partners."""
+) -> tuple[LeagueGame, list[Mapped], list[Seated]]:
+    """The game, everyone on the map, learners first, and their partners."""
     mapped, games = of_sources(sources, cells, per_cell, snapshots, game is None)
-    name, place = common_game(games) if game is None else given_game(written_game(game))
-    matrix = isinstance(place, MatrixGame)
-    if matrix and place.horizon == 1:
+    place = common_game(games) if game is None else given_game(written_game(game))
+    if place.matrix is not None and place.matrix.horizon == 1:
         raise ConfigError(
-            f"atlas: {name} has one round, in which a policy is one number; allowed: games of more rounds"
+            f"atlas: {place.name} has one round, in which a policy is one number; allowed: games of more rounds"
         )
-    if tables and not matrix:
-        raise ConfigError(f"--tables: {name} is no matrix game; allowed: games of two players with two actions")
+    if tables and place.matrix is None:
+        raise ConfigError(f"--tables: {place.name} is no matrix game; allowed: games of two players with two actions")
     mapped += random_tables(tables, seed)
-    landmarks = strategies if strategies is not None else ",".join(_known(place)) if matrix else "all"
-    mapped += [Mapped(player) for player in _named(landmarks, place, "--strategies")]
+    landmarks = strategies if strategies is not None else _known(place)
+    mapped += [Mapped(player) for player in place.strategies(landmarks, "--strategies")]
     check_names([one.player for one in mapped], "atlas", MOST)
     if len(mapped) < 3:
         raise ConfigError(f"atlas: {len(mapped)} policies; allowed: three or more; give runs, files or --tables")
-    for one in mapped:
-        if not matrix and not isinstance(one.player.behaviour, Seated):
-            raise ConfigError(f"{one.player.name}: a table of P(C) cannot play {name}; allowed: policies of its runs")
+    place.check_tables([one.player for one in mapped])
     asked = [each.strip() for each in against.split(",") if each.strip()]
     if not asked or asked == ["none"]:
         raise not_allowed("--against", against, "random, classic, all, or names of strategies")
     others = ",".join(each for each in asked if each.lower() != RANDOM)
-    partners = seated(place, [player.behaviour for player in _named(others or "none", place, "--against")])
+    partners = seated([player.behaviour for player in place.strategies(others or "none")])
     if others.count(",") + 1 < len(asked) or not others:
-        alone = matrix_as_played(place) if isinstance(place, MatrixGame) else place
-        policy = random_player(alone.env.observation_space, alone.env.action_space)
+        env = place.played.env
+        policy = random_player(env.observation_space, env.action_space)
         partners.append(Seated((policy, policy), ((), ())))
-    return name, place, mapped, partners
+    return place, mapped, partners
 
 
-def _known(game: MatrixGame) -> list[str]:
-    """The named strategies that exist for the payoffs of a game."""
-    (r, s), (t, p) = np.asarray(game.payoffs)[0].tolist()
-    return [name for name in NAMED if name != "extortionate" or t > r > p > s]
-
-
-def _named(names: str, game: MatrixGame | PlayedGame, key: str) -> list[Any]:
-    return scripted(names, game, key) if isinstance(game, MatrixGame) else scripted_of(names, game, key)
+def _known(game: LeagueGame) -> str:
+    """The named strategies that exist for the payoffs of a game, or all scripted players of another one."""
+    if game.matrix is None:
+        return "all"
+    (r, s), (t, p) = np.asarray(game.matrix.payoffs)[0].tolist()
+    return ",".join(name for name in NAMED if name != "extortionate" or t > r > p > s)
 
 
 def _check_seats(game: PlayedGame, mapped: Sequence[Mapped], players: Sequence[Seated]) -> None:
@@ -184,7 +178,7 @@ def _check_seats(game: PlayedGame, mapped: Sequence[Mapped], players: Sequence[S
 
 
 def _dataset(
-    mapped: Sequence[Mapped], game: Any, found: Episodes, encoder: Encoder, method: str, clusters: int, seed: int
+    mapped: Sequence[Mapped], game: LeagueGame, found: Episodes, encoder: Encoder, method: str, clusters: int, seed: int
 ) -> Any:
     import xarray
 
@@ -231,7 +225,7 @@ def _drift(mapped: Sequence[Mapped], embeddings: np.ndarray) -> np.ndarray:
     return found
 
 
-def _in_play(game: Any, found: Episodes) -> dict[str, Any]:
+def _in_play(game: LeagueGame, found: Episodes) -> dict[str, Any]:
     """What each policy did and earned in its episodes."""
     running = np.asarray(found.running)
     steps, who = running.sum(axis=(1, 2)), ("policy",)
@@ -239,14 +233,14 @@ def _in_play(game: Any, found: Episodes) -> dict[str, Any]:
         name: (who, ((values * running).sum(axis=(1, 2)) / steps).astype(np.float32))
         for name, values in (("reward", found.rewards), ("partner_reward", found.partner_rewards))
     }
-    if isinstance(game, MatrixGame):
+    if game.matrix is not None:
         cooperates, seen = (np.asarray(found.actions) == 0) & running, np.asarray(found.observations)
         variables["cooperation"] = (who, (cooperates.sum(axis=(1, 2)) / steps).astype(np.float32))
         counts = np.stack([((seen == state) & running).sum(axis=(1, 2)) for state in range(5)], axis=1)
         played = np.stack([((seen == state) & cooperates).sum(axis=(1, 2)) for state in range(5)], axis=1)
         # One half is as good a guess as any of what was never seen.
         table = (played + 0.5) / (counts + 1)
-        (r, s), (t, p) = np.asarray(game.payoffs)[0].tolist()
+        (r, s), (t, p) = np.asarray(game.matrix.payoffs)[0].tolist()
         distance, factor = extortion(table, (r, s, t, p))
         variables["table"] = (("policy", "history"), table.astype(np.float32))
         variables["extortion_distance"] = (who, distance.astype(np.float32))

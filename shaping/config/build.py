@@ -15,10 +15,10 @@ from shaping.config.games import family_of, num_players
 from shaping.config.initial_parameters import build_init
 from shaping.config.objective import build_estimator, check_value_head, is_sampled
 from shaping.config.plan import Block, Experiment, value_shape
-from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings
+from shaping.config.players import MODEL, build_learner, build_rule, played_by, rule_settings, wants_critic
 from shaping.config.policy import critic_of, is_network, policy_of
 from shaping.config.population import pairing_of, selection_of
-from shaping.config.rewards import build_reward
+from shaping.config.rewards import rewards_of
 from shaping.config.strategies import strategy_logits, strategy_theta
 from shaping.config.warm_start import check_warm_start
 from shaping.learners import Common, Learner, frozen, optimizer, values
@@ -28,10 +28,10 @@ from shaping.learners.schedule import schedule
 from shaping.objectives.sampled_game import SampledGame, SampledParams
 from shaping.objectives.sampled_objective import EstimatorNumbers
 from shaping.policies import scripted_players, tabular
-from shaping.population.ecology import Rules
 from shaping.population.index_ranges import Spans
 from shaping.population.learner_types import check_types, learners_of
 from shaping.population.match import Match
+from shaping.population.meeting_population import Rules
 from shaping.population.nearest_strategy import classifies
 from shaping.population.population_programs import Population
 from shaping.population.random_keys import draw, match_key, purpose
@@ -213,9 +213,9 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
     learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
     # What seats share stands at the first of them.
     first = range(len(normal["players"])) if seats is None else [seats.index(place) for place in seats]
-    rewards = tuple(build_reward(settings["players"][seat].get("reward"), number) for seat in first)
-    maximised = None if all(reward is None for reward in rewards) else rewards
-    return Match(0, 0, numbers, learners, game, seats, None, maximised)
+    return Match(
+        0, 0, numbers, learners, game, seats, None, rewards_of([settings["players"][s] for s in first], number)
+    )
 
 
 def _params_of(normal: Normal, settings: Normal, game: Any, number: Any) -> Any:
@@ -249,7 +249,7 @@ def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, 
         step,
         optimizer(settings["optimizer"]["name"], **chosen),
         build_init(settings, seat, game.policies[seat], number),
-        _critic_settings(settings, game, seat, number) if wants_critic(settings, player) else None,
+        _critic_settings(settings, game, seat, number) if wants_critic(player, settings["objective"]) else None,
         ModelSettings(**_numbered(player[MODEL], number)) if MODEL in player else None,
         SHAPING_SAMPLES if shaping and rule is not None and rule.shaping is not None else 0,
     )
@@ -260,13 +260,6 @@ def _learner(settings: Normal, game: Any, numbers: Any, seat: int, number: Any, 
 
 def _numbered(given: Mapping[str, Any], number: Any) -> dict[str, Any]:
     return {key: number(value, rank=0) if _is_number(value) else value for key, value in given.items()}
-
-
-def wants_critic(normal: Normal, player: Normal) -> bool:
-    """Whether a player needs critics."""
-    if "strategy" in player or not is_sampled(normal):
-        return False
-    return build_learner(player).needs_critic or normal["objective"]["baseline"] == "critic"
 
 
 def unrolled(experiment: Experiment) -> bool:
@@ -293,14 +286,14 @@ def game_of(normal: Normal) -> Any:
     if "trial" in normal:
         from shaping.config.trial_build import trial_game
 
-        return trial_game(normal, game_of, wants_critic)
+        return trial_game(normal, game_of)
     game, policy, objective = (normal[key] for key in ("game", "policy", "objective"))
     family = family_of(game)
     env: Any = family.env(game, policy) if is_sampled(normal) else None
     policies = tuple(policy_of(normal, seat, env) for seat in range(num_players(game)))
     if not is_sampled(normal):
         return family.exact(game, policy, policies, game.get("horizon"))
-    needs_critic = any(wants_critic(normal, player) for player in normal["players"])
+    needs_critic = any(wants_critic(player, normal["objective"]) for player in normal["players"])
     apart = needs_critic and any(one.evaluate is None for one in policies)
     if needs_critic and any(one.evaluate is not None for one in policies):
         check_value_head(objective)

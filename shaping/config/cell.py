@@ -13,7 +13,14 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import family_of, normal_game
 from shaping.config.initial_parameters import init_fields
 from shaping.config.objective import is_sampled, normal_objective, objective_fields
-from shaping.config.players import PLAYER_KEYS, normal_optimizer, normal_players, optimizer_settings, seat_fields
+from shaping.config.players import (
+    PLAYER_KEYS,
+    normal_optimizer,
+    normal_players,
+    optimizer_settings,
+    seat_fields,
+    wants_critic,
+)
 from shaping.config.policy import kind_fields, normal_policy
 from shaping.config.population import normal_population, population_fields
 from shaping.config.trial import normal_trial, outer_objective, shaper_policy, trial_numbers, trial_players
@@ -80,10 +87,14 @@ def _from_one_draw(policy: Any) -> tuple[Any, bool]:
 def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     """Every number of a normal form that may have the population axis, by dotted key, with its range."""
     family, policy, optimizer = family_of(normal["game"]), normal["policy"], normal["optimizer"]
+    objective = normal["objective"]
     found = {f"game.{name}": field for name, field in family.fields(normal["game"]).items()}
     found |= seat_fields(normal["players"])
     found |= population_fields(normal["population"]) if "population" in normal else {}
-    found |= numbers_in("objective", normal["objective"], objective_fields())
+    found |= numbers_in("objective", objective, objective_fields())
+    everyone = [*normal["players"], *normal.get("population", {}).get("types", {}).values()]
+    if not any(wants_critic(player, objective) for player in everyone):
+        found = {key: field for key, field in found.items() if not key.startswith("objective.critic")}
     found |= numbers_in("optimizer", optimizer, optimizer_settings(optimizer["name"]))
     if "trial" in normal:
         found |= trial_numbers(normal)

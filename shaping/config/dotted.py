@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from shaping.config.errors import ConfigError, shown
+from shaping.config.errors import ConfigError, not_allowed, shown
 from shaping.signatures import Field
 
 BARE = {
@@ -56,6 +56,16 @@ def put(tree: Any, key: str, value: Any) -> Any:
     new = copy.copy(tree)
     new[name] = put(tree[name], rest, value) if rest else value
     return new
+
+
+def check_name(where: str, name: Any) -> None:
+    """Refuses a name that a dotted key could not hold.
+
+    Raises:
+      ConfigError: it is no text, or empty, or has a dot or a star.
+    """
+    if not isinstance(name, str) or not name or "." in name or "*" in name:
+        raise not_allowed(where, name, "names that are text without . and *")
 
 
 def seat_keys(key: str, seats: int) -> list[str]:

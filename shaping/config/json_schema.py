@@ -33,7 +33,7 @@ from shaping.config.policy import policy_fields
 from shaping.config.population import MUTATION, PAIRING, POPULATION, SELECTION, SHARE
 from shaping.config.strategies import STRATEGIES, strategy_fields
 from shaping.config.top_level import CHECKPOINT, LOGS, OPTIONAL_PARTS, PUBLISHED, SINGLE
-from shaping.config.trial import COPY, DISCOUNT, TRIAL, WEIGHT
+from shaping.config.trial import COPY, DISCOUNT, FREQUENCY, TRIAL
 from shaping.config.trial import DRAWS as TRIAL_DRAWS
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.learners import m_maml
@@ -179,7 +179,9 @@ def _player(prefix: str = "", more: Mapping[str, Any] | None = None) -> Any:
 
 
 def _trial() -> Any:
-    candidate = _player("within_", {"weight": (annotation(WEIGHT), 1.0), "discount": (annotation(DISCOUNT), None)})
+    candidate = _player(
+        "within_", {"frequency": (annotation(FREQUENCY), 1.0), "discount": (annotation(DISCOUNT), None)}
+    )
     copy = _settings("copy", COPY, "A copy of the shaper of a seat.")
     more: dict[str, Any] = {
         "policy": (_policy() | None, None),

@@ -21,12 +21,14 @@ from shaping.learners.opponent_model import opponent_model
 from shaping.learners.optimizer import named_optimizers, optimizer_fields
 from shaping.learners.schedule import SCHEDULES
 from shaping.plugins import Named
-from shaping.population.names import every_player, every_rule
+from shaping.population.players_by_name import every_player, every_rule
 from shaping.rules import Rule
 from shaping.signatures import Field, Range, fields
 
 Normal = Mapping[str, Any]
 MODEL = "opponent_model"
+TRIAL_KEYS = ("within", "frequency")
+"""The keys that a learner within a trial has besides those of any player, whatever its rule."""
 _STEP = Field("step_size", "number", 1.0, Range(0))
 
 
@@ -41,8 +43,19 @@ def is_learner(rule: str) -> bool:
 
 
 def player_fields(rule: str) -> dict[str, Field]:
-    """The settings of a player with this rule."""
-    return {"step_size": _STEP, **fields(rules()[rule], skip=("common",))}
+    """The settings of a player with this rule.
+
+    Raises:
+      ConfigError: the rule has a setting with the name of a key that every player has, so that nobody could say which
+        of the two is meant.
+    """
+    own = fields(rules()[rule], skip=("common",))
+    for name in ("rule", "strategy", *PLAYER_KEYS, *TRIAL_KEYS):
+        if name in own:
+            raise ConfigError(
+                f"rule {rule}: its setting {name} has the name of a key of every player; allowed: another name"
+            )
+    return {"step_size": _STEP, **own}
 
 
 def model_fields() -> dict[str, Field]:
@@ -60,13 +73,12 @@ def within_keys(player: Normal) -> tuple[str, ...]:
     strategies maximise nothing, and some rules have a setting of that name that means another one."""
     rule = player.get("rule")
     discounts = isinstance(rule, str) and (rule not in rules() or "discount" not in player_fields(rule))
-    return ("within", "weight", "discount") if discounts else ("within", "weight")
+    return (*TRIAL_KEYS, "discount") if discounts else TRIAL_KEYS
 
 
 def rule_settings(player: Normal) -> dict[str, Any]:
     """The settings in a player's entry that belong to its rule."""
-    others = {"rule", "step_size", *PLAYER_KEYS, *within_keys(player)}
-    return {key: value for key, value in player.items() if key not in others}
+    return {key: player[key] for key in player_fields(player["rule"]) if key in player and key != "step_size"}
 
 
 def build_rule(player: Normal) -> Rule | None:
@@ -92,6 +104,13 @@ def build_learner(player: Normal, own: Normal | None = None, common: Common = Co
     own = rule_settings(player) if own is None else own
     factory = rules()[player["rule"]]
     return factory(**own, common=common) if is_learner(player["rule"]) else learner_of(factory(**own), common)
+
+
+def wants_critic(player: Normal, objective: Normal) -> bool:
+    """Whether a player needs critics."""
+    if "rule" not in player or objective["kind"] == "exact":
+        return False
+    return objective["baseline"] == "critic" or build_learner(player).needs_critic
 
 
 def played_by(players: Sequence[Normal]) -> tuple[int, ...] | None:
@@ -268,7 +287,9 @@ def player_numbers(where: str, player: Normal) -> dict[str, Field]:
         return {}
     step = player["step_size"]
     found = numbers_in(where, player, player_fields(player["rule"]))
-    if isinstance(step, dict):
+    if rules()[player["rule"]] is frozen:
+        del found[f"{where}.step_size"]
+    elif isinstance(step, dict):
         del found[f"{where}.step_size"]
         found |= numbers_in(f"{where}.step_size", step, schedule_fields(step["schedule"]))
     for key, own in PLAYER_KEYS.items():

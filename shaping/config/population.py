@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import check_known, check_number, mapping, settings
-from shaping.config.dotted import numbers_in
+from shaping.config.dotted import check_name, numbers_in
 from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.games import MATRIX, family_of, num_players
 from shaping.config.initial_parameters import init_fields
@@ -73,8 +73,7 @@ def normal_population(raw: Any, game: Normal, policy: Normal, objective: Normal)
 
 def _normal_type(name: Any, entry: Any, game: Normal, policy: Normal, objective: Normal) -> dict[str, Any]:
     where = f"population.types.{name}"
-    if not isinstance(name, str) or not name or "." in name or "*" in name:
-        raise not_allowed("population.types", name, "names that are text without . and *")
+    check_name("population.types", name)
     given = mapping(where, entry)
     share = given.pop("share", "rest")
     if share != "rest":

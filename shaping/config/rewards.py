@@ -1,6 +1,6 @@
 """The key `reward` of a player: what it maximises in place of the game's own reward."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shaping.config.checks import mapping, numbers, only_entry, settings
@@ -28,6 +28,12 @@ def reward_fields(where: str, reward: Mapping[str, Any]) -> dict[str, Field]:
     if kind == "weights":
         return entries(f"{where}.{kind}", value, Field(kind, "number", None))
     return numbers_in(f"{where}.{kind}", value, fields(REWARDS[kind]))
+
+
+def rewards_of(players: Sequence[Mapping[str, Any]], number: Any) -> tuple[Reward | None, ...] | None:
+    """What each player maximises, see `build_reward`; None if all maximise the game's own rewards."""
+    found = tuple(build_reward(player.get("reward"), number) for player in players)
+    return None if all(reward is None for reward in found) else found
 
 
 def build_reward(reward: Mapping[str, Any] | None, number: Any) -> Reward | None:

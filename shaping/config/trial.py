@@ -8,7 +8,7 @@ from inspect import Parameter
 from typing import Annotated, Any, Literal
 
 from shaping.config.checks import check_number, mapping, named, numbers, settings
-from shaping.config.dotted import numbers_in
+from shaping.config.dotted import check_name, numbers_in
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.games import num_players
 from shaping.config.initial_parameters import init_fields, normal_init
@@ -32,9 +32,9 @@ Normal = Mapping[str, Any]
 POLICIES = NETWORKS | {"tabular": shown_table, "gaussian": independent}
 """The kinds of policies over trials: networks on what a shaper sees, a table of what it sees, or one that is blind."""
 DRAWS = ("uniform", "loguniform")
-WEIGHT = Field("weight", "number", 1.0, Range(0))
+FREQUENCY = Field("frequency", "number", 1.0, Range(0))
 DISCOUNT = Field("discount", "number", None, Range(0, 1), optional=True)
-COPY = {"shaper": Field("shaper", "integer", Parameter.empty, Range(0)), "weight": WEIGHT}
+COPY = {"shaper": Field("shaper", "integer", Parameter.empty, Range(0)), "frequency": FREQUENCY}
 """A copy of the shaper of a seat, within a trial."""
 
 
@@ -79,11 +79,12 @@ def normal_trial(raw: Any, game: Normal) -> dict[str, Any]:
         if not isinstance(pool, list | tuple) or not pool:
             raise not_allowed("trial.pool", pool, "a list of learners")
         pool = [_candidate(f"trial.pool.{i}", entry, game, found["policy"], inner) for i, entry in enumerate(pool)]
-        _check_weights("trial.pool", pool)
+        _check_frequencies("trial.pool", pool)
     strangers = {}
     for name, entry in mapping("trial.strangers", given.get("strangers") or {}).items():
         where = f"trial.strangers.{name}"
-        strangers[str(name)] = _candidate(where, entry, game, found["policy"], inner)
+        check_name("trial.strangers", name)
+        strangers[name] = _candidate(where, entry, game, found["policy"], inner, of="trial.strangers")
     if played and found["observes"] != "play" and any("shaper" in one for one in [*(pool or ()), *strangers.values()]):
         raise not_allowed("trial.observes", found["observes"], "play, where a copy of a shaper sits within")
     return found | {"pool": pool, "strangers": strangers}
@@ -149,7 +150,7 @@ def trial_players(raw: Any, game: Normal, trial: Normal, policy: Normal, objecti
                     raise ConfigError(f"{where}.{key}: not allowed of a learner over trials; use {instead}")
             found.append(normal_player(where, given, game, policy, {**objective, "batch": streams}))
         elif given:
-            found.append(_candidate(where, given, game, trial["policy"], inner, weighted=False) | {"within": True})
+            found.append(_candidate(where, given, game, trial["policy"], inner, of="players") | {"within": True})
         elif trial["pool"] is None:
             raise ConfigError(f"{where}: nobody learns there; allowed: a rule beside within: true, or trial.pool")
         else:
@@ -171,19 +172,20 @@ def trial_players(raw: Any, game: Normal, trial: Normal, policy: Normal, objecti
 
 
 def _candidate(
-    where: str, entry: Any, game: Normal, policy: Normal, inner: Normal, weighted: bool = True
+    where: str, entry: Any, game: Normal, policy: Normal, inner: Normal, of: str = "trial.pool"
 ) -> dict[str, Any]:
-    """A learner within a trial. Its step size may be drawn for each trial: {loguniform: [low, high]}."""
-    given = mapping(where, entry, "rule")
-    if "shaper" in given and weighted:
-        return settings(where, given, COPY)
-    weight, step = given.pop("weight", None), given.get("step_size")
+    """A learner within a trial. Its step size may be drawn for each trial: {loguniform: [low, high]}. `of` is the key
+    that lists it."""
+    given, of_pool = mapping(where, entry, "rule"), of == "trial.pool"
+    if "frequency" in given and not of_pool:
+        raise ConfigError(f"{where}.frequency: belongs to trial.pool; what {of} lists is not drawn")
+    if "shaper" in given and of != "players":
+        return settings(where, given, COPY if of_pool else {"shaper": COPY["shaper"]})
+    frequency, step = given.pop("frequency", None), given.get("step_size")
     discount = given.pop("discount", None) if "discount" in within_keys(given) else None
     drawn = isinstance(step, Mapping) and len(step) == 1 and next(iter(step)) in DRAWS
     if drawn:
         del given["step_size"]
-    if weight is not None and not weighted:
-        raise ConfigError(f"{where}.weight: belongs to trial.pool; a learner of a seat is always drawn")
     found = normal_player(where, given, game, policy, inner)
     if "strategy" in found and (policy["kind"] != "tabular" or isinstance(strategy_table(found), Machine)):
         raise ConfigError(
@@ -205,8 +207,10 @@ def _candidate(
             raise ConfigError(f"{where}.step_size: {found['strategy']} never learns")
         ((kind, bounds),) = step.items()  # pyright: ignore
         found["step_size"] = {kind: _bounds(f"{where}.step_size.{kind}", bounds, kind)}
-    if weighted:
-        found["weight"] = check_number(f"{where}.weight", 1.0 if weight is None else weight, WEIGHT.range)
+    if of_pool:
+        found["frequency"] = check_number(
+            f"{where}.frequency", 1.0 if frequency is None else frequency, FREQUENCY.range
+        )
     if discount is not None:
         top = Range(0, 1, open_high=not played and game.get("horizon") is None)
         found["discount"] = check_number(f"{where}.discount", discount, top)
@@ -221,9 +225,9 @@ def _bounds(key: str, raw: Any, kind: str) -> list[float]:
     return [float(low), float(high)]
 
 
-def _check_weights(where: str, pool: list[dict[str, Any]]) -> None:
-    if not sum(entry["weight"] for entry in pool) > 0:
-        raise ConfigError(f"{where}: all weights are 0; allowed: at least one above")
+def _check_frequencies(where: str, pool: list[dict[str, Any]]) -> None:
+    if not sum(entry["frequency"] for entry in pool) > 0:
+        raise ConfigError(f"{where}: all frequencies are 0; allowed: at least one above")
 
 
 def plain(player: Normal) -> dict[str, Any]:
@@ -251,7 +255,7 @@ def trial_numbers(normal: Normal) -> dict[str, Field]:
             found |= numbers_of
             found |= {
                 f"{own}.{key}": f
-                for key, f in (("weight", WEIGHT), ("discount", DISCOUNT))
+                for key, f in (("frequency", FREQUENCY), ("discount", DISCOUNT))
                 if key in player and key not in plain(player)
             }
     return found

@@ -8,6 +8,8 @@ import numpy as np
 
 from shaping.config.errors import errors_about
 from shaping.config.objective import build_estimator, check_value_head
+from shaping.config.players import wants_critic
+from shaping.config.rewards import rewards_of
 from shaping.config.strategies import strategy_logits
 from shaping.config.trial import POLICIES, inner_objective, plain
 from shaping.learners import Common, Learner, frozen, values
@@ -59,7 +61,7 @@ def _candidates(settings: Normal, seat: int) -> list[Normal]:
     return [own] if len(own) > 1 else list(settings["trial"]["pool"])
 
 
-def trial_game(normal: Normal, game_of: Callable[[Normal], Any], wants_critic: Callable[..., bool]) -> TrialGame:
+def trial_game(normal: Normal, game_of: Callable[[Normal], Any]) -> TrialGame:
     """The static part."""
     trial, policy, objective, players = (normal[key] for key in ("trial", "policy", "objective", "players"))
     inner = game_of(inner_form(normal, normal))
@@ -70,7 +72,7 @@ def trial_game(normal: Normal, game_of: Callable[[Normal], Any], wants_critic: C
     hidden = placeholder_policy(stream.observation_space, stream.action_space)
     policies = tuple(hidden if inside else shaper(policy, stream, seat) for seat, inside in enumerate(within))
     shaping = [seat for seat, inside in enumerate(within) if not inside]
-    needs = any(wants_critic(normal, players[seat]) for seat in shaping)
+    needs = any(wants_critic(players[seat], objective) for seat in shaping)
     shared = any(policies[seat].evaluate is not None for seat in shaping)
     if needs and shared:
         check_value_head(objective)
@@ -131,7 +133,7 @@ def trial_match(
         if "strategy" in entry:
             # A table like that of learners, so that all candidates play with one policy.
             start = values(number(strategy_logits(plain(entry), inner.policies[seat]), rank=1))
-            return Candidate(frozen(Common(initial=start)), number(entry.get("weight", 1.0), rank=0))
+            return Candidate(frozen(Common(initial=start)), number(entry.get("frequency", 1.0), rank=0))
         seated = inner_form(normal, settings, seat, entry)
         step, discount = entry.get("step_size"), None if "discount" in plain(entry) else entry.get("discount")
         factor = None
@@ -140,19 +142,19 @@ def trial_match(
             factor = Factor((number(low, rank=0), number(high, rank=0)), kind)
         return Candidate(
             learner_of(seated, inner, played, seat, number, False),
-            number(entry.get("weight", 1.0), rank=0),
+            number(entry.get("frequency", 1.0), rank=0),
             None if discount is None else number(discount, rank=0),
             factor,
         )
 
     def copy(entries: list[Normal]) -> Copy | None:
-        """The shaper whose copy sits there in some trials; its share of the weights."""
-        weights = [number(entry.get("weight", 1.0), rank=0) for entry in entries]
+        """The shaper whose copy sits there in some trials; its share of the draws."""
+        frequencies = [number(entry.get("frequency", 1.0), rank=0) for entry in entries]
         copied = [place for place, entry in enumerate(entries) if "shaper" in entry]
         if not copied:
             return None
-        share = sum(weights[place] for place in copied) / sum(weights)
-        return Copy(np.asarray(share, weights[0].dtype), entries[copied[0]]["shaper"])
+        share = sum(frequencies[place] for place in copied) / sum(frequencies)
+        return Copy(np.asarray(share, frequencies[0].dtype), entries[copied[0]]["shaper"])
 
     def meeting(of: Callable[[int], list[Normal]]) -> MetaParams:
         """For each seat its pool, leaves [matches, candidates of the kind, ...], and whose copy sits there."""
@@ -179,7 +181,7 @@ def trial_match(
     learners = tuple(
         jax.tree.map(lambda leaf: leaf if np.ndim(leaf) else number(leaf, rank=0), learner) for learner in learners
     )
-    return Match(0, 0, numbers, learners, game)
+    return Match(0, 0, numbers, learners, game, rewards=rewards_of(players, number))
 
 
 def _stacked(candidates: list[Candidate]) -> Pool:

@@ -9,8 +9,9 @@ import numpy as np
 from shaping.config.errors import ConfigError
 from shaping.envs import MatrixGame
 from shaping.leagues.frozen_players import Player
+from shaping.leagues.games import LeagueGame
 from shaping.leagues.learned_responses import Budget, learned_responses
-from shaping.leagues.stepwise_players import as_machines, coin_players, matrix_as_played
+from shaping.leagues.stepwise_players import as_machines, coin_players
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.coin_best_response import best_response
 from shaping.objectives.coin_league_values import coin_league_values
@@ -70,8 +71,15 @@ class Play:
     parts: Any = None
 
 
-def matrix_cells(game: MatrixGame, players: Sequence[Player], how: Play) -> Cells:
-    """The cells of a matrix game."""
+def league_cells(game: LeagueGame, players: Sequence[Player], how: Play) -> Cells:
+    """The cells of a league: those between two tables of a matrix game, and in the Coin Game those of players that act
+    on its enumerated states, are exact, unless everything is played."""
+    if game.matrix is None:
+        return _environment_cells(game.played, players, how)
+    return _matrix_cells(game.matrix, game.played, players, how)
+
+
+def _matrix_cells(game: MatrixGame, played: PlayedGame, players: Sequence[Player], how: Play) -> Cells:
     behaviours = [player.behaviour for player in players]
     tables = [i for i, one in enumerate(behaviours) if not isinstance(one, Seated)]
     cells = _empty(len(players), "cooperation")
@@ -89,12 +97,10 @@ def matrix_cells(game: MatrixGame, players: Sequence[Player], how: Play) -> Cell
         return cells
     machines: Any = iter(as_machines([behaviours[i] for i in tables]))
     seated = [one if isinstance(one, Seated) else next(machines) for one in behaviours]
-    return _played(cells, matrix_as_played(game), players, seated, how)
+    return _played(cells, played, players, seated, how)
 
 
-def environment_cells(game: PlayedGame, players: Sequence[Player], how: Play) -> Cells:
-    """The cells of another game. In the Coin Game those of players that act on its enumerated states are exact, unless
-    everything is played."""
+def _environment_cells(game: PlayedGame, players: Sequence[Player], how: Play) -> Cells:
     cells = _empty(len(players), game.measure)
     seated = [player.behaviour for player in players]
     exact, params, known, tables = coin_players(game, players)
@@ -164,11 +170,10 @@ def _in_parts(unknown: np.ndarray, kinds: Sequence[Sequence[int]]) -> Iterator[n
 
 
 def learn_responses(
-    cells: Cells, players: Sequence[Player], game: MatrixGame | PlayedGame, budget: Budget, parts: Any = None
+    cells: Cells, players: Sequence[Player], played: PlayedGame, budget: Budget, parts: Any = None
 ) -> None:
     """Learns best responses to the learners of runs that have no exact one, and puts them into the cells; `parts` as in
     `Play`."""
-    played = matrix_as_played(game) if isinstance(game, MatrixGame) else game
     groups: dict[Any, list[int]] = {}
     for i, player in enumerate(players):
         if player.match >= 0 and np.isnan(cells.best_response[i]):

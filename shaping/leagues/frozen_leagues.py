@@ -15,14 +15,13 @@ from shaping.config.errors import ConfigError
 from shaping.config.files import read
 from shaping.config.league import normal_frozen
 from shaping.config.yaml_text import as_yaml, parse
-from shaping.envs import MatrixGame
-from shaping.leagues.cells import Cells, Play, environment_cells, learn_responses, matrix_cells
-from shaping.leagues.frozen_players import Player, check_names, filed, has_tables, learned, scripted
-from shaping.leagues.games import about_game, common_game, given_game
+from shaping.leagues.cells import Cells, Play, league_cells, learn_responses
+from shaping.leagues.frozen_players import Player, check_names, filed, has_tables, learned
+from shaping.leagues.games import LeagueGame, common_game, given_game
 from shaping.leagues.learned_responses import Budget, check_episodes
-from shaping.leagues.stepwise_players import learned_to_play, scripted_of
+from shaping.leagues.stepwise_players import learned_to_play
 from shaping.objectives.behaviour_tables import each_behaviour
-from shaping.objectives.played_league_values import PlayedGame, Seated
+from shaping.objectives.played_league_values import Seated
 from shaping.output_folders import output_folder
 from shaping.runtime.existing_run import config_of
 from shaping.runtime.storage import folder_at, is_locked, locked, remove, write_whole
@@ -96,10 +95,10 @@ def run_league(config: Mapping[str, Any], out: str | Path | None = None, stem: s
       ConfigError: bad input, in one line, before anything is computed.
     """
     normal = normal_frozen(config)
-    name, game, players = _gathered(normal)
+    game, players = _gathered(normal)
     with output_folder(out, stem) as folder:
         write_whole(folder / "config.yaml", as_yaml(normal))
-        _carry_out(folder, normal, name, game, players)
+        _carry_out(folder, normal, game, players)
     return folder
 
 
@@ -153,8 +152,8 @@ def written_game(game: Any) -> Any:
     return parse(game, "--game") if isinstance(game, str) else game
 
 
-def _gathered(normal: Mapping[str, Any]) -> tuple[str, MatrixGame | PlayedGame, list[Player]]:
-    """The game with its name, and everyone who plays: learners before strategies, each in the given order."""
+def _gathered(normal: Mapping[str, Any]) -> tuple[LeagueGame, list[Player]]:
+    """The game, and everyone who plays: learners before strategies, each in the given order."""
     told = normal["league"]
     if told["against"] == "none" and not told["players"]:
         raise ConfigError("league: no players; give a run, a file, or names with --against")
@@ -171,21 +170,16 @@ def _gathered(normal: Mapping[str, Any]) -> tuple[str, MatrixGame | PlayedGame, 
         found, played = read_players(source, told["cells"], told["per_cell"], name, one_game)
         players += found
         numbers.append((source, played))
-    name, game = given_game(normal["game"]) if "game" in normal else common_game(numbers)
-    matrix = isinstance(game, MatrixGame)
-    if not matrix and told["restarts"]:
-        check_episodes(game)
-    players += scripted(told["against"], game) if matrix else scripted_of(told["against"], game)
+    game = given_game(normal["game"]) if "game" in normal else common_game(numbers)
+    if told["restarts"]:
+        check_episodes(game.played)
+    players += game.strategies(told["against"])
     check_names(players)
-    for player in players:
-        if not matrix and not hasattr(player.behaviour, "policies"):
-            raise ConfigError(f"{player.name}: a table of P(C) cannot play {name}; allowed: policies of its runs")
-    return name, game, players
+    game.check_tables(players)
+    return game, players
 
 
-def _carry_out(
-    folder: Any, normal: Mapping[str, Any], name: str, game: MatrixGame | PlayedGame, players: Sequence[Player]
-) -> None:
+def _carry_out(folder: Any, normal: Mapping[str, Any], game: LeagueGame, players: Sequence[Player]) -> None:
     """Computes what is missing, and writes the results."""
     from shaping.analysis.league_report import write_league
 
@@ -194,14 +188,11 @@ def _carry_out(
     with locked(folder):
         parts.mkdir(exist_ok=True)
         how = Play(told["standard_error"], seed, told["sampled"], parts)
-        matrix = isinstance(game, MatrixGame)
-        cells = matrix_cells(game, players, how) if matrix else environment_cells(game, players, how)
+        cells = league_cells(game, players, how)
         if told["restarts"]:
             budget = Budget(told["restarts"], told["updates"], error=told["standard_error"], seed=seed)
-            learn_responses(cells, players, game, budget, parts)
-        _dataset(about_game(name, game), players, cells).to_zarr(
-            str(folder / "league.zarr"), mode="w", consolidated=False
-        )
+            learn_responses(cells, players, game.played, budget, parts)
+        _dataset(game.about(), players, cells).to_zarr(str(folder / "league.zarr"), mode="w", consolidated=False)
         write_league(folder)
         remove(parts)
 

@@ -41,7 +41,7 @@ class Player:
     rule: str = ""
 
 
-def scripted(against: str, game: MatrixGame, key: str = "--against") -> list[Player]:
+def strategies_of_matrix(against: str, game: MatrixGame, key: str = "--against") -> list[Player]:
     """Strategies by name: "classic", "all", "none", or names separated by commas, in upper or lower case.
 
     In a prisoner's dilemma, the extortioner and generous tit-for-tat are those for the game's own payoffs. In other

@@ -12,10 +12,11 @@ from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
 from shaping.config.trial_build import shaper
-from shaping.envs import AutoReset, CoinGame, MatrixGame
+from shaping.envs import AutoReset, MatrixGame
+from shaping.envs.declarations import round_payoffs
 from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.behaviour_tables import each_behaviour, machine_of
-from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_table
+from shaping.objectives.coin_league_values import coin_game_of, coin_probabilities, has_coin_chain, has_coin_table
 from shaping.objectives.exact_coin import ExactCoinParams
 from shaping.objectives.game import Game, step_by_step
 from shaping.objectives.played_league_values import PlayedGame, Seated
@@ -135,10 +136,11 @@ def learned_to_play(
     if len(games) > 1:
         raise ConfigError(f"{place}: its matches play {len(games)} games; allowed: one, chosen by --cell, or --game")
     (game, m), *_ = games.values()
-    if isinstance(game.env, MatrixGame) and game.env.num_actions == 2:
+    payoffs = round_payoffs(game.env, game.numbers)
+    if payoffs is not None and payoffs.shape == (2, 2, 2):
         noise = game.numbers.noise
         noise = np.zeros(2) if noise is None else noise
-        numbers = {"payoffs": game.numbers.payoffs, "noise": noise, "discount": game.discount}
+        numbers = {"payoffs": payoffs, "noise": noise, "discount": game.discount}
         plain = {key: as_written(value) for key, value in numbers.items()}
         return found, {key: plain[key] for key in ("payoffs", "discount", "noise")} | {"horizon": game.horizon}
     return found, {"game": run.settings(m)["game"]["name"], "played": game}
@@ -177,7 +179,7 @@ def identity(game: PlayedGame) -> tuple[Any, ...]:
     return (*(x.tobytes() for x in numbers), game.env, game.steps, game.horizon)
 
 
-def scripted_of(against: str, game: PlayedGame, key: str = "--against") -> list[Player]:
+def strategies_in_play(against: str, game: PlayedGame, key: str = "--against") -> list[Player]:
     """Scripted players of an environment (see `shaping.scripted_players`), by name in upper or lower case; "classic"
     and "all" are all that it has. `key` is what gave the names, for errors.
 
@@ -211,14 +213,14 @@ def coin_players(game: PlayedGame, players: Sequence[Player]) -> tuple[Any, Any,
       The exact game and its numbers; the players' numbers, and the tables of each; (None, None, [], []) if there are
       none.
     """
-    scripts = scripted_players(game.env) if isinstance(game.env, CoinGame) else {}
     tabled: dict[int, Seated] = {}
-    for number, player in enumerate(players):
+    scripts = scripted_players(game.env)
+    for number, player in enumerate(players if has_coin_chain(game.env) else ()):
         one = player.behaviour
-        if scripts and one.policies[0].kind == "one_of":
+        if one.policies[0].kind == "one_of":
             name = next(key for key in scripts if key.lower() == player.name.lower())
             one = Seated((scripts[name][0], scripts[name][1]), ((), ()))
-        if scripts and all(has_coin_table(policy) for policy in one.policies):
+        if all(has_coin_table(policy) for policy in one.policies):
             tabled[number] = one
     if not tabled:
         return None, None, [], []

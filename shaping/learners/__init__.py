@@ -22,7 +22,7 @@ from shaping.learners.initial_parameters import (
     zeros,
 )
 from shaping.learners.learner import Common, Learner, LearnerState
-from shaping.learners.names import named_learner, named_learners, named_players
+from shaping.learners.learners_by_name import named_learner, named_learners, named_players
 from shaping.learners.optimizer import Optimizer, optimizer
 from shaping.learners.schedule import Schedule, schedule
 

@@ -35,7 +35,7 @@ def advantage_aligner(
     weight: Annotated[float, Range()] = 0.2,
     form: Literal["paper", "code"] = "paper",
     base: Literal["a2c", "ppo"] = "a2c",
-    clip: Positive = 0.2,
+    clip: Positive | None = None,
     clipped: Literal["ratio", "released"] = "ratio",
     gae_lambda: Probability = 1.0,
     entropy: NonNegative = 0.01,
@@ -57,8 +57,8 @@ def advantage_aligner(
       weight: beta; 0 is the base alone.
       form: of the alignment term, "paper" or "code".
       base: what the shaped advantages are put into.
-      clip, clipped, gae_lambda, entropy, epochs, minibatches, normalise: see `ActorCritic`; clip, epochs and
-        minibatches are for ppo.
+      clip, clipped, gae_lambda, entropy, epochs, minibatches, normalise: see `ActorCritic`; clip, clipped, epochs and
+        minibatches are for ppo, whose clip is 0.2 if it is left out.
       centre, value_scale, warm_up: see `advantage_learner`.
       past_groups, past_of, past_every, past_capacity: see `PastSelves`.
       common: settings that every learner has.
@@ -69,12 +69,12 @@ def advantage_aligner(
     for name, value, allowed in (("form", form, FORMS), ("base", base, ("a2c", "ppo"))):
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; allowed: {' or '.join(allowed)}")
-    if base == "a2c" and (epochs, minibatches, clipped) != (1, 1, "ratio"):
-        name = "epochs" if epochs != 1 else "minibatches" if minibatches != 1 else "clipped"
-        raise ValueError(f"{name} is given with base a2c; allowed: with base ppo")
-    actor = ActorCritic(
-        gae_lambda, entropy, clip if base == "ppo" else None, normalise, epochs, minibatches, clipped=clipped
-    )
+    if base == "a2c" and (clip is not None or (epochs, minibatches, clipped) != (1, 1, "ratio")):
+        ours = {"clip": clip is not None, "epochs": epochs != 1, "minibatches": minibatches != 1, "clipped": True}
+        raise ValueError(f"{next(name for name in ours if ours[name])} is given with base a2c; allowed: with base ppo")
+    if base == "ppo" and clip is None:
+        clip = 0.2
+    actor = ActorCritic(gae_lambda, entropy, clip, normalise, epochs, minibatches, clipped=clipped)
     past = PastSelves(past_groups, past_of, past_every, past_capacity)
     shared = Shared(actor, value_scale, warm_up, centre, past)
     return learner_of(Alignment(weight, form), shared, common, _term)

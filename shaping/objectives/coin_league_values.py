@@ -31,6 +31,11 @@ def remembers(policy: Policy) -> bool:
     return bool(jax.tree.leaves(jax.eval_shape(lambda: policy.start(()))))
 
 
+def has_coin_chain(env: Any) -> bool:
+    """Whether the states of an environment can be enumerated as those of the Coin Game are."""
+    return hasattr(env, "begin_ranges")
+
+
 def has_coin_table(policy: Policy) -> bool:
     """Whether `coin_probabilities` can describe the player."""
     return policy.kind == "coin_table" or not remembers(policy)

@@ -1,6 +1,6 @@
 """Policies, which choose a player's actions, as pure functions of parameters, observation and memory."""
 
-from shaping.policies import grid_players
+from shaping.policies import coin_game_players
 from shaping.policies.automaton import Machine, automaton, explored, mealy_machine, moore_machine
 from shaping.policies.coin_table import coin_table
 from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
@@ -30,7 +30,7 @@ __all__ = [
     "explored",
     "fixed",
     "gaussian",
-    "grid_players",
+    "coin_game_players",
     "joint_critic",
     "mealy_machine",
     "memory_one",

@@ -6,16 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from shaping.envs.coin_game.game import CoinGame
+from shaping.policies.coin_game_players import cooperate, greedy_any
 from shaping.policies.coin_table import seen_cells
-from shaping.policies.grid_players import cooperate, greedy_any
 from shaping.policies.pickling import remakable
 from shaping.policies.policy import Policy
 
 
 @remakable
 def coin_tit_for_tat(env: CoinGame, player: int = 0) -> Policy:
-    """Takes only coins of its own colour (`grid_players.cooperate`) until another player takes one of them. Then it
-    takes any coin (`grid_players.greedy_any`) until the last coin that another player took is not one of its own.
+    """Takes only coins of its own colour (`coin_game_players.cooperate`) until another player takes one of them. Then
+    it takes any coin (`coin_game_players.greedy_any`) until the last coin that another player took is not one of its
+    own.
 
     It sees that a coin was taken when somebody stands on the coin's cell; theta is ().
 

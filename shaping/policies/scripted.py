@@ -24,7 +24,7 @@ from shaping.envs import (
 from shaping.envs.cournot import collusive_outcome, nash_equilibrium
 from shaping.envs.fishery import gordon_schaefer, great_fish_war
 from shaping.envs.spaces import Discrete
-from shaping.policies import grid_players
+from shaping.policies import coin_game_players
 from shaping.policies.coin_tit_for_tat import coin_tit_for_tat
 from shaping.policies.fixed import fixed
 from shaping.policies.memory_one import memory_one
@@ -33,7 +33,7 @@ from shaping.policies.policy import Policy, no_params
 from shaping.policies.tabular import tabular
 from shaping.policies.walkers import cleaners, farmers, gatherers, harvesters
 
-# Logit of an action that is never taken, as in `grid_players`.
+# Logit of an action that is never taken, as in `coin_game_players`.
 _NEVER = -1e4
 
 
@@ -56,7 +56,7 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
 
     - matrix games: ALLC, ALLD and, for two players that see their own action first, TFT; with more than two actions
       ALL0, ALL1, ..., each of which plays one action
-    - coin_game: the same (`grid_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
+    - coin_game: the same (`coin_game_players.cooperate`, `greedy_any`, `coin_tit_for_tat`)
     - cournot: NASH and COLLUSIVE quantities
     - fishery: NASH and COOPERATIVE efforts; with gordon_schaefer also OPEN_ACCESS; with great_fish_war GREEDY, which
       takes all of the stock
@@ -81,7 +81,7 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
     if isinstance(game, MatrixGame):
         return {name: (fixed(memory_one(game.num_states), table),) * len(seats) for name, table in _tables(game)}
     if isinstance(game, CoinGame):
-        found = {"ALLC": grid_players.cooperate, "ALLD": grid_players.greedy_any}
+        found = {"ALLC": coin_game_players.cooperate, "ALLD": coin_game_players.greedy_any}
         if not game.egocentric:
             found["TFT"] = coin_tit_for_tat
         return {name: tuple(make(game, seat) for seat in seats) for name, make in found.items()}

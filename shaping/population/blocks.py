@@ -10,7 +10,7 @@ In one generation two learners of different blocks may be unable to meet. Over m
 equally often and at random places of it, so any two meet equally often.
 
 What is of a learner is [populations, slots, ...] here, the slots of this device; a learner's number is in
-`EcologyState.places`.
+`MeetingState.places`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from shaping.population.compiled_programs import AXIS
-from shaping.population.ecology import Ecology, EcologyState, Rules
+from shaping.population.meeting_population import MeetingSetup, MeetingState, Rules
 from shaping.population.random_keys import use
 from shaping.population.random_permutation import permuted, permuted_among
 
@@ -33,33 +33,33 @@ def first_slot(rules: Rules) -> Any:
     return lax.axis_index(AXIS) * (rules.size // rules.sharded) if rules.sharded else 0
 
 
-def separated(rules: Rules, ecology: Ecology, key: jax.Array, generation: jax.Array, leaves: jax.Array) -> jax.Array:
+def separated(rules: Rules, setup: MeetingSetup, key: jax.Array, generation: jax.Array, leaves: jax.Array) -> jax.Array:
     """Which groups of the generation before separate, [populations, groups] bool; see `pairing.separated`."""
-    blocks = _own_blocks(rules, ecology)
+    blocks = _own_blocks(rules, setup)
 
     def of(turnover: Any, own: jax.Array, left: jax.Array, block: jax.Array) -> jax.Array:
         drawn = jax.random.uniform(jax.random.fold_in(use(own, "turnover", generation), block), left.shape)
         return left | (drawn < turnover) | (generation == 0)
 
     by_block = leaves.reshape(len(leaves), len(blocks), -1)
-    found = jax.vmap(jax.vmap(of, (None, None, 0, 0)), (0, 0, 0, None))(ecology.pairing.turnover, key, by_block, blocks)
+    found = jax.vmap(jax.vmap(of, (None, None, 0, 0)), (0, 0, 0, None))(setup.pairing.turnover, key, by_block, blocks)
     return found.reshape(leaves.shape)
 
 
 def moved(
-    rules: Rules, ecology: Ecology, state: EcologyState, key: jax.Array, generation: jax.Array, apart: jax.Array
-) -> EcologyState:
+    rules: Rules, setup: MeetingSetup, state: MeetingState, key: jax.Array, generation: jax.Array, apart: jax.Array
+) -> MeetingState:
     """The state in which everybody is where they meet somebody in a generation.
 
     Args:
-      rules, ecology: the populations.
+      rules, setup: the populations.
       state: after the generation before.
       key: [populations], of the populations.
       generation: [] int32.
       apart: [populations, groups] bool, which groups have separated.
     """
-    seats, blocks = rules.seats, _own_blocks(rules, ecology)
-    shift = jnp.where(generation > 0, 1 + generation % (ecology.pairing.blocks - 1), 0)
+    seats, blocks = rules.seats, _own_blocks(rules, setup)
+    shift = jnp.where(generation > 0, 1 + generation % (setup.pairing.blocks - 1), 0)
 
     def exchange(leaf: jax.Array, each: int) -> jax.Array:
         """`leaf` has `each` rows a group."""
@@ -69,12 +69,12 @@ def moved(
         return jnp.concatenate([by_block[:, :, :kept], gone], axis=2).reshape(leaf.shape)
 
     flags = jnp.repeat(exchange(apart, 1), seats, axis=1)
-    per_block = rules.size // ecology.pairing.blocks
+    per_block = rules.size // setup.pairing.blocks
     everybody = jnp.arange(per_block, dtype=jnp.int32)
 
     def order(own: jax.Array, chosen: jax.Array, block: jax.Array) -> jax.Array:
         within = jax.random.fold_in(use(own, "pairing", generation), block)
-        if ecology.pairing.mixes:
+        if setup.pairing.mixes:
             return permuted(within, everybody, per_block)
         return permuted_among(within, chosen, everybody)
 
@@ -90,7 +90,7 @@ def moved(
     return over_slots(state, take)
 
 
-def over_slots(state: EcologyState, function: Callable[[jax.Array], jax.Array]) -> EcologyState:
+def over_slots(state: MeetingState, function: Callable[[jax.Array], jax.Array]) -> MeetingState:
     """The state with a function applied to everything that is of a learner, [populations, slots, ...]."""
     populations = len(state.types)
 
@@ -130,7 +130,7 @@ def of_numbers(rules: Rules, places: jax.Array, numbers: Any, leaf: jax.Array) -
     return rules.total(jax.vmap(of)(places, leaf))
 
 
-def sorted_by_number(rules: Rules, state: EcologyState) -> EcologyState:
+def sorted_by_number(rules: Rules, state: MeetingState) -> MeetingState:
     """The state in which learners lie by number, over all devices in turn: states go round the devices once, and each
     keeps what is its own."""
     places, first = state.places, first_slot(rules)
@@ -151,10 +151,10 @@ def sorted_by_number(rules: Rules, state: EcologyState) -> EcologyState:
     return over_slots(state, home)
 
 
-def _own_blocks(rules: Rules, ecology: Ecology) -> jax.Array:
+def _own_blocks(rules: Rules, setup: MeetingSetup) -> jax.Array:
     """The numbers of the blocks on this device, int32."""
-    count = ecology.pairing.blocks // max(rules.sharded, 1)
-    return first_slot(rules) // (rules.size // ecology.pairing.blocks) + jnp.arange(count, dtype=jnp.int32)
+    count = setup.pairing.blocks // max(rules.sharded, 1)
+    return first_slot(rules) // (rules.size // setup.pairing.blocks) + jnp.arange(count, dtype=jnp.int32)
 
 
 def _passed_on(rules: Rules, leaf: jax.Array, shift: jax.Array) -> jax.Array:

@@ -13,8 +13,17 @@ from shaping.population import blocks
 from shaping.population import pairing as pairings
 from shaping.population import selection as selections
 from shaping.population.composition import counts_of, mean_by_type, mean_of, measures, rows_of
-from shaping.population.ecology import Ecology, EcologyState, Rules, differ, flat, fresh, learner_values, theta_rows
 from shaping.population.meeting import encounter
+from shaping.population.meeting_population import (
+    MeetingSetup,
+    MeetingState,
+    Rules,
+    differ,
+    flat,
+    fresh,
+    learner_values,
+    theta_rows,
+)
 from shaping.population.nearest_strategy import counts_of_nearest
 from shaping.population.pairing import Pairing
 from shaping.population.random_keys import learner_key, population_key, use
@@ -25,16 +34,16 @@ from shaping.population.unfixed_populations import can_stand_still, selected_whe
 
 def generation(
     rules: Rules,
-    ecology: Ecology,
-    state: EcologyState,
+    setup: MeetingSetup,
+    state: MeetingState,
     number: jax.Array,
     matrix: jax.Array,
     live: jax.Array | bool = True,
-) -> tuple[EcologyState, dict[str, jax.Array]]:
+) -> tuple[MeetingState, dict[str, jax.Array]]:
     """One generation of all populations.
 
     Args:
-      rules, ecology: the populations.
+      rules, setup: the populations.
       state: after `number` generations.
       number: [] int32.
       matrix: [populations, types, types] of `type_values`; zeros where payoffs are those of the encounter.
@@ -44,13 +53,13 @@ def generation(
       The state after one more, and what is recorded of it.
     """
     size, kinds, total = state.types.shape[1], len(rules.still), rules.total
-    key = jax.vmap(population_key)(ecology.seed, ecology.number)
+    key = jax.vmap(population_key)(setup.seed, setup.number)
 
-    state, numbers = _brought_together(rules, ecology, state, number, key)
+    state, numbers = _brought_together(rules, setup, state, number, key)
     meets = numbers[..., 0] < size
     if state.partners is not None:
-        state = _with_partners(rules, ecology, state, state.partners, number, numbers)
-    learners, measured = encounter(rules, ecology, state, number, numbers, live)
+        state = _with_partners(rules, setup, state, state.partners, number, numbers)
+    learners, measured = encounter(rules, setup, state, number, numbers, live)
 
     # Back to learners, [populations, size]; NaN for whoever met nobody.
     def by_learner(seats: jax.Array) -> jax.Array:
@@ -74,10 +83,10 @@ def generation(
         rows["mutual_cooperation"] = mean_of(measured["mutual_cooperation"], meets, total)
 
     state = dataclasses.replace(state, learners=learners)
-    if ecology.pairing.choice != "none":
-        state = _with_leavers(ecology, state, numbers, values)
-    if ecology.selection.kind != "none":
-        state, outcome = _select(rules, ecology, state, number, values, matrix, key, live)
+    if setup.pairing.choice != "none":
+        state = _with_leavers(setup, state, numbers, values)
+    if setup.selection.kind != "none":
+        state, outcome = _select(rules, setup, state, number, values, matrix, key, live)
         rows |= {"imitations": outcome.imitations, "mutations": outcome.mutations}
         counts = counts_of(state.types, kinds, total)
     one_type = jnp.any(counts == rules.size, axis=1)
@@ -86,21 +95,21 @@ def generation(
     rows["share"] = (counts / rules.size).astype(values.dtype)
     if rules.nearest:
         thetas = jax.tree.map(lambda leaf: leaf.reshape(len(key), size, *leaf.shape[1:]), state.learners.theta)
-        near = total(jax.vmap(lambda params, own: counts_of_nearest(rules.game, params, own))(ecology.params, thetas))
+        near = total(jax.vmap(lambda params, own: counts_of_nearest(rules.game, params, own))(setup.params, thetas))
         rows["nearest"] = near / jnp.sum(near, axis=1, keepdims=True).astype(values.dtype)
     return state, rows
 
 
 def _brought_together(
-    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, key: jax.Array
-) -> tuple[EcologyState, jax.Array]:
+    rules: Rules, setup: MeetingSetup, state: MeetingState, number: jax.Array, key: jax.Array
+) -> tuple[MeetingState, jax.Array]:
     """The state in which learners are at their places of this generation, and where those lie who meet, [populations,
     encounters, seats] int32; whoever separates, by turnover or choice, remembers what it was worth with the partner it
     had."""
-    pairing, seats = ecology.pairing, rules.seats
+    pairing, seats = setup.pairing, rules.seats
     if pairing.blocks > 1:
-        apart = blocks.separated(rules, ecology, key, number, state.leaves)
-        state = blocks.moved(rules, ecology, _with_memories(state, apart, number), key, number, apart)
+        apart = blocks.separated(rules, setup, key, number, state.leaves)
+        state = blocks.moved(rules, setup, _with_memories(state, apart, number), key, number, apart)
     elif state.last is not None:
         apart = jax.vmap(lambda p, k, left: pairings.separated(p, k, number, left))(pairing, key, state.leaves)
         state = _with_memories(state, apart, number, state.places)
@@ -110,17 +119,17 @@ def _brought_together(
     places = jax.vmap(lambda p, k, at, left: pairings.moved(p, k, number, at, left))(
         pairing, key, state.places, state.leaves
     )
-    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, ecology.matchings, seats))(pairing, key, places)
+    numbers = jax.vmap(lambda p, k, at: pairings.met(p, k, number, at, setup.matchings, seats))(pairing, key, places)
     return dataclasses.replace(state, places=places), numbers
 
 
 def _with_partners(
-    rules: Rules, ecology: Ecology, state: EcologyState, before: jax.Array, number: jax.Array, numbers: jax.Array
-) -> EcologyState:
+    rules: Rules, setup: MeetingSetup, state: MeetingState, before: jax.Array, number: jax.Array, numbers: jax.Array
+) -> MeetingState:
     """The state in which what learners know about others is about those whom they meet now."""
     seats, populations = rules.seats, len(numbers)
     names = numbers
-    if ecology.pairing.in_place:
+    if setup.pairing.in_place:
         names = state.places.reshape(numbers.shape)
     others = jnp.stack([names[..., own_first(seat, seats)[1:]] for seat in range(seats)], axis=2)
     met = jax.vmap(lambda own, at, given: own.at[at].set(given, mode="drop"))(
@@ -133,8 +142,8 @@ def _with_partners(
     new = known & (before[..., 0] >= 0) & jnp.any(met != before, axis=-1)
 
     def anew(states: LearnerState) -> LearnerState:
-        places = state.places if ecology.pairing.in_place else None
-        fresh_ones = fresh(rules, ecology, state.types, "partner", number + 1, state.elsewhere.dtype, places=places)
+        places = state.places if setup.pairing.in_place else None
+        fresh_ones = fresh(rules, setup, state.types, "partner", number + 1, state.elsewhere.dtype, places=places)
         return with_new_partners(states, fresh_ones, new.reshape(-1))
 
     learners = lax.cond(jnp.any(new), anew, lambda states: states, state.learners)
@@ -143,8 +152,8 @@ def _with_partners(
 
 
 def _with_memories(
-    state: EcologyState, apart: jax.Array, number: jax.Array, places: jax.Array | None = None
-) -> EcologyState:
+    state: MeetingState, apart: jax.Array, number: jax.Array, places: jax.Array | None = None
+) -> MeetingState:
     """Whoever is of a group that separates remembers what it was worth in it.
 
     Args:
@@ -162,10 +171,10 @@ def _with_memories(
     return dataclasses.replace(state, elsewhere=jnp.where(parted, state.last, state.elsewhere))
 
 
-def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, values: jax.Array) -> EcologyState:
+def _with_leavers(setup: MeetingSetup, state: MeetingState, numbers: jax.Array, values: jax.Array) -> MeetingState:
     """Who leaves a partner because of what it was worth with it."""
-    if ecology.pairing.choice == "threshold":
-        wants_out = values < jnp.asarray(ecology.pairing.threshold)[:, None]
+    if setup.pairing.choice == "threshold":
+        wants_out = values < jnp.asarray(setup.pairing.threshold)[:, None]
     else:
         wants_out = values < state.elsewhere
     leaves = jnp.any(jax.vmap(lambda own, at: own[at])(wants_out, numbers), axis=-1)
@@ -174,27 +183,27 @@ def _with_leavers(ecology: Ecology, state: EcologyState, numbers: jax.Array, val
 
 def _select(
     rules: Rules,
-    ecology: Ecology,
-    state: EcologyState,
+    setup: MeetingSetup,
+    state: MeetingState,
     number: jax.Array,
     values: jax.Array,
     matrix: jax.Array,
     key: jax.Array,
     live: jax.Array | bool,
-) -> tuple[EcologyState, Outcome]:
+) -> tuple[MeetingState, Outcome]:
     """The populations after selection."""
     purpose = jax.vmap(lambda own: use(own, "selection", number))(key)
 
     each = None
-    if differ(rules, ecology.selection):
-        each = learner_values(rules, ecology, state, number)
+    if differ(rules, setup.selection):
+        each = learner_values(rules, setup, state, number)
 
     def of(selection: Selection, own: jax.Array, value: Any, kind: Any, worth: Any, each: Any) -> Outcome:
-        scene = Scene(value, kind, worth, ecology.neighbours, ecology.degrees, each)
+        scene = Scene(value, kind, worth, setup.neighbours, setup.degrees, each)
         return selections.selected(selection, own, scene, rules.mutant)
 
-    given = (ecology.selection, purpose, values, state.types, matrix, each)
-    if can_stand_still(ecology.selection, all(rules.still)):
+    given = (setup.selection, purpose, values, state.types, matrix, each)
+    if can_stand_still(setup.selection, all(rules.still)):
         outcome = selected_where_mixed(lambda own: of(*own), given, state.types)
     else:
         outcome = jax.vmap(of)(*given)
@@ -214,19 +223,19 @@ def _select(
     partners = state.partners
     if partners is not None:
         partners = jnp.take_along_axis(partners, parents[..., None], axis=1)
-    if ecology.selection.mutates != "none":
+    if setup.selection.mutates != "none":
         mutated = outcome.mutated & live
 
         def mutants(states: LearnerState) -> LearnerState:
-            if ecology.selection.mutates == "noise":
-                new = _moved_by_noise(ecology, states, number, own)
+            if setup.selection.mutates == "noise":
+                new = _moved_by_noise(setup, states, number, own)
             else:
-                new = fresh(rules, ecology, types, "mutation", number + 1, values.dtype)
+                new = fresh(rules, setup, types, "mutation", number + 1, values.dtype)
             chosen = mutated.reshape(-1)
             return jax.tree.map(lambda a, b: jnp.where(_over(chosen, a), b, a), states, new)
 
         learners = lax.cond(jnp.any(mutated), mutants, lambda states: states, learners)
-        if ecology.selection.mutates != "noise":
+        if setup.selection.mutates != "noise":
             ancestors = jnp.where(mutated, own, ancestors)
             partners = None if partners is None else jnp.where(mutated[..., None], -1, partners)
     none = jnp.zeros_like(outcome.imitations)
@@ -237,7 +246,7 @@ def _select(
     return moved, counted
 
 
-def _moved_by_noise(ecology: Ecology, states: LearnerState, number: jax.Array, own: jax.Array) -> LearnerState:
+def _moved_by_noise(setup: MeetingSetup, states: LearnerState, number: jax.Array, own: jax.Array) -> LearnerState:
     """States with normal numbers added to parameters, keyed by the learner whose place it is."""
 
     def of(seed: Any, population: Any, scale: Any, learner: Any, theta: Any) -> Any:
@@ -249,12 +258,10 @@ def _moved_by_noise(ecology: Ecology, states: LearnerState, number: jax.Array, o
         ]
         return structure.unflatten(moved)
 
-    populations = ecology.seed.shape[0]
+    populations = setup.seed.shape[0]
     theta = jax.tree.map(lambda leaf: leaf.reshape(populations, -1, *leaf.shape[1:]), states.theta)
     over_learners = jax.vmap(of, (None, None, None, 0, 0))
-    found = jax.vmap(over_learners, (0, 0, 0, None, 0))(
-        ecology.seed, ecology.number, ecology.selection.noise, own, theta
-    )
+    found = jax.vmap(over_learners, (0, 0, 0, None, 0))(setup.seed, setup.number, setup.selection.noise, own, theta)
     return dataclasses.replace(states, theta=jax.tree.map(flat, found))
 
 
@@ -262,7 +269,7 @@ def _over(flags: jax.Array, leaf: jax.Array) -> jax.Array:
     return flags.reshape(-1, *([1] * (leaf.ndim - 1)))
 
 
-def sampled_learners(rules: Rules, pairing: Pairing, state: EcologyState) -> dict[str, jax.Array]:
+def sampled_learners(rules: Rules, pairing: Pairing, state: MeetingState) -> dict[str, jax.Array]:
     """policies [populations, sample, parameters] and sampled_types [populations, sample] of learners at equal distances
     in the order of their numbers."""
     numbers = sampled_numbers(rules)
@@ -274,7 +281,7 @@ def sampled_learners(rules: Rules, pairing: Pairing, state: EcologyState) -> dic
 
 
 def learners_by_number(
-    rules: Rules, pairing: Pairing, state: EcologyState, leaf: jax.Array, numbers: np.ndarray
+    rules: Rules, pairing: Pairing, state: MeetingState, leaf: jax.Array, numbers: np.ndarray
 ) -> jax.Array:
     """What is of the learners with these numbers, [populations, numbers, ...], of `leaf` [populations, learners,
     ...]."""

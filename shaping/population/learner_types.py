@@ -10,8 +10,8 @@ from shaping.learners import Learner, frozen
 from shaping.learners.gradient import learner_of
 from shaping.learners.initial_parameters import Initial
 from shaping.objectives.game import Game
-from shaping.population.ecology import MOST_PAIRS
 from shaping.population.fixed_strategies import started_at
+from shaping.population.meeting_population import MOST_PAIRS
 from shaping.population.mixed_rules import side_by_side
 from shaping.population.pairing import Pairing
 from shaping.population.seating import knows_others

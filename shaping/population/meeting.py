@@ -13,9 +13,9 @@ from jax import lax
 from shaping.learners.learner import LearnerState
 from shaping.population import match as single
 from shaping.population.compiled_programs import AXIS, Timetable, map_blocks, map_states, segment_function
-from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.fixed_strategies import StillGame, StillParams, stilled, without_start
 from shaping.population.match import Encounter, Match, MatchState
+from shaping.population.meeting_population import MeetingSetup, MeetingState, Rules, flat
 from shaping.population.random_keys import use
 from shaping.population.seating import anywhere
 from shaping.population.structures import SAMPLED_BLOCK, encounter_in_groups, members_of
@@ -31,7 +31,12 @@ _USUAL_UPDATES = 10
 
 
 def encounter(
-    rules: Rules, ecology: Ecology, state: EcologyState, number: jax.Array, numbers: jax.Array, live: jax.Array | bool
+    rules: Rules,
+    setup: MeetingSetup,
+    state: MeetingState,
+    number: jax.Array,
+    numbers: jax.Array,
+    live: jax.Array | bool,
 ) -> tuple[LearnerState, dict[str, jax.Array]]:
     """States of all after those who meet were updated together, and what they are worth to each other then.
 
@@ -46,19 +51,19 @@ def encounter(
     known = jnp.minimum(own, learners - 1)
     base = learners * jnp.arange(populations, dtype=jnp.int32)[:, None, None]
     at = (known + base).reshape(total, seats)
-    in_place = ecology.pairing.in_place and not rules.split
+    in_place = setup.pairing.in_place and not rules.split
     identities = known
-    if ecology.pairing.in_place:
+    if setup.pairing.in_place:
         identities = jax.vmap(lambda row, slots: row.at[slots].get(mode="promise_in_bounds"))(state.places, known)
 
     def updated(
-        ecology: Ecology, combination: int, kinds: Sequence[jax.Array], numbers: jax.Array, states: Any
+        setup: MeetingSetup, combination: int, kinds: Sequence[jax.Array], numbers: jax.Array, states: Any
     ) -> tuple[tuple[LearnerState, ...], dict[str, jax.Array]]:
-        return _together(rules, ecology, combination, kinds, numbers, states, number, live)
+        return _together(rules, setup, combination, kinds, numbers, states, number, live)
 
     if rules.structures:
         # Every device does all of it where encounters could be divided.
-        return encounter_in_groups(rules, ecology, state, numbers, identities, updated)
+        return encounter_in_groups(rules, setup, state, numbers, identities, updated)
 
     def gathered(leaf: jax.Array) -> list[jax.Array]:
         if in_place:
@@ -68,7 +73,7 @@ def encounter(
     leaves, structure = jax.tree.flatten(state.learners)
     each = [gathered(leaf) for leaf in leaves]
     states = tuple(structure.unflatten([by_seat[seat] for by_seat in each]) for seat in range(seats))
-    ended, measured = updated(ecology, 0, gathered(flat(state.types)), identities, states)
+    ended, measured = updated(setup, 0, gathered(flat(state.types)), identities, states)
 
     def together(leaf: jax.Array) -> jax.Array:
         """[populations, encounters, ...] of what each device has of it."""
@@ -88,14 +93,14 @@ def encounter(
         rows = rows.reshape(populations * encounters * seats, *leaf.shape[1:])
         if in_place:
             return rows
-        return leaf.at[target].set(rows, mode="drop", unique_indices=not ecology.pairing.structured)
+        return leaf.at[target].set(rows, mode="drop", unique_indices=not setup.pairing.structured)
 
     return jax.tree.map(put, state.learners, *ended), measured
 
 
 def _together(
     rules: Rules,
-    ecology: Ecology,
+    setup: MeetingSetup,
     combination: int,
     kinds: Sequence[jax.Array],
     numbers: jax.Array,
@@ -107,7 +112,7 @@ def _together(
 
     Args:
       rules: what populations have in common.
-      ecology: leaves [populations, ...].
+      setup: leaves [populations, ...].
       combination: of the structures of who sits where, see `Rules.games`.
       kinds: by seat the types, [populations * encounters] int32.
       numbers: [populations, encounters, seats] int32, the learners' own numbers.
@@ -118,7 +123,7 @@ def _together(
     Returns:
       states after the updates, by seat; and what they are worth then, leaves [populations * encounters, ...].
     """
-    matches = _matches(rules, ecology, combination, kinds, numbers)
+    matches = _matches(rules, setup, combination, kinds, numbers)
     total = len(kinds[0])
     dtype = next(leaf.dtype for leaf in jax.tree.leaves([state.theta for state in states]))
     none = tuple(jnp.zeros(total, dtype) for _ in states)
@@ -181,7 +186,9 @@ def _part(numbers: jax.Array, devices: int) -> jax.Array:
     return lax.dynamic_slice_in_dim(filled, lax.axis_index(AXIS) * count, count, 1)
 
 
-def _matches(rules: Rules, ecology: Ecology, combination: int, kinds: Sequence[jax.Array], numbers: jax.Array) -> Match:
+def _matches(
+    rules: Rules, setup: MeetingSetup, combination: int, kinds: Sequence[jax.Array], numbers: jax.Array
+) -> Match:
     """The encounters as matches, leaves [populations * encounters, ...]; see `_together`."""
     populations, encounters, _ = numbers.shape
 
@@ -190,7 +197,7 @@ def _matches(rules: Rules, ecology: Ecology, combination: int, kinds: Sequence[j
         wide = jnp.broadcast_to(leaf[:, None], (populations, encounters, *leaf.shape[1:]))
         return flat(wide)
 
-    stripped = [without_start(one) for one in ecology.types]
+    stripped = [without_start(one) for one in setup.types]
     if rules.stands:
         stripped = [stilled(one, still) for one, still in zip(stripped, rules.still, strict=True)]
     stripped = [anywhere(one) for one in stripped]
@@ -217,15 +224,15 @@ def _matches(rules: Rules, ecology: Ecology, combination: int, kinds: Sequence[j
         own = kind if len(members) == len(stripped) else jnp.asarray(_places(members, len(stripped)))[kind]
         seated = [stripped[member] for member in members]
         learners.append(jax.tree.map(lambda *leaves, own=own: of_kind(own, *leaves), *seated))
-    params: Any = jax.tree.map(spread, ecology.params)
+    params: Any = jax.tree.map(spread, setup.params)
     game: Any = rules.games[combination] if rules.structures else rules.game
     if rules.stands:
         still = jnp.asarray(rules.still)
         params = StillParams(params, jnp.stack([still[kind] for kind in kinds], axis=1))
         game = StillGame(game)
-    updates = None if ecology.encounter is None else spread(ecology.encounter)
+    updates = None if setup.encounter is None else spread(setup.encounter)
     encounter = Encounter(numbers.reshape(populations * encounters, -1), rules.size, updates)
-    return Match(spread(ecology.seed), spread(ecology.number), params, tuple(learners), game, None, encounter)
+    return Match(spread(setup.seed), spread(setup.number), params, tuple(learners), game, None, encounter)
 
 
 def _places(members: Sequence[int], types: int) -> np.ndarray:

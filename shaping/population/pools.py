@@ -40,13 +40,13 @@ class Candidate:
 
     Attributes:
       learner: the learner with its settings.
-      weight: how often it is drawn, relative to the others; at least 0.
+      frequency: how often it is drawn, relative to the others; at least 0.
       discount: of the returns that it maximises; None for the game's.
       factor: what multiplies its step size; None for nothing.
     """
 
     learner: Learner
-    weight: Any = 1.0
+    frequency: Any = 1.0
     discount: Any = None
     factor: Factor | None = None
 
@@ -113,12 +113,12 @@ def draw(
       objective_of: what it maximises.
       dtype: of its parameters.
     """
-    weights = jnp.concatenate([jnp.ravel(kind.weight) for kind in pool])
-    below = jnp.cumsum(weights) / jnp.sum(weights)
+    frequencies = jnp.concatenate([jnp.ravel(kind.frequency) for kind in pool])
+    below = jnp.cumsum(frequencies) / jnp.sum(frequencies)
     place = jnp.sum(jax.random.uniform(use(key, "draw"), (), jnp.float32) >= below[:-1], dtype=jnp.int32)
     kind, first, found = jnp.int32(0), 0, []
     for number, stacked in enumerate(pool):
-        count = jnp.shape(stacked.weight)[0]
+        count = jnp.shape(stacked.frequency)[0]
         kind = jnp.where(place >= first, number, kind)
         index = 0 if count == 1 else jnp.clip(place - first, 0, count - 1)
         candidate = jax.tree.map(lambda leaf, index=index: leaf[index], stacked)

@@ -12,11 +12,10 @@ from jax import lax
 
 from shaping.classic_strategies import STRATEGIES
 from shaping.learners.learner import Learner
-from shaping.population import blocks
-from shaping.population import ecology as ecologies
+from shaping.population import blocks, meeting_population
 from shaping.population.compiled_programs import Timetable, bounds
-from shaping.population.ecology import Ecology, EcologyState, Rules, flat
 from shaping.population.generations import generation, learners_by_number, recorded, sampled_learners
+from shaping.population.meeting_population import MeetingSetup, MeetingState, Rules, flat
 from shaping.population.pairing import Pairing, structure_of
 from shaping.population.selection import Selection
 
@@ -59,21 +58,21 @@ class PopulationState:
     """What populations carry from generation to generation, leaves [populations, ...].
 
     Attributes:
-      ecology: learners and places; leaves of learners are [populations, size, ...].
+      meeting: learners and places; leaves of learners are [populations, size, ...].
       payoffs: [populations, types, types], values of types against each other where selection asks for them.
       row: what is recorded of the last generation.
       diverged_at: [populations] int32, the generation in which a learner first stopped being finite; -1 until then.
     """
 
-    ecology: EcologyState
+    meeting: MeetingState
     payoffs: jax.Array
     row: dict[str, jax.Array]
     diverged_at: jax.Array
 
 
-def ecology_of(settings: Population) -> Ecology:
+def setup_of(settings: Population) -> MeetingSetup:
     """What these populations are made from."""
-    return Ecology(
+    return MeetingSetup(
         settings.seed,
         settings.number,
         settings.params,
@@ -85,29 +84,29 @@ def ecology_of(settings: Population) -> Ecology:
     )
 
 
-def _apart(state: EcologyState) -> EcologyState:
+def _apart(state: MeetingState) -> MeetingState:
     """Leaves of learners from [populations * size, ...] to [populations, size, ...]."""
     size = state.types.shape[1]
     learners = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), state.learners)
     return dataclasses.replace(state, learners=learners)
 
 
-def _together(state: EcologyState) -> EcologyState:
+def _together(state: MeetingState) -> MeetingState:
     return dataclasses.replace(state, learners=jax.tree.map(flat, state.learners))
 
 
 def start(settings: Population, dtype: Any) -> PopulationState:
     """States before the first generation, leaves [populations, ...]."""
-    rules, own = settings.rules, ecology_of(settings)
+    rules, own = settings.rules, setup_of(settings)
     ends = jnp.cumsum(settings.counts, axis=1)
     # The learners of this device.
     first = blocks.first_slot(rules)
     numbers = first + jnp.arange(rules.size // max(rules.sharded, 1), dtype=jnp.int32)
     types = jax.vmap(lambda end: jnp.searchsorted(end, numbers, side="right").astype(jnp.int32))(ends)
-    state = ecologies.begin(rules, own, types, dtype, first)
+    state = meeting_population.begin(rules, own, types, dtype, first)
     kinds = len(rules.still)
-    if settings.selection.payoff == "expected" and not ecologies.differ(rules, settings.selection):
-        payoffs = ecologies.type_values(rules, own, dtype)
+    if settings.selection.payoff == "expected" and not meeting_population.differ(rules, settings.selection):
+        payoffs = meeting_population.type_values(rules, own, dtype)
     else:
         payoffs = jnp.zeros((len(types), kinds, kinds), dtype)
     sizes = {"type": (kinds,), "strategy": (len(STRATEGIES),), "": ()}
@@ -127,7 +126,7 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
     def function(
         settings: Population, states: PopulationState, segment: jax.Array
     ) -> tuple[PopulationState, dict[str, jax.Array]]:
-        own = ecology_of(settings)
+        own = setup_of(settings)
 
         def interval(state: PopulationState, index: jax.Array) -> tuple[PopulationState, dict[str, jax.Array]]:
             begin, end = bounds(timetable, segment, index)
@@ -143,20 +142,20 @@ def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationStat
 
         state, rows = lax.scan(interval, _at_hand(states), jnp.arange(timetable.segment))
         rows = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), rows)
-        return dataclasses.replace(state, ecology=_apart(state.ecology)), rows
+        return dataclasses.replace(state, meeting=_apart(state.meeting)), rows
 
     return function
 
 
 def _at_hand(states: PopulationState) -> PopulationState:
-    return dataclasses.replace(states, ecology=_together(states.ecology))
+    return dataclasses.replace(states, meeting=_together(states.meeting))
 
 
 def _after(
-    settings: Population, own: Ecology, state: PopulationState, number: jax.Array, live: jax.Array
+    settings: Population, own: MeetingSetup, state: PopulationState, number: jax.Array, live: jax.Array
 ) -> PopulationState:
     """States after one more generation; those of populations that have stopped are unchanged."""
-    before = state.ecology
+    before = state.meeting
     after, row = generation(settings.rules, own, before, number, state.payoffs, live)
     row |= _looked_at(settings, after, state.payoffs.dtype)
     row = {name: leaf.astype(state.row[name].dtype) for name, leaf in row.items()}
@@ -170,7 +169,7 @@ def _after(
     return PopulationState(after, state.payoffs, row, diverged_at)
 
 
-def _looked_at(settings: Population, state: EcologyState, dtype: Any) -> dict[str, jax.Array]:
+def _looked_at(settings: Population, state: MeetingState, dtype: Any) -> dict[str, jax.Array]:
     """What the extras record of states, [populations, ...]."""
     found: dict[str, jax.Array] = {}
     if settings.rules.sample:
@@ -192,11 +191,11 @@ def _kept(stopped: jax.Array, before: Any, after: Any) -> Any:
 
 def finish(settings: Population, states: PopulationState) -> dict[str, jax.Array]:
     """What is recorded at the end, leaves [populations, ...]; see `shaping.variables.POPULATION`."""
-    found = states.ecology
+    found = states.meeting
     if settings.rules.sharded or settings.pairing.blocks > 1:
         found = _apart(blocks.sorted_by_number(settings.rules, _together(found)))
     return states.row | {
-        "theta_final": ecologies.theta_rows(settings.rules, found.learners.theta, found.types),
+        "theta_final": meeting_population.theta_rows(settings.rules, found.learners.theta, found.types),
         "type_final": found.types,
         "ancestor": found.ancestors,
         "fixed_at": found.fixed_at,

@@ -13,9 +13,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shaping.classic_strategies import STRATEGIES
 from shaping.population.compiled_programs import AXIS, Timetable, sharded_over
-from shaping.population.ecology import EcologyState
 from shaping.population.generations import recorded, sampled_numbers
 from shaping.population.independent_matches import without_learned_starts
+from shaping.population.meeting_population import MeetingState
 from shaping.population.population_programs import Population, PopulationState, finish, segment_function, start
 from shaping.population.replicates import Cost, Replicate
 from shaping.variables import POPULATION, Variable, by_type
@@ -45,7 +45,7 @@ def _state_specs(settings: Population, devices: int) -> Any:
     if not _shares_learners(settings, devices):
         return same
     own: Any = PartitionSpec(None, AXIS)
-    state = EcologyState(own, own, own, own, own, own, same, own, own)  # pyright: ignore[reportArgumentType]
+    state = MeetingState(own, own, own, own, own, own, same, own, own)  # pyright: ignore[reportArgumentType]
     return PopulationState(state, same, same, same)  # pyright: ignore[reportArgumentType]
 
 
@@ -116,7 +116,7 @@ def _is_over(settings: Population, states: PopulationState, generations: int) ->
     """Whether all populations have stopped, before the last of so many generations."""
     if not settings.stops:
         return False
-    fixed_at = states.ecology.fixed_at
+    fixed_at = states.meeting.fixed_at
     return bool(jnp.all((fixed_at >= 0) & (fixed_at < generations)))
 
 
@@ -133,7 +133,7 @@ def _cost(settings: Population, states: PopulationState, extras: Sequence[str]) 
     encounters = -(-rules.size // rules.seats)
     # What is gathered, updated and put back, and the work of the encounters of one block.
     plays = max(learner.plays for learner in settings.types)
-    gathered = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(states.ecology.learners))
+    gathered = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(states.meeting.learners))
     working = gathered + rules.game.working_bytes(itemsize, lookaheads) * plays * min(encounters, 128)
     row = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(states.row))
     work = rules.game.work(settings.params) * gradients

@@ -17,9 +17,9 @@ from jax import lax
 from shaping.learners.learner import LearnerState
 from shaping.objectives.game import Game
 from shaping.objectives.sampled_game import SampledGame
-from shaping.population.ecology import Ecology, EcologyState, Rules, flat, joined, parted
+from shaping.population.meeting_population import MeetingSetup, MeetingState, Rules, flat, joined, parted
 
-# Updates a group of encounters, of one combination: `(ecology, combination, types, numbers, states) -> (states,
+# Updates a group of encounters, of one combination: `(setup, combination, types, numbers, states) -> (states,
 # measured)`, see `meeting._together`.
 Together = Callable[..., tuple[tuple[LearnerState, ...], dict[str, jax.Array]]]
 
@@ -74,12 +74,17 @@ def members_of(rules: Rules, combination: int) -> list[list[int]]:
 
 
 def encounter_in_groups(
-    rules: Rules, ecology: Ecology, state: EcologyState, numbers: jax.Array, identities: jax.Array, together: Together
+    rules: Rules,
+    setup: MeetingSetup,
+    state: MeetingState,
+    numbers: jax.Array,
+    identities: jax.Array,
+    together: Together,
 ) -> tuple[LearnerState, dict[str, jax.Array]]:
     """`meeting.encounter` where types have policies of different structure.
 
     Args:
-      rules, ecology, state: the populations.
+      rules, setup, state: the populations.
       numbers: [populations, encounters, seats] int32, where the learners lie who meet; beyond the last one where an
         encounter is empty.
       identities: the same of their own numbers.
@@ -119,7 +124,7 @@ def encounter_in_groups(
                 jax.tree.map(lambda leaf, seat=seat: leaf[at[known, seat]], apart[structure])
                 for seat, structure in enumerate(seated)
             )
-            own: Ecology = jax.tree.map(lambda leaf: leaf[places[known]], _numbers_of(ecology))
+            own: MeetingSetup = jax.tree.map(lambda leaf: leaf[places[known]], _numbers_of(setup))
             sitters = [types[known, seat] for seat in range(seats)]
             after, found = together(own, combination, sitters, own_numbers[known][:, None], met)
             measured = {name: leaf.at[rows].set(found[name], mode="drop") for name, leaf in measured.items()}
@@ -134,7 +139,7 @@ def encounter_in_groups(
 
         return lax.fori_loop(0, -(-count // block), one_block, (states, measured))
 
-    shapes = jax.eval_shape(lambda: _first(rules, ecology, state, own_numbers, places, block, together))
+    shapes = jax.eval_shape(lambda: _first(rules, setup, state, own_numbers, places, block, together))
     measured = {name: jnp.full((total, *leaf.shape[1:]), jnp.nan, leaf.dtype) for name, leaf in shapes.items()}
     learners = state.learners
     for combination in range(len(rules.games)):
@@ -142,22 +147,22 @@ def encounter_in_groups(
     return learners, {name: leaf.reshape(populations, encounters, *leaf.shape[1:]) for name, leaf in measured.items()}
 
 
-def _numbers_of(ecology: Ecology) -> Ecology:
+def _numbers_of(setup: MeetingSetup) -> MeetingSetup:
     """Without what is not of single populations."""
-    return dataclasses.replace(ecology, pairing=None, selection=None, matchings=None, neighbours=None, degrees=None)  # pyright: ignore[reportArgumentType]
+    return dataclasses.replace(setup, pairing=None, selection=None, matchings=None, neighbours=None, degrees=None)  # pyright: ignore[reportArgumentType]
 
 
 def _first(
     rules: Rules,
-    ecology: Ecology,
-    state: EcologyState,
+    setup: MeetingSetup,
+    state: MeetingState,
     numbers: jax.Array,
     places: jax.Array,
     block: int,
     run: Together,
 ) -> dict[str, jax.Array]:
     """What is measured of a group of the first combination, for its shapes alone."""
-    own = jax.tree.map(lambda leaf: leaf[places[:block]], _numbers_of(ecology))
+    own = jax.tree.map(lambda leaf: leaf[places[:block]], _numbers_of(setup))
     met = (jax.tree.map(lambda leaf: leaf[:block], parted(state.learners)[0]),) * rules.seats
     types = [jnp.zeros(block, jnp.int32)] * rules.seats
     return run(own, 0, types, numbers[:block][:, None], met)[1]

@@ -10,15 +10,15 @@ from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_na
 from shaping.analysis.curve_figures import _names, _parts, curve
 from shaping.analysis.figures import draw
 from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
+from shaping.analysis.matches_over_updates import Trace, trace
 from shaping.analysis.play_figures import _seats
 from shaping.analysis.published_table import published_table
 from shaping.analysis.record import Shape, open_record
 from shaping.analysis.report import render
-from shaping.analysis.scoreboard import lines
 from shaping.analysis.shown_cells import select_cells
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import _point, sweep_figures
-from shaping.analysis.traces import Trace, trace
+from shaping.analysis.verify_report import lines
 
 PENNIES = np.array([[1, -1, -1, 1], [-1, 1, 1, -1]], float)
 

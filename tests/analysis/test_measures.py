@@ -7,8 +7,8 @@ from shaping.analysis.measures import measure
 from shaping.analysis.published_table import published_table
 from shaping.analysis.record import open_record
 from shaping.analysis.report import render
-from shaping.analysis.scoreboard import lines
 from shaping.analysis.summary import summarise
+from shaping.analysis.verify_report import lines
 
 TFT, ALLD = np.array([1, 1, 0, 1, 0.0]), np.zeros(5)
 NOT_QUITE = np.array([1, 1, 0.7, 1, 0.0])

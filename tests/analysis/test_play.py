@@ -11,6 +11,7 @@ import pytest
 
 from shaping.analysis.diagnosis_figures import READING
 from shaping.analysis.figures import draw
+from shaping.analysis.matches_over_updates import SEEDS, trace
 from shaping.analysis.published import METRICS, known_metrics
 from shaping.analysis.record import Shape, open_record
 from shaping.analysis.report import render, write_report
@@ -18,7 +19,6 @@ from shaping.analysis.shown_cells import measured_cells, select_cells
 from shaping.analysis.statistics import mean_ci95, wilson_ci95
 from shaping.analysis.summary import summarise
 from shaping.analysis.sweep_figures import sweep_figures
-from shaping.analysis.traces import SEEDS, trace
 
 N, UPDATES = 6, 5
 TFT = np.array([1, 1, 0, 1, 0.0])

@@ -27,22 +27,28 @@ def match_of(raw):
 
 
 def test_a_pool_is_stacked_by_structure_with_its_numbers_over_matches():
-    pool = [{"rule": "naive", "step_size": 2.0}, {"strategy": "tft"}, {"rule": "naive", "step_size": 3.0, "weight": 4}]
+    pool = [
+        {"rule": "naive", "step_size": 2.0},
+        {"strategy": "tft"},
+        {"rule": "naive", "step_size": 3.0, "frequency": 4},
+    ]
     raw = changed(EXACT, trial={"pool": pool, "discount": 0.9}, players=["es", {"within": True}])
     raw["sweep"] = {"trial.pool.0.step_size": [5.0, 6.0], "trial.discount": {"uniform": [0.5, 0.9]}}
     match = match_of(raw)
     naive, tft = match.params.meta.pools[1]
     np.testing.assert_array_equal(naive.learner.settings.common.step_size, [[5, 3], [5, 3], [6, 3], [6, 3]])
-    np.testing.assert_array_equal(naive.weight, [[1, 4]] * 4)
+    np.testing.assert_array_equal(naive.frequency, [[1, 4]] * 4)
     table = tft.learner.settings.numbers[0, 0]
     np.testing.assert_array_equal(table > 0, [True, True, False, True, False])
     assert np.all(np.abs(table) > 5), "logits, not probabilities"
     assert len(set(np.round(match.params.discount, 6))) == 2
 
 
-def test_copies_of_a_shaper_have_their_share_of_the_weights_and_may_be_alone():
-    raw = pooled(EXACT, {"shaper": 0, "weight": 1}, {"rule": "naive", "weight": 2}, strangers={"a": {"shaper": 0}})
-    raw["sweep"] = {"trial.pool.0.weight": [1.0, 6.0]}
+def test_copies_of_a_shaper_have_their_share_of_the_draws_and_may_be_alone():
+    raw = pooled(
+        EXACT, {"shaper": 0, "frequency": 1}, {"rule": "naive", "frequency": 2}, strangers={"a": {"shaper": 0}}
+    )
+    raw["sweep"] = {"trial.pool.0.frequency": [1.0, 6.0]}
     params = match_of(raw).params
     assert params.meta.copies[0] is None and params.meta.copies[1].shaper == 0
     np.testing.assert_allclose(params.meta.copies[1].share, [1 / 3, 1 / 3, 3 / 4, 3 / 4])
@@ -79,7 +85,7 @@ def test_the_resolved_configuration_makes_the_same_experiment():
         (changed(EXACT, players=[{"rule": "ppo", "init": {"normal": 1}}, NAIVE]), "players.0.init: not allowed"),
         (changed(EXACT, players=["ppo", {"rule": "ppo", "within": True}]), "players.1.rule: ppo learns from play"),
         (changed(PLAYED, players=["ppo", {"rule": "lola", "within": True}]), "players.1.rule: 'lola' is not allowed"),
-        (changed(EXACT, players=["ppo", NAIVE | {"weight": 1}]), "players.1.weight: belongs to trial.pool"),
+        (changed(EXACT, players=["ppo", NAIVE | {"frequency": 1}]), "players.1.frequency: belongs to trial.pool"),
         (changed(EXACT, players=["ppo", NAIVE | {"step_size": {"loguniform": [2, 1]}}]), "players.1.step_size.loguni"),
         (changed(EXACT, players=["ppo", NAIVE | {"discount": 1.0}]), "players.1.discount: 1.0 is not allowed"),
         (changed(EXACT, players=["ppo", NAIVE | {"init": "m_maml"}]), "players.1.init: "),
@@ -92,8 +98,8 @@ def test_the_resolved_configuration_makes_the_same_experiment():
         (changed(EXACT, policy={"kind": "coin_table"}), "policy.kind: 'coin_table' is not allowed"),
         (changed(EXACT, population={"types": {"a": {"rule": "naive"}}}), "population: not allowed beside trial"),
         (
-            EXACT | {"trial": {"pool": [{"rule": "naive", "weight": 0}]}, "players": ["ppo", {"within": True}]},
-            "weights",
+            EXACT | {"trial": {"pool": [{"rule": "naive", "frequency": 0}]}, "players": ["ppo", {"within": True}]},
+            "frequencies",
         ),
         ({"players": ["naive", NAIVE]}, "players.1.within: "),
         (
@@ -102,6 +108,7 @@ def test_the_resolved_configuration_makes_the_same_experiment():
         ),
         (pooled(EXACT, {"shaper": 2}), "trial.pool.0.shaper: 2 is not allowed"),
         (pooled(EXACT, {"shaper": 0, "rule": "naive"}), "trial.pool.0.rule: "),
+        (changed(EXACT, trial={"strangers": {"a.b": {"rule": "naive"}}}), "trial.strangers: 'a.b' is not allowed"),
         (changed(EXACT, trial={"strangers": {"a": {"shaper": 1}}}), "trial.strangers.a.shaper: 1 is not allowed"),
         (pooled(PLAYED, {"shaper": 0}, observes="both"), "trial.observes: 'both' is not allowed; must be play"),
     ],
@@ -111,3 +118,9 @@ def test_what_does_not_fit_is_refused_in_one_line(raw, told):
         plan(raw)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_shaper_maximises_the_reward_that_its_entry_says():
+    own, other = match_of(changed(PLAYED, players=[{"rule": "a2c", "reward": {"weights": [0.5, 0.25]}}, NAIVE])).rewards
+    np.testing.assert_array_equal(own.numbers, [[0.5, 0.5], [0.25, 0.25]])
+    assert other is None

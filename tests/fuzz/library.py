@@ -8,7 +8,7 @@ import numpy as np
 
 import shaping
 from shaping import envs
-from shaping.population.names import every_player
+from shaping.population.players_by_name import every_player
 from tests.fuzz.checking import in_time
 
 VALUES = [

@@ -117,7 +117,7 @@ def test_sums_of_many_small_rewards_lose_no_digits():
 
 def test_a_player_that_knows_what_it_does_has_entropy_in_its_frequencies_alone():
     env = envs.make("coin_game", horizon=50)
-    policies = [shaping.grid_players.greedy_any(env, 0), shaping.grid_players.random(env, 1)]
+    policies = [shaping.coin_game_players.greedy_any(env, 0), shaping.coin_game_players.random(env, 1)]
     pooled = quickly(lambda key: shaping.play(env, policies, ((), ()), key, 50, 100).pooled())(jax.random.key(0))
     assert pooled.policy_entropy[0] == 0
     np.testing.assert_allclose(pooled.policy_entropy[1], np.log(4), rtol=1e-6)
@@ -138,7 +138,7 @@ def test_play_keeps_types_strong_and_promotes_nothing(x64):
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.debug_nans(True):
         found = quickly(lambda key: shaping.play(env, policies, thetas, key, 10, 2))(jax.random.key(0))
         board = envs.make("coin_game", auto_reset=True, horizon=5)
-        players = [shaping.grid_players.by_number(board, seat) for seat in (0, 1)]
+        players = [shaping.coin_game_players.by_number(board, seat) for seat in (0, 1)]
         theta = (jnp.int32(1), jnp.int32(2))
         quickly(lambda key: shaping.play(board, players, theta, key, 10, 2))(jax.random.key(0))
     assert found.rewards.dtype == found.discounted.dtype == found.entropies.dtype == jnp.float64
@@ -154,7 +154,7 @@ def test_play_keeps_types_strong_and_promotes_nothing(x64):
 def test_scripted_pairs_meet_the_exact_values_within_four_standard_errors(dialect):
     """All four pairs in one program."""
     env = envs.make("coin_game", dialect=dialect)
-    steps, players = env.horizon, shaping.grid_players
+    steps, players = env.horizon, shaping.coin_game_players
     batch = (250_000 if dialect == "pola" else 1_000_000) // steps
     policies = [players.by_number(env, seat) for seat in (0, 1)]
     thetas = tuple(jnp.array([players.NAMES.index(pair[seat]) for pair in PAIRS]) for seat in (0, 1))

@@ -44,7 +44,7 @@ def test_sampled_returns_agree_with_the_exact_values_within_four_standard_errors
 
 def test_a_stream_depends_neither_on_how_many_are_played_beside_it_nor_on_how_long():
     game = envs.make("coin_game", auto_reset=True, horizon=4)
-    policies = [shaping.grid_players.random(game, seat) for seat in (0, 1)]
+    policies = [shaping.coin_game_players.random(game, seat) for seat in (0, 1)]
     play = jax.jit(
         lambda key, steps, batch: rollout(game, policies, ((), ()), key, steps, batch), static_argnums=(1, 2)
     )

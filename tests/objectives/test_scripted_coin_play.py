@@ -10,7 +10,7 @@ from shaping.envs.coin_game.chain import coin_chain
 from shaping.envs.coin_game.dialects import DIALECTS
 from shaping.objectives.occupancy import visits_of
 from shaping.objectives.play_statistics import play
-from shaping.policies import grid_players
+from shaping.policies import coin_game_players
 
 PAIRS = [("random", "random"), ("greedy_any", "greedy_any"), ("cooperate", "greedy_any"), ("avoid_other", "greedy_own")]
 STEPS = 10**6
@@ -36,7 +36,7 @@ def test_a_million_steps_agree_with_the_chain_within_four_standard_errors(dialec
     env = envs.make("coin_game", dialect=dialect)
     streams = STEPS // env.horizon
     for names in PAIRS:
-        players = [getattr(grid_players, name)(env, seat) for seat, name in enumerate(names)]
+        players = [getattr(coin_game_players, name)(env, seat) for seat, name in enumerate(names)]
         run = jax.jit(lambda key, players=players: play(env, players, ((), ()), key, env.horizon, streams))
         simulated = np.asarray(run(jax.random.key(0)).counts.pickups, float)
         error = simulated.std(0) / np.sqrt(streams)

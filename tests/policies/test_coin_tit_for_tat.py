@@ -8,7 +8,7 @@ import pytest
 from shaping import envs
 from shaping.envs.coin_game.game import CoinGameState
 from shaping.objectives.play_statistics import play
-from shaping.policies import coin_tit_for_tat, grid_players
+from shaping.policies import coin_game_players, coin_tit_for_tat
 
 
 def course(env, player, boards):
@@ -33,7 +33,9 @@ def by(env, name, player, board):
     players, coins, colour = board
     arrays = (jnp.asarray(x, jnp.int32) for x in (players, coins))
     state = CoinGameState.of(*arrays, jnp.int32(colour), jnp.int32(0))
-    logits = getattr(grid_players, name)(env, player).apply((), env.observe(state, env.default_params)[player], None)
+    logits = getattr(coin_game_players, name)(env, player).apply(
+        (), env.observe(state, env.default_params)[player], None
+    )
     return env.action_names[int(jnp.argmax(logits[0].logits))]
 
 
@@ -83,8 +85,8 @@ def test_with_a_coin_of_every_colour_being_robbed_weighs_more_than_a_kindness_at
 def test_two_of_them_never_rob_each_other_and_one_pays_a_thief_back():
     env = envs.make("coin_game", dialect="pola", horizon=60)
     friends = [coin_tit_for_tat(env, seat) for seat in range(2)]
-    thief = [coin_tit_for_tat(env, 0), grid_players.greedy_any(env, 1)]
-    victim = [grid_players.cooperate(env, 0), grid_players.greedy_any(env, 1)]
+    thief = [coin_tit_for_tat(env, 0), coin_game_players.greedy_any(env, 1)]
+    victim = [coin_game_players.cooperate(env, 0), coin_game_players.greedy_any(env, 1)]
 
     @jax.jit
     def pickups(key):

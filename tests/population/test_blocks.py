@@ -15,9 +15,9 @@ import shaping
 from shaping import envs
 from shaping.config.errors import ConfigError
 from shaping.population import blocks
-from shaping.population.ecology import Rules, begin
 from shaping.population.learner_types import learners_of
-from shaping.population.population_programs import Population, ecology_of
+from shaping.population.meeting_population import Rules, begin
+from shaping.population.population_programs import Population, setup_of
 from shaping.populations import _populations
 from shaping.training import game_of
 
@@ -31,7 +31,7 @@ def places_over_time(turnover):
     meeting = shaping.pairing(blocks=4, turnover=turnover)
     rules = Rules(form, SIZE, 1, False, still)
     template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())
-    own = ecology_of(_populations(template, (SIZE,), 0, np.arange(1), "float32"))
+    own = setup_of(_populations(template, (SIZE,), 0, np.arange(1), "float32"))
     key = jax.vmap(lambda number: jax.random.key(number))(own.number)
 
     def generation(state, number):

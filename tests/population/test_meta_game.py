@@ -179,7 +179,7 @@ def test_where_a_copy_of_a_shaper_sits_both_play_its_policy_and_elsewhere_a_lear
     assert np.all(np.asarray(batch.rewards)[-1, ~copied, 0] < -1.9)
 
 
-def test_pools_draw_by_weight_and_scale_step_sizes():
+def test_pools_draw_by_frequency_and_scale_step_sizes():
     kinds = [
         Candidate(naive(2.0), 1.0, factor=Factor((0.5, 2.0))),
         Candidate(shaping.gradient_learner(shaping.lola(variant="taylor"), 3.0), 2.0),

@@ -32,7 +32,8 @@ class Rules:
     Attributes:
       game: for the learners that meet, one policy a seat, all alike.
       size: of a population.
-      encounter: updates made together in a generation; None where populations differ in it, see `Ecology.encounter`.
+      encounter: updates made together in a generation; None where populations differ in it, see
+        `MeetingSetup.encounter`.
       shared: whether all learners of a population start from one draw.
       still: for each type whether it never learns.
       mutant: the number of the type that mutations lead to; None where it is drawn from all.
@@ -82,7 +83,7 @@ class Rules:
 
 
 @struct.dataclass
-class Ecology:
+class MeetingSetup:
     """What populations are made from; leaves [populations, ...] except those of a structure.
 
     Attributes:
@@ -109,7 +110,7 @@ class Ecology:
 
 
 @struct.dataclass
-class EcologyState:
+class MeetingState:
     """What populations carry from generation to generation.
 
     Attributes:
@@ -138,20 +139,20 @@ class EcologyState:
     last: jax.Array | None = None
 
 
-def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any, first: Any = 0) -> EcologyState:
+def begin(rules: Rules, setup: MeetingSetup, types: jax.Array, dtype: Any, first: Any = 0) -> MeetingState:
     """The state before the first generation.
 
     Args:
-      rules, ecology: the populations.
+      rules, setup: the populations.
       types: [populations, size] int32, or those of this device's learners.
       dtype: of parameters.
       first: [] int32, the number of the first of them.
     """
     populations, size = types.shape
     everybody = jnp.broadcast_to(first + jnp.arange(size, dtype=jnp.int32), types.shape)
-    learners = fresh(rules, ecology, types, "init", 0, dtype, first)
+    learners = fresh(rules, setup, types, "init", 0, dtype, first)
     of_one_type = jnp.any(counts_of(types, len(rules.still), rules.total) == rules.size, axis=1)
-    return EcologyState(
+    return MeetingState(
         learners,
         types,
         everybody,
@@ -159,21 +160,21 @@ def begin(rules: Rules, ecology: Ecology, types: jax.Array, dtype: Any, first: A
         jnp.zeros((populations, size // rules.seats), bool),
         jnp.full(types.shape, jnp.nan, dtype),
         jnp.where(of_one_type, 0, -1).astype(jnp.int32),
-        jnp.full((*types.shape, rules.seats - 1), -1, jnp.int32) if starts_models_anew(rules, ecology) else None,
-        jnp.full(types.shape, jnp.nan, dtype) if ecology.pairing.choice == "elsewhere" else None,
+        jnp.full((*types.shape, rules.seats - 1), -1, jnp.int32) if starts_models_anew(rules, setup) else None,
+        jnp.full(types.shape, jnp.nan, dtype) if setup.pairing.choice == "elsewhere" else None,
     )
 
 
-def starts_models_anew(rules: Rules, ecology: Ecology) -> bool:
+def starts_models_anew(rules: Rules, setup: MeetingSetup) -> bool:
     """Whether models of opponents start anew with new partners."""
-    if rules.keep_models or ecology.pairing.kind == "fixed":
+    if rules.keep_models or setup.pairing.kind == "fixed":
         return False
-    return any(knows_others(learner.settings) for learner in ecology.types)
+    return any(knows_others(learner.settings) for learner in setup.types)
 
 
 def fresh(
     rules: Rules,
-    ecology: Ecology,
+    setup: MeetingSetup,
     types: jax.Array,
     purpose: str,
     generation: jax.Array | int,
@@ -208,11 +209,11 @@ def fresh(
     numbers = first + jnp.arange(types.shape[1], dtype=jnp.int32) if places is None else places
     over_learners = jax.vmap(of, (None, None, None, None, 0, 0))
     over_populations = jax.vmap(over_learners, (0, 0, 0, 0, None if places is None else 0, 0))
-    found = over_populations(ecology.seed, ecology.number, ecology.params, ecology.types, numbers, types)
+    found = over_populations(setup.seed, setup.number, setup.params, setup.types, numbers, types)
     return jax.tree.map(flat, found)
 
 
-def type_values(rules: Rules, ecology: Ecology, dtype: Any) -> jax.Array:
+def type_values(rules: Rules, setup: MeetingSetup, dtype: Any) -> jax.Array:
     """Values of types that never learn against each other, [populations, types, types], averaged over seats."""
 
     def of(params: Any, learners: Sequence[Learner]) -> jax.Array:
@@ -226,7 +227,7 @@ def type_values(rules: Rules, ecology: Ecology, dtype: Any) -> jax.Array:
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *thetas)
         return jax.vmap(jax.vmap(between, (None, 0)), (0, None))(stacked, stacked)
 
-    return jax.vmap(of)(ecology.params, ecology.types)
+    return jax.vmap(of)(setup.params, setup.types)
 
 
 def differ(rules: Rules, selection: Selection) -> bool:
@@ -241,7 +242,7 @@ MOST_PAIRS = 2**24
 """Pairs of learners that may be evaluated in a generation, in units of `Game.work`."""
 
 
-def learner_values(rules: Rules, ecology: Ecology, state: EcologyState, generation: jax.Array) -> jax.Array:
+def learner_values(rules: Rules, setup: MeetingSetup, state: MeetingState, generation: jax.Array) -> jax.Array:
     """Values of all learners against each other, [populations, size, size], averaged over seats."""
     size, game, dtype = rules.size, rules.game, state.elsewhere.dtype
     rows = max(1, min(size, _PAIRS // size if not game.sampled else 1))
@@ -265,7 +266,7 @@ def learner_values(rules: Rules, ecology: Ecology, state: EcologyState, generati
         return (found[..., 0] + found[..., 1].T) / 2
 
     thetas = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), state.learners.theta)
-    return jax.vmap(of)(ecology.seed, ecology.number, ecology.params, thetas)
+    return jax.vmap(of)(setup.seed, setup.number, setup.params, thetas)
 
 
 def by_structure(rules: Rules) -> list[tuple[Game, list[int]]]:

@@ -10,7 +10,7 @@ import pytest
 from shaping import envs
 from shaping.envs.coin_game.dialects import DIALECTS
 from shaping.envs.coin_game.game import MOVES, CoinGameState
-from shaping.policies import grid_players
+from shaping.policies import coin_game_players
 from tests.compiling import quickly
 
 NOWHERE = -1
@@ -20,7 +20,7 @@ NAMES = ("right", "left", "down", "up", "stay")
 @cache
 def chooser(name, env, player):
     """Probabilities of a player's actions on many boards, one program whichever the boards."""
-    policy = getattr(grid_players, name)(env, player)
+    policy = getattr(coin_game_players, name)(env, player)
 
     def probabilities(players, coins, colour):
         state = CoinGameState.of(players, coins, colour, jnp.int32(0))
@@ -150,7 +150,7 @@ def test_every_view_layout_and_order_of_moves_leads_to_the_same_decision(players
 def test_what_is_certain_is_always_drawn_and_has_no_entropy():
     env = one_coin()
     obs, _ = env.reset(jax.random.key(0), env.default_params)
-    distribution = grid_players.greedy_any(env).apply((), obs[0], None)[0]
+    distribution = coin_game_players.greedy_any(env).apply((), obs[0], None)[0]
     drawn = distribution.sample(seed=jax.random.key(1), sample_shape=(100_000,))
     assert len(np.unique(drawn)) == 1
     assert distribution.log_prob(drawn[0]) == 0 and distribution.entropy() == 0
@@ -159,28 +159,28 @@ def test_what_is_certain_is_always_drawn_and_has_no_entropy():
 def test_players_by_number_are_those_by_name():
     env = one_coin(stay=True)
     obs, _ = env.reset(jax.random.key(3), env.default_params)
-    numbered = grid_players.by_number(env, 1)
+    numbered = coin_game_players.by_number(env, 1)
     logits = quickly(jax.vmap(lambda theta: numbered.apply(theta, obs[1], None)[0].logits))(jnp.arange(6))
-    for number, name in enumerate(grid_players.NAMES):
-        expected = getattr(grid_players, name)(env, 1).apply((), obs[1], None)[0].logits
+    for number, name in enumerate(coin_game_players.NAMES):
+        expected = getattr(coin_game_players, name)(env, 1).apply((), obs[1], None)[0].logits
         np.testing.assert_array_equal(logits[number], expected)
-    assert numbered.num_parameters == 1 and grid_players.random(env).num_parameters == 0
+    assert numbered.num_parameters == 1 and coin_game_players.random(env).num_parameters == 0
 
 
 def test_all_play_in_an_auto_reset_of_any_dialect_as_in_the_game_alone():
     for dialect in DIALECTS:
         env = envs.make("coin_game", dialect=dialect)
-        assert grid_players.cooperate(envs.AutoReset(env), 1) == grid_players.cooperate(env, 1)
-        assert grid_players.cooperate(env, 1) != grid_players.cooperate(env, 0)
+        assert coin_game_players.cooperate(envs.AutoReset(env), 1) == coin_game_players.cooperate(env, 1)
+        assert coin_game_players.cooperate(env, 1) != coin_game_players.cooperate(env, 0)
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: grid_players.stay(one_coin()), "stay is False in this game; allowed: a game made with stay=True"),
-        (lambda: grid_players.random(envs.make("ipd")), "env is ipd; allowed: coin_game, alone or auto-reset"),
-        (lambda: grid_players.random(one_coin(), 2), "player is 2; allowed: an integer from 0 to 1"),
-        (lambda: grid_players.random(one_coin()).table(()), "random has no table of logits; allowed: "),
+        (lambda: coin_game_players.stay(one_coin()), "stay is False in this game; allowed: a game made with stay=True"),
+        (lambda: coin_game_players.random(envs.make("ipd")), "env is ipd; allowed: coin_game, alone or auto-reset"),
+        (lambda: coin_game_players.random(one_coin(), 2), "player is 2; allowed: an integer from 0 to 1"),
+        (lambda: coin_game_players.random(one_coin()).table(()), "random has no table of logits; allowed: "),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(make, reason):
