@@ -47,6 +47,7 @@ from shaping.rules.sos import sos
 from shaping.signatures import NonNegative, Positive, Range, checked
 
 Opponents = Literal["naive", "lola", "sos", "m_maml", "self"]
+Variant = Literal["original", "taylor", "exact"]
 # Starts of M-MAML's that a meta-policy meets, and how each is found; they are Lu et al.'s baseline, at a rate at which
 # fewer episodes are enough.
 _STARTS = 4
@@ -76,8 +77,8 @@ class Mfos:
     sigma: Any
     sigma_decay: Any
     meta_rate: Any
-    opponents: str = struct.field(pytree_node=False)
-    variant: str = struct.field(pytree_node=False)
+    opponents: Opponents = struct.field(pytree_node=False)
+    variant: Variant = struct.field(pytree_node=False)
     hidden: int = struct.field(pytree_node=False)
     population: int = struct.field(pytree_node=False)
     trials: int = struct.field(pytree_node=False)
@@ -96,7 +97,7 @@ class Learned:
 @checked
 def mfos(
     opponents: Opponents = "naive",
-    variant: Literal["original", "taylor", "exact"] = "original",
+    variant: Variant = "original",
     lookahead_rate: NonNegative = 1.0,
     hidden: Annotated[int, Range(1)] = 8,
     population: Annotated[int, Range(2)] = 32,
