@@ -13,7 +13,7 @@ from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
 from shaping.objectives import exact
 from shaping.policies import memory_one, tabular
-from shaping.population.mfos import mfos, opponents_of, trials
+from shaping.population.mfos import _of_logits, mfos, opponents_of, trials
 from shaping.rules.gradients import gradient
 from tests.compiling import quickly
 
@@ -83,6 +83,13 @@ def test_a_strategy_in_the_other_seat_is_seen_with_its_probabilities():
     after = thetas[0] + rule.direction(game, thetas, 0, None, learned)
     network = jax.tree.map(lambda leaf: np.asarray(leaf, float), learned.network)
     np.testing.assert_allclose(jax.nn.sigmoid(after), played(network, tables, 0), rtol=1e-5)
+
+
+def test_in_the_seat_of_a_strategy_learners_of_logits_are_met():
+    thetas = [jax.random.normal(jax.random.key(i), (5,)) for i in range(2)]
+    policies = (tabular(5), memory_one(5))
+    found = _of_logits(exact(envs.make("ipd"), policies), policies)(thetas)[0]
+    np.testing.assert_allclose(found, GAME(thetas)[0], rtol=1e-5)
 
 
 @pytest.mark.slow
