@@ -125,7 +125,7 @@ def mfos(
         raise ValueError(f"opponents is {opponents!r}; allowed: {', '.join(known)}")
     if population % 2:
         raise ValueError(f"population is {population}; allowed: an even number, as meta-policies are tried in pairs")
-    lola(variant)
+    lola(variant)  # refuses another variant
     structure = (opponents, variant, hidden, population, trials, steps, generations)
     return Rule(
         Mfos(lookahead_rate, sigma, sigma_decay, meta_rate, *structure),
