@@ -5,14 +5,14 @@
 
 A pair is two learners with GRUs of 32 units, each with its own critics of both players; a batch is 64 games of 32
 steps. An update plays, estimates, and takes one step of both policies and of all critics. Ours are updates of the
-segment program that a run executes, the measurement of values left out; the reference is one pair at a time, because
-the public programs train one pair a process, with one critic for each player. Processor seconds count what other
-processes on the machine do not change; contenders take turns.
+segment program that a run executes, the measurement of values left out: one pair on one device, several on as many as
+there are cores, as in a run. The references (`reference_advantages_torch`) are one pair at a time, because the public
+programs train one pair a process, with one critic for each player. Processor seconds count what other processes on the
+machine do not change; contenders take turns.
 """
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -55,19 +55,20 @@ def configuration(
 
 def ours(raw: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, float]]:
     """A function that makes all updates of a configuration, and the bytes that its program allocates, a pair."""
-    # As the reference, on one device: two would each have a pair, and one pair would be computed twice.
-    os.environ["JAX_NUM_CPU_DEVICES"] = "1"
-    from shaping.runtime.devices import population_mesh, prepare_process
+    from shaping.runtime.devices import prepare_process
 
     prepare_process()
     import jax
+    from jax.sharding import AxisType, Mesh
 
     from shaping.experiment import prepare
     from shaping.population import compiled_programs
 
     prepared = prepare(raw)
     (group,), (chunks,) = prepared.groups, prepared.chunks
-    pairs, mesh = raw["matches"], population_mesh()
+    pairs = raw["matches"]
+    # On two devices a single pair would be computed twice.
+    mesh = Mesh(np.array(jax.devices()[:pairs]), (compiled_programs.AXIS,), axis_types=(AxisType.Auto,))
     matches = group.matches_of(np.arange(pairs))
     matches = jax.device_put(matches, compiled_programs.population_sharding(mesh))
     start = compiled_programs.start_program(mesh, np.float32)
@@ -84,6 +85,19 @@ def ours(raw: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, float]]:
     return call, {"working_mib": used / pairs / 2**20, "state_mib": state / pairs / 2**20}
 
 
+NAMES = {"torch": "PyTorch as released", "torch:lean": "PyTorch, whole sequences"}
+
+
+def reference(name: str, updates: int) -> tuple[Callable[[], Any], int]:
+    """A function that makes some updates of one pair in PyTorch, and how many."""
+    from benchmarks.reference_advantages_torch import Pair, torch
+
+    # More threads wait for each other longer than they compute, at these sizes.
+    torch.set_num_threads(1)
+    pair = Pair(**SIZES, lean=name == "torch:lean")
+    return lambda: [pair.update() for _ in range(updates)], updates
+
+
 def timed(call: Callable[[], Any]) -> tuple[float, float]:
     """(wall seconds, processor seconds) of a call."""
     began, busy = time.perf_counter(), time.process_time()
@@ -92,7 +106,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, float]:
 
 
 def measured(pairs: list[int], updates: int, rounds: int, contenders: list[str]) -> dict[str, Any]:
-    """Rates of ours for each number of pairs, and of the reference."""
+    """Rates of ours for each number of pairs, and of the references."""
     calls: dict[str, tuple[Callable[[], Any], int]] = {}
     rows: dict[str, Any] = {}
     for count in pairs if "ours" in contenders else ():
@@ -100,15 +114,9 @@ def measured(pairs: list[int], updates: int, rounds: int, contenders: list[str])
         number = max(2, updates // count)
         call, memory = ours(configuration(ALIGNED, count, number, **size))
         calls[f"{count} pairs"], rows[f"{count} pairs"] = (call, number * count), memory
-    if "torch" in contenders:
-        from benchmarks.reference_advantages_torch import Pair, torch
-
-        # More threads wait for each other longer than they compute, at these sizes.
-        torch.set_num_threads(1)
-        pair = Pair(**SIZES)
-        number = max(2, updates // 16)
-        calls["PyTorch, 1 pair"] = (lambda: [pair.update() for _ in range(number)], number)
-        rows["PyTorch, 1 pair"] = {}
+    for name in contenders:
+        if name != "ours":
+            calls[NAMES[name]], rows[NAMES[name]] = reference(name, max(2, updates // 16)), {}
     for call, _ in calls.values():
         call()
     times = {name: [] for name in calls}
@@ -118,6 +126,14 @@ def measured(pairs: list[int], updates: int, rounds: int, contenders: list[str])
     for name, (_, number) in calls.items():
         wall, busy = (statistics.median(column) for column in zip(*times[name], strict=True))
         rows[name] |= {"updates_per_s": number / wall, "updates_per_processor_s": number / busy}
+    for name in [NAMES[one] for one in contenders if one != "ours"]:
+        for own in rows.keys() - NAMES.values():
+            # Of each round by itself, as contenders take turns.
+            pairs_of_times = list(zip(times[own], times[name], strict=True))
+            for column, what in enumerate(("", "processor_")):
+                ratios = [theirs[column] / mine[column] for mine, theirs in pairs_of_times]
+                scale = calls[own][1] / calls[name][1]
+                rows[own][f"{what}ratio_to {name}"] = scale * statistics.median(ratios)
     return rows
 
 
@@ -135,7 +151,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=64, help="updates of all pairs together in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", nargs="+", type=int, default=list(PAIRS))
-    parser.add_argument("--contenders", nargs="+", default=["ours", "torch"], choices=["ours", "torch"])
+    parser.add_argument("--contenders", nargs="+", default=["ours", *NAMES], choices=["ours", *NAMES])
     parser.add_argument("--full", action="store_true", help="LOQA at full size instead")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

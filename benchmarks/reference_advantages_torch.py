@@ -1,11 +1,21 @@
-"""Advantage Alignment for one pair in the Coin Game in PyTorch, as the public programs do it: a Python loop over steps,
-networks with a GRU that are asked step by step while playing and once more for the gradient, one pair at a time.
+"""Advantage Alignment for one pair in the Coin Game in PyTorch, in two forms. Both play step by step in Python, with an
+actor and a critic for each player, which is told the other's advantages: A2C with Adam, gradients clipped to 1.
 
-The game is that of the LOQA program: a 3 x 3 torus, one coin, four moves, the colour alternates. Observations are four
-planes, those of both players and of coins of both colours, turned so that the player stands at the corner. Each player
-has an actor and a critic of its own and is told the other's advantages. A2C with Adam, gradients clipped to 1.
+"released" computes what the authors' recurrent program computes (jduquevan/advantage-alignment, branch eg, `train.py`),
+in the same order: networks are asked one step at a time, for the gradient too, and play keeps their graphs; each step
+is written into arrays of the whole batch; for each player in turn its own values and the other's are computed, by
+critics and target networks alike, and its own once more when its critic is fitted; target networks follow.
+
+"lean" is the same update with every sequence given to `torch.nn.GRU` as a whole, each value computed once, no graph
+while playing, and no target networks, on which these advantages and targets do not depend.
+
+There is no public PyTorch program of either method in the Coin Game: the game here is that of the LOQA program, a 3 x 3
+torus, one coin, four moves, the colour alternates, and it plays all games of a batch at once. Observations are four
+planes, those of both players and of coins of both colours, turned so that the player stands at the corner. The formula
+is the paper's; the authors' program differs from it, but not in what it costs.
 """
 
+import copy
 from typing import Any
 
 try:
@@ -16,7 +26,7 @@ except ImportError as error:
         "--index-url https://download.pytorch.org/whl/cpu (or leave it out with --contenders)"
     ) from error
 
-DISCOUNT, WEIGHT, ENTROPY = 0.96, 0.2, 0.01
+DISCOUNT, WEIGHT, ENTROPY, FOLLOWS = 0.96, 0.2, 0.01, 0.005
 MOVES = torch.tensor([[0, -1], [0, 1], [-1, 0], [1, 0]])
 
 
@@ -73,26 +83,31 @@ class Game:
 class Pair:
     """Two players with their optimisers."""
 
-    def __init__(self, batch: int, horizon: int, units: int):
-        self.batch, self.horizon = batch, horizon
+    def __init__(self, batch: int, horizon: int, units: int, lean: bool = False):
+        self.batch, self.horizon, self.lean = batch, horizon, lean
         self.actors = [Net(units, 4) for _ in range(2)]
         self.critics = [Net(units, 1) for _ in range(2)]
+        self.targets = copy.deepcopy(self.critics)
         self.of_actors = [torch.optim.Adam(net.parameters(), 3e-3) for net in self.actors]
         self.of_critics = [torch.optim.Adam(net.parameters(), 1e-2) for net in self.critics]
 
     def play(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Observations [2, time, batch, 36], actions and rewards [2, time, batch]."""
-        game, memories, rows = Game(self.batch), [None, None], []
-        with torch.no_grad():
-            for _ in range(self.horizon):
-                seen, actions = game.observations(), []
+        game, memories = Game(self.batch), [None, None]
+        observations = torch.zeros(2, self.horizon, self.batch, 36)
+        chosen = torch.zeros(2, self.horizon, self.batch, dtype=torch.long)
+        rewards, chances = torch.zeros(2, self.horizon, self.batch), torch.zeros(2, self.horizon, self.batch)
+        with torch.set_grad_enabled(not self.lean):
+            for t in range(self.horizon):
+                observations[:, t] = game.observations()
                 for player, actor in enumerate(self.actors):
-                    logits, memories[player] = actor(seen[player][None], memories[player])
-                    actions.append(torch.distributions.Categorical(logits=logits[0]).sample())
-                done = torch.stack(actions)
-                rows.append((seen, done, game.step(done)))
-        seen, done, rewards = (torch.stack(column, dim=1) for column in zip(*rows, strict=True))
-        return seen, done, rewards
+                    logits, memories[player] = actor(observations[player, t][None], memories[player])
+                    policy = torch.distributions.Categorical(logits=logits[0])
+                    chosen[player, t] = policy.sample()
+                    if not self.lean:
+                        chances[player, t] = policy.log_prob(chosen[player, t]).detach()
+                rewards[:, t] = game.step(chosen[:, t])
+        return observations, chosen, rewards
 
     def update(self) -> float:
         """One update of both players; the mean reward of a step."""
@@ -101,22 +116,50 @@ class Pair:
         for t in reversed(range(self.horizon)):
             later = rewards[:, t] + DISCOUNT * later
             returns[:, t] = later
-        values = [critic(seen[player])[0][..., 0] for player, critic in enumerate(self.critics)]
-        advantages = returns - torch.stack(values).detach()
-        advantages -= advantages.mean(2, keepdim=True)
-        past = torch.zeros_like(advantages)
-        for t in range(1, self.horizon):
-            past[:, t] = DISCOUNT * (past[:, t - 1] + advantages[:, t - 1])
+        once = [self.values(each, seen) for each in range(2)] if self.lean else None
         for player in range(2):
-            logits, _ = self.actors[player](seen[player])
-            policy = torch.distributions.Categorical(logits=logits)
-            shaped = advantages[player] + WEIGHT * DISCOUNT * past[player] * advantages[1 - player]
-            loss = -(policy.log_prob(done[player]) * shaped + ENTROPY * policy.entropy()).mean()
+            values = once or [self.values(each, seen) for each in range(2)]
+            advantages = returns - torch.stack(values).detach()
+            advantages -= advantages.mean(2, keepdim=True)
+            past = torch.zeros_like(advantages[player])
+            for t in range(1, self.horizon):
+                past[t] = DISCOUNT * (past[t - 1] + advantages[player, t - 1])
+            shaped = advantages[player] + WEIGHT * DISCOUNT * past * advantages[1 - player]
+            chances, entropies = self.read(player, seen, done)
+            loss = -(chances * shaped + ENTROPY * entropies).mean()
             _descend(loss, self.actors[player], self.of_actors[player])
-            _descend(
-                0.5 * ((values[player] - returns[player]) ** 2).mean(), self.critics[player], self.of_critics[player]
-            )
+            own = once[player] if once else self.values(player, seen)
+            critic = self.critics[player]
+            _descend(0.5 * ((own - returns[player]) ** 2).mean(), critic, self.of_critics[player])
+            if not self.lean:
+                for target, now in zip(self.targets[player].parameters(), critic.parameters(), strict=True):
+                    target.data.copy_(FOLLOWS * now.data + (1 - FOLLOWS) * target.data)
         return float(rewards.mean())
+
+    def values(self, player: int, seen: torch.Tensor) -> torch.Tensor:
+        """What a player's critic expects, [time, batch]."""
+        if self.lean:
+            return self.critics[player](seen[player])[0][..., 0]
+        found, aimed = torch.zeros(self.horizon, self.batch), torch.zeros(self.horizon, self.batch)
+        memory, steady = None, None
+        for t in range(self.horizon):
+            value, memory = self.critics[player](seen[player, t][None], memory)
+            target, steady = self.targets[player](seen[player, t][None], steady)
+            found[t], aimed[t] = value[0, :, 0], target[0, :, 0]
+        return found
+
+    def read(self, player: int, seen: torch.Tensor, done: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of a player's actions, and entropies, [time, batch] each."""
+        if self.lean:
+            policy = torch.distributions.Categorical(logits=self.actors[player](seen[player])[0])
+            return policy.log_prob(done[player]), policy.entropy()
+        chances, entropies, memory = [], [], None
+        for t in range(self.horizon):
+            logits, memory = self.actors[player](seen[player, t][None], memory)
+            policy = torch.distributions.Categorical(logits=logits[0])
+            chances.append(policy.log_prob(done[player, t]))
+            entropies.append(policy.entropy())
+        return torch.stack(chances), torch.stack(entropies)
 
 
 def _descend(loss: torch.Tensor, net: Net, optimizer: torch.optim.Optimizer) -> None:

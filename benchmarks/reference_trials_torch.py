@@ -1,5 +1,14 @@
-"""M-FOS's exact prisoner's dilemma as its authors design it (Lu et al. 2022), written plainly in PyTorch: a batch of
-trials side by side, a Python loop over inner updates, batched matrix inverses, and autograd for the other's update."""
+"""Trials of exact M-FOS in PyTorch, in two forms: a Python loop over inner updates of a batch of trials side by side,
+batched matrix inverses, and autograd for the naive learner's update.
+
+"released" does what the released program does (luchris429/Model-Free-Opponent-Shaping, `environments.py`, `ppo.py`):
+the next policy is drawn from a multivariate normal distribution with a full covariance matrix, which is diagonal; the
+graph of its log-probability is kept for the update of the shaper; payoffs are repeated for each trial; the naive
+learner's gradient comes with a graph of its own (`create_graph`); and a trial begins with a step that is thrown away.
+
+"lean" is the same experience without any of this: independent normal numbers, no graph but the naive learner's, and
+payoffs as constants.
+"""
 
 try:
     import torch
@@ -16,41 +25,62 @@ DISCOUNT = 0.96
 SWAPPED = torch.tensor([0, 1, 3, 2, 4])
 
 
-def returns(own: torch.Tensor, their: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Unnormalised returns of both, [batch] each, from logits [batch, 5]: start, CC, CD, DC, DD, own action first."""
+def returns(
+    own: torch.Tensor, their: torch.Tensor, payoffs: tuple[torch.Tensor, torch.Tensor] = (OWN_PAYOFFS, THEIR_PAYOFFS)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unnormalised returns of both, [batch] each, from logits [batch, 5]: start, CC, CD, DC, DD, own action first;
+    payoffs [4], or [batch, 4, 1]."""
     p, q = torch.sigmoid(own), torch.sigmoid(their)[:, SWAPPED]
     joint = torch.stack([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)], dim=2)
-    first, chain = joint[:, 0], joint[:, 1:]
-    visits = torch.einsum("bi,bij->bj", first, torch.inverse(torch.eye(4) - DISCOUNT * chain))
-    return visits @ OWN_PAYOFFS, visits @ THEIR_PAYOFFS
+    first, chain = joint[:, :1], joint[:, 1:]
+    visits = first @ torch.inverse(torch.eye(4) - DISCOUNT * chain)
+    mine, theirs = (visits @ each for each in payoffs)
+    return mine.flatten(), theirs.flatten()
 
 
 class Actor(torch.nn.Module):
     """One tanh layer from both policies to a normal distribution over the shaper's next logits."""
 
-    def __init__(self, hidden: int):
+    def __init__(self, hidden: int, lean: bool):
         super().__init__()
-        self.body = torch.nn.Sequential(torch.nn.Linear(10, hidden), torch.nn.Tanh())
-        self.mean, self.log_sd = torch.nn.Linear(hidden, 5), torch.nn.Linear(hidden, 5)
+        self.layers = torch.nn.Sequential(torch.nn.Linear(10, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 10))
+        self.lean = lean
 
-    def forward(self, seen: torch.Tensor) -> torch.distributions.Normal:
-        found = self.body(seen)
-        return torch.distributions.Normal(self.mean(found), torch.exp(self.log_sd(found)))
+    def forward(self, seen: torch.Tensor) -> torch.distributions.Distribution:
+        mean, spread = torch.split(self.layers(seen), 5, dim=-1)
+        if self.lean:
+            normal = torch.distributions.Normal(mean, torch.nn.functional.softplus(spread).sqrt())
+            return torch.distributions.Independent(normal, 1)
+        covariance = torch.diag_embed(torch.nn.functional.softplus(spread))
+        return torch.distributions.MultivariateNormal(mean, covariance)
 
 
 def play(actor: Actor, trials: int, updates: int) -> tuple[torch.Tensor, ...]:
     """What was seen, done and earned in a batch of trials, [updates, trials, ...]."""
+    lean = actor.lean
+    payoffs = OWN_PAYOFFS, THEIR_PAYOFFS
+    if not lean:
+        payoffs = tuple(each.reshape(1, 4, 1).repeat(trials, 1, 1) for each in payoffs)
+
+    def step(own: torch.Tensor, their: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The shaper's value and the naive learner's next policy."""
+        their = their.detach().requires_grad_()
+        mine, theirs = returns(own, their, payoffs)
+        (slope,) = torch.autograd.grad(theirs.sum(), their, create_graph=not lean)
+        return (1 - DISCOUNT) * mine.detach(), (their + slope).detach()
+
     own, their = torch.randn(trials, 5), torch.randn(trials, 5)
+    shown = torch.cat([own, their], dim=1)
+    if not lean:
+        _, their = step(own, their)
     rows = []
     for _ in range(updates):
-        seen = torch.sigmoid(torch.cat([own, their], dim=1))
-        with torch.no_grad():
+        seen = torch.sigmoid(shown)
+        with torch.set_grad_enabled(not lean):
             distribution = actor(seen)
             own = distribution.sample()
-            chance = distribution.log_prob(own).sum(1)
-        their = their.detach().requires_grad_()
-        mine, theirs = returns(own, their)
-        (slope,) = torch.autograd.grad(theirs.sum(), their)
-        rows.append((seen.detach(), own, chance, (1 - DISCOUNT) * mine.detach()))
-        their = (their + slope).detach()
+            chance = distribution.log_prob(own)
+        shown = torch.cat([own, their], dim=1)
+        value, their = step(own, their)
+        rows.append((seen, own, chance, value))
     return tuple(torch.stack(column) for column in zip(*rows, strict=True))

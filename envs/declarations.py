@@ -115,6 +115,21 @@ def observe(env: Any, state: Any, params: Any) -> jax.Array:
     return env.observe(state, params)
 
 
+def draw(env: Any, key: jax.Array, params: Any) -> Any:
+    """All that is random in a step, drawn with its key: its method `draw(key, params)`; by default the key itself.
+
+    An environment that has it also has `step_drawn(drawn, state, actions, params)`, and its `step(key, ...)` is
+    `step_drawn(draw(key, params), ...)`. What a stream of play needs is then drawn before its first step, all at once.
+    """
+    return env.draw(key, params) if hasattr(env, "draw") else key
+
+
+def step_drawn(env: Any, drawn: Any, state: Any, actions: jax.Array, params: Any) -> tuple[Any, ...]:
+    """What `step` returns, with what was drawn beforehand, see `draw`."""
+    play = env.step_drawn if hasattr(env, "draw") else env.step
+    return play(drawn, state, actions, params)
+
+
 def counterfactuals(env: Any, observations: jax.Array) -> jax.Array | None:
     """What players would see if something had been different that they would react to, [alternatives, players, ...]:
     its method `counterfactuals(observations)`; None by default.

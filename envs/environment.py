@@ -21,8 +21,9 @@ class Environment(Protocol):
 
     Nothing more is required. `envs.declarations` describes optional members, each with a default: `measures`,
     `metrics`, `start_counts` and `count` (what is measured during play), `showcase`, `image` and `text` (what is
-    shown), `number_names` and `with_numbers` (which settings are numbers), and `observe`, which computes the
-    observations [players, ...] of `reset` and `step` from `(state, params)` alone.
+    shown), `number_names` and `with_numbers` (which settings are numbers), `draw` and `step_drawn` (a step in two
+    parts, what is random and what follows from it), and `observe`, which computes the observations [players, ...] of
+    `reset` and `step` from `(state, params)` alone.
 
     Attributes:
         name: for records and messages.

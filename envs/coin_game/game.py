@@ -17,7 +17,7 @@ from shaping.envs.coin_game import counts as coin_counts
 from shaping.envs.coin_game import drawing, rules
 from shaping.envs.coin_game import measures as coin_measures
 from shaping.envs.coin_game.observation import LAYOUTS, VIEWS, planes
-from shaping.envs.coin_game.state import REWARDS, CoinGameParams, CoinGameState, with_numbers
+from shaping.envs.coin_game.state import REWARDS, CoinGameDrawn, CoinGameParams, CoinGameState, with_numbers
 from shaping.envs.declarations import Measure
 from shaping.envs.environment import check_actions, check_choice, check_integer, check_number
 from shaping.envs.grid.random_cells import num_words
@@ -209,9 +209,22 @@ class CoinGame:
         Raises:
             ValueError: for actions of a wrong shape or dtype, and, outside of jit, of a wrong value.
         """
-        n, cells = self.num_players, self.step_words
-        actions = check_actions(actions, n, self.action_space)
-        words = jax.random.bits(key, (cells + (0 if params.noise is None else 2 * n),), jnp.uint32)
+        return self.step_drawn(self.draw(key, params), state, actions, params)
+
+    def draw(self, key: jax.Array, params: CoinGameParams) -> CoinGameDrawn:
+        """What a step draws; see `declarations.draw`."""
+        words = self.step_words + (0 if params.noise is None else 2 * self.num_players)
+        restart = None
+        if self.last_step == "restart":
+            restart = jax.random.bits(jax.random.fold_in(key, _RESTART), (self.begin_words,), jnp.uint32)
+        return CoinGameDrawn(jax.random.bits(key, (words,), jnp.uint32), restart)
+
+    def step_drawn(
+        self, drawn: CoinGameDrawn, state: CoinGameState, actions: jax.Array, params: CoinGameParams
+    ) -> tuple[jax.Array, CoinGameState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """`step` with what was drawn beforehand."""
+        cells, words = self.step_words, drawn.words
+        actions = check_actions(actions, self.num_players, self.action_space)
         if params.noise is not None:
             actions = rules.tremble(words[cells:], actions, params.noise, self.action_space.num_values)
         after, pickups = self.transition(words[:cells], state, actions)
@@ -220,8 +233,8 @@ class CoinGame:
         truncated = after.step >= params.horizon
         if self.last_step != "play":
             rewards = jnp.where(truncated, 0, rewards)
-        if self.last_step == "restart":
-            _, fresh = self.reset(jax.random.fold_in(key, _RESTART), params)
+        if drawn.restart is not None:
+            fresh = self.begin(drawn.restart)
             after = jax.tree.map(
                 lambda x, y: jnp.where(truncated, x, y), dataclasses.replace(fresh, step=after.step), after
             )

@@ -33,6 +33,19 @@ class CoinGameParams:
 
 
 @flax.struct.dataclass
+class CoinGameDrawn:
+    """The random words of a step, uint32.
+
+    Attributes:
+        words: for the new cells of taken coins, then for noise.
+        restart: for a new start, if the last step leads to one; otherwise None.
+    """
+
+    words: jax.Array
+    restart: jax.Array | None
+
+
+@flax.struct.dataclass
 class CoinGameState:
     """Where everything is. Cells are numbered row by row, row x columns + column.
 

@@ -64,6 +64,20 @@ class MatrixGameState:
     step: jax.Array
 
 
+@flax.struct.dataclass
+class MatrixGameDrawn:
+    """What is drawn in a step.
+
+    Attributes:
+        mistaken: [players] bool, who executes another action than the chosen one.
+        further: [players] int32, by how much the number of that action is higher, in circular order; None if there are
+            two actions.
+    """
+
+    mistaken: jax.Array
+    further: jax.Array | None
+
+
 def own_view(num_players: int, num_actions: int = 2) -> tuple[tuple[int, ...], ...]:
     """The shared state that each state in a player's own view stands for.
 
@@ -237,13 +251,30 @@ class MatrixGame:
         Raises:
             ValueError: if `actions` or `params` does not have this game's shape (usually because a vmap is missing).
         """
+        return self.step_drawn(self.draw(key, params), state, actions, params)
+
+    def draw(self, key: jax.Array, params: MatrixGameParams) -> MatrixGameDrawn | None:
+        """The mistakes of a step, None without noise; see `declarations.draw`."""
+        if params.noise is None:
+            return None
+        further = None
+        if self.num_actions > 2:
+            dtype = self.action_space.dtype
+            further = jax.random.randint(jax.random.fold_in(key, 1), (self.num_players,), 1, self.num_actions, dtype)
+        return MatrixGameDrawn(jax.random.bernoulli(key, params.noise), further)
+
+    def step_drawn(
+        self, drawn: MatrixGameDrawn | None, state: MatrixGameState, actions: jax.Array, params: MatrixGameParams
+    ) -> tuple[jax.Array, MatrixGameState, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+        """`step` with what was drawn beforehand."""
         n, each = self.num_players, self.num_actions
         actions = check_actions(actions, n, self.action_space)
         check_shape("params.payoffs", params.payoffs, (n,) + (each,) * n)
         executed = actions
-        if params.noise is not None:
+        if drawn is not None and params.noise is not None:
             check_shape("params.noise", params.noise, (n,))
-            executed = jnp.where(jax.random.bernoulli(key, params.noise), self._another(key, actions), actions)
+            another = 1 - actions if drawn.further is None else (actions + drawn.further) % each
+            executed = jnp.where(drawn.mistaken, another, actions)
         place_values = np.array([each ** (n - 1 - seat) for seat in range(n)], np.int32)
         joint_action = jnp.sum(executed * place_values, dtype=jnp.int32)
         rewards = params.payoffs.reshape(n, each**n)[:, joint_action]
@@ -252,13 +283,6 @@ class MatrixGame:
         horizon = self.horizon if params.horizon is None else params.horizon
         terminated = jnp.asarray(False) if horizon is None else after.step >= horizon
         return self.observe(after, params), after, rewards, terminated, jnp.asarray(False), {"executed": executed}
-
-    def _another(self, key: jax.Array, actions: jax.Array) -> jax.Array:
-        """For each player an action that is not the given one, each as likely."""
-        if self.num_actions == 2:
-            return 1 - actions
-        further = jax.random.randint(jax.random.fold_in(key, 1), actions.shape, 1, self.num_actions, actions.dtype)
-        return (actions + further) % self.num_actions
 
     def start_counts(self) -> dict[str, jax.Array]:
         """Zero for everything that `count` counts, int32. With two actions: `steps` [players, states], how often each

@@ -177,7 +177,10 @@ def _step(
     met = past_selves.meet(shared.past, memory.selves, objective, thetas, seats[0], jax.random.fold_in(key, 0))
     # Among past selves one seat is like another, and the other seats are not the learner's own.
     learning = seats[:1] if met.apart else seats
-    seen = {seat: observe(settings, known, met, seat) for seat in learning}
+    critic, estimates = memory.critic, {}
+    if common.critic is not None:
+        critic, estimates = _fitted(settings, critic, objective, met, seats)
+    seen = {seat: observe(settings, known, met, seat, estimates) for seat in learning}
     terms = {seat: settings.term(settings.own, seen[seat]) for seat in learning}
     data = {
         seat: experience(known, thetas, seen[seat], terms[seat], jax.random.fold_in(key, 1 + seat)) for seat in learning
@@ -205,30 +208,31 @@ def _step(
         waits = updates <= shared.warm_up
         old = (state.theta, memory.optimizer)
         theta, moments = jax.tree.map(lambda a, b: jnp.where(waits, a, b), old, (theta, moments))
-    critic = memory.critic
-    if common.critic is not None:
-        critic = _fitted(settings, critic, objective, met, seats)
     selves = past_selves.kept(shared.past, memory.selves, theta, updates)
     found = _info(seen[seats[0]], terms[seats[0]])
     return LearnerState(theta, Memory(moments, critic, updates, selves)), found
 
 
-def observe(settings: Settings, objective: Objective, met: Met, player: int) -> Seen:
-    """A batch with what the learner's critics, the context of `objective`, say about all players."""
+def observe(settings: Settings, objective: Objective, met: Met, player: int, estimates: dict[int, jax.Array]) -> Seen:
+    """A batch with what the learner's critics, the context of `objective`, say about all players; `estimates` are what
+    they are known to say, by seat, see `critics.fitted_with_estimates`."""
     shared, players = settings.shared, range(len(met.thetas))
     assert objective.values is not None
-    values_of = objective.values
-
-    def values(thetas: list[Any], batch: Batch) -> jax.Array:
-        return jnp.stack([values_of(seat, thetas, batch) for seat in players], axis=-1)
-
-    batch = met.whole
-    expected = shared.value_scale * joined(met.each(values))
+    values_of, batch = objective.values, met.whole
     critic, each = settings.common.critic, None
     if critic is not None and all(one is not None and one.num_actions is not None for one in critic.critics):
         assert objective.action_values is not None
         found = [objective.action_values(seat, batch) for seat in players if seat != player]
         each = shared.value_scale * jnp.stack(found, axis=2)
+        # What they say is Q.
+        estimates = {}
+
+    def values(seat: int) -> jax.Array:
+        if seat in estimates:
+            return estimates[seat]
+        return joined(met.each(lambda thetas, batch: values_of(seat, thetas, batch)))
+
+    expected = shared.value_scale * jnp.stack([values(seat) for seat in players], axis=-1)
     discount = objective.sampler.discount
     advantages = _advantages(shared, discount, batch.rewards, expected, batch.running)
     return jax.lax.stop_gradient(Seen(batch, advantages, expected, each, discount, player))
@@ -271,18 +275,21 @@ def experience(objective: Objective, thetas: Sequence[Any], seen: Seen, term: ja
 
 def _fitted(
     settings: Settings, state: critics.CriticState, objective: Objective, met: Met, seats: Sequence[int]
-) -> critics.CriticState:
-    """Critics after their steps on the batch, group by group."""
+) -> tuple[critics.CriticState, dict[int, jax.Array]]:
+    """Critics after their steps on the batch, group by group, and what they said of it before."""
     unit = settings.shared.value_scale
 
-    def loss(own: Any, at: Objective, thetas: Any, player: int, batch: Any, steady: Objective | None) -> jax.Array:
-        def of(thetas: list[Any], batch: Batch) -> jax.Array:
-            return critics.value_loss(own, at, thetas, player, _scaled(batch, unit), steady)
+    def loss(
+        own: Any, at: Objective, thetas: Any, player: int, batch: Any, steady: Objective | None
+    ) -> tuple[jax.Array, jax.Array]:
+        def of(thetas: list[Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
+            return critics.judged(own, at, thetas, player, _scaled(batch, unit), steady)
 
-        return jnp.mean(met.each(of))
+        losses, said = met.each(of)
+        return jnp.mean(losses), joined(said)
 
     assert settings.common.critic is not None
-    return critics.fitted(settings.common.critic, state, objective, seats, met.thetas, loss)
+    return critics.fitted_with_estimates(settings.common.critic, state, objective, seats, met.thetas, loss)
 
 
 def _scaled(batch: Batch, unit: Any) -> Batch:

@@ -137,40 +137,58 @@ def fitted(
     objective: Objective,
     seats: Sequence[int] = (),
     thetas: Sequence[Any] | None = None,
-    loss_of: Callable[..., jax.Array] | None = None,
+    loss_of: Callable[..., tuple[jax.Array, jax.Array]] | None = None,
 ) -> CriticState:
     """Critics after their steps on the observed batch; the critic that all `seats` of a learner share is fitted to what
     was seen at each of them. Q critics need the parameters of the policies, `thetas`. `loss_of` takes the place of
-    `value_loss`."""
-    loss_of = value_loss if loss_of is None else loss_of
+    `judged`."""
+    return fitted_with_estimates(settings, state, objective, seats, thetas, loss_of)[0]
+
+
+def fitted_with_estimates(
+    settings: CriticSettings,
+    state: CriticState,
+    objective: Objective,
+    seats: Sequence[int] = (),
+    thetas: Sequence[Any] | None = None,
+    loss_of: Callable[..., tuple[jax.Array, jax.Array]] | None = None,
+) -> tuple[CriticState, dict[int, jax.Array]]:
+    """See `fitted`; and by seat what the critics said of the batch before, which their first step computes anyway."""
+    loss_of = judged if loss_of is None else loss_of
     transform = _transform(settings)
     steady = None if state.targets is None else objective.within(_shared(state.targets, seats))
     batch: Batch = objective.observed
     found: list[tuple[Any, Any]] = []
+    estimates: dict[int, jax.Array] = {}
     for seat, (phi, moments) in enumerate(zip(state.parameters, state.optimizers, strict=True)):
         if settings.critics[seat] is None or seat in seats[1:]:
             found.append((phi, moments))
             continue
 
-        def loss(phi: Any, seat: int = seat) -> jax.Array:
-            alike = seats if seat in seats else (seat,)
+        alike = seats if seat in seats else (seat,)
+
+        def loss(phi: Any, alike: Sequence[int] = alike) -> tuple[jax.Array, list[jax.Array]]:
             context = [phi if other in alike else None for other in range(len(settings.critics))]
             at = objective.within(context)
-            losses = [loss_of(settings, at, thetas, other, batch, steady) for other in alike]
-            return sum(losses[1:], start=losses[0])
+            each = [loss_of(settings, at, thetas, other, batch, steady) for other in alike]
+            losses = [lost for lost, _ in each]
+            return sum(losses[1:], start=losses[0]), [said for _, said in each]
 
-        def step(carry: tuple[Any, Any], _: None, loss: Any = loss) -> tuple[tuple[Any, Any], None]:
+        def step(carry: tuple[Any, Any], _: None, loss: Any = loss) -> tuple[tuple[Any, Any], Any]:
             phi, moments = carry
-            change, moments = transform.update(jax.grad(loss)(phi), moments, phi)
-            return (optax.apply_updates(phi, change), moments), None
+            slope, said = jax.grad(loss, has_aux=True)(phi)
+            change, moments = transform.update(slope, moments, phi)
+            return (optax.apply_updates(phi, change), moments), said
 
-        found.append(lax.scan(step, (phi, moments), None, length=settings.steps)[0])
+        after, said = lax.scan(step, (phi, moments), None, length=settings.steps)
+        found.append(after)
+        estimates |= {other: every[0] for other, every in zip(alike, said, strict=True)}
     parameters, moments = (tuple(each) for each in zip(*found, strict=True))
     if state.targets is None:
-        return CriticState(parameters, moments)
+        return CriticState(parameters, moments), estimates
     count = state.updates + 1
     targets = followed(state.targets, parameters, count, settings.target_rate, settings.target_period)
-    return CriticState(parameters, moments, targets, count)
+    return CriticState(parameters, moments, targets, count), estimates
 
 
 def value_loss(
@@ -183,21 +201,33 @@ def value_loss(
 ) -> jax.Array:
     """Half the mean squared distance of a critic from its targets, which are held fixed; a scalar. Targets come from
     `steady`, the objective within the target networks' parameters, or if it is None from the critic itself."""
+    return judged(settings, objective, thetas, player, batch, steady)[0]
+
+
+def judged(
+    settings: CriticSettings,
+    objective: Objective,
+    thetas: Sequence[Any] | None,
+    player: int,
+    batch: Batch,
+    steady: Objective | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """`value_loss`, and what the critic said: V [time, batch], or Q [time, batch, actions]."""
     assert objective.values is not None
     critic = settings.critics[player]
     if critic is None or critic.num_actions is None:
-        values = objective.values(player, thetas, batch)
+        values = said = objective.values(player, thetas, batch)
         expected = values if steady is None else _values(steady, player, thetas, batch)
     else:
         assert objective.action_values is not None
-        each, taken = objective.action_values(player, batch), batch.actions[:, :, player]
-        values = jnp.sum(each * jax.nn.one_hot(taken, critic.num_actions, dtype=each.dtype), axis=-1)
+        said, taken = objective.action_values(player, batch), batch.actions[:, :, player]
+        values = jnp.sum(said * jax.nn.one_hot(taken, critic.num_actions, dtype=said.dtype), axis=-1)
         expected = _values(steady or objective, player, thetas, batch)
     rewards, still = batch.rewards[:, :, player], lax.stop_gradient(expected)
     targets = still + gae(rewards, still, objective.sampler.discount, settings.gae_lambda)
     running = batch.running.astype(values.dtype)
     squares = jnp.where(batch.running, (values - lax.stop_gradient(targets)) ** 2, 0)
-    return 0.5 * jnp.sum(squares) / jnp.maximum(jnp.sum(running), 1)
+    return 0.5 * jnp.sum(squares) / jnp.maximum(jnp.sum(running), 1), said
 
 
 def spread(arrays: jax.Array, running: jax.Array) -> jax.Array:

@@ -61,6 +61,10 @@ class Met:
 
     def each(self, function: Callable[[list[Any], Batch], Any]) -> Any:
         """`function(thetas, batch)` of every group, [groups, ...]."""
+        if not self.apart and len(self.batch.running) == 1:
+            # One group as it is: with an axis of its own every product would be computed as one of many.
+            found = function(self.thetas, jax.tree.map(lambda leaf: leaf[0], self.batch))
+            return jax.tree.map(lambda leaf: leaf[None], found)
         seats = range(len(self.thetas))
         axes = [0 if self.apart and seat != self.player else None for seat in seats]
         return jax.vmap(function, in_axes=(axes, 0))(self.thetas, self.batch)

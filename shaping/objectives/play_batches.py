@@ -17,7 +17,7 @@ from jax import lax
 
 from shaping.envs.spaces import Discrete
 from shaping.objectives.rewards import Reward, maximised
-from shaping.objectives.rollout import PlayState, begin_stream, environment_step
+from shaping.objectives.rollout import PlayState, begin_stream, drawn_by, environment_step
 from shaping.policies.along_trajectories import compare, logits_over_time, read
 from shaping.policies.fits_environment import check_policies
 from shaping.policies.policy import Policy
@@ -116,8 +116,12 @@ class Sampler:
                 None if t is None else sampled(categorical(t), own, drawn[:, i, None]) for i, t in enumerate(tables)
             ]
 
-            def step(before: PlayState, now: tuple[jax.Array, jax.Array, list[Any]]) -> tuple[PlayState, Batch]:
-                time, uniforms, planned = now
+            # So is what the environment draws.
+            times = jnp.arange(self.horizon)
+            chance = jax.vmap(lambda time: drawn_by(self.env, self.numbers, own, time))(times)
+
+            def step(before: PlayState, now: tuple[jax.Array, jax.Array, list[Any], Any]) -> tuple[PlayState, Batch]:
+                time, uniforms, planned, chances = now
                 actions, memories = [], []
                 for seat in seats:
                     seen, memory = before.observations[seat], before.memories[seat]
@@ -129,16 +133,12 @@ class Sampler:
                         action = sampled(distribution, own_key, uniforms[seat])
                     actions.append(action)
                     memories.append(memory)
-                after, rewards, _ = environment_step(
-                    self.env, self.numbers, own, before, time, jnp.stack(actions), memories
-                )
-                seen = Batch(
-                    before.observations, jnp.stack(actions), jnp.where(before.running, rewards, 0), before.running
-                )
-                return after, seen
+                joint = jnp.stack(actions)
+                after, rewards, _ = environment_step(self.env, self.numbers, chances, before, joint, memories)
+                return after, Batch(before.observations, joint, jnp.where(before.running, rewards, 0), before.running)
 
             start = begin_stream(self.env, self.policies, self.numbers, own)
-            return lax.scan(step, start, (jnp.arange(self.horizon), drawn, plans))[1]
+            return lax.scan(step, start, (times, drawn, plans, chance))[1]
 
         from shaping.policies.distributions import categorical, sampled
 

@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 from jax import lax
 
+from shaping.envs import declarations
 from shaping.envs.environment import check_integer
 from shaping.policies.fits_environment import check_policies
 from shaping.policies.policy import Policy
@@ -192,17 +193,22 @@ def play_step(
         actions.append(lax.stop_gradient(distribution.sample(seed=jax.random.fold_in(now, 1 + seat))))
         memories.append(memory)
     chosen = jnp.stack(actions)
-    after, rewards, outcome = environment_step(env, numbers, key, before, time, chosen, memories, policies)
+    drawn = drawn_by(env, numbers, key, time)
+    after, rewards, outcome = environment_step(env, numbers, drawn, before, chosen, memories, policies)
     ended, info = outcome
     return after, Step(distributions, chosen, rewards, ended, "episode_ended" in info, info)
+
+
+def drawn_by(env: Any, numbers: Any, key: jax.Array, time: jax.Array) -> Any:
+    """What the environment draws in a step, see `declarations.draw`; `key` is the stream's."""
+    return declarations.draw(env, jax.random.fold_in(jax.random.fold_in(key, time), 0), numbers)
 
 
 def environment_step(
     env: Any,
     numbers: Any,
-    key: jax.Array,
+    drawn: Any,
     before: PlayState,
-    time: jax.Array,
     actions: jax.Array,
     memories: list[Any],
     policies: Sequence[Policy] = (),
@@ -210,7 +216,8 @@ def environment_step(
     """Plays a joint action in the environment.
 
     Args:
-      env, numbers, key, before, time: see `play_step`.
+      env, numbers, before: see `play_step`.
+      drawn: what the environment draws in this step, see `drawn_by`.
       actions: [players, ...].
       memories: one per player, after it has chosen.
       policies: one per player, if another episode follows and they have to forget; otherwise not used.
@@ -218,9 +225,8 @@ def environment_step(
     Returns:
       The state of the stream after the step, rewards [players], and (whether an episode ended, info).
     """
-    observations, state, rewards, terminated, truncated, info = env.step(
-        jax.random.fold_in(jax.random.fold_in(key, time), 0), before.state, actions, numbers
-    )
+    after = declarations.step_drawn(env, drawn, before.state, actions, numbers)
+    observations, state, rewards, terminated, truncated, info = after
     ended, running = terminated | truncated, before.running
     if "episode_ended" in info:
         fresh = [policy.start(()) for policy in policies]

@@ -14,7 +14,8 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import log_ndtr
 
-from shaping.envs.spaces import Box
+from shaping.envs.spaces import Box, Discrete
+from shaping.policies.policy import Policy
 
 # Where the normal before squashing is cut; anything further out becomes the edge of the box itself. In float32, numbers
 # near 1 are well resolved up to tanh(6) = 0.99998, and hardly at all from tanh(8) on.
@@ -41,6 +42,41 @@ def sampled(distribution: Any, key: jax.Array, uniform: jax.Array | None = None)
     return jnp.sum(jnp.asarray(uniform)[..., None] >= below, axis=-1, dtype=jnp.int32)
 
 
+def numbers_of_sample(policy: Policy, theta: Any, space: Discrete | Box, key: jax.Array) -> jax.Array:
+    """What a policy's distribution draws in `sample(seed=key)`, before the policy is asked: it depends on the shape of
+    its actions alone. `sampled_from` makes an action of it; `space` is that of the policy's observations. For a
+    distribution that is neither categorical nor a squashed normal it is the key.
+
+    Numbers drawn for many steps at once cost a fraction of those drawn step by step.
+    """
+    families: list[type] = []
+
+    def asked(theta: Any) -> Any:
+        distribution: Any = policy.apply(theta, jnp.zeros(space.shape, space.dtype), policy.start(()))[0]
+        families.append(type(distribution))
+        if isinstance(distribution, distrax.Categorical):
+            return distribution.logits
+        return distribution.mean if isinstance(distribution, SquashedNormal) else ()
+
+    like = jax.eval_shape(asked, theta)
+    if issubclass(families[0], distrax.Categorical):
+        return jax.random.gumbel(key, like.shape, like.dtype)
+    return jax.random.normal(key, like.shape, like.dtype) if families[0] is SquashedNormal else key
+
+
+def sampled_from(distribution: Any, numbers: jax.Array) -> jax.Array:
+    """The action that `distribution.sample(seed=key)` returns, from the numbers that it would draw."""
+    if isinstance(distribution, SquashedNormal):
+        return distribution.of_numbers(numbers)
+    if not isinstance(distribution, distrax.Categorical):
+        return distribution.sample(seed=numbers)
+    logits: Any = distribution.logits
+    action = jnp.argmax(numbers + logits, axis=-1).astype(jnp.int32)
+    # As distrax has it.
+    valid: Any = jnp.all(jnp.isfinite(jax.nn.softmax(logits)), axis=-1)
+    return jnp.where(valid, action, -1)
+
+
 @dataclass(frozen=True)
 class SquashedNormal:
     """Actions y in a box, y = low + (high - low) (1 + tanh u) / 2, where u is normal and its dimensions are
@@ -62,7 +98,11 @@ class SquashedNormal:
 
     def sample(self, *, seed: jax.Array) -> jax.Array:
         """An action, [..., *space.shape]."""
-        return self._squashed(self.mean + self.sd * jax.random.normal(seed, self.mean.shape, self.mean.dtype))
+        return self.of_numbers(jax.random.normal(seed, self.mean.shape, self.mean.dtype))
+
+    def of_numbers(self, numbers: jax.Array) -> jax.Array:
+        """The action that standard normal numbers make, [..., *space.shape]."""
+        return self._squashed(self.mean + self.sd * numbers)
 
     def mode(self) -> jax.Array:
         """The median action, [..., *space.shape]; not necessarily where the density is highest."""
@@ -78,8 +118,10 @@ class SquashedNormal:
         u = (jnp.log(inside) - jnp.log1p(-inside)) / 2
         sd = self._positive()
         density = distrax.Normal(self.mean, sd).log_prob(u) - self._log_slope(u)
-        low, high = log_ndtr((-_EDGE - self.mean) / sd), log_ndtr((self.mean - _EDGE) / sd)
-        found = jnp.where(z < below, low, jnp.where(z > above, high, density))
+        # Of the nearer edge only: these tails cost more than everything else.
+        low = z < below
+        beyond = log_ndtr(jnp.where(low, -_EDGE - self.mean, self.mean - _EDGE) / sd)
+        found = jnp.where(low | (z > above), beyond, density)
         return self._summed(jnp.where(self.sd > 0, found, 0))
 
     def entropy(self) -> jax.Array:

@@ -28,11 +28,13 @@ In some trials a copy of a shaper may sit there instead (`Copy`): what it does i
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from shaping.envs import declarations
 from shaping.envs.spaces import Box, Discrete
 from shaping.learners.learner import LearnerState
 from shaping.objectives.objective import Objective
@@ -180,7 +182,7 @@ class MetaGame:
             info["inner_ended"] = jnp.asarray(True)
         else:
             seen = state.rounds
-            state, streams, taken = self.play_round(key, state, actions, params)
+            state, streams, taken = self.play_round(self.draw_round(key, state, params), state, actions, params)
             assert seen is not None and state.batch is not None
             row = Batch(seen.observations, taken, streams, seen.running)
             place = state.round - 1
@@ -261,13 +263,30 @@ class MetaGame:
         others = self._moved(key, state, thetas, lambda discount: self._exact(params, discount))
         return dataclasses.replace(state, others=others, update=state.update + 1), values
 
+    def draw_round(self, key: jax.Array, state: MetaState, params: MetaParams) -> tuple[Any, Any]:
+        """All that is random in a round, drawn with the key of its step: by seat what learners within draw for their
+        actions, [streams, ...] (None for a shaper), and what the environment draws. It depends on nothing that happens
+        within the trial, so that an inner episode can draw it before its first round."""
+        from shaping.policies.distributions import numbers_of_sample
+
+        keys, env = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(self.streams)), self.game.env
+
+        def numbers(seat: int, theta: Any) -> jax.Array:
+            policy = self.game.policies[seat]
+            own = jax.vmap(jax.random.fold_in, (0, None))(keys, 1 + seat)
+            return jax.vmap(lambda key: numbers_of_sample(policy, theta, env.observation_space, key))(own)
+
+        within = [None if other is None else numbers(seat, other.theta) for seat, other in enumerate(state.others)]
+        own = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
+        return within, jax.vmap(lambda key: declarations.draw(env, key, params.game.env))(own)
+
     def play_round(
-        self, key: jax.Array, state: MetaState, actions: jax.Array, params: MetaParams
+        self, drawn: tuple[Any, Any], state: MetaState, actions: jax.Array, params: MetaParams
     ) -> tuple[MetaState, jax.Array, jax.Array]:
         """One round in every stream.
 
         Args:
-          key: of the step.
+          drawn: from `draw_round`.
           state: the trial before it.
           actions: [players, streams, ...]; those of learners within are ignored.
           params: the numbers.
@@ -276,9 +295,10 @@ class MetaGame:
           The trial after it, rewards [streams, players] (0 where the inner episode was over), and the joint actions
           [streams, players, ...] that were played.
         """
-        before, game = state.rounds, self.game
+        from shaping.policies.distributions import sampled_from
+
+        (numbers, chance), before, game = drawn, state.rounds, self.game
         assert before is not None
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(self.streams))
         taken, memories = [], []
         for seat, other in enumerate(state.others):
             if other is None:
@@ -287,20 +307,18 @@ class MetaGame:
                 continue
             policy, theta = game.policies[seat], other.theta
 
-            def act(key: jax.Array, seen: jax.Array, memory: Any, policy: Any = policy, theta: Any = theta) -> Any:
+            def act(numbers: jax.Array, seen: jax.Array, memory: Any, policy: Any = policy, theta: Any = theta) -> Any:
                 distribution, memory = policy.apply(theta, seen, memory)
-                return distribution.sample(seed=key), memory
+                return sampled_from(distribution, numbers), memory
 
-            own = jax.vmap(jax.random.fold_in, (0, None))(keys, 1 + seat)
-            action, memory = jax.vmap(act)(own, before.observations[:, seat], before.memories[seat])
+            action, memory = jax.vmap(act)(numbers[seat], before.observations[:, seat], before.memories[seat])
             copied = state.copied[seat]
             taken.append(action if copied is None else jnp.where(copied, actions[seat].astype(action.dtype), action))
             memories.append(memory)
         joint = jnp.stack([action.astype(game.env.action_space.dtype) for action in taken], axis=1)
-        own = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
-        observations, env, rewards, terminated, truncated, _ = jax.vmap(game.env.step, (0, 0, 0, None))(
-            own, before.env, joint, params.game.env
-        )
+        step = partial(declarations.step_drawn, game.env)
+        after = jax.vmap(step, (0, 0, 0, None))(chance, before.env, joint, params.game.env)
+        observations, env, rewards, terminated, truncated, _ = after
         rewards = jnp.where(before.running[:, None], rewards, 0)
         running = before.running & ~(terminated | truncated)
         rounds = Rounds(observations, env, tuple(memories), running)

@@ -102,6 +102,8 @@ def _played(
     memory: Remembering,
 ) -> Batch:
     """A batch of trials. Trial k draws from fold_in(key, k), whatever the number of trials."""
+    from shaping.policies.distributions import numbers_of_sample, sampled_from
+
     # For each seat the shaper that acts there, if its seat or its copy's it is.
     copies = [params.copy(seat) for seat in range(meta.num_players)]
     shapers = [
@@ -114,25 +116,34 @@ def _played(
         found = [copied.astype(jnp.int32) for copied in state.copied if copied is not None]
         return sum(copied * 2**place for place, copied in enumerate(found)) if found else None
 
+    def drawn(own: jax.Array, time: jax.Array) -> list[Any]:
+        """What shapers and their copies draw for their actions in a step, [streams, ...] each."""
+        now, space = jax.random.fold_in(own, time), meta.stream_observations
+
+        def numbers(seat: int, who: int) -> jax.Array:
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(now, 1 + seat), jnp.arange(meta.streams))
+            return jax.vmap(lambda key: numbers_of_sample(policies[who], thetas[who], space, key))(keys)
+
+        return [None if who is None else numbers(seat, who) for seat, who in enumerate(shapers)]
+
     def act(
-        own: jax.Array, time: jax.Array, seen: jax.Array, memories: Sequence[Any]
+        numbers: Sequence[Any], seen: jax.Array, memories: Sequence[Any]
     ) -> tuple[list[jax.Array | None], list[Any]]:
         """Actions of shapers and of their copies, [streams, ...] each, and what they remember.
 
         `seen` is [players, streams, ...]."""
-        now, actions, after = jax.random.fold_in(own, time), [], []
+        actions, after = [], []
         for seat, who in enumerate(shapers):
             if who is None:
                 actions.append(None)
                 after.append(())
                 continue
 
-            def one(key: jax.Array, observation: jax.Array, memory: Any, who: int = who) -> Any:
+            def one(numbers: jax.Array, observation: jax.Array, memory: Any, who: int = who) -> Any:
                 distribution, memory = policies[who].apply(thetas[who], observation, memory)
-                return distribution.sample(seed=key), memory
+                return sampled_from(distribution, numbers), memory
 
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(now, 1 + seat), jnp.arange(meta.streams))
-            action, remembered = jax.vmap(one)(keys, seen[seat], memories[seat])
+            action, remembered = jax.vmap(one)(numbers[seat], seen[seat], memories[seat])
             actions.append(action)
             after.append(remembered)
         return actions, after
@@ -144,7 +155,7 @@ def _played(
     def exact_step(own: jax.Array, carry: tuple[Any, Any], time: jax.Array) -> tuple[Any, Batch]:
         state, memories = carry
         seen, others = meta.shown(state), meta.thetas(state)
-        actions, memories = act(own, time, seen[:, None], memories)
+        actions, memories = act(drawn(own, time), seen[:, None], memories)
         flat = [meta.as_action(i, others[i]) if action is None else action[0] for i, action in enumerate(actions)]
         joint = jnp.stack([one.astype(jnp.float32) for one in flat])
         state, rewards = meta.play_policies(_of_step(own, time), state, joint, params)
@@ -153,19 +164,23 @@ def _played(
         return (state, memories), jax.tree.map(lambda leaf: leaf[None], row)
 
     def episode(own: jax.Array, carry: tuple[Any, Any], number: jax.Array) -> tuple[Any, Batch]:
-        def round_(carry: tuple[Any, Any], place: jax.Array) -> tuple[Any, tuple[Batch, Batch]]:
-            state, memories = carry
-            time, seen, before = number * meta.rounds + place, meta.shown(state), state.rounds
-            actions, memories = act(own, time, seen, memories)
+        # What is random in all rounds is drawn before the first: one by one it takes most of the time.
+        times = number * meta.rounds + jnp.arange(meta.rounds)
+        chances = jax.vmap(lambda at: (drawn(own, at), meta.draw_round(_of_step(own, at), carry[0], params)))(times)
+
+        def round_(carry: tuple[Any, Any], now: tuple[Any, Any]) -> tuple[Any, tuple[Batch, Batch]]:
+            (state, memories), (numbers, chance) = carry, now
+            seen, before = meta.shown(state), state.rounds
+            actions, memories = act(numbers, seen, memories)
             none = jnp.zeros((meta.streams, *meta.stream_actions.shape), meta.stream_actions.dtype)
             joint = jnp.stack([none if action is None else action for action in actions])
-            state, rewards, taken = meta.play_round(_of_step(own, time), state, joint, params)
+            state, rewards, taken = meta.play_round(chance, state, joint, params)
             inner = Batch(before.observations, taken, rewards, before.running)
             met = group(state)
             met = None if met is None else jnp.broadcast_to(met, before.running.shape)
             return (state, memories), (Batch(jnp.moveaxis(seen, 0, 1), taken, rewards, before.running, met), inner)
 
-        (state, memories), (rows, inner) = lax.scan(round_, carry, jnp.arange(meta.rounds))
+        (state, memories), (rows, inner) = lax.scan(round_, carry, chances)
         last = _of_step(own, number * meta.rounds + meta.rounds - 1)
         state = meta.learn(last, state, inner, params)
         if memory == "reset":

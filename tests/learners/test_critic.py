@@ -12,7 +12,7 @@ from shaping import envs
 from shaping.config.build import matches_of
 from shaping.config.plan import plan
 from shaping.learners import gradient_learner
-from shaping.learners.critic import critic, fitted, start, value_loss
+from shaping.learners.critic import critic, fitted, fitted_with_estimates, start, value_loss
 from shaping.learners.learner import LearnerState
 from shaping.objectives.play_batches import Sampler
 from shaping.objectives.sampled_objective import sampled_objective
@@ -164,3 +164,15 @@ def test_a_value_head_that_nothing_would_train_is_refused():
     game, numbers = shaping.sampled(env, (policy,) * 2, batch=4, horizon=3)
     with pytest.raises(ValueError, match="^critic is None; allowed: what `critic` returns"):
         shaping.train(game, shaping.a2c(), 1, 1, parameters=numbers)
+
+
+def test_fitting_tells_what_critics_said_before():
+    at, settings = objective(8), critic(TABLES, 0.5, steps=2)
+    state = start(settings, jax.random.key(0), jnp.float64)
+    state = replace(state, parameters=tuple(phi + jnp.arange(5) for phi in state.parameters))
+    batch = at.sampler.play(thetas(), jax.random.key(1))
+    after, estimates = fitted_with_estimates(settings, state, replace(at, observed=batch))
+    assert list(estimates) == [0, 1]
+    for seat, found in estimates.items():
+        np.testing.assert_allclose(found, at.within(list(state.parameters)).values(seat, None, batch), rtol=1e-12)
+        assert np.any(after.parameters[seat] != state.parameters[seat])

@@ -12,7 +12,7 @@ from jax.test_util import check_grads
 from shaping import envs
 from shaping.envs.spaces import Box, Discrete
 from shaping.objectives.rollout import rollout
-from shaping.policies import network, network_critic, tabular
+from shaping.policies import along_trajectories, network, network_critic, tabular
 from shaping.policies.along_trajectories import logits_over_time, over_time, read, values_over_time
 from shaping.policies.policy import Policy
 from tests.compiling import initialiser, quickly
@@ -95,6 +95,25 @@ def test_without_memory_all_steps_are_answered_in_one_call(kind):
         policy, theta, seen = prepared(name)
         program = str(jax.make_jaxpr(lambda theta, p=policy, s=seen: logits_over_time(p, theta, s))(theta))
         assert ("scan[" in program) is scans
+
+
+@pytest.mark.parametrize("together", [1, 9])
+def test_a_large_batch_is_answered_part_by_part(together, monkeypatch):
+    """One step at a time, or three of four and then the last; with the same derivatives."""
+    policy, theta, seen = prepared("dense")
+
+    def slope():
+        def answered(theta):
+            logits = logits_over_time(policy, theta, seen)
+            return jnp.sum(jnp.sin(logits)), logits
+
+        return jax.grad(answered, has_aux=True)
+
+    expected = quickly(slope())(theta)
+    monkeypatch.setattr(along_trajectories, "_TOGETHER", together)
+    assert "scan[" in str(jax.make_jaxpr(slope())(theta))
+    found = quickly(slope())(theta)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, expected)
 
 
 @pytest.mark.parametrize(

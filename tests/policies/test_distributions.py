@@ -10,7 +10,15 @@ from scipy import integrate, stats
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies import gaussian, network
-from shaping.policies.distributions import SquashedNormal, always, categorical, one_out_of, squashed_normal
+from shaping.policies.distributions import (
+    SquashedNormal,
+    always,
+    categorical,
+    numbers_of_sample,
+    one_out_of,
+    sampled_from,
+    squashed_normal,
+)
 from tests.compiling import quickly
 
 BOXES = [Box((1,), 0.0, 1.0), Box((1,), -3.0, 5.0)]
@@ -200,3 +208,21 @@ def test_a_network_of_continuous_actions_keeps_its_actions_beside_a_critic():
 
     assert [leaf.shape for leaf in jax.eval_shape(shapes, two)] == [(3, 2), (3, 2), (3,)]
     assert network(Discrete(5), box) != network(Discrete(5), Box((2,), 0.0, 2.0))
+
+
+@pytest.mark.parametrize("actions", [Discrete(3), Box((2,), 0.0, 1.0)])
+def test_an_action_can_be_made_of_numbers_drawn_before_the_policy_is_asked(actions):
+    policy = network(Discrete(5), actions, hidden=(), recurrent="gru", units=3)
+    theta = policy.init(jax.random.key(0), jnp.float32(2))
+    keys = jax.random.split(jax.random.key(1), 200)
+
+    @quickly
+    def both(theta):
+        distribution, _ = policy.apply(theta, jnp.int32(2), policy.start(()))
+        numbers = jax.vmap(lambda key: numbers_of_sample(policy, theta, Discrete(5), key))(keys)
+        later = jax.vmap(lambda own: sampled_from(distribution, own))(numbers)
+        return later, jax.vmap(lambda key: distribution.sample(seed=key))(keys)
+
+    later, at_once = both(theta)
+    np.testing.assert_array_equal(later, at_once)
+    assert later.dtype == at_once.dtype and len(np.unique(later, axis=0)) > 2
