@@ -45,6 +45,7 @@ class AutoReset:
     Attributes:
         env: the environment to play.
         episodes: episodes of a trial; None for no outer boundary.
+        remembers: whether those who play it remember one episode in the next, until the trial ends.
 
     Raises:
         ValueError: if episodes is not an integer of 1 or more.
@@ -52,6 +53,7 @@ class AutoReset:
 
     env: Environment
     episodes: int | None = None
+    remembers: bool = False
 
     def __post_init__(self):
         if self.episodes is not None:
@@ -90,7 +92,7 @@ class AutoReset:
         Returns:
             as `Environment.step`, with these added to `info`: terminal_observation [players, ...], the observation that
             the step led to, whether or not it ended the episode; episode_ended, trial_ended [] bool, the inner and the
-            outer boundary.
+            outer boundary; forgotten [] bool, the one at which players forget.
         """
         obs, after, rewards, terminated, truncated, info = self.env.step(key, state.env, actions, params)
         first, start = self.env.reset(_other(key), params)
@@ -99,6 +101,7 @@ class AutoReset:
         trial_ended = jnp.asarray(False) if self.episodes is None else episode >= self.episodes
         episode = jnp.where(trial_ended, 0, episode)
         info = info | {"terminal_observation": obs, "episode_ended": ended, "trial_ended": trial_ended}
+        info["forgotten"] = trial_ended if self.remembers else ended
         after = jax.tree.map(lambda new, old: jnp.where(ended, new, old), start, after)
         # Observing again costs less than selecting between two observations, and nothing if no observation is used.
         again = declarations.observes(self.env)

@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from shaping.policies import tabular_critic as tabular_critic
     from shaping.population.meta_game import MetaGame as MetaGame
     from shaping.population.meta_game import meta_game as meta_game
+    from shaping.population.mfos import mfos as mfos
     from shaping.population.pairing import pairing as pairing
     from shaping.population.pools import Candidate as Candidate
     from shaping.population.selection import selection as selection
@@ -206,6 +207,7 @@ _EXPORTS = {
     "memory_one": "policies",
     "meta_game": "population.meta_game",
     "meva": "rules.meva",
+    "mfos": "population.mfos",
     "mlp": "policies",
     "moore_machine": "policies",
     "naive": "rules",

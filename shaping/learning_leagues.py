@@ -12,7 +12,7 @@ from shaping.config.errors import ConfigError
 from shaping.config.files import read
 from shaping.config.league import learners_of
 from shaping.experiment import run
-from shaping.learners import named_players
+from shaping.population.players_by_name import every_player
 
 _DEFAULTS = {"matches": 20, "updates": 100}
 
@@ -51,7 +51,7 @@ def _configuration(source: Any, game: Any, overrides: Iterable[str]) -> dict[str
     """The configuration with the key `league`."""
     if isinstance(source, str) and not source.endswith((".yaml", ".yml")):
         names = [each.strip() for each in source.split(",")]
-        known = named_players()
+        known = every_player()
         for name in names:
             if name not in known:
                 raise ConfigError(f"--learning {name}: no such rule or learner; allowed: a YAML file, or some of "

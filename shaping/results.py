@@ -55,8 +55,9 @@ class Run:
         return next(block.normal for block in self.experiment.blocks if cell in block.cells)
 
     def learns(self, match: int, seat: int) -> bool:
-        """Whether a player learns; otherwise it follows a strategy."""
-        return "strategy" not in self.settings(match)["players"][seat]
+        """Whether a player learns over the run; otherwise it follows a strategy, or starts anew with every trial."""
+        player = self.settings(match)["players"][seat]
+        return "strategy" not in player and not player.get("within")
 
     def policies(self, match: int) -> list[tuple[Policy, Any]]:
         """The trained policies of one match: for each seat, or for each learner of a population, the policy and its

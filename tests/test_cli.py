@@ -50,7 +50,7 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
     from shaping.envs import ENVIRONMENTS
     from shaping.envs.matrix.analytic import ANALYTIC_GAMES
     from shaping.envs.matrix.games import GAMES
-    from shaping.rules import named_rules
+    from shaping.population.players_by_name import every_rule
 
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -66,7 +66,7 @@ def test_listing_names_games_rules_and_configurations_each_with_a_line(capsys):
         "schedules:",
         "configurations:",
     ]
-    for name in (*GAMES, *ENVIRONMENTS, *ANALYTIC_GAMES, *named_rules(), "ppo", "gru", *shipped()):
+    for name in (*GAMES, *ENVIRONMENTS, *ANALYTIC_GAMES, *every_rule(), "ppo", "gru", *shipped()):
         # A configuration may be called as the game that it is about.
         found = [line for line in lines if re.match(rf"  {name} ", line)]
         assert found

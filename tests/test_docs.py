@@ -28,14 +28,14 @@ from shaping.config.cell import number_fields
 from shaping.config.environments import environment_settings, environments
 from shaping.config.initial_parameters import FILE, RUN
 from shaping.config.plan import plan
-from shaping.config.players import PLAYER_KEYS
+from shaping.config.players import PLAYER_KEYS, build_learner
 from shaping.config.policy import policy_fields
 from shaping.config.top_level import CHECKPOINT, OPTIONAL_PARTS, PUBLISHED, TOP
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
 from shaping.envs.matrix.games import GAMES
 from shaping.exit_statuses import TABLE
-from shaping.learners import named_learner, named_players
 from shaping.learners.schedule import SCHEDULES
+from shaping.population.players_by_name import every_player
 from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
 from shaping.runtime.storage import STORES
@@ -207,7 +207,7 @@ def test_the_tables_of_environments_md_name_every_game():
 
 def test_the_first_table_of_rules_md_names_every_rule():
     first_columns = set(re.findall(r"^\| `(\w+)` \|", text_of("docs/rules.md"), re.MULTILINE))
-    assert first_columns >= set(named_players())
+    assert first_columns >= set(every_player())
 
 
 def test_configuration_md_names_every_key():
@@ -239,11 +239,11 @@ def test_configuration_md_names_every_key():
     keys |= {*block.normal["objective"], *block.normal["players"][0]["opponent_model"], *block.normal["policy"]}
     for name in (*GAMES, "matrix_game"):
         game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
-        for rule in named_players():
-            learner = named_learner(rule, {})
+        for rule in every_player():
+            learner = build_learner({"rule": rule})
             objective = {"kind": "dice" if learner.needs_sampler else "exact"}
             objective |= {"critic_kind": "q"} if learner.needs_action_values else {}
-            played = "kuhn_poker" if learner.needs_information_sets else game
+            played = "kuhn_poker" if learner.needs_information_sets else "ipd" if learner.needs_tables else game
             (block,) = plan({"game": played, "players": {"rule": rule}, "objective": objective}).blocks
             keys |= {*block.normal["game"], *block.normal["players"][0], *block.normal["policy"]}
             keys |= {key.rsplit(".", 1)[-1] for key in number_fields(block.normal) if not key[-1].isdigit()}
@@ -251,7 +251,7 @@ def test_configuration_md_names_every_key():
 
 
 def test_rules_md_names_every_rule():
-    assert set(re.findall(r"`rule: (\w+)", text_of("docs/rules.md"))) == set(named_players())
+    assert set(re.findall(r"`rule: (\w+)", text_of("docs/rules.md"))) == set(every_player())
 
 
 def test_running_md_names_every_key_signal_exit_status_and_store():

@@ -4,8 +4,7 @@ import ast
 from pathlib import Path
 
 import shaping
-from shaping.learners import named_learners
-from shaping.rules import named_rules
+from shaping.population.players_by_name import every_player
 
 
 def test_editors_see_the_names_and_places_that_are_loaded():
@@ -23,7 +22,7 @@ def test_editors_see_the_names_and_places_that_are_loaded():
 
 def test_every_rule_and_learner_is_exported():
     # `shaping.advantage_alignment` is the function of arrays; its learner is called by another name.
-    factories = {own.__name__: own for own in {**named_rules(), **named_learners()}.values()}
+    factories = {own.__name__: own for own in every_player().values()}
     assert {name: getattr(shaping, name) for name in factories} == factories
 
 

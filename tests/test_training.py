@@ -86,11 +86,12 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_rule_runs_under_its_defaults(tmp_path):
-    from shaping.learners import named_learner, named_players
+    from shaping.config.players import build_learner
+    from shaping.population.players_by_name import every_player
 
-    variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in named_players() if name != "frozen"}
+    variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in every_player() if name != "frozen"}
     for name in variants:
-        learner = named_learner(name, {})
+        learner = build_learner({"rule": name})
         if learner.needs_sampler:
             kind = "q" if learner.needs_action_values else "value"
             objective = {"kind": "dice", "batch": 16, "horizon": 4, "critic_kind": kind}

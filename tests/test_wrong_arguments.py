@@ -11,8 +11,7 @@ import pytest
 
 import shaping
 from shaping import envs
-from shaping.learners import named_learners
-from shaping.rules import named_rules
+from shaping.population.players_by_name import every_player
 from shaping.signatures import fields
 
 ENV = envs.make("ipd")
@@ -108,9 +107,9 @@ def test_step_sizes_rates_and_scales_are_numbers_from_0_on(wrong):
             call()
 
 
-@pytest.mark.parametrize("name", [*named_rules(), *named_learners()])
+@pytest.mark.parametrize("name", every_player())
 def test_every_setting_of_every_rule_and_learner_is_checked_where_it_is_given(name):
-    factory = (named_rules() | named_learners())[name]
+    factory = every_player()[name]
     for setting, field in fields(factory).items():
         if field.kind in ("number", "integer"):
             for wrong in (math.nan, "x"):

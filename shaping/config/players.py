@@ -15,13 +15,14 @@ from shaping.config.sequential import SEQUENTIAL
 from shaping.config.strategies import normal_strategy
 from shaping.envs.sequential.games import SEQUENTIAL_GAMES
 from shaping.envs.spaces import Discrete
-from shaping.learners import Common, Learner, frozen, named_players
+from shaping.learners import Common, Learner, frozen
 from shaping.learners.gradient import learner_of
 from shaping.learners.opponent_model import opponent_model
 from shaping.learners.optimizer import named_optimizers, optimizer_fields
 from shaping.learners.schedule import SCHEDULES
 from shaping.plugins import Named
-from shaping.rules import Rule, named_rules
+from shaping.population.players_by_name import every_player, every_rule
+from shaping.rules import Rule
 from shaping.signatures import Field, Range, fields
 
 Normal = Mapping[str, Any]
@@ -33,12 +34,12 @@ _STEP = Field("step_size", "number", 1.0, Range(0))
 
 def rules() -> Mapping[str, Callable[..., Any]]:
     """Factories of update rules and of learners by name; a configuration names both with `rule:`."""
-    return Named("rules", Named("learners", named_players()))
+    return Named("rules", Named("learners", every_player()))
 
 
 def is_learner(rule: str) -> bool:
     """Whether the name is that of a learner rather than of an update rule."""
-    return rule not in Named("rules", named_rules())
+    return rule not in Named("rules", every_rule())
 
 
 def player_fields(rule: str) -> dict[str, Field]:
@@ -212,6 +213,11 @@ def _check_learner(where: str, seat: _Seat) -> None:
         chained = family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
         if not chained:
             wanted = "an infinitely repeated game of two actions and policies that remember one round; or play"
+            raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
+    if learner.needs_tables:
+        tables = exact and family_of(game).tabular(game) and seat.policy["kind"] == "tabular"
+        if not tables or num_players(game) != 2:
+            wanted = "exact returns of two players whose policies are tables of P(cooperate | state)"
             raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
     if learner.prepares and not exact:
         raise ConfigError(f"{where}.rule: it learns about the game beforehand; objective.kind must be exact")

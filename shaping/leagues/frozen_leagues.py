@@ -18,7 +18,7 @@ from shaping.config.yaml_text import as_yaml, parse
 from shaping.leagues.cells import Cells, Play, league_cells, learn_responses
 from shaping.leagues.frozen_players import Player, check_names, filed, has_tables, learned
 from shaping.leagues.games import LeagueGame, common_game, given_game
-from shaping.leagues.learned_responses import Budget
+from shaping.leagues.learned_responses import Budget, check_episodes
 from shaping.leagues.stepwise_players import learned_to_play
 from shaping.objectives.behaviour_tables import each_behaviour
 from shaping.objectives.played_league_values import Seated
@@ -171,6 +171,8 @@ def _gathered(normal: Mapping[str, Any]) -> tuple[LeagueGame, list[Player]]:
         players += found
         numbers.append((source, played))
     game = given_game(normal["game"]) if "game" in normal else common_game(numbers)
+    if told["restarts"]:
+        check_episodes(game.played)
     players += game.strategies(told["against"])
     check_names(players)
     game.check_tables(players)

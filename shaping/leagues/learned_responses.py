@@ -15,7 +15,9 @@ import jax
 import numpy as np
 
 from shaping.config.build import templates
+from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
+from shaping.envs import AutoReset
 from shaping.in_memory_training import trained
 from shaping.learners import Common, frozen, values
 from shaping.objectives.played_league_values import PlayedGame, Seated, sampled_values
@@ -73,6 +75,19 @@ class LearnedResponses:
     restarts: np.ndarray
     curve: np.ndarray
     updates: np.ndarray
+
+
+def check_episodes(game: PlayedGame) -> None:
+    """Refuses a game whose best responses cannot be learned.
+
+    Raises:
+      ConfigError: one of several episodes, that of players who were trained on trials.
+    """
+    if isinstance(game.env, AutoReset):
+        raise ConfigError(
+            f"{game.env.name}: is played over {game.env.episodes} episodes, as its players were trained on trials; "
+            "best responses are learned within one episode; allowed: a league without them"
+        )
 
 
 def learned_responses(

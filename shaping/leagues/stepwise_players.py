@@ -1,5 +1,6 @@
 """Frozen players that play step by step: policies of runs without tables, and scripted players of environments."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from shaping.config.build import matches_of
 from shaping.config.errors import ConfigError, not_allowed
 from shaping.config.plan import Experiment, plan
 from shaping.config.policy import build_policy
-from shaping.envs import MatrixGame
+from shaping.config.trial_build import shaper
+from shaping.envs import AutoReset, MatrixGame
 from shaping.envs.declarations import round_payoffs
 from shaping.leagues.frozen_players import Player, chosen_matches, rule_name
 from shaping.objectives.behaviour_tables import each_behaviour, machine_of
@@ -22,6 +24,7 @@ from shaping.policies import scripted_players
 from shaping.policies.automaton import Machine, automaton
 from shaping.policies.one_of import one_of
 from shaping.population.match import Match
+from shaping.population.trial_game import TrialGame
 from shaping.recorded_tables import as_written
 from shaping.results import load
 
@@ -40,6 +43,34 @@ def game_as_played(game: Game, params: Any) -> PlayedGame:
     if found.env.num_players != 2:
         raise ConfigError(f"{found.env.name}: has {found.env.num_players} players; allowed: 2")
     return found
+
+
+def trial_as_played(match: Match) -> PlayedGame:
+    """A sampled trial between two players of whom none learns: its inner episodes, one after the other. Whoever was
+    trained to remember from one to the next does; there is one stream, so there is nothing to average memories over.
+    Values are means per round.
+
+    Raises:
+      ConfigError: a trial whose players cannot play without those who learn.
+    """
+    game: Any = match.game
+    meta, inner = game.meta, game.meta.game
+    if not meta.sampled:
+        wanted = "sampled ones (trial.rounds); for exact ones, rule: mfos in a learning league"
+        raise ConfigError(f"trial: its shapers choose policies and play no rounds; allowed: {wanted}")
+    if meta.observes != "play":
+        raise ConfigError(
+            f"trial.observes: {meta.observes}, those of a learner, and frozen players show none; allowed: play"
+        )
+    if meta.num_players != 2:
+        raise ConfigError(f"{inner.env.name}: has {meta.num_players} players; allowed: 2")
+    if "horizon" not in {field.name for field in dataclasses.fields(inner.env)}:
+        raise ConfigError(
+            f"{inner.env.name}: its episodes cannot be cut after {meta.rounds} rounds; allowed: games with a horizon"
+        )
+    episode = dataclasses.replace(inner.env, horizon=meta.rounds)
+    env = AutoReset(episode, meta.updates, remembers=game.memory != "reset")
+    return PlayedGame(env, match.params.meta.game.env, 1.0, meta.horizon, meta.rounds)
 
 
 def endless_steps(discount: float) -> int:
@@ -127,7 +158,8 @@ def learners_in_play(place: str, chosen: Sequence[int], name: str = "") -> list[
     for m in (m for m in chosen if not diverged[m]):
         try:
             match = run.match(m)
-            game = game_as_played(match.game, match.params)
+            trial = isinstance(match.game, TrialGame)
+            game = trial_as_played(match) if trial else game_as_played(match.game, match.params)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from None
         for seat, (_, theta) in enumerate(run.policies(m)):
@@ -209,9 +241,13 @@ def _first_match(experiment: Experiment) -> Match:
 def _seated(place: str, normal: dict[str, Any], env: Any, seat: int, theta: Any) -> Seated:
     """A learner that can sit in either seat."""
     policy = normal["policy"]
-    if policy.get("state_view", "own") != "own":
+    view = normal["trial"]["policy"] if "trial" in normal else policy
+    if view.get("state_view", "own") != "own":
         raise ConfigError(f"{place}: its policies see what seat 0 sees; a league needs policy.state_view own")
-    first, second = (build_policy(normal["game"], policy, env, place) for place in (0, 1))
+    if "trial" in normal:
+        first, second = (shaper(policy, env, place) for place in (0, 1))
+    else:
+        first, second = (build_policy(normal["game"], policy, env, place) for place in (0, 1))
     sizes = [[leaf.shape for leaf in jax.tree.leaves(one.shapes)] for one in (first, second)]
     if sizes[0] != sizes[1]:
         raise ConfigError(

@@ -103,6 +103,7 @@ def learner_of(rule: Rule, common: Common) -> Learner:
         shareable=rule.prepare is None,
         needs_distance=rule.needs_distance,
         needs_chain=rule.needs_chain,
+        needs_tables=rule.needs_tables,
         needs_information_sets=rule.needs_information_sets,
         variables={name: VARIABLES[name] for name in names},
         gradients=rule.gradients,

@@ -115,6 +115,7 @@ class Learner:
       needs_all_critics: whether it uses critics of all players, not of its own seat alone.
       needs_action_values: whether these critics have to estimate Q.
       needs_chain: whether, if returns are exact, it looks inside a repeated game of two actions (`Objective.chain`).
+      needs_tables: whether it needs two players whose policies are tables of P(cooperate | state), and exact returns.
       needs_discrete_actions: whether it plays only games of finitely many actions.
       needs_distance: whether it uses the objective's divergence between policies.
       needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
@@ -138,6 +139,7 @@ class Learner:
     needs_all_critics: bool = struct.field(pytree_node=False, default=False)
     needs_action_values: bool = struct.field(pytree_node=False, default=False)
     needs_chain: bool = struct.field(pytree_node=False, default=False)
+    needs_tables: bool = struct.field(pytree_node=False, default=False)
     needs_discrete_actions: bool = struct.field(pytree_node=False, default=False)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     needs_information_sets: bool = struct.field(pytree_node=False, default=False)

@@ -87,8 +87,9 @@ def rollout(
 ) -> Trajectory:
     """Plays `batch` independent streams of `steps` steps from a reset, and keeps everything.
 
-    In an `envs.AutoReset` one episode follows another, and policies forget at the end of each; in any other environment
-    a stream is one episode, and what comes after its end is masked. `shaping.play` keeps only statistics.
+    In an `envs.AutoReset` one episode follows another, and policies forget at the end of each, unless it `remembers`;
+    in any other environment a stream is one episode, and what comes after its end is masked. `shaping.play` keeps only
+    statistics.
 
     This plays one match. To play a population of matches in one program, each with its own parameters, numbers and key,
     use `vmap`:
@@ -229,7 +230,8 @@ def environment_step(
     ended, running = terminated | truncated, before.running
     if "episode_ended" in info:
         fresh = [policy.start(()) for policy in policies]
-        memories = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, memories)
+        forgotten = info.get("forgotten", ended)
+        memories = jax.tree.map(lambda new, old: jnp.where(forgotten, new, old), fresh, memories)
     else:
         running = running & ~ended
     return PlayState(observations, state, memories, running), rewards, (ended, info)

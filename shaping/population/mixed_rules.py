@@ -59,6 +59,7 @@ def side_by_side(learners: Sequence[Learner]) -> list[Learner]:
                 shareable=False,
                 needs_sampler=any(one.needs_sampler for one in firsts),
                 needs_distance=any(one.needs_distance for one in firsts),
+                needs_tables=any(one.needs_tables for one in firsts),
                 needs_information_sets=any(one.needs_information_sets for one in firsts),
                 gradients=sum(one.gradients for one in firsts),
                 lookaheads=max(one.lookaheads for one in firsts),

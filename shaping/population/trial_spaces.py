@@ -1,6 +1,7 @@
 """What players of trials see and do, and policies as observations and actions; `meta_game.MetaGame` says which."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -39,14 +40,14 @@ def stream_actions(meta: Any) -> Discrete | Box:
 def shown(meta: Any, state: MetaState) -> jax.Array:
     """Observations [players, ...], or [players, streams, ...] of a sampled game, in the order of the seats."""
     if not meta.sampled:
-        each = [_policy(meta, seat, theta) for seat, theta in enumerate(meta.thetas(state))]
-        return jnp.stack([jnp.concatenate([each[i], *each[:i], *each[i + 1 :]]) for i in range(meta.num_players)])
+        each = [shown_as(meta, seat, theta) for seat, theta in enumerate(meta.thetas(state))]
+        return jnp.stack([own_first(each, seat) for seat in range(meta.num_players)])
     assert state.rounds is not None
     seen = jnp.moveaxis(state.rounds.observations, 1, 0)
     if meta.observes == "play":
         return seen
     thetas = meta.thetas(state)
-    known = jnp.concatenate([_policy(meta, seat, thetas[seat]) for seat in meta.learners])
+    known = jnp.concatenate([shown_as(meta, seat, thetas[seat]) for seat in meta.learners])
     found = jnp.broadcast_to(known, (*seen.shape[:2], known.size))
     if meta.observes == "policies":
         return found
@@ -56,6 +57,11 @@ def shown(meta: Any, state: MetaState) -> jax.Array:
     else:
         play = seen.reshape(*seen.shape[:2], -1).astype(jnp.float32)
     return jnp.concatenate([play, found], axis=-1)
+
+
+def own_first(each: Sequence[jax.Array], seat: int) -> jax.Array:
+    """What is shown of all players, one after the other, as the player of a seat sees it."""
+    return jnp.concatenate([each[seat], *each[:seat], *each[seat + 1 :]])
 
 
 def _of_tables(meta: Any) -> bool:
@@ -88,10 +94,10 @@ def over_streams(meta: Any, space: Discrete | Box) -> Discrete | Box:
 
 def shown_policy(meta: Any, seat: int) -> Any:
     """The shape of a policy as it is shown."""
-    return jax.eval_shape(lambda theta: _policy(meta, seat, theta), meta.game.policies[seat].shapes)
+    return jax.eval_shape(lambda theta: shown_as(meta, seat, theta), meta.game.policies[seat].shapes)
 
 
-def _policy(meta: Any, seat: int, theta: Any) -> jax.Array:
+def shown_as(meta: Any, seat: int, theta: Any) -> jax.Array:
     """A policy as it is shown: P(cooperate | state), or else its parameters, one after the other."""
     policy = meta.game.policies[seat]
     if policy.tabulated and (meta.sampled or meta.game.tabular):

@@ -39,6 +39,7 @@ class Rule:
       needs_distance: whether it uses the objective's divergence between policies.
       needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
       needs_chain: whether it looks inside a repeated game of two actions in closed form (`Objective.chain`).
+      needs_tables: whether it needs two players whose policies are tables of P(cooperate | state), and exact returns.
       differentiable: whether its direction can be differentiated with respect to the parameters.
       gradients, lookaheads: roughly how many gradients of returns one direction takes, and how many steps it
         differentiates through; used only for planning.
@@ -53,6 +54,7 @@ class Rule:
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     needs_information_sets: bool = struct.field(pytree_node=False, default=False)
     needs_chain: bool = struct.field(pytree_node=False, default=False)
+    needs_tables: bool = struct.field(pytree_node=False, default=False)
     differentiable: bool = struct.field(pytree_node=False, default=True)
     gradients: int = struct.field(pytree_node=False, default=1)
     lookaheads: int = struct.field(pytree_node=False, default=1)

@@ -8,8 +8,7 @@ import numpy as np
 
 import shaping
 from shaping import envs
-from shaping.learners import named_learners
-from shaping.rules import named_rules
+from shaping.population.players_by_name import every_player
 from tests.fuzz.checking import in_time
 
 VALUES = [
@@ -44,8 +43,7 @@ VALUES = [
     len,
 ]
 CALLS = {
-    **named_rules(),
-    **named_learners(),
+    **every_player(),
     **{
         name: getattr(shaping, name)
         for name in (

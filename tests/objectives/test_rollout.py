@@ -53,6 +53,13 @@ def test_a_stream_depends_neither_on_how_many_are_played_beside_it_nor_on_how_lo
     assert len(np.unique(many.observations[0], axis=0)) > 1  # streams start from boards of their own
 
 
+@pytest.mark.parametrize(("remembers", "defections"), [(True, [1, 0, 0, 0] * 2), (False, [1, 0] * 4)])
+def test_players_forget_at_the_end_of_an_episode_or_if_they_remember_of_a_trial(remembers, defections):
+    game = envs.AutoReset(envs.make("ipd", horizon=2), episodes=2, remembers=remembers)
+    played = rollout(game, (first_defects(),) * 2, ((), ()), jax.random.key(0), 8, 1)
+    assert played.actions[:, 0, 0].tolist() == defections
+
+
 def test_rewards_stop_where_a_finite_game_ends():
     game = envs.make("ipd", horizon=4)
     policies, thetas = (shaping.tabular(5),) * 2, (jnp.zeros(5), jnp.zeros(5))
