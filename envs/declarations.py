@@ -158,6 +158,14 @@ def round_payoffs(env: Any, params: Any) -> Any:
     return env.round_payoffs(params) if hasattr(env, "round_payoffs") else None
 
 
+def conventions(env: Any) -> tuple[Any, ...]:
+    """What observations and actions mean beyond their shapes: its property `conventions`, hashable; that of the
+    environment inside for a wrapper, and () by default. A policy plays what it has learned only under the same ones."""
+    if hasattr(env, "conventions"):
+        return env.conventions
+    return conventions(env.env) if hasattr(env, "env") else ()
+
+
 def acting(env: Any, state: Any) -> jax.Array:
     """Whose action matters in a state, [players] bool: its method `acting(state)`; by default everybody's. Measures of
     how actions come about leave out those that do not."""

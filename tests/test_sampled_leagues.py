@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import xarray
@@ -9,8 +10,12 @@ import xarray
 import shaping
 from shaping import envs
 from shaping.cli import main
+from shaping.config.errors import ConfigError
 from shaping.leagues.cells import Play, league_cells
-from shaping.leagues.games import of_matrix
+from shaping.leagues.frozen_players import Player
+from shaping.leagues.games import LeagueGame, of_matrix
+from shaping.objectives.played_league_values import PlayedGame, Seated
+from shaping.policies import network
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 GRU = {
@@ -102,3 +107,13 @@ def test_who_cannot_play_is_refused_in_one_line(gru, tmp_path, capsys, arguments
     error = capsys.readouterr().err
     assert status == 2 and says in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_that_learned_to_see_the_board_otherwise_is_refused():
+    seen, other = (envs.make("coin_game", dialect="loqa", egocentric=own) for own in (True, False))
+    policy = network(seen.observation_space, seen.action_space, hidden=(2,))
+    theta = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), policy.shapes)
+    player = Player("learned", "run", Seated((policy, policy), (theta, theta), seen))
+    game = LeagueGame("coin_game", PlayedGame(other, other.default_params, 0.9, 3, 3))
+    with pytest.raises(ConfigError, match=r"learned: cannot sit in this game: it learned under the conventions .*True"):
+        league_cells(game, [player], Play(0.5))

@@ -155,6 +155,11 @@ class CoinGame:
         return 1 if self.coins == "alternating" else self.num_players
 
     @property
+    def conventions(self) -> tuple[Any, ...]:
+        """How the board is shown, and which way the actions lead."""
+        return self.view, self.egocentric, self.layout, self.moves
+
+    @property
     def action_names(self) -> tuple[str, ...]:
         """The names of the actions, in order."""
         return (*self.moves.split("_"), *(("stay",) if self.stay else ()))

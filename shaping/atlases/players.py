@@ -105,9 +105,8 @@ def _of_matches(
     elif not tables and snapshots > 1 and end > 0:
         rows = record["theta_initial"].values
         for track, player in enumerate(players):
-            policies = player.behaviour.policies
-            theta = parameters_of(policies[0], rows[player.match, player.seat])
-            found.append(_earlier(player, Seated(policies, (theta, theta)), 0, track))
+            theta = parameters_of(player.behaviour.policies[0], rows[player.match, player.seat])
+            found.append(_earlier(player, replace(player.behaviour, thetas=(theta, theta)), 0, track))
     return found, game
 
 

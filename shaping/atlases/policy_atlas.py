@@ -17,7 +17,6 @@ from shaping.leagues.frozen_players import check_names
 from shaping.leagues.games import LeagueGame, common_game, given_game
 from shaping.objectives.played_league_values import PlayedGame, Seated
 from shaping.output_folders import output_folder
-from shaping.policies.fits_environment import check_policies
 from shaping.policies.random_player import random_player
 from shaping.representations import OBJECTIVES, Encoder, Episodes
 
@@ -168,11 +167,11 @@ def _known(game: LeagueGame) -> str:
 def _check_seats(game: PlayedGame, mapped: Sequence[Mapped], players: Sequence[Seated]) -> None:
     checked: set[Any] = set()
     for one, player in zip(mapped, players, strict=True):
-        if player.policies in checked:
+        if (player.policies, player.learned_in) in checked:
             continue
-        checked.add(player.policies)
+        checked.add((player.policies, player.learned_in))
         try:
-            check_policies(game.env, player.policies, player.thetas)
+            player.check(game.env)
         except ValueError as reason:
             raise ConfigError(f"{one.player.name}: cannot sit in this game: {reason}") from None
 

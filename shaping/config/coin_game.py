@@ -60,6 +60,8 @@ def coin_env(game: Mapping[str, Any], last_takers: bool) -> CoinGame:
     structure = {key: game[key] for key in ("dialect", "num_players", *_RULES)}
     grid = game["grid"] if isinstance(game["grid"], int) else tuple(game["grid"])
     view = {key: game[key] for key in ("egocentric",) if key in game}
+    if last_takers and view.get("egocentric"):
+        raise ConfigError("policy.last_takers: not allowed with game.egocentric, which hides where a taken coin was")
     view = {"egocentric": False} if last_takers else view
     return envs.make(NAME, **structure, grid=grid, horizon=game["horizon"], **view)
 

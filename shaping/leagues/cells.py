@@ -19,7 +19,6 @@ from shaping.objectives.exact_coin import ExactCoinGame
 from shaping.objectives.game import value_scale
 from shaping.objectives.league_values import league_values
 from shaping.objectives.played_league_values import PlayedGame, Seated, alike, sampled_values
-from shaping.policies.fits_environment import check_policies
 from shaping.results import load
 from shaping.resumable_parts import kept
 
@@ -103,6 +102,7 @@ def _matrix_cells(game: MatrixGame, played: PlayedGame, players: Sequence[Player
 def _environment_cells(game: PlayedGame, players: Sequence[Player], how: Play) -> Cells:
     cells = _empty(len(players), game.measure)
     seated = [player.behaviour for player in players]
+    _check_seats(game, players, seated)
     exact, params, known, tables = coin_players(game, players)
     if exact is not None:
         if not how.sampled:
@@ -133,13 +133,17 @@ def _empty(n: int, measure: str) -> Cells:
     return Cells(value, error, cooperation, reward, np.zeros((n, n), int), best, worst, uncertain, measure)
 
 
-def _played(cells: Cells, game: PlayedGame, players: Sequence[Player], seated: Sequence[Seated], how: Play) -> Cells:
-    """Plays the cells that are still unknown."""
+def _check_seats(game: PlayedGame, players: Sequence[Player], seated: Sequence[Seated]) -> None:
     for player, one in zip(players, seated, strict=True):
         try:
-            check_policies(game.env, one.policies, one.thetas)
+            one.check(game.env)
         except ValueError as reason:
             raise ConfigError(f"{player.name}: cannot sit in this game: {reason}") from None
+
+
+def _played(cells: Cells, game: PlayedGame, players: Sequence[Player], seated: Sequence[Seated], how: Play) -> Cells:
+    """Plays the cells that are still unknown."""
+    _check_seats(game, players, seated)
     unknown = np.isnan(cells.value[..., 0]) | np.isnan(cells.value[..., 1].T)
     for number, chosen in enumerate(_in_parts(unknown, alike(seated))):
         who = np.flatnonzero(chosen.any(axis=0) | chosen.any(axis=1))

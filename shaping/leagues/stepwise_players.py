@@ -254,4 +254,4 @@ def _seated(place: str, normal: dict[str, Any], env: Any, seat: int, theta: Any)
             f"{place}: the policy of seat {seat} cannot sit in seat {1 - seat}; allowed: games in which "
             "both seats see and do the same"
         )
-    return Seated((first, second), (theta, theta))
+    return Seated((first, second), (theta, theta), env)

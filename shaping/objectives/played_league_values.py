@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shaping.envs.declarations import measures, metrics, showcase
+from shaping.envs.declarations import conventions, measures, metrics, showcase
 from shaping.objectives.game import value_scale
 from shaping.objectives.play_statistics import play
+from shaping.policies.fits_environment import check_policies
 from shaping.policies.policy import Policy
 
 PILOT, MOST_EPISODES = 128, 2**16
@@ -68,10 +69,23 @@ class Seated:
 
     Attributes:
       policies, thetas: for each seat its policy and the parameters.
+      learned_in: the environment that it learned in; None if it is at home in any.
     """
 
     policies: tuple[Policy, Policy]
     thetas: tuple[Any, Any]
+    learned_in: Any = None
+
+    def check(self, env: Any) -> None:
+        """Refuses an environment in which the policies cannot play what they have learned.
+
+        Raises:
+          ValueError: its observations or actions have other shapes, or other conventions.
+        """
+        check_policies(env, self.policies, self.thetas)
+        if self.learned_in is not None and conventions(self.learned_in) != conventions(env):
+            learned, here = conventions(self.learned_in), conventions(env)
+            raise ValueError(f"it learned under the conventions {learned}; allowed: {here}, those of this {env.name}")
 
 
 @dataclass(frozen=True)
