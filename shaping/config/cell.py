@@ -15,6 +15,7 @@ from shaping.config.initial_parameters import init_fields
 from shaping.config.objective import is_sampled, normal_objective, objective_fields
 from shaping.config.players import (
     PLAYER_KEYS,
+    check_learns_over_trials,
     normal_optimizer,
     normal_players,
     optimizer_settings,
@@ -47,6 +48,11 @@ def normal_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     if meets:
         normal["population"] = normal_population(raw["population"], game, policy, objective)
         normal["population"]["shared"] |= shared
+    types = normal.get("population", {}).get("types", {})
+    everyone = {f"players.{seat}": player for seat, player in enumerate(players)}
+    everyone |= {f"population.types.{name}": player for name, player in types.items()}
+    for where, player in everyone.items():
+        check_learns_over_trials(where, player)
     inits = {"policy": policy["init"]} | {f"players.{seat}": p.get("init", {}) for seat, p in enumerate(players)}
     for where, init in inits.items():
         if "m_maml" in init and is_sampled(normal):
@@ -62,6 +68,12 @@ def _normal_trial_cell(raw: Mapping[str, Any]) -> dict[str, Any]:
     trial = normal_trial(raw["trial"], game)
     objective, policy = outer_objective(raw["objective"], trial), shaper_policy(raw["policy"], trial)
     players = trial_players(raw["players"], game, trial, policy, objective)
+    learning = {f"trial.pool.{i}": one for i, one in enumerate(trial["pool"] or ())}
+    learning |= {f"trial.strangers.{name}": one for name, one in trial["strangers"].items()}
+    for seat, player in enumerate(players):
+        learning |= {f"players.{seat}": player} if player.get("within") or trial["rounds"] is None else {}
+    for where, player in learning.items():
+        check_learns_over_trials(where, player)
     optimizer = normal_optimizer(raw["optimizer"])
     return {
         "game": game,

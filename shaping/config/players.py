@@ -226,6 +226,17 @@ def _check_learner(where: str, seat: _Seat) -> None:
         raise not_allowed(f"{where}.minibatches", learner.minibatches, wanted)
 
 
+def check_learns_over_trials(where: str, player: Normal) -> None:
+    """Refuses a learner that learns over trials, where it would not.
+
+    Raises:
+      ConfigError: naming its rule.
+    """
+    if "rule" in player and build_learner(player).needs_trials:
+        wanted = "for a player with trial.rounds who is not within the trial"
+        raise ConfigError(f"{where}.rule: {player['rule']} learns over trials in which others learn; allowed: {wanted}")
+
+
 def _normal_model(where: str, raw: Any, seat: _Seat) -> dict[str, Any] | None:
     """A model of the player's opponents; `true` takes the defaults."""
     if raw is False:

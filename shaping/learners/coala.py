@@ -19,7 +19,7 @@ With a critic, errors  delta_l = r_l + gamma V_{l+1} - V_l,  discounted by gamma
 the return of the own stream; neither it nor its targets notice where episodes end. All three are one reverse scan.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import jax
@@ -155,7 +155,7 @@ def coala(
     own = ActorCritic(
         gae_lambda, entropy, clip, False, epochs, minibatches, OfTrials(estimator, centre, normalise), critic
     )
-    return learner_with(own, common)
+    return replace(learner_with(own, common), needs_trials=True)
 
 
 LEARNERS = {"coala": coala}

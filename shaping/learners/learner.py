@@ -116,6 +116,7 @@ class Learner:
       needs_action_values: whether these critics have to estimate Q.
       needs_chain: whether, if returns are exact, it looks inside a repeated game of two actions (`Objective.chain`).
       needs_tables: whether it needs two players whose policies are tables of P(cooperate | state), and exact returns.
+      needs_trials: whether it learns over trials of a game that is played, in which others learn.
       needs_discrete_actions: whether it plays only games of finitely many actions.
       needs_distance: whether it uses the objective's divergence between policies.
       needs_information_sets: whether it uses what can be computed exactly of a small game in turns.
@@ -140,6 +141,7 @@ class Learner:
     needs_action_values: bool = struct.field(pytree_node=False, default=False)
     needs_chain: bool = struct.field(pytree_node=False, default=False)
     needs_tables: bool = struct.field(pytree_node=False, default=False)
+    needs_trials: bool = struct.field(pytree_node=False, default=False)
     needs_discrete_actions: bool = struct.field(pytree_node=False, default=False)
     needs_distance: bool = struct.field(pytree_node=False, default=False)
     needs_information_sets: bool = struct.field(pytree_node=False, default=False)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shaping.config.errors import ConfigError
 from shaping.population.compiled_programs import Timetable
 from shaping.population.independent_matches import MATCHES
 from shaping.population.index_ranges import Spans
@@ -66,9 +67,19 @@ class Group:
 
     @cached_property
     def start(self) -> Any:
-        """Shapes and types of the initial state of its first match. Tracing it takes most of the time of a plan."""
+        """Shapes and types of the initial state of its first match. Tracing it takes most of the time of a plan.
+
+        Raises:
+          ConfigError: if a learner cannot play this game with these settings.
+        """
         template = self.template()
-        return self.replicate.shapes(template, dtype_of(template))
+        try:
+            return self.replicate.shapes(template, dtype_of(template))
+        except ValueError as error:
+            # Learners say in one line which games they cannot play. JAX adds lines of its own to an error.
+            if "; allowed: " not in str(error.args[0]):
+                raise
+            raise ConfigError(f"players: {error.args[0]}") from None
 
     @cached_property
     def cost(self) -> Cost:

@@ -322,6 +322,7 @@ OTHERS = [
     (["record=[consistency]"], "record", "needs a lookahead_rate; players.1.rule naive has none"),
     (["record=[consistency]", "players={rule: consensus}"], "record", "players.0.rule consensus has none"),
     (["record=[consistency]", "players={rule: pola}"], "record", "can be differentiated, not players.0.rule pola"),
+    (["players={rule: coala}", "objective={kind: dice, batch: 8}"], "players.0.rule", "coala learns over trials"),
     (["sweep.players.7.step_size=[1]"], "players.7.step_size", "unknown key"),
     (["players.7.step_size=1"], "players.7.step_size", "0 to 1"),
     (["matches"], "--set matches", "key=value"),
