@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 import shaping
-from benchmarks.atlas import EPISODES, GAME, interval, planted, played
+from benchmarks.planted_policies import EPISODES, GAME, interval, planted, played
 from shaping import representations
 from shaping.objectives.best_responses import best_responses
 from shaping.objectives.exact_matrix import exact_matrix_game
