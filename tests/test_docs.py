@@ -28,7 +28,7 @@ from shaping.config.cell import number_fields
 from shaping.config.environments import environment_settings, environments
 from shaping.config.initial_parameters import FILE, RUN
 from shaping.config.plan import plan
-from shaping.config.players import PLAYER_KEYS, build_learner
+from shaping.config.players import PLAYER_KEYS, build_learner, player_fields
 from shaping.config.policy import policy_fields
 from shaping.config.top_level import CHECKPOINT, OPTIONAL_PARTS, PUBLISHED, TOP
 from shaping.envs.matrix.analytic import ANALYTIC_GAMES
@@ -241,6 +241,9 @@ def test_configuration_md_names_every_key():
         game = {"name": name} if name != "matrix_game" else {"payoffs": [[[1, 0], [0, 1]]] * 2}
         for rule in every_player():
             learner = build_learner({"rule": rule})
+            if learner.needs_trials:
+                keys |= {*player_fields(rule)}
+                continue
             objective = {"kind": "dice" if learner.needs_sampler else "exact"}
             objective |= {"critic_kind": "q"} if learner.needs_action_values else {}
             played = "kuhn_poker" if learner.needs_information_sets else "ipd" if learner.needs_tables else game

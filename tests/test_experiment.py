@@ -377,5 +377,5 @@ def test_without_updates_the_initial_policies_are_recorded(tmp_path):
 
 def test_what_a_learner_refuses_of_its_game_is_one_line_before_anything_runs():
     raw = read("ad_align_ipd", ["variants.GRU.players.past_groups=2", "variants.GRU.players.past_of=3", "updates=1"])
-    with pytest.raises(ConfigError, match=r"^players: past_of is 3; allowed: a divisor of batch, 128$"):
+    with pytest.raises(ConfigError, match=r"^past_of is 3; allowed: a divisor of batch, 128$"):
         prepare(raw)

@@ -79,7 +79,7 @@ class Group:
             # Learners say in one line which games they cannot play. JAX adds lines of its own to an error.
             if "; allowed: " not in str(error.args[0]):
                 raise
-            raise ConfigError(f"players: {error.args[0]}") from None
+            raise ConfigError(error.args[0]) from None
 
     @cached_property
     def cost(self) -> Cost:
