@@ -213,9 +213,8 @@ def _match(normal: Normal, settings: Normal, count: int, precision: str, shaping
     learners = tuple(_learner(settings, game, numbers, seat, number, shaping) for seat in own_seats)
     # What seats share stands at the first of them.
     first = range(len(normal["players"])) if seats is None else [seats.index(place) for place in seats]
-    return Match(
-        0, 0, numbers, learners, game, seats, None, rewards_of([settings["players"][s] for s in first], number)
-    )
+    rewards = rewards_of([settings["players"][seat] for seat in first], number)
+    return Match(0, 0, numbers, learners, game, seats, rewards=rewards)
 
 
 def _params_of(normal: Normal, settings: Normal, game: Any, number: Any) -> Any:
