@@ -7,8 +7,9 @@ of each run and deleted after it. If the environment sets JAX_COMPILATION_CACHE_
 For the same reason XLA optimises little and cuts programs into no pieces to compile side by side, nothing is remembered
 of where in Python an operation comes from, programs are not translated for Shardy, which has nothing to decide where
 every device computes its own part, and Python collects garbage rarely, since tracing leaves little: together this saves
-half of the time. Slow tests compute for long and are compiled well, unless they are marked as `quick`. Set
-XLA_FLAGS for other compiler settings. A separate test (tests/test_cli.py) compiles a run as the command does.
+half of the time. Slow tests compute for long and are compiled well, unless they are marked as `quick` or are the slow
+cases of a test whose other cases are fast. Set XLA_FLAGS for other compiler settings. A separate test
+(tests/test_cli.py) compiles a run as the command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
@@ -45,10 +46,9 @@ def pytest_configure(config):
     """Chooses how XLA compiles: quickly if no slow tests run, otherwise test by test."""
     quickly = config.option.markexpr == "not slow"
     config.stash[_by_test] = "XLA_FLAGS" not in os.environ and not quickly
-    if quickly:
-        # Of this process alone: commands that tests start keep the defaults.
-        jax.config.update("jax_use_shardy_partitioner", False)
-        jax.config.update("jax_traceback_in_locations_limit", 0)
+    # Of this process alone: commands that tests start keep the defaults.
+    jax.config.update("jax_use_shardy_partitioner", False)
+    jax.config.update("jax_traceback_in_locations_limit", 0)
     if "XLA_FLAGS" not in os.environ and quickly:
         # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
         quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -99,12 +99,17 @@ def _processor_s():
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
+def _computes(item):
+    """Whether a test is slow because it computes for long, not because it compiles much."""
+    of_case = item.callspec.marks if hasattr(item, "callspec") else []
+    return any(mark not in of_case for mark in item.iter_markers("slow")) and not item.get_closest_marker("quick")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     item.stash.setdefault(_began, _processor_s())
     if item.config.stash[_by_test]:
-        computes = item.get_closest_marker("slow") and not item.get_closest_marker("quick")
-        jax.config.update("jax_disable_most_optimizations", not computes)
+        jax.config.update("jax_disable_most_optimizations", not _computes(item))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -84,6 +84,7 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.quick
 @pytest.mark.timeout(900)
 def test_every_rule_runs_under_its_defaults(tmp_path):
     from shaping.config.players import build_learner
@@ -137,6 +138,7 @@ def test_optimisers_with_and_without_memory_run(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.quick
 def test_every_optimiser_runs(tmp_path):
     from shaping.learners.optimizer import named_optimizers
 
