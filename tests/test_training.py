@@ -83,6 +83,15 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
     assert len(summary(folder)["cells"]) == 5 * 6
 
 
+BRIEFLY = {
+    "cola": {"training_steps": 100},
+    "evolved_loss": {"generations": 2},
+    "meva": {"episodes": 2},
+    "mfos": {"generations": 2},
+}
+"""Rules that train networks before a match, which would take minutes."""
+
+
 @pytest.mark.slow
 @pytest.mark.quick
 @pytest.mark.timeout(900)
@@ -91,7 +100,7 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
     from shaping.population.players_by_name import every_player
 
     known = [name for name in every_player() if name != "frozen" and not build_learner({"rule": name}).needs_trials]
-    variants = {name: {"players": {"rule": name, "step_size": 0.1}} for name in known}
+    variants = {name: {"players": {"rule": name, "step_size": 0.1} | BRIEFLY.get(name, {})} for name in known}
     for name in variants:
         learner = build_learner({"rule": name})
         if learner.needs_sampler:
@@ -110,8 +119,10 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
         going = own["diverged_at"].values == -1
         assert going.any(), name
         assert np.all(np.isfinite(own["value"].values[going])), name
-        assert np.all(np.isfinite(own["theta_final"])), name
-        assert np.any(own["theta_final"] != own["theta_initial"]), name
+        # NaN stands where the parameters of other rules' policies are more numerous.
+        first, last = own["theta_initial"].values, own["theta_final"].values
+        assert np.array_equal(np.isfinite(first), np.isfinite(last)), name
+        assert np.nanmax(np.abs(last - first)) > 0, name
 
 
 def optimizers_run(names, folder):
