@@ -182,7 +182,7 @@ def test_training_refuses_players_that_do_not_fill_the_seats():
 
 
 def small(tree):
-    """A configuration whose batches of play, inner loops and grids are small, wherever they stand in it."""
+    """A configuration whose batches of play, networks, inner loops and grids are small, wherever they stand in it."""
     if isinstance(tree, list):
         return [small(part) for part in tree]
     if not isinstance(tree, dict):
@@ -193,8 +193,17 @@ def small(tree):
         return {"logspace": [first, last, min(count, 3)]}
     if tree.get("kind") in ("dice", "loaded_dice", "surrogate"):
         tree |= {"batch": 8, "horizon": 8, "evaluation": 8, "slices": min(tree.get("slices", 1), 2)}
+    tree |= {name: min(tree[name], 8) for name in ("units", "width") if name in tree}
+    tree |= {
+        name: [min(width, 8) for width in tree[name]]
+        for name in ("hidden", "channels")
+        if tree.get("kind") and name in tree
+    }
     if tree.get("rule") == "pola" and tree.get("variant") == "ideal":
         tree |= {"max_iterations": 2}
+    tree |= BRIEFLY.get(tree.get("rule"), {})
+    if "m_maml" in tree:
+        tree["m_maml"] |= {"episodes": 2}
     if "past_of" in tree:
         tree |= {"past_of": 4, "past_groups": min(tree["past_groups"], 4)}
     return tree
