@@ -160,26 +160,6 @@ def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
     )
 
 
-SAMPLED = {
-    "game": {"name": "stag_hunt", "horizon": 1},
-    "players": [{"rule": "naive", "opponent_model": True, "step_size": 0.3}, {"rule": "naive"}],
-    "optimizer": "adam",
-    "objective": {"kind": "dice", "batch": 4, "baseline": "critic"},
-    "matches": 2,
-    "updates": 7,
-    "record_every": 3,
-    "checkpoint": {"every_updates": 2, "every_s": None},
-}
-
-
-def test_critics_opponent_models_and_optimisers_are_saved_and_come_back(tmp_path):
-    whole = shaping.run(SAMPLED, tmp_path / "whole")
-    folder = stopped(SAMPLED, tmp_path / "run", 1, 1)
-    leaves = {path for told in finals(whole).values() for path in told["digests"]}
-    assert {"critic", "model", "optimizer"} <= {word for path in leaves for word in path.replace("[", ".").split(".")}
-    assert_same(whole, shaping.resume(folder))
-
-
 @pytest.mark.slow
 def test_a_recurrent_run_is_the_same_bit_for_bit(tmp_path):
     raw = {
