@@ -22,7 +22,7 @@ CONFIG = {
     "players": {"rule": "lola", "variant": "original"},
     "optimizer": "adam",
     "matches": 6,
-    "updates": 23,
+    "updates": 15,
     "record_every": 2,
     "record": ["policies"],
     "chunk_matches": 7,

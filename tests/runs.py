@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import xarray
 
+from shaping.analysis.charts import Chart
+
 VARIABLES = {
     "value": ("match", "update", "player"),
     "value_trajectory_mean": ("match", "player"),
@@ -25,10 +27,11 @@ VARIABLES = {
 
 @contextmanager
 def undrawn():
-    """Reports of runs are pages without figures, which take as long to draw as small runs to train."""
+    """Reports of runs are pages without figures and charts, which take as long to draw as small runs to train."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("figures", "populations.figures"):
             patch.setattr(f"shaping.analysis.{module}.draw", lambda *arguments: [])
+        patch.setattr("shaping.analysis.match_list.scatter", lambda *told, **named: Chart(*told[:3], "", ""))
         yield
 
 

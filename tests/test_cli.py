@@ -15,6 +15,7 @@ from shaping.cli.summary_lines import summary_lines
 from shaping.config.build import unrolled
 from shaping.config.plan import plan
 from shaping.rules import named_rules
+from tests.interrupting import command
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 # One-shot, because it compiles fastest.
@@ -227,7 +228,7 @@ FEW = ("sos", "exact")
     [(1, FEW), pytest.param(1, (), marks=pytest.mark.slow), pytest.param(None, (), marks=pytest.mark.slow)],
     ids=["a few", "one-shot", "infinite"],
 )
-def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon, few):
+def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, monkeypatch, horizon, few):
     """In a process of its own, where XLA takes pains and shares results between fusions."""
     exact = {name: rule() for name, rule in named_rules().items() if name != "lola"}
     rules = [name for name, rule in exact.items() if rule.prepare is None and not rule.needs_information_sets]
@@ -239,10 +240,10 @@ def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon, few):
     variants = {name: variants[name] for name in few or variants}
     path, counts = tmp_path / "rules.yaml", {"matches": 4, "updates": 2}
     path.write_text(yaml.safe_dump({"game": {"name": "ipd", "horizon": horizon}} | counts | {"variants": variants}))
-    command = [sys.executable, "-m", "shaping.cli", "run", str(path), "--out", str(tmp_path / "run"), "--quiet"]
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
-    assert done.returncode == 0, done.stderr[-2000:]
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    done = command("run", path, "--out", tmp_path / "run", "--quiet")
+    _, said = done.communicate(timeout=280)
+    assert done.returncode == 0, said[-2000:]
     cells = json.loads((tmp_path / "run" / "summary.json").read_text())["cells"]
     assert len(cells) == len(variants) and all(np.all(np.isfinite(cell["value_mean"])) for cell in cells)
 
