@@ -1,7 +1,6 @@
 """The command as users see it: its output, the files it writes, its exit status."""
 
 import json
-import os
 import re
 import subprocess
 import sys

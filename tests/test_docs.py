@@ -2,9 +2,10 @@
 
 A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
 `shaping`, runs made small and one configuration verified. Carried out are the runs of README.md, and of the other pages
-of TRAINS those with whose folder the page goes on; other runs are planned, and carried out by the slow tests. So is the Python of LEARN, which takes longest to compile; of all pages, the
-calls of this package fit what is called. A block that starts with `# name.yaml` or `# name.py` becomes that file as
-well, and the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left to it.
+of TRAINS those with whose folder the page goes on; other runs are planned, and carried out by the slow tests. So is the
+Python of LEARN, which takes longest to compile; of all pages, the calls of this package fit what is called. A block
+that starts with `# name.yaml` or `# name.py` becomes that file as well, and the tests of a `# test_name.py` are run.
+The blocks marked for continuous integration are left to it.
 """
 
 import ast

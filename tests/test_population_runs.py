@@ -37,7 +37,7 @@ CONFIG = {
     "record": ["types", "policies"],
     "sweep": {"population.types.naive.share": [0.25, 0.5], "game.noise": [0.0, 0.1]},
     "chunk_matches": 8,
-    "checkpoint": {"every_updates": 1, "every_s": None},
+    "checkpoint": {"every_updates": 2, "every_s": None},
 }
 
 

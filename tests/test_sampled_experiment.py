@@ -52,7 +52,8 @@ def models(tmp_path_factory, without_pictures):
 
 def test_numbers_of_critics_and_models_sweep_in_one_program(models):
     _, record, lines = models
-    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lola original v naive)" in lines[1]
+    assert "4 cells x 2 matches = 8 matches" in lines[0]
+    assert "group 1 of 1: 8 matches (lola original v naive)" in lines[1]
     np.testing.assert_array_equal(record["objective.gae_lambda"], np.repeat([0.5, 1.0], 4))
     np.testing.assert_array_equal(record["players.0.opponent_model.penalty"], np.tile([0, 0, 5, 5], 2))
     final = record["theta_final"].values.reshape(4, 2, -1)

@@ -106,13 +106,13 @@ SHARED = {
     "optimizer": "adam",
     "matches": 3,
     "updates": 9,
-    "checkpoint": {"every_updates": 2, "every_s": None},
+    "checkpoint": {"every_updates": 4, "every_s": None},
 }
 
 
 def test_a_shared_learner_resumes_where_it_stood_is_replayed_and_read_back(tmp_path, unpictured):
     whole = shaping.run(SHARED, tmp_path / "whole")
-    halved = stopped(SHARED, tmp_path / "halved", 3)
+    halved = stopped(SHARED, tmp_path / "halved", 2)
     shaping.resume(halved)
     assert_same(whole, halved)
     final = played(whole).theta_final.values
