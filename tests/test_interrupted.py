@@ -109,9 +109,9 @@ def test_a_run_that_is_resumed_is_the_same_bit_for_bit(whole, half):
 
 
 def test_float64_comes_back_as_float64(tmp_path):
-    raw = CONFIG | {"precision": "float64"}
+    raw = CONFIG | {"precision": "float64", "sweep": {}, "updates": 9}
     whole, said = shaping.run(raw, tmp_path / "whole"), []
-    shaping.resume(stopped(raw, tmp_path / "run", 6), said.append)
+    shaping.resume(stopped(raw, tmp_path / "run", 2), said.append)
     assert not [line for line in said if line.startswith("warning")]
     assert not jax.config.jax_enable_x64
     assert_same(whole, tmp_path / "run")
@@ -149,9 +149,9 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
     assert np.isnan(seen[0][:, status.saved_updates // 2 :]).all()
 
 
-@pytest.mark.parametrize("record_every", [50, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("record_every", [16, pytest.param(1, marks=pytest.mark.slow)])
 def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
-    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 50, "record_every": record_every}
+    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 16, "record_every": record_every}
     raw |= {"precision": "float64"}
     at_once = shaping.run(raw, tmp_path / "once")
     cut = shaping.run(raw | {"checkpoint": {"every_updates": 7}}, tmp_path / "cut")

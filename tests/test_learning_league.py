@@ -11,7 +11,7 @@ from shaping import envs
 from shaping.cli import main
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
-from tests.runs import undrawn
+from tests.runs import undrawn, unrendered
 
 LEARNERS = {"still": {"rule": "naive", "step_size": 0.0}, "naive": {"rule": "naive"}}
 
@@ -89,7 +89,8 @@ def test_learners_of_other_seeds_meet_with_what_they_learned(folder):
 def test_its_configuration_is_all_that_report_needs(folder, capsys):
     before = (folder / "league.json").read_text()
     (folder / "league.json").unlink()
-    assert main(["report", str(folder), "--pdf"]) == 0
+    with unrendered():
+        assert main(["report", str(folder), "--pdf"]) == 0
     for name in ("report/outcomes", "league/trajectories"):
         assert (folder / f"{name}.pdf").read_bytes()[:5] == b"%PDF-" and (folder / f"{name}.png").is_file()
     assert (folder / "league.json").read_text() == before

@@ -13,7 +13,7 @@ from shaping.cli import main
 from shaping.config.plan import plan
 from shaping.runtime.run_store import RunStore
 from tests.interrupting import assert_same, stopped
-from tests.runs import undrawn
+from tests.runs import undrawn, unrendered
 
 TYPES = {
     "naive": {"share": 0.5, "rule": "naive"},
@@ -49,7 +49,8 @@ def pictureless():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return shaping.run(CONFIG, tmp_path_factory.mktemp("populations") / "run")
+    with unrendered():
+        return shaping.run(CONFIG, tmp_path_factory.mktemp("populations") / "run")
 
 
 @pytest.fixture(scope="module")

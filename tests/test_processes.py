@@ -34,7 +34,6 @@ POPULATIONS = {
     "population": {
         "size": 8,
         "types": {"fast": {"share": 0.5, "rule": "naive"}, "slow": {"rule": "naive", "step_size": 0.3}},
-        "turnover": 0.5,
         "selection": {"kind": "fermi", "rate": 0.5},
     },
     "generations": 6,

@@ -7,6 +7,7 @@ import pytest
 
 import shaping
 from tests.interrupting import assert_same, stopped
+from tests.runs import unrendered
 
 CONFIG = {
     "game": {"name": "chicken", "horizon": 1},
@@ -22,7 +23,8 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return shaping.run(CONFIG | {"updates": 4}, tmp_path_factory.mktemp("trials") / "whole")
+    with unrendered():
+        return shaping.run(CONFIG | {"updates": 4}, tmp_path_factory.mktemp("trials") / "whole")
 
 
 def test_a_run_of_trials_that_is_stopped_and_resumed_is_the_same_bit_for_bit(whole, tmp_path, without_pictures):
