@@ -55,6 +55,14 @@ def undrawn():
         yield
 
 
+@contextmanager
+def unmet():
+    """At the end of a run of a sampled game nobody meets scripted opponents, whose play takes long to compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shaping.config.build.scripted_players", lambda env: {})
+        yield
+
+
 def played(folder):
     """The record of a run, in memory."""
     with xarray.open_zarr(folder / "record.zarr") as record:

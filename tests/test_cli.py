@@ -177,7 +177,7 @@ def test_cells_are_named_by_keys_as_a_configuration_writes_them(tmp_path):
 
 def test_without_a_folder_runs_are_numbered_under_runs(here, capsys):
     for number in (1, 2):
-        assert main(["run", "tiny.yaml", "--quiet", "--set", "updates=1"]) == 0
+        assert main(["run", "tiny.yaml", "--quiet"]) == 0
         written = capsys.readouterr()
         assert written.out == "" and written.err == ""
         assert (here / "runs" / f"tiny-{number}" / "summary.json").is_file()

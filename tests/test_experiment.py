@@ -262,6 +262,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(main_r
 
 
 TFT = [[60.0, 60.0, -60.0, 60.0, -60.0]] * 2
+UNLIKE = [[0.5, -1.0, 1.5, 0.2, -0.3], [-0.7, 0.4, 1.1, -1.3, 0.9]]
 MIXED = {
     "precision": "float64",
     "matches": 2,
@@ -270,7 +271,11 @@ MIXED = {
     "players": {"rule": "naive", "step_size": 0.5},
     "variants": {
         "noisy": {"game": {"name": "ipd", "noise": 0.05}, "policy": {"init": {"values": TFT}}},
-        "unequal noise": {"game": {"name": "stag_hunt", "discount": 0.7, "noise": [0.0, 0.2]}},
+        # In the program of the cell above.
+        "unequal noise": {
+            "game": {"name": "stag_hunt", "discount": 0.7, "noise": [0.0, 0.2]},
+            "policy": {"init": {"values": UNLIKE}},
+        },
         "finite": {"game": {"name": "ipd", "discount": 0.9, "horizon": 4}},
         "undiscounted": {"game": {"name": "ipd", "discount": 1.0, "horizon": 4}},
         "one-shot": {"game": {"name": "chicken", "horizon": 1}},
