@@ -177,7 +177,7 @@ def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path, picture
     types = {"allc": {"share": 0.5, "strategy": "allc"}, "alld": {"share": "rest", "strategy": "alld"}}
     selection = {"kind": "fermi", "events": 4, "intensity": 1.0, "payoff": "expected"}
     population = {"size": 4, "types": types, "selection": selection, "until": "fixation"}
-    raw = {"game": {"name": "ipd"}, "population": population, "generations": 80, "matches": 6}
+    raw = {"game": GAME, "population": population, "generations": 80, "matches": 6}
     # Calls of at most eight generations, of which none follows once all have stopped.
     with pytest.MonkeyPatch.context() as patch:
         done = []

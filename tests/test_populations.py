@@ -249,8 +249,8 @@ def test_learners_leave_a_partner_that_is_worth_less_than_the_last_one():
     template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())
     own = setup_of(populations._populations(template, (4, 4, 4), 0, np.arange(1), "float32"))
     kinds = np.repeat(np.arange(3, dtype=np.int32), 4)
-    state = meeting_population.begin(rules, own, jnp.asarray(kinds[None]), jnp.float32)
-    payoffs = np.asarray(meeting_population.type_values(rules, own, jnp.float32))[0]
+    state = jax.jit(lambda kinds: meeting_population.begin(rules, own, kinds, jnp.float32))(kinds[None])
+    payoffs = np.asarray(jax.jit(lambda: meeting_population.type_values(rules, own, jnp.float32))())[0]
     step = jax.jit(lambda state, number: engine.generation(rules, own, state, number, jnp.zeros((1, 3, 3)))[0])
     partner, value, left = None, None, 0
     for number in range(40):

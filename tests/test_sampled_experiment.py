@@ -268,7 +268,8 @@ def test_ones_own_environment_and_policies_train():
     come = jnp.array([-60.0, 60.0])
     still = policies[1].init(jax.random.key(0), jnp.float32(0))
     still["params"]["out"]["bias"] = come
-    found = game.evaluate(numbers, [{"table": jnp.zeros((3, 2)), "bias": come}, still], jax.random.key(0))
+    thetas = [{"table": jnp.zeros((3, 2)), "bias": come}, still]
+    found = jax.jit(game.evaluate)(numbers, thetas, jax.random.key(0))
     np.testing.assert_allclose(found["value"], 0.1 * 2 * (0.9 + 0.9**2 + 0.9**3), rtol=1e-5)
 
 
