@@ -196,26 +196,16 @@ def test_a_report_of_what_is_no_run_is_refused(here, capsys, folder):
 def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses_with_two(tmp_path):
     code = (
         "from shaping.runtime.devices import _usable_cores as cores, prepare_process; prepare_process(); import jax; "
-        "print(jax.device_count() == cores(), jax.config.jax_compilation_cache_dir)"
+        "print(jax.device_count() == cores(), jax.config.jax_compilation_cache_dir); "
+        "from shaping.cli import main; raise SystemExit(main())"
     )
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    base = [sys.executable, "-W", "ignore"]
-    found = subprocess.run([*base, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert found.stdout.split() == ["True", str(tmp_path / "cache" / "shaping" / "jax")]
-    command = [
-        *base,
-        "-m",
-        "shaping.cli",
-        "run",
-        "lola_table",
-        "--set",
-        "matches=none",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    refused = subprocess.run(command, capture_output=True, text=True)
-    assert refused.returncode == 2 and refused.stdout == ""
-    assert refused.stderr.startswith("shaping: matches: 'none' is not allowed") and refused.stderr.count("\n") == 1
+    arguments = ["run", "lola_table", "--set", "matches=none", "--out", str(tmp_path / "out")]
+    process = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    done = subprocess.run(process, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["True", str(tmp_path / "cache" / "shaping" / "jax")]
+    assert done.returncode == 2
+    assert done.stderr.startswith("shaping: matches: 'none' is not allowed") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
