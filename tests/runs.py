@@ -51,7 +51,7 @@ def undrawn():
     with pytest.MonkeyPatch.context() as patch, unrendered():
         for module in ("figures", "populations.figures"):
             patch.setattr(f"shaping.analysis.{module}.draw", lambda *arguments: [])
-        patch.setattr("shaping.analysis.match_list.scatter", lambda *told, **named: Chart(*told[:3], "", ""))
+        patch.setattr("shaping.analysis.match_list.scatter", lambda *told: Chart(*told[:3], div="", script=""))
         yield
 
 
