@@ -22,7 +22,7 @@ CONFIG = {
     "players": {"rule": "lola", "variant": "original"},
     "optimizer": "adam",
     "matches": 6,
-    "updates": 23,
+    "updates": 15,
     "record_every": 2,
     "record": ["policies"],
     "chunk_matches": 7,
@@ -32,17 +32,16 @@ CONFIG = {
 
 
 QUICKLY = """
-import gc
+import gc, sys, types
 import jax
-from shaping.analysis import figures
 from tests.compiling import reuse_contexts
-figures.draw = lambda *given: []
+sys.modules["shaping.analysis.report"] = types.SimpleNamespace(write_report=lambda folder, pdfs: folder / "report")
 gc.set_threshold(200_000, 50, 100)
 jax.config.update("jax_traceback_in_locations_limit", 0)
 reuse_contexts()
 """
-"""The first lines of programs that tests start. To draw the figures of a report takes as long as a short run; for the
-rest see conftest.py."""
+"""The first lines of programs that tests start. They write no reports, whose libraries and figures take as long as a
+short run; for the rest see conftest.py."""
 
 
 class StopAfter(StopRequest):
@@ -92,11 +91,10 @@ def assert_same(one, other):
     assert all(summary(one)[key] == summary(other)[key] for key in {*summary(one), *summary(other)} - {"timing"})
 
 
-def command(*arguments, devices=2, **environment):
-    """A process of the command, with a compilation cache of its own tests; its reports have no figures."""
-    program = f"import sys{QUICKLY}from shaping.cli import main\nsys.exit(main())"
+def started(program, *arguments, devices=2, **environment):
+    """A process of a program, with a compilation cache of its own tests; it writes no reports of runs."""
     return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
+        [sys.executable, "-c", QUICKLY + textwrap.dedent(program), *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | environment,
         stdout=subprocess.PIPE,
@@ -104,6 +102,12 @@ def command(*arguments, devices=2, **environment):
         text=True,
         start_new_session=True,
     )
+
+
+def command(*arguments, devices=2, **environment):
+    """A process of the command."""
+    program = "from shaping.cli import main\nsys.exit(main())"
+    return started(program, *arguments, devices=devices, **environment)
 
 
 def python(code, devices, **environment):

@@ -1,5 +1,6 @@
 """What a run left behind, read back, and its values written down independently."""
 
+import io
 import json
 from contextlib import contextmanager
 from itertools import product
@@ -7,6 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 import xarray
+from PIL import Image
+
+from shaping.analysis.charts import Chart
 
 VARIABLES = {
     "value": ("match", "update", "player"),
@@ -23,12 +27,39 @@ VARIABLES = {
 }
 
 
+def blank_png():
+    """A picture of one pixel."""
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, "png")
+    return file.getvalue()
+
+
+@contextmanager
+def unrendered():
+    """Figures are drawn, and become pictures of one pixel: to render them takes longest."""
+    blank = blank_png()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("style", "trial_figures", "exploit_report"):
+            patch.setattr(f"shaping.analysis.{module}.png", lambda figure: blank)
+        yield
+
+
 @contextmanager
 def undrawn():
-    """Reports of runs are pages without figures, which take as long to draw as small runs to train."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Reports of runs are pages without figures and charts, which take as long to draw as small runs to train; figures
+    of other reports are not rendered."""
+    with pytest.MonkeyPatch.context() as patch, unrendered():
         for module in ("figures", "populations.figures"):
             patch.setattr(f"shaping.analysis.{module}.draw", lambda *arguments: [])
+        patch.setattr("shaping.analysis.match_list.scatter", lambda *told: Chart(*told[:3], div="", script=""))
+        yield
+
+
+@contextmanager
+def unmet():
+    """At the end of a run of a sampled game nobody meets scripted opponents, whose play takes long to compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shaping.config.build.scripted_players", lambda env: {})
         yield
 
 

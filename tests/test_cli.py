@@ -1,7 +1,6 @@
 """The command as users see it: its output, the files it writes, its exit status."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from shaping.cli.summary_lines import summary_lines
 from shaping.config.build import unrolled
 from shaping.config.plan import plan
 from shaping.rules import named_rules
+from tests.interrupting import command
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 # One-shot, because it compiles fastest.
@@ -177,7 +177,7 @@ def test_cells_are_named_by_keys_as_a_configuration_writes_them(tmp_path):
 
 def test_without_a_folder_runs_are_numbered_under_runs(here, capsys):
     for number in (1, 2):
-        assert main(["run", "tiny.yaml", "--quiet", "--set", "updates=1"]) == 0
+        assert main(["run", "tiny.yaml", "--quiet"]) == 0
         written = capsys.readouterr()
         assert written.out == "" and written.err == ""
         assert (here / "runs" / f"tiny-{number}" / "summary.json").is_file()
@@ -196,26 +196,16 @@ def test_a_report_of_what_is_no_run_is_refused(here, capsys, folder):
 def test_a_fresh_process_takes_every_core_keeps_its_cache_where_told_and_refuses_with_two(tmp_path):
     code = (
         "from shaping.runtime.devices import _usable_cores as cores, prepare_process; prepare_process(); import jax; "
-        "print(jax.device_count() == cores(), jax.config.jax_compilation_cache_dir)"
+        "print(jax.device_count() == cores(), jax.config.jax_compilation_cache_dir); "
+        "from shaping.cli import main; raise SystemExit(main())"
     )
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    base = [sys.executable, "-W", "ignore"]
-    found = subprocess.run([*base, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert found.stdout.split() == ["True", str(tmp_path / "cache" / "shaping" / "jax")]
-    command = [
-        *base,
-        "-m",
-        "shaping.cli",
-        "run",
-        "lola_table",
-        "--set",
-        "matches=none",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    refused = subprocess.run(command, capture_output=True, text=True)
-    assert refused.returncode == 2 and refused.stdout == ""
-    assert refused.stderr.startswith("shaping: matches: 'none' is not allowed") and refused.stderr.count("\n") == 1
+    arguments = ["run", "lola_table", "--set", "matches=none", "--out", str(tmp_path / "out")]
+    process = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    done = subprocess.run(process, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["True", str(tmp_path / "cache" / "shaping" / "jax")]
+    assert done.returncode == 2
+    assert done.stderr.startswith("shaping: matches: 'none' is not allowed") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
@@ -227,7 +217,7 @@ FEW = ("sos", "exact")
     [(1, FEW), pytest.param(1, (), marks=pytest.mark.slow), pytest.param(None, (), marks=pytest.mark.slow)],
     ids=["a few", "one-shot", "infinite"],
 )
-def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon, few):
+def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, monkeypatch, horizon, few):
     """In a process of its own, where XLA takes pains and shares results between fusions."""
     exact = {name: rule() for name, rule in named_rules().items() if name != "lola"}
     rules = [name for name, rule in exact.items() if rule.prepare is None and not rule.needs_information_sets]
@@ -239,10 +229,10 @@ def test_every_rule_compiles_as_the_command_compiles_it(tmp_path, horizon, few):
     variants = {name: variants[name] for name in few or variants}
     path, counts = tmp_path / "rules.yaml", {"matches": 4, "updates": 2}
     path.write_text(yaml.safe_dump({"game": {"name": "ipd", "horizon": horizon}} | counts | {"variants": variants}))
-    command = [sys.executable, "-m", "shaping.cli", "run", str(path), "--out", str(tmp_path / "run"), "--quiet"]
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
-    assert done.returncode == 0, done.stderr[-2000:]
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    done = command("run", path, "--out", tmp_path / "run", "--quiet")
+    _, said = done.communicate(timeout=280)
+    assert done.returncode == 0, said[-2000:]
     cells = json.loads((tmp_path / "run" / "summary.json").read_text())["cells"]
     assert len(cells) == len(variants) and all(np.all(np.isfinite(cell["value_mean"])) for cell in cells)
 

@@ -11,14 +11,14 @@ from tests.runs import cell, played, summary
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 LOOKING = {"rule": "lola", "variant": "exact", "lookahead_rate": 100.0, "step_size": 5.0}
-SMALL = {"name": "coin_game", "dialect": "lola_dice", "grid": [2, 3], "horizon": 20}
+SMALL = {"name": "coin_game", "dialect": "lola_dice", "grid": [2, 2], "horizon": 20}
 
 
 VARIANTS = {
     "naive": {"players": {"rule": "naive", "step_size": 5.0}},
     "remembering": {"players": LOOKING, "policy": {"last_takers": True}},
 }
-RAW = {"game": SMALL, "matches": 3, "updates": 12, "record_every": 6}
+RAW = {"game": SMALL, "matches": 3, "updates": 6, "record_every": 3}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_recorded_pickups_and_values_are_those_of_play_with_the_recorded_policie
     record = played(folder)
     match = 4  # of the variant with a memory
     policies, thetas = zip(*run.policies(match), strict=True)
-    env = envs.make("coin_game", dialect="lola_dice", grid=(2, 3), horizon=20)
+    env = envs.make("coin_game", dialect="lola_dice", grid=(2, 2), horizon=20)
     streams = 4000
     stats = jax.jit(lambda key: shaping.play(env, policies, thetas, key, 20, streams, discount=0.96))(jax.random.key(0))
     pickups = np.asarray(stats.counts.pickups, float)
@@ -65,10 +65,10 @@ def test_a_record_holds_what_a_coin_game_has_and_nothing_of_a_matrix_game(folder
 
 
 def test_a_program_trains_what_a_configuration_trains(folder):
-    env = envs.make("coin_game", dialect="lola_dice", grid=(2, 3), horizon=20)
+    env = envs.make("coin_game", dialect="lola_dice", grid=(2, 2), horizon=20)
     form, params = shaping.exact_coin_game(env, [shaping.coin_table(env, seat) for seat in range(2)])
     learner = shaping.gradient_learner(shaping.naive(), step_size=5.0)
-    own = shaping.train(form, learner, matches=3, updates=12, record_every=6, parameters=params)
+    own = shaping.train(form, learner, matches=3, updates=6, record_every=3, parameters=params)
     configured = cell(played(folder), "naive")
     np.testing.assert_allclose(own["value"].values, configured["value"].values, rtol=0, atol=1e-5)
     with pytest.raises(ConfigError, match="^parameters: needed"):

@@ -20,7 +20,7 @@ CONFIG = {
 OTHERS = {
     "faster": {"players": {"rule": "naive", "step_size": 5.0}},
     "seeded": {"seed": 7},
-    "chicken": {"game": "chicken", "sweep": {}},
+    "chicken": {"game": {"name": "chicken", "horizon": 1}},
 }
 
 

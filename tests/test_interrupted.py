@@ -3,6 +3,7 @@
 It is one claim with many ways to be stopped, which makes this file longer than others.
 """
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def quick(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "write_report", without_pictures)
         yield
+    # Tasks that orbax left behind with damaged checkpoints complain as they go: here, not when Python ends.
+    gc.collect()
     jax.config.update("jax_compilation_cache_dir", before[0])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", before[1])
     compilation_cache.reset_cache()
@@ -55,7 +58,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stopped_once(tmp_path_factory):
-    return stopped(CONFIG, tmp_path_factory.mktemp("stopped") / "run", 8)
+    return stopped(CONFIG, tmp_path_factory.mktemp("stopped") / "run", 6)
 
 
 @pytest.fixture
@@ -109,16 +112,16 @@ def test_a_run_that_is_resumed_is_the_same_bit_for_bit(whole, half):
 
 
 def test_float64_comes_back_as_float64(tmp_path):
-    raw = CONFIG | {"precision": "float64"}
+    raw = CONFIG | {"precision": "float64", "sweep": {}, "updates": 9}
     whole, said = shaping.run(raw, tmp_path / "whole"), []
-    shaping.resume(stopped(raw, tmp_path / "run", 8), said.append)
+    shaping.resume(stopped(raw, tmp_path / "run", 2), said.append)
     assert not [line for line in said if line.startswith("warning")]
     assert not jax.config.jax_enable_x64
     assert_same(whole, tmp_path / "run")
 
 
 def test_it_does_not_matter_how_often_it_is_interrupted(whole, tmp_path):
-    folder = stopped(CONFIG, tmp_path / "run", 1, 1, 2, 3, 1)
+    folder = stopped(CONFIG, tmp_path / "run", 1, 1, 2, 1, 1)
     assert_same(whole, shaping.resume(folder))
 
 
@@ -149,35 +152,15 @@ def test_rows_beyond_the_checkpoint_are_erased_before_it_goes_on(half, monkeypat
     assert np.isnan(seen[0][:, status.saved_updates // 2 :]).all()
 
 
-@pytest.mark.parametrize("record_every", [50, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("record_every", [16, pytest.param(1, marks=pytest.mark.slow)])
 def test_segments_within_an_interval_change_nothing(tmp_path, record_every):
-    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 50, "record_every": record_every}
+    raw = {"game": {"name": "stag_hunt", "horizon": 1}, "matches": 4, "updates": 16, "record_every": record_every}
     raw |= {"precision": "float64"}
     at_once = shaping.run(raw, tmp_path / "once")
     cut = shaping.run(raw | {"checkpoint": {"every_updates": 7}}, tmp_path / "cut")
     xarray.testing.assert_allclose(
         played(at_once).drop_attrs(deep=False), played(cut).drop_attrs(deep=False), rtol=1e-12, atol=0
     )
-
-
-SAMPLED = {
-    "game": {"name": "stag_hunt", "horizon": 1},
-    "players": [{"rule": "naive", "opponent_model": True, "step_size": 0.3}, {"rule": "naive"}],
-    "optimizer": "adam",
-    "objective": {"kind": "dice", "batch": 4, "baseline": "critic"},
-    "matches": 2,
-    "updates": 7,
-    "record_every": 3,
-    "checkpoint": {"every_updates": 2, "every_s": None},
-}
-
-
-def test_critics_opponent_models_and_optimisers_are_saved_and_come_back(tmp_path):
-    whole = shaping.run(SAMPLED, tmp_path / "whole")
-    folder = stopped(SAMPLED, tmp_path / "run", 1, 1)
-    leaves = {path for told in finals(whole).values() for path in told["digests"]}
-    assert {"critic", "model", "optimizer"} <= {word for path in leaves for word in path.replace("[", ".").split(".")}
-    assert_same(whole, shaping.resume(folder))
 
 
 @pytest.mark.slow
@@ -304,7 +287,7 @@ def test_a_changed_configuration_is_refused_and_named(half):
     config = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(config | {"updates": 40}))
     before = state_of(half)
-    with pytest.raises(ConfigError, match=r"config.yaml: updates was 23 when the run began and is 40 now; change it"):
+    with pytest.raises(ConfigError, match=r"config.yaml: updates was 15 when the run began and is 40 now; change it"):
         shaping.resume(half)
     config["sweep"]["players.*.lookahead_rate"][0] = 2.0
     path.write_text(yaml.safe_dump(config))
@@ -322,7 +305,7 @@ def test_how_often_to_save_may_be_changed(whole, half):
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(half, tmp_path):
-    other = stopped(CONFIG | {"seed": 5}, tmp_path / "other", 8)
+    other = stopped(CONFIG | {"seed": 5}, tmp_path / "other", 6)
     for checkpoint in (half / "checkpoint" / "running").iterdir():
         empty(checkpoint)
         checkpoint.rmdir()
@@ -378,7 +361,7 @@ def test_a_disk_that_fills_up_ends_it_with_one_line_and_it_can_go_on(whole, tmp_
 
     def write(self, *arguments, **named):
         calls.append(arguments)
-        if len(calls) == 12:
+        if len(calls) == 9:
             raise OSError(28, "No space left on device")
         return genuine(self, *arguments, **named)
 

@@ -11,6 +11,7 @@ from shaping import envs
 from shaping.cli import main
 from shaping.config.errors import ConfigError
 from shaping.config.plan import plan
+from tests.runs import undrawn, unrendered
 
 LEARNERS = {"still": {"rule": "naive", "step_size": 0.0}, "naive": {"rule": "naive"}}
 
@@ -19,7 +20,8 @@ LEARNERS = {"still": {"rule": "naive", "step_size": 0.0}, "naive": {"rule": "nai
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("learning") / "league"
     config = {"game": "ipd", "league": {"learners": LEARNERS}, "matches": 6, "updates": 8}
-    return shaping.run(config, out=place, say=lambda line: None)
+    with undrawn():
+        return shaping.run(config, out=place, say=lambda line: None)
 
 
 def test_every_pair_has_the_values_that_it_has_alone(folder):
@@ -87,7 +89,8 @@ def test_learners_of_other_seeds_meet_with_what_they_learned(folder):
 def test_its_configuration_is_all_that_report_needs(folder, capsys):
     before = (folder / "league.json").read_text()
     (folder / "league.json").unlink()
-    assert main(["report", str(folder), "--pdf"]) == 0
+    with unrendered():
+        assert main(["report", str(folder), "--pdf"]) == 0
     for name in ("report/outcomes", "league/trajectories"):
         assert (folder / f"{name}.pdf").read_bytes()[:5] == b"%PDF-" and (folder / f"{name}.png").is_file()
     assert (folder / "league.json").read_text() == before
@@ -101,7 +104,7 @@ def test_an_episode_of_a_run_that_never_played_is_refused(folder, tmp_path, caps
     assert said.out == "" and "nothing was played" in said.err and not (tmp_path / "one.gif").exists()
 
 
-def test_a_league_can_be_mixed_of_learners_and_frozen_players(tmp_path):
+def test_a_league_can_be_mixed_of_learners_and_frozen_players(tmp_path, without_pictures):
     learners = {"naive": "naive", "tit for tat": {"strategy": "tft"}}
     config = {"league": {"learners": learners}, "matches": 2, "updates": 2}
     league = shaping.run(config, out=tmp_path / "out", say=lambda line: None)

@@ -13,7 +13,7 @@ from shaping.cli import main
 from shaping.config.plan import plan
 from shaping.runtime.run_store import RunStore
 from tests.interrupting import assert_same, stopped
-from tests.runs import undrawn
+from tests.runs import undrawn, unrendered
 
 TYPES = {
     "naive": {"share": 0.5, "rule": "naive"},
@@ -37,7 +37,7 @@ CONFIG = {
     "record": ["types", "policies"],
     "sweep": {"population.types.naive.share": [0.25, 0.5], "game.noise": [0.0, 0.1]},
     "chunk_matches": 8,
-    "checkpoint": {"every_updates": 1, "every_s": None},
+    "checkpoint": {"every_updates": 2, "every_s": None},
 }
 
 
@@ -49,7 +49,8 @@ def pictureless():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return shaping.run(CONFIG, tmp_path_factory.mktemp("populations") / "run")
+    with unrendered():
+        return shaping.run(CONFIG, tmp_path_factory.mktemp("populations") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ def test_a_population_stops_at_fixation_whatever_the_others_do(tmp_path, picture
     types = {"allc": {"share": 0.5, "strategy": "allc"}, "alld": {"share": "rest", "strategy": "alld"}}
     selection = {"kind": "fermi", "events": 4, "intensity": 1.0, "payoff": "expected"}
     population = {"size": 4, "types": types, "selection": selection, "until": "fixation"}
-    raw = {"game": {"name": "ipd"}, "population": population, "generations": 80, "matches": 6}
+    raw = {"game": GAME, "population": population, "generations": 80, "matches": 6}
     # Calls of at most eight generations, of which none follows once all have stopped.
     with pytest.MonkeyPatch.context() as patch:
         done = []

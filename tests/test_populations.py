@@ -54,11 +54,17 @@ def by_hand(theta, settings, rounds, encounter):
 
 def pairs_of(own, size, generations, seed=0):
     key = population_key(jnp.int32(seed), jnp.int32(0))
-    places, left = jnp.arange(size, dtype=jnp.int32), jnp.zeros(size // 2, bool)
-    found = []
+    left, nothing = jnp.zeros(size // 2, bool), jnp.zeros((0, 0, 2))
+
+    @jax.jit
+    def following(generation, places):
+        places = pairings.moved(own, key, generation, places, left)
+        return places, pairings.met(own, key, generation, places, nothing, 2)
+
+    places, found = jnp.arange(size, dtype=jnp.int32), []
     for generation in range(generations):
-        places = pairings.moved(own, key, jnp.int32(generation), places, left)
-        found.append(np.asarray(pairings.met(own, key, generation, places, jnp.zeros((0, 0, 2)), 2)).tolist())
+        places, pairs = following(jnp.int32(generation), places)
+        found.append(np.asarray(pairs).tolist())
     return found
 
 
@@ -86,12 +92,11 @@ def started(size):
     from shaping.population.random_keys import learner_key, use
 
     policy = (tabular(1),) * 2
-    return np.array(
-        [
-            float(initial_parameters(uniform(1.0), use(learner_key(0, 0, n), "init"), policy, 0, None, jnp.float32)[0])
-            for n in range(size)
-        ]
-    )
+
+    def drawn(number):
+        return initial_parameters(uniform(1.0), use(learner_key(0, 0, number), "init"), policy, 0, None, jnp.float32)[0]
+
+    return np.asarray(jax.jit(jax.vmap(drawn))(jnp.arange(size)), float)
 
 
 ALIKE = {"size": 8, "generations": 5, "pairing": shaping.pairing(turnover=0.5)}
@@ -166,10 +171,12 @@ def test_mutants_start_anew_and_noise_moves_copies():
 
 def test_learners_leave_partners_who_are_worth_too_little():
     """Two defectors among cooperators: with a threshold their partners leave them in every generation, nobody else."""
-    own = shaping.pairing(turnover=0.0, choice="threshold", threshold=0.5)
     types, shares = {"allc": "allc", "alld": "alld"}, {"allc": "rest", "alld": 0.1}
-    found = shaping.evolve(ONE_SHOT, types, 20, 30, shares=shares, pairing=own, seed=1)
-    kept = shaping.evolve(ONE_SHOT, types, 20, 30, shares=shares, pairing=shaping.pairing(turnover=0.0), seed=1)
+    # Nothing is worth less than nothing.
+    found, kept = (
+        shaping.evolve(ONE_SHOT, types, 20, 30, shares=shares, seed=1, pairing=own)
+        for own in (shaping.pairing(turnover=0.0, choice="threshold", threshold=least) for least in (0.5, 0.0))
+    )
     assert np.ptp(kept.assortment.values[0, 1:]) == 0
     # Left by everybody else, defectors end with each other, who have no better either but are alone to part.
     assert found.assortment[0, -1] == 1 and kept.assortment[0, -1] < 1
@@ -242,8 +249,8 @@ def test_learners_leave_a_partner_that_is_worth_less_than_the_last_one():
     template = Population((), (), numbers(), learners, (), meeting, shaping.selection(), rules, ())
     own = setup_of(populations._populations(template, (4, 4, 4), 0, np.arange(1), "float32"))
     kinds = np.repeat(np.arange(3, dtype=np.int32), 4)
-    state = meeting_population.begin(rules, own, jnp.asarray(kinds[None]), jnp.float32)
-    payoffs = np.asarray(meeting_population.type_values(rules, own, jnp.float32))[0]
+    state = jax.jit(lambda kinds: meeting_population.begin(rules, own, kinds, jnp.float32))(kinds[None])
+    payoffs = np.asarray(jax.jit(lambda: meeting_population.type_values(rules, own, jnp.float32))())[0]
     step = jax.jit(lambda state, number: engine.generation(rules, own, state, number, jnp.zeros((1, 3, 3)))[0])
     partner, value, left = None, None, 0
     for number in range(40):

@@ -4,13 +4,9 @@ To start a process takes longer than what it does here, so those of one claim ca
 """
 
 import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -20,17 +16,17 @@ import yaml
 
 from shaping.cli import main
 from shaping.runtime.status import read_status
-from tests.interrupting import QUICKLY, ROOT, assert_same, command
+from tests.interrupting import assert_same, command, started
 
 CONFIG = {
     "game": {"name": "stag_hunt", "horizon": 1},
-    "players": {"rule": "lola", "variant": "original"},
+    "players": {"rule": "naive"},
     "matches": 30,
     "updates": 60,
     "record_every": 3,
     "record": ["policies"],
     "chunk_matches": 37,
-    "sweep": {"players.*.lookahead_rate": [1.0, 1e38]},
+    "sweep": {"players.*.step_size": [1.0, 1e38]},
     "checkpoint": {"every_updates": 30, "every_s": None},
 }
 POPULATIONS = {
@@ -38,7 +34,6 @@ POPULATIONS = {
     "population": {
         "size": 8,
         "types": {"fast": {"share": 0.5, "rule": "naive"}, "slow": {"rule": "naive", "step_size": 0.3}},
-        "turnover": 0.5,
         "selection": {"kind": "fermi", "rate": 0.5},
     },
     "generations": 6,
@@ -100,6 +95,7 @@ def long_config(tmp_path_factory):
 
 COMMANDS = """
     import json, sys
+    import jax
     from shaping.cli import main, run_and_resume
     from shaping.runtime import processes
 
@@ -110,7 +106,12 @@ COMMANDS = """
     joined, join, leave = [], processes.join, run_and_resume._leave
     processes.join = lambda *where: joined or joined.append(join(*where))
     commands = json.loads(sys.argv[1])
+    devices = jax.devices
     for number, arguments in enumerate(commands):
+        jax.devices = devices
+        if arguments[0] == "uneven":
+            arguments = arguments[1:]
+            jax.devices = lambda: [*devices(), devices()[-1]]
         run_and_resume._leave = stay if number + 1 < len(commands) else leave
         print("end with", main(arguments), flush=True)
         print("end of a command", file=sys.stderr, flush=True)
@@ -119,7 +120,7 @@ COMMANDS = """
 
 def carried_out(commands, devices):
     """One process for each of the lists of commands, all of one distributed run; they carry out their commands one
-    after the other.
+    after the other. Before a command that starts with the word uneven, the last process counts one device more.
 
     Returns:
       Per command, the exit statuses of the processes and what they said on standard error.
@@ -128,16 +129,7 @@ def carried_out(commands, devices):
     processes = []
     for number, own in enumerate(commands):
         arguments = [[str(word) for word in [*words, *where, "--process", number]] for words in own]
-        process = subprocess.Popen(
-            [sys.executable, "-c", QUICKLY + textwrap.dedent(COMMANDS), json.dumps(arguments)],
-            cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        processes.append(process)
+        processes.append(started(COMMANDS, json.dumps(arguments), devices=devices))
     try:
         outputs = [process.communicate(timeout=240) for process in processes]
     finally:
@@ -183,6 +175,7 @@ def told(config, where):
             ["run", config],
             ["run", config, "--out", where / "used"],
             ["run", config, "--out", where / "run", "--set", f"seed={process}"],
+            ["uneven", "run", config, "--out", where / "run"],
         ]
 
     return Told(carried_out([runs("one")], 2), carried_out([runs("several") + refused(n) for n in range(2)], 1))
@@ -305,6 +298,16 @@ def test_what_several_processes_need_is_said_in_one_line(told, config, capsys):
     assert "exists and is not an empty folder" in said[0] and "the main process ended with an error" in said[1]
 
 
+UNEVEN = "process 1 has 2 devices and process 0 has 1; all must have the same number"
+
+
+def test_processes_count_each_others_devices_before_anything_is_computed(told, where):
+    statuses, said = told.together[5]
+    assert statuses == (2, 2), said
+    assert all(UNEVEN in text for text in said) and not (where / "run").exists()
+
+
+@pytest.mark.slow
 def test_processes_with_different_numbers_of_devices_are_refused_before_anything_is_computed(config, tmp_path):
     where = ["--distributed", "--coordinator", f"localhost:{free_port()}", "--processes", 2]
     processes = [
@@ -313,5 +316,5 @@ def test_processes_with_different_numbers_of_devices_are_refused_before_anything
     ]
     statuses, said = ended(processes)
     assert statuses == [2, 2], said
-    assert all("process 1 has 2 devices and process 0 has 1; all must have the same number" in text for text in said)
+    assert all(UNEVEN in text for text in said)
     assert not any("Traceback" in text for text in said) and not (tmp_path / "run").exists()

@@ -23,12 +23,13 @@ def tables(*rows):
 
 
 RANDOM = tables([0.5] * 5)
+ROWS = np.random.default_rng(0).beta(0.5, 0.5, (12, 5))
+"""P(C) of twelve players."""
 
 
 @pytest.fixture(scope="module")
 def episodes():
-    rows = np.random.default_rng(0).beta(0.5, 0.5, (12, 5))
-    return representations.play_episodes(GAME, tables(*rows), RANDOM, 8, seed=3, steps=30)
+    return representations.play_episodes(GAME, tables(*ROWS), RANDOM, 8, seed=3, steps=30)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +56,9 @@ def test_both_seats_see_and_do_what_the_player_would():
     assert np.all(gap <= 0) and np.all(gap >= -3)
 
 
-def test_episodes_of_a_player_do_not_depend_on_who_else_plays():
-    one, two = [0.3] * 5, [0.9, 0.1, 0.5, 0.5, 0.2]
-    alone = representations.play_episodes(GAME, tables(one), RANDOM, 3, steps=20)
-    both = representations.play_episodes(GAME, tables(one, two), RANDOM, 3, steps=20)
-    np.testing.assert_array_equal(alone.actions, both.actions[:1])
+def test_episodes_of_a_player_do_not_depend_on_who_else_plays(episodes):
+    alone = representations.play_episodes(GAME, tables(ROWS[0]), RANDOM, 8, seed=3, steps=30)
+    np.testing.assert_array_equal(alone.actions, episodes.actions[:1])
 
 
 def test_embeddings_depend_neither_on_the_order_of_episodes_nor_on_steps_after_the_end(episodes, encoder):
@@ -73,8 +72,7 @@ def test_embeddings_depend_neither_on_the_order_of_episodes_nor_on_steps_after_t
 
 
 def test_a_trained_encoder_names_who_played_new_episodes(episodes, encoder):
-    rows = np.random.default_rng(0).beta(0.5, 0.5, (12, 5))
-    new = representations.play_episodes(GAME, tables(*rows), RANDOM, 8, seed=4, steps=30)
+    new = representations.play_episodes(GAME, tables(*ROWS), RANDOM, 8, seed=4, steps=30)
     known, met = representations.encode(encoder, episodes), representations.encode(encoder, new)
     near = np.linalg.norm(met[:, None] - known, axis=-1).argmin(axis=1)
     # By chance one of twelve; 10 or more by chance has probability 1e-9.
@@ -98,7 +96,8 @@ def test_networks_and_recurrent_players_of_continuous_actions_have_embeddings():
     env = Cournot()
     game = PlayedGame(env, env.default_params, 0.9, 5, 5)
     policy = network(env.observation_space, env.action_space, recurrent="gru", units=4, hidden=())
-    thetas = [policy.init(jax.random.key(k), np.float32(3)) for k in range(3)]
+    init = jax.jit(policy.init)
+    thetas = [init(jax.random.key(k), np.float32(3)) for k in range(3)]
     players = [Seated((policy, policy), (theta, theta)) for theta in thetas]
     anyone = random_player(env.observation_space, env.action_space)
     found = representations.play_episodes(game, players, [Seated((anyone, anyone), ((), ()))], 4)

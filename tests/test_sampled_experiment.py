@@ -16,6 +16,7 @@ from shaping.experiment import prepare
 from shaping.policies import Policy
 from shaping.policies.distributions import categorical
 from shaping.population.random_keys import match_key, use
+from tests.interrupting import assert_same, finals, stopped
 from tests.runs import cell, played, summary
 
 pytestmark = pytest.mark.quick
@@ -25,16 +26,19 @@ MODELS = {
     "game": {"name": "ipd", "discount": 0.9},
     "players": [
         {
-            "rule": "lookahead",
+            "rule": "lola",
+            "variant": "original",
             "lookahead_rate": 0.5,
             "opponent_model": {"members": 2, "trust": 0.5, "steps": 2, "first_steps": 3, "penalty": 0.0},
         },
         {"rule": "naive"},
     ],
+    "optimizer": "adam",
     "objective": {"kind": "loaded_dice", "batch": 4, "horizon": 3, "evaluation": 8},
     "matches": 2,
     "updates": 2,
-    "record": ["policies"],
+    "record": ["policies", "shaping"],
+    "checkpoint": {"every_updates": 1, "every_s": None},
     "sweep": {"objective.gae_lambda": [0.5, 1.0], "players.0.opponent_model.penalty": [0.0, 5.0]},
 }
 
@@ -48,7 +52,8 @@ def models(tmp_path_factory, without_pictures):
 
 def test_numbers_of_critics_and_models_sweep_in_one_program(models):
     _, record, lines = models
-    assert "4 cells x 2 matches = 8 matches" in lines[0] and "group 1 of 1: 8 matches (lookahead v naive)" in lines[1]
+    assert "4 cells x 2 matches = 8 matches" in lines[0]
+    assert "group 1 of 1: 8 matches (lola original v naive)" in lines[1]
     np.testing.assert_array_equal(record["objective.gae_lambda"], np.repeat([0.5, 1.0], 4))
     np.testing.assert_array_equal(record["players.0.opponent_model.penalty"], np.tile([0, 0, 5, 5], 2))
     final = record["theta_final"].values.reshape(4, 2, -1)
@@ -79,20 +84,19 @@ def test_the_record_holds_what_play_showed_and_what_learners_say_of_themselves(m
     assert (folder / "report" / "index.html").is_file()
 
 
-def test_shaping_terms_and_their_spread_over_samples_are_recorded(tmp_path, without_pictures):
-    raw = {
-        "game": {"name": "stag_hunt", "horizon": 1},
-        "players": [{"rule": "lola", "variant": "original", "lookahead_rate": 0.5}, {"rule": "naive"}],
-        "objective": {"kind": "dice", "batch": 4},
-        "matches": 2,
-        "updates": 2,
-        "record": ["shaping"],
-    }
-    record = played(shaping.run(raw, tmp_path / "run"))
+def test_shaping_terms_and_their_spread_over_samples_are_recorded(models):
+    _, record, _ = models
     for name in ("shaping_norm", "shaping_sd"):
         assert record[name].dims == ("match", "update", "player"), name
         assert np.all(np.isfinite(record[name][..., 0])) and np.all(np.isnan(record[name][..., 1])), name
     assert np.all(record["shaping_sd"][..., 0] > 0)
+
+
+def test_critics_opponent_models_and_optimisers_are_saved_and_come_back(models, tmp_path):
+    whole, _, _ = models
+    leaves = {path for told in finals(whole).values() for path in told["digests"]}
+    assert {"critic", "model", "optimizer"} <= {word for path in leaves for word in path.replace("[", ".").split(".")}
+    assert_same(whole, shaping.resume(stopped(MODELS, tmp_path / "run", 1)))
 
 
 SIDES = {
@@ -264,7 +268,8 @@ def test_ones_own_environment_and_policies_train():
     come = jnp.array([-60.0, 60.0])
     still = policies[1].init(jax.random.key(0), jnp.float32(0))
     still["params"]["out"]["bias"] = come
-    found = game.evaluate(numbers, [{"table": jnp.zeros((3, 2)), "bias": come}, still], jax.random.key(0))
+    thetas = [{"table": jnp.zeros((3, 2)), "bias": come}, still]
+    found = jax.jit(game.evaluate)(numbers, thetas, jax.random.key(0))
     np.testing.assert_allclose(found["value"], 0.1 * 2 * (0.9 + 0.9**2 + 0.9**3), rtol=1e-5)
 
 

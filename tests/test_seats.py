@@ -17,7 +17,7 @@ from shaping.policies import fixed, strategy, tabular
 from shaping.replayed_matches import lines, replay
 from shaping.variables import Variable
 from tests.interrupting import assert_same, stopped
-from tests.runs import played, summary
+from tests.runs import played, summary, unmet
 
 pytestmark = pytest.mark.quick
 SAMPLED = {"kind": "dice", "batch": 4, "horizon": 3, "evaluation": 4}
@@ -38,6 +38,12 @@ def unpictured(monkeypatch):
     from shaping.analysis import report
 
     monkeypatch.setattr(report, "write_report", lambda directory, *arguments: directory / "report" / "index.html")
+
+
+@pytest.fixture
+def among_themselves():
+    with unmet():
+        yield
 
 
 def always(logit):
@@ -83,7 +89,7 @@ def test_automata_train_and_play_in_any_seat_of_a_sampled_game(alone):
         ),
     ],
 )
-def test_scripts_are_recorded_reported_replayed_and_read_back(tmp_path, unpictured, game, players):
+def test_scripts_are_recorded_reported_replayed_and_read_back(tmp_path, unpictured, among_themselves, game, players):
     config = {"game": game, "players": players, "objective": SAMPLED, "matches": 2, "updates": 2}
     folder = shaping.run(config, tmp_path / "run")
     run = shaping.load(folder)
@@ -106,13 +112,13 @@ SHARED = {
     "optimizer": "adam",
     "matches": 3,
     "updates": 9,
-    "checkpoint": {"every_updates": 2, "every_s": None},
+    "checkpoint": {"every_updates": 4, "every_s": None},
 }
 
 
 def test_a_shared_learner_resumes_where_it_stood_is_replayed_and_read_back(tmp_path, unpictured):
     whole = shaping.run(SHARED, tmp_path / "whole")
-    halved = stopped(SHARED, tmp_path / "halved", 3)
+    halved = stopped(SHARED, tmp_path / "halved", 2)
     shaping.resume(halved)
     assert_same(whole, halved)
     final = played(whole).theta_final.values

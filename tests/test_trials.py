@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 
 import shaping
-from tests.runs import undrawn
+from tests.interrupting import assert_same, stopped
+from tests.runs import unrendered
 
 CONFIG = {
     "game": {"name": "chicken", "horizon": 1},
@@ -15,17 +17,30 @@ CONFIG = {
     "objective": {"batch": 2, "evaluation": 3},
     "matches": 2,
     "record_every": 2,
+    "checkpoint": {"every_updates": 2, "every_s": None},
 }
 
 
-def test_a_run_of_trials_is_recorded_reported_and_extended_to_the_bits_of_a_longer_one(tmp_path):
-    whole = shaping.run(CONFIG | {"updates": 4}, out=tmp_path / "whole")
-    with undrawn():
-        parts = shaping.run(CONFIG | {"updates": 2}, out=tmp_path / "parts")
-        shaping.resume(parts, overrides=["updates=4"])
-    first, second = (shaping.load(folder).record for folder in (whole, parts))
-    for name in first.data_vars:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=str(name))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    with unrendered():
+        return shaping.run(CONFIG | {"updates": 4}, tmp_path_factory.mktemp("trials") / "whole")
+
+
+def test_a_run_of_trials_that_is_stopped_and_resumed_is_the_same_bit_for_bit(whole, tmp_path, without_pictures):
+    assert_same(whole, shaping.resume(stopped(CONFIG | {"updates": 4}, tmp_path / "run", 1)))
+
+
+# What is particular to trials is in the state that the test above saves and reads; tests/runtime extends runs.
+@pytest.mark.slow
+@pytest.mark.quick
+def test_a_run_of_trials_is_extended_to_the_bits_of_a_longer_one(whole, tmp_path, without_pictures):
+    parts = shaping.run(CONFIG | {"updates": 2}, out=tmp_path / "parts")
+    assert_same(whole, shaping.resume(parts, overrides=["updates=4"]))
+
+
+def test_a_run_of_trials_is_recorded_and_reported(whole):
+    first = shaping.load(whole).record
     curve = first["trial_value"]
     assert curve.dims == ("match", "update", "inner", "player")
     assert curve.shape == (2, 3, 3, 2)

@@ -1,6 +1,7 @@
 """`shaping verify`: what it runs, what its scoreboard says, how it ends."""
 
 import json
+import os
 
 import pytest
 import yaml
@@ -177,7 +178,17 @@ def test_an_unknown_name_or_a_full_folder_is_refused_in_a_line(shelf, here, caps
     assert sorted(p.name for p in tmp_path.iterdir()) == ["configs", "full"]
 
 
-def test_configurations_run_in_processes_of_their_own(shelf, tmp_path, capsys):
+WITHOUT_REPORTS = """
+import sys, types
+sys.modules["shaping.analysis.report"] = types.SimpleNamespace(write_report=lambda folder, pdfs: folder / "report")
+"""
+
+
+def test_configurations_run_in_processes_of_their_own(shelf, tmp_path, capsys, monkeypatch):
+    # What Python imports as it starts: a report takes as long to draw as a process to start.
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "sitecustomize.py").write_text(WITHOUT_REPORTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"), prepend=os.pathsep)
     shelf(wrong=STILL | {"published": [AGREES | {"metric": "valve"}]}, right=STILL | {"published": [AGREES]})
     assert main(["verify", "--quick", "--out", "out"]) == 1
     capsys.readouterr()

@@ -214,11 +214,16 @@ class ExactMatrixGame:
         del itemsize, lookaheads
         return 0
 
-    def pure_returns(self, cooperate: bool, params: MatrixGameParams) -> list[jax.Array]:
-        """Unnormalised returns if everybody always chooses C (or always D)."""
-        chosen = jnp.ones_like(params.discount) if cooperate else jnp.zeros_like(params.discount)
-        table = [chosen] * self.num_states if self._small else jnp.full(self.num_states, chosen)
-        return self.from_cooperation([table] * self.num_players, params)
+    def pure_returns(self, cooperate: bool, params: MatrixGameParams) -> jax.Array:
+        """Unnormalised returns [players] if everybody always chooses C (or always D): each round is like the first."""
+        rewards = self.round_payoffs(params).reshape(self.num_players, *(2,) * self.num_players)
+        for player in range(self.num_players):
+            flipped = _noise(params)[player]
+            executed = 1 - flipped if cooperate else flipped
+            rewards = executed * rewards[:, 0] + (1 - executed) * rewards[:, 1]
+        if self.horizon is None:
+            return rewards / (1 - params.discount)
+        return rewards if self.horizon == 1 else rewards * jnp.sum(params.discount ** jnp.arange(self.horizon))
 
     def cooperation(self, thetas: Thetas) -> jax.Array:
         """P(choose C | own state) of all players, [players, states]."""
@@ -255,7 +260,7 @@ class ExactMatrixGame:
         """
         del key
         scale = self.value_scale(params)
-        pure = [jnp.stack(list(self.pure_returns(cooperate, params))) * scale for cooperate in (True, False)]
+        pure = [self.pure_returns(cooperate, params) * scale for cooperate in (True, False)]
         return {
             "policy": self.cooperation(thetas),
             "payoffs": self.round_payoffs(params),
