@@ -186,7 +186,7 @@ def test_critics_with_other_outputs_or_other_eyes_are_other_programs():
     assert len(set(kinds)) == len(kinds) and tabular_critic(5, 2) == tabular_critic(5, 2)
 
 
-@pytest.mark.parametrize("sees", ["own", "all"])
+@pytest.mark.parametrize("sees", ["all", pytest.param("own", marks=pytest.mark.slow)])
 def test_a_configuration_trains_an_actor_with_a_q_critic(sees):
     raw = {
         "game": {"name": "ipd", "horizon": 1},

@@ -307,8 +307,7 @@ def test_numbers_are_data_and_a_batch_equals_one_at_a_time(x64, infinite, sparse
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12), found, expected)
 
 
-@pytest.mark.parametrize("infinite", [False, True])
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("sparse", "infinite"), TINY)
 def test_values_can_be_differentiated_in_the_numbers_too(x64, infinite, sparse):
     form, params = tiny(infinite=infinite, memory=sparse, folded=not sparse)
     params = params.replace(noise=jnp.array([0.1, 0.3]))

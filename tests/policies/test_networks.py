@@ -56,7 +56,8 @@ def leaves_equal(a, b, **tolerance):
 
 @pytest.mark.parametrize(
     ("kind", "x64"),
-    [*((kind, True) for kind in KINDS), ("numbers, LSTM", False)]
+    [("boards, conv, GRU", True), ("numbers, LSTM", False)]
+    + [pytest.param(kind, True, marks=pytest.mark.slow) for kind in KINDS if kind != "boards, conv, GRU"]
     + [pytest.param(kind, False, marks=pytest.mark.slow) for kind in ("states", "boards")],
 )
 def test_a_network_answers_any_leading_axes_in_the_precision_of_its_parameters(kind, x64):
@@ -86,7 +87,11 @@ def test_a_network_answers_any_leading_axes_in_the_precision_of_its_parameters(k
                 leaves_equal(again, (logits, after), rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["linear", "numbers, LSTM", "boards", "boards, conv, GRU"]
+    + [pytest.param(kind, marks=pytest.mark.slow) for kind in ("states", "states, GRU", "boards, conv")],
+)
 def test_a_batch_is_answered_as_its_members_one_at_a_time(kind):
     space, _, policy = made(kind)
     theta = parameters(policy, 2)

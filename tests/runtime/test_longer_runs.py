@@ -21,12 +21,14 @@ SAMPLED = {
 }
 
 
+RAW = CONFIG | {"log": ["csv"]}
+
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return shaping.run(CONFIG | {"updates": 43}, tmp_path_factory.mktemp("whole") / "run")
+    return shaping.run(RAW | {"updates": 43}, tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +81,13 @@ def test_an_extension_that_is_stopped_and_resumed_is_the_same(whole, short):
 
 
 @pytest.mark.parametrize("step", ["_grow", pytest.param("remove", marks=pytest.mark.slow)])
-def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, short, monkeypatch, step, updates=43):
+def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, short, monkeypatch, step):
     def killed(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(longer_runs, step, killed)
     with pytest.raises(KeyboardInterrupt):
-        shaping.resume(short, overrides=[f"updates={updates}"])
+        shaping.resume(short, overrides=["updates=43"])
     monkeypatch.undo()
     assert_same(whole, shaping.resume(short))
 
@@ -106,11 +108,11 @@ def test_what_cannot_be_extended_is_refused_and_nothing_changed(short, override,
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_run_that_ends_between_two_records_is_extended_too_even_if_killed_as_that_begins(tmp_path, monkeypatch):
-    raw = CONFIG | {"log": ["csv"]}
-    whole = shaping.run(raw | {"updates": 15}, tmp_path / "whole")
-    folder = shaping.run(raw | {"updates": 5}, tmp_path / "run")
-    test_an_extension_that_is_killed_as_it_begins_goes_on(whole, folder, monkeypatch, "remove", 15)
+def test_a_run_that_ends_between_two_records_is_extended_too_even_if_killed_as_that_begins(
+    whole, tmp_path, monkeypatch
+):
+    folder = shaping.run(RAW | {"updates": 5}, tmp_path / "run")
+    test_an_extension_that_is_killed_as_it_begins_goes_on(whole, folder, monkeypatch, "remove")
     ours, theirs = (sorted((place / "log.csv").read_text().splitlines()) for place in (folder, whole))
     assert ours == theirs
 
