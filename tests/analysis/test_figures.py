@@ -39,7 +39,7 @@ def drawn(run):
     return {p.name: p for p in pictures}
 
 
-@pytest.mark.parametrize("players", [1, 2, 3, 6])
+@pytest.mark.parametrize("players", [2, 6, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_figures_for_any_number_of_players(write_record, players):
     names = drawn(write_record([cell(players, 1 + 2**players, n=3)]))
     assert {"learning_curves", "outcomes", "policies"} <= set(names)

@@ -52,7 +52,7 @@ def exact_values(player):
     return found if player == 0 else found[swap]
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1.0), ("adam", 0.1)])
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1.0), pytest.param("adam", 0.1, marks=pytest.mark.slow)])
 def test_a_table_comes_to_expect_the_exact_value_of_every_state(optimizer, rate):
     at, settings = objective(256), critic(TABLES, rate, optimizer=optimizer, steps=2)
 

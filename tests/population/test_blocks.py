@@ -51,7 +51,7 @@ def places_over_time(turnover):
     return np.asarray(run())
 
 
-@pytest.mark.parametrize("turnover", [1.0, 0.5])
+@pytest.mark.parametrize("turnover", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_any_two_learners_meet_equally_often(turnover):
     found = places_over_time(turnover)
     np.testing.assert_array_equal(np.sort(found, axis=1), np.tile(np.arange(SIZE), (GENERATIONS, 1)))
