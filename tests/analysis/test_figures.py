@@ -86,7 +86,7 @@ def test_a_single_match_draws(write_record):
     assert drawn(write_record([cell(n=1)]))
 
 
-def test_three_numeric_axes_give_a_map_for_each_pair(write_record):
+def test_three_numeric_axes_give_a_map_for_each_pair(write_record, unrendered):
     cells = [
         cell(n=2, coordinates={"a": a, "b": b, "c": c, "variant": v})
         for a in (0.1, 1.0, 10.0)
@@ -104,7 +104,7 @@ def test_one_numeric_axis_gives_lines_and_seeds_are_averaged(write_record):
     assert [p.name for p in pictures] == ["over_a"]
 
 
-def test_more_cells_than_fit_are_chosen_and_said_so(write_record):
+def test_more_cells_than_fit_are_chosen_and_said_so(write_record, unrendered):
     cells = [cell(n=2, seed=i, coordinates={"a": float(i)}) for i in range(30)]
     run = write_record(cells)
     summary = summarise(run)
@@ -186,7 +186,7 @@ def analytic(run):
     return run
 
 
-def test_an_analytic_game_has_curves_and_outcomes_and_no_policies(write_record):
+def test_an_analytic_game_has_curves_and_outcomes_and_no_policies(write_record, unrendered):
     names = drawn(analytic(write_record([cell(coordinates={"variant": name}) for name in "ab"])))
     assert set(names) == {"learning_curves", "outcomes"}
 
@@ -223,7 +223,7 @@ def test_learning_curves_have_at_most_seven_lines_in_a_panel_and_name_what_their
     assert labels[0] == "discount = 0.9 (rate = 1.11), steady"
 
 
-def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_record):
+def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_record, unrendered):
     unequal = np.random.default_rng(0).normal(size=(9, 5, 2)) * 0.01 + [0, 1]
     caption = drawn(write_record([cell(value=unequal, n=9)]))["learning_curves"].caption
     assert "dashed player 1" in caption and "player 2" not in caption
