@@ -168,8 +168,8 @@ def test_what_was_done_is_read_of_any_distribution(entropy):
         pytest.param("coin_game", "gru", marks=pytest.mark.slow),
         pytest.param("coin_game", "lstm", marks=pytest.mark.slow),
         pytest.param("ipd", None, marks=pytest.mark.slow),
-        pytest.param("ipd", "gru", marks=pytest.mark.slow),
-        ("ipd", "lstm"),
+        ("ipd", "gru"),
+        pytest.param("ipd", "lstm", marks=pytest.mark.slow),
     ],
 )
 def test_networks_play_in_one_compiled_program(game, recurrent):

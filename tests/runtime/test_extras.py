@@ -92,14 +92,14 @@ def test_of_a_match_that_diverges_the_last_finite_policies_are_recorded_on(tmp_p
 
 
 def test_games_of_two_sizes_pad_the_policies_of_the_smaller(tmp_path):
-    games = {"two": {"name": "ipd", "horizon": 2}, "three": {"name": "contribution", "num_players": 3, "horizon": 2}}
+    games = {"two": {"name": "ipd", "horizon": 2}, "three": {"name": "contribution", "num_players": 3, "horizon": 1}}
     variants = {name: {"game": game} for name, game in games.items()}
     raw = {key: value for key, value in CONFIG.items() if key != "game"} | {"variants": variants, "updates": 2}
     with xarray.open_zarr(shaping.run(raw, tmp_path / "run") / "record.zarr") as opened:
         record = opened.load()
     assert (
         np.isfinite(record.policy_trajectory).sum(("player", "state")).values.tolist()
-        == [[10] * 3] * 3 + [[27] * 3] * 3
+        == [[10] * 3] * 3 + [[3] * 3] * 3
     )
 
 
