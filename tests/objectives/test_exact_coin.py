@@ -184,12 +184,12 @@ def test_play_agrees_with_exact_values_and_pickups_within_four_standard_errors(s
         assert np.all(np.abs(found.mean(0) - expected) < 4 * found.std(0) / np.sqrt(len(found)) + 1e-6)
 
 
-def test_an_endless_game_agrees_with_a_long_one(x64):
-    for settings in ({}, {"folded": False, "memory": True}):
-        endless, numbers = exact(game(grid=(1, 3)), infinite=True, discount=0.8, **settings)
-        long, _ = exact(game(grid=(1, 3), horizon=200), discount=0.8, **settings)
-        thetas = drawn(endless)
-        np.testing.assert_allclose(returns(endless, numbers, thetas), returns(long, numbers, thetas), rtol=1e-12)
+@pytest.mark.parametrize("settings", [{"folded": False, "memory": True}, pytest.param({}, marks=pytest.mark.slow)])
+def test_an_endless_game_agrees_with_a_long_one(x64, settings):
+    endless, numbers = exact(game(grid=(1, 3)), infinite=True, discount=0.8, **settings)
+    long, _ = exact(game(grid=(1, 3), horizon=200), discount=0.8, **settings)
+    thetas = drawn(endless)
+    np.testing.assert_allclose(returns(endless, numbers, thetas), returns(long, numbers, thetas), rtol=1e-12)
 
 
 def test_at_discount_1_the_reported_value_is_the_mean_per_step():

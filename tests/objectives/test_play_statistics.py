@@ -65,6 +65,7 @@ def test_statistics_are_those_of_the_trajectory_of_the_same_play(auto_reset):
     assert_close(pooled.rewards_per_step, rewards.mean((0, 1)))
 
 
+@pytest.mark.slow
 def test_discounted_returns_agree_with_the_exact_values_of_each_match_of_a_population():
     env = envs.make("ipd", noise=0.05)
     policies = (shaping.tabular(5),) * 2
@@ -142,7 +143,7 @@ def test_play_keeps_types_strong_and_promotes_nothing(x64):
         board = envs.make("coin_game", auto_reset=True, horizon=5)
         players = [shaping.coin_game_players.by_number(board, seat) for seat in (0, 1)]
         theta = (jnp.int32(1), jnp.int32(2))
-        quickly(lambda key: shaping.play(board, players, theta, key, 10, 2))(jax.random.key(0))
+        jax.eval_shape(lambda key: shaping.play(board, players, theta, key, 10, 2), jax.random.key(0))
     assert found.rewards.dtype == found.discounted.dtype == found.entropies.dtype == jnp.float64
     integers = jax.tree.leaves((found.steps, found.episodes, found.ended, found.actions, found.counts))
     assert all(leaf.dtype == jnp.int32 for leaf in integers)

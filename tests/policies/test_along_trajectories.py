@@ -250,6 +250,7 @@ def test_second_derivatives_along_a_line_are_those_of_finite_differences(kind, x
     np.testing.assert_allclose(jax.jit(jax.grad(along))(0.0), finite, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_values_are_those_of_finite_differences(x64):
     critic = network_critic(STATES, hidden=(3,), recurrent="gru", units=3)
     phi = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), critic.init(jax.random.key(0), jnp.float32(1)))

@@ -98,8 +98,7 @@ def test_games_of_two_sizes_pad_the_policies_of_the_smaller(tmp_path):
     with xarray.open_zarr(shaping.run(raw, tmp_path / "run") / "record.zarr") as opened:
         record = opened.load()
     assert (
-        np.isfinite(record.policy_trajectory).sum(("player", "state")).values.tolist()
-        == [[10] * 3] * 3 + [[3] * 3] * 3
+        np.isfinite(record.policy_trajectory).sum(("player", "state")).values.tolist() == [[10] * 3] * 3 + [[3] * 3] * 3
     )
 
 
