@@ -9,7 +9,7 @@ import xarray
 from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_name, wrapped
 from shaping.analysis.curve_figures import _names, _parts, curve
 from shaping.analysis.figures import draw
-from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
+from shaping.analysis.match_figures import _shown_states, _state_label, outcomes, policies
 from shaping.analysis.matches_over_updates import Trace, trace
 from shaping.analysis.play_figures import _seats
 from shaping.analysis.published_table import published_table
@@ -191,11 +191,18 @@ def test_an_analytic_game_has_curves_and_outcomes_and_no_policies(write_record, 
     assert set(names) == {"learning_curves", "outcomes"}
 
 
+def policies_of(run):
+    summary = summarise(run)
+    found = policies(open_record(run), summary, select_cells(summary["cells"]))
+    assert found is not None
+    return found
+
+
 def test_cells_without_policies_have_no_row_among_the_policies(write_record):
-    policies = np.full((6, 2, 5), np.nan)
-    run = write_record([cell(policy=policies, coordinates={"variant": "none"}), cell(coordinates={"variant": "some"})])
+    nothing = np.full((6, 2, 5), np.nan)
+    run = write_record([cell(policy=nothing, coordinates={"variant": "none"}), cell(coordinates={"variant": "some"})])
     alone = write_record([cell(coordinates={"variant": "some"})], "alone")
-    both, one = (drawn(place)["policies"].png for place in (run, alone))
+    both, one = (policies_of(place).png for place in (run, alone))
     # Width and height stand in the first bytes of a PNG.
     assert both[16:24] == one[16:24]
 

@@ -89,8 +89,8 @@ def test_a_network_answers_any_leading_axes_in_the_precision_of_its_parameters(k
 
 @pytest.mark.parametrize(
     "kind",
-    ["linear", "numbers, LSTM", "boards", "boards, conv, GRU"]
-    + [pytest.param(kind, marks=pytest.mark.slow) for kind in ("states", "states, GRU", "boards, conv")],
+    ["linear", "numbers, LSTM", "boards, conv, GRU"]
+    + [pytest.param(kind, marks=pytest.mark.slow) for kind in ("states", "boards", "states, GRU", "boards, conv")],
 )
 def test_a_batch_is_answered_as_its_members_one_at_a_time(kind):
     space, _, policy = made(kind)

@@ -87,6 +87,7 @@ def test_outer_pola_lands_where_the_penalised_return_has_no_slope():
     assert np.abs(slope(final)).max() < 1e-5 < 0.1 < np.abs(slope(thetas[0])).max()
 
 
+@pytest.mark.slow
 def test_ideal_pola_with_one_inner_iteration_is_outer_pola():
     objective, thetas = game(), start()
     shared = {"lookahead_rate": 0.7, "proximal_rate": 0.05, "penalty": 0.3, "max_iterations": 5}
