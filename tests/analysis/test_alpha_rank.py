@@ -45,10 +45,11 @@ def test_random_games_rank_as_in_openspiel(game, selection, intensity, populatio
     np.testing.assert_allclose(alpha_rank(payoffs, intensity, population, selection), ranks, rtol=0, atol=1e-8)
 
 
-def ranked_as_in_openspiel(larger):
-    """Checks a hundred random games; in the global model OpenSpiel is slow, so its larger games are apart."""
+def ranked_as_in_openspiel(games, larger):
+    """Checks random games of 2 to 20 strategies; in the global model OpenSpiel is slow, so its larger games are
+    apart."""
     openspiel = pytest.importorskip("open_spiel.python.egt.alpharank")
-    for seed in range(100):
+    for seed in range(games):
         n = 2 + seed % 19
         payoffs = np.random.default_rng(seed).random((n, n))
         for selection in SELECTION:
@@ -62,13 +63,14 @@ def ranked_as_in_openspiel(larger):
                 np.testing.assert_allclose(found, ranks, rtol=0, atol=1e-8)
 
 
-def test_a_hundred_random_games_rank_as_openspiel_ranks_them():
-    ranked_as_in_openspiel(larger=False)
+def test_two_random_games_of_every_size_rank_as_openspiel_ranks_them():
+    ranked_as_in_openspiel(38, larger=False)
 
 
 @pytest.mark.slow
-def test_games_of_9_to_20_strategies_rank_as_in_openspiel_in_the_global_model_too():
-    ranked_as_in_openspiel(larger=True)
+@pytest.mark.parametrize("larger", [False, True])
+def test_a_hundred_random_games_rank_as_in_openspiel(larger):
+    ranked_as_in_openspiel(100, larger)
 
 
 def test_the_five_strategies_of_han_and_others_rank_as_published():

@@ -9,7 +9,7 @@ import xarray
 from shaping.analysis.axes import cell_name, scale, spread, sweep_axes, value_name, wrapped
 from shaping.analysis.curve_figures import _names, _parts, curve
 from shaping.analysis.figures import draw
-from shaping.analysis.match_figures import _shown_states, _state_label, outcomes
+from shaping.analysis.match_figures import _shown_states, _state_label, outcomes, policies
 from shaping.analysis.matches_over_updates import Trace, trace
 from shaping.analysis.play_figures import _seats
 from shaping.analysis.published_table import published_table
@@ -39,7 +39,7 @@ def drawn(run):
     return {p.name: p for p in pictures}
 
 
-@pytest.mark.parametrize("players", [1, 2, 3, 6])
+@pytest.mark.parametrize("players", [2, 6, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_figures_for_any_number_of_players(write_record, players):
     names = drawn(write_record([cell(players, 1 + 2**players, n=3)]))
     assert {"learning_curves", "outcomes", "policies"} <= set(names)
@@ -86,7 +86,7 @@ def test_a_single_match_draws(write_record):
     assert drawn(write_record([cell(n=1)]))
 
 
-def test_three_numeric_axes_give_a_map_for_each_pair(write_record):
+def test_three_numeric_axes_give_a_map_for_each_pair(write_record, unrendered):
     cells = [
         cell(n=2, coordinates={"a": a, "b": b, "c": c, "variant": v})
         for a in (0.1, 1.0, 10.0)
@@ -104,7 +104,7 @@ def test_one_numeric_axis_gives_lines_and_seeds_are_averaged(write_record):
     assert [p.name for p in pictures] == ["over_a"]
 
 
-def test_more_cells_than_fit_are_chosen_and_said_so(write_record):
+def test_more_cells_than_fit_are_chosen_and_said_so(write_record, unrendered):
     cells = [cell(n=2, seed=i, coordinates={"a": float(i)}) for i in range(30)]
     run = write_record(cells)
     summary = summarise(run)
@@ -186,16 +186,23 @@ def analytic(run):
     return run
 
 
-def test_an_analytic_game_has_curves_and_outcomes_and_no_policies(write_record):
+def test_an_analytic_game_has_curves_and_outcomes_and_no_policies(write_record, unrendered):
     names = drawn(analytic(write_record([cell(coordinates={"variant": name}) for name in "ab"])))
     assert set(names) == {"learning_curves", "outcomes"}
 
 
+def policies_of(run):
+    summary = summarise(run)
+    found = policies(open_record(run), summary, select_cells(summary["cells"]))
+    assert found is not None
+    return found
+
+
 def test_cells_without_policies_have_no_row_among_the_policies(write_record):
-    policies = np.full((6, 2, 5), np.nan)
-    run = write_record([cell(policy=policies, coordinates={"variant": "none"}), cell(coordinates={"variant": "some"})])
+    nothing = np.full((6, 2, 5), np.nan)
+    run = write_record([cell(policy=nothing, coordinates={"variant": "none"}), cell(coordinates={"variant": "some"})])
     alone = write_record([cell(coordinates={"variant": "some"})], "alone")
-    both, one = (drawn(place)["policies"].png for place in (run, alone))
+    both, one = (policies_of(place).png for place in (run, alone))
     # Width and height stand in the first bytes of a PNG.
     assert both[16:24] == one[16:24]
 
@@ -223,7 +230,7 @@ def test_learning_curves_have_at_most_seven_lines_in_a_panel_and_name_what_their
     assert labels[0] == "discount = 0.9 (rate = 1.11), steady"
 
 
-def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_record):
+def test_the_caption_of_learning_curves_names_only_players_that_there_are(write_record, unrendered):
     unequal = np.random.default_rng(0).normal(size=(9, 5, 2)) * 0.01 + [0, 1]
     caption = drawn(write_record([cell(value=unequal, n=9)]))["learning_curves"].caption
     assert "dashed player 1" in caption and "player 2" not in caption

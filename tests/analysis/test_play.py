@@ -297,7 +297,7 @@ def test_exact_cells_have_no_row_among_the_figures_of_play(write_record, unrende
     assert "play_curves" not in pictures(write_record([exact()], "alone"))
 
 
-def test_models_and_shaping_terms_are_drawn_where_they_were_recorded(write_record):
+def test_models_and_shaping_terms_are_drawn_where_they_were_recorded(write_record, request):
     play = {"model_error": over_updates(0.1), "model_trust": over_updates(1.0)}
     # A mean length of 0 has no logarithm.
     norm = over_updates([0.1, np.nan])
@@ -306,6 +306,7 @@ def test_models_and_shaping_terms_are_drawn_where_they_were_recorded(write_recor
     run = write_record([matrix(play=play, coordinates={"variant": v}) for v in ("plain", "remedy")])
     found = pictures(run)
     assert {"model_errors", "shaping_terms"} <= set(found) and "Right:" in found["model_errors"].caption
+    request.getfixturevalue("unrendered")
     trusted = matrix(play={"model_error": over_updates(0.1), "model_trust": np.ones((N, UPDATES, 2))})
     assert "Right:" not in pictures(write_record([trusted], "trusted"))["model_errors"].caption
     text = render(open_record(run), summarise(run), list(found.values()))
@@ -321,7 +322,7 @@ def test_players_that_end_up_unequal_have_lines_of_their_own(write_record, unren
     assert "play_curves" in pictures(record.directory)
 
 
-@pytest.mark.parametrize("n", [1, N])
+@pytest.mark.parametrize("n", [1, pytest.param(N, marks=pytest.mark.slow)])
 def test_a_record_of_play_in_which_everything_diverged_still_has_a_report(write_record, n):
     play = {"reward_per_step": np.full((n, UPDATES, 2), np.nan)}
     made = coins(np.nan, n, play=play | {"pickups": np.full((n, 2, 2), np.nan)}, diverged_at=np.zeros(n, int))
@@ -330,7 +331,7 @@ def test_a_record_of_play_in_which_everything_diverged_still_has_a_report(write_
     assert summarise(run)["cells"][0]["own_colour_found"] is None
 
 
-def test_sweeps_of_sampled_coin_games_are_drawn_by_own_colour(write_record):
+def test_sweeps_of_sampled_coin_games_are_drawn_by_own_colour(write_record, unrendered):
     line = [coins(a, coordinates={"a": a}) for a in (0.1, 0.5, 0.9)]
     (picture,) = sweep_figures(summarise(write_record(line, "line")))
     assert "own colour" in picture.caption

@@ -87,7 +87,7 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("matches", [8, 16, 32, 100])
+@pytest.mark.parametrize("matches", [8, *(pytest.param(n, marks=pytest.mark.slow) for n in (16, 32, 100))])
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_interval_holds_its_level_at_few_matches_too(name, matches):
     draw, mean = DRAWN[name]

@@ -10,8 +10,12 @@ from shaping.config.json_schema import json_schema
 
 
 @pytest.fixture(scope="module")
-def validator():
-    schema = json_schema()
+def schema():
+    return json_schema()
+
+
+@pytest.fixture(scope="module")
+def validator(schema):
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -23,9 +27,9 @@ def test_every_shipped_configuration_is_valid_and_says_where_the_schema_is(valid
     assert first == "# yaml-language-server: $schema=schema.json"
 
 
-def test_the_schema_that_is_shipped_is_the_one_that_is_made():
+def test_the_schema_that_is_shipped_is_the_one_that_is_made(schema):
     shipped_one = next(iter(shipped().values())).parent / "schema.json"
-    assert json.loads(shipped_one.read_text(encoding="utf-8")) == json_schema(), "shaping schema > configs/schema.json"
+    assert json.loads(shipped_one.read_text(encoding="utf-8")) == schema, "shaping schema > configs/schema.json"
 
 
 GOOD = [

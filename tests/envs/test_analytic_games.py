@@ -89,9 +89,10 @@ def test_train_and_a_configuration_agree(tmp_path):
 
 # Tandem of n players, L_i = s^2 - 2 x_i: LOLA taylor rests at s = (1 - 2 a (n - 1)) / (1 - 4 a (n - 1)), where the
 # mean loss is s^2 - 2 s / n (from the rule of Letcher et al. 2019, SOS, by hand).
-RESTS = [(3, 0.05, 4 / 3, 0.888889), pytest.param(4, 0.03, 1.28125, 1.0009766, marks=pytest.mark.slow)]
+RESTS = [(3, 0.05, 4 / 3, 0.888889), (4, 0.03, 1.28125, 1.0009766)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("players", "rate", "rest", "loss"), RESTS)
 def test_taylor_lola_rests_where_tandem_of_more_players_says(tmp_path, players, rate, rest, loss):
     config = {

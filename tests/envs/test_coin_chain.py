@@ -16,7 +16,6 @@ from shaping.envs.coin_game.chain import (
     remember,
 )
 
-SIDE, CELLS = 3, 9
 MOVES = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0), "stay": (0, 0)}
 
 
@@ -33,15 +32,15 @@ def boards(env):
     ]
 
 
-def moved(cell, move):
-    down, right = MOVES[move]
-    return (cell // SIDE + down) % SIDE * SIDE + (cell % SIDE + right) % SIDE
+def moved(env, cell, move):
+    (rows, columns), (down, right) = env.grid, MOVES[move]
+    return (cell // columns + down) % rows * columns + (cell % columns + right) % columns
 
 
 def expected(env, board, action):
     """{next board: probability} and {(player, colour)} that were picked up, from the rules of two players."""
     players, coins, colour = board
-    after = tuple(moved(cell, env.action_names[a]) for cell, a in zip(players, action, strict=True))
+    after = tuple(moved(env, cell, env.action_names[a]) for cell, a in zip(players, action, strict=True))
     pickups, respawns, turns = set(), [], colour
     for number, coin in enumerate(coins):
         owner = colour if env.coins == "alternating" else number
@@ -52,16 +51,20 @@ def expected(env, board, action):
         if not takers:
             respawns.append([coin])
             continue
-        respawns.append([cell for cell in range(CELLS) if env.respawn == "any" or cell not in after])
+        respawns.append([cell for cell in range(env.num_cells) if env.respawn == "any" or cell not in after])
         if env.coins == "alternating":
             turns = 1 - colour
     found = list(itertools.product(*respawns))
     return {(after, new, turns): 1 / len(found) for new in found}, pickups
 
 
-@pytest.mark.parametrize("dialect", ["pola", "mfos", "jaxmarl", pytest.param("lola2018", marks=pytest.mark.slow)])
-def test_transitions_and_pickups_are_those_of_the_rules(dialect):
-    env = game(dialect)
+@pytest.mark.parametrize(
+    ("dialect", "grid"),
+    [("pola", 3), ("mfos", (2, 3)), ("jaxmarl", (2, 3))]
+    + [pytest.param(dialect, 3, marks=pytest.mark.slow) for dialect in ("mfos", "jaxmarl", "lola2018")],
+)
+def test_transitions_and_pickups_are_those_of_the_rules(dialect, grid):
+    env = game(dialect, grid=grid)
     chain, known = coin_chain(env, folded=False), boards(env)
     actions = list(itertools.product(range(env.action_space.num_values), repeat=2))
     drawn = np.random.default_rng(0)
@@ -119,12 +122,12 @@ def test_a_board_has_one_number(dialect, folded):
     assert np.array_equal(board_number(env, board_of(env, numbers, folded), folded), numbers)
 
 
-@pytest.mark.parametrize("dialect", ["pola", "mfos"])
-def test_boards_that_fold_to_one_lead_to_the_same_folds(dialect):
-    env = game(dialect)
+@pytest.mark.parametrize(("dialect", "grid"), [("pola", 3), ("mfos", (2, 3))])
+def test_boards_that_fold_to_one_lead_to_the_same_folds(dialect, grid):
+    env = game(dialect, grid=grid)
     whole, folds = coin_chain(env, folded=False), coin_chain(env)
     fold = board_number(env, whole.boards, True)
-    assert np.array_equal(np.bincount(fold), np.full(folds.num_states, CELLS))
+    assert np.array_equal(np.bincount(fold), np.full(folds.num_states, env.num_cells))
     into = np.zeros((len(whole.successors), folds.num_states))
     np.add.at(into, (np.arange(len(into))[:, None], fold[whole.successors]), whole.probabilities)
     listed = np.zeros((len(folds.successors), folds.num_states))
@@ -155,7 +158,7 @@ def test_starts_are_as_likely_as_counted_by_hand(dialect):
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("dialect", ["pola", "mfos"])
 def test_player_1_sees_the_board_with_seats_and_colours_exchanged(dialect, memory):
-    env = game(dialect)
+    env = game(dialect, grid=(2, 3))
     chain, whole = coin_chain(env, memory=memory), coin_chain(env, folded=False)
     assert np.array_equal(chain.own_states(0), np.arange(chain.num_states))
     seen = chain.own_states(1)

@@ -250,7 +250,11 @@ def test_a_setting_given_replaces_the_dialects():
 
 @pytest.mark.parametrize(
     ("dialect", "steps", "each"),
-    [("pola", 50, 2.8281), ("lola_dice", 150, 8.4732), ("mfos", 16, 1.691142)],
+    [
+        ("pola", 50, 2.8281),
+        pytest.param("lola_dice", 150, 8.4732, marks=pytest.mark.slow),
+        ("mfos", 16, 1.691142),
+    ],
 )
 def test_random_players_take_as_many_coins_as_the_markov_chain_says(dialect, steps, each):
     """Own and other's coins alike, four totals of each episode; of mfos's 16 steps 15 are played."""

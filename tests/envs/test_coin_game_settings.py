@@ -93,11 +93,11 @@ def test_the_smallest_grids_that_are_allowed_are_played(settings):
     keys = jax.random.split(jax.random.key(0), 50)
 
     def steps(key):
-        state = env.reset(key, params)[1]
-        for time in range(3):
+        def step(time, state):
             now = jax.random.fold_in(key, time)
-            state = env.step(now, state, env.action_space.sample(now, (env.num_players,)), params)[1]
-        return state
+            return env.step(now, state, env.action_space.sample(now, (env.num_players,)), params)[1]
+
+        return jax.lax.fori_loop(0, 3, step, env.reset(key, params)[1])
 
     state = quickly(jax.vmap(steps))(keys)
     cells = np.concatenate([np.asarray(state.players), np.asarray(state.coins)], axis=1)

@@ -22,7 +22,10 @@ GAMES = {
 }
 
 
-@pytest.mark.parametrize("game", GAMES)
+# Where noise and the last step draw, coins reappear too.
+@pytest.mark.parametrize(
+    "game", [pytest.param(game, marks=[pytest.mark.slow] * (game == "a coin reappears")) for game in GAMES]
+)
 def test_a_step_is_the_one_with_what_its_key_draws(game):
     env = envs.make(**GAMES[game])
     params = env.default_params

@@ -45,19 +45,59 @@ def small_env(request):
     return envs.make(request.param, **SETTINGS.get(request.param, {}))
 
 
+# Whether a step needs to be compiled hardly depends on the game: one of each kind of actions and observations.
+EAGER = ("ipd", "referential", "public_goods", "fishery")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name not in EAGER)) for name in NAMES])
+def eager_env(request):
+    return envs.make(request.param, **SETTINGS.get(request.param, {}))
+
+
 def actions_of(env, key, shape=()):
     return env.action_space.sample(key, (*shape, env.num_players))
 
 
 # Compiling is most of what these tests cost: each of these programs once an environment, whichever tests use it.
 @cache
-def reset_of(env):
-    return quickly(env.reset)
+def _reset_of(env):
+    def reset(key, params):
+        obs, state = env.reset(key, params)
+        return (obs, state), env.observe(state, params)
+
+    return quickly(reset if hasattr(env, "observe") else lambda key, params: (env.reset(key, params), None))
 
 
 @cache
+def _step_of(env):
+    def step(key, state, actions, params):
+        returned = env.step(key, state, actions, params)
+        return returned, env.observe(returned[1], params)
+
+    return quickly(step if hasattr(env, "observe") else lambda *given: (env.step(*given), None))
+
+
+def reset_of(env):
+    return lambda *given: _reset_of(env)(*given)[0]
+
+
 def step_of(env):
-    return quickly(env.step)
+    return lambda *given: _step_of(env)(*given)[0]
+
+
+@cache
+def metrics_of(env):
+    """`metrics` of counts, and of these beside those of nothing: mapped over both, and given both at once. Then the
+    names in the order in which the environment returns them, which a compiled function does not keep."""
+    metrics, names = partial(declarations.metrics, env), []
+
+    def of(counts):
+        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), counts, declarations.start_counts(env))
+        found = metrics(counts)
+        names[:] = found
+        return found, jax.vmap(metrics)(both), metrics(both)
+
+    return quickly(of), names
 
 
 @cache
@@ -83,18 +123,48 @@ def player(env):
 
 
 @cache
-def player_of(env):
-    return quickly(player(env))
-
-
-@cache
 def two_players_of(env):
     """Over keys and over the numbers."""
     return quickly(jax.vmap(player(env)))
 
 
+@cache
+def player_of(env):
+    """One of two at once, except where that takes long to compile: then one program does for all tests."""
+    if env.name in LARGE:
+        return quickly(player(env))
+
+    def play(key, params):
+        twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (key, params))
+        return jax.tree.map(lambda leaf: leaf[0], two_players_of(env)(*twice))
+
+    return play
+
+
 def play_of(env):
     return lambda key, params: player_of(env)(key, params)[0]
+
+
+def follow(env, key, params, played, steps):
+    """Checks the first steps of what `player` returned against one step at a time from the same states."""
+    played = jax.tree.map(np.asarray, played)
+    _, before = reset_of(env)(key, params)
+    ended_episodes = 0
+    for time in range(steps):
+        now = jax.random.fold_in(key, time)
+        actions = actions_of(env, jax.random.fold_in(now, 7))
+        obs, after, rewards, terminated, truncated, info = jax.tree.map(lambda leaf, time=time: leaf[time], played)
+        plain_obs, plain, plain_rewards, *ends, _ = step_of(env)(now, before, actions, params)
+        assert_close((info["terminal_observation"], rewards), (plain_obs, plain_rewards))
+        assert_equal([terminated, truncated], ends)
+        ended = bool(terminated | truncated)
+        assert bool(info["episode_ended"]) == ended
+        ended_episodes += ended
+        assert bool(info["trial_ended"]) == (ended and ended_episodes % 2 == 0)
+        assert int(after.episode) == ended_episodes % 2
+        if not ended:
+            assert_close((obs, after.env), (plain_obs, plain))
+        before = after.env
 
 
 def counted_of(env):
@@ -134,11 +204,10 @@ def test_shapes_and_types_are_those_of_the_specification(env):
 
 def test_what_is_returned_is_what_is_seen_in_the_state(env):
     params = env.default_params
-    observe = quickly(env.observe)
-    obs, state = reset_of(env)(jax.random.key(4), params)
-    assert_equal(obs, observe(state, params))
-    obs, state, *_ = step_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
-    assert_equal(obs, observe(state, params))
+    (obs, state), seen = _reset_of(env)(jax.random.key(4), params)
+    assert_equal(obs, seen)
+    (obs, *_), seen = _step_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
+    assert_equal(obs, seen)
 
 
 def test_the_description_is_hashable_and_equal_to_one_made_the_same_way(env):
@@ -154,8 +223,8 @@ def test_observations_stay_within_their_specification_and_rewards_finite(env):
     assert np.all(np.isfinite(rewards))
 
 
-def test_jit_changes_nothing(small_env):
-    env = small_env
+def test_jit_changes_nothing(eager_env):
+    env = eager_env
     params = env.default_params
     key, actions = jax.random.key(5), actions_of(env, jax.random.key(6))
     assert_close(env.reset(key, params), reset_of(env)(key, params))
@@ -170,30 +239,14 @@ def test_vmap_is_a_loop_and_numbers_are_data(small_env):
     batched = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
     together = two_players_of(env)(keys, batched)
     for number, key in enumerate(keys):
-        alone = player_of(env)(key, params)
-        assert_close(jax.tree.map(lambda leaf, number=number: leaf[number], together), alone)
-        assert_equal(player_of(env)(key, params), alone)
+        follow(env, key, params, jax.tree.map(lambda leaf, number=number: leaf[number], together[0]), 10)
+    turned = two_players_of(env)(keys[::-1], batched)
+    assert_equal(jax.tree.map(lambda leaf: leaf[::-1], turned), together)
 
 
 def test_an_auto_reset_starts_anew_exactly_where_an_episode_ends_and_keeps_the_last_observation(env):
     params, key = env.default_params, jax.random.key(9)
-    played = jax.tree.map(np.asarray, play_of(env)(key, params))
-    _, before = reset_of(env)(key, params)
-    ended_episodes = 0
-    for time in range(40):
-        now = jax.random.fold_in(key, time)
-        actions = actions_of(env, jax.random.fold_in(now, 7))
-        obs, after, rewards, terminated, truncated, info = jax.tree.map(lambda leaf, time=time: leaf[time], played)
-        plain_obs, plain, *_ = step_of(env)(now, before, actions, params)
-        assert_close(info["terminal_observation"], plain_obs)
-        ended = bool(terminated | truncated)
-        assert bool(info["episode_ended"]) == ended
-        ended_episodes += ended
-        assert bool(info["trial_ended"]) == (ended and ended_episodes % 2 == 0)
-        assert int(after.episode) == ended_episodes % 2
-        if not ended:
-            assert_close((obs, after.env), (plain_obs, plain))
-        before = after.env
+    follow(env, key, params, play_of(env)(key, params), 40)
 
 
 def test_counts_are_of_a_fixed_shape_and_32_bits(env):
@@ -202,7 +255,9 @@ def test_counts_are_of_a_fixed_shape_and_32_bits(env):
     _, state = reset_of(env)(jax.random.key(0), params)
     actions = actions_of(env, jax.random.key(1))
     _, _, rewards, terminated, truncated, info = step_of(env)(jax.random.key(2), state, actions, params)
-    after = declarations.count(env, counts, state, actions, rewards, terminated | truncated, info)
+    after = jax.eval_shape(
+        partial(declarations.count, env), counts, state, actions, rewards, terminated | truncated, info
+    )
     assert jax.tree.map(lambda x: (x.shape, x.dtype), counts) == jax.tree.map(lambda x: (x.shape, x.dtype), after)
     assert all(leaf.dtype in (jnp.int32, jnp.float32) for leaf in jax.tree.leaves(counts))
 
@@ -222,8 +277,9 @@ def test_metrics_are_those_it_declares_in_name_shape_and_range(env):
     declared = declarations.measures(env)
     counts, ended = counted_of(env)(jax.random.key(11), env.default_params)
     with jax.debug_nans(False):
-        found = declarations.metrics(env, counts)
-    assert list(found) == list(declared)
+        of, names = metrics_of(env)
+        found = of(counts)[0] if declared else declarations.metrics(env, counts)
+    assert names == list(declared) and set(found) == set(declared)
     for name, value in found.items():
         measure = declared[name]
         assert value.shape == (env.num_players, *((len(measure.labels),) if measure.axis else ())), name
@@ -239,12 +295,10 @@ def test_metrics_take_leading_axes_and_are_finite_or_nan(env):
     if not jax.tree.leaves(counts):
         assert not declarations.measures(env)
         return
-    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), counts, declarations.start_counts(env))
     with jax.debug_nans(False):
-        metrics = partial(declarations.metrics, env)
-        mapped = jax.tree.map(np.asarray, quickly(jax.vmap(metrics))(both))
-        assert_close(quickly(metrics)(both), mapped)
-        assert_close(jax.tree.map(lambda leaf: leaf[0], mapped), quickly(metrics)(counts))
+        alone, mapped, together = jax.tree.map(np.asarray, metrics_of(env)[0](counts))
+    assert_close(together, mapped)
+    assert_close(jax.tree.map(lambda leaf: leaf[0], mapped), alone)
     assert not any(np.isinf(value).any() for value in jax.tree.leaves(mapped))
 
 
@@ -273,7 +327,9 @@ def test_numbers_with_an_axis_of_matches_are_data_of_one_program(small_env):
     together = two_players_of(env)(keys, both)
     for match in range(2):
         own = {name: value[match] for name, value in numbers.items()}
-        alone = player_of(env)(keys[match], declarations.with_numbers(env, env.default_params, own))
+        params = declarations.with_numbers(env, env.default_params, own)
+        alone = player_of(env)(keys[match], params)
+        follow(env, keys[match], params, alone[0], 3)
         assert_close(jax.tree.map(lambda leaf, match=match: leaf[match], together), alone)
 
 

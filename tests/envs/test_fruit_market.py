@@ -268,14 +268,14 @@ def test_moves_and_hunger_and_water_tire_and_rest_restores():
 
 @pytest.mark.parametrize(("stamina", "steps"), [(7, 0), (6, 2), (1, 2), (0, 6)])
 def test_a_tired_player_rests_after_each_move(stamina, steps):
-    env = envs.make("fruit_market", layout=("PPT", "TTT"), num_players=2)
-    state = state_of(env, [[0, 0], [0, 1]], stamina=[stamina, 18])
-    after, *_ = played(state, [DOWN, STAY], env=env)
-    assert after.places[0].tolist() == [1, 0] and after.weary.tolist() == [steps, 0]
+    others = [STAY] * 4
+    state = state_of(FIVE, CORNERS, stamina=[stamina, 18, 18, 18, 18])
+    after, *_ = played(state, [DOWN, *others])
+    assert after.places[0].tolist() == [1, 0] and after.weary.tolist() == [steps, 0, 0, 0, 0]
     for _ in range(steps):
         assert after.places[0].tolist() == [1, 0]
-        after, *_ = played(after, [UP, STAY], env=env)
-    after, *_ = played(after, [UP, STAY], env=env)
+        after, *_ = played(after, [UP, *others])
+    after, *_ = played(after, [UP, *others])
     assert after.places[0].tolist() == [0, 0]
 
 

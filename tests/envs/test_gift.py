@@ -10,7 +10,11 @@ import pytest
 from shaping import envs
 from shaping.envs.gift.game import everybody_gives, nobody_gives
 
-SETTINGS = [(n, recipients) for n in (2, 3, 5) for recipients in ("chosen", "next")]
+SETTINGS = [
+    pytest.param(n, recipients, marks=[pytest.mark.slow] * (n == 2))
+    for n in (2, 3, 5)
+    for recipients in ("chosen", "next")
+]
 KEY = jax.random.key(0)
 
 

@@ -1,5 +1,7 @@
 """JaxMARL's environments as ours: properties of every environment, and play as JaxMARL plays them."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,9 +37,22 @@ SPACES = {
 }
 
 
-@pytest.fixture
-def small_env(env):
-    return env
+@cache
+def made(name):
+    """A game of JaxMARL and the same as ours."""
+    theirs = jaxmarl.make(name, **GAMES[name])
+    return theirs, adapters.from_jaxmarl(theirs)
+
+
+@pytest.fixture(scope="module")
+def small_env():
+    """One of them, for what depends on the adapter and not on the game."""
+    return made("MPE_simple_spread_v3")[1]
+
+
+@pytest.fixture(scope="module")
+def eager_env(small_env):
+    return small_env
 
 
 @pytest.fixture(scope="module", params=GAMES)
@@ -47,12 +62,12 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def theirs(name):
-    return jaxmarl.make(name, **GAMES[name])
+    return made(name)[0]
 
 
 @pytest.fixture(scope="module")
-def env(theirs):
-    return adapters.from_jaxmarl(theirs)
+def env(name):
+    return made(name)[1]
 
 
 def test_players_and_spaces_are_those_of_jaxmarl(name, env, theirs):

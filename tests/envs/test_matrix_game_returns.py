@@ -81,11 +81,13 @@ def test_sampled_discounted_returns_of_many_games_at_once_agree_with_their_chain
 @pytest.mark.parametrize(
     "game",
     [
-        make("contribution", num_players=3, contribution_factor=1.8, discount=0.9, noise=(0.0, 0.1, 0.3)),
-        make("ipd", discount=0.9, state_view="shared"),
-        make("ipd", discount=0.9, horizon=3),
+        pytest.param(
+            make("contribution", num_players=3, contribution_factor=1.8, discount=0.9, noise=(0.0, 0.1, 0.3)),
+            id="three_players",
+        ),
+        pytest.param(make("ipd", discount=0.9, state_view="shared"), id="shared_view", marks=pytest.mark.slow),
+        pytest.param(make("ipd", discount=0.9, horizon=3), id="finite_horizon", marks=pytest.mark.slow),
     ],
-    ids=["three_players", "shared_view", "finite_horizon"],
 )
 def test_sampled_discounted_return_agrees_with_the_chain(game):
     cooperation = np.random.default_rng(3).uniform(0.05, 0.95, (game.num_players, game.num_states))

@@ -17,14 +17,21 @@ GAMES = {
     "ipd": ({"horizon": 5}, 3),
     "three_players": ({"name": "contribution", "num_players": 3, "horizon": 4}, 2),
     "coin_game": ({"horizon": 4}, 4),
-    "coin_game_int8": ({"name": "coin_game", "dtype": "int8", "horizon": 4, "num_players": 3}, 2),
+    "coin_game_int8": ({"name": "coin_game", "dtype": "int8", "horizon": 4}, 2),
+    "coin_game_of_three": ({"name": "coin_game", "horizon": 4, "num_players": 3}, 2),
     "cournot": ({"noise": 0.5, "horizon": 4}, 2),
     "negotiation": ({"horizon": 4}, 1),
     "public_goods": ({"contributions": "discrete", "punishment": True, "horizon": 4}, 2),
 }
 
 
-@pytest.fixture(scope="module", params=GAMES)
+# One of each kind of actions and observations, and one of three players.
+SHORT = ("ipd", "three_players", "coin_game_int8", "cournot", "public_goods")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name not in SHORT)) for name in GAMES]
+)
 def games(request):
     """The game, the one with messages, the number of messages."""
     settings, messages = GAMES[request.param]

@@ -9,31 +9,36 @@ import shaping
 from tests.fuzz import command_lines, configurations, folders, library
 
 
+def parts(end, size):
+    """The first seed of each part; all but the first part are slow."""
+    return [pytest.param(first, marks=[pytest.mark.slow] * (first > 0)) for first in range(0, end, size)]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return folders.make_runs(tmp_path_factory.mktemp("runs"))
 
 
-@pytest.mark.parametrize("first", range(0, 48, 12))
+@pytest.mark.parametrize("first", parts(48, 24))
 def test_a_damaged_folder_is_refused_in_one_line_and_made_no_worse(made, tmp_path, first):
-    for seed in range(first, first + 12):
+    for seed in range(first, first + 24):
         folders.check_case(seed, *made, tmp_path)
 
 
-@pytest.mark.parametrize("first", range(0, 48, 12))
+@pytest.mark.parametrize("first", parts(48, 24))
 def test_a_command_line_of_any_words_ends_without_a_traceback_and_writes_nothing(tmp_path, first):
-    for seed in range(first, first + 12):
+    for seed in range(first, first + 24):
         command_lines.check_case(seed, tmp_path)
 
 
-@pytest.mark.parametrize("first", range(0, 120, 40))
+@pytest.mark.parametrize("first", parts(120, 60))
 def test_a_configuration_is_planned_or_refused_in_one_line_and_what_is_written_of_it_is_the_same(first):
-    for seed in range(first, first + 40):
+    for seed in range(first, first + 60):
         configurations.check_case(seed)
 
 
 def test_a_wrong_argument_is_refused_in_one_line():
-    for seed in range(300):
+    for seed in range(150):
         library.check_case(seed)
 
 

@@ -52,7 +52,7 @@ def exact_values(player):
     return found if player == 0 else found[swap]
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1.0), ("adam", 0.1)])
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1.0), pytest.param("adam", 0.1, marks=pytest.mark.slow)])
 def test_a_table_comes_to_expect_the_exact_value_of_every_state(optimizer, rate):
     at, settings = objective(256), critic(TABLES, rate, optimizer=optimizer, steps=2)
 
@@ -170,8 +170,8 @@ def test_fitting_tells_what_critics_said_before():
     at, settings = objective(8), critic(TABLES, 0.5, steps=2)
     state = start(settings, jax.random.key(0), jnp.float64)
     state = replace(state, parameters=tuple(phi + jnp.arange(5) for phi in state.parameters))
-    batch = at.sampler.play(thetas(), jax.random.key(1))
-    after, estimates = fitted_with_estimates(settings, state, replace(at, observed=batch))
+    batch = quickly(at.sampler.play)(thetas(), jax.random.key(1))
+    after, estimates = quickly(lambda: fitted_with_estimates(settings, state, replace(at, observed=batch)))()
     assert list(estimates) == [0, 1]
     for seat, found in estimates.items():
         np.testing.assert_allclose(found, at.within(list(state.parameters)).values(seat, None, batch), rtol=1e-12)

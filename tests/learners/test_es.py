@@ -87,7 +87,8 @@ def test_without_exploration_own_actions_are_medians_and_those_of_others_are_dra
     game, params = shaping.sampled(cournot, policies, batch=2, horizon=1, discount=1.0)
     plain = _without_exploration(game.objective(params), (0,)).sampler
     thetas = [policies[0].init(jax.random.fold_in(KEY, i), jnp.float32(1)) for i in range(2)]
-    actions = np.stack([plain.play(thetas, jax.random.fold_in(KEY, number)).actions[0, :, :, 0] for number in range(2)])
+    play = quickly(plain.play)
+    actions = np.stack([play(thetas, jax.random.fold_in(KEY, number)).actions[0, :, :, 0] for number in range(2)])
     assert np.ptp(actions[..., 0]) == 0 and np.ptp(actions[..., 1]) > 0
 
 
@@ -106,9 +107,14 @@ def test_fitness_is_the_return_of_the_objective_whether_sampled_or_exact(x64):
     env = shaping.envs.make("ipd", discount=0.9, horizon=4)
     sampler = Sampler(env, (tabular(5),) * 2, env.default_params, 0.9, 6, 4)
     objective, thetas = sampled_objective(sampler), [jnp.linspace(-1, 1, 5), jnp.linspace(0.5, -0.5, 5)]
-    np.testing.assert_allclose(fitness_of(objective, thetas, (1,), KEY), objective.of(1, thetas, KEY), rtol=1e-9)
-    both = fitness_of(objective, thetas, (0, 1), KEY)
-    np.testing.assert_allclose(both, sum(objective.of(i, thetas, KEY) for i in range(2)), rtol=1e-9)
+
+    @quickly
+    def found():
+        each = jnp.stack([objective.of(seat, thetas, KEY) for seat in range(2)])
+        return fitness_of(objective, thetas, (1,), KEY), fitness_of(objective, thetas, (0, 1), KEY), each
+
+    one, both, each = found()
+    np.testing.assert_allclose([one, both], [each[1], each.sum()], rtol=1e-9)
 
 
 def test_the_best_mutant_replaces_its_parent_only_if_it_is_better():

@@ -31,9 +31,9 @@ SIZES = {2: 5, 3: 9}
 def parts(players):
     """An objective with a recorded batch, policies' parameters and critics' parameters."""
     more = {"name": "contribution", "num_players": 3} if players == 3 else {"name": "ipd"}
-    env: Any = envs.make(**more, discount=GAMMA, horizon=4)  # pyright: ignore[reportArgumentType]
+    env: Any = envs.make(**more, discount=GAMMA, horizon=3)  # pyright: ignore[reportArgumentType]
     states = SIZES[players]
-    sampler = Sampler(env, (tabular(states),) * players, env.default_params, GAMMA, 4, 4)
+    sampler = Sampler(env, (tabular(states),) * players, env.default_params, GAMMA, 2, 3)
     critics = (tabular_critic(states, 2),) * players
     thetas = [jnp.asarray(0.5 * NUMBERS.normal(size=states)) for _ in range(players)]
     phis = [jnp.asarray(2 * NUMBERS.normal(size=(states, 2))) for _ in range(players)]

@@ -36,7 +36,7 @@ def game(name):
         thetas = [{k: jnp.asarray(0.3 * NUMBERS.normal(size=shape)) for k in ("mean", "log_sd")} for _ in range(2)]
     sampler = Sampler(env, (policy,) * 2, env.default_params, GAMMA, STREAMS, STEPS)
     at = replace(sampled_objective(sampler), scale=UNIT)
-    return replace(at, observed=sampler.play(thetas, jax.random.key(7))), thetas
+    return replace(at, observed=quickly(sampler.play)(thetas, jax.random.key(7))), thetas
 
 
 def seen_and_done(name, at, batch):

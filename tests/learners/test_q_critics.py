@@ -96,7 +96,7 @@ def test_a_table_comes_to_expect_the_exact_return_of_every_action():
 
 def test_the_value_of_a_state_is_the_mean_over_what_the_policy_does_there():
     at, phi = objective(8), np.arange(10.0).reshape(5, 2) ** 2
-    batch = at.sampler.play(thetas(), jax.random.key(1))
+    batch = quickly(at.sampler.play)(thetas(), jax.random.key(1))
     known = at.within([jnp.asarray(phi), None])
     assert known.values is not None and known.action_values is not None
     seen = np.asarray(batch.observations)[..., 0]
@@ -106,7 +106,7 @@ def test_the_value_of_a_state_is_the_mean_over_what_the_policy_does_there():
 
 def test_targets_come_from_the_target_network_and_the_loss_is_that_of_the_action_taken():
     at, phi, old = objective(8), np.arange(10.0).reshape(5, 2) ** 2, np.linspace(-3, 4, 10).reshape(5, 2)
-    batch = at.sampler.play(thetas(), jax.random.key(1))
+    batch = quickly(at.sampler.play)(thetas(), jax.random.key(1))
     settings = critic((TABLES[0], None), 0.1, gae_lambda=0.7, target_rate=0.5)
     within = [at.within([jnp.asarray(table), None]) for table in (phi, old)]
     found = value_loss(settings, within[0], thetas(), 0, batch, within[1])
@@ -122,8 +122,10 @@ def test_targets_come_from_the_target_network_and_the_loss_is_that_of_the_action
     steps = critic((TABLES[0], None), 0.1, gae_lambda=0.7, optimizer="sgd", target_rate=0.5)
     first = start(steps, jax.random.key(0), jnp.float64)
     first = replace(first, parameters=(jnp.asarray(phi), None), targets=(jnp.asarray(old), None))
-    after = fitted(steps, first, replace(at, observed=batch), thetas=thetas())
-    slope = jax.grad(lambda table: value_loss(settings, at.within([table, None]), thetas(), 0, batch, within[1]))
+    after = quickly(lambda: fitted(steps, first, replace(at, observed=batch), thetas=thetas()))()
+    slope = quickly(
+        jax.grad(lambda table: value_loss(settings, at.within([table, None]), thetas(), 0, batch, within[1]))
+    )
     np.testing.assert_allclose(after.parameters[0], phi - 0.1 * slope(jnp.asarray(phi)), rtol=1e-12)
     assert after.targets is not None
     np.testing.assert_allclose(after.targets[0], (old + after.parameters[0]) / 2, rtol=1e-12)
@@ -131,7 +133,7 @@ def test_targets_come_from_the_target_network_and_the_loss_is_that_of_the_action
 
 def test_target_networks_follow_at_their_rate_and_period():
     at = objective(8, (tabular_critic(5),) * 2)
-    batch = at.sampler.play(thetas(), jax.random.key(1))
+    batch = quickly(at.sampler.play)(thetas(), jax.random.key(1))
 
     @quickly
     def path():
@@ -186,7 +188,7 @@ def test_critics_with_other_outputs_or_other_eyes_are_other_programs():
     assert len(set(kinds)) == len(kinds) and tabular_critic(5, 2) == tabular_critic(5, 2)
 
 
-@pytest.mark.parametrize("sees", ["own", "all"])
+@pytest.mark.parametrize("sees", ["all", pytest.param("own", marks=pytest.mark.slow)])
 def test_a_configuration_trains_an_actor_with_a_q_critic(sees):
     raw = {
         "game": {"name": "ipd", "horizon": 1},

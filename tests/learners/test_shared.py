@@ -35,9 +35,13 @@ def sampled_match(learner):
     return Match(0, 0, numbers, (learner,), game, (0, 0))
 
 
-@pytest.mark.parametrize("make", [sampled_match, pytest.param(exact_match, marks=pytest.mark.slow)])
-def test_a_shared_learner_climbs_the_sum_of_its_seats_directions(make):
-    rule = shaping.lola("exact", 0.4)
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [(sampled_match, shaping.naive()), (exact_match, shaping.lola("exact", 0.4))]
+    + [pytest.param(sampled_match, shaping.lola("exact", 0.4), marks=pytest.mark.slow)],
+    ids=["sampled naive", "exact lola", "sampled lola"],
+)
+def test_a_shared_learner_climbs_the_sum_of_its_seats_directions(make, rule):
     match = make(gradient_learner(rule, 0.5, optimizer("sgd"), values(THETA)))
 
     def both():

@@ -110,6 +110,7 @@ def test_play_and_its_gradients_are_those_of_the_closed_form():
     assert np.linalg.norm(wanted[2:]) > 5 * np.linalg.norm(error[2:])
 
 
+@pytest.mark.slow
 def test_naive_learners_go_around_in_rock_paper_scissors_and_lookahead_comes_to_rest():
     game, rate = envs.MatrixGame(RPS, horizon=1, name="rps"), 0.5
     naive, lookahead = (

@@ -10,6 +10,7 @@ from shaping import envs
 from shaping.envs.coin_game import measures
 from shaping.envs.matrix.measures import cooperation_by_state
 from tests.compiling import quickly
+from tests.runs import reference_values
 
 # Exact values of the Markov chains, seat 0 red. Policies are those of Zhao et al. (2022, POLA, `coin_game_jax.py`).
 PAIRS = (("random", "random"), ("greedy_any", "greedy_any"), ("cooperate", "cooperate"), ("cooperate", "greedy_any"))
@@ -64,6 +65,7 @@ def test_statistics_are_those_of_the_trajectory_of_the_same_play(auto_reset):
     assert_close(pooled.rewards_per_step, rewards.mean((0, 1)))
 
 
+@pytest.mark.slow
 def test_discounted_returns_agree_with_the_exact_values_of_each_match_of_a_population():
     env = envs.make("ipd", noise=0.05)
     policies = (shaping.tabular(5),) * 2
@@ -71,12 +73,13 @@ def test_discounted_returns_agree_with_the_exact_values_of_each_match_of_a_popul
     params = jax.tree.map(lambda leaf: jnp.stack([leaf] * 4), env.default_params)
     params = params.replace(discount=jnp.array([0.5, 0.8, 0.9, 0.93]))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), jnp.arange(4))
-    batch = 2000
-    many = jax.jit(jax.vmap(lambda ts, key, p: shaping.play(env, policies, ts, key, 150, batch, p)))
+    batch = 1000
+    many = quickly(jax.vmap(lambda ts, key, p: shaping.play(env, policies, ts, key, 150, batch, p)))
     found = many(thetas, keys, params)
     for match, discount in enumerate((0.5, 0.8, 0.9, 0.93)):
-        own = [theta[match] for theta in thetas]
-        exact = np.asarray(shaping.exact(envs.make("ipd", noise=0.05, discount=discount), policies)(own)[0])
+        own = np.stack([theta[match] for theta in thetas])
+        payoffs, noise = np.reshape(env.default_params.payoffs, (2, 4)), np.full(2, 0.05)
+        exact = reference_values(own, payoffs, discount, noise) / (1 - discount)
         returns = np.asarray(found.discounted_returns[match])
         assert np.all(np.abs(returns.mean(0) - exact) < 4 * returns.std(0) / batch**0.5 + 1e-4 * np.abs(exact))
 
@@ -140,7 +143,7 @@ def test_play_keeps_types_strong_and_promotes_nothing(x64):
         board = envs.make("coin_game", auto_reset=True, horizon=5)
         players = [shaping.coin_game_players.by_number(board, seat) for seat in (0, 1)]
         theta = (jnp.int32(1), jnp.int32(2))
-        quickly(lambda key: shaping.play(board, players, theta, key, 10, 2))(jax.random.key(0))
+        jax.eval_shape(lambda key: shaping.play(board, players, theta, key, 10, 2), jax.random.key(0))
     assert found.rewards.dtype == found.discounted.dtype == found.entropies.dtype == jnp.float64
     integers = jax.tree.leaves((found.steps, found.episodes, found.ended, found.actions, found.counts))
     assert all(leaf.dtype == jnp.int32 for leaf in integers)

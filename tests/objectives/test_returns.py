@@ -176,6 +176,10 @@ FORMS = [
 ]
 
 
+# Two or three players, endless games or finite ones, either view: in one game or another, each of them.
+DIFFERENTIATED = [(2, None, "own"), (3, 4, "shared"), (2, 1, "own")]
+
+
 @pytest.mark.parametrize(("players", "horizon", "view"), FORMS)
 def test_a_match_with_noise_and_asymmetric_payoffs_equals_its_markov_chain(players, horizon, view, x64):
     form = game(players, horizon, view)
@@ -186,7 +190,10 @@ def test_a_match_with_noise_and_asymmetric_payoffs_equals_its_markov_chain(playe
         )
 
 
-@pytest.mark.parametrize(("players", "horizon", "view"), FORMS[:-1])
+@pytest.mark.parametrize(
+    ("players", "horizon", "view"),
+    [pytest.param(*form, marks=[pytest.mark.slow] * (form not in DIFFERENTIATED)) for form in FORMS[:-1]],
+)
 def test_gradients_in_policies_payoffs_discount_and_noise_are_finite_differences(players, horizon, view, x64):
     form = game(players, horizon, view)
     thetas, params = random_match(form, 7)

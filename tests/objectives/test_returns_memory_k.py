@@ -99,7 +99,7 @@ def test_returns_of_a_finite_game_equal_a_recursion(memory, rounds_more_than_rem
     np.testing.assert_allclose(found, reference(cooperation, IPD, discount, memory, horizon), rtol=1e-12)
 
 
-@pytest.mark.parametrize("memory", [2, 3])
+@pytest.mark.parametrize("memory", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("view", ["own", "shared"])
 @pytest.mark.parametrize("horizon", [None, 6])
 @pytest.mark.parametrize("noise", [(0.0, 0.0), (0.1, 0.02)])

@@ -11,6 +11,7 @@ from shaping.objectives.exact_matrix import exact, exact_matrix_game
 from shaping.objectives.rewards import maximised
 from shaping.policies import tabular
 from shaping.rules import gradients
+from tests.compiling import quickly
 from tests.objectives.enumeration import PROBE
 
 IPD = np.array([[[-1.0, -3.0], [0.0, -2.0]], [[-1.0, 0.0], [-3.0, -2.0]]])
@@ -65,7 +66,8 @@ def test_a_step_that_pays_nobody_costs_no_social_value():
 def test_what_everybody_climbs_is_the_return_of_the_game_with_these_payoffs(kind):
     other = exact(envs.MatrixGame(payoffs_of(kind).tolist(), discount=0.96, name="other"), (tabular(5),) * 2)
     ours = ipd_form().objective(envs.make("ipd").default_params, (BY_HAND[kind][0],) * 2)
-    np.testing.assert_allclose(ours(probe())[0], other(probe())[0], rtol=1e-9)
+    found, expected = quickly(lambda: [at(probe())[0] for at in (ours, other)])()
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_an_opponent_that_climbs_its_own_reward_is_imagined_to_do_so():
@@ -73,10 +75,10 @@ def test_an_opponent_that_climbs_its_own_reward_is_imagined_to_do_so():
     params, thetas = envs.make("ipd").default_params, probe()
     altruist = exact(envs.MatrixGame([IPD[0].tolist(), IPD[0].tolist()], discount=0.96, name="b"), (tabular(5),) * 2)
     ours = ipd_form().objective(params, (None, shaping.weights(0.0, 1.0)))
-    rule = shaping.lola("exact", 1.0)
-    wanted = rule.direction(altruist, thetas, 0)
-    np.testing.assert_allclose(rule.direction(ours, thetas, 0), wanted, rtol=1e-9, atol=1e-9)
-    assert not np.allclose(wanted, rule.direction(ipd_form().objective(params), thetas, 0), rtol=0.01)
+    rule, plain = shaping.lola("exact", 1.0), ipd_form().objective(params)
+    wanted, found, selfish = quickly(lambda: [rule.direction(at, thetas, 0) for at in (altruist, ours, plain)])()
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    assert not np.allclose(wanted, selfish, rtol=0.01)
 
 
 def test_naive_learners_that_care_for_each_other_cooperate_and_values_stay_the_games():
@@ -112,12 +114,12 @@ def test_gradients_estimated_from_play_are_those_of_the_closed_form():
     def gradient(objective, key=None):
         return jnp.stack([gradients.gradient(objective, thetas, player, player, key) for player in (0, 1)])
 
-    exactly = gradient(form.objective(env.default_params, both))
+    exactly = quickly(lambda: gradient(form.objective(env.default_params, both)))()
     keys = jax.random.split(jax.random.key(1), 40)
     each = jax.jit(jax.vmap(lambda key: gradient(game.objective(numbers, both), key)))(keys)
     error = each.std(0, ddof=1) / np.sqrt(len(keys))
     assert np.all(np.abs(each.mean(0) - exactly) < 4.5 * error)
-    selfish = gradient(form.objective(env.default_params))
+    selfish = quickly(lambda: gradient(form.objective(env.default_params)))()
     assert np.any(np.abs(each.mean(0) - selfish)[0] > 20 * error[0])  # sharp enough to tell
 
 
@@ -125,10 +127,11 @@ def test_the_exact_coin_game_pays_for_every_move_what_is_climbed():
     env = envs.make("coin_game", grid=(1, 3), dialect="pola", horizon=None)
     game, numbers = shaping.exact_coin_game(env, [shaping.coin_table(env, seat) for seat in (0, 1)], infinite=True)
     thetas = [jax.random.normal(jax.random.key(seat), policy.shapes.shape) for seat, policy in enumerate(game.policies)]
-    own = game.objective(numbers)(thetas)[0]
-    swapped = game.objective(numbers, (shaping.weights(0.0, 1.0),) * 2)(thetas)[0]
+    rewards = (None, (shaping.weights(0.0, 1.0),) * 2, (shaping.inequity_aversion(1.0, 1.0),) * 2)
+    own, swapped, averse = (
+        np.stack(each) for each in quickly(lambda: [game.objective(numbers, given)(thetas)[0] for given in rewards])()
+    )
     np.testing.assert_allclose(swapped, own[::-1], rtol=1e-10)
-    averse = game.objective(numbers, (shaping.inequity_aversion(1.0, 1.0),) * 2)(thetas)[0]
     # Both lose by the same distance of their rewards.
     np.testing.assert_allclose(averse[0] - averse[1], own[0] - own[1], rtol=1e-9)
     assert averse[0] < own[0] - 0.1

@@ -245,7 +245,7 @@ def test_exact_lola_on_sampled_returns_is_that_on_exact_ones_up_to_the_noise_of_
 
 
 def test_the_shaping_term_of_published_lola_is_the_exact_one_within_monte_carlo_error():
-    steps, rule = 12, lola("original", 1.0)
+    steps, rule = 6, lola("original", 1.0)
 
     def term(objective, key=None):
         return rule.shaping(objective, probe(), 0, rule.settings, key)

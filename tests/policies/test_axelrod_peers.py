@@ -1,5 +1,6 @@
 """Histories move for move as Axelrod-Python plays them, for deterministic strategies that are finite automata."""
 
+import inspect
 import warnings
 
 import jax
@@ -12,7 +13,7 @@ from shaping import envs
 from shaping.policies import mealy_machine
 from tests.compiling import quickly
 
-TURNS = 120
+TURNS = 60
 # Ours, and the class it is there.
 NAMED = {
     "allc": "Cooperator",
@@ -66,8 +67,16 @@ EVOLVED = ("EvolvedFSM4", "EvolvedFSM6", "EvolvedFSM16", "EvolvedFSM16Noise05", 
 
 @pytest.fixture(scope="module")
 def axelrod():
-    with warnings.catch_warnings():
+    read = inspect.getsource
+
+    def unread(thing):
+        return "" if str(getattr(thing, "__module__", "")).startswith("axelrod") else read(thing)
+
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
+        # As it is imported, Axelrod reads the source of all strategies to tell which make use of the game or its
+        # length. That takes seconds, and no match depends on it.
+        patch.setattr(inspect, "getsource", unread)
         return pytest.importorskip("axelrod", reason="needs the peer package axelrod")
 
 

@@ -125,8 +125,10 @@ def test_random_and_stay_do_what_they_are_called():
     assert done("stay", env, 0, [[4, 0]], [[3]]) == [{"stay"}]
 
 
-@pytest.mark.parametrize("players", [3, pytest.param(2, marks=pytest.mark.slow)])
-def test_every_view_layout_and_order_of_moves_leads_to_the_same_decision(players):
+@pytest.mark.parametrize(
+    ("players", "every"), [(3, False), *(pytest.param(n, True, marks=pytest.mark.slow) for n in (2, 3))]
+)
+def test_every_view_layout_and_order_of_moves_leads_to_the_same_decision(players, every):
     """Against the shared view with planes first, on which the boards above are played."""
     rng = np.random.default_rng(players)
     views = [
@@ -136,12 +138,13 @@ def test_every_view_layout_and_order_of_moves_leads_to_the_same_decision(players
         {"view": "cyclic", "egocentric": True, "layout": "channels_first", "flat": True},
     ]
     common = {"dialect": "pola", "num_players": players, "grid": (3, 4), "stay": True}
-    for coins in ("alternating", "per_colour"):
+    named = list(zip(views, ("greedy_any", "cooperate", "avoid_other", "greedy_own"), strict=True))
+    for coins, some in (("alternating", named[:2]), ("per_colour", named[2:])):
         count = 1 if coins == "alternating" else players
         boards = [rng.integers(0, 12, (20, size)) for size in (players, count)]
         colour = rng.integers(0, players, 20) if coins == "alternating" else 0
         plain = envs.make("coin_game", coins=coins, **common)
-        for settings, name in zip(views, ("greedy_any", "cooperate", "avoid_other", "greedy_own"), strict=True):
+        for settings, name in named if every else some:
             env = envs.make("coin_game", coins=coins, **common | settings)
             seat = players - 1
             assert done(name, env, seat, *boards, colour) == done(name, plain, seat, *boards, colour)

@@ -41,7 +41,9 @@ def folds_of(env, player, folded):
         pytest.param({"dialect": "jaxmarl", "grid": (2, 3)}, True, marks=pytest.mark.slow),
         ({"dialect": "reciprocator", "grid": (2, 3)}, True),
         pytest.param({"dialect": "loqa", "num_players": 3, "grid": 2}, True, marks=pytest.mark.slow),
-        ({"dialect": "jaxmarl", "num_players": 3, "grid": (1, 2), "stay": False}, False),
+        pytest.param(
+            {"dialect": "jaxmarl", "num_players": 3, "grid": (1, 2), "stay": False}, False, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_every_observation_leads_to_the_row_of_its_state(settings, folded):

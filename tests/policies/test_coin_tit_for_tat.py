@@ -9,6 +9,8 @@ from shaping import envs
 from shaping.envs.coin_game.game import CoinGameState
 from shaping.objectives.play_statistics import play
 from shaping.policies import coin_game_players, coin_tit_for_tat
+from shaping.policies.one_of import one_of
+from tests.compiling import quickly
 
 
 def course(env, player, boards):
@@ -84,16 +86,17 @@ def test_with_a_coin_of_every_colour_being_robbed_weighs_more_than_a_kindness_at
 
 def test_two_of_them_never_rob_each_other_and_one_pays_a_thief_back():
     env = envs.make("coin_game", dialect="pola", horizon=60)
-    friends = [coin_tit_for_tat(env, seat) for seat in range(2)]
-    thief = [coin_tit_for_tat(env, 0), coin_game_players.greedy_any(env, 1)]
-    victim = [coin_game_players.cooperate(env, 0), coin_game_players.greedy_any(env, 1)]
+    first = one_of([coin_tit_for_tat(env, 0), coin_game_players.cooperate(env, 0)])
+    second = one_of([coin_tit_for_tat(env, 1), coin_game_players.greedy_any(env, 1)])
 
-    @jax.jit
-    def pickups(key):
-        counts = [play(env, players, ((), ()), key, 60, 8).pooled().counts for players in (friends, thief, victim)]
-        return jnp.stack([c.pickups for c in counts])
+    @quickly
+    @jax.vmap
+    def pickups(choice):
+        thetas = [(number, ((), ())) for number in choice]
+        return play(env, (first, second), thetas, jax.random.key(0), 60, 8).pooled().counts.pickups
 
-    peace, war, prey = np.asarray(pickups(jax.random.key(0)))
+    friends, thief, victim = [0, 0], [0, 1], [1, 1]
+    peace, war, prey = np.asarray(pickups(jnp.array([friends, thief, victim])))
     assert peace[0, 0] > 20 and peace[1, 1] > 20 and peace[0, 1] == peace[1, 0] == 0
     assert war[1, 0] > 20 and war[0, 1] > 20
     assert prey[1, 0] > 20 and prey[0, 1] == 0

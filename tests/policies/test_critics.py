@@ -26,16 +26,21 @@ def drawn(critic, scale=1.0):
     return initialiser(critic)(jax.random.key(0), jnp.float32(scale))
 
 
-@pytest.mark.parametrize(("kind", "x64"), [*((kind, True) for kind in KINDS), ("tabular", False)])
+@pytest.mark.parametrize(
+    ("kind", "x64"),
+    [("tabular", False)]
+    + [pytest.param(kind, True, marks=[pytest.mark.slow] * (kind in ("conv", "GRU"))) for kind in KINDS],
+)
 def test_a_critic_has_one_value_an_observation_in_the_precision_of_its_parameters(kind, x64):
     with jax.enable_x64(x64):
         space, critic = KINDS[kind]
+        apply = quickly(critic.apply)
         dtype = jnp.float64 if x64 else jnp.float32
         phi = drawn(critic)
         assert {leaf.dtype for leaf in jax.tree.leaves(phi)} == {jnp.dtype(jnp.float32)}
         phi = jax.tree.map(lambda leaf: leaf.astype(dtype), phi)
         seen = space.sample(jax.random.key(1), (4, 3))
-        values, memory = critic.apply(phi, seen, critic.start((4, 3)))
+        values, memory = apply(phi, seen, critic.start((4, 3)))
         assert values.shape == (4, 3) and values.dtype == dtype and np.ptp(values) > 0
         alone = jax.vmap(jax.vmap(lambda seen, memory: critic.apply(phi, seen, memory)))
         for found, expected in zip(
@@ -44,11 +49,13 @@ def test_a_critic_has_one_value_an_observation_in_the_precision_of_its_parameter
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("conv", "GRU"))) for kind in KINDS]
+)
 def test_a_critic_that_starts_at_scale_zero_expects_nothing(kind):
     space, critic = KINDS[kind]
     seen = space.sample(jax.random.key(1), (4,))
-    values, _ = critic.apply(drawn(critic, 0), seen, critic.start((4,)))
+    values, _ = quickly(critic.apply)(drawn(critic, 0), seen, critic.start((4,)))
     np.testing.assert_array_equal(values, 0)
     shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), drawn(critic))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), critic.shapes) == shapes

@@ -22,7 +22,8 @@ from shaping.policies.distributions import (
 from tests.compiling import quickly
 
 BOXES = [Box((1,), 0.0, 1.0), Box((1,), -3.0, 5.0)]
-NORMALS = [(0.0, 1.0), (0.7, 0.3), (-1.5, 2.0), (2.0, 0.05)]
+NORMALS = [(0.7, 0.3), (2.0, 0.05)]
+NORMALS += [pytest.param(*normal, marks=pytest.mark.slow) for normal in ((0.0, 1.0), (-1.5, 2.0))]
 
 
 def one(mean, sd, box):
@@ -72,7 +73,10 @@ def test_samples_have_the_mean_that_quadrature_gives(mean, sd, box):
 
 
 @pytest.mark.parametrize("box", BOXES)
-@pytest.mark.parametrize(("mean", "sd", "within"), [(0.0, 1.0, 1e-4), (1.5, 2.0, 1e-4), (0.5, 7.3, 0.1)])
+@pytest.mark.parametrize(
+    ("mean", "sd", "within"),
+    [(1.5, 2.0, 1e-4), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((0.0, 1.0, 1e-4), (0.5, 7.3, 0.1)))],
+)
 def test_the_entropy_is_the_integral_it_stands_for(mean, sd, within, box):
     def surprise(y, u):
         slope = np.log((box.high - box.low) / 2) + 2 * (np.log(2) - np.logaddexp(u, -u))
@@ -177,7 +181,7 @@ def test_one_out_of_several_is_the_one_with_its_number():
         one_out_of([several[0], one(0.0, 1.0, BOXES[1])], jnp.int32(0))
 
 
-@pytest.mark.parametrize("shape", [(1,), (3,), (2, 2), ()])
+@pytest.mark.parametrize("shape", [(2, 2), (), *(pytest.param(s, marks=pytest.mark.slow) for s in ((1,), (3,)))])
 def test_dimensions_are_independent_whatever_the_shape_of_an_action(shape):
     box = Box(shape, -1.0, 1.0)
     policy = gaussian(box)

@@ -29,7 +29,7 @@ def distributions(policy, theta):
     return [policy.apply(theta, jnp.int32(0), memory)[0], *after]
 
 
-@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("x64", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_certain_choices_are_certain_in_samples_probabilities_and_log_probabilities(x64):
     with jax.enable_x64(x64):
         policy, theta = shaping.memory_one(5), jnp.asarray(TABLE, dtype=float)

@@ -104,7 +104,7 @@ def test_extremes_of_shared_stocks_and_goods_stand_in_the_order_of_their_names()
         games = played_by(env, found.values())
         welfare = {name: game.discounted_returns.sum() for name, game in zip(found, games, strict=True)}
         assert all(welfare["COOPERATIVE"] > welfare[name] for name in welfare if name != "COOPERATIVE")
-    for settings in ({}, {"punishment": True}, {"contributions": "discrete", "levels": 3, "punishment": True}):
+    for settings in ({}, {"contributions": "discrete", "levels": 3, "punishment": True}):
         env = envs.make("public_goods", horizon=4, **settings)
         found = scripted_players(env)
         welfare = dict(zip(found, [game.returns for game in played_by(env, found.values())], strict=True))
@@ -113,7 +113,7 @@ def test_extremes_of_shared_stocks_and_goods_stand_in_the_order_of_their_names()
         np.testing.assert_allclose(welfare["NONE"], rounds * env.endowment, rtol=1e-5)
 
 
-@pytest.mark.parametrize("view", ["public", "private"])
+@pytest.mark.parametrize("view", ["private", pytest.param("public", marks=pytest.mark.slow)])
 def test_negotiators_get_the_shares_their_proposals_are_known_for(view):
     """Two cooperators expect 1/2 each a round, two that ask for all 0.3 each."""
     env = envs.make("negotiation", view=view)

@@ -10,15 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.sharding import AxisType
 
 import shaping
 from shaping import envs
 from shaping.config.errors import ConfigError
 from shaping.population import blocks
+from shaping.population.compiled_programs import AXIS
 from shaping.population.learner_types import learners_of
 from shaping.population.meeting_population import Rules, begin
 from shaping.population.population_programs import Population, setup_of
 from shaping.populations import _populations
+from shaping.runtime import loop
+from shaping.runtime.devices import population_mesh
 from shaping.training import game_of
 
 SIZE, GENERATIONS = 16, 4000
@@ -47,7 +51,7 @@ def places_over_time(turnover):
     return np.asarray(run())
 
 
-@pytest.mark.parametrize("turnover", [1.0, 0.5])
+@pytest.mark.parametrize("turnover", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_any_two_learners_meet_equally_often(turnover):
     found = places_over_time(turnover)
     np.testing.assert_array_equal(np.sort(found, axis=1), np.tile(np.arange(SIZE), (GENERATIONS, 1)))
@@ -88,14 +92,26 @@ def population(kind):
     return {name: recorded.values for name, recorded in found.data_vars.items()}
 
 
-@pytest.mark.parametrize("kind", ["divided", pytest.param("whole", marks=pytest.mark.slow)])
-def test_populations_on_four_devices_are_those_on_fewer(kind):
-    done = subprocess.run([sys.executable, "-c", PROGRAM, kind], env=os.environ, capture_output=True, timeout=280)
-    assert done.returncode == 0, done.stderr.decode()
-    one, other = pickle.loads(done.stdout), population(kind)
+def assert_close(one, other):
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_a_population_on_two_devices_is_that_on_one(monkeypatch):
+    assert len(jax.devices()) == 2
+    both = population("divided")
+    one = population_mesh().devices[:1]
+    monkeypatch.setattr(loop, "population_mesh", lambda: jax.make_mesh((1,), (AXIS,), (AxisType.Auto,), devices=one))
+    assert_close(population("divided"), both)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["divided", "whole"])
+def test_populations_on_four_devices_are_those_on_fewer(kind):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, kind], env=os.environ, capture_output=True, timeout=280)
+    assert done.returncode == 0, done.stderr.decode()
+    assert_close(pickle.loads(done.stdout), population(kind))
 
 
 def test_blocks_that_do_not_fit_are_refused():

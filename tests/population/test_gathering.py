@@ -20,8 +20,9 @@ from shaping.population.match import Encounter, Match
 from shaping.rules import naive
 from tests.compiling import quickly
 
-GAME = envs.make("ipd", discount=0.9)
-FORM = exact_matrix_game(GAME, (tabular(5),) * 2)
+# One-shot, because it compiles fastest.
+GAME = envs.make("ipd", horizon=1)
+FORM = exact_matrix_game(GAME, (tabular(GAME.num_states),) * 2)
 
 
 def match(encounter=None, number=0):

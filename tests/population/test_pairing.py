@@ -65,9 +65,9 @@ def test_learners_meet_on_their_island_and_migrants_on_another():
 @pytest.mark.parametrize(
     ("own", "size", "degree", "matchings"),
     [
-        (pairing("ring"), 12, 2, 2),
+        pytest.param(pairing("ring"), 12, 2, 2, marks=pytest.mark.slow),
         (pairing("ring"), 9, 2, 3),
-        (pairing("lattice"), 16, 4, 4),
+        pytest.param(pairing("lattice"), 16, 4, 4, marks=pytest.mark.slow),
         (pairing("lattice", width=4), 20, 4, 5),
         (pairing("graph", edges=[(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)]), 4, None, 3),
     ],

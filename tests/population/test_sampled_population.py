@@ -14,9 +14,11 @@ from shaping.learners.critic import critic
 from shaping.learners.learner import Learner, LearnerState
 from shaping.learners.opponent_model import opponent_model
 from shaping.policies import tabular, tabular_critic
+from shaping.population import match as single
 from shaping.population.match import Match
 from shaping.rules import Rule, lola, naive
 from shaping.rules.first_order import lookahead
+from tests.compiling import quickly
 
 pytestmark = pytest.mark.quick
 
@@ -98,6 +100,35 @@ def test_a_match_that_bursts_is_dated_and_frozen_and_leaves_the_others_alone(seg
     np.testing.assert_array_equal(found.final[1][[0, 2]], calm.final[1][[0, 2]])
 
 
+def saturated_starts():
+    """Certain policies of both players, and policies certain by far."""
+    tft = np.array([1.0, 1.0, -1.0, 1.0, -1.0])
+    return [(60 * tft, 60 * tft), (60 * np.ones(5), -60 * tft), (1e4 * tft, -1e4 * np.ones(5)), (-1e4 * tft, 0 * tft)]
+
+
+def test_an_update_from_certain_policies_is_finite_and_one_that_looks_too_far_ahead_is_not():
+    def learners(starts, step_size=0.5, rate=1.0):
+        return [gradient_learner(lola("original", rate), step_size, initial=values(theta)) for theta in starts]
+
+    plain = np.random.default_rng(1).normal(size=(2, 5))
+    everybody = [learners(starts) for starts in saturated_starts()] + [learners(plain), learners(plain, 1e30, 1e30)]
+    matches = [match(number, own) for number, own in enumerate(everybody)]
+
+    @quickly
+    @jax.vmap
+    def updated(match):
+        return [own.theta for own in single.moved(match, single.start(match, jnp.float32).learners, jnp.int32(0))]
+
+    def stacked(*leaves):
+        array = np.stack(leaves)
+        return array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+
+    found = np.stack(updated(jax.tree.map(stacked, *matches)), axis=1)
+    assert np.isfinite(found).all(axis=(1, 2)).tolist() == [True] * 5 + [False]
+    assert np.any(found[4] != plain.astype(np.float32))
+
+
+@pytest.mark.slow
 def test_a_lookahead_that_explodes_ends_a_match_before_its_first_update(population):
     def learners(number, step_size=0.5, rate=1.0):
         starts = np.random.default_rng(number).normal(size=(2, 5))
@@ -115,22 +146,17 @@ def test_a_lookahead_that_explodes_ends_a_match_before_its_first_update(populati
         np.testing.assert_array_equal(with_it.final[seat][[0, 2, 3]], without.final[seat][[0, 2, 3]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fitted", "dtype"),
-    [
-        # Players of the same program as in the test above.
-        (False, "float32"),
-        pytest.param(True, "float32", marks=pytest.mark.slow),
-        pytest.param(True, "float64", marks=pytest.mark.slow),
-    ],
+    # Players of the first case are of the same program as in the test above.
+    [(False, "float32"), (True, "float32"), (True, "float64")],
 )
 def test_saturated_policies_stay_finite(population, fitted, dtype):
     """Where the others' policies and values are known, and where models and critics are fitted to what is played."""
-    tft = np.array([1.0, 1.0, -1.0, 1.0, -1.0])
-    starts = [(60 * tft, 60 * tft), (60 * np.ones(5), -60 * tft), (1e4 * tft, -1e4 * np.ones(5)), (-1e4 * tft, 0 * tft)]
     model = opponent_model(rate=0.1, steps=2, first_steps=2)
     matches = []
-    for number, (one, other) in enumerate(starts):
+    for number, (one, other) in enumerate(saturated_starts()):
         if fitted:
             shaping_player = gradient_learner(lola("exact", 1.0), 0.5, initial=values(one), model=model)
             own = critic((tabular_critic(5),) * 2)

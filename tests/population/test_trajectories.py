@@ -71,6 +71,7 @@ def test_first_order_learners_of_every_coefficient_side_by_side(population):
     np.testing.assert_allclose(outcome.trajectory_mean, mean, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_exact_lola_from_zero_and_from_the_probe(population):
     ipd = envs.make("ipd", state_view="shared")
     matches = [population.match(ipd, learners(lola("exact", 1.0), start)) for start in (ZERO, PROBE)]

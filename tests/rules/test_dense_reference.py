@@ -108,7 +108,13 @@ def dense_first_order(flat: Flat, first, second, eta: float, m: float, s: float)
     return directions
 
 
-@pytest.mark.parametrize(("game", "players"), GAMES, ids=IDS)
+@pytest.mark.parametrize(
+    ("game", "players"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name not in ("matrix_game-2", "polynomial_game-3")))
+        for case, name in zip(GAMES, IDS, strict=True)
+    ],
+)
 def test_first_order_rules_equal_dense_second_derivatives(game, players):
     objective, returns, thetas = game(players)
     flat, eta = Flat(returns, thetas), 0.7
@@ -138,7 +144,12 @@ def test_first_order_rules_equal_dense_second_derivatives(game, players):
 @pytest.mark.parametrize(
     ("game", "players", "lookaheads"),
     [
-        pytest.param(game, players, k, marks=() if (players, k) in ((2, 5), (3, 1)) else pytest.mark.slow)
+        pytest.param(
+            game,
+            players,
+            k,
+            marks=() if (game, players, k) in ((matrix_game, 3, 1), (polynomial_game, 2, 5)) else pytest.mark.slow,
+        )
         for game, players in GAMES
         for k in ((1, 2, 5) if game is matrix_game else (2, 5)[players - 2 :])
     ],

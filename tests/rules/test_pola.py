@@ -87,6 +87,7 @@ def test_outer_pola_lands_where_the_penalised_return_has_no_slope():
     assert np.abs(slope(final)).max() < 1e-5 < 0.1 < np.abs(slope(thetas[0])).max()
 
 
+@pytest.mark.slow
 def test_ideal_pola_with_one_inner_iteration_is_outer_pola():
     objective, thetas = game(), start()
     shared = {"lookahead_rate": 0.7, "proximal_rate": 0.05, "penalty": 0.3, "max_iterations": 5}
@@ -104,7 +105,7 @@ def test_ideal_pola_does_not_depend_on_the_parameterisation_and_exact_lola_does(
     def both(rule):
         return rule.direction(plain, thetas, 0), jnp.asarray(MAP) @ rule.direction(mapped, inside, 0)
 
-    ideal = pola("ideal", 0.1, 0.1, 4.0, 4.0, tolerance=1e-15, max_iterations=500, inner_iterations=250)
+    ideal = pola("ideal", 0.5, 0.5, 4.0, 4.0, tolerance=1e-15, max_iterations=100, inner_iterations=50)
     plainly, mappedly = both(ideal)
     np.testing.assert_allclose(mappedly, plainly, atol=1e-3)
     assert np.abs(plainly).max() > 0.1

@@ -86,7 +86,7 @@ def test_exact_lola_at_the_probe(eta, expected, direction, form_of):
 @pytest.mark.parametrize(
     ("lookaheads", "expected"),
     [
-        (1, [-0.261399, 0.288665, -4.064975, 0.690707, -2.904447]),
+        pytest.param(1, [-0.261399, 0.288665, -4.064975, 0.690707, -2.904447], marks=pytest.mark.slow),
         (2, [-0.263440, 1.316815, -5.397571, 1.422224, -3.394180]),
         pytest.param(3, [-0.251888, 1.224447, -5.049143, 1.147122, -3.063855], marks=pytest.mark.slow),
     ],

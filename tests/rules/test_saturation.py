@@ -13,7 +13,7 @@ from shaping.rules import first_order, lola, naive
 RULES = {"naive": naive(), "first_order": first_order(), "exact": lola("exact"), "exact-3": lola("exact", 1.0, 3)}
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "exact")) for n in RULES])
 def test_directions_of_saturated_policies_are_finite_and_vanish_at_mutual_defection(name, direction, form_of):
     form, params = form_of(), envs.make("ipd").default_params
     for own, other in itertools.product((-60.0, -20.0, 20.0, 60.0), repeat=2):
@@ -28,7 +28,7 @@ def test_directions_of_saturated_policies_are_finite_and_vanish_at_mutual_defect
             assert np.all(np.isfinite(direction(RULES[name], form, params, level * signs)))
 
 
-@pytest.mark.parametrize("name", ["first_order", "exact"])
+@pytest.mark.parametrize("name", ["exact", pytest.param("first_order", marks=pytest.mark.slow)])
 def test_directions_of_saturated_policies_are_finite_in_float32(name, form_of):
     form, params = form_of(), envs.make("ipd").default_params
     directions = jax.jit(jax.vmap(lambda thetas: RULES[name].direction(form.objective(params), list(thetas), 0)))

@@ -7,6 +7,7 @@ import pytest
 
 from shaping.rules.hola import hola
 from shaping.rules.lola import lola
+from shaping.rules.naive import naive
 from tests.rules.random_games import all_directions, game, points
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -45,10 +46,11 @@ def test_the_exact_variant_is_hola_of_order_two():
 
 def test_without_a_lookahead_the_second_order_is_naive():
     function, numbers, length = game("polynomial", 2)
-    thetas = points(2, length, 4)
-    found = all_directions(lola("taylor", 0.0, opponents="lola"), function, numbers, thetas)
-    naive = all_directions(lola("taylor", 0.0), function, numbers, thetas)
-    np.testing.assert_allclose(found, naive, rtol=1e-12)
+    # One point and one seat, as above, so that one program serves.
+    thetas = points(2, length, 1)
+    found = all_directions(lola("taylor", 0.0, opponents="lola"), function, numbers, thetas, (0,))
+    expected = all_directions(naive(), function, numbers, thetas, (0,))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_unknown_opponents_and_several_lookaheads_are_refused():

@@ -81,7 +81,10 @@ def test_a_plan_learns_nothing_beforehand(monkeypatch):
 @pytest.mark.parametrize(
     "rule",
     [
-        {"rule": "meva", "width": 2, "quantiles": 2, "episodes": 1, "steps": 1, "stride": 1, "batch": 1},
+        pytest.param(
+            {"rule": "meva", "width": 2, "quantiles": 2, "episodes": 1, "steps": 1, "stride": 1, "batch": 1},
+            marks=pytest.mark.slow,
+        ),
         {"rule": "cola", "width": 2, "depth": 1, "training_steps": 1, "training_batch": 1},
     ],
 )

@@ -35,6 +35,12 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
+def between(tmp_path):
+    """A run that ends between two records."""
+    return shaping.run(CONFIG | {"updates": 5}, tmp_path / "between")
+
+
+@pytest.fixture
 def short(finished, tmp_path):
     return Path(shutil.copytree(finished, tmp_path / "short"))
 
@@ -73,21 +79,23 @@ def test_what_is_done_is_not_done_again(short, monkeypatch):
 def test_an_extension_that_is_stopped_and_resumed_is_the_same(whole, short):
     with pytest.raises(StoppedError):
         shaping.resume(short, overrides=["updates=43"], stop_request=StopAfter(2))
+    with pytest.raises(ConfigError, match="only a finished run can be extended"):
+        shaping.resume(short, overrides=["updates=44"])
     with pytest.raises(StoppedError):
         shaping.resume(short, stop_request=StopAfter(5))
     assert_same(whole, shaping.resume(short))
 
 
 @pytest.mark.parametrize("step", ["_grow", pytest.param("remove", marks=pytest.mark.slow)])
-def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, short, monkeypatch, step, updates=43):
+def test_an_extension_that_is_killed_as_it_begins_goes_on(whole, between, monkeypatch, step):
     def killed(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(longer_runs, step, killed)
     with pytest.raises(KeyboardInterrupt):
-        shaping.resume(short, overrides=[f"updates={updates}"])
+        shaping.resume(between, overrides=["updates=43"])
     monkeypatch.undo()
-    assert_same(whole, shaping.resume(short))
+    assert_same(whole, shaping.resume(between))
 
 
 @pytest.mark.parametrize(
@@ -106,11 +114,14 @@ def test_what_cannot_be_extended_is_refused_and_nothing_changed(short, override,
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_run_that_ends_between_two_records_is_extended_too_even_if_killed_as_that_begins(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_curves_of_a_run_that_is_extended_after_it_was_killed_as_that_began_are_those_of_a_whole_one(
+    tmp_path, monkeypatch
+):
     raw = CONFIG | {"log": ["csv"]}
-    whole = shaping.run(raw | {"updates": 15}, tmp_path / "whole")
+    whole = shaping.run(raw | {"updates": 43}, tmp_path / "whole")
     folder = shaping.run(raw | {"updates": 5}, tmp_path / "run")
-    test_an_extension_that_is_killed_as_it_begins_goes_on(whole, folder, monkeypatch, "remove", 15)
+    test_an_extension_that_is_killed_as_it_begins_goes_on(whole, folder, monkeypatch, "remove")
     ours, theirs = (sorted((place / "log.csv").read_text().splitlines()) for place in (folder, whole))
     assert ours == theirs
 
@@ -124,6 +135,7 @@ def test_a_sampled_run_that_ends_between_two_records_too(tmp_path):
     assert_same(whole, shaping.resume(folder, overrides=["updates=11"]))
 
 
+@pytest.mark.slow
 def test_only_a_finished_run_is_extended(tmp_path):
     with pytest.raises(StoppedError):
         shaping.run(CONFIG | {"updates": 24}, tmp_path / "run", stop_request=StopAfter(2))
