@@ -103,7 +103,10 @@ def _units(leaves: Sequence[jax.Array]) -> list[list[jax.Array]]:
 @population_last
 def _columns(columns: list[list[jax.Array]]) -> jax.Array:
     """The matrix [n, m, *batch] with m columns of n scalars."""
-    return jnp.stack([jnp.stack(row) for row in zip(*columns, strict=True)])
+    rows = list(zip(*columns, strict=True))
+    # Entries that are the same in the whole population came without its axis.
+    entries = jnp.broadcast_arrays(*(entry for row in rows for entry in row))
+    return jnp.stack(entries).reshape(len(rows), len(columns), *entries[0].shape)
 
 
 def seat_of_entry(vector: JointVector) -> list[int]:

@@ -347,6 +347,18 @@ def test_parameters_may_be_any_pytree_with_the_population_last(name):
     np.testing.assert_allclose(np.array(found).transpose(2, 0, 1), expected, rtol=1e-9, atol=1e-9)
 
 
+def test_a_population_may_have_some_second_derivatives_in_common():
+    """V_0 = x y^2 - x^2 and V_1 = - y x^2 - 2 y^2: the own second derivatives -2 and -4 hold for everybody."""
+
+    def at(x, y):
+        objective = from_returns(lambda ts: [ts[0] * ts[1] ** 2 - ts[0] ** 2, -ts[1] * ts[0] ** 2 - 2 * ts[1] ** 2])
+        return jnp.stack([lss().direction(objective, [x, y], seat) for seat in range(2)])
+
+    x, y = jnp.array([0.5, -1.0, 2.0]), jnp.array([1.5, 0.25, -0.5])
+    alone = jnp.stack([at(*one) for one in zip(x, y, strict=True)])
+    np.testing.assert_allclose(jax.vmap(at)(x, y), alone, rtol=1e-12)
+
+
 def test_a_coefficient_of_zero_masks_an_infinite_term():
     # At zero the second derivative of a power of 1.5 is infinite, its first derivative 0.
     objective = from_returns(lambda ts: [ts[0] - ts[1] + (ts[0] + ts[1]) ** 1.5, ts[1] + (ts[0] + ts[1]) ** 1.5])
