@@ -348,10 +348,10 @@ def test_parameters_may_be_any_pytree_with_the_population_last(name):
 
 
 def test_a_population_may_have_some_second_derivatives_in_common():
-    """V_0 = x y^2 - x^2 and V_1 = - y x^2 - 2 y^2: the own second derivatives -2 and -4 hold for everybody."""
+    """V_0 = 3 x y - x^2 has constant ones, V_1 = - y x^2 - 2 y^2 has others everywhere."""
 
     def at(x, y):
-        objective = from_returns(lambda ts: [ts[0] * ts[1] ** 2 - ts[0] ** 2, -ts[1] * ts[0] ** 2 - 2 * ts[1] ** 2])
+        objective = from_returns(lambda ts: [3 * ts[0] * ts[1] - ts[0] ** 2, -ts[1] * ts[0] ** 2 - 2 * ts[1] ** 2])
         return jnp.stack([lss().direction(objective, [x, y], seat) for seat in range(2)])
 
     x, y = jnp.array([0.5, -1.0, 2.0]), jnp.array([1.5, 0.25, -0.5])
