@@ -27,7 +27,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _programs = tempfile.mkdtemp(prefix="shaping-tests-")
     atexit.register(shutil.rmtree, _programs, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    # To keep a program costs a few per cent of compiling it, and most are never asked for again.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # Of workers and commands: memory that is freed stays theirs, since more is wanted at once.
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+    os.environ.setdefault("MALLOC_TOP_PAD_", str(2**26))
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 
 import jax
 import pytest

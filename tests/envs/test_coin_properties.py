@@ -272,7 +272,6 @@ def test_counts_of_two_players_are_those_of_loqas_statistics():
         np.testing.assert_array_equal((adjacent & ~took).cumsum(0), missed[:-1])
 
 
-@pytest.mark.slow
 def test_a_very_long_episode_neither_ends_early_nor_overflows():
     env = envs.make("coin_game", dialect="reciprocator", horizon=200_000)
     states, pickups, ended, counts = episode(env, 70_000, 2)
