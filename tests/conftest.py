@@ -66,9 +66,19 @@ def pytest_configure(config):
     jax.devices()
 
 
+def pytest_collection_modifyitems(items):
+    """Begins with the whole runs at the top: near the end only short files are left, which two workers share well."""
+    items.sort(key=lambda item: len(item.path.parts))
+
+
 def pytest_collection_finish():
     """Excludes what has been imported by now from garbage collection."""
     gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    """Excludes everything, since the process ends: to go through a whole run's objects takes seconds."""
     gc.freeze()
 
 
