@@ -130,6 +130,7 @@ def _leave(error: Exception) -> NoReturn:
     import traceback
 
     from shaping.config.errors import ConfigError
+    from shaping.runtime.checkpoints import barrier
     from shaping.runtime.failures import ExhaustedError
     from shaping.runtime.processes import is_lost, leave_in_order
 
@@ -137,7 +138,7 @@ def _leave(error: Exception) -> NoReturn:
         status = statuses.STOPPED if isinstance(error, ExhaustedError) else statuses.REFUSED
         complain(str(error))
         sys.stderr.flush()
-        leave_in_order()
+        leave_in_order(barrier)
     elif is_lost(error):
         status = statuses.LOST
         complain("another process of this run has ended; `shaping resume DIR` continues the run")

@@ -121,13 +121,15 @@ def wait_for_all(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def leave_in_order() -> None:
+def leave_in_order(barrier: Callable[[str, int], None]) -> None:
     """Lets the main process end last, at most some seconds after the others are about to: JAX aborts a process whose
-    coordinator is gone. Does not communicate between devices, whose numbers may differ."""
+    coordinator is gone.
+
+    Args:
+      barrier: `checkpoints.barrier`, which does not communicate between devices, whose numbers may differ.
+    """
     if not several():
         return
-    from shaping.runtime.checkpoints import barrier
-
     try:
         barrier("end", 10_000)
     except RuntimeError:
