@@ -40,6 +40,12 @@ import pytest
 from tests import compiling
 from tests.runs import undrawn
 
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+QUICK += " --xla_cpu_parallel_codegen_split_count=1"
+# An unknown flag ends the process, and this one is gone since 0.12.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
+
 gc.set_threshold(200_000, 50, 100)
 # Before the first use of a device: two devices on any machine, so that sharding over a mesh is always tested.
 jax.config.update("jax_num_cpu_devices", 2)
@@ -55,12 +61,7 @@ def pytest_configure(config):
     jax.config.update("jax_use_shardy_partitioner", False)
     jax.config.update("jax_traceback_in_locations_limit", 0)
     if "XLA_FLAGS" not in os.environ and quickly:
-        # Inherited by workers and commands too. An unknown flag ends the process: the last one is gone since 0.12.
-        quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-        quick += " --xla_cpu_parallel_codegen_split_count=1"
-        if importlib.metadata.version("jaxlib").startswith("0.10."):
-            quick += " --xla_cpu_use_fusion_emitters=false"
-        os.environ["XLA_FLAGS"] = quick
+        os.environ["XLA_FLAGS"] = QUICK  # Inherited by workers and commands too.
     # XLA reads its flags once, here: not those that the first command called by a test chooses for its own process,
     # which may suit scalars alone (see `shaping.runtime.devices.CPU_FLAG`).
     jax.devices()
@@ -124,7 +125,10 @@ def _computes(item):
 def pytest_runtest_setup(item):
     item.stash.setdefault(_began, _processor_s())
     if item.config.stash[_by_test]:
-        jax.config.update("jax_disable_most_optimizations", not _computes(item))
+        computes = _computes(item)
+        jax.config.update("jax_disable_most_optimizations", not computes)
+        # This process has read its flags. These are for commands.
+        os.environ.pop("XLA_FLAGS", None) if computes else os.environ.update(XLA_FLAGS=QUICK)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,8 @@ from benchmarks import accelerator
 from benchmarks.interruptions import KINDS, differences
 from shaping.experiment import prepare
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[1]
 TORCH = ["torch"] if importlib.util.find_spec("torch") else []
 
