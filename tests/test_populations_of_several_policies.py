@@ -74,12 +74,14 @@ def test_a_table_and_a_network_that_always_meet_are_the_match_of_them():
 
 @pytest.mark.slow
 def test_a_copy_has_the_structure_of_its_original():
-    """Everybody becomes a copy of somebody of the type with the higher value, and plays on as one."""
+    """Who meets somebody with a higher value becomes a copy of it, and plays on as one."""
     select = shaping.selection("fermi", intensity=1e9, rate=1.0)
     found = shaping.evolve(GAME, TYPES, 6, 4, policies={"net": NET}, selection=select, sample=6, **SETTINGS)
     kinds, rows = found.type_sample.values[0], found.theta_sample.values[0]
     np.testing.assert_array_equal(np.isnan(rows[..., -1]), kinds == 0)
-    assert np.isfinite(rows[..., :5]).all() and len(np.unique(kinds[-1])) == 1
+    assert np.isfinite(rows[..., :5]).all()
+    # Some tables became networks, and some networks tables.
+    assert {-1, 1} <= set(np.unique(np.diff(kinds.astype(int), axis=0)))
 
 
 @pytest.mark.parametrize(
