@@ -118,7 +118,6 @@ def brs(
         needs_sampler=True,
         needs_discrete_actions=True,
         variables={"value_against_response": VARIABLES["value_against_response"]},
-        minibatches=selves,
         gradients=2 + detective_steps,
         plays=2 + detective_steps,
     )

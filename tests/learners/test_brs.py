@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import shaping
 from shaping import envs
+from shaping.config.errors import ConfigError
 from shaping.learners import Common, optimizer, values
 from shaping.learners.brs import against_detective, brs, met_selves
 from shaping.learners.detective import answers
@@ -127,3 +129,11 @@ def test_networks_answer_along_streams_of_random_play_that_are_the_same_for_ever
     np.testing.assert_allclose(first.reshape(-1, 2).sum(-1), 1, rtol=1e-6)
     np.testing.assert_allclose(first, again, rtol=1e-6)
     assert np.abs(first - second).max() > 1e-3
+
+
+def test_selves_that_cannot_share_the_batch_are_refused(tmp_path):
+    players = {"rule": "brs", "selves": 3}
+    raw = {"game": "ipd", "players": players, "objective": {"kind": "dice", "batch": 8, "horizon": 4}}
+    with pytest.raises(ConfigError, match="selves is 3; allowed: a divisor of batch, 8"):
+        shaping.run(raw, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
