@@ -127,8 +127,11 @@ def pytest_runtest_setup(item):
     if item.config.stash[_by_test]:
         computes = _computes(item)
         jax.config.update("jax_disable_most_optimizations", not computes)
-        # This process has read its flags. These are for commands.
-        os.environ.pop("XLA_FLAGS", None) if computes else os.environ.update(XLA_FLAGS=QUICK)
+        # For commands that the test starts: this process has read its flags.
+        if computes:
+            os.environ.pop("XLA_FLAGS", None)
+        else:
+            os.environ["XLA_FLAGS"] = QUICK
 
 
 @pytest.hookimpl(wrapper=True)
