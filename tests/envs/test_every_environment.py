@@ -3,7 +3,7 @@
 Every property is tested on the same list of environments, which makes this file longer than others.
 """
 
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,28 @@ from shaping import envs
 from shaping.envs import declarations
 from shaping.envs.matrix.games import GAMES
 from shaping.envs.spaces import Discrete
-from tests.compiling import quickly
+from tests.envs.environment_programs import (
+    LARGE,
+    actions_of,
+    assert_close,
+    assert_equal,
+    counted_of,
+    follow,
+    metrics_of,
+    play_of,
+    player_of,
+    reset_and_observe_of,
+    reset_of,
+    step_and_observe_of,
+    step_of,
+    two_players_of,
+)
 
 PAYOFFS = [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]]
 SETTINGS = {"matrix_game": {"payoffs": PAYOFFS, "horizon": 7}, "one_shot_game": {"payoffs": PAYOFFS}}
 """What a name needs besides; others are made as they come."""
 NAMES = [name for name in envs.registered() if name not in GAMES or name in ("ipd", "contribution")]
 """All but most matrix games, which are one class: only their payoffs differ."""
-STEPS = 200
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +48,6 @@ def strict():
 @pytest.fixture(params=NAMES)
 def env(request):
     return envs.make(request.param, **SETTINGS.get(request.param, {}))
-
-
-# Those take long to compile.
-LARGE = ("in_the_matrix", "commons_harvest", "clean_up", "fruit_market")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES])
@@ -52,137 +62,6 @@ EAGER = ("ipd", "referential", "public_goods", "fishery")
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name not in EAGER)) for name in NAMES])
 def eager_env(request):
     return envs.make(request.param, **SETTINGS.get(request.param, {}))
-
-
-def actions_of(env, key, shape=()):
-    return env.action_space.sample(key, (*shape, env.num_players))
-
-
-# Compiling is most of what these tests cost: each of these programs once an environment, whichever tests use it.
-@cache
-def _reset_of(env):
-    def reset(key, params):
-        obs, state = env.reset(key, params)
-        return (obs, state), env.observe(state, params)
-
-    return quickly(reset if hasattr(env, "observe") else lambda key, params: (env.reset(key, params), None))
-
-
-@cache
-def _step_of(env):
-    def step(key, state, actions, params):
-        returned = env.step(key, state, actions, params)
-        return returned, env.observe(returned[1], params)
-
-    return quickly(step if hasattr(env, "observe") else lambda *given: (env.step(*given), None))
-
-
-def reset_of(env):
-    return lambda *given: _reset_of(env)(*given)[0]
-
-
-def step_of(env):
-    return lambda *given: _step_of(env)(*given)[0]
-
-
-@cache
-def metrics_of(env):
-    """`metrics` of counts, and of these beside those of nothing: mapped over both, and given both at once. Then the
-    names in the order in which the environment returns them, which a compiled function does not keep."""
-    metrics, names = partial(declarations.metrics, env), []
-
-    def of(counts):
-        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), counts, declarations.start_counts(env))
-        found = metrics(counts)
-        names[:] = found
-        return found, jax.vmap(metrics)(both), metrics(both)
-
-    return quickly(of), names
-
-
-@cache
-def player(env):
-    """`STEPS` steps of uniformly random actions, reset where an episode ends, in trials of two episodes: what each
-    returned, stacked, and what was counted."""
-    wrapped = envs.AutoReset(env, episodes=2)
-
-    def play(key, params):
-        def step(carry, time):
-            state, counts = carry
-            now = jax.random.fold_in(key, time)
-            actions = actions_of(env, jax.random.fold_in(now, 7))
-            _, after, rewards, *_, info = returned = wrapped.step(now, state, actions, params)
-            counts = declarations.count(wrapped, counts, state, actions, rewards, info["episode_ended"], info)
-            return (after, counts), returned
-
-        start = (wrapped.reset(key, params)[1], declarations.start_counts(env))
-        (_, counts), returned = jax.lax.scan(step, start, jnp.arange(STEPS))
-        return returned, counts
-
-    return play
-
-
-@cache
-def two_players_of(env):
-    """Over keys and over the numbers."""
-    return quickly(jax.vmap(player(env)))
-
-
-@cache
-def player_of(env):
-    """One of two at once, except where that takes long to compile: then one program does for all tests."""
-    if env.name in LARGE:
-        return quickly(player(env))
-
-    def play(key, params):
-        twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (key, params))
-        return jax.tree.map(lambda leaf: leaf[0], two_players_of(env)(*twice))
-
-    return play
-
-
-def play_of(env):
-    return lambda key, params: player_of(env)(key, params)[0]
-
-
-def follow(env, key, params, played, steps):
-    """Checks the first steps of what `player` returned against one step at a time from the same states."""
-    played = jax.tree.map(np.asarray, played)
-    _, before = reset_of(env)(key, params)
-    ended_episodes = 0
-    for time in range(steps):
-        now = jax.random.fold_in(key, time)
-        actions = actions_of(env, jax.random.fold_in(now, 7))
-        obs, after, rewards, terminated, truncated, info = jax.tree.map(lambda leaf, time=time: leaf[time], played)
-        plain_obs, plain, plain_rewards, *ends, _ = step_of(env)(now, before, actions, params)
-        assert_close((info["terminal_observation"], rewards), (plain_obs, plain_rewards))
-        assert_equal([terminated, truncated], ends)
-        ended = bool(terminated | truncated)
-        assert bool(info["episode_ended"]) == ended
-        ended_episodes += ended
-        assert bool(info["trial_ended"]) == (ended and ended_episodes % 2 == 0)
-        assert int(after.episode) == ended_episodes % 2
-        if not ended:
-            assert_close((obs, after.env), (plain_obs, plain))
-        before = after.env
-
-
-def counted_of(env):
-    """The counts of `STEPS` steps of random play, and how many episodes ended in it."""
-
-    def counted(key, params):
-        returned, counts = player_of(env)(key, params)
-        return counts, np.sum(returned[-1]["episode_ended"])
-
-    return counted
-
-
-def assert_equal(left, right):
-    jax.tree.map(np.testing.assert_array_equal, left, right)
-
-
-def assert_close(left, right):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), left, right)
 
 
 def test_shapes_and_types_are_those_of_the_specification(env):
@@ -204,9 +83,9 @@ def test_shapes_and_types_are_those_of_the_specification(env):
 
 def test_what_is_returned_is_what_is_seen_in_the_state(env):
     params = env.default_params
-    (obs, state), seen = _reset_of(env)(jax.random.key(4), params)
+    (obs, state), seen = reset_and_observe_of(env)(jax.random.key(4), params)
     assert_equal(obs, seen)
-    (obs, *_), seen = _step_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
+    (obs, *_), seen = step_and_observe_of(env)(jax.random.key(1), state, actions_of(env, jax.random.key(2)), params)
     assert_equal(obs, seen)
 
 
