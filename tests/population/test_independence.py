@@ -8,7 +8,7 @@ import pytest
 from shaping import envs
 from shaping.learners import gradient_learner, values
 from shaping.population.random_keys import learner_key, match_key, use
-from shaping.rules import first_order, naive
+from shaping.rules import first_order, lola, naive
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -38,7 +38,7 @@ def alone(match, updates):
 
 
 def test_a_population_equals_a_loop_of_single_matches_however_it_is_cut(population):
-    rule, game = naive(), envs.make("ipd")
+    rule, game = lola("exact", 0.7), envs.make("ipd")
     starts = np.random.default_rng(0).normal(size=(8, 2, 5))
     matches = [
         population.match(game, [gradient_learner(rule, 0.5, initial=values(theta)) for theta in start], number)
