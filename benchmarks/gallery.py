@@ -1,7 +1,8 @@
 """The gallery, docs/gallery.md: what each shipped configuration asks, how it came out and how long it took.
 
 python -m benchmarks.gallery run RUNS [NAME ...]   runs the configurations that RUNS does not hold yet, one at a time
-python -m benchmarks.gallery write RUNS            writes docs/gallery.md and docs/images/gallery/ from those runs
+python -m benchmarks.gallery write RUNS [NAME ...] writes docs/gallery.md and docs/images/gallery/ from those runs; with
+                                                   names, their entries anew, and leaves the others as they are
 
 `run` starts every configuration in its own process with an empty compilation cache, and notes the processor time it
 used in RUNS/NAME.json. With `--small`, configurations that take long on two cores run in the small form that `SMALL`
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -216,13 +218,18 @@ def _processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def write(runs: Path) -> list[str]:
-    """Writes the page and its pictures from finished runs; returns the names of configurations without one."""
+def write(runs: Path, names: Sequence[str] = ()) -> list[str]:
+    """Writes the page and its pictures from finished runs, or only the entries of the configurations that are named;
+    returns the names of configurations that should have been written and have no run."""
     from shaping.config.files import read, shipped
 
     IMAGES.mkdir(parents=True, exist_ok=True)
+    kept = {name: entry for name, entry in _entries().items() if name not in names} if names else {}
     parts, missing = [_HEAD], []
     for name in shipped():
+        if name in kept:
+            parts.append(kept[name])
+            continue
         if not (runs / name / "summary.json").exists():
             missing.append(name)
             (IMAGES / f"{name}.png").unlink(missing_ok=True)
@@ -235,6 +242,12 @@ def write(runs: Path) -> list[str]:
         parts.append(_entry(name, read(name), summary, about))
     PAGE.write_text("\n".join(parts), encoding="utf-8")
     return missing
+
+
+def _entries() -> dict[str, str]:
+    """The entries of the page as it is, by the names of their configurations."""
+    _, *entries = PAGE.read_text(encoding="utf-8").split("\n## ")
+    return {entry.partition("\n")[0]: f"## {entry}" for entry in entries}
 
 
 NOT_RUN = "Not run for this page, as it takes long on two cores."
@@ -342,13 +355,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("run", "write"))
     parser.add_argument("runs", type=Path, metavar="RUNS")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="configurations to run; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="configurations; all by default")
     parser.add_argument("--small", action="store_true", help="run long configurations in a small form")
     parser.add_argument("--limit", type=float, default=3600, help="seconds for each configuration (default: 3600)")
     arguments = parser.parse_args()
     if arguments.action == "run":
         run(arguments.runs, arguments.names, arguments.small, arguments.limit)
-    elif missing := write(arguments.runs):
+    elif missing := write(arguments.runs, arguments.names):
         sys.exit(f"{arguments.runs} has no finished run of {', '.join(missing)}; their entries have no picture")
 
 

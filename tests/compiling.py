@@ -5,6 +5,7 @@ import threading
 from functools import cache
 
 import jax
+from jax._src import compiler
 from jax._src.interpreters import mlir
 from jax._src.lib.mlir import ir
 
@@ -14,6 +15,31 @@ _QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passe
 def quickly(function, **options):
     """jax.jit, compiled with little optimisation."""
     return jax.jit(function, compiler_options=_QUICK, **options)
+
+
+class _Optimised:
+    """Whether programs are compiled well, although XLA_FLAGS says otherwise."""
+
+    now = False
+
+
+def optimise_on_demand():
+    """Makes `optimised` decide how JAX compiles: XLA reads its flags once per process."""
+    options_of = compiler.get_compile_options
+
+    def options(*arguments, **keywords):
+        found = options_of(*arguments, **keywords)
+        if _Optimised.now:
+            debug = found.executable_build_options.debug_options
+            debug.xla_backend_optimization_level, debug.xla_llvm_disable_expensive_passes = 3, False
+        return found
+
+    compiler.get_compile_options = options
+
+
+def optimised(now):
+    """From now on programs are compiled well, or as XLA_FLAGS says."""
+    _Optimised.now = now
 
 
 @cache

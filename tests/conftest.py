@@ -55,13 +55,14 @@ compiling.reuse_contexts()
 
 def pytest_configure(config):
     """Chooses how XLA compiles: quickly if no slow tests run, otherwise test by test."""
-    quickly = config.option.markexpr == "not slow"
-    config.stash[_by_test] = "XLA_FLAGS" not in os.environ and not quickly
+    # Those of the workers are what this process sets.
+    config.stash[_by_test] = os.environ.get("XLA_FLAGS", QUICK) == QUICK and config.option.markexpr != "not slow"
     # Of this process alone: commands that tests start keep the defaults.
     jax.config.update("jax_use_shardy_partitioner", False)
     jax.config.update("jax_traceback_in_locations_limit", 0)
-    if "XLA_FLAGS" not in os.environ and quickly:
-        os.environ["XLA_FLAGS"] = QUICK  # Inherited by workers and commands too.
+    os.environ.setdefault("XLA_FLAGS", QUICK)  # Inherited by workers and commands too.
+    if config.stash[_by_test]:
+        compiling.optimise_on_demand()
     # XLA reads its flags once, here: not those that the first command called by a test chooses for its own process,
     # which may suit scalars alone (see `shaping.runtime.devices.CPU_FLAG`).
     jax.devices()
@@ -126,8 +127,8 @@ def pytest_runtest_setup(item):
     item.stash.setdefault(_began, _processor_s())
     if item.config.stash[_by_test]:
         computes = _computes(item)
-        jax.config.update("jax_disable_most_optimizations", not computes)
-        # For commands that the test starts: this process has read its flags.
+        compiling.optimised(computes)
+        # For commands that the test starts.
         if computes:
             os.environ.pop("XLA_FLAGS", None)
         else:

@@ -13,7 +13,7 @@ import pytest
 import zarr
 from jax import lax
 
-from benchmarks import accelerator
+from benchmarks import accelerator, evolution, sampled_rules
 from benchmarks.interruptions import KINDS, differences
 from shaping.experiment import prepare
 
@@ -150,20 +150,22 @@ def test_sampled_rules_are_measured_beside_what_is_installed_with_the_memory_the
     path = tmp_path / "result.json"
     size = ["--batch", "8", "--horizon", "10", "--pairs", "3", "--lookaheads", "1"]
     short = ["--rounds", "1", "--seconds", "0", "--patience", "0"]
-    printed = benchmark("sampled_rules", "--contenders", "jax", "torch:1", *size, *short, "--json", path)
+    parts = ["--parts", "A", "B", "D", "--contenders", "jax", "torch:1"]
+    printed = benchmark("sampled_rules", *parts, *size, *short, "--json", path)
     result = json.loads(path.read_text())
-    sets = {part: result[part] for part in "ABCD"}
+    sets = {part: result[part] for part in "ABD"}
     rows = {part: [row for found in sets[part] for row in found["rows"]] for part in sets}
     assert [row["spec"]["kind"] for row in rows["A"]] == ["product", "jax", *(f"{name}:1" for name in TORCH)]
     assert all(rate > 0 for every in rows.values() for row in every for rate in row["rate"])
-    for part in "BC":
-        assert [row["spec"]["pairs"] for row in rows[part]] == [1, 3]
-        # Three pairs on two devices are four, the last of them twice.
-        assert [row["ready"]["padded"] for row in rows[part]] == [1, 4]
+    assert [row["spec"]["pairs"] for row in rows["B"]] == [1, 3]
+    # Three pairs on two devices are four, the last of them twice.
+    assert [row["ready"]["padded"] for row in rows["B"]] == [1, 4]
     choices = [(row["spec"]["rematerialise"], row["spec"]["slices"]) for row in rows["D"]]
     assert choices == [(False, 1), (False, 4), (True, 1), (True, 4)]
     assert all(row["ready"]["temporary_bytes"] > 0 and row["ready"]["expected_bytes"] > 0 for row in rows["D"])
     assert "| product |" in printed and "| 3, 2 |" in printed and "| 1 | True | 4 |" in printed
+    # Part C is B with D's game and policy.
+    assert "| 3, 2 | " in sampled_rules.table("C", result["B"][0])
 
 
 @pytest.mark.slow
@@ -240,8 +242,6 @@ def test_evolution_is_measured_with_and_without_its_references(tmp_path):
     path = tmp_path / "result.json"
     benchmark("evolution", "--rounds", "1", "--scale", "0.01", "--threads", "1", "--json", path)
     rows = json.loads(path.read_text())["results"]
-    assert [row["task"] for row in rows] == [
-        "alpha_rank", "alpha_rank_defaults", "fixation", "league", "best_responses"
-    ]  # fmt: skip
+    assert [row["task"] for row in rows] == list(evolution.TASKS)
     assert all(row["this package"]["processor_s"] > 0 for row in rows)
     assert (rows[0]["reference"] is not None) == bool(importlib.util.find_spec("open_spiel"))

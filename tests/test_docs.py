@@ -4,8 +4,8 @@ A document's blocks run in order in one folder: ```python as it stands; of ```ba
 `shaping`, runs made small and one configuration verified. Carried out are the runs of README.md, and of the other pages
 of TRAINS those with whose folder the page goes on; other runs are planned, and carried out by the slow tests. So is the
 Python of LEARN, which takes longest to compile; of all pages, the calls of this package fit what is called. A block
-that starts with `# name.yaml` or `# name.py` becomes that file as well, and the tests of a `# test_name.py` are run.
-The blocks marked for continuous integration are left to it.
+that starts with `# name.yaml` or `# name.py` becomes that file as well, with smaller numbers if a slow test trains what
+it describes; the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left to it.
 """
 
 import ast
@@ -41,6 +41,7 @@ from shaping.runtime.signals import SIGNALS
 from shaping.runtime.status import Status
 from shaping.runtime.storage import STORES
 from shaping.variables import VARIABLES
+from tests.small_configurations import small
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -111,12 +112,11 @@ def goes_on(document: Path, line: str) -> bool:
 
 WITH_EXAMPLES = [path for path in DOCUMENTS if path.name not in ("index.md", "gallery.md", "ecology.md")]
 EXAMPLES = [
-    pytest.param(path, path.name == "README.md", id=path.name, marks=[pytest.mark.slow] * (path.name in LEARN))
-    for path in WITH_EXAMPLES
+    pytest.param(path, path.name == "README.md", id=path.name) for path in WITH_EXAMPLES if path.name not in LEARN
 ] + [
     pytest.param(path, True, id=f"{path.name}, trained too", marks=pytest.mark.slow)
     for path in WITH_EXAMPLES[1:]
-    if "\nshaping run " in path.read_text(encoding="utf-8")
+    if path.name in LEARN or "\nshaping run " in path.read_text(encoding="utf-8")
 ]
 
 
@@ -127,7 +127,8 @@ def test_every_command_and_every_python_block_runs(document, in_full, folder, mo
     ran = 0
     for language, content in blocks(document.read_text(encoding="utf-8")):
         if name := re.match(r"# (\S+\.(?:py|yaml))\n", content):
-            Path(name[1]).write_text(content)
+            brief = in_full and language == "yaml" and document.name not in TRAINS
+            Path(name[1]).write_text(yaml.safe_dump(small(yaml.safe_load(content))) if brief else content)
         if language == "python":
             names = {"__name__": "example"}
             exec(compile(content, f"{document.name}: {content.splitlines()[0]}", "exec"), names)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from benchmarks import gallery
 from benchmarks.gallery import IMAGES, NOT_RUN, PAGE, QUESTIONS, SMALL, merged
 from shaping.config.files import read, shipped
 
@@ -24,3 +25,15 @@ def test_a_small_form_changes_only_keys_that_the_configuration_has():
     for name, changes in SMALL.items():
         config = read(name)
         assert set(merged(config, changes)) == set(config), name
+
+
+def test_an_entry_is_written_anew_while_the_others_and_their_pictures_stay(tmp_path, monkeypatch):
+    for name, place in (("PAGE", "gallery.md"), ("IMAGES", "images")):
+        monkeypatch.setattr(gallery, name, tmp_path / place)
+    before = PAGE.read_text(encoding="utf-8")
+    picture = tmp_path / "images" / "lola_table.png"
+    picture.parent.mkdir()
+    picture.touch()
+    gallery.PAGE.write_text(before.replace("## loqa_coin_full\n", "## loqa_coin_full\n\nOutdated.\n"), encoding="utf-8")
+    assert gallery.write(tmp_path / "runs", ["loqa_coin_full"]) == ["loqa_coin_full"]
+    assert gallery.PAGE.read_text(encoding="utf-8") == before and picture.exists()

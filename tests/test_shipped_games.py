@@ -14,15 +14,10 @@ from shaping.config.plan import plan
 from shaping.envs.cournot import collusive_outcome, nash_equilibrium, profits
 from shaping.envs.fishery import great_fish_war
 from tests.runs import cell, played, summary
-
-GAMES = ("cournot", "fishery", "fruit_market", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
-TINY = ("matches=2", "updates=2", "record_every=1", "objective.batch=4", "objective.evaluation=4")
-PAIRS = ("sweep.game.num_players=[2]",)
-"""More players than two take long to compile; every shipped configuration runs with all of them in
-tests/test_training.py."""
+from tests.small_configurations import SHIPPED_GAMES, brief
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", SHIPPED_GAMES)
 def test_a_shipped_game_is_planned_with_all_its_cells(name):
     experiment = plan(read(name))
     assert experiment.cells >= 2
@@ -33,11 +28,12 @@ def test_a_shipped_game_is_planned_with_all_its_cells(name):
 
 @pytest.mark.slow
 @pytest.mark.quick
-@pytest.mark.parametrize("name", GAMES)
-def test_a_shipped_game_trains_and_tells_welfare_beside_scripted_players(name, tmp_path):
-    few = PAIRS if name in ("clean_up", "commons_harvest") else ()
-    folder = shaping.run(name, tmp_path / "run", TINY + few)
+@pytest.mark.parametrize("name", SHIPPED_GAMES)
+def test_a_shipped_game_trains_when_made_small_and_tells_welfare_beside_scripted_players(name, tmp_path):
+    raw = brief(name)
+    folder = shaping.run(raw, tmp_path / "run")
     record = played(folder)
+    assert record.sizes["match"] == plan(raw).matches and record["update"].values[-1] == 4
     assert not (record["diverged_at"] >= 0).any()
     beside = record["scripted_reward_per_step"]
     assert beside.dims == ("match", "player", "opponent") and record.sizes["opponent"] >= 2

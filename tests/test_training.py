@@ -9,10 +9,15 @@ from shaping.config.errors import ConfigError
 from shaping.config.files import read, shipped
 from shaping.config.plan import plan
 from shaping.envs.matrix.games import GAMES
-from tests.runs import VARIABLES, cell, played, summary
+from tests.runs import VARIABLES, cell, played, summary, unmet
+from tests.small_configurations import SHIPPED_GAMES, brief, small, texts
 
 pytestmark = [pytest.mark.usefixtures("without_pictures"), pytest.mark.quick]
 TFT = [[60.0, 60.0, -60.0, 60.0, -60.0]] * 2
+LARGER = ("coin_league_full", "ecology_full", "loqa_coin_full")
+"""Shipped configurations that differ from another one in numbers."""
+RUN_ELSEWHERE = ("lola_table", *SHIPPED_GAMES)
+"""Shipped configurations that tests/test_docs.py (README's own) and tests/test_shipped_games.py run."""
 ZERO, SAME = np.zeros((2, 2, 2)).tolist(), np.full((2, 2, 2), 7.0).tolist()
 IPD = [[[-1, -3], [0, -2]], [[-1, 0], [-3, -2]]]
 EXTREME = {
@@ -83,15 +88,6 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
     assert len(summary(folder)["cells"]) == 5 * 6
 
 
-BRIEFLY = {
-    "cola": {"training_steps": 100},
-    "evolved_loss": {"generations": 2},
-    "meva": {"episodes": 2},
-    "mfos": {"generations": 2},
-}
-"""Rules that train networks before a match, which would take minutes."""
-
-
 @pytest.mark.slow
 @pytest.mark.quick
 @pytest.mark.timeout(900)
@@ -100,7 +96,8 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
     from shaping.population.players_by_name import every_player
 
     known = [name for name in every_player() if name != "frozen" and not build_learner({"rule": name}).needs_trials]
-    variants = {name: {"players": {"rule": name, "step_size": 0.1} | BRIEFLY.get(name, {})} for name in known}
+    # Some train networks before a match, which would take minutes under their defaults.
+    variants = {name: {"players": small({"rule": name}) | {"step_size": 0.1}} for name in known}
     for name in variants:
         learner = build_learner({"rule": name})
         if learner.needs_sampler:
@@ -113,7 +110,8 @@ def test_every_rule_runs_under_its_defaults(tmp_path):
             variants[name] |= {"game": "kuhn_poker"}
     # One-shot, because it compiles fastest.
     raw = {"game": {"name": "ipd", "horizon": 1}, "matches": 2, "updates": 3, "variants": variants}
-    record = played(shaping.run(raw, tmp_path / "run"))
+    with unmet():
+        record = played(shaping.run(raw, tmp_path / "run"))
     for name in variants:
         own = cell(record, name)
         going = own["diverged_at"].values == -1
@@ -181,52 +179,26 @@ def test_training_refuses_players_that_do_not_fill_the_seats():
         shaping.train(envs.make("ipd"), [shaping.naive()] * 3)
 
 
-def small(tree):
-    """A configuration whose batches of play, networks, inner loops and grids are small, wherever they stand in it."""
-    if isinstance(tree, list):
-        return [small(part) for part in tree]
-    if not isinstance(tree, dict):
-        return tree
-    tree = {key: small(value) for key, value in tree.items()}
-    if "logspace" in tree:
-        first, last, count = tree["logspace"]
-        return {"logspace": [first, last, min(count, 3)]}
-    if tree.get("kind") in ("dice", "loaded_dice", "surrogate"):
-        tree |= {"batch": 8, "horizon": 8, "evaluation": 8, "slices": min(tree.get("slices", 1), 2)}
-    tree |= {name: min(tree[name], 8) for name in ("units", "width") if name in tree}
-    tree |= {
-        name: [min(width, 8) for width in tree[name]]
-        for name in ("hidden", "channels")
-        if tree.get("kind") and name in tree
-    }
-    if tree.get("rule") == "pola" and tree.get("variant") == "ideal":
-        tree |= {"max_iterations": 2}
-    tree |= BRIEFLY.get(tree.get("rule"), {})
-    if "m_maml" in tree:
-        tree["m_maml"] |= {"episodes": 2}
-    if tree.get("opponents") == "m_maml":
-        # Their start is learned in a fixed number of episodes, which takes minutes.
-        tree |= {"opponents": "naive"}
-    if "past_of" in tree:
-        tree |= {"past_of": 4, "past_groups": min(tree["past_groups"], 4)}
-    return tree
-
-
 def test_every_shipped_configuration_is_planned_and_makes_cells():
     assert all(plan(read(name)).cells > 0 for name in shipped())
 
 
-@pytest.mark.parametrize(
-    "name",
-    # README's own, `lola_table`, runs in tests/test_docs.py.
-    [pytest.param(name, marks=pytest.mark.slow) for name in shipped()],
-)
-@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", LARGER)
+def test_a_configuration_for_an_accelerator_names_nothing_that_its_smaller_twin_does_not(name):
+    larger, smaller = ({**read(one), "title": "", "description": ""} for one in (name, name.removesuffix("_full")))
+    larger.pop("published", None)
+    assert texts(larger) <= texts(smaller)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*shipped()} - {*LARGER, *RUN_ELSEWHERE}))
 def test_every_shipped_configuration_runs_when_made_small(tmp_path, name):
-    raw = small(read(name, ["matches=4", "updates=4"]))
-    folder = shaping.run(raw, tmp_path / "run")
+    raw = brief(name)
+    with unmet():
+        folder = shaping.run(raw, tmp_path / "run")
     record = played(folder)
     experiment = plan(raw)
-    assert record.sizes["match"] == experiment.matches and record["update"].values[-1] == 4
+    assert record.sizes["match"] == experiment.matches
+    assert record["update" if "updates" in raw else "generation"].values[-1] == 4
     assert np.all(np.isfinite(record["theta_final"][:, 0, 0]))
     assert len(summary(folder)["cells"]) == experiment.cells

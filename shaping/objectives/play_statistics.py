@@ -12,7 +12,7 @@ from shaping.envs import declarations
 from shaping.envs.environment import check_number
 from shaping.envs.measures import fraction
 from shaping.envs.spaces import Discrete
-from shaping.objectives.rollout import PlayState, Step, begin_stream, play_step, streams
+from shaping.objectives.rollout import PlayState, Step, begin_stream, play_step, streams, varying
 from shaping.policies.policy import Policy
 
 
@@ -133,7 +133,7 @@ def play(
                 counted = jax.tree.map(lambda new, old: jnp.where(before.running, new, old), counted, tally)
             return (time + 1, after, counted), None
 
-        carry = (jnp.int32(0), begin_stream(env, policies, numbers, key), _start(env))
+        carry = (jnp.int32(0), begin_stream(env, policies, numbers, key), varying(_start(env), key))
         *_, tally = lax.scan(step, carry, length=steps)[0]
         rewards, discounted, entropies = tally.sums
         return Statistics(

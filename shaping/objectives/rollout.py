@@ -165,7 +165,24 @@ def streams(
 def begin_stream(env: Any, policies: Sequence[Policy], numbers: Any, key: jax.Array) -> PlayState:
     """The start of a stream whose key is `key`."""
     observations, state = env.reset(jax.random.fold_in(key, _RESET), numbers)
-    return PlayState(observations, state, [policy.start(()) for policy in policies], jnp.asarray(True))
+    memories, running = [policy.start(()) for policy in policies], jnp.asarray(True)
+    return varying(PlayState(observations, state, memories, running), key)
+
+
+def varying(tree: Any, key: jax.Array) -> Any:
+    """The numbers of a tree, which differ from stream to stream as far as `vmap` can tell if `key` does. It traces a
+    scan whose carry starts out the same for all a second time, at each of its levels, once it finds that the carry
+    differs later."""
+    nothing = jax.random.key_data(key).ravel()[0] & 0
+
+    def differing(leaf: jax.Array) -> jax.Array:
+        if leaf.dtype == bool:
+            return leaf | (nothing != 0)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return leaf + nothing.astype(leaf.dtype)
+
+    return jax.tree.map(lambda leaf: differing(jnp.asarray(leaf)), tree)
 
 
 def play_step(

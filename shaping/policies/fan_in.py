@@ -21,11 +21,17 @@ def fan_in_init(like: Any, key: jax.Array, scale: jax.Array) -> Any:
     """
     places, structure = jax.tree.flatten(like)
     fans = jax.tree.leaves(_fans(like))
-    drawn = [
-        scale / math.sqrt(fan) * jax.random.uniform(jax.random.fold_in(key, i), leaf.shape, jnp.float32, -1, 1)
-        for i, (leaf, fan) in enumerate(zip(places, fans, strict=True))
-    ]
-    return structure.unflatten(drawn)
+    drawn = {}
+    # Leaves of one shape are drawn together, which changes no number: what takes long is to compile each draw.
+    for shape in dict.fromkeys(leaf.shape for leaf in places):
+
+        def numbers(place: jax.Array, shape: tuple[int, ...] = shape) -> jax.Array:
+            return jax.random.uniform(jax.random.fold_in(key, place), shape, jnp.float32, -1, 1)
+
+        alike = [i for i, leaf in enumerate(places) if leaf.shape == shape]
+        together = jax.vmap(numbers)(jnp.array(alike))
+        drawn |= {i: scale / math.sqrt(fans[i]) * own for i, own in zip(alike, together, strict=True)}
+    return structure.unflatten([drawn[i] for i in range(len(places))])
 
 
 def _fans(like: Any) -> Any:

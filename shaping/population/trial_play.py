@@ -18,6 +18,7 @@ from jax import lax
 from shaping.envs.spaces import Box, Discrete
 from shaping.objectives.play_batches import Batch, Sampler
 from shaping.objectives.rewards import Reward, maximised
+from shaping.objectives.rollout import varying
 from shaping.policies.policy import Policy
 from shaping.population.meta_game import MetaGame
 
@@ -191,7 +192,7 @@ def _played(
 
     def trial(number: jax.Array) -> Batch:
         own = jax.random.fold_in(key, number)
-        start = meta.begin(jax.random.fold_in(own, _RESET), params), fresh()
+        start = varying((meta.begin(jax.random.fold_in(own, _RESET), params), fresh()), own)
         step = episode if meta.sampled else exact_step
         return lax.scan(lambda carry, at: step(own, carry, at), start, jnp.arange(meta.updates))[1]
 

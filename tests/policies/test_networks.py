@@ -1,5 +1,7 @@
 """Neural policies: their equations, their initial parameters, and play in any environment and precision."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from shaping.envs.spaces import Box, Discrete
 from shaping.policies import network, tabular
+from shaping.policies.fan_in import fan_in_init
 from tests.compiling import initialiser, quickly
 
 BOARD = Box((4, 3, 3))
@@ -310,3 +313,14 @@ def test_saturated_parameters_have_finite_log_probabilities_and_gradients(recurr
     assert all(np.all(np.isfinite(each)) for each in (found, *others))
     assert found.min() < -100  # saturated indeed
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+
+
+def test_every_leaf_draws_what_its_own_position_says_whichever_leaves_share_its_shape():
+    layers = {"kernel": (3, 4), "bias": (4,)}
+    like = {name: {part: jax.ShapeDtypeStruct(shape, jnp.float32) for part, shape in layers.items()} for name in "abc"}
+    like["wide"] = {"kernel": jax.ShapeDtypeStruct((2, 3, 4), jnp.float32)}
+    key = jax.random.key(5)
+    drawn = fan_in_init(like, key, jnp.float32(0.5))
+    for i, (leaf, kernel) in enumerate(zip(jax.tree.leaves(drawn), [(3, 4)] * 6 + [(2, 3, 4)], strict=True)):
+        alone = jax.random.uniform(jax.random.fold_in(key, i), leaf.shape, jnp.float32, -1, 1)
+        np.testing.assert_array_equal(leaf, jnp.float32(0.5) / math.sqrt(math.prod(kernel[:-1])) * alone)

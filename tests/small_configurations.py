@@ -1,0 +1,89 @@
+"""Configurations made small: the same kinds of everything, but so few of each that a test can carry them out."""
+
+from typing import Any
+
+from shaping.config.files import read
+from shaping.config.players import player_fields, rules
+
+MOST = {
+    # of play
+    "batch": 8,
+    "evaluation": 8,
+    "horizon": 8,
+    "rounds": 8,
+    "slices": 2,
+    "streams": 2,
+    # of networks
+    "channels": 8,
+    "hidden": 8,
+    "units": 8,
+    "width": 8,
+    # of what rules do within an update
+    "max_iterations": 2,
+    "model_steps": 2,
+    "past_groups": 4,
+    "past_of": 4,
+    "selves": 4,
+    # of what they do before a match
+    "episodes": 2,
+    "epochs": 20,
+    "games": 16,
+    "generations": 2,
+    "training_batch": 16,
+    "training_steps": 100,
+    # of searches
+    "chunk": 8,
+    "population": 8,
+}
+"""Settings of these names are at most so large, also where a configuration leaves them at a larger default."""
+
+SHIPPED_GAMES = ("cournot", "fishery", "fruit_market", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
+"""The shipped configurations that are about a game: their runs are told apart by welfare."""
+
+
+def at_most(limit: int, value: Any) -> Any:
+    """A number, or each of a list of widths, at most so large; anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return [at_most(limit, part) for part in value]
+    return min(value, limit) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def small(tree: Any) -> Any:
+    """A raw configuration made small, or a part of one. Its numbers of matches and updates are left to the caller."""
+    if isinstance(tree, list):
+        return [small(part) for part in tree]
+    if not isinstance(tree, dict):
+        return tree
+    tree = {key: small(value) for key, value in tree.items()}
+    if "logspace" in tree:
+        first, last, count = tree["logspace"]
+        tree["logspace"] = [first, last, min(count, 3)]
+    if "trial" in tree:
+        tree["trial"] |= {"updates": min(tree["trial"]["updates"], 4)}
+    if tree.get("rule") in rules():
+        defaults = {name: field.default for name, field in player_fields(tree["rule"]).items() if name in MOST}
+        tree = {name: value for name, value in defaults.items() if at_most(MOST[name], value) != value} | tree
+    if tree.get("opponents") == "m_maml":
+        # Their start is learned in a fixed number of episodes, which takes minutes.
+        tree["opponents"] = "naive"
+    return {key: at_most(MOST[key], value) if key in MOST else value for key, value in tree.items()}
+
+
+def texts(tree: Any) -> frozenset[str]:
+    """The names in a part of a configuration: of rules, games, kinds of policies and whatever has a name."""
+    if isinstance(tree, str):
+        return frozenset([tree])
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return frozenset().union(*map(texts, parts))
+
+
+def brief(name: str) -> dict[str, Any]:
+    """A shipped configuration made small, with two matches of each cell for four updates or generations. Of variants
+    that differ in numbers alone, the first stands for all."""
+    raw = small(read(name))
+    if "variants" in raw:
+        kept = {texts(variant): name for name, variant in reversed(raw["variants"].items())}.values()
+        raw["variants"] = {name: variant for name, variant in raw["variants"].items() if name in kept}
+        published = [one for one in raw.pop("published", []) if one.get("cell", {}).get("variant") in {None, *kept}]
+        raw |= {"quick": False} | ({"published": published} if published else {})
+    return raw | {"matches": 2, "updates" if "updates" in raw else "generations": 4}
