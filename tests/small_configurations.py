@@ -1,8 +1,9 @@
 """Configurations made small: the same kinds of everything, but so few of each that a test can carry them out."""
 
+from functools import cache
 from typing import Any
 
-from shaping.config.files import read
+from shaping.config.files import read, shipped
 from shaping.config.players import player_fields, rules
 
 MOST = {
@@ -69,21 +70,40 @@ def small(tree: Any) -> Any:
     return {key: at_most(MOST[key], value) if key in MOST else value for key, value in tree.items()}
 
 
-def texts(tree: Any) -> frozenset[str]:
-    """The names in a part of a configuration: of rules, games, kinds of policies and whatever has a name."""
-    if isinstance(tree, str):
-        return frozenset([tree])
-    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
-    return frozenset().union(*map(texts, parts))
+def kinds(tree: Any) -> frozenset[str]:
+    """What a part of a configuration consists of: the names of its parts, and of the rules, games and kinds in them."""
+    if not isinstance(tree, dict):
+        return frozenset().union(*map(kinds, tree)) if isinstance(tree, list) else frozenset()
+    parts = {key for key, part in tree.items() if isinstance(part, dict)}
+    named = {tree[key] for key in ("rule", "strategy", "name", "game", "kind") if isinstance(tree.get(key), str)}
+    return frozenset(parts | named).union(*map(kinds, tree.values()))
+
+
+@cache
+def first_of_their_kinds() -> dict[str, list[str]]:
+    """The variants of each shipped configuration, "" for one that has none, whose rules, games and other kinds are not
+    those of a variant before it, its own or another configuration's; without configurations that have none of them."""
+    seen, found = set(), {}
+    for name in shipped():
+        raw = read(name)
+        common = kinds({key: part for key, part in raw.items() if key not in ("variants", "published")})
+        for variant, changes in raw.get("variants", {"": {}}).items():
+            own = common | kinds(changes)
+            if own not in seen:
+                seen.add(own)
+                found.setdefault(name, []).append(variant)
+    return found
 
 
 def brief(name: str) -> dict[str, Any]:
-    """A shipped configuration made small, with two matches of each cell for four updates or generations. Of variants
-    that differ in numbers alone, the first stands for all."""
-    raw = small(read(name))
+    """A shipped configuration made small, for two matches of each cell and four updates or generations, with those of
+    its variants that are the first of their kinds."""
+    raw = small(read(name)) | {"quick": False}
     if "variants" in raw:
-        kept = {texts(variant): name for name, variant in reversed(raw["variants"].items())}.values()
-        raw["variants"] = {name: variant for name, variant in raw["variants"].items() if name in kept}
+        kept = first_of_their_kinds()[name]
+        raw["variants"] = {variant: raw["variants"][variant] for variant in kept}
         published = [one for one in raw.pop("published", []) if one.get("cell", {}).get("variant") in {None, *kept}]
-        raw |= {"quick": False} | ({"published": published} if published else {})
+        raw |= {"published": published} if published else {}
+        if all("game" in changes for changes in raw["variants"].values()):
+            raw.pop("game", None)
     return raw | {"matches": 2, "updates" if "updates" in raw else "generations": 4}
