@@ -111,9 +111,10 @@ def test_the_centre_of_rock_paper_scissors_is_stable_if_winners_win_more_than_lo
 
 
 def test_neutral_mixtures_are_a_continuum_of_which_the_corners_are_given():
-    found = evolution.rest_points([[3, 3], [3, 3]])
-    assert [point.shares.tolist() for point in found] == [[1, 0], [0, 1]]
-    assert {point.stability for point in found} == {"neutral"}
+    for payoff in (3, 0.1, -1e6, 0):
+        found = evolution.rest_points(np.full((2, 2), payoff))
+        assert [point.shares.tolist() for point in found] == [[1, 0], [0, 1]]
+        assert {point.stability for point in found} == {"neutral"}
 
 
 def test_basins_of_a_stag_hunt_meet_at_its_mixed_equilibrium():

@@ -85,7 +85,8 @@ def _around(M: np.ndarray, x: np.ndarray) -> RestPoint:
     basis = np.linalg.svd(np.ones((1, n)))[2][1:].T
     eigenvalues = np.linalg.eigvals(basis.T @ jacobian @ basis)
     eigenvalues = eigenvalues[np.argsort(-eigenvalues.real, kind="stable")]
-    slack = 1e-9 * max(np.ptp(M), np.finfo(float).tiny)
+    # Payoffs that are all alike leave eigenvalues of the size of their rounding errors.
+    slack = 1e-9 * np.ptp(M) + 10 * n * np.finfo(float).eps * np.abs(M).max()
     largest = eigenvalues[0].real if n > 1 else -np.inf
     stability = "stable" if largest < -slack else "unstable" if largest > slack else "neutral"
     return RestPoint(x, mean, eigenvalues, stability)
