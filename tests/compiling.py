@@ -24,7 +24,7 @@ class _Optimised:
 
 
 def optimise_on_demand():
-    """Makes `optimised` decide how JAX compiles: XLA reads its flags once per process."""
+    """Makes `optimised` decide how JAX compiles. XLA_FLAGS cannot: XLA reads them once per process."""
     options_of = compiler.get_compile_options
 
     def options(*arguments, **keywords):

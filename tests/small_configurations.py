@@ -39,7 +39,7 @@ MOST = {
 """Settings of these names are at most so large, also where a configuration leaves them at a larger default."""
 
 SHIPPED_GAMES = ("cournot", "fishery", "fruit_market", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
-"""The shipped configurations that are about a game: their runs are told apart by welfare."""
+"""The shipped configurations that are about one game each; tests/test_shipped_games.py runs them."""
 
 
 def at_most(limit: int, value: Any) -> Any:
@@ -81,8 +81,8 @@ def kinds(tree: Any) -> frozenset[str]:
 
 @cache
 def first_of_their_kinds() -> dict[str, list[str]]:
-    """The variants of each shipped configuration, "" for one that has none, whose rules, games and other kinds are not
-    those of a variant before it, its own or another configuration's; without configurations that have none of them."""
+    """The variants of shipped configurations, "" where there are none, that are made of other kinds of things than all
+    variants before them: of their own configuration, and of those before it in the alphabet."""
     seen, found = set(), {}
     for name in shipped():
         raw = read(name)

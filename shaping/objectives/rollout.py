@@ -170,9 +170,11 @@ def begin_stream(env: Any, policies: Sequence[Policy], numbers: Any, key: jax.Ar
 
 
 def varying(tree: Any, key: jax.Array) -> Any:
-    """The numbers of a tree, which differ from stream to stream as far as `vmap` can tell if `key` does. It traces a
-    scan whose carry starts out the same for all a second time, at each of its levels, once it finds that the carry
-    differs later."""
+    """The same numbers, but as far as `vmap` can tell they depend on `key`, the key of a stream.
+
+    Let a scan over steps start from such numbers. If it starts from constants, every `vmap` around it traces the scan
+    twice: only after tracing a step does it see that the carry differs between streams.
+    """
     nothing = jax.random.key_data(key).ravel()[0] & 0
 
     def differing(leaf: jax.Array) -> jax.Array:
