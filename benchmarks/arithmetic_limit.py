@@ -108,8 +108,8 @@ def main() -> None:
             "operations": {name: found.get(name, 0) for name in (*COUNTED, *LISTED)},
             "counted_a_match_update": counted,
             "million_match_updates_per_s": round(float(np.median(updates)) / 1e6, 2),
-            "achieved_gflops": round(float(np.median(achieved)), 1),
-            "peak_gflops": round(float(np.median(best)), 1),
+            "achieved_gflops": float(f"{np.median(achieved):.3g}"),
+            "peak_gflops": float(f"{np.median(best):.3g}"),
             "peak_over_achieved": spread(ratios),
             "unfused_peak_over_achieved": spread(ratios / 2),
         }
