@@ -182,6 +182,7 @@ def test_every_shipped_configuration_is_planned_and_makes_cells():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sorted({*first_of_their_kinds()} - {*RUN_ELSEWHERE}))
 def test_a_shipped_configuration_runs_when_made_small(tmp_path, name):
     raw = brief(name)
