@@ -55,7 +55,7 @@ compiling.reuse_contexts()
 
 def pytest_configure(config):
     """Chooses how XLA compiles: quickly if no slow tests run, otherwise test by test."""
-    # Those of the workers are what this process sets.
+    # A worker inherits the flags that the first process has set here.
     config.stash[_by_test] = os.environ.get("XLA_FLAGS", QUICK) == QUICK and config.option.markexpr != "not slow"
     # Of this process alone: commands that tests start keep the defaults.
     jax.config.update("jax_use_shardy_partitioner", False)

@@ -1,4 +1,4 @@
-"""Configurations made small: the same kinds of everything, but so few of each that a test can carry them out."""
+"""Configurations made small enough for a test to carry them out, with the same kinds of games, rules and policies."""
 
 from functools import cache
 from typing import Any
