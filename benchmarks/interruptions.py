@@ -55,7 +55,7 @@ def exact(scale: float) -> dict[str, Any]:
         "record_every": max(1, updates // 200),
         "record": ["policies"],
         "chunk_matches": chunk,
-        "checkpoint": {"every_s": None, "every_updates": max(1, updates // 20)},
+        "checkpoint": {"every_s": None, "every_updates": max(10, updates // 20)},
         "variants": {
             "LOLA": {"game": {"name": "ipd", "discount": 0.96}, "players": lola},
             "diverging": {"game": {"name": "hamiltonian"}, "players": {"rule": "naive", "step_size": 0.1}},

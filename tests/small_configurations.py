@@ -1,6 +1,7 @@
 """Configurations made small enough for a test to carry them out, with the same kinds of games, rules and policies."""
 
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 from shaping.config.files import read, shipped
@@ -81,16 +82,16 @@ def kinds(tree: Any) -> frozenset[str]:
 
 @cache
 def first_of_their_kinds() -> dict[str, list[str]]:
-    """The variants of shipped configurations, "" where there are none, that are made of other kinds of things than all
-    variants before them: of their own configuration, and of those before it in the alphabet."""
+    """The variants of shipped configurations, "" where there are none, in which two kinds of things stand together that
+    do so in no variant before them: of their own configuration, and of those before it in the alphabet."""
     seen, found = set(), {}
     for name in shipped():
         raw = read(name)
         common = kinds({key: part for key, part in raw.items() if key not in ("variants", "published")})
         for variant, changes in raw.get("variants", {"": {}}).items():
-            own = common | kinds(changes)
-            if own not in seen:
-                seen.add(own)
+            pairs = set(combinations(sorted(common | kinds(changes)), 2))
+            if not pairs <= seen:
+                seen |= pairs
                 found.setdefault(name, []).append(variant)
     return found
 

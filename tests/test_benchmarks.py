@@ -17,8 +17,6 @@ from benchmarks import accelerator, evolution, sampled_rules
 from benchmarks.interruptions import KINDS, differences
 from shaping.experiment import prepare
 
-pytestmark = pytest.mark.quick
-
 ROOT = Path(__file__).parents[1]
 TORCH = ["torch"] if importlib.util.find_spec("torch") else []
 
@@ -171,7 +169,7 @@ def test_sampled_rules_are_measured_beside_what_is_installed_with_the_memory_the
 @pytest.mark.slow
 def test_a_run_that_is_killed_ends_as_one_that_is_not_and_a_difference_would_show(tmp_path):
     path, kept = tmp_path / "result.json", tmp_path / "runs"
-    size = ["--kinds", "exact", "--kills", "1", "--scale", "0.01", "--between", "0", "1"]
+    size = ["--kinds", "exact", "--kills", "1", "--scale", "0.002", "--between", "0", "1"]
     printed = benchmark("interruptions", *size, "--keep", kept, "--json", path)
     found = json.loads(path.read_text())["exact"]
     assert found["kills"] == found["resumes"] == 1 and found["runs"] >= 1 and found["ready_s"] > 0
@@ -240,7 +238,7 @@ def test_devices_are_measured_against_what_processes_side_by_side_do(tmp_path):
 @pytest.mark.slow
 def test_evolution_is_measured_with_and_without_its_references(tmp_path):
     path = tmp_path / "result.json"
-    benchmark("evolution", "--rounds", "1", "--scale", "0.01", "--threads", "1", "--json", path)
+    benchmark("evolution", "--rounds", "1", "--scale", "0.002", "--threads", "1", "--json", path)
     rows = json.loads(path.read_text())["results"]
     assert [row["task"] for row in rows] == list(evolution.TASKS)
     assert all(row["this package"]["processor_s"] > 0 for row in rows)

@@ -8,7 +8,7 @@ from shaping import envs
 from shaping.objectives.exact_matrix import exact_matrix_game
 from shaping.policies import memory_one, strategy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimised]
 
 STAG_HUNT = envs.make("stag_hunt", horizon=1, reward=1.8, sucker=0.0, temptation=1.0, punishment=1.0)
 HAWK_DOVE = envs.make("matrix_game", horizon=1, payoffs=[[[-1, 2], [0, 1]], [[-1, 0], [2, 1]]])

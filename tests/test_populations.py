@@ -20,8 +20,6 @@ from shaping.training import game_of
 R, S, T, P = 3.0, 0.0, 5.0, 1.0
 ONE_SHOT = envs.make("ipd", horizon=1, reward=R, sucker=S, temptation=T, punishment=P)
 
-pytestmark = pytest.mark.quick
-
 
 def probability(theta):
     return 1 / (1 + np.exp(-theta))

@@ -16,8 +16,6 @@ from shaping.learners.learner import Learner, LearnerState
 from shaping.learners.opponent_model import opponent_model
 from shaping.policies import mlp, network_critic, tabular, tabular_critic
 
-pytestmark = pytest.mark.quick
-
 IPD = envs.make("ipd", discount=0.9)
 
 

@@ -14,7 +14,7 @@ import xarray
 import shaping
 from shaping import envs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimised, pytest.mark.usefixtures("without_pictures")]
 
 LOLA_TABLE_3 = "Foerster et al. 2018, Table 3, 50 runs"
 MFOS_TABLE = "Lu et al. 2022, Table 2"

@@ -19,9 +19,6 @@ from shaping.population.random_keys import match_key, use
 from tests.interrupting import assert_same, finals, stopped
 from tests.runs import cell, played, summary
 
-pytestmark = pytest.mark.quick
-
-
 MODELS = {
     "game": {"name": "ipd", "discount": 0.9},
     "players": [

@@ -19,7 +19,6 @@ from shaping.variables import Variable
 from tests.interrupting import assert_same, stopped
 from tests.runs import played, summary, unmet
 
-pytestmark = pytest.mark.quick
 SAMPLED = {"kind": "dice", "batch": 4, "horizon": 3, "evaluation": 4}
 CLIMBS, STAYS = gradient_learner(shaping.naive(), 0.5), frozen()
 

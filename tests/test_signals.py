@@ -11,7 +11,7 @@ import shaping
 from shaping.config.files import read, shipped
 from shaping.envs.referential.game import best_information
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimised]
 
 
 def ran(name, folder, kept):

@@ -12,7 +12,7 @@ from shaping.envs.matrix.games import GAMES
 from tests.runs import VARIABLES, cell, played, summary, unmet
 from tests.small_configurations import SHIPPED_GAMES, brief, first_of_their_kinds, small
 
-pytestmark = [pytest.mark.usefixtures("without_pictures"), pytest.mark.quick]
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TFT = [[60.0, 60.0, -60.0, 60.0, -60.0]] * 2
 RUN_ELSEWHERE = ("lola_table", *SHIPPED_GAMES)
 """Shipped configurations that tests/test_docs.py (README's own) and tests/test_shipped_games.py run."""
@@ -87,7 +87,6 @@ def test_the_lola_family_runs_on_every_game(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.quick
 @pytest.mark.timeout(900)
 def test_every_rule_runs_under_its_defaults(tmp_path):
     from shaping.config.players import build_learner
@@ -145,7 +144,6 @@ def test_optimisers_with_and_without_memory_run(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.quick
 def test_every_optimiser_runs(tmp_path):
     from shaping.learners.optimizer import named_optimizers
 

@@ -33,7 +33,6 @@ def test_a_run_of_trials_that_is_stopped_and_resumed_is_the_same_bit_for_bit(who
 
 # What is particular to trials is in the state that the test above saves and reads; tests/runtime extends runs.
 @pytest.mark.slow
-@pytest.mark.quick
 def test_a_run_of_trials_is_extended_to_the_bits_of_a_longer_one(whole, tmp_path, without_pictures):
     parts = shaping.run(CONFIG | {"updates": 2}, out=tmp_path / "parts")
     assert_same(whole, shaping.resume(parts, overrides=["updates=4"]))

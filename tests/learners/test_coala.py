@@ -175,7 +175,6 @@ def test_what_does_not_fit_is_refused_in_a_line():
 
 
 @pytest.mark.slow
-@pytest.mark.quick
 @pytest.mark.usefixtures("without_pictures")
 def test_with_one_stream_a_trial_every_estimator_is_that_of_ppo(tmp_path):
     """Nobody else's stream is changed by what is done in one's own."""

@@ -19,8 +19,6 @@ from shaping.population.match import Match
 from shaping.variables import Variable
 from tests.compiling import quickly
 
-pytestmark = pytest.mark.quick
-
 COUNTED = Variable(("match", "update", "player"), "a number that is known", source="learner")
 
 

@@ -20,8 +20,6 @@ from shaping.rules import Rule, lola, naive
 from shaping.rules.first_order import lookahead
 from tests.compiling import quickly
 
-pytestmark = pytest.mark.quick
-
 
 @cache
 def game(batch=4, horizon=3):

@@ -115,6 +115,7 @@ def test_values_of_a_constant_game_are_its_standardised_return():
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 def test_meva_makes_a_naive_learner_cooperate_at_its_cost():
     """Published: -0.55 against naive learners, with a larger network that trains for five times as long. Two naive
     learners have -1.98 each. The best of these three models earns -0.77 or -0.99, depending on how XLA compiles."""
