@@ -8,8 +8,7 @@ For the same reason XLA optimises little and cuts programs into no pieces to com
 of where in Python an operation comes from, programs are not translated for Shardy, which has nothing to decide where
 every device computes its own part, and Python collects garbage rarely, since tracing leaves little: together this saves
 half of the time. Only slow tests that compute for long, marked as `optimised`, are compiled well. Set XLA_FLAGS for
-other compiler settings. A separate test
-(tests/test_cli.py) compiles a run as the command does.
+other compiler settings. A separate test (tests/test_cli.py) compiles a run as the command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
@@ -33,7 +32,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     os.environ.setdefault("MALLOC_TOP_PAD_", str(2**26))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
-    # Large pages, which save a twentieth of the time.
+    # In large pages, which save a few per cent of the time.
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 import jax
