@@ -6,6 +6,7 @@ from typing import Any
 
 from shaping.config.files import read, shipped
 from shaping.config.players import player_fields, rules
+from shaping.config.top_level import replaced
 
 MOST = {
     # of play
@@ -105,6 +106,6 @@ def brief(name: str) -> dict[str, Any]:
         raw["variants"] = {variant: raw["variants"][variant] for variant in kept}
         published = [one for one in raw.pop("published", []) if one.get("cell", {}).get("variant") in {None, *kept}]
         raw |= {"published": published} if published else {}
-        if all("game" in changes for changes in raw["variants"].values()):
-            raw.pop("game", None)
+        for key in replaced(raw["variants"]):
+            raw.pop(key, None)
     return raw | {"matches": 2, "updates" if "updates" in raw else "generations": 4}

@@ -179,6 +179,10 @@ def test_every_shipped_configuration_is_planned_and_makes_cells():
     assert all(plan(read(name)).cells > 0 for name in shipped())
 
 
+def test_every_configuration_made_small_is_planned():
+    assert all(plan(brief(name)).cells > 0 for name in first_of_their_kinds())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sorted({*first_of_their_kinds()} - {*RUN_ELSEWHERE}))
