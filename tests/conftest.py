@@ -32,7 +32,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     os.environ.setdefault("MALLOC_TOP_PAD_", str(2**26))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
-    # In large pages, which save a few per cent of the time.
+    # Large pages save a few per cent of the time.
     os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 import jax
@@ -121,10 +121,10 @@ def _processor_s():
 def pytest_runtest_setup(item):
     item.stash.setdefault(_began, _processor_s())
     if item.config.stash[_by_test]:
-        well = item.get_closest_marker("optimised") is not None
-        compiling.optimised(well)
+        optimise = item.get_closest_marker("optimised") is not None
+        compiling.optimised(optimise)
         # For commands that the test starts.
-        if well:
+        if optimise:
             os.environ.pop("XLA_FLAGS", None)
         else:
             os.environ["XLA_FLAGS"] = QUICK

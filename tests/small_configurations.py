@@ -82,9 +82,9 @@ def kinds(tree: Any) -> frozenset[str]:
 
 
 @cache
-def first_of_their_kinds() -> dict[str, list[str]]:
-    """The variants of shipped configurations, "" where there are none, in which two kinds of things stand together that
-    do so in no variant before them: of their own configuration, and of those before it in the alphabet."""
+def new_combinations() -> dict[str, list[str]]:
+    """By shipped configuration, the variants ("" where there are none) that combine two kinds of things which no earlier
+    variant combines. Earlier are those above in the same configuration, and all of those before it in the alphabet."""
     seen, found = set(), {}
     for name in shipped():
         raw = read(name)
@@ -99,10 +99,10 @@ def first_of_their_kinds() -> dict[str, list[str]]:
 
 def brief(name: str) -> dict[str, Any]:
     """A shipped configuration made small, for two matches of each cell and four updates or generations, with those of
-    its variants that are the first of their kinds."""
+    its variants that are new combinations."""
     raw = small(read(name)) | {"quick": False}
     if "variants" in raw:
-        kept = first_of_their_kinds()[name]
+        kept = new_combinations()[name]
         raw["variants"] = {variant: raw["variants"][variant] for variant in kept}
         published = [one for one in raw.pop("published", []) if one.get("cell", {}).get("variant") in {None, *kept}]
         raw |= {"published": published} if published else {}

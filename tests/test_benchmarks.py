@@ -238,7 +238,7 @@ def test_devices_are_measured_against_what_processes_side_by_side_do(tmp_path):
 @pytest.mark.slow
 def test_evolution_is_measured_with_and_without_its_references(tmp_path):
     path = tmp_path / "result.json"
-    benchmark("evolution", "--rounds", "1", "--scale", "0.002", "--threads", "1", "--json", path)
+    benchmark("evolution", "--rounds", "1", "--scale", "0.01", "--threads", "1", "--json", path)
     rows = json.loads(path.read_text())["results"]
     assert [row["task"] for row in rows] == list(evolution.TASKS)
     assert all(row["this package"]["processor_s"] > 0 for row in rows)

@@ -10,7 +10,7 @@ from shaping.config.files import read, shipped
 from shaping.config.plan import plan
 from shaping.envs.matrix.games import GAMES
 from tests.runs import VARIABLES, cell, played, summary, unmet
-from tests.small_configurations import SHIPPED_GAMES, brief, first_of_their_kinds, small
+from tests.small_configurations import SHIPPED_GAMES, brief, new_combinations, small
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 TFT = [[60.0, 60.0, -60.0, 60.0, -60.0]] * 2
@@ -180,12 +180,12 @@ def test_every_shipped_configuration_is_planned_and_makes_cells():
 
 
 def test_every_configuration_made_small_is_planned():
-    assert all(plan(brief(name)).cells > 0 for name in first_of_their_kinds())
+    assert all(plan(brief(name)).cells > 0 for name in new_combinations())
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", sorted({*first_of_their_kinds()} - {*RUN_ELSEWHERE}))
+@pytest.mark.parametrize("name", sorted({*new_combinations()} - {*RUN_ELSEWHERE}))
 def test_a_shipped_configuration_runs_when_made_small(tmp_path, name):
     raw = brief(name)
     with unmet():

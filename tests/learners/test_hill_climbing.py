@@ -75,7 +75,6 @@ def test_only_tables_are_climbed():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 @pytest.mark.optimised
 def test_selfish_learning_is_invaded_by_fair_minded_learning_in_the_prisoners_dilemma():
     """McAvoy, Kates-Harbeck, Chatterjee and Hilbe (2022): two selfish learners defect; a fair-minded one among them
