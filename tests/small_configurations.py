@@ -83,8 +83,9 @@ def kinds(tree: Any) -> frozenset[str]:
 
 @cache
 def new_combinations() -> dict[str, list[str]]:
-    """By shipped configuration, the variants ("" where there are none) that combine two kinds of things which no earlier
-    variant combines. Earlier are those above in the same configuration, and all of those before it in the alphabet."""
+    """By shipped configuration, the variants ("" where there are none) that combine two kinds of things that no
+    earlier variant combines. Earlier are those above in the same configuration, and those of configurations before it
+    in the alphabet."""
     seen, found = set(), {}
     for name in shipped():
         raw = read(name)
