@@ -98,6 +98,16 @@ def new_combinations() -> dict[str, list[str]]:
     return found
 
 
+def small_league(learners: dict[str, Any]) -> dict[str, Any]:
+    """The last four of a league's learners, since its pairs are as many as their square. In shipped leagues they are
+    of more kinds than those before them."""
+    kept = {name: learners[name] for name in list(learners)[-4:]}
+    for name, learner in kept.items():
+        if "against" in learner:
+            kept[name] = learner | {"against": {other: it for other, it in learner["against"].items() if other in kept}}
+    return kept
+
+
 def brief(name: str) -> dict[str, Any]:
     """A shipped configuration made small, for two matches of each cell and four updates or generations, with those of
     its variants that are new combinations."""
@@ -109,4 +119,9 @@ def brief(name: str) -> dict[str, Any]:
         raw |= {"published": published} if published else {}
         for key in replaced(raw["variants"]):
             raw.pop(key, None)
+    if "league" in raw:
+        learners = small_league(raw["league"]["learners"])
+        raw["league"] = raw["league"] | {"learners": learners}
+        pairs = {f"{row} v {column}" for row in learners for column in learners}
+        raw["published"] = [one for one in raw["published"] if one["cell"]["variant"] in pairs]
     return raw | {"matches": 2, "updates" if "updates" in raw else "generations": 4}
