@@ -6,10 +6,10 @@
     python -m benchmarks.atlas partner [--seeds 5]
 
 `identification`: 100 planted strategies play 20 episodes of 50 rounds against a random partner each; an encoder learns
-from these, and names who played others. The ceiling is maximum likelihood with the true tables; the baseline are the
-frequencies of cooperation in each state. Both know what a state is, the encoder does not. `generalisation`: the same
-with other seats, other partners, and strategies that the encoder was not trained on. `map`: a whole atlas. `partner`: a
-learner that sees its partner's embedding.
+from these, and then names who played further episodes. The ceiling is maximum likelihood with the true tables; the
+baseline compares frequencies of cooperation in each state. Both know what a state is; the encoder does not.
+`generalisation`: the same with other seats, other partners, and strategies that the encoder was not trained on. `map`:
+a whole atlas. `partner`: a learner that sees its partner's embedding.
 """
 
 import argparse

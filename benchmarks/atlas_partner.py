@@ -1,9 +1,9 @@
 """A learner of the prisoner's dilemma that sees its partner's embedding, beside one that does not and one that is told
 who it is. Part of `benchmarks/atlas.py`.
 
-The pool are ten scripted strategies. The encoder has seen none of them: it was trained on random tables. A learner sees
-the embedding of episodes that its partner has played with somebody random, and is then trained by exact gradients of
-its mean value against the pool. What it is tested with are embeddings of episodes that it has not seen.
+The pool consists of ten scripted strategies. The encoder has seen none of them: it was trained on random tables. A
+learner sees the embedding of episodes that its partner has played with a random player, and is trained by exact
+gradients of its mean value against the pool. It is tested with embeddings of episodes that it has not seen.
 """
 
 import jax

@@ -93,10 +93,10 @@ class Negotiation:
     The rules are those of the program published with Advantage Alignment (Duque et al. 2025, repository
     jduquevan/advantage-alignment, `ObligatedRatioDiscreteEG` in train.py with configs/eg_cont.yaml): two players, three
     items of one unit, values 1 and 5 that are always opposite ("high_contrast"), new items in each round, all values
-    and the last proposals visible. There, proposals go up to 5 and a sum of two above 5 is divided by, which is the
-    same in other units; its discrete configurations split in the way called "proportional" here. The game of Cao et al.
-    (2018) from which it descends, with messages and an agreement to be reached, is not implemented. More than two
-    players, private values and items that stay for an episode are additions.
+    and the last proposals visible. There, proposals go up to 5, and two whose sum is above 5 are divided by that sum,
+    which is the same in other units; its discrete configurations split in the way called "proportional" here. The game
+    of Cao et al. (2018) from which it descends, with messages and an agreement to be reached, is not implemented. More
+    than two players, private values and items that stay for an episode are additions.
 
     In a round between two players on three high-contrast items, two cooperators expect 1/2 each and two players who ask
     for everything 0.3 each; one who asks for everything expects 0.55 against a cooperator, who then expects 0.25.

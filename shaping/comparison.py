@@ -24,7 +24,7 @@ def compare(sources: Sequence[str | Path], out: str | Path | None = None) -> Any
     """Compares runs of one game: every measure of every cell side by side, and how the others differ from the first.
 
     Cells are matched by their coordinates; if every run has a single cell, these are compared. Where two cells have the
-    same seed and as many matches, match m of both began alike, and the interval of the difference is that of pairs.
+    same seed and number of matches, match m began alike in both, and the interval of the difference is a paired one.
 
     Args:
       sources: folders of finished runs, two or more.

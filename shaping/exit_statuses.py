@@ -8,7 +8,7 @@ REFUSED = 2
 LOST = 69
 """EX_UNAVAILABLE of sysexits.h."""
 STOPPED = 75
-"""EX_TEMPFAIL of sysexits.h: a scheduler needs no other rule than to repeat the command when it ends with this."""
+"""EX_TEMPFAIL of sysexits.h: all a scheduler has to do is repeat the command whenever it exits with this status."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 

@@ -35,7 +35,7 @@ def trained(
       matches, updates, record_every: how many, how long, and how often values are recorded.
       extras: what else is recorded, see `Timetable`.
       replicate: what a match is.
-      every: of which rows a variable is kept, by name: the first, and so many further on each; of all if not given.
+      every: by name of a variable, n to keep only its first row and every n-th row after that; 1 if not given.
     """
     group = Group(Spans((range(matches),)), matches_of, extras, replicate)
     chunks = cut(group, updates, record_every, _MEMORY_BYTES, jax.device_count())

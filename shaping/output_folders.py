@@ -11,8 +11,8 @@ from shaping.runtime.storage import new_folder, remove
 
 @contextmanager
 def output_folder(out: str | Path | None, stem: str) -> Iterator[Any]:
-    """A new folder, see `runtime.storage.new_folder`; if what happens in it is a ConfigError, it is removed again,
-    unless parts of a computation were finished in it.
+    """A new folder, see `runtime.storage.new_folder`; if the body raises a ConfigError it is removed again, unless
+    parts of a computation were finished in it.
 
     Raises:
       ConfigError: if it is not empty, or cannot be written.

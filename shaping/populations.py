@@ -200,7 +200,7 @@ def _populations(
 
 
 def _work(game: Game, params: Any) -> int:
-    """Of an evaluation of a game with these numbers."""
+    """The work of one evaluation of the game with these numbers, see `Game.work`."""
     return game.work(jax.tree.map(lambda leaf: np.asarray(leaf)[None], params))
 
 

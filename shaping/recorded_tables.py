@@ -7,7 +7,7 @@ import numpy as np
 from shaping.objectives.returns_memory_k import own_histories
 
 HISTORIES = (5, 21, 85, 341, 1365)
-"""Histories of up to so many rounds as 1, 2, 3, ..., the start first."""
+"""How many histories of up to 1, 2, 3, ... rounds there are, the start included."""
 
 
 def own_tables(record: Any) -> np.ndarray | None:

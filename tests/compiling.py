@@ -65,7 +65,7 @@ def reuse_contexts(programs=50):
     make, ours = mlir.make_ir_context, _Contexts()
 
     def make_or_reuse():
-        # While a program is written, another one may be that it needs at once; that has a context of its own.
+        # Writing one program may require writing another on the way, which then gets a context of its own.
         if ir.Context.current is not None:
             return make()
         if ours.context is None or ours.used == programs:

@@ -4,11 +4,12 @@ Nearly all of a test's time is compilation, and test files compile many of the s
 of the tests, and the commands that they start, therefore share a folder of compiled programs. It is empty at the start
 of each run and deleted after it. If the environment sets JAX_COMPILATION_CACHE_DIR, that folder is used and kept.
 
-For the same reason XLA optimises little and cuts programs into no pieces to compile side by side, nothing is remembered
-of where in Python an operation comes from, programs are not translated for Shardy, which has nothing to decide where
-every device computes its own part, and Python collects garbage rarely, since tracing leaves little: together this saves
-half of the time. Only slow tests that compute for long, marked as `optimised`, are compiled well. Set XLA_FLAGS for
-other compiler settings. A separate test (tests/test_cli.py) compiles a run as the command does.
+For the same reason XLA optimises little and does not split programs up to compile their parts in parallel, operations
+do not record where in the Python code they come from, and programs are not translated for Shardy, which has nothing to
+decide where every device computes its own part. Python collects garbage rarely, since tracing leaves little of it.
+Together this halves the time. Only slow tests that compute for a long time, marked as `optimised`, are compiled with
+full optimisation. Set XLA_FLAGS for other compiler settings. A separate test (tests/test_cli.py) compiles a run as the
+command does.
 
 jax_debug_key_reuse stays off: an objective promises the same batch for the same key, and tests hold it to that.
 """
@@ -22,13 +23,13 @@ import shutil
 import tempfile
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # The first process does this; those of its workers inherit the setting.
+    # Done by the first process; its worker processes inherit the setting.
     _programs = tempfile.mkdtemp(prefix="shaping-tests-")
     atexit.register(shutil.rmtree, _programs, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs
-    # To keep a program costs a few per cent of compiling it, and most are never asked for again.
+    # Storing a program costs a few per cent of what compiling it takes, and most are never needed again.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
-    # Of workers and commands: memory that is freed stays theirs, since more is wanted at once.
+    # For workers and commands: they hold on to memory that they have freed, because they soon need it again.
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     os.environ.setdefault("MALLOC_TOP_PAD_", str(2**26))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
@@ -103,8 +104,8 @@ SUITE_BUDGET_S = 720
 """Processor seconds that the tests selected by default should take together, with nothing compiled before: six minutes
 of two cores."""
 FILE_BUDGET_S = 20
-"""Those of the tests of one file. There are more files than the suite's budget has room for at this size, so most have
-to stay well below."""
+"""The same for the tests of one file. If every file took this long, the suite would be over its budget, so most have to
+stay well below."""
 
 _began = pytest.StashKey[float]()
 _by_test = pytest.StashKey[bool]()

@@ -45,7 +45,7 @@ short run; for the rest see conftest.py."""
 
 
 class StopAfter(StopRequest):
-    """Asks to stop when it has been asked for the given time."""
+    """Requests a stop once `received` has been read the given number of times."""
 
     def __init__(self, times):
         self.times = times
@@ -92,7 +92,7 @@ def assert_same(one, other):
 
 
 def started(program, *arguments, devices=2, **environment):
-    """A process of a program, with a compilation cache of its own tests; it writes no reports of runs."""
+    """Starts a process that runs a program, with the compilation cache of the tests; it writes no reports of runs."""
     return subprocess.Popen(
         [sys.executable, "-c", QUICKLY + textwrap.dedent(program), *map(str, arguments)],
         cwd=ROOT,

@@ -38,14 +38,14 @@ MOST = {
     "chunk": 8,
     "population": 8,
 }
-"""Settings of these names are at most so large, also where a configuration leaves them at a larger default."""
+"""Upper limits of settings, by name. They also apply to larger defaults of settings that a configuration leaves out."""
 
 SHIPPED_GAMES = ("cournot", "fishery", "fruit_market", "gift", "negotiation", "storm", "clean_up", "commons_harvest")
 """The shipped configurations that are about one game each; tests/test_shipped_games.py runs them."""
 
 
 def at_most(limit: int, value: Any) -> Any:
-    """A number, or each of a list of widths, at most so large; anything else as it is."""
+    """An integer, or each integer in a list, limited to `limit`; anything else unchanged."""
     if isinstance(value, (list, tuple)):
         return [at_most(limit, part) for part in value]
     return min(value, limit) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -99,9 +99,9 @@ def new_combinations() -> dict[str, list[str]]:
 
 
 def small_league(learners: dict[str, Any]) -> dict[str, Any]:
-    """The last four of a league's learners, since its pairs are as many as their square. In shipped leagues they are
-    of more kinds than those before them."""
-    kept = {name: learners[name] for name in list(learners)[-4:]}
+    """The last three learners of a league, because the number of its pairs is the square of the number of learners. In
+    shipped leagues, the last ones are of more kinds than those before them."""
+    kept = {name: learners[name] for name in list(learners)[-3:]}
     for name, learner in kept.items():
         if "against" in learner:
             kept[name] = learner | {"against": {other: it for other, it in learner["against"].items() if other in kept}}

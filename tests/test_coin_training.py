@@ -77,7 +77,7 @@ def test_a_program_trains_what_a_configuration_trains(folder):
 
 def test_matrix_games_and_coin_games_stand_side_by_side(tmp_path):
     variants = {"ipd": {"game": {"name": "ipd", "horizon": 1}}, "coins": {"game": SMALL}}
-    # Coins are learnt for by the program of the run above.
+    # The variant with coins is trained by the program that the run above compiled.
     raw = {key: value for key, value in RAW.items() if key != "game"} | VARIANTS["naive"]
     record = played(shaping.run(raw | {"variants": variants}, tmp_path / "run"))
     assert np.all(np.isfinite(cell(record, "ipd")["policy"])) and np.all(np.isnan(cell(record, "ipd")["pickups"]))

@@ -1,11 +1,12 @@
 """What README.md and docs/ show works as shown: their Python and their commands are run, their tables are complete.
 
-A document's blocks run in order in one folder: ```python as it stands; of ```bash the lines that start with
-`shaping`, runs made small and one configuration verified. Carried out are the runs of README.md, and of the other pages
-of TRAINS those with whose folder the page goes on; other runs are planned, and carried out by the slow tests. So is the
-Python of LEARN, which takes longest to compile; of all pages, the calls of this package fit what is called. A block
-that starts with `# name.yaml` or `# name.py` becomes that file as well, with smaller numbers if a slow test trains what
-it describes; the tests of a `# test_name.py` are run. The blocks marked for continuous integration are left to it.
+A document's blocks run in order in one folder: ```python blocks as they stand, and of ```bash blocks the lines that
+start with `shaping`, with runs made small and a single configuration verified. The runs of README.md are carried out,
+and of the runs in the other pages of TRAINS those whose folder the page uses later. All other runs are only planned;
+the slow tests carry them out. They also run the Python of the pages in LEARN, which takes longest to compile. On every
+page, calls of this package are checked against the signatures of what they call. A block that starts with `# name.yaml`
+or `# name.py` is also written to that file, with smaller numbers if a slow test trains what it describes; the tests of
+a `# test_name.py` are run. Blocks marked for continuous integration are left to it.
 """
 
 import ast
@@ -56,8 +57,8 @@ pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL = {"run": ["--set", "matches=4", "--set", "updates=20"], "verify": ["parameterisation"]}
 SMALL["atlas"] = ["--tables", "5", "--episodes", "4", "--updates", "2", "--map", "pca"]
 TRAINS = ("README.md", "tutorial.md", "running.md", "atlas.md")
-"""The documents of whose runs the short suite carries out some: those that a newcomer reads, and what happens to a
-run."""
+"""The documents some of whose runs the short suite carries out: those that a newcomer reads, and those about what
+happens to a run."""
 
 
 LEARN = (
@@ -70,7 +71,7 @@ LEARN = (
     "populations.md",
     "record.md",
 )
-"""The pages of whose Python the short suite looks only at the calls."""
+"""The pages whose Python the short suite does not run: it only checks the calls."""
 
 
 def text_of(name: str) -> str:

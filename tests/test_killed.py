@@ -67,7 +67,7 @@ def test_killed_it_goes_on_and_asked_to_stop_it_saves(long_config, tmp_path):
     process = commands(
         ["resume", folder],
         ["status", folder],
-        # Trained on and in one go as the command compiles them, for the same bits.
+        # The command compiles both runs, the continued one and the one in a single go, so that their bits are the same.
         ["resume", folder],
         ["run", long_config, "--out", tmp_path / "whole"],
     )

@@ -172,7 +172,7 @@ def test_hosts_of_a_slice_run_what_is_new_and_resume_what_is_there(stand_in, tmp
     (recipe := tmp_path / "configs" / "launch" / "tpu_pod.sh").parent.mkdir(parents=True)
     recipe.write_text(text)
     (tmp_path / "configs" / "lola_table.yaml").touch()
-    # This machine is the host; what was told it before, to install, is left out.
+    # This machine plays the host; the earlier commands sent to it, which install the package, are skipped.
     host = tmp_path / "venv" / "bin"
     host.mkdir(parents=True)
     stand_in("shaping")

@@ -36,7 +36,10 @@ def test_a_league_plays_whole_trials_and_memory_lasts_as_in_training(memory, rem
 @pytest.mark.parametrize(
     ("trial", "told"),
     [
-        ({"observes": "both"}, "trial.observes: both, those of a learner, and frozen players show none; allowed: play"),
+        (
+            {"observes": "both"},
+            "trial.observes: both shows policies of learners, but frozen players show none; allowed: play",
+        ),
         ({"rounds": None, "streams": 16}, "trial: its shapers choose policies and play no rounds; allowed: sampled"),
     ],
 )

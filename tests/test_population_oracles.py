@@ -67,7 +67,7 @@ def test_imitation_follows_the_mean_field_from_generation_to_generation(intensit
     advantage = payoffs[..., :, None] - payoffs[..., None, :]
     drift = rate * now * np.sum(now[..., None, :] * np.tanh(intensity * advantage / 2), axis=-1) * size / (size - 1)
     residue = x[:, 1:] - now - drift
-    # Learners that become type i, and those that leave it, each at most once; those that stay of it do not count.
+    # Learners that become type i and learners that cease to be, each at most once; those that stay type i do not count.
     moves = rate * now[..., :, None] * now[..., None, :] * (1 - np.eye(3))
     gained = np.sum(moves / (1 + np.exp(-intensity * advantage)), axis=-1)
     lost = np.sum(moves / (1 + np.exp(intensity * advantage)), axis=-1)

@@ -26,8 +26,8 @@ def probability(theta):
 
 
 def direction(a, b, rate, weight):
-    """The first-order rule in a one-shot symmetric game, one logit a player, worked out by hand: weight 0 for naive,
-    1 for the full expansion (`taylor`)."""
+    """The first-order rule in a one-shot symmetric game with one logit per player, worked out by hand: weight 0 is
+    naive learning, 1 is the full expansion (`taylor`)."""
     p, q, k = probability(a), probability(b), R - S - T + P
     dp, dq = p * (1 - p), q * (1 - q)
     own, theirs = dp * (q * k + S - P), dq * (p * k + S - P)
@@ -108,7 +108,7 @@ def test_names_and_splits_change_nothing():
     np.testing.assert_array_equal(alone.theta_final, split.theta_final)
 
 
-# Runs of populations that are interrupted, or of which only some are compared, show it in the short suite.
+# The short suite shows this with runs of populations that are interrupted, or only some of which are compared.
 @pytest.mark.slow
 def test_cuts_and_company_change_nothing(monkeypatch):
     """One population, cut in calls of two generations, beside others."""
@@ -133,7 +133,7 @@ def test_a_record_tells_shares_values_cooperation_and_whose_copies_are_left():
     np.testing.assert_array_equal(found.share[:, -1, 0], 1)
     assert np.all(found.fixed_at > 0) and np.all(found.ancestor < 6) and np.all(found.type_final == 0)
     assert np.all(found.imitations[:, 1] > 0) and np.all(found.imitations[:, 0] == 0)
-    # Values against whom they met: in the mean what a cooperator gets of cooperators.
+    # Values are against the partners met: a cooperator earns R with a cooperator, and S = 0 with a defector.
     first = found.isel(generation=1)
     pairs_alike = first.mutual_cooperation.values
     np.testing.assert_allclose(first.value.sel(type="allc"), R * pairs_alike * 20 / 14, rtol=1e-5)
@@ -176,13 +176,14 @@ def test_learners_leave_partners_who_are_worth_too_little():
         for own in (shaping.pairing(turnover=0.0, choice="threshold", threshold=least) for least in (0.5, 0.0))
     )
     assert np.ptp(kept.assortment.values[0, 1:]) == 0
-    # Left by everybody else, defectors end with each other, who have no better either but are alone to part.
+    # Left by everybody else, the defectors end up with each other, and neither of them leaves.
     assert found.assortment[0, -1] == 1 and kept.assortment[0, -1] < 1
 
 
 @pytest.mark.parametrize("name", ["adam", pytest.param("plain", marks=pytest.mark.slow)])
 def test_learners_of_several_optimisers_meet_and_each_keeps_its_own(name):
-    """Where all of a population are of one of the types, it is the population of that type alone, moments included."""
+    """A population whose learners are all of one of the types equals a population of that type alone, the optimiser's
+    moments included."""
     adam = shaping.gradient_learner(shaping.naive(), 0.1, shaping.optimizer("adam"))
     plain = shaping.gradient_learner(shaping.naive(), 1.0)
     settings = {"size": 4, "generations": 3, "encounter": 2}

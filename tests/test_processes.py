@@ -1,6 +1,6 @@
 """Several processes give the same results as one process with as many devices.
 
-To start a process takes longer than what it does here, so those of one claim carry out several commands.
+Starting a process takes longer than what it does here, so each set of processes carries out several commands.
 """
 
 import json
@@ -264,7 +264,7 @@ def part_of_one_process(checkpoint):
 @pytest.mark.slow
 def test_where_one_process_cannot_read_its_part_all_take_the_checkpoint_before(long_config, tmp_path):
     folder = tmp_path / "run"
-    # Of few matches all is in the part that the processes share.
+    # With few matches, everything would be in the part of a checkpoint that the processes share.
     settings = {"matches": 20_000, "chunk_matches": 40_000, "updates": 4000, "checkpoint.every_updates": 500}
     flags = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     processes = together(2, "run", long_config, "--out", folder, *flags)

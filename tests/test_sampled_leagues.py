@@ -95,7 +95,7 @@ def test_a_recurrent_network_meets_the_classics_in_play(gru, tmp_path):
         (["--se", "0"], "--se 0.0: allowed: above 0"),
         (["--game", "coin_game", "--against", "grim"], "'grim' is not allowed; must be classic, all, none"),
         (["--game", "public_goods"], "has 4 players; allowed: 2"),
-        (["--game", "tandem"], "has no actions"),
+        (["--game", "tandem"], "is only known in closed form"),
         (["FILE", "--game", "coin_game"], "mine: a table of P(C) cannot play coin_game"),
         (["GRU", "--game", "coin_game", "--against", "ALLD"], "gru/0/0: cannot sit in this game"),
     ],

@@ -65,7 +65,7 @@ def test_a_seat_without_parameters_trains_beside_one_that_learns_in_an_exact_gam
 
 @pytest.mark.parametrize("alone", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_automata_train_and_play_in_any_seat_of_a_sampled_game(alone):
-    """Both seats; beside a learner they do in the next test too."""
+    """In both seats; the next test also has one beside a learner."""
     kind = fixed(*strategy("tf2t"))
     policies, learners = ((kind, kind), [STAYS, STAYS]) if alone else ((kind, tabular(5)), [STAYS, CLIMBS])
     game, params = shaping.sampled(envs.make("ipd"), policies, batch=4, horizon=3, evaluation=4)

@@ -30,7 +30,8 @@ def ran(name, folder, kept):
 def test_most_pairs_find_a_code_for_four_objects(tmp_path):
     found, _ = ran("referential", tmp_path, ["four words", "four words, entropy"])
     told = {name: one["message_state_information"].sel(player=0) for name, one in found.items()}
-    # In both more than half of all pairs do: one-sided at 1 %, of 64. Where entropy is rewarded they go on trying.
+    # In both, more than half of all pairs do, by a one-sided test at 1 % over 64 pairs. Where entropy is rewarded, they
+    # never stop exploring, so less information is required.
     most = scipy.stats.binom.ppf(0.99, 64, 0.5)
     for name, share in (("four words", 0.95), ("four words, entropy", 0.9)):
         assert (told[name] > share * best_information(4, 4)).sum() > most, name

@@ -185,7 +185,7 @@ sys.modules["shaping.analysis.report"] = types.SimpleNamespace(write_report=lamb
 
 
 def test_configurations_run_in_processes_of_their_own(shelf, tmp_path, capsys, monkeypatch):
-    # What Python imports as it starts: a report takes as long to draw as a process to start.
+    # Python imports this as it starts, because drawing a report would take as long as starting a process.
     (tmp_path / "early").mkdir()
     (tmp_path / "early" / "sitecustomize.py").write_text(WITHOUT_REPORTS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"), prepend=os.pathsep)

@@ -62,10 +62,10 @@ class CommonsHarvest:
     - The episode has a fixed length; there it ends with a probability of 0.15 every 100 steps from step 1000 on.
     - Nobody enters a cell in which somebody stands before the step; of several players who want the same free cell one
       enters, with equal probabilities. There, players move one after the other in random order.
-    - Beams pass players and stop at walls, in each of their lanes; they do not hit players who stand next to the
-    shooter. - A player that is due to return draws a start cell; if it is occupied, or wanted by a player of higher
-    rank, it tries
-      again in the next step.
+    - Beams pass through players and stop at walls, in each of their lanes; they do not hit players who stand beside the
+      shooter.
+    - A player that is due to return draws a start cell; if it is occupied, or wanted by a player of higher rank, it
+      tries again in the next step.
     - An apple may grow under a player, who eats it in the next step, also by staying.
     - Observations are planes of symbols instead of pixels.
 

@@ -73,7 +73,7 @@ class FruitMarket:
         num_players: 2 to 32; the layout needs a start for each.
         apple_farmers: how many players grow apples, those of the first seats; None for half of them, rounded up.
         layout: "small" (5 x 5 cells, one region), "banks" (two regions of 5 x 4 cells and a river between them),
-            "rivers" (27 x 27 cells, four regions in rings, apart by rivers), or rows of text, see `maps.LETTERS`.
+            "rivers" (27 x 27 cells, four regions in rings, separated by rivers), or rows of text, see `maps.LETTERS`.
         sides: cells that players see to each side.
         max_give, max_ask: the largest quantities of an offer.
         apple_trees, banana_trees: one number, or one for each region.

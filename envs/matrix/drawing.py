@@ -14,8 +14,8 @@ def image(letters: str) -> np.ndarray:
 
 
 def rows(digits: str, actions: int) -> np.ndarray:
-    """A joint action of more than two actions, a digit a player: a column each, with a disc in the row of its action;
-    none at the start (blanks)."""
+    """A joint action where there are more than two actions, one digit per player: one column per player, with a disc in
+    the row of its action, and no disc at the start (blanks)."""
     places = [(int(digit), i) for i, digit in enumerate(digits) if digit != " "]
     return grid_image(
         empty_floor(actions, len(digits)), [Sprite(row, i, player_colour(i), "disc") for row, i in places]

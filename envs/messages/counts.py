@@ -1,4 +1,4 @@
-"""What is counted of messages, and the observations of those who might have heard another one."""
+"""What is counted of messages, and what players would have observed had they heard another one."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -28,7 +28,7 @@ def num_topics(env: Any) -> int:
 
 
 def has_topics(env: Any, messages: int) -> bool:
-    """Whether it is counted what this many messages are about."""
+    """Whether the topics of messages are counted, if there are this many different messages."""
     topics = num_topics(env)
     return isinstance(env.action_space, Discrete) and topics > 1 and topics * messages <= _MOST_ENTRIES
 

@@ -167,7 +167,8 @@ def topographic_similarity(counted: jax.Array, objects: Any) -> jax.Array:
         objects: [objects, attributes], their values.
 
     Returns:
-        [...]; 0 if all messages are equally far from each other; NaN if the objects that were talked about are.
+        [...]; 0 if all messages are equally far from each other; NaN if all objects that were talked about are equally
+        far from each other.
     """
     values = np.asarray(objects)
     first, second = np.triu_indices(len(values), 1)

@@ -64,8 +64,8 @@ def code_sizes(objects: int, messages: int) -> list[int]:
 def best_success(objects: int, messages: int, candidates: int | None = None) -> float:
     """How often the listener finds the object at best, if all objects are equally likely.
 
-    A listener that knows the code picks among the candidates with this message. Over all draws it is right as often
-    as the candidates have different messages, of `candidates` many, so the best probability is
+    A listener that knows the code picks among the candidates that share the message it hears. It is right with a
+    probability of (the expected number of different messages among the candidates) / candidates, so the best one is
     sum over messages of (1 - C(objects - n, candidates) / C(objects, candidates)) / candidates,
     where n objects have the message. It is concave in n, and hence largest where all n are as equal as possible.
 

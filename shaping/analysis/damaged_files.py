@@ -91,7 +91,7 @@ def _absent(path: Any, name: str, array: Any, wanted: list[tuple[int, ...]]) -> 
     present = {str(file)[start:] for file in folder.rglob("*")} if wanted else set()
     for place in wanted:
         key = array.metadata.encode_chunk_key(place)
-        # Local folders are cheap to ask, and the piece may be one itself.
+        # Asking a local file system is cheap, and there a folder may be in the place of the piece.
         if key not in present or (isinstance(folder, Path) and (folder / key).is_dir()):
             return f"{folder / key}: this piece of the record is missing; {REMEDY}"
     return ""

@@ -203,7 +203,7 @@ def _finished(dataset: xr.Dataset, starts: np.ndarray) -> np.ndarray:
         place = int(first)
         if int(dataset["diverged_at"][place]) != -1:
             ended = dataset["diverged_at"][int(first) : int(end)].values
-            # A match that diverged at once has no values, which alone tell the seats of players without parameters.
+            # A match that diverged at once has no values, and only values show that a player without parameters exists.
             for there in (np.flatnonzero(ended == -1), np.flatnonzero(ended != UNFINISHED)):
                 if len(there):
                     place += int(there[0])

@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     league.add_argument(
         "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
     )
-    league.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    league.add_argument("--per-cell", metavar="N", type=int, help="matches per cell of a run (default: all)")
     league.add_argument(
         "--se", metavar="E", type=float, default=0.01, help="the standard error of values that are measured in play"
     )
@@ -83,11 +83,11 @@ def parser() -> argparse.ArgumentParser:
         "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="with --learning: see run"
     )
     league.add_argument("--sampled", action="store_true", help="play everything, also what could be exact")
-    league.add_argument("--seed", metavar="N", type=int, default=0, help="of the play (default: 0)")
+    league.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the play (default: 0)")
     league.add_argument(
         "--restarts", metavar="N", type=int, default=0, help="learn best responses that are not exact, from N starts"
     )
-    league.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
+    league.add_argument("--updates", metavar="N", type=int, default=200, help="updates from each start (default: 200)")
     league.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     atlas = commands.add_parser("atlas", help="a map of policies, by representations learned from how they play")
@@ -99,21 +99,21 @@ def parser() -> argparse.ArgumentParser:
     atlas.add_argument(
         "--cell", metavar="CELL", dest="cells", action="append", default=[], help="of runs: a number, or KEY=VALUE"
     )
-    atlas.add_argument("--per-cell", metavar="N", type=int, help="of runs: so many matches of each cell")
+    atlas.add_argument("--per-cell", metavar="N", type=int, help="matches per cell of a run (default: all)")
     atlas.add_argument("--strategies", metavar="NAMES", help="named strategies on the map (default: well-known ones)")
     atlas.add_argument("--tables", metavar="N", type=int, default=0, help="random memory-one tables on the map")
     atlas.add_argument(
         "--objective", metavar="NAME", default="both", help="imitation, identification or both (default)"
     )
     atlas.add_argument("--map", metavar="METHOD", dest="method", default="umap", help="umap (default), tsne or pca")
-    atlas.add_argument("--clusters", metavar="N", type=int, default=12, help="how many (default: 12)")
+    atlas.add_argument("--clusters", metavar="N", type=int, default=12, help="number of clusters (default: 12)")
     atlas.add_argument("--snapshots", metavar="N", type=int, default=11, help="times of a run on the map (default: 11)")
-    atlas.add_argument("--episodes", metavar="N", type=int, default=20, help="that each policy plays (default: 20)")
-    atlas.add_argument("--rounds", metavar="N", type=int, default=50, help="of an episode, at most (default: 50)")
-    atlas.add_argument("--updates", metavar="N", type=int, default=4000, help="of the encoder (default: 4000)")
-    atlas.add_argument("--dimension", metavar="N", type=int, default=32, help="of embeddings (default: 32)")
-    atlas.add_argument("--window", metavar="N", type=int, default=2, help="steps that it reads together (default: 2)")
-    atlas.add_argument("--seed", metavar="N", type=int, default=0, help="of play and training (default: 0)")
+    atlas.add_argument("--episodes", metavar="N", type=int, default=20, help="episodes of each policy (default: 20)")
+    atlas.add_argument("--rounds", metavar="N", type=int, default=50, help="maximum rounds of an episode (default: 50)")
+    atlas.add_argument("--updates", metavar="N", type=int, default=4000, help="updates of the encoder (default: 4000)")
+    atlas.add_argument("--dimension", metavar="N", type=int, default=32, help="dimension of embeddings (default: 32)")
+    atlas.add_argument("--window", metavar="N", type=int, default=2, help="steps read at a time (default: 2)")
+    atlas.add_argument("--seed", metavar="N", type=int, default=0, help="seed of play and training (default: 0)")
     atlas.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     exploit = commands.add_parser("exploit", help="best responses to every final policy of a run, exact or learned")
@@ -121,14 +121,14 @@ def parser() -> argparse.ArgumentParser:
     exploit.add_argument(
         "--cell", metavar="CELL", dest="cells", action="append", default=[], help="a number, or KEY=VALUE"
     )
-    exploit.add_argument("--per-cell", metavar="N", type=int, help="so many matches of each cell")
-    exploit.add_argument("--restarts", metavar="N", type=int, default=4, help="of learned responses (default: 4)")
+    exploit.add_argument("--per-cell", metavar="N", type=int, help="matches per cell (default: all)")
+    exploit.add_argument("--restarts", metavar="N", type=int, default=4, help="starts for each response (default: 4)")
     exploit.add_argument(
         "--by", metavar="NAME", default="ppo", help="who learns responses: ppo, es or both (default: ppo)"
     )
-    exploit.add_argument("--updates", metavar="N", type=int, default=200, help="of learned responses (default: 200)")
+    exploit.add_argument("--updates", metavar="N", type=int, default=200, help="updates from each start (default: 200)")
     exploit.add_argument("--se", metavar="E", type=float, default=0.01, help="standard error of values that are played")
-    exploit.add_argument("--seed", metavar="N", type=int, default=0, help="of learned responses (default: 0)")
+    exploit.add_argument("--seed", metavar="N", type=int, default=0, help="seed of learned responses (default: 0)")
     exploit.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: a new one under runs/)")
 
     analyze = commands.add_parser("analyze", help="what cooperation in a run is made of, and where it begins")

@@ -325,7 +325,7 @@ def _sampled_numbers(normal: Normal, played: Any, exact: Any, number: Any) -> Sa
 
 
 def _critic_settings(normal: Normal, game: SampledGame, seat: int, number: Any) -> CriticSettings:
-    """How a seat's critics are learned: one of everybody for a baseline or a rule that asks for it, otherwise only
+    """How a seat's critics are learned: one for every seat if the baseline or the rule needs them all, otherwise only
     its own."""
     objective = normal["objective"]
     everybody = objective["baseline"] == "critic" or build_learner(normal["players"][seat]).needs_all_critics

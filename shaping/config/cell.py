@@ -22,7 +22,7 @@ from shaping.config.players import (
     seat_fields,
     wants_critic,
 )
-from shaping.config.policy import kind_fields, normal_policy
+from shaping.config.policy import normal_policy
 from shaping.config.population import normal_population, population_fields
 from shaping.config.trial import normal_trial, outer_objective, shaper_policy, trial_numbers, trial_players
 from shaping.signatures import Field
@@ -108,10 +108,7 @@ def number_fields(normal: Mapping[str, Any]) -> dict[str, Field]:
     if not any(wants_critic(player, objective) for player in everyone):
         found = {key: field for key, field in found.items() if not key.startswith("objective.critic")}
     found |= numbers_in("optimizer", optimizer, optimizer_settings(optimizer["name"]))
-    if "trial" in normal:
-        found |= trial_numbers(normal)
-    else:
-        found |= numbers_in("policy", policy, kind_fields(policy["kind"], family))
+    found |= trial_numbers(normal) if "trial" in normal else {}
     return found | init_fields("policy.init", policy["init"])
 
 

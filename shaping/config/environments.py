@@ -14,7 +14,7 @@ import numpy as np
 
 from shaping.config.checks import check_known, check_number
 from shaping.config.dotted import entries
-from shaping.config.errors import ConfigError, errors_about
+from shaping.config.errors import ConfigError, errors_about, not_allowed
 from shaping.config.game_family import HORIZON, Family, discount_field
 from shaping.config.yaml_text import plain_data
 from shaping.envs import ENVIRONMENTS
@@ -72,6 +72,8 @@ def _normal(given: Mapping[str, Any]) -> dict[str, Any]:
         plain = isinstance(told, bool | int | float | str | list | None)
         game[key] = told if plain else plain_data(given.get(key, field.default))
     horizon, discount = (given.get(key, game.get(key)) for key in ("horizon", "discount"))
+    if "horizon" in given and horizon is None and game.get("horizon") is not None:
+        raise not_allowed("game.horizon", None, f"{HORIZON.range}; episodes of {name} always end")
     game["horizon"] = None if horizon is None else check_number("game.horizon", horizon, HORIZON.range, integer=True)
     allowed = discount_field(horizon)
     game["discount"] = check_number("game.discount", allowed.default if discount is None else discount, allowed.range)
@@ -90,7 +92,7 @@ def _own(game: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: game[key] for key in known if key != "discount" and game.get(key) is not None}
     # Numbers from a sweep are floats.
     own |= {key: int(value) for key, value in own.items() if known[key].kind == "integer"}
-    # Not every model of an environment with a `discount` argument has one, and the objective's is a different thing.
+    # An environment may take a `discount` and yet have none of its own; the objective's is not passed on then.
     if "discount" in known and getattr(_build(game["name"], own), "discount", None) is not None:
         own["discount"] = game["discount"]
     return own

@@ -61,7 +61,7 @@ def normal_objective(raw: Any, game: Mapping[str, Any]) -> dict[str, Any]:
         settings("objective", given, {}, ("kind",), "an exact objective")
         return {"kind": "exact"}
     if not family.sampled_kinds:
-        raise ConfigError(f"objective.kind: {game['name']} cannot be sampled, it has no actions; must be exact")
+        raise ConfigError(f"objective.kind: {game['name']} has only exact returns; must be exact")
     return sampled_objective_form(given, kind, family.steps(game))
 
 
@@ -112,7 +112,7 @@ def build_estimator(objective: Mapping[str, Any]) -> Estimator:
 
 
 def check_value_head(objective: Mapping[str, Any]) -> None:
-    """Refuses what the value head of a policy cannot be."""
+    """Refuses critic settings that the value head of a policy cannot satisfy."""
     for key, only in (("critic_kind", "value"), ("critic_sees", "own"), ("critic_target_rate", None)):
         if objective[key] != only:
             raise not_allowed(f"objective.{key}", objective[key], f"{shown(only)}, where policy.critic is shared")

@@ -212,7 +212,7 @@ def _check_learner(where: str, seat: _Seat) -> None:
     if learner.needs_chain and exact:
         chained = family_of(game) is MATRIX and game["horizon"] is None and seat.policy.get("memory", 1) == 1
         if not chained:
-            wanted = "an infinitely repeated game of two actions and policies that remember one round; or play"
+            wanted = "an infinitely repeated game of two actions and policies of memory 1, or objective.kind dice"
             raise ConfigError(f"{where}.rule: {seat.player['rule']} needs {wanted}")
     if learner.needs_tables:
         tables = exact and family_of(game).tabular(game) and seat.policy["kind"] == "tabular"

@@ -227,7 +227,7 @@ def _bounds(key: str, raw: Any, kind: str) -> list[float]:
 
 def _check_frequencies(where: str, pool: list[dict[str, Any]]) -> None:
     if not sum(entry["frequency"] for entry in pool) > 0:
-        raise ConfigError(f"{where}: all frequencies are 0; allowed: at least one above")
+        raise ConfigError(f"{where}: all frequencies are 0; allowed: at least one above 0")
 
 
 def plain(player: Normal) -> dict[str, Any]:

@@ -30,8 +30,8 @@ _FROZEN = {"rule": "frozen", "step_size": 1.0}
 
 
 def inner_form(normal: Normal, settings: Normal, seat: int | None = None, candidate: Normal | None = None) -> Normal:
-    """The game within a trial as a cell of its own, in which shapers and strategies are `frozen`; `candidate` sits in
-    `seat`, and in the other seats within somebody who needs critics, if anybody does."""
+    """The game within a trial as a cell of its own, in which shapers and strategies are `frozen`. `candidate` sits in
+    `seat`; in every other seat within the trial sits one of its candidates, one that needs critics if there is any."""
     trial = settings["trial"]
     players: list[Any] = [_FROZEN] * len(settings["players"])
     for place, player in enumerate(settings["players"]):

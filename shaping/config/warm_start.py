@@ -40,8 +40,8 @@ def check_warm_start(normal: Mapping[str, Any], seat: int, policy: Policy) -> No
 
 @lru_cache(maxsize=64)
 def _found(told: str, match: int, player: int) -> Policy | str | None:
-    """The policy of a player of a run with this configuration; words for it, where no more is known; None where nothing
-    is."""
+    """The policy of a player of a run with this configuration; a description in words if no more is known, None if
+    nothing is."""
     try:
         raw = parse(told)
     except ConfigError:

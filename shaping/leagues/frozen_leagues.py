@@ -106,7 +106,7 @@ def resume_league(folder: str | Path) -> Any:
     """Continues a league that was interrupted; nothing that is done is computed again. Returns the folder.
 
     Raises:
-      ConfigError: the folder holds no league, or a run that it is of can no longer be read.
+      ConfigError: the folder holds no league, or one of the league's runs can no longer be read.
     """
     place = folder_at(folder)
     normal = normal_frozen(config_of(place))

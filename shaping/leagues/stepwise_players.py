@@ -60,7 +60,7 @@ def trial_as_played(match: Match) -> PlayedGame:
         raise ConfigError(f"trial: its shapers choose policies and play no rounds; allowed: {wanted}")
     if meta.observes != "play":
         raise ConfigError(
-            f"trial.observes: {meta.observes}, those of a learner, and frozen players show none; allowed: play"
+            f"trial.observes: {meta.observes} shows policies of learners, but frozen players show none; allowed: play"
         )
     if meta.num_players != 2:
         raise ConfigError(f"{inner.env.name}: has {meta.num_players} players; allowed: 2")

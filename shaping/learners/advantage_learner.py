@@ -214,8 +214,8 @@ def _step(
 
 
 def observe(settings: Settings, objective: Objective, met: Met, player: int, estimates: dict[int, jax.Array]) -> Seen:
-    """A batch with what the learner's critics, the context of `objective`, say about all players; `estimates` are what
-    they are known to say, by seat, see `critics.fitted_with_estimates`."""
+    """A batch with what the learner's critics, which are the context of `objective`, estimate for all players.
+    `estimates` holds, by seat, estimates that are known already, see `critics.fitted_with_estimates`."""
     shared, players = settings.shared, range(len(met.thetas))
     assert objective.values is not None
     values_of, batch = objective.values, met.whole

@@ -156,8 +156,8 @@ def imagined_log_probabilities(
     discount: Any,
     temperature: Any,
 ) -> jax.Array:
-    """Of what opponents did, if they play as LOQA imagines, [time, batch, opponents]: see `loqa_loss`, with `returns`
-    in the place of R."""
+    """Log-probabilities of what opponents did, if they play as LOQA imagines, [time, batch, opponents]: see
+    `loqa_loss`, with `returns` in the place of R."""
     following = jnp.concatenate([returns[1:], jnp.zeros_like(returns[:1])])
     chosen = jax.nn.one_hot(actions, action_values.shape[-1], dtype=action_values.dtype)
     replaced = jnp.where(chosen == 1, (rewards + discount * following)[..., None], action_values)

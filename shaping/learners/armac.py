@@ -2,7 +2,7 @@
 
 Every update is an epoch, whose policies pi^t and critics are kept. With j drawn from all epochs so far, learner i plays
 games in which it acts at random and all others play their pi^j, so that situations are met as often as the others lead
-to them, whatever i does. Over those games it averages the advantages of its own policy of then,
+to them, whatever i does. Over those games it averages the advantages of its own policy of epoch j,
 
     W(I, a) = mean of  q^j(h, a) - sum over a' of pi_i^j(a' | I) q^j(h, a'),
 
@@ -208,7 +208,7 @@ def play(tree: Arrays, tables: Sequence[jax.Array], key: jax.Array) -> Played:
             own = jnp.pad(_row(tree, table, node), ((0, 0), (0, branches - table.shape[-1])))
             chances = jnp.where((jnp.asarray(tree.mover)[node] == player)[:, None], own, chances)
         along = jnp.cumsum(chances, axis=1)
-        # The first with more than this much probability up to it, which is never one of probability 0.
+        # The first action at which the cumulative probability exceeds the drawn number: never one of probability 0.
         action = jnp.argmax(along > (uniforms[step] * along[:, -1])[:, None], axis=1).astype(jnp.int32)
         node = jnp.asarray(tree.children, jnp.int32)[node, action]
         nodes.append(node)
@@ -276,7 +276,8 @@ def matched(regrets: jax.Array) -> jax.Array:
 
 
 def _place(settings: Settings, updates: jax.Array, key: jax.Array) -> jax.Array:
-    """Where the epoch after so many is kept, [] int32, so that all have had the same chance; `epochs` for nowhere."""
+    """The place in which the next epoch after `updates` epochs is kept, [] int32; `epochs` if it is not kept. Every
+    epoch has the same chance of being kept."""
     drawn = jax.random.randint(key, (), 0, updates + 1)
     return jnp.where(updates < settings.epochs, updates, jnp.minimum(drawn, settings.epochs))
 
@@ -320,7 +321,7 @@ def _depth(tree: Arrays) -> int:
 
 
 def _as_table(average: jax.Array, theta: jax.Array, logits: jax.Array) -> jax.Array:
-    """The parameters of the average policy; those of before, with these logits, in situations that it has not met."""
+    """The parameters of the average policy; in situations that it has not met, those that give these logits."""
     total = jnp.sum(average, axis=1, keepdims=True)
     probabilities = jnp.where(total > 0, average / jnp.where(total > 0, total, 1), jax.nn.softmax(logits))
     table = jnp.log(jnp.maximum(probabilities, _SMALLEST))

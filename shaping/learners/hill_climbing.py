@@ -67,7 +67,7 @@ def fmtl(
     threshold: NonNegative = 1e-12,
     common: Common = Common(),  # noqa: B008
 ) -> Learner:
-    """A hill climber that wants all to have much, and equally much.
+    """A hill climber that aims at high and equal values for all.
 
     Args:
       width, tolerance, threshold: see `Settings`.
@@ -120,7 +120,7 @@ def _step(
 def _proposal(settings: Settings, key: jax.Array, theta: Any) -> Any:
     """Logits of changed probabilities."""
     leaves, structure = jax.tree.flatten(theta)
-    # Drawn together, so that they do not depend on whether a table is an array or apart in numbers.
+    # Drawn together, so that they are the same whether a table is one array or is taken apart into numbers.
     drawn = jax.random.uniform(key, (sum(leaf.size for leaf in leaves),), jnp.float32, -1, 1)
     found, first = [], 0
     for leaf in leaves:

@@ -27,7 +27,7 @@ def machine_pairs(
     Args:
       game: of two players.
       machines: of all players.
-      but: numbers of players whose pairs among each other are left out, NaN.
+      but: numbers of the players among whom no pair is computed; their entries are NaN.
 
     Raises:
       ValueError: two machines that reach more than 4,096 joint states.

@@ -42,8 +42,8 @@ def has_coin_table(policy: Policy) -> bool:
 
 
 def coin_game_of(env: CoinGame, horizon: int | None, players: Sequence[Seated]) -> ExactCoinGame:
-    """The exact game in which all these players have tables: with memory if one of them has, on boards where the place
-    matters if one of them may care.
+    """The exact game in which all these players have tables: with memory if one of them has memory, and with boards
+    that are not folded if one of them may act on where on the board things are.
 
     Args:
       env: the environment; its own horizon is not used.

@@ -75,7 +75,7 @@ class ManyActionGame:
         actions, executed = range(self.env.num_actions), []
         for player, (policy, theta) in enumerate(zip(self.policies, thetas, strict=True)):
             logits = policy.table(theta)[0]
-            # The largest is subtracted for the sake of exp alone.
+            # Subtracting the largest logit only keeps exp from overflowing.
             top = lax.stop_gradient(functools.reduce(jnp.maximum, [logits[action] for action in actions]))
             weights = [jnp.exp(logits[action] - top) for action in actions]
             total = sum(weights[1:], start=weights[0])

@@ -56,8 +56,8 @@ class Game(Protocol):
     """The static part of a game, hashable: what is compiled, as opposed to the numbers it is given (`params`).
 
     To add a kind of game, implement this protocol; nothing else needs to change. An implementation need not inherit
-    from it. What it does not have it says in one line, with a class attribute: `tabular = False`, `about = EMPTY`,
-    `episode = nothing`.
+    from it. Whatever a game does not have, it declares in one line, with a class attribute: `tabular = False`,
+    `about = EMPTY`, `episode = nothing`.
     """
 
     @property

@@ -65,7 +65,6 @@ def sampled(
       critics: one per player, for baseline `critic` and for rules that use critics.
       opponents: scripted players that the final policies meet: by name, one policy per seat; their parameters are ().
       params: the environment's numbers; None for its defaults.
-      params: the environment's numbers; its own defaults if None.
 
     Raises:
       ValueError: for a setting out of its range, an unknown horizon or discount, more or fewer policies than players,

@@ -68,8 +68,8 @@ def over_time(
 
 
 def _in_parts(answer: Callable[[Any], Any], observations: Any, batch_axes: int) -> Any:
-    """`answer` of every step. On a CPU so many steps at a time that what layers pass on stays in the cache, which for a
-    large batch is several times as fast as all steps at once."""
+    """`answer` for every step. On a CPU, only as many steps at a time as keep the layers' outputs in the cache; for a
+    large batch this is several times as fast as all steps at once."""
     steps, *batch = jax.tree.leaves(observations)[0].shape[: 1 + batch_axes]
     together = max(1, _TOGETHER // max(1, math.prod(batch)))
     if together >= steps or jax.default_backend() != "cpu":

@@ -1,4 +1,4 @@
-"""A player that acts at random, whatever it sees: what others do with it shows most of their policies."""
+"""A player that acts at random, whatever it sees: play against it reveals most of another player's policy."""
 
 from typing import Any
 

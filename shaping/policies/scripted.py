@@ -16,6 +16,7 @@ from shaping.envs import (
     Cournot,
     Fishery,
     FruitMarket,
+    Gift,
     InTheMatrix,
     MatrixGame,
     Negotiation,
@@ -70,8 +71,8 @@ def scripted_players(env: Any) -> Mapping[str, tuple[Policy, ...]]:
       plays
 
     Quantities and efforts are computed from the environment's default numbers; `Policy.for_params` gives the parameters
-    for other numbers. An environment in an `AutoReset` has the players of the environment inside; unknown environments
-    have none, {}.
+    for other numbers. An environment in an `AutoReset` has the players of the environment inside; unknown environments,
+    and games with messages, have none, {}.
     """
     game, seats = env.env if isinstance(env, AutoReset) else env, range(env.num_players)
     if isinstance(game, MatrixGame) and game.num_actions > 2:
@@ -171,7 +172,7 @@ def _scripts(env: Any) -> dict[str, Script]:
         return _walking(farmers(env))
     if isinstance(env, InTheMatrix):
         return _walking(gatherers(env))
-    if env.name == "gift":
+    if isinstance(env, Gift):
         return {"GIVES": Script(_give), "KEEPS": Script(lambda env, seat, numbers, observation: jnp.int32(0))}
     return {}
 

@@ -9,8 +9,8 @@ to each other), and receives as many. Nothing else passes between devices, and n
 In one generation two learners of different blocks may be unable to meet. Over many, every learner is in every block
 equally often and at random places of it, so any two meet equally often.
 
-What is of a learner is [populations, slots, ...] here, the slots of this device; a learner's number is in
-`MeetingState.places`.
+Arrays with an entry for every learner are [populations, slots, ...] here, the slots of this device; a learner's number
+is in `MeetingState.places`.
 """
 
 import dataclasses
@@ -111,7 +111,8 @@ def over_slots(state: MeetingState, function: Callable[[jax.Array], jax.Array]) 
 
 
 def of_numbers(rules: Rules, places: jax.Array, numbers: Any, leaf: jax.Array) -> jax.Array:
-    """What is of the learners with these numbers, [populations, numbers, ...], the same on every device.
+    """The entries of `leaf` that belong to the learners with these numbers, [populations, numbers, ...], the same on
+    every device.
 
     Args:
       rules: of the populations.
@@ -158,7 +159,7 @@ def _own_blocks(rules: Rules, setup: MeetingSetup) -> jax.Array:
 
 
 def _passed_on(rules: Rules, leaf: jax.Array, shift: jax.Array) -> jax.Array:
-    """What is of a block, [populations, blocks, ...], of the block that is `shift` before it."""
+    """`leaf` [populations, blocks, ...] with every block's entry replaced by that of the block `shift` before it."""
     if not rules.sharded:
         return jnp.roll(leaf, shift, axis=1)
     own = leaf.shape[1]
@@ -171,7 +172,7 @@ def _passed_on(rules: Rules, leaf: jax.Array, shift: jax.Array) -> jax.Array:
 
 
 def _to_device(rules: Rules, leaf: jax.Array, by: int) -> jax.Array:
-    """What the device that is `by` before this one has."""
+    """`leaf` as it is on the device `by` places before this one."""
     if by % rules.sharded == 0:
         return leaf
     return lax.ppermute(leaf, AXIS, [(device, (device + by) % rules.sharded) for device in range(rules.sharded)])

@@ -68,7 +68,7 @@ class Timetable:
         return row * self.intervals_per_row + within // length
 
     def rows_after(self, updates: int) -> int:
-        """How many rows are recorded before the first update that follows so many."""
+        """How many rows the first `updates` updates record: those that are due after fewer updates than that."""
         return min(-(-updates // self.record_every), self.rows)
 
     def rows_before(self, interval: int) -> int:
@@ -204,7 +204,7 @@ def finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[...
     def function(matches: Match, states: MatchState) -> dict[str, jax.Array]:
         recorded, axis = timetable.measured if matches.game.sampled else None, _axis(matches)
 
-        # Of this device, as what the updates compare is.
+        # True, but an array computed from this device's states, like the one that the updates get; see `match.finish`.
         wanted = jnp.all(jnp.ones_like(states.diverged_at, bool))
 
         def finished(match: Match, state: MatchState) -> dict[str, jax.Array]:

@@ -42,8 +42,8 @@ def rows_of(
 
     Args:
       types, values: [populations, learners].
-      numbers: [populations, encounters, seats] int32, places in those of who meets.
-      meets: [populations, encounters] bool, which of the encounters there are.
+      numbers: [populations, encounters, seats] int32, where those who meet stand in `types` and `values`.
+      meets: [populations, encounters] bool, False for encounters that are empty.
       counts: [populations, types] int32, how many learners there are of each type.
       size: of a population.
       total: see this module.
@@ -66,7 +66,7 @@ def counts_of(types: jax.Array, kinds: int, total: Total) -> jax.Array:
 
 
 def mean_of(each: jax.Array, counted: jax.Array, total: Total) -> jax.Array:
-    """The mean over axis 1 of what counts and is a number, [populations]; NaN of nothing."""
+    """The mean over axis 1 of the values that are counted and finite, [populations]; NaN if there are none."""
     known = counted & jnp.isfinite(each)
     return total(jnp.sum(jnp.where(known, each, 0), axis=1)) / total(jnp.sum(known, axis=1)).astype(each.dtype)
 

@@ -47,7 +47,7 @@ def generation(
       state: after `number` generations.
       number: [] int32.
       matrix: [populations, types, types] of `type_values`; zeros where payoffs are those of the encounter.
-      live: whether anything changes; else those who would meet are looked at alone.
+      live: whether anything changes; if not, those who would meet are only measured.
 
     Returns:
       The state after one more, and what is recorded of it.
@@ -283,8 +283,8 @@ def sampled_learners(rules: Rules, pairing: Pairing, state: MeetingState) -> dic
 def learners_by_number(
     rules: Rules, pairing: Pairing, state: MeetingState, leaf: jax.Array, numbers: np.ndarray
 ) -> jax.Array:
-    """What is of the learners with these numbers, [populations, numbers, ...], of `leaf` [populations, learners,
-    ...]."""
+    """The entries of `leaf` [populations, learners, ...] that belong to the learners with these numbers, [populations,
+    numbers, ...]."""
     by_place = rules.sharded or pairing.blocks > 1
     return blocks.of_numbers(rules, state.places, numbers, leaf) if by_place else leaf[:, numbers]
 

@@ -41,8 +41,8 @@ def variables_of(match: Match, extras: Sequence[str] = ()) -> dict[str, Variable
 
 
 def without_learned_starts(settings: Any) -> Any:
-    """Settings with which nothing is learned beforehand, neither initial parameters nor what rules prepare. States have
-    the shapes of any others, and tracing how they are learned can take half a minute."""
+    """The settings without anything that is learned before a match, be it initial parameters or what rules prepare. The
+    shapes of states do not depend on that, and tracing such learning can take half a minute."""
 
     def drawn(node: Any) -> Any:
         if isinstance(node, Rule):

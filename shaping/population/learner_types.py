@@ -23,7 +23,8 @@ from shaping.rules import naive as naive_rule
 def learners_of(
     types: Mapping[str, Learner | Initial], structures: Sequence[int] = ()
 ) -> tuple[tuple[Learner, ...], tuple[bool, ...]]:
-    """A learner for every type, all whose policies have one structure alike, and which of them never learn.
+    """A learner for every type, and for every type whether it never learns. Learners whose policies have the same
+    structure are given one structure themselves.
 
     Args:
       types: by name, a learner; or, of a type that never learns, its parameters as the distribution they are drawn

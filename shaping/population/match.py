@@ -326,9 +326,9 @@ def finish(
       updates: how many there were.
       extras: what else to record, see below.
       recorded: at how many updates, from update 1 on, a match whose returns are sampled was measured.
-      wanted: True; given as an array of the kind that `update` gets, the step of the updates is not traced again.
+      wanted: True; if it is an array like the one that `update` gets, the step of the updates is not traced again.
 
-      Returns:
+    Returns:
       value: [players] after the last update; value_trajectory_mean: [players] over updates 1 to the last (the initial
         value if there are no updates); both NaN if it diverged; diverged_at; theta_final [players, parameters], padded
         with NaN for players that have fewer; what the game describes; what else learners record, [players], for the

@@ -20,11 +20,11 @@ from shaping.population.random_keys import use
 from shaping.population.seating import anywhere
 from shaping.population.structures import SAMPLED_BLOCK, encounter_in_groups, members_of
 
-# Updates of no match are as many.
+# More updates than any match makes.
 _FOREVER = 2**31 - 1
 
 
-# Encounters of a block, at least; and updates that a block is taken up for.
+# A block has at most `_BLOCK` encounters, or as many as make `_UPDATES` updates together if that is more.
 _BLOCK, _UPDATES = 128, 2048
 # How many updates an encounter is taken to have where populations differ in that.
 _USUAL_UPDATES = 10
@@ -38,11 +38,11 @@ def encounter(
     numbers: jax.Array,
     live: jax.Array | bool,
 ) -> tuple[LearnerState, dict[str, jax.Array]]:
-    """States of all after those who meet were updated together, and what they are worth to each other then.
+    """The states of all learners after those who meet have been updated together, and what is then measured of them.
 
     Args:
-      numbers: [populations, encounters, seats] int32, where the learners lie who meet; beyond the last one where an
-        encounter is empty.
+      numbers: [populations, encounters, seats] int32, the positions of the learners who meet; past the last learner
+        where an encounter is empty.
     """
     populations, encounters, seats = numbers.shape
     learners = state.types.shape[1]
@@ -62,7 +62,7 @@ def encounter(
         return _together(rules, setup, combination, kinds, numbers, states, number, live)
 
     if rules.structures:
-        # Every device does all of it where encounters could be divided.
+        # Encounters are not divided among devices here: every device computes all of them.
         return encounter_in_groups(rules, setup, state, numbers, identities, updated)
 
     def gathered(leaf: jax.Array) -> list[jax.Array]:
@@ -76,7 +76,7 @@ def encounter(
     ended, measured = updated(setup, 0, gathered(flat(state.types)), identities, states)
 
     def together(leaf: jax.Array) -> jax.Array:
-        """[populations, encounters, ...] of what each device has of it."""
+        """The parts that the devices have, put together: [populations, encounters, ...]."""
         found = leaf.reshape(populations, -1, *leaf.shape[1:])
         if rules.split:
             found = lax.all_gather(found, AXIS, axis=1, tiled=True)[:, :encounters]
@@ -178,7 +178,7 @@ def _updated_as_often(matches: Match, begun: MatchState, number: jax.Array, live
 
 def _part(numbers: jax.Array, devices: int) -> jax.Array:
     """A device's part of the encounters, [populations, its encounters, seats]; all of them where they are not split.
-    The last one is repeated where they do not go into as many parts."""
+    The last one is repeated where they do not divide evenly."""
     if not devices:
         return numbers
     count = -(-numbers.shape[1] // devices)
@@ -266,8 +266,9 @@ def _padded(leaf: jax.Array, count: int) -> jax.Array:
 
 
 def _blocked(rules: Rules, total: int) -> tuple[int, int]:
-    """How many encounters a block has, and how many all blocks have: as many as there are, where a number of blocks
-    divides them, or a few more. The fewer updates a block is taken up for, the larger it has to be to be worth it."""
+    """How many encounters a block has, and how many all blocks have together: just the encounters there are, if they
+    divide evenly into blocks, otherwise a few more. The fewer updates an encounter makes, the larger a block has to be
+    to pay off."""
     largest = SAMPLED_BLOCK if rules.game.sampled else max(_BLOCK, _UPDATES // (rules.encounter or _USUAL_UPDATES))
     if total <= largest:
         return total, total

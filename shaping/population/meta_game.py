@@ -92,7 +92,7 @@ class MetaGame:
         if self.sampled and self.observes != "play" and not all(self.game.policies[s].tabulated for s in self.learners):
             raise ValueError(f"observes is {self.observes!r}; allowed: play, as policies of this game are no tables")
         if self.sampled:
-            # Those within learn from what a shaper does; what it would do elsewhere they cannot ask.
+            # Those within the trial learn from what a shaper does; they cannot ask what it would do in other states.
             env = self.game.env
             hidden = placeholder_policy(env.observation_space, env.action_space)
             policies = [policy if self.within[seat] else hidden for seat, policy in enumerate(self.game.policies)]
@@ -161,7 +161,7 @@ class MetaGame:
           ValueError: if it was made without.
         """
         if self.numbers is None:
-            raise ValueError("numbers is None; allowed: what `MetaGame` is to be played with, or give params")
+            raise ValueError("numbers is None; allowed: the numbers that the game is played with, or pass params")
         return self.numbers
 
     def reset(self, key: jax.Array, params: MetaParams) -> tuple[jax.Array, MetaState]:

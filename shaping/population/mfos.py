@@ -159,7 +159,7 @@ def prepare(
     if len(policies) != 2 or not written or policies[player].kind != "tabular" or objective.sampler is not None:
         raise ValueError("mfos needs exact returns of two players whose policies are tables of P(cooperate | state)")
     played = tuple(policies)
-    # A strategy has probabilities for parameters; in its seat learners of logits are met in trials.
+    # A strategy's parameters are probabilities; in trials, learners whose parameters are logits take its seat.
     objective, policies = _of_logits(objective, played), (policies[player],) * 2
     game = trials(objective, policies, player, settings)
     search = es(
@@ -203,8 +203,8 @@ def trials(objective: Objective, policies: Sequence[Policy], player: int, settin
 
 @dataclass(frozen=True, eq=False)
 class _Given:
-    """The game within trials, known by its objective; of `objectives.game.Game` it has what a `MetaGame` asks of an
-    exact one of tables."""
+    """The game within trials, of which only the objective is known. It has only the part of `objectives.game.Game` that
+    a `MetaGame` needs from an exact game of tables."""
 
     policies: tuple[Policy, ...]
     played: Objective

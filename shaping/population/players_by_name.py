@@ -1,4 +1,5 @@
-"""Update rules and learners by name: those of their own rooms, and those that train on trials before a match."""
+"""Update rules and learners by name: those of `shaping.rules` and `shaping.learners`, and those that train on trials
+before a match."""
 
 from collections.abc import Callable
 from functools import cache

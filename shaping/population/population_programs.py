@@ -119,8 +119,8 @@ def start(settings: Population, dtype: Any) -> PopulationState:
 def segment_function(timetable: Timetable) -> Callable[..., tuple[PopulationState, dict[str, jax.Array]]]:
     """`(settings, states, segment) -> (states, rows)`; as `compiled_programs.segment_function`, but by generations.
 
-    A row is what came of the generation before it. Before the first one, those who would meet are measured, and nothing
-    changes.
+    A row holds the results of the generation before it. For the row before the first generation, those who would meet
+    are measured, and nothing changes.
     """
 
     def function(

@@ -64,7 +64,7 @@ def _finish_program(mesh: Mesh, timetable: Timetable, block: int) -> Callable[..
 
 
 def _over_all(mesh: Mesh, function: Callable[..., Any], given: Sequence[Any], made: Any) -> Any:
-    """A function over a mesh every device of which has all settings; the others' axes are divided as given."""
+    """The function as run on every device of the mesh; `given` and `made` say how arguments and results are divided."""
     return jax.shard_map(function, mesh=mesh, in_specs=tuple(given), out_specs=made, check_vma=False)
 
 

@@ -51,10 +51,10 @@ def permuted(key: jax.Array, places: jax.Array, count: Any, tweak: Any = 0) -> j
 
 
 def permuted_among(key: jax.Array, chosen: jax.Array, occupants: jax.Array) -> jax.Array:
-    """Occupants of places, after those of the chosen places have been permuted among these.
+    """The occupants of all places, after those of the chosen places have been permuted among themselves.
 
-    Whoever is to move is listed by number: where all places are chosen, the result is `permuted` of the places, whoever
-    was where before.
+    Those who move are listed by number, so if all places are chosen the result is `permuted` of the places, no matter
+    who was where before.
 
     Args:
       key: key of the permutation.

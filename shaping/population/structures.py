@@ -87,7 +87,7 @@ def encounter_in_groups(
       rules, setup, state: the populations.
       numbers: [populations, encounters, seats] int32, where the learners lie who meet; beyond the last one where an
         encounter is empty.
-      identities: the same of their own numbers.
+      identities: likewise, but the learners' own numbers instead of their positions.
       together: updates a group of encounters.
     """
     populations, encounters, seats = numbers.shape
@@ -117,7 +117,7 @@ def encounter_in_groups(
         def one_block(number: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             states, measured = carry
             rows = lax.dynamic_slice_in_dim(order, number * block, block)
-            # The first of a block that has begun is an encounter of the group, and stands for those that are not.
+            # The first row of a block that runs is always an encounter of the group; it fills in for rows that are not.
             known = jnp.where(rows < total, rows, rows[0])
             apart = parted(states)
             met = tuple(
@@ -148,7 +148,7 @@ def encounter_in_groups(
 
 
 def _numbers_of(setup: MeetingSetup) -> MeetingSetup:
-    """Without what is not of single populations."""
+    """The parts of a setup that updating encounters needs; all their leaves are [populations, ...]."""
     return dataclasses.replace(setup, pairing=None, selection=None, matchings=None, neighbours=None, degrees=None)  # pyright: ignore[reportArgumentType]
 
 

@@ -105,7 +105,7 @@ def _played(
     """A batch of trials. Trial k draws from fold_in(key, k), whatever the number of trials."""
     from shaping.policies.distributions import numbers_of_sample, sampled_from
 
-    # For each seat the shaper that acts there, if its seat or its copy's it is.
+    # For each seat the shaper that acts there, itself or through a copy; None if there is none.
     copies = [params.copy(seat) for seat in range(meta.num_players)]
     shapers = [
         (None if copies[seat] is None else copies[seat].shaper) if inside else seat

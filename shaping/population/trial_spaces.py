@@ -84,7 +84,7 @@ def parameters(meta: Any, seat: int, action: jax.Array) -> Any:
 
 
 def over_streams(meta: Any, space: Discrete | Box) -> Discrete | Box:
-    """What there is in one stream, in all streams of a sampled game."""
+    """The space of one stream, extended to all streams if the game is sampled."""
     if not meta.sampled:
         return space
     if isinstance(space, Discrete):

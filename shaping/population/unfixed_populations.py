@@ -1,7 +1,7 @@
 """Selection where it can change something: populations in which all learners are alike are left out.
 
-A mutant dies out or takes over at very different times. Populations that are of one type from which nothing can come
-but the same cost nothing here, so many of them take as long as they need on average, not as long as the slowest.
+A mutant dies out or takes over at very different times. A population of one type that can no longer change costs
+nothing here, so the time that many populations take depends on their average, not on the slowest.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def selected_where_mixed(select: Callable[[Any], Outcome], given: Any, types: ja
     # Those that are mixed first; numbers beyond the last population fill the last block.
     room = -(-populations // block) * block
     order = jnp.full(room, populations, jnp.int32).at[:populations].set(jnp.argsort(~mixed, stable=True))
-    # What is not mixed must not depend on how many others are.
+    # Populations of one type are left out of the last block too: their outcome must not depend on how many are mixed.
     order = jnp.where(jnp.arange(room) < count, order, populations)
     everybody = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), types.shape)
     none = jnp.zeros(populations, jnp.int32)

@@ -1,4 +1,4 @@
-"""A loss that was evolved so that who climbs it does well (Houthooft et al. 2018, evolved policy gradients).
+"""A loss that was evolved so that whoever climbs it does well (Houthooft et al. 2018, evolved policy gradients).
 
 Naive learners climb their return. This rule climbs a function of all players' parameters and returns,
 

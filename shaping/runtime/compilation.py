@@ -52,7 +52,7 @@ def compile_programs(
     """
     leaves, structure = jax.tree.flatten(matches)
     described = tuple((leaf.shape, leaf.dtype, leaf.sharding, leaf.weak_type) for leaf in leaves)
-    # An attribute says what holds here and now, within `with jax.enable_x64(True):` too; some are values alone.
+    # An attribute has the value in force, also within `with jax.enable_x64(True):`; some settings have no attribute.
     settings = tuple((name, str(getattr(jax.config, name, value))) for name, value in sorted(jax.config.values.items()))
     wanted = (mesh, jax.numpy.dtype(dtype), timetable, block, replicate, structure, described, settings)
     if wanted not in _programs:
@@ -84,7 +84,7 @@ def _compiled(mesh: Mesh, dtype: Any, timetable: Timetable, block: int, matches:
 
 
 def _optimises_less() -> bool:
-    """Whether the process asks for its own level of optimisation, which may be a lower one still."""
+    """Whether the process sets its own level of optimisation, which may be even lower than ours."""
     return "xla_backend_optimization_level" in os.environ.get("XLA_FLAGS", "") or jax.config.read(
         "jax_disable_most_optimizations"
     )

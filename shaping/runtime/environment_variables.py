@@ -44,8 +44,8 @@ def import_jax(environment: Mapping[str, str] = os.environ) -> None:
 
 @cache
 def _unknown_flags(flags: str) -> str | None:
-    """What XLA says about flags that it does not know, None if it knows them all. It would end this process, so another
-    one reads them first; once for the same flags."""
+    """What XLA says about flags that it does not know; None if it knows them all. Unknown flags would make it end this
+    process, so a child process reads them first; only once for the same flags."""
     command = [sys.executable, "-c", "from jaxlib import _jax; _jax.CompileOptions()"]
     environment = {**os.environ, "XLA_FLAGS": flags}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)

@@ -100,8 +100,8 @@ def _grow(path: Any, updates: list[int], config_yaml: str) -> None:
     import zarr
 
     group: Any = zarr.open_group(str(path), mode="r+", zarr_format=3, use_consolidated=False)
-    # The values after what was the last update, unless the longer run records that update too. Labels are changed after
-    # values: if they are new, this was done.
+    # The row of the former last update is outdated, unless the longer run records that update too. Labels are changed
+    # after values, so new labels mean that the row has been erased.
     before = group["update"][:].tolist()
     outdated = slice(len(before) - (before[-1] not in updates), len(before))
     for name, array in group.arrays():

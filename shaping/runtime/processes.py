@@ -122,11 +122,11 @@ def wait_for_all(name: str) -> None:
 
 
 def leave_in_order(barrier: Callable[[str, int], None]) -> None:
-    """Lets the main process end last, at most some seconds after the others are about to: JAX aborts a process whose
+    """Makes the main process end last, after waiting at most ten seconds for the others: JAX aborts a process whose
     coordinator is gone.
 
     Args:
-      barrier: `checkpoints.barrier`, which does not communicate between devices, whose numbers may differ.
+      barrier: `checkpoints.barrier`, which needs no communication between devices, so their numbers may differ.
     """
     if not several():
         return

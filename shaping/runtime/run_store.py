@@ -24,7 +24,7 @@ from shaping.runtime.record_buffer import Rows
 from shaping.runtime.signals import StoppedError, StopRequest
 from shaping.runtime.status import StatusWriter
 
-# Rows of a run in which nothing changes any more that are written at once.
+# How many equal rows are written at once where nothing changes any more.
 _REPEATED = 512
 
 

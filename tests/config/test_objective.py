@@ -124,7 +124,7 @@ REFUSED = [
     ({"objective": {"kind": "exact", "batch": 8}}, "objective.batch: unknown key of an exact objective"),
     ({"objective": {**DICE, "horizon": 9}, "game": {"name": MATRIX, "horizon": 7}}, "objective.horizon: 9 is not"),
     ({"objective": {**DICE, "horizon": 60}, "game": COIN}, "objective.horizon: 60 is not allowed; must be at most"),
-    ({"objective": "dice", "game": ANALYTIC}, "objective.kind: tandem cannot be sampled, it has no actions"),
+    ({"objective": "dice", "game": ANALYTIC}, "objective.kind: tandem has only exact returns"),
     ({"players": {"rule": "a2c"}}, "players.*.rule: a2c learns from play; objective.kind must be dice, not exact"),
     ({"players": [{"rule": "naive"}, {"rule": "ppo"}]}, "players.1.rule: ppo learns from play"),
     ({"players": {"rule": "lola", "opponent_model": True}}, "players.*.opponent_model: models are fitted to play"),

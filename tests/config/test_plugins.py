@@ -10,6 +10,9 @@ import yaml
 
 from shaping import plugins
 from shaping.cli import main
+from shaping.config.build import groups
+from shaping.config.errors import ConfigError
+from shaping.config.plan import plan
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -68,9 +71,9 @@ class Match:
         reward = jnp.where(actions[0] == actions[1], params.prize, 0.0)
         return jnp.zeros((2, 1)), state + 1, jnp.stack([reward, reward]), jnp.bool_(False), jnp.bool_(False), {}
 
-def wide(observation_space, action_space, width: int = 3):
+def wide(observation_space, action_space, width: int = 3, growth: NonNegative = 1.0):
     """A network of one layer."""
-    return network(observation_space, action_space, hidden=(width,))
+    return network(observation_space, action_space, hidden=(int(growth * width),))
 
 RULES = {"half": half}
 LEARNERS = {"statue": statue}
@@ -131,6 +134,19 @@ def test_an_installed_package_is_named_like_our_own_and_trains(clean, monkeypatc
         "wide                        A network",
     ):
         assert line in listed
+
+
+def test_numbers_of_a_policy_are_part_of_its_program(clean, monkeypatch):
+    """A policy is built from them, so that values side by side in one program would all be the first."""
+    site = clean / "site"
+    site.mkdir()
+    install(site)
+    monkeypatch.syspath_prepend(site)
+    found = groups(plan(RUN | {"sweep": {"policy.growth": [1.0, 2.0]}}))
+    widths = [block.normal["policy"]["growth"] for blocks in found for block in blocks]
+    assert len(found) == 2 and widths == [1.0, 2.0]
+    with pytest.raises(ConfigError, match="^sweep.policy.growth"):
+        plan(RUN | {"sweep": {"policy.growth": {"uniform": [1.0, 2.0]}}})
 
 
 def test_a_plugin_adds_for_one_command_and_its_settings_are_in_the_schema(clean, capsys):

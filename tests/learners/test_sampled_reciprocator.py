@@ -114,5 +114,5 @@ def test_a_step_ascends_with_reciprocal_rewards_and_fits_the_models(player, form
 def test_games_in_which_influence_cannot_be_estimated_are_refused_before_a_run():
     with pytest.raises(ConfigError, match="reciprocator needs discrete actions"):
         plan({"game": "cournot", "players": {"rule": "reciprocator"}, "objective": {"kind": "dice", "batch": 4}})
-    with pytest.raises(ConfigError, match="policies that remember one round; or play"):
+    with pytest.raises(ConfigError, match="policies of memory 1, or objective.kind dice"):
         plan({"game": {"name": "ipd", "horizon": 5}, "players": {"rule": "reciprocator"}})

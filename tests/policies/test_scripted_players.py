@@ -77,7 +77,8 @@ def test_every_environment_has_its_scripted_players_on_every_seat(name):
 
 
 def test_an_environment_nobody_knows_has_no_scripted_players():
-    assert scripted_players(envs.make("ipd", messages=2)) == {}
+    for name in ("ipd", "gift"):
+        assert scripted_players(envs.make(name, messages=2)) == {}
     with pytest.raises(ValueError, match="strategy is 'ALLC'; allowed: NASH, COLLUSIVE in cournot"):
         scripted(envs.make("cournot"), "ALLC", 0)
 

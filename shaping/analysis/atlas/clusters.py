@@ -37,8 +37,8 @@ def clustered(
 ) -> Clusters:
     """Clusters of k-means (scikit-learn), named after the landmark that most of their policies are nearest to.
 
-    A cluster is called as its landmark if its policies are typically no farther from it than `spread`, otherwise
-    "...-like". Further clusters with one name are numbered.
+    A cluster has the name of its landmark if its policies are typically no farther from it than `spread`, otherwise
+    that name followed by "-like". Further clusters with the same name are numbered.
 
     Args:
       embeddings: [policies, numbers].

@@ -36,7 +36,7 @@ PALETTE: tuple[str, ...] = (
     "#B35A9E",
     "#6B8E23",
 )
-"""Of groups: those of `style.COLOURS` that are no grey first, the last ones for maps of many groups."""
+"""Colours of groups: first those of `style.COLOURS` that are neither black nor grey, then more, for many groups."""
 _POINTS = "atlas_points"
 
 

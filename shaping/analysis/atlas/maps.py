@@ -42,7 +42,7 @@ def project(embeddings: np.ndarray, dimensions: int, method: str = "umap", seed:
     else:
         from umap import UMAP
 
-        # One job: with a seed, several would be refused; the map is then the same on every machine alike.
+        # One job: with a seed, umap-learn does not run several. Machines of the same kind then make the same map.
         made = UMAP(n_neighbors=15, n_components=dimensions, min_dist=0.1, random_state=seed, n_jobs=1)
         found = np.asarray(made.fit_transform(points))
     return (found - found.mean(axis=0)).astype(np.float32)

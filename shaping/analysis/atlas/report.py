@@ -281,8 +281,8 @@ def _clusters(summary: dict[str, Any]) -> str:
         most = list(one["rules"].items())[:3]
         rows.append([*row, escape(", ".join(f"{count} {rule}" for rule, count in most))])
     note = (
-        "Clusters of k-means, named after the named strategy that most of their policies are nearest to: as it is "
-        "called where they can hardly be told from it, otherwise -like. P(C) is a mean, as it was seen in play."
+        "Clusters of k-means. Each has the name of the named strategy that most of its policies are nearest to, with "
+        "-like added unless they can hardly be told apart from it. P(C) is a mean, as it was seen in play."
     )
     return f"<h2>Clusters</h2>{table(head, rows, 1)}" + f'<p class="note">{note}</p>'
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAST_ERROR = 0.15
-"""Part of the sample's standard error below which that of a resample is not taken; without it, resamples that miss the
-few values which differ make an interval as wide as one likes. Smaller than that for means, `statistics.LEAST_ERROR`,
-because the standard error of an interquartile mean varies more: of eight exponential values the coverage is 89 % at
-0.3 and 94 % at 0.15.
+"""The standard error of a resample counts as at least this part of the sample's. Without this bound, resamples that
+miss the few values which differ could make an interval arbitrarily wide. It is smaller than the bound for means,
+`statistics.LEAST_ERROR`, because the standard error of an interquartile mean varies more: for eight exponential values
+the coverage is 89 % at 0.3 and 94 % at 0.15.
 """
 
 WithError = Callable[[list[np.ndarray]], tuple[np.ndarray, np.ndarray]]

@@ -80,7 +80,7 @@ def _composition(record: Record, chosen: Selection) -> Picture:
 
 
 def _over_time(record: Record, chosen: Selection) -> Picture:
-    """Cooperation, or the value where actions are not to cooperate or not."""
+    """Cooperation over time, or the value in games whose actions are not cooperation and defection."""
     name = "cooperation" if "mean_cooperation" in record.dataset else "value"
     figure = new_figure(3.6, 8.5)
     axes = figure.subplots()
