@@ -84,12 +84,14 @@ def given_game(raw: Any) -> LeagueGame:
     """A game of a configuration.
 
     Raises:
-      ConfigError: it is neither a matrix game nor an environment, or it has not two players, or of a matrix game not two actions.
+      ConfigError: it is neither a matrix game nor an environment, it does not have two players, or it is a matrix game
+        without exactly two actions.
     """
     normal = normal_game(raw)
     if family_of(normal) is not MATRIX:
         if not family_of(normal).sampled_kinds:
-            raise ConfigError(f"game: {normal['name']} is only known in closed form; allowed: matrix games and environments")
+            name = normal["name"]
+            raise ConfigError(f"game: {name} is only known in closed form; allowed: matrix games and environments")
         return LeagueGame(*environment_as_played(raw))
     beside = ("name", "discount", "noise", "horizon", "payoffs")
     own = {key: value for key, value in normal.items() if key not in beside}
