@@ -30,7 +30,7 @@ ROWS = 4
 """At most as many published values are listed for one configuration."""
 
 QUESTIONS = {
-    "reciprocator_exact": "Do learners cooperate that are rewarded for treating others as they were treated?",
+    "reciprocator_exact": "Do learners cooperate if they are rewarded for treating others as they were treated?",
     "loqa_ipd_full": "The same with the sizes of the paper. (For an accelerator.)",
     "loqa_coin": "Do recurrent policies learn to reciprocate in the Coin Game if opponents are imagined to follow Q?",
     "loqa_coin_full": "The same with the networks and sizes of the paper. (For an accelerator.)",
@@ -44,25 +44,25 @@ QUESTIONS = {
     "ad_align_coin": "Do recurrent policies learn to leave each other's coins if their advantages are aligned?",
     "ecology": "Who cooperates in populations of naive learners and shapers, at every share of naive learners?",
     "ecology_full": "The same in larger populations and on a finer grid. (For an accelerator.)",
-    "re_pairing": "Does shaping change where learners end that meet strangers in one-shot games?",
+    "re_pairing": "Does shaping change where learners end up if they meet strangers in one-shot games?",
     "coala_pg": "Which policy gradients over trials learn to shape a naive learner?",
     "coala_exact": "Which of five constant probabilities shape naive learners, and what do they do to a copy?",
     "coala_mixed": "Do learners over trials cooperate with copies of themselves, if they also meet naive learners?",
-    "evolved_loss": "Can a loss be evolved so that who climbs it shapes those it meets?",
+    "evolved_loss": "Can a loss be evolved so that whoever climbs it shapes those it meets?",
     "in_context_pool": "Does a recurrent learner find out, while it plays, which strategy it has met?",
     "mfos_coin": "Does M-FOS or COALA-PG shape a learner in the Coin Game? (For an accelerator.)",
     "shaper_storm": "Does Shaper shape a learner in the prisoner's dilemma in a grid world? (For an accelerator.)",
     "shaper_ipd": "Does an evolved recurrent network shape naive learners, and does its memory have to last?",
-    "lookahead_extortion": "What do learners do to each other that look many of the other's steps ahead?",
+    "lookahead_extortion": "What do learners that look many of the other's steps ahead do to each other?",
     "mfos_exact": "Can a learner without a model of the other shape it, over the whole course of its learning?",
     "clean_up": "Does PPO learn to clean the river on which all apples depend, with two, four and seven players?",
     "coin_exact": "Does LOLA learn to leave the other player's coins if its gradients have no sampling noise?",
-    "coin_exact_pola": "Does outer POLA, which measures its steps between policies, do so too?",
+    "coin_exact_pola": "Does outer POLA, with its steps measured between policies, learn to leave the other's coins?",
     "coin_lola": "Does LOLA learn from play to leave the other player's coins, and also with an opponent model?",
     "coin_lola_full": "What happens with the networks and batch sizes of the papers? (For an accelerator.)",
     "coin_pola": "Does POLA-DiCE learn from play to leave the other player's coins?",
     "coin_pola_full": "What happens with POLA's own networks and batch sizes? (For an accelerator.)",
-    "coin_ppo": "What do learners do that treat the other player as part of the environment?",
+    "coin_ppo": "What do learners do if they treat the other player as part of the environment?",
     "cheap_talk": "Do words help before a one-shot game, and does a shaper learn to promise?",
     "cola_consistency": "How consistent are the directions that COLA learns?",
     "cola_rest_points": "Where do two COLA learners come to rest on the tandem game?",
@@ -96,7 +96,7 @@ QUESTIONS = {
     "referential": "Do a speaker and a listener find a code, and with how many words?",
     "sos_table": "Which of ten learning rules cooperate on the iterated prisoner's dilemma?",
     "storm": "What do PPO and LOLA-DiCE learn in the prisoner's dilemma in a grid world?",
-    "tandem_table": "Where do nine learning rules come to rest on the tandem game?",
+    "tandem_table": "Where do eight learning rules come to rest on the tandem game?",
 }
 """What each shipped configuration asks."""
 PICTURES = {
@@ -273,7 +273,8 @@ def _entry(name: str, config: dict[str, Any], summary: dict[str, Any] | None, ab
         spent = about["processor_seconds"]
         wall = (summary["timing"] or {}).get("total_s")
         time = f"{spent:.0f} s of processor time" if spent else f"{wall:.0f} s of wall time" if wall else "not measured"
-        text = f"{config['title']}. Time: {time}."
+        title = config["title"].removesuffix(".")
+        text = f"{title}{'' if title.endswith('?') else '.'} Time: {time}."
         if about["changes"]:
             text += f" Made small: {', '.join(_changes(about['changes'], config))}."
         if unfinished := sum(cell.get("unfinished", 0) for cell in summary["cells"]):
@@ -283,23 +284,23 @@ def _entry(name: str, config: dict[str, Any], summary: dict[str, Any] | None, ab
     entries = config.get("published", []) if summary is None or small else summary["published"]
     if entries:
         verdicts = [] if small else [entry["verdict"] for entry in entries]
-        counts = ", ".join(f"{verdicts.count(verdict)} {_COUNTED[verdict]}" for verdict in dict.fromkeys(verdicts))
+        counts = ", ".join(_counted(verdicts.count(verdict), verdict) for verdict in dict.fromkeys(verdicts))
         lines += [f"{len(entries)} published value{'s' * (len(entries) > 1)}{f': {counts}' if counts else ''}.", ""]
         lines += ["| cell | metric | published | ours | verdict | source |", "|---|---|---|---|---|---|"]
         lines += [_row(entry, small) for entry in entries[:ROWS]]
         if len(entries) > ROWS:
-            lines.append(f"\n{len(entries) - ROWS} more are in the {'configuration' if small else 'report'}.")
+            more = len(entries) - ROWS
+            lines.append(
+                f"\n{more} more {'is' if more == 1 else 'are'} in the {'configuration' if small else 'report'}."
+            )
         lines.append("")
     return "\n".join(lines)
 
 
-_COUNTED = {
-    "agrees": "agree",
-    "differs": "differ",
-    "no uncertainty published": "without a published uncertainty",
-    "not compared": "not compared",
-}
-"""Verdicts as they are counted."""
+def _counted(count: int, verdict: str) -> str:
+    """How many values have a verdict, in words."""
+    several = {"agrees": "agree", "differs": "differ"}.get(verdict, verdict) if count > 1 else verdict
+    return f"{count} {'without a published uncertainty' if verdict == 'no uncertainty published' else several}"
 
 
 def _row(entry: dict[str, Any], small: bool) -> str:
