@@ -117,6 +117,7 @@ REFUSED = [
     (config("cournot", slope=0), "game.slope is 0", ""),
     (config("cournot", costs=[1]), "game.costs is (1,); allowed: a number, or one for each of 2 players", ""),
     (config("cournot", discount=1.5), "game.discount: 1.5", ""),
+    (config("in_the_matrix", horizon=None), "game.horizon: None is not allowed", "always end"),
     (config("cornot"), "game.name: 'cornot' is not allowed", "(nearest: cournot)"),
     (config("clean_up") | {"objective": "exact"}, "objective.kind: 'exact' is not allowed", "no closed form"),
     (config("clean_up") | {"policy": "tabular"}, "policy.", ""),
